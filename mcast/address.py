@@ -1,4 +1,4 @@
-"""Group addresses: parsing `230.0.0.1`, `230.0.0.1:3000`, `[ff12::6d63]:3000`, and the ranges that are valid."""
+"""Group addresses: parsing `230.0.0.1`, `230.0.0.1:3000` and `[ff12::6d63]:3000`, and what is valid."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def parse_group(text: str, port: int | None = None, *, default_port: int) -> Gro
     """The group that `text` (`ADDRESS[:PORT]` or `[ADDRESS]:PORT`) names.
 
     `port` is one given beside it: the same twice is fine, two different ones are a UsageError.
-    Raises InvalidGroup outside 224.0.0.0/4 (RFC 5771) and ff00::/8 (RFC 4291, 2.7), InvalidPort on a bad port.
+    Raises InvalidGroup outside 224.0.0.0/4 (RFC 5771) and ff00::/8 (RFC 4291, 2.7), InvalidPort for a
+    bad port.
     """
     host, own_port = _split(text.strip())
     if own_port is not None and port is not None and own_port != port:
