@@ -1,0 +1,276 @@
+"""The table of network interfaces, as the operating system describes it now.
+
+netifaces tells addresses and default routes, psutil flags and MTU. `_ask` collects their answers, `assemble`
+makes the table of them and is pure, so that recorded answers of other systems can be tested.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import socket
+import sys
+import uuid
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import netifaces
+import psutil
+
+T = TypeVar("T")
+_IF_INET6 = "/proc/net/if_inet6"
+Table = tuple["Interface", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """One network interface as it is now.
+
+    `ipv4` and `ipv6` are canonical texts without `%zone`; link-local IPv6 addresses come first, otherwise
+    the system's order holds. `mtu` is in bytes. `up` is administratively up with the carrier running: a
+    pulled cable is down. `tunnel` is a point-to-point link or one with a tunnel's name. `default_route`
+    says that a default route of either family leaves here, `rank` which one it is (0 is the best).
+    `enslaved` marks a port of a bridge or bond: IP runs on its master, not on it.
+    """
+
+    name: str
+    index: int
+    ipv4: tuple[str, ...] = ()
+    ipv6: tuple[str, ...] = ()
+    mtu: int = 1500
+    up: bool = True
+    multicast: bool = True
+    loopback: bool = False
+    tunnel: bool = False
+    default_route: bool = False
+    rank: int = 0
+    enslaved: bool = False
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """All addresses, IPv4 first."""
+        return self.ipv4 + self.ipv6
+
+    @property
+    def link_local(self) -> str | None:
+        """The first IPv6 link-local address (fe80::/10), without zone; `index` is its scope id."""
+        return next(filter(is_link_local, self.ipv6), None)
+
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """The IP versions, of 4 and 6, in which multicast can be sent from here."""
+        # Linux's lo has no ff00::/8 route: IPv6 multicast on it fails with ENETUNREACH, IPv4 works.
+        six = self.ipv6 and (self.multicast or not self.loopback)
+        return ((4,) if self.ipv4 else ()) + ((6,) if six else ())
+
+    def address(self, version: int) -> str | None:
+        """The address to bind a sending socket to: the first IPv4 one; of IPv6 a link-local one if any."""
+        return next(iter(self.ipv4 if version == 4 else self.ipv6), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What the operating system said. Windows interfaces have a GUID for netifaces and a name for psutil.
+
+    `stats`: psutil's name to (running, MTU, comma-separated flags, which Windows leaves empty).
+    `names`: psutil's name to addresses; `addresses`: netifaces' name to addresses, both maybe with `%zone`.
+    `defaults`: netifaces' names of what holds a default route, the best first. `indexes`: netifaces' name to
+    index. `tentative`: IPv6 addresses not to be used yet. `enslaved`: ports of a bridge.
+    """
+
+    stats: Mapping[str, tuple[bool, int, str]]
+    names: Mapping[str, Sequence[str]]
+    addresses: Mapping[str, Sequence[str]]
+    defaults: Sequence[str] = ()
+    indexes: Mapping[str, int] = field(default_factory=dict)
+    tentative: Collection[str] = ()
+    enslaved: Collection[str] = ()
+
+
+def read() -> Table:
+    """All interfaces there are now, by index. Whatever vanishes meanwhile is left out or has no address."""
+    return assemble(_ask())
+
+
+def assemble(answers: Answers) -> Table:
+    """The table that the answers amount to. The names are psutil's: those users see and type."""
+    table = (_interface(name, answers) for name in answers.stats)
+    return tuple(sorted(table, key=lambda interface: (interface.index, interface.name)))
+
+
+def fingerprint() -> object:
+    """Equal for as long as `read` would answer the same; costs less."""
+    return (
+        _or_empty(psutil.net_if_stats),
+        _or_empty(psutil.net_if_addrs),
+        _default_routes(),
+        _lines(_IF_INET6),
+    )
+
+
+def canonical(address: str) -> str | None:
+    """`address` without zone, as ipaddress writes it; None if it is none."""
+    try:
+        return str(ipaddress.ip_address(address.partition("%")[0]))
+    except ValueError:
+        return None
+
+
+def is_link_local(address: str) -> bool:
+    """Whether `address`, canonical text, is in fe80::/10 or 169.254.0.0/16."""
+    return ipaddress.ip_address(address).is_link_local
+
+
+# Names that tell a tunnel where the point-to-point flag does not (Windows, a TAP under a VPN's name).
+_TUNNEL = re.compile(
+    r"(wg|tun|utun|ppp|pptp|l2tp|tailscale|nordlynx|proton|cloudflarewarp|cscotun|gpd\d|ipsec|vti|gre|sit\d"
+    r"|ip6tnl|ip6gre|gif\d|stf\d|teredo|isatap|6to4|openvpn|wireguard).*",
+    re.IGNORECASE,
+)
+
+
+def is_tunnel_name(name: str) -> bool:
+    """Whether `name` is one that tunnels bear: wg0, tun0, utun3, ppp0, tailscale0 …"""
+    return bool(_TUNNEL.fullmatch(name))
+
+
+def _interface(name: str, answers: Answers) -> Interface:
+    up, mtu, flag_text = answers.stats[name]
+    flags = flag_text.split(",") if flag_text else []
+    own = _own_names(name, answers)
+    index = next((answers.indexes[one] for one in own if one in answers.indexes), 0)
+    # Without an index nothing can be joined or sent: it has just vanished.
+    texts = (
+        _usable((text for one in own for text in answers.addresses.get(one, ())), answers) if index else []
+    )
+    six = [text for text in texts if ":" in text]
+    ranks = [rank for rank, holder in enumerate(answers.defaults) if holder in own]
+    return Interface(
+        name=name,
+        index=index,
+        ipv4=tuple(text for text in texts if ":" not in text),
+        ipv6=tuple(sorted(six, key=is_link_local, reverse=True)),
+        mtu=mtu,
+        up=up,
+        multicast="multicast" in flags or not flags,
+        loopback="loopback" in flags or any(ipaddress.ip_address(text).is_loopback for text in texts),
+        tunnel="pointopoint" in flags or is_tunnel_name(name),
+        default_route=bool(ranks),
+        rank=min(ranks, default=0),
+        enslaved=name in answers.enslaved or "slave" in flags,
+    )
+
+
+def _own_names(name: str, answers: Answers) -> list[str]:
+    """The names netifaces has for psutil's `name`: itself, its IPv4 aliases (eth0:1), or a Windows GUID."""
+    own = [one for one in answers.addresses if one == name or _alias_of(one, answers) == name]
+    if own or name in answers.indexes:
+        return own or [name]
+    here = {canonical(text) for text in answers.names.get(name, ())} - {None}
+    return [one for one, texts in answers.addresses.items() if here & {canonical(text) for text in texts}]
+
+
+def _alias_of(name: str, answers: Answers) -> str | None:
+    """getifaddrs(3) names a labelled IPv4 address by its label: eth0:1 is an address of eth0."""
+    return None if name in answers.stats else name.partition(":")[0]
+
+
+def _usable(texts: Iterable[str], answers: Answers) -> list[str]:
+    """Canonical addresses, each once, without those that still wait for duplicate detection."""
+    clean = dict.fromkeys(text for text in map(canonical, texts) if text)
+    return [text for text in clean if text not in answers.tentative]
+
+
+def _ask() -> Answers:
+    stats = _or_empty(psutil.net_if_stats)
+    names = {
+        name: [entry.address for entry in entries if entry.family in (socket.AF_INET, socket.AF_INET6)]
+        for name, entries in _or_empty(psutil.net_if_addrs).items()
+    }
+    # netifaces.allifaddresses() would be one call but leaks 5 kB each time, interfaces() 0.3 kB on POSIX.
+    sources = netifaces.interfaces() if sys.platform == "win32" else sorted({*stats, *names})
+    addresses = {source: _addresses(source) for source in sources}
+    return Answers(
+        stats={name: (stat.isup, stat.mtu, stat.flags) for name, stat in stats.items()},
+        names=names,
+        addresses=addresses,
+        defaults=_default_routes(),
+        indexes=_indexes(addresses),
+        tentative=_tentative(_lines(_IF_INET6)),
+        enslaved=[name for name in stats if os.path.exists(f"/sys/class/net/{name}/brport")],
+    )
+
+
+def _or_empty(ask: Callable[[], dict[str, T]]) -> dict[str, T]:
+    """psutil's answer; nothing where a sandbox or an interface that vanishes meanwhile forbids it."""
+    try:
+        return ask()
+    except OSError:
+        return {}
+
+
+def _addresses(source: str) -> list[str]:
+    try:
+        families = netifaces.ifaddresses(source)
+    except (ValueError, OSError):  # ValueError: it vanished, or it has no address of any kind
+        return []
+    entries = (*families.get(netifaces.AF_INET, ()), *families.get(netifaces.AF_INET6, ()))
+    return [entry["addr"] for entry in entries if "addr" in entry]
+
+
+def _default_routes() -> tuple[str, ...]:
+    """netifaces' names of the interfaces with a default route, those it calls the default first."""
+    try:
+        found: Any = netifaces.gateways()  # its type hint says no more than "some dict"
+    except OSError:
+        return ()
+    entries = [*found.get(netifaces.AF_INET, ()), *found.get(netifaces.AF_INET6, ())]
+    names = [name for _, name, best in sorted(entries, key=lambda entry: not entry[2])]
+    return tuple(dict.fromkeys((*names, *_gatewayless(_lines("/proc/net/route")))))
+
+
+def _gatewayless(lines: Iterable[str]) -> list[str]:
+    """Default routes netifaces leaves out: without gateway, or multipath (Linux, /proc/net/route)."""
+    rows = [line.split() for line in lines]
+    return [row[0] for row in rows if len(row) > 7 and row[1] == row[7] == "00000000"]
+
+
+def _tentative(lines: Iterable[str]) -> set[str]:
+    """The addresses of /proc/net/if_inet6 (Linux) that fail to bind: IFA_F_TENTATIVE, IFA_F_DADFAILED."""
+    rows = [line.split() for line in lines]
+    hexes = [row[0] for row in rows if int(row[4], 16) & 0x48 and not int(row[4], 16) & 0x04]
+    return {str(ipaddress.IPv6Address(int(text, 16))) for text in hexes}
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            return file.readlines()
+    except OSError:  # not Linux, or no IPv6
+        return []
+
+
+def _indexes(addresses: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    """netifaces' name to interface index."""
+    if sys.platform == "win32":
+        return {guid: index for guid in addresses if (index := _windows_index(guid))}
+    return {name: index for index, name in socket.if_nameindex()}
+
+
+if sys.platform == "win32":
+    import ctypes
+
+    def _windows_index(guid: str) -> int:
+        """The index of the interface with that GUID (ConvertInterfaceGuidToLuid); 0 if there is none."""
+        helper = ctypes.windll.iphlpapi
+        luid, index = ctypes.c_uint64(), ctypes.c_uint32()
+        try:
+            raw = ctypes.create_string_buffer(uuid.UUID(guid).bytes_le, 16)
+        except ValueError:
+            return 0
+        if helper.ConvertInterfaceGuidToLuid(raw, ctypes.byref(luid)):
+            return 0
+        helper.ConvertInterfaceLuidToIndex(ctypes.byref(luid), ctypes.byref(index))
+        return index.value

@@ -1,0 +1,154 @@
+"""Network interfaces: what there is (`read`), which to use and why (`choose`), what changes (`watch`).
+
+    links = interfaces.default()                    # those to use now, the preferred one first
+
+    async for table in interfaces.watch():          # now, and whenever it changes
+        for choice in interfaces.choose(table): ...
+
+`choose` is a pure function; the policy and its reasons: docs/decisions/0002-interface-policy.md.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from .errors import UnknownInterface
+from .iftable import Interface, Table, canonical, is_link_local, read
+from .watch import Watcher, watch
+
+__all__ = ["Choice", "Interface", "Table", "Watcher", "choose", "default", "find", "read", "watch"]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Whether `interface` is used, and why, in a few words. `versions`: for which IP versions, () if not."""
+
+    interface: Interface
+    used: bool
+    reason: str
+    versions: tuple[int, ...] = ()
+
+
+def choose(
+    table: Iterable[Interface],
+    requested: Sequence[str] = (),
+    *,
+    versions: Sequence[int] = (4, 6),
+    absent_ok: bool = False,
+) -> tuple[Choice, ...]:
+    """Decide for every interface of `table` whether to use it for IP `versions`.
+
+    The order is that of preference: interfaces asked for in the order asked, else the best default route's
+    first; the rest by index. `requested` are names or addresses (an IPv6 one with or without `%zone`); what
+    is asked for is used whatever its kind, unless it is down or has no address of a wanted version. An
+    unknown one raises UnknownInterface, or is passed over with `absent_ok` (a watch whose interface left).
+    """
+    ordered = sorted(table, key=lambda i: (not i.default_route, i.rank, i.index, i.name))
+    if requested:
+        return _choose_requested(ordered, requested, versions, absent_ok)
+    choices = tuple(_judge(interface, versions) for interface in ordered)
+    if any(choice.used for choice in choices) or any(_leads_out(interface) for interface in ordered):
+        return choices
+    return _with_loopback(choices, versions)
+
+
+def default(requested: Sequence[str] = (), *, versions: Sequence[int] = (4, 6)) -> tuple[Interface, ...]:
+    """The interfaces to use now, the preferred one first; maybe none. Raises UnknownInterface."""
+    return tuple(choice.interface for choice in choose(read(), requested, versions=versions) if choice.used)
+
+
+def find(table: Iterable[Interface], wanted: str) -> tuple[Interface, ...]:
+    """The interfaces that `wanted`, a name or an address with or without `%zone`, stands for; maybe none."""
+    table = tuple(table)
+    exact = tuple(i for i in table if i.name == wanted)
+    alike = tuple(i for i in table if i.name.casefold() == wanted.casefold())
+    address, _, zone = wanted.partition("%")
+    text = canonical(address)
+    by_address = tuple(i for i in table if text in i.addresses and zone in ("", i.name, str(i.index)))
+    return exact or alike or by_address
+
+
+_BRIDGE = re.compile(
+    r"docker\d+|docker_gwbridge|br-[0-9a-f]{12}|virbr\d+(-nic)?|cni.*|podman.*|lxcbr\d+|lxdbr\d+|incusbr\d+"
+    r"|veth[0-9a-f]{7,}|cali[0-9a-f]{11}|flannel\..*|cilium_.*|vethernet \((wsl|default switch|nat)\b.*",
+    re.IGNORECASE,
+)
+_APPLE = re.compile(r"(awdl|llw)\d+")
+
+
+def _is_inner(interface: Interface, names: re.Pattern[str]) -> bool:
+    """A KVM host's LAN is a bridge: what holds a default route is never set aside for its name."""
+    return not interface.default_route and bool(names.fullmatch(interface.name))
+
+
+_REFUSALS: tuple[tuple[str, Callable[[Interface], bool]], ...] = (
+    ("loopback", lambda i: i.loopback),
+    ("tunnel", lambda i: i.tunnel),
+    ("container bridge", lambda i: _is_inner(i, _BRIDGE)),
+    ("Apple peer-to-peer link", lambda i: _is_inner(i, _APPLE)),
+    ("part of a bridge or bond", lambda i: i.enslaved and not i.default_route),
+    ("down", lambda i: not i.up),
+    ("multicast switched off", lambda i: not i.multicast),
+)
+
+
+def _judge(interface: Interface, versions: Sequence[int]) -> Choice:
+    refusal = next((reason for reason, applies in _REFUSALS if applies(interface)), None)
+    if refusal:
+        return Choice(interface, False, refusal)
+    return _use(interface, versions, "default route" if interface.default_route else "up, multicast")
+
+
+def _use(interface: Interface, versions: Sequence[int], reason: str) -> Choice:
+    """Use it for those of `versions` it can do; say what is missing when that is none."""
+    able = tuple(version for version in versions if version in interface.versions)
+    if able:
+        return Choice(interface, True, reason, able)
+    if not interface.addresses:
+        return Choice(interface, False, "no address")
+    if any(interface.address(version) for version in versions):
+        return Choice(interface, False, "no IPv6 multicast on loopback")
+    return Choice(interface, False, "no " + " or ".join(f"IPv{version}" for version in versions) + " address")
+
+
+def _leads_out(interface: Interface) -> bool:
+    """Whether it has an address by which other computers could be reached, if not by default.
+
+    Container networks end in this computer, and tunnels always have a link-local address (macOS keeps
+    several utun that way with no VPN in sight): neither makes "only this computer" untrue.
+    """
+    if not interface.up or interface.loopback or interface.enslaved:
+        return False
+    if _is_inner(interface, _BRIDGE) or _is_inner(interface, _APPLE):
+        return False
+    return any(not (interface.tunnel and is_link_local(text)) for text in interface.addresses)
+
+
+def _with_loopback(choices: Sequence[Choice], versions: Sequence[int]) -> tuple[Choice, ...]:
+    """Nothing leads out of this computer: its own programs still find each other over loopback."""
+    result = list(choices)
+    for place, choice in enumerate(choices):
+        if choice.interface.loopback and choice.interface.up:
+            result[place] = _use(choice.interface, versions, "only this computer")
+            break
+    return tuple(result)
+
+
+def _choose_requested(
+    ordered: Sequence[Interface], requested: Sequence[str], versions: Sequence[int], absent_ok: bool
+) -> tuple[Choice, ...]:
+    asked: dict[Interface, None] = {}
+    for wanted in requested:
+        found = find(ordered, wanted)
+        if not found and not absent_ok:
+            known = ", ".join(interface.name for interface in ordered) or "none"
+            raise UnknownInterface(f"no interface {wanted!r} on this computer", f"known are: {known}")
+        asked.update(dict.fromkeys(found))
+    chosen = [
+        _use(interface, versions, "asked for with -i") if interface.up else Choice(interface, False, "down")
+        for interface in asked
+    ]
+    others = [Choice(interface, False, "not asked for") for interface in ordered if interface not in asked]
+    return (*chosen, *others)
