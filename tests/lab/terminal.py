@@ -1,0 +1,106 @@
+"""A process on a pseudo-terminal, and what a person would see on it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import struct
+import termios
+from collections.abc import Callable, Mapping, Sequence
+
+import pyte
+
+from tests.lab.namespaces import Namespaces
+from tests.lab.process import WAIT_SECONDS, Capture, Pattern, Running
+
+
+class _AnsweringScreen(pyte.Screen):
+    """A program may ask where the cursor is; a terminal answers."""
+
+    def __init__(self, columns: int, rows: int, answer: Callable[[str], None]) -> None:
+        super().__init__(columns, rows)
+        self._answer = answer
+
+    def write_process_input(self, data: str) -> None:
+        self._answer(data)
+
+
+class Terminal(Running):
+    """A process whose standard streams are a terminal of `columns` by `rows`; `raw` is all it wrote."""
+
+    def __init__(
+        self,
+        namespaces: Namespaces,
+        host: str | None,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        cwd: str,
+        columns: int = 100,
+        rows: int = 30,
+    ) -> None:
+        super().__init__(namespaces, host, argv)
+        self._screen = _AnsweringScreen(columns, rows, self.type)
+        self._stream = pyte.ByteStream(self._screen)
+        self._master, slave = os.openpty()
+        self._resize_kernel(columns, rows)
+        try:
+            self._start([slave] * 3, env, cwd, terminal=True)
+        except BaseException:
+            os.close(self._master)
+            raise
+        self._output = Capture(self._master, self._changed, self._stream.feed)
+
+    def type(self, text: str | bytes) -> None:
+        """Press keys: Enter is "\\r" or "\\n", Ctrl-C "\\x03", Ctrl-D "\\x04"."""
+        os.write(self._master, text.encode() if isinstance(text, str) else text)
+
+    def screen(self) -> list[str]:
+        """The lines now on the screen, without trailing blanks."""
+        with self._changed:
+            return [line.rstrip() for line in self._screen.display]
+
+    def cursor(self) -> tuple[int, int]:
+        """Row and column of the cursor, from 0."""
+        with self._changed:
+            return self._screen.cursor.y, self._screen.cursor.x
+
+    @property
+    def raw(self) -> bytes:
+        """Every byte the process wrote, in order."""
+        return self._output.bytes()
+
+    def wait_for_screen(self, pattern: Pattern, timeout: float = WAIT_SECONDS) -> re.Match[str]:
+        """Wait until a text or regular expression is on the screen (its lines joined by newlines)."""
+        wanted = re.compile(re.escape(pattern)) if isinstance(pattern, str) else pattern
+        found = self._until(
+            lambda: wanted.search("\n".join(self.screen())), timeout, f"{wanted.pattern!r} on the screen"
+        )
+        match: re.Match[str] = found
+        return match
+
+    def wait_for_raw(self, data: bytes, timeout: float = WAIT_SECONDS) -> None:
+        """Wait until these bytes have been written to the terminal."""
+        self._until(lambda: data in self.raw, timeout, f"{data!r} written")
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Change the window's size, as a person dragging its corner does."""
+        with self._changed:
+            self._screen.resize(rows, columns)
+        self._resize_kernel(columns, rows)
+
+    def _resize_kernel(self, columns: int, rows: int) -> None:
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def captures(self) -> list[Capture]:
+        return [self._output]
+
+    def shown(self) -> str:
+        return "--- screen\n" + "\n".join(self.screen()).rstrip()
+
+    def release(self) -> None:
+        if self._master >= 0 and self._output.finished(1.0):
+            with contextlib.suppress(OSError):
+                os.close(self._master)
+            self._master = -1
