@@ -170,8 +170,6 @@ def install(kind: str, holding: int) -> None:
     made_from = stamp()
     # The bundle holds no tools of the tests.
     wheels = bundle() if kind == "run" else None
-    # The bundle holds no tools of the tests.
-    wheels = bundle() if kind == "run" else None
     is_new = not PYTHON.exists()
     if is_new:
         require_venv_module()
