@@ -2,4 +2,5 @@
 
 from .errors import McastError
 
-__all__ = ["McastError"]
+__version__ = "0.1.0"
+__all__ = ["McastError", "__version__"]

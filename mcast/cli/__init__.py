@@ -1,0 +1,87 @@
+"""The command line: one module a command, `main` to run them and turn every error into a line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+import mcast
+from mcast.errors import McastError
+
+from . import exits
+from .chat import chat
+from .interfaces import interfaces
+from .listen import listen
+from .render import OutputClosed, note, prepare_console
+from .send import send
+
+app = typer.Typer(
+    name="mcast",
+    help="The LAN's own group chat: no server, no account, no configuration.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (chat, listen, send, interfaces):
+    app.command()(command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mcast {mcast.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    debug: Annotated[
+        bool, typer.Option("--debug", envvar="MCAST_DEBUG", help="Show where an error comes from.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    os.environ["MCAST_DEBUG"] = "1" if debug else ""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code. Errors are one line on standard error."""
+    prepare_console()
+    try:
+        return app(args=arguments, standalone_mode=False) or exits.DONE
+    except TyperException as error:
+        return _say(_usage_text(error), exits.USAGE)
+    except McastError as error:
+        return _say(str(error), exits.of_error(error), error)
+    except (OutputClosed, BrokenPipeError):
+        return exits.DONE
+    except (KeyboardInterrupt, typer.Abort):
+        return exits.INTERRUPTED + 2
+    except OSError as error:
+        return _say(str(error), exits.FAILED, error)
+    except Exception as error:
+        text = f"a fault of mcast itself: {type(error).__name__}: {error}; please report it with --debug"
+        return _say(text, exits.FAILED, error)
+
+
+def _say(text: str, code: int, error: Exception | None = None) -> int:
+    if error is not None and os.environ.get("MCAST_DEBUG"):
+        import traceback
+
+        traceback.print_exception(error)
+    note(" ".join(text.split()))
+    return code
+
+
+def _usage_text(error: TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "mcast"
+    return f"{error.format_message().rstrip('.')}; see: {path} --help"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,21 @@
+"""Exit codes: what a script can tell from how a command ended."""
+
+from __future__ import annotations
+
+from mcast.errors import McastError, NoInterface, PermissionRefused, UsageError
+
+DONE = 0
+FAILED = 1
+USAGE = 2
+NO_NETWORK = 3
+NOTHING_FOUND = 4
+TIMED_OUT = 27
+INTERRUPTED = 128
+"""Plus the number of the signal."""
+
+
+def of_error(error: McastError) -> int:
+    """The exit code that says what kind of error it was."""
+    if isinstance(error, UsageError):
+        return USAGE
+    return NO_NETWORK if isinstance(error, NoInterface | PermissionRefused) else FAILED

@@ -1,0 +1,109 @@
+"""`--on EVENT[,EVENT]=COMMAND`: run a program on an event. No shell ever sees what a peer wrote."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shlex
+import shutil
+import socket
+from collections.abc import Iterable, Mapping
+from typing import Annotated
+
+import typer
+
+from mcast.errors import UsageError
+
+from .render import note
+
+EVENTS = ("ready", "message")
+TIME_LIMIT = 60.0
+"""Seconds a command may take before it is ended, so that one that hangs cannot stop the watch for ever."""
+
+On = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--on",
+        metavar="EVENT=COMMAND",
+        help="Run COMMAND on ready or message, payload on its stdin, at most a minute each. May be repeated.",
+    ),
+]
+
+
+class Hooks:
+    """The commands of `--on`, run one after the other in the order of events."""
+
+    def __init__(self, texts: Iterable[str] | None) -> None:
+        self._commands: dict[str, list[list[str]]] = {event: [] for event in EVENTS}
+        for text in texts or ():
+            events, command = _parse(text)
+            for event in events:
+                self._commands[event].append(command)
+
+    def wants(self, event: str) -> bool:
+        """Whether any command waits for that event."""
+        return bool(self._commands[event])
+
+    async def run(self, event: str, variables: Mapping[str, str], payload: bytes = b"") -> None:
+        """Run the commands for `event` with `variables` in their environment and `payload` on stdin."""
+        for command in self._commands[event]:
+            await _run(command, {**os.environ, "MCAST_EVENT": event, **variables}, payload)
+
+    async def ready(self, group: str) -> None:
+        """Tell the ready commands, and the service manager if there is one (sd_notify(3))."""
+        _notify_manager()
+        await self.run("ready", {"MCAST_GROUP": group})
+
+
+def _parse(text: str) -> tuple[list[str], list[str]]:
+    names, equals, command_line = text.partition("=")
+    events = [name.strip() for name in names.split(",")]
+    unknown = [event for event in events if event not in EVENTS]
+    if not equals or unknown:
+        raise UsageError(f"--on {text!r} names no event", f"write EVENT=COMMAND with {' or '.join(EVENTS)}")
+    try:
+        command = shlex.split(command_line)
+    except ValueError as error:
+        raise UsageError(f"--on {text!r}: {error}", "close the quotes") from None
+    if not command or shutil.which(command[0]) is None:
+        raise UsageError(f"--on {text!r}: there is no such program", "give a program's name or path")
+    return events, command
+
+
+async def _run(command: list[str], environment: Mapping[str, str], payload: bytes) -> None:
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=asyncio.subprocess.PIPE, env=dict(environment)
+        )
+    except OSError as error:
+        note(f"--on {command[0]}: {error.strerror}")
+        return
+    try:
+        await asyncio.wait_for(process.communicate(payload), TIME_LIMIT)
+    except TimeoutError:
+        note(f"--on {command[0]}: still running after {TIME_LIMIT:g} s, ended")
+    finally:
+        await _end(process)
+    if process.returncode:
+        note(f"--on {command[0]}: exit code {process.returncode}")
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End it if it runs: ask, and after two seconds insist."""
+    for stop in (process.terminate, process.kill):
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError, TimeoutError):
+                stop()
+                await asyncio.wait_for(process.wait(), 2.0)
+
+
+def _notify_manager() -> None:
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address or not hasattr(socket, "AF_UNIX"):
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.connect(address)
+        sock.send(b"READY=1")

@@ -1,0 +1,117 @@
+"""The options that several commands share, and what follows from them."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated
+
+import typer
+
+from mcast.address import GroupAddress, parse_group, parse_port
+from mcast.errors import UsageError
+from mcast.links import Plan
+from mcast.plain import DEFAULT_PORT
+
+from .durations import duration
+
+DEFAULT_GROUP = "230.0.0.1"
+
+Groups = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--group",
+        "-g",
+        metavar="ADDRESS[:PORT]",
+        help=f"Group to join, {DEFAULT_GROUP} unless told; may be repeated.",
+    ),
+]
+Port = Annotated[
+    str | None,
+    typer.Option("--port", "-p", metavar="PORT", help=f"UDP port, {DEFAULT_PORT} unless told."),
+]
+Interfaces = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--interface",
+        "-i",
+        metavar="NAME_OR_IP",
+        help="Network interface to use instead of those chosen; may be repeated.",
+    ),
+]
+Only4 = Annotated[bool, typer.Option("-4", help="IPv4 only.")]
+Only6 = Annotated[bool, typer.Option("-6", help="IPv6 only.")]
+Ttl = Annotated[
+    int,
+    typer.Option("--ttl", min=0, max=255, help="How many networks a datagram may cross: 1 is this one."),
+]
+Sources = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--source",
+        metavar="ADDRESS",
+        help="Receive from this sender only (needed in 232/8); may be repeated.",
+    ),
+]
+Plain = Annotated[
+    bool, typer.Option("--plain", help="Speak plain UTF-8 text, one datagram a line. The only wire so far.")
+]
+Json = Annotated[bool, typer.Option("--json", help="A JSON object per event.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on standard error but errors.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]
+Count = Annotated[
+    int | None, typer.Option("--count", "-C", "-c", min=1, metavar="N", help="Stop after N messages.")
+]
+Timeout = Annotated[
+    float | None,
+    typer.Option("--timeout", "-W", parser=duration, metavar="TIME", help="Stop after this time in all."),
+]
+Idle = Annotated[
+    float | None,
+    typer.Option("--idle", parser=duration, metavar="TIME", help="Stop when nothing came for this long."),
+]
+
+
+def parse_groups(texts: list[str] | None, port: str | None) -> tuple[GroupAddress, ...]:
+    """The groups named, the default one if none is. UsageError for a bad or contradictory one."""
+    number = parse_port(port) if port is not None else None
+    groups = [parse_group(text, number, default_port=DEFAULT_PORT) for text in texts or [DEFAULT_GROUP]]
+    return tuple(dict.fromkeys(groups))
+
+
+def make_plan(
+    groups: list[str] | None,
+    port: str | None,
+    interfaces: list[str] | None,
+    only4: bool,
+    only6: bool,
+    *,
+    ttl: int = 1,
+    sources: list[str] | None = None,
+    receive: bool = True,
+) -> Plan:
+    """What the flags ask for, checked: UsageError where they contradict each other or name no group."""
+    chosen = parse_groups(groups, port)
+    versions = tuple(sorted({group.version for group in chosen}))
+    for only, version in ((only4, 4), (only6, 6)):
+        wrong = [group for group in chosen if only and group.version != version]
+        if wrong:
+            raise UsageError(f"-{version} excludes the group {wrong[0].host}", f"name an IPv{version} group")
+    return Plan(
+        chosen, tuple(interfaces or ()), versions, ttl, _checked_sources(chosen, sources or []), receive
+    )
+
+
+def _checked_sources(groups: tuple[GroupAddress, ...], sources: list[str]) -> tuple[str, ...]:
+    for group in groups:
+        if group.needs_source and not sources:
+            raise UsageError(f"{group.host} is source-specific", "name the sender with --source ADDRESS")
+    for source in sources:
+        try:
+            address = ipaddress.ip_address(source)
+        except ValueError:
+            raise UsageError(f"{source!r} is not an address", "give --source an IP address") from None
+        if address.is_multicast or any(group.version != address.version for group in groups):
+            raise UsageError(
+                f"source {source} does not fit the groups", "give a sender's address of their IP version"
+            )
+    return tuple(sources)

@@ -1,0 +1,118 @@
+"""How a command runs and ends: signals, time limits, a closed output, and the exit code they make."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import stat
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from types import FrameType
+from typing import Any
+
+from . import exits
+from .render import Output, OutputClosed
+
+
+class Ending:
+    """The first reason to stop: `signal`, `timeout`, `idle` or `closed` (nobody reads our output)."""
+
+    def __init__(self, *, timeout: float | None = None, idle: float | None = None) -> None:
+        self.reason: str | None = None
+        self.signal = 0
+        self._loop = asyncio.get_running_loop()
+        self._ended = asyncio.Event()
+        self._idle = idle
+        self._idle_timer: asyncio.TimerHandle | None = None
+        if timeout is not None:
+            self._loop.call_later(timeout, self.end, "timeout")
+        self.touch()
+
+    def touch(self) -> None:
+        """Something came: the idle limit starts anew."""
+        if self._idle is not None:
+            if self._idle_timer is not None:
+                self._idle_timer.cancel()
+            self._idle_timer = self._loop.call_later(self._idle, self.end, "idle")
+
+    def end(self, reason: str) -> None:
+        """Stop for `reason`, unless there was one already."""
+        if self.reason is None:
+            self.reason = reason
+        self._ended.set()
+
+    async def during(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Run `work` until it is done (True) or there is a reason to stop (False); its errors are raised."""
+        task = asyncio.ensure_future(work)
+        end = asyncio.ensure_future(self._ended.wait())
+        try:
+            await asyncio.wait({task, end}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            end.cancel()
+        if not task.done():
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            return False
+        task.result()
+        return True
+
+    @contextlib.contextmanager
+    def on_signals(self, output: Output) -> Iterator[None]:
+        """SIGINT and SIGTERM end it; one that meets a blocked write, or a second one, interrupts at once."""
+
+        def handle(number: int, _: FrameType | None) -> None:
+            if self.signal or output.writing:
+                self.signal = self.signal or number
+                raise KeyboardInterrupt
+            self.signal = number
+            self._loop.call_soon_threadsafe(self.end, "signal")
+
+        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @contextlib.contextmanager
+    def on_closed_output(self) -> Iterator[None]:
+        """End when the reader of our pipe goes, not only when the next line finds it gone."""
+        if not _is_pipe(sys.stdout):
+            yield
+            return
+        self._loop.add_reader(sys.stdout.fileno(), self.end, "closed")
+        try:
+            yield
+        finally:
+            self._loop.remove_reader(sys.stdout.fileno())
+
+
+def run(command: Callable[[Ending, Output], Coroutine[Any, Any, int]], **limits: float | None) -> int:
+    """Run an asynchronous command with its limits (`timeout`, `idle`, seconds) and return its exit code."""
+    ending: Ending | None = None
+
+    async def main() -> int:
+        nonlocal ending
+        output = Output()
+        ending = Ending(**limits)
+        with ending.on_signals(output), ending.on_closed_output():
+            return await command(ending, output)
+
+    try:
+        # Windows' default loop, the Proactor, has no add_reader and dies on ICMP errors.
+        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+            return runner.run(main())
+    except OutputClosed:
+        return exits.DONE
+    except KeyboardInterrupt:
+        return exits.INTERRUPTED + ((ending.signal if ending else 0) or signal.SIGINT)
+
+
+def _is_pipe(stream: Any) -> bool:
+    try:
+        return sys.platform != "win32" and stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)
+    except (OSError, ValueError, AttributeError):
+        return False

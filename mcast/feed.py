@@ -1,0 +1,115 @@
+"""Drives `Links` in an event loop: reads its sockets, follows the interfaces, hands on what comes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+
+from . import interfaces
+from .address import GroupAddress
+from .errors import SocketError
+from .links import REJOIN_INTERVAL, Change, Links
+from .multicast import Datagram
+from .watch import watch
+
+
+class Feed:
+    """Calls `on_datagrams(group, datagrams)` and `on_change(change)` from the running loop until closed.
+
+    While paused nothing is read: what arrives waits in the kernel, which counts what it must drop.
+    """
+
+    def __init__(
+        self,
+        links: Links,
+        on_datagrams: Callable[[GroupAddress, list[Datagram]], None],
+        on_change: Callable[[Change], None],
+    ) -> None:
+        self._links = links
+        self._on_datagrams = on_datagrams
+        self._on_change = on_change
+        self._watched: list[int] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._paused = False
+
+    def start(self) -> Change:
+        """Open everything and begin; the first change is returned, not called back."""
+        change = self._links.update(interfaces.read())
+        self._watch()
+        self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._rejoin())]
+        return change
+
+    def refresh(self) -> None:
+        """Look at the interfaces now instead of at the next change."""
+        with self._rewatching():
+            self._links.update(interfaces.read())
+
+    def pause(self) -> None:
+        """Stop reading until resume()."""
+        self._paused = True
+        self._unwatch()
+
+    def resume(self) -> None:
+        """Read again."""
+        self._paused = False
+        self._watch()
+
+    async def close(self) -> None:
+        """Stop following and close the sockets. Closing twice is fine."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        self._unwatch()
+        self._links.close()
+
+    def _watch(self) -> None:
+        if self._paused:
+            return
+        loop = asyncio.get_running_loop()
+        for group, receiver in self._links.receivers.items():
+            for index in receiver.joined:
+                descriptor = receiver.fileno(index)
+                loop.add_reader(descriptor, self._read, group, index)
+                self._watched.append(descriptor)
+
+    def _unwatch(self) -> None:
+        """Before a socket may close: a selector loses track of a number that is closed and reused."""
+        loop = asyncio.get_running_loop()
+        for descriptor in self._watched:
+            loop.remove_reader(descriptor)
+        self._watched = []
+
+    def _read(self, group: GroupAddress, interface: int) -> None:
+        receiver = self._links.receivers[group]
+        try:
+            datagrams = receiver.drain(interface)
+        except SocketError as error:
+            with self._rewatching():
+                receiver.leave(interface)
+            self._on_change(Change(problems=(error,)))
+        else:
+            self._on_datagrams(group, datagrams)
+
+    @contextlib.contextmanager
+    def _rewatching(self) -> Iterator[None]:
+        self._unwatch()
+        try:
+            yield
+        finally:
+            self._watch()
+
+    async def _follow(self) -> None:
+        async for table in watch():
+            with self._rewatching():
+                change = self._links.update(table)
+            if change:
+                self._on_change(change)
+
+    async def _rejoin(self) -> None:
+        while True:
+            await asyncio.sleep(REJOIN_INTERVAL)
+            with self._rewatching():
+                self._links.rejoin()
+            self.refresh()

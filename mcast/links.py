@@ -1,0 +1,163 @@
+"""The sockets of one run: a receiver and a sender on every chosen interface, in step with the interfaces.
+
+`Links` is told the table of interfaces and opens and closes what follows from it. It holds no clock and no
+loop; feed.py drives it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from . import interfaces, querier
+from .address import GroupAddress
+from .errors import NoInterface, SocketError
+from .interfaces import Choice, Interface
+from .multicast import Receiver, Sender
+
+REJOIN_INTERVAL = 50.0
+"""Seconds between rejoins where no querier is heard: within the 60 s that forgetful switches leave us."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is wanted: `requested` interface names or addresses (none: choose), IP `versions`, `ttl`,
+    `sources` for source-specific joins, and whether to `receive` at all."""
+
+    groups: tuple[GroupAddress, ...]
+    requested: tuple[str, ...] = ()
+    versions: tuple[int, ...] = (4, 6)
+    ttl: int = 1
+    sources: tuple[str, ...] = ()
+    receive: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What an update did: interfaces that came into use, that went out of it, and what went wrong."""
+
+    joined: tuple[Interface, ...] = ()
+    left: tuple[Interface, ...] = ()
+    problems: tuple[SocketError, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.joined or self.left or self.problems)
+
+
+@dataclass(slots=True)
+class Links:
+    """Receivers and senders for `plan`; call update() first and whenever the interfaces changed."""
+
+    plan: Plan
+    choices: tuple[Choice, ...] = ()
+    receivers: dict[GroupAddress, Receiver] = field(default_factory=dict)
+    _used: dict[int, Interface] = field(default_factory=dict)
+    _senders: dict[tuple[int, int], Sender] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.plan.receive:
+            self.receivers = {group: Receiver(group) for group in self.plan.groups}
+
+    @property
+    def used(self) -> tuple[Interface, ...]:
+        """The interfaces in use, the preferred one first."""
+        return tuple(self._used.values())
+
+    def update(self, table: Sequence[Interface]) -> Change:
+        """Join, leave and reopen so that the sockets fit the table. UnknownInterface for a wrong request."""
+        before, plan = self._used, self.plan
+        # What was there at the start may vanish and come back.
+        self.choices = interfaces.choose(
+            table, plan.requested, versions=plan.versions, absent_ok=bool(self.choices)
+        )
+        wanted = {choice.interface.index: choice.interface for choice in self.choices if choice.used}
+        self._used = wanted
+        for index in before.keys() - wanted.keys():
+            self._leave(index)
+        moved = {i for i in before.keys() & wanted.keys() if before[i].addresses != wanted[i].addresses}
+        for key in [key for key in self._senders if key[0] in moved]:
+            self._senders.pop(key).close()
+        problems = list(self._join_wanted())
+        return Change(
+            tuple(link for index, link in wanted.items() if index not in before),
+            tuple(link for index, link in before.items() if index not in wanted),
+            tuple(problems),
+        )
+
+    def require(self) -> None:
+        """NoInterface, with the reasons, when nothing usable was chosen."""
+        if self._used and (not self.plan.receive or any(r.joined for r in self.receivers.values())):
+            return
+        why = "; ".join(f"{choice.interface.name}: {choice.reason}" for choice in self.choices)
+        raise NoInterface(f"no usable network interface ({why or 'there is none'})", "see: mcast interfaces")
+
+    def rejoin(self) -> None:
+        """Report our memberships anew on interfaces without a querier."""
+        with_querier = querier.heard()
+        for receiver in self.receivers.values():
+            for index in receiver.joined:
+                if index in self._used and self._used[index].name in with_querier:
+                    continue
+                try:
+                    receiver.rejoin(index)
+                except SocketError:
+                    receiver.leave(index)
+
+    def senders(self, group: GroupAddress) -> Iterator[Sender]:
+        """A sender on each used interface that has an address of the group's family, preferred one first.
+
+        Interfaces that cannot be sent from at this moment are passed over.
+        """
+        for link in self._used.values():
+            with contextlib.suppress(SocketError, NoInterface):
+                yield self._sender(link, group.version)
+
+    def send_first(self, data: bytes, group: GroupAddress) -> Sender:
+        """Send out of the preferred interface alone. SocketError or NoInterface when it cannot."""
+        able = [link for link in self._used.values() if group.version in link.versions]
+        if not able:
+            raise NoInterface(f"no interface to send IPv{group.version} from", "see: mcast interfaces")
+        sender = self._sender(able[0], group.version)
+        try:
+            sender.send(data, group)
+        except SocketError:
+            # The address may have changed since the table was read: the next socket will have the new one.
+            self._senders.pop((sender.interface, group.version)).close()
+            raise
+        return sender
+
+    def _sender(self, link: Interface, version: int) -> Sender:
+        key = (link.index, version)
+        if key not in self._senders:
+            address = link.address(version)
+            if address is None:
+                raise NoInterface(f"{link.name} has no IPv{version} address", "see: mcast interfaces")
+            self._senders[key] = Sender(link.index, address, ttl=self.plan.ttl)
+        return self._senders[key]
+
+    def sources(self) -> frozenset[tuple[str, int]]:
+        """Addresses and ports our datagrams come from."""
+        return frozenset(sender.source for sender in self._senders.values())
+
+    def close(self) -> None:
+        """Leave and close everything. Closing twice is fine."""
+        for index in list(self._used):
+            self._leave(index)
+        self._used = {}
+
+    def _leave(self, index: int) -> None:
+        for receiver in self.receivers.values():
+            receiver.leave(index)
+        for key in [key for key in self._senders if key[0] == index]:
+            self._senders.pop(key).close()
+
+    def _join_wanted(self) -> Iterator[SocketError]:
+        for group, receiver in self.receivers.items():
+            for index, link in self._used.items():
+                if index in receiver.joined or group.version not in link.versions:
+                    continue
+                try:
+                    receiver.join(index, self.plan.sources)
+                except SocketError as error:
+                    yield error

@@ -1,0 +1,287 @@
+"""UDP multicast sockets, done right. The options they need are in sockopt.py, used here alone.
+
+    from mcast import interfaces, multicast
+
+    group = multicast.parse_group("230.0.0.1", default_port=3000)
+    link = interfaces.default()[0]
+    with multicast.Receiver(group) as receiver, multicast.Sender(link.index, link.address(4)) as sender:
+        receiver.join(link.index)
+        sender.send(b"hello", group)
+        print(receiver.receive(timeout=1.0))
+
+A receiver keeps one socket for each interface it joined (docs/decisions/0003-one-socket-per-interface.md):
+the interface of a datagram is then known on every platform, leaving is closing, the limit of 20 memberships a
+socket (Linux, igmp_max_memberships) is out of reach, and a link-scoped IPv6 group, which Linux binds to one
+interface only, needs no second way.
+
+Sources: ip(7), ipv6(7), udp(7), socket(7), RFC 3678 (source filters), RFC 4607 (SSM).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import selectors
+import socket
+import time
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Self
+
+from .address import GroupAddress, parse_group
+from .errnos import explain, explained
+from .errors import NoInterface, UsageError
+from .sockopt import (
+    LINUX,
+    WINDOWS,
+    bind_address,
+    drops,
+    membership,
+    plain_source,
+    prepare_receiving,
+    prepare_sending,
+    scope,
+    ttl_of,
+)
+
+__all__ = ["Datagram", "GroupAddress", "Receiver", "Sender", "explain", "parse_group"]
+
+RECEIVE_BUFFER = 8 << 20
+"""Bytes asked for; Linux grants at most net.core.rmem_max (twice that is reported)."""
+LARGEST_DATAGRAM = 65_507
+ANCILLARY_ROOM = 64
+"""Bytes for the control message that carries the TTL."""
+DRAIN_LIMIT = 256
+"""Datagrams taken from one socket before the others get their turn."""
+
+
+class Datagram(NamedTuple):
+    """One received UDP payload.
+
+    `source` is (address, port), a link-local address with its %interface; `interface` is the index of the
+    interface it came in on; `ttl` is its TTL or hop limit, None where the platform does not tell (Windows).
+    """
+
+    data: bytes
+    source: tuple[str, int]
+    interface: int
+    ttl: int | None
+
+
+# Reports of earlier sends that surface on a read: ICMP port unreachable (Linux, Windows' WSAECONNRESET).
+_PASSING_ON_READ = {
+    errno.ECONNREFUSED,
+    errno.ECONNRESET,
+    errno.EHOSTUNREACH,
+    errno.ENETUNREACH,
+    errno.ENOBUFS,
+}
+
+
+class Receiver:
+    """Receives one group on the interfaces it joined. Not thread-safe; sockets are non-blocking."""
+
+    def __init__(self, group: GroupAddress, *, buffer: int = RECEIVE_BUFFER) -> None:
+        self.group = group
+        self._buffer = buffer
+        self._sockets: dict[int, socket.socket] = {}
+        self._sources: dict[int, tuple[str, ...]] = {}
+        self._space = bytearray(LARGEST_DATAGRAM + 1)
+        self._drops_of_closed = 0
+
+    def join(self, interface: int, sources: Sequence[str] = ()) -> None:
+        """Join the group on the interface of that index; only datagrams of `sources` if any are given.
+
+        Joining twice with the same sources changes nothing. Raises SocketError (PortTaken,
+        PermissionRefused), UsageError for a source-specific group without a source; nothing is joined then.
+        """
+        sources = tuple(sources)
+        if self.group.needs_source and not sources:
+            raise UsageError(f"{self.group.host} is source-specific", "name the sender with --source ADDRESS")
+        if interface in self._sockets:
+            if self._sources[interface] == sources:
+                return
+            self.leave(interface)
+        self._sockets[interface] = self._open(interface, sources)
+        self._sources[interface] = sources
+
+    def join_all(self, interfaces: Iterable[int], sources: Sequence[str] = ()) -> None:
+        """Join on every interface, or on none: an error undoes the joins this call made, then is raised."""
+        made: list[int] = []
+        try:
+            for interface in interfaces:
+                if interface not in self._sockets:
+                    self.join(interface, sources)
+                    made.append(interface)
+        except BaseException:
+            for interface in made:
+                self.leave(interface)
+            raise
+
+    def leave(self, interface: int) -> None:
+        """Leave on that interface; unread datagrams of it are gone. Unknown interfaces are ignored."""
+        sock = self._sockets.pop(interface, None)
+        self._sources.pop(interface, None)
+        if sock is not None:
+            self._drops_of_closed += drops(sock)
+            sock.close()
+
+    def rejoin(self, interface: int) -> None:
+        """Leave and join on that interface's socket: makes the kernel report the membership to switches anew.
+
+        A switch that snoops while no querier asks forgets its members (RFC 4541, 2.1.1).
+        Unread datagrams stay. Raises SocketError when the interface is gone.
+        """
+        sock, sources = self._sockets[interface], self._sources[interface]
+        with explained(f"cannot rejoin {self.group.host}"):
+            with contextlib.suppress(OSError):
+                membership(sock, self.group, interface, sources, join=False)
+            membership(sock, self.group, interface, sources, join=True)
+
+    @property
+    def joined(self) -> tuple[int, ...]:
+        """Indices of the interfaces joined, in the order of joining."""
+        return tuple(self._sockets)
+
+    def fileno(self, interface: int) -> int:
+        """The descriptor to watch for that interface, for selectors and event loops."""
+        return self._sockets[interface].fileno()
+
+    @property
+    def granted_buffer(self) -> int:
+        """Bytes of receive buffer the system really gave the smallest of the sockets; 0 before a join."""
+        sizes = [s.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) for s in self._sockets.values()]
+        return min(sizes, default=0) // (2 if LINUX else 1)
+
+    @property
+    def kernel_drops(self) -> int | None:
+        """Datagrams the kernel threw away because nobody read in time; None where it does not tell."""
+        if not LINUX:
+            return None
+        return self._drops_of_closed + sum(map(drops, self._sockets.values()))
+
+    def drain(self, interface: int, limit: int = DRAIN_LIMIT) -> list[Datagram]:
+        """Up to `limit` datagrams that wait on that interface, without blocking.
+
+        Raises SocketError when the socket is dead; passing faults (ICMP errors of earlier sends, a
+        signal) only end the list.
+        """
+        datagrams: list[Datagram] = []
+        sock = self._sockets.get(interface)
+        if sock is None:
+            return datagrams
+        try:
+            while len(datagrams) < limit:
+                datagrams.append(self._read(sock, interface))
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError as error:
+            if error.errno not in _PASSING_ON_READ:
+                raise explain(error, f"cannot receive {self.group}") from error
+        return datagrams
+
+    def receive(self, timeout: float) -> Datagram | None:
+        """The next datagram of any joined interface, or None after `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        while self._sockets:
+            wait = max(0.0, deadline - time.monotonic())
+            _wait(self._sockets.values(), selectors.EVENT_READ, wait)
+            for interface in self._sockets:
+                if datagrams := self.drain(interface, 1):
+                    return datagrams[0]
+            if wait == 0.0:
+                return None
+        raise NoInterface(f"nothing is joined to {self.group}", "join an interface first")
+
+    def close(self) -> None:
+        """Leave everywhere. Closing twice is fine."""
+        for interface in self.joined:
+            self.leave(interface)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _open(self, interface: int, sources: tuple[str, ...]) -> socket.socket:
+        v6 = self.group.version == 6
+        with explained(f"cannot receive {self.group}"):
+            sock = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM)
+            try:
+                prepare_receiving(sock, v6, self._buffer)
+                sock.bind(bind_address(self.group, interface))
+                membership(sock, self.group, interface, sources, join=True)
+            except BaseException:
+                sock.close()
+                raise
+        return sock
+
+    def _read(self, sock: socket.socket, interface: int) -> Datagram:
+        if WINDOWS:  # no recvmsg there
+            size, source = sock.recvfrom_into(self._space)
+            ancillary: list[tuple[int, int, bytes]] = []
+        else:
+            size, ancillary, _, source = sock.recvmsg_into([self._space], ANCILLARY_ROOM)
+        return Datagram(
+            bytes(memoryview(self._space)[:size]), plain_source(source), interface, ttl_of(ancillary)
+        )
+
+
+class Sender:
+    """Sends to groups out of one interface, from a port of its own.
+
+    `interface` is an index, `address` the interface's own address to send from (its family is the sender's),
+    `ttl` how many networks a datagram may cross (1: this one only). With `loop` other programs on this
+    computer hear it too. Raises SocketError when the socket cannot be made.
+    """
+
+    def __init__(self, interface: int, address: str, *, ttl: int = 1, loop: bool = True) -> None:
+        v6 = ":" in address
+        with explained(f"cannot send from {address}"):
+            self._socket = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM)
+            try:
+                prepare_sending(self._socket, v6, interface, ttl, loop)
+                self._socket.bind((address, 0, 0, scope(address, interface)) if v6 else (address, 0))
+            except BaseException:
+                self._socket.close()
+                raise
+        self.interface = interface
+        self.version = 6 if v6 else 4
+
+    @property
+    def source(self) -> tuple[str, int]:
+        """(address, port) by which receivers see this sender; link-local addresses with their %interface."""
+        return plain_source(self._socket.getsockname())
+
+    def send(self, data: bytes, group: GroupAddress, *, timeout: float = 1.0) -> None:
+        """Send one datagram, waiting at most `timeout` seconds for room in the socket's buffer.
+
+        Raises SocketError: EMSGSIZE when `data` is larger than the interface carries, EPERM behind a
+        firewall, and so on; see explain().
+        """
+        v6 = self.version == 6
+        target = (group.host, group.port, 0, self.interface) if v6 else (group.host, group.port)
+        with explained(f"cannot send to {group}"):
+            try:
+                self._socket.sendto(data, target)
+            except BlockingIOError:
+                _wait([self._socket], selectors.EVENT_WRITE, timeout)
+                self._socket.sendto(data, target)
+
+    def close(self) -> None:
+        """Closing twice is fine."""
+        self._socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _wait(sockets: Iterable[socket.socket], event: int, timeout: float) -> None:
+    """Until one of the sockets is ready, or `timeout` seconds."""
+    with selectors.DefaultSelector() as selector:
+        for sock in sockets:
+            selector.register(sock, event)
+        selector.select(timeout)
