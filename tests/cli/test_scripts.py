@@ -184,6 +184,8 @@ def test_a_killed_set_up_is_repaired_once_its_pip_has_ended(
     assert set_up_by_pip.wait(timeout=60) != 0
     half_made = checkout / ".venv" / "lib" / "half-made"
     half_made.touch()
+    # What a refresh that is killed leaves beside the mark.
+    (checkout / ".venv" / ".ready-run").write_text(f"{checkout}\nolder")
 
     result = script(checkout, "mcast", MCAST_BUNDLE=str(bundled / "bundle"))
     assert result.returncode == 7, result.stderr
