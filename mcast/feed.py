@@ -10,20 +10,21 @@ from . import interfaces
 from .address import GroupAddress
 from .errors import SocketError
 from .links import REJOIN_INTERVAL, Change, Links
-from .multicast import Datagram
+from .multicast import Datagram, Sender
 from .watch import watch
 
 
 class Feed:
     """Calls `on_datagrams(group, datagrams)` and `on_change(change)` from the running loop until closed.
 
+    The group is None for datagrams that were sent to an address of ours.
     While paused nothing is read: what arrives waits in the kernel, which counts what it must drop.
     """
 
     def __init__(
         self,
         links: Links,
-        on_datagrams: Callable[[GroupAddress, list[Datagram]], None],
+        on_datagrams: Callable[[GroupAddress | None, list[Datagram]], None],
         on_change: Callable[[Change], None],
     ) -> None:
         self._links = links
@@ -73,6 +74,9 @@ class Feed:
                 descriptor = receiver.fileno(index)
                 loop.add_reader(descriptor, self._read, group, index)
                 self._watched.append(descriptor)
+        for sender in self._links.endpoints if self._links.plan.unicast else ():
+            loop.add_reader(sender.fileno(), self._read_endpoint, sender)
+            self._watched.append(sender.fileno())
 
     def _unwatch(self) -> None:
         """Before a socket may close: a selector loses track of a number that is closed and reused."""
@@ -91,6 +95,16 @@ class Feed:
             self._on_change(Change(problems=(error,)))
         else:
             self._on_datagrams(group, datagrams)
+
+    def _read_endpoint(self, sender: Sender) -> None:
+        try:
+            datagrams = sender.drain()
+        except SocketError as error:
+            with self._rewatching():
+                self._links.drop(sender)
+            self._on_change(Change(problems=(error,)))
+        else:
+            self._on_datagrams(None, datagrams)
 
     @contextlib.contextmanager
     def _rewatching(self) -> Iterator[None]:

@@ -23,7 +23,8 @@ REJOIN_INTERVAL = 50.0
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What is wanted: `requested` interface names or addresses (none: choose), IP `versions`, `ttl`,
-    `sources` for source-specific joins, and whether to `receive` at all."""
+    `sources` for source-specific joins, whether to `receive` at all, and with `unicast` to have senders
+    everywhere from the start, since others answer to them."""
 
     groups: tuple[GroupAddress, ...]
     requested: tuple[str, ...] = ()
@@ -31,6 +32,7 @@ class Plan:
     ttl: int = 1
     sources: tuple[str, ...] = ()
     receive: bool = True
+    unicast: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ class Links:
         moved = {i for i in before.keys() & wanted.keys() if before[i].addresses != wanted[i].addresses}
         for key in [key for key in self._senders if key[0] in moved]:
             self._senders.pop(key).close()
-        problems = list(self._join_wanted())
+        problems = [*self._join_wanted(), *self._open_wanted()]
         return Change(
             tuple(link for index, link in wanted.items() if index not in before),
             tuple(link for index, link in before.items() if index not in wanted),
@@ -123,7 +125,7 @@ class Links:
             sender.send(data, group)
         except SocketError:
             # The address may have changed since the table was read: the next socket will have the new one.
-            self._senders.pop((sender.interface, group.version)).close()
+            self.drop(sender)
             raise
         return sender
 
@@ -135,6 +137,16 @@ class Links:
                 raise NoInterface(f"{link.name} has no IPv{version} address", "see: mcast interfaces")
             self._senders[key] = Sender(link.index, address, ttl=self.plan.ttl)
         return self._senders[key]
+
+    @property
+    def endpoints(self) -> tuple[Sender, ...]:
+        """The senders that are open: others reach us at their addresses and ports."""
+        return tuple(self._senders.values())
+
+    def drop(self, sender: Sender) -> None:
+        """Close a sender that failed; the next use opens another."""
+        self._senders.pop((sender.interface, sender.version), None)
+        sender.close()
 
     def sources(self) -> frozenset[tuple[str, int]]:
         """Addresses and ports our datagrams come from."""
@@ -161,3 +173,12 @@ class Links:
                     receiver.join(index, self.plan.sources)
                 except SocketError as error:
                     yield error
+
+    def _open_wanted(self) -> Iterator[SocketError]:
+        """With `unicast`, a sender on every interface and in every version."""
+        for link in self._used.values() if self.plan.unicast else ():
+            try:
+                for version in set(link.versions) & set(self.plan.versions):
+                    self._sender(link, version)
+            except SocketError as error:
+                yield error

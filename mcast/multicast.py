@@ -165,19 +165,8 @@ class Receiver:
         Raises SocketError when the socket is dead; passing faults (ICMP errors of earlier sends, a
         signal) only end the list.
         """
-        datagrams: list[Datagram] = []
         sock = self._sockets.get(interface)
-        if sock is None:
-            return datagrams
-        try:
-            while len(datagrams) < limit:
-                datagrams.append(self._read(sock, interface))
-        except (BlockingIOError, InterruptedError):
-            pass
-        except OSError as error:
-            if error.errno not in _PASSING_ON_READ:
-                raise explain(error, f"cannot receive {self.group}") from error
-        return datagrams
+        return [] if sock is None else _drain(sock, self._space, interface, limit)
 
     def receive(self, timeout: float) -> Datagram | None:
         """The next datagram of any joined interface, or None after `timeout` seconds."""
@@ -216,19 +205,10 @@ class Receiver:
                 raise
         return sock
 
-    def _read(self, sock: socket.socket, interface: int) -> Datagram:
-        if WINDOWS:  # no recvmsg there
-            size, source = sock.recvfrom_into(self._space)
-            ancillary: list[tuple[int, int, bytes]] = []
-        else:
-            size, ancillary, _, source = sock.recvmsg_into([self._space], ANCILLARY_ROOM)
-        return Datagram(
-            bytes(memoryview(self._space)[:size]), plain_source(source), interface, ttl_of(ancillary)
-        )
-
 
 class Sender:
-    """Sends to groups out of one interface, from a port of its own.
+    """Sends to groups and to single addresses out of one interface, from a port of its own, on which it
+    also receives what is sent to that port.
 
     `interface` is an index, `address` the interface's own address to send from (its family is the sender's),
     `ttl` how many networks a datagram may cross (1: this one only). With `loop` other programs on this
@@ -247,6 +227,7 @@ class Sender:
                 raise
         self.interface = interface
         self.version = 6 if v6 else 4
+        self._space = bytearray(LARGEST_DATAGRAM + 1)
 
     @property
     def source(self) -> tuple[str, int]:
@@ -259,14 +240,26 @@ class Sender:
         Raises SocketError: EMSGSIZE when `data` is larger than the interface carries, EPERM behind a
         firewall, and so on; see explain().
         """
-        v6 = self.version == 6
-        target = (group.host, group.port, 0, self.interface) if v6 else (group.host, group.port)
-        with explained(f"cannot send to {group}"):
+        self.send_to(data, (group.host, group.port), timeout=timeout)
+
+    def send_to(self, data: bytes, address: tuple[str, int], *, timeout: float = 1.0) -> None:
+        """Send one datagram to (address, port), the form of a Datagram's `source`. Errors as in send()."""
+        host, port = address
+        target = (host.partition("%")[0], port, 0, self.interface) if self.version == 6 else (host, port)
+        with explained(f"cannot send to {host} port {port}"):
             try:
                 self._socket.sendto(data, target)
             except BlockingIOError:
                 _wait([self._socket], selectors.EVENT_WRITE, timeout)
                 self._socket.sendto(data, target)
+
+    def fileno(self) -> int:
+        """The descriptor to watch, for selectors and event loops."""
+        return self._socket.fileno()
+
+    def drain(self, limit: int = DRAIN_LIMIT) -> list[Datagram]:
+        """Up to `limit` datagrams that were sent to this sender's own address and port, without blocking."""
+        return _drain(self._socket, self._space, self.interface, limit)
 
     def close(self) -> None:
         """Closing twice is fine."""
@@ -277,6 +270,28 @@ class Sender:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _drain(sock: socket.socket, space: bytearray, interface: int, limit: int) -> list[Datagram]:
+    datagrams: list[Datagram] = []
+    try:
+        while len(datagrams) < limit:
+            datagrams.append(_read(sock, space, interface))
+    except (BlockingIOError, InterruptedError):
+        pass
+    except OSError as error:
+        if error.errno not in _PASSING_ON_READ:
+            raise explain(error, "cannot receive") from error
+    return datagrams
+
+
+def _read(sock: socket.socket, space: bytearray, interface: int) -> Datagram:
+    if WINDOWS:  # no recvmsg there
+        size, source = sock.recvfrom_into(space)
+        ancillary: list[tuple[int, int, bytes]] = []
+    else:
+        size, ancillary, _, source = sock.recvmsg_into([space], ANCILLARY_ROOM)
+    return Datagram(bytes(memoryview(space)[:size]), plain_source(source), interface, ttl_of(ancillary))
 
 
 def _wait(sockets: Iterable[socket.socket], event: int, timeout: float) -> None:

@@ -157,7 +157,9 @@ class PlainGroup:
             self._feed.refresh()
             return self._bare(self.links.send_first(data, group).source)
 
-    def _take(self, group: GroupAddress, datagrams: list[Datagram]) -> None:
+    def _take(self, group: GroupAddress | None, datagrams: list[Datagram]) -> None:
+        if group is None:
+            return
         now, wall = time.monotonic(), self._clock()
         several = len(self.links.used) > 1
         names = {link.index: link.name for link in self.links.used}

@@ -24,6 +24,7 @@ IPV6_MULTICAST_ALL = 29
 SO_RCVBUFFORCE = 33
 SO_MEMINFO = 55
 _MEMINFO_DROPS = 8
+_IP_RECVTTL = {"linux": 12, "darwin": 24}
 # RFC 3678's protocol-independent source joins: (join, leave).
 _SOURCE_OPTIONS = {"linux": (46, 47), "darwin": (82, 83), "win32": (45, 46)}
 
@@ -46,17 +47,23 @@ def prepare_receiving(sock: socket.socket, v6: bool, buffer: int) -> None:
         sock.setsockopt(*option, 0)
     if v6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if hasattr(socket, "IPV6_RECVHOPLIMIT"):
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
-    elif hasattr(socket, "IP_RECVTTL"):
-        sock.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTTL, 1)
+    _ask_for_ttl(sock, v6)
     if WINDOWS:  # there it is the receiving socket that decides about our own host's datagrams
         level, loop = _by_family(v6, socket.IP_MULTICAST_LOOP, socket.IPV6_MULTICAST_LOOP)
         sock.setsockopt(level, loop, 1)
 
 
+def _ask_for_ttl(sock: socket.socket, v6: bool) -> None:
+    """Have the TTL or hop limit of every datagram told beside it, where the platform can."""
+    if v6 and hasattr(socket, "IPV6_RECVHOPLIMIT"):
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
+    elif not v6 and sys.platform in _IP_RECVTTL:
+        sock.setsockopt(socket.IPPROTO_IP, _IP_RECVTTL[sys.platform], 1)
+
+
 def prepare_sending(sock: socket.socket, v6: bool, interface: int, ttl: int, loop: bool) -> None:
     sock.setblocking(False)
+    _ask_for_ttl(sock, v6)
     # By index: a socket without it needs a default route (ENETUNREACH) or takes the one into the VPN.
     if v6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, struct.pack("@I", interface))
