@@ -18,6 +18,7 @@ from tests.lab.host import Host
 from tests.lab.kernel import Traffic
 from tests.lab.lan import Lan, MakeLan, Switch
 from tests.lab.namespaces import LabError, LabUnavailable, missing
+from tests.lab.peer import Peer, Refused
 from tests.lab.process import LabTimeout, Process
 from tests.lab.programs import REPOSITORY
 from tests.lab.terminal import Terminal
@@ -33,7 +34,9 @@ __all__ = [
     "Lan",
     "Link",
     "MakeLan",
+    "Peer",
     "Process",
+    "Refused",
     "Switch",
     "Terminal",
     "Traffic",

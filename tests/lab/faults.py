@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from tests.lab import tools
@@ -11,6 +12,17 @@ if TYPE_CHECKING:
     from tests.lab.wiring import Link
 
 _OFFLOADS = ("gso", "tso", "gro", "tx-udp-segmentation")
+
+# A general query (type 0x11, answers within 0.5 s) with the router alert option.
+_QUERY = """
+import socket, struct
+query = struct.pack("!BBH4s", 0x11, 5, 0xFFFF - 0x1105, b"")
+s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_IGMP)
+s.setsockopt(socket.IPPROTO_IP, socket.IP_OPTIONS, bytes([0x94, 4, 0, 0]))
+out = struct.pack("4s4si", b"", b"", socket.if_nametoindex("eth0"))
+s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, out)
+s.sendto(query, ("224.0.0.1", 0))
+"""
 
 
 class Firewall:
@@ -38,9 +50,8 @@ class Faults:
 
         What the host sends to itself is not lost. With offload on, whole 64 KiB runs are: see `offload`.
         """
-        rule = (
-            f"meta l4proto udp fib saddr type != local numgen random mod 10000 < {round(percent * 100)} drop"
-        )
+        share = f"numgen random mod 10000 < {round(percent * 100)}" if percent < 100 else ""
+        rule = f"meta l4proto udp fib saddr type != local {share} drop"
         chain = (
             f"table inet loss {{\n chain input {{\n type filter hook input priority -300\n {rule}\n }}\n}}"
         )
@@ -79,7 +90,7 @@ class Faults:
         """Switch it on again; its default route comes back, as a network manager would see to."""
         link = self.links[interface]
         self.ip(f"link set {interface} up", *link.route_lines())
-        self.lan.wait_ready([self.name])
+        self.lan.wait_usable([(self.name, interface)])
 
     def unplug(self, interface: str = "eth0") -> None:
         """Pull the cable: the interface stays up but has no carrier."""
@@ -88,7 +99,11 @@ class Faults:
     def plug(self, interface: str = "eth0") -> None:
         """Put the cable back."""
         self.lan.ip(f"link set {self.links[interface].port} up")
-        self.lan.wait_ready([self.name])
+        self.lan.wait_usable([(self.name, interface)])
+
+    def query(self) -> None:
+        """Ask once by IGMPv2 who is in which group, as a querier would that then falls silent (RFC 2236)."""
+        tools.execute(self.lan.namespaces, self.name, [sys.executable, "-c", _QUERY])
 
     def mtu(self, size: int, interface: str = "eth0") -> None:
         """Change the MTU at both ends of the cable."""
@@ -97,7 +112,7 @@ class Faults:
 
     def sysctl(self, name: str, value: str | int) -> None:
         """Set a kernel setting of the host's network, e.g. sysctl("net.ipv4.conf.all.rp_filter", 1)."""
-        self.lan.namespaces.write(self.name, {"/proc/sys/" + name.replace(".", "/"): str(value)})
+        self.lan.sysctl(self.name, {name: value})
 
     def ip(self, *commands: str) -> None:
         """Run lines of ip(8) on the host."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -15,12 +15,23 @@ from tests.lab.wiring import Link
 
 READY_SECONDS = 10.0
 GATEWAY = "255.254"
+# Hundredths of a second; a switch trusts what it has learnt after this long (10 s when stock).
+ANSWER_TIME = 20
 # One table of 1,024 neighbours serves all namespaces of the machine; permanent ones are not counted.
 FULL_NEIGHBOUR_TABLE = 20
-_QUIET = {
+# How every host begins: addresses usable at once, no search for routers, and a second address that outlives
+# the first, as on every distribution.
+_HOST_SETTINGS = {
+    "net.ipv4.conf.default.promote_secondaries": 1,
     "net.ipv6.conf.all.accept_dad": 0,
     "net.ipv6.conf.default.accept_dad": 0,
     "net.ipv6.conf.default.router_solicitations": 0,
+}
+# A switch port with an IPv6 address would talk; the switch itself needs one to ask by MLD.
+_SWITCH_SETTINGS = {
+    "net.ipv6.conf.all.accept_dad": 0,
+    "net.ipv6.conf.default.accept_dad": 0,
+    "net.ipv6.conf.default.disable_ipv6": 1,
 }
 
 
@@ -42,7 +53,7 @@ class Switch:
         self.configure(mcast_snooping=int(on))
 
     def querier(self, on: bool) -> None:
-        """Ask regularly who wants which groups; the first question goes out at once."""
+        """Ask regularly who wants which groups. Groups are withheld once the first answers had their time."""
         self.configure(mcast_querier=int(on))
 
     def port(self, host: Host, interface: str = "eth0", **options: bool) -> None:
@@ -85,8 +96,8 @@ class Lan:
         self.switches: list[Switch] = []
         self.running: list[Running] = []
         try:
-            self.namespaces.write(None, {"/proc/sys/net/ipv6/conf/default/disable_ipv6": "1"})
-            tools.ip(self.namespaces, None, ["link set lo up"])
+            self.sysctl(None, _SWITCH_SETTINGS)
+            self.ip("link set lo up")
             for _ in range(switches):
                 self.add_switch(snooping=snooping, querier=querier)
             self._add_hosts(hosts, ipv4, ipv6)
@@ -116,20 +127,13 @@ class Lan:
     def add_switch(self, *, snooping: bool = True, querier: bool = False) -> Switch:
         """Put up one more switch, connected to nothing."""
         switch = Switch(self, len(self.switches))
-        # The switch needs an IPv6 address to ask by MLD; its ports must not have one, or they would talk.
-        files = {"default/accept_dad": "0", "all/accept_dad": "0"}
-        self.namespaces.write(
-            None, {f"/proc/sys/net/ipv6/conf/{name}": value for name, value in files.items()}
+        options = (
+            f"forward_delay 0 mcast_snooping {int(snooping)} mcast_query_response_interval {ANSWER_TIME}"
         )
-        options = f"forward_delay 0 mcast_snooping {int(snooping)} mcast_querier {int(querier)}"
-        tools.ip(
-            self.namespaces,
-            None,
-            [f"link add {switch.name} mtu {self.mtu} type bridge {options}"],
-        )
-        silent = "0" if querier else "1"
-        self.namespaces.write(None, {f"/proc/sys/net/ipv6/conf/{switch.name}/disable_ipv6": silent})
-        tools.ip(self.namespaces, None, [f"link set {switch.name} up"])
+        self.ip(f"link add {switch.name} mtu {self.mtu} type bridge {options}")
+        self.sysctl(None, {f"net.ipv6.conf.{switch.name}.disable_ipv6": int(not querier)})
+        switch.querier(querier)
+        self.ip(f"link set {switch.name} up")
         self.switches.append(switch)
         return switch
 
@@ -142,9 +146,7 @@ class Lan:
         new = [Host(self, number, ipv4, ipv6) for number in range(first, first + count)]
         tools.ip(self.namespaces, None, (f"netns add {host.name}" for host in new))
         for host in new:
-            settings = {**_QUIET, "net.ipv6.conf.default.disable_ipv6": int(not ipv6)}
-            files = {"/proc/sys/" + name.replace(".", "/"): str(value) for name, value in settings.items()}
-            self.namespaces.write(host.name, files)
+            self.sysctl(host.name, {**_HOST_SETTINGS, "net.ipv6.conf.default.disable_ipv6": int(not ipv6)})
         self.hosts += new
         self.connect([(host.name, switch or self.switch, "eth0") for host in new], loopback=True)
         if len(self.hosts) > FULL_NEIGHBOUR_TABLE:
@@ -168,7 +170,7 @@ class Lan:
             host.ip(*start, f"link set {link.name} up", *link.address_lines())
             if not self.offload:
                 host.offload(False, link.name)
-        self.wait_ready([host.name for host, _ in links])
+        self.wait_usable([(host.name, link.name) for host, link in links])
 
     def _link(self, host: Host, switch: Switch, name: str, ipv4: bool) -> Link:
         nth = sum(link.switch is switch for link in host.links.values())
@@ -189,14 +191,19 @@ class Lan:
         """The host of that name."""
         return next(host for host in self.hosts if host.name == name)
 
-    def wait_ready(self, names: Iterable[str]) -> None:
-        """Wait until the addresses of the hosts named can be used."""
+    def wait_usable(self, interfaces: Iterable[tuple[str, str]]) -> None:
+        """Wait until these interfaces, each (host, interface), can send and receive."""
         deadline = time.monotonic() + READY_SECONDS
-        waiting = [self.host(name) for name in names]
-        while waiting := [host for host in waiting if not host.ready()]:
+        waiting = list(interfaces)
+        while waiting := [(host, name) for host, name in waiting if not self.host(host).usable(name)]:
             if time.monotonic() > deadline:
-                raise LabError(f"no usable IPv6 address on {waiting} after {READY_SECONDS} s")
+                raise LabError(f"no carrier or no usable IPv6 address after {READY_SECONDS} s: {waiting}")
             time.sleep(0.005)
+
+    def sysctl(self, host: str | None, settings: Mapping[str, str | int]) -> None:
+        """Set kernel settings of a host's network, or of the switches'."""
+        files = {"/proc/sys/" + name.replace(".", "/"): str(value) for name, value in settings.items()}
+        self.namespaces.write(host, files)
 
     def proc(self, path: str) -> str:
         """A file below /proc as the switches see it."""

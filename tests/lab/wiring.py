@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 TUNNEL_METRIC = 50
 DEFAULT_METRIC = 100
+FORWARDING = "3\n"  # BR_STATE_FORWARDING of linux/if_bridge.h
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,12 @@ class Wiring:
             found for name, found, _ in self._ipv6() if name == interface and found.startswith("fe80:")
         )
 
-    def ready(self) -> bool:
-        """Whether every interface that should have an IPv6 address has one that can be used."""
-        return not self.ipv6 or {name for name, _, ready in self._ipv6() if ready} >= set(self.links)
+    def usable(self, interface: str) -> bool:
+        """Whether both ends of the cable have a carrier, the port forwards, and IPv6 has an address."""
+        port = f"/sys/class/net/{self.links[interface].port}"
+        carrier, state = self.lan.namespaces.read(None, f"{port}/carrier", f"{port}/brport/state")
+        addressed = not self.ipv6 or any(name == interface and ready for name, _, ready in self._ipv6())
+        return (carrier, state) == ("1\n", FORWARDING) and addressed
 
     def memberships(self, *, kernel_own: bool = False) -> dict[str, set[str]]:
         """Groups joined on each interface that has any; `kernel_own` adds those the kernel joins itself."""
@@ -85,7 +89,7 @@ class Wiring:
         return kernel.traffic_of_port(self.lan.proc("/proc/net/dev"), self.links[interface].port)
 
     def add_interface(self, switch: Switch | None = None, name: str = "", *, ipv4: bool = True) -> str:
-        """Plug one more interface into a switch (the first, unless told); its name, by default a free ethN."""
+        """Plug one more interface into a switch (the first, unless told); its name, else a free ethN."""
         free = (f"eth{number}" for number in range(100) if f"eth{number}" not in self.interfaces())
         name = name or next(free)
         self.lan.connect([(self.name, switch or self.lan.switch, name)], ipv4=ipv4)
@@ -127,7 +131,7 @@ class Wiring:
             *link.address_lines(),
         ]
         tools.ip(self.lan.namespaces, self.name, lines)
-        self.lan.wait_ready([self.name])
+        self.lan.wait_usable([(self.name, name)])
 
     def ip_json(self, *words: str) -> Any:
         """What `ip -json …` shows on the host, parsed."""
