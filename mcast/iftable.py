@@ -189,7 +189,7 @@ def _ask() -> Answers:
         name: [entry.address for entry in entries if entry.family in (socket.AF_INET, socket.AF_INET6)]
         for name, entries in _or_empty(psutil.net_if_addrs).items()
     }
-    # allifaddresses() leaks 5 kB a call and interfaces() 0.3 kB on POSIX: docs/decisions/0001-netifaces-plus.md
+    # allifaddresses() leaks 5 kB a call, interfaces() 0.3 kB on POSIX: see docs/decisions/0001.
     with_address = [name for name, addresses in names.items() if addresses]
     sources = netifaces.interfaces() if sys.platform == "win32" else with_address
     addresses = {source: _addresses(source) for source in sources}

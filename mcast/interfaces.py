@@ -88,7 +88,7 @@ _REFUSALS: tuple[tuple[str, Callable[[Interface], bool]], ...] = (
     ("tunnel", lambda i: i.tunnel),
     ("container bridge", lambda i: _is_inner(i, _BRIDGE)),
     ("Apple peer-to-peer link", lambda i: _is_inner(i, _APPLE)),
-    ("part of a bridge or bond", lambda i: i.enslaved and not i.default_route),
+    ("part of a bridge or bond", lambda i: i.enslaved),
     ("down", lambda i: not i.up),
     ("multicast switched off", lambda i: not i.multicast),
 )

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mcast import iftable, interfaces
 from mcast.errors import UnknownInterface
 from mcast.iftable import Answers, Interface, Table, assemble
-from mcast.interfaces import choose, find
+from mcast.interfaces import Choice, choose, find
 
 TABLES = {
     path.stem: json.loads(path.read_text("utf-8")) for path in Path(__file__).parent.glob("tables/*.json")
@@ -145,6 +145,22 @@ def test_a_tunnel_with_only_a_link_local_address_does_not_lead_out() -> None:
     assert [c.used for c in choose((loopback, reaching))] == [False, False]
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        Interface("eth0", 2, ipv4=("10.0.0.1",), enslaved=True),
+        Interface("eth0", 2, ipv4=("10.0.0.1",), up=False),
+        Interface("docker0", 2, ipv4=("172.17.0.1",)),
+        Interface("awdl0", 2, ipv6=("fe80::1",)),
+        Interface("eth0", 2),
+    ],
+    ids=["port", "down", "container", "apple", "bare"],
+)
+def test_only_this_computer_when_no_address_leads_out(other: Interface) -> None:
+    loopback = Interface("lo", 1, ipv4=("127.0.0.1",), loopback=True, multicast=False)
+    assert choose((loopback, other))[0] == Choice(loopback, True, "only this computer", (4,))
+
+
 # Properties
 
 ADDRESSES4 = st.sampled_from(["10.0.0.1", "10.0.0.2", "169.254.7.7", "192.0.2.9", "127.0.0.1"])
@@ -271,6 +287,14 @@ def test_an_interface_that_vanishes_between_two_calls(monkeypatch: pytest.Monkey
     assert all(not interface.addresses for interface in interfaces.read())
 
 
+def test_the_default_of_either_family_precedes_other_default_routes(monkeypatch: pytest.MonkeyPatch) -> None:
+    four = [("10.0.0.254", "eth0", True), ("10.1.0.254", "eth1", False)]
+    six = [("fe80::1", "eth3", False), ("fe80::2", "eth2", True)]
+    gateways = {"default": {}, netifaces.AF_INET: four, netifaces.AF_INET6: six}
+    monkeypatch.setattr(netifaces, "gateways", lambda: gateways)
+    assert iftable._default_routes()[:4] == ("eth0", "eth2", "eth1", "eth3")
+
+
 def test_default_routes_without_gateway_come_from_the_kernels_table() -> None:
     text = """Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
 ppp0\t00000000\t00000000\t0001\t0\t0\t50\t00000000\t0\t0\t0
@@ -284,7 +308,7 @@ def test_addresses_that_do_not_bind_yet_come_from_the_kernels_table() -> None:
     tentative, optimistic, failed, fine = (
         "fe800000000000000000000000000001 02 40 20 c0 eth0",
         "fe800000000000000000000000000002 02 40 20 c4 eth0",
-        "fe800000000000000000000000000003 02 40 20 c8 eth0",
+        "fe800000000000000000000000000003 02 40 20 88 eth0",
         "fe800000000000000000000000000004 02 40 20 80 eth0",
     )
     assert iftable._tentative([tentative, optimistic, failed, fine]) == {"fe80::1", "fe80::3"}

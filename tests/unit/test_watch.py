@@ -52,6 +52,14 @@ def test_poll_leaves_out_what_the_caller_knows(script: Script) -> None:
         assert [watcher.poll() for _ in range(3)] == [None, TWO, None]
 
 
+def test_the_first_poll_looks_even_when_nothing_was_said(
+    script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_open_hint", lambda: with_stub(BlockingIOError(), BlockingIOError()))
+    with Watcher() as watcher:
+        assert [watcher.poll(), watcher.poll()] == [ONE, None]
+
+
 def test_watch_yields_the_table_then_every_change(script: Script) -> None:
     async def first(count: int) -> Sequence[Table]:
         tables: list[Table] = []
