@@ -12,7 +12,7 @@ from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.patch_stdout import StdoutProxy
 
 from .lines import Said
-from .render import clock, escape
+from .render import clock, escape, fitted
 
 Parts = list[tuple[str, str]]
 
@@ -28,9 +28,11 @@ class Terminal:
     async def read(self) -> str | None:
         """What was typed or pasted, up to Enter; None after Ctrl-D or Ctrl-C."""
         try:
-            return await self._session.prompt_async("> ", handle_sigint=False)
+            text = await self._session.prompt_async("> ", handle_sigint=False, set_exception_handler=False)
         except (EOFError, KeyboardInterrupt):
             return None
+        # Under a locale that cannot say so, what is typed is UTF-8 all the same.
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
     def show(self, said: Iterable[Said]) -> None:
         """Lines of others, in one go."""
@@ -65,4 +67,9 @@ def _standard_error_above() -> Iterator[None]:
 
 
 def _parts(seconds: float, sender: str, text: str, color: str) -> Parts:
-    return [("ansibrightblack", f"{clock(seconds)} "), (color, sender), ("", f": {text}"), ("", "\n")]
+    return [
+        ("ansibrightblack", f"{clock(seconds)} "),
+        (color, fitted(sender, sys.stdout)),
+        ("", f": {fitted(text, sys.stdout)}"),
+        ("", "\n"),
+    ]

@@ -158,6 +158,25 @@ def test_a_dumb_terminal_is_a_line_at_a_time(pair: Pair, group: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("env", "shows"),
+    [
+        ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, b": \\u6c49 \\U0001f600 \\xe9\r"),
+        ({"PYTHONIOENCODING": "gbk"}, ": 汉 \\U0001f600 é\r".encode("gbk")),
+    ],
+)
+def test_a_terminal_that_lacks_characters(pair: Pair, group: str, env: dict[str, str], shows: bytes) -> None:
+    terminal = pair[0].mcast_terminal("chat", "--plain", "-g", group, env=env)
+    terminal.wait_for_screen(PROMPT)
+    friend = other(pair[1], group)
+    friend.write("汉 😀 é\n")
+    terminal.wait_for_raw(shows)
+    terminal.type("é😀\r" if "LC_ALL" in env else "e\r")
+    friend.wait_for(": é😀\n" if "LC_ALL" in env else ": e\n", stream="stdout")
+    terminal.type("\x04")
+    assert terminal.wait() == 0
+
+
+@pytest.mark.parametrize(
     ("redirection", "typed", "printed"), [("> out", "exit\r", "out"), ("2> err", "/x\rexit\r", "err")]
 )
 def test_only_some_of_the_streams_are_a_terminal(
