@@ -115,7 +115,7 @@ def test_another_group_on_the_port_is_not_heard_though_joined_by_the_same_progra
     target = h2(f"address(version={version})")
     h1(f"s.send(b'unicast', multicast.GroupAddress({target!r}, 3000))")
     assert h2.heard("other") == ["other"]
-    assert h2.heard(timeout=NOTHING) == []
+    assert h2.heard(timeout=NOTHING) == h2.heard("other", timeout=NOTHING) == []
 
 
 @pytest.mark.parametrize(("group", "version"), EVERY_SCOPE)
@@ -155,6 +155,37 @@ def test_each_interface_is_joined_and_sent_from_by_itself(lan: lab.MakeLan, grou
         data, _, interface, _ = h2("r.receive(5)")
         assert (data, interface) == (name, h2(f"index({name!r})"))
         assert h2.heard(timeout=NOTHING) == [], "each datagram once, by the socket of its interface"
+
+
+def test_an_address_on_two_interfaces_leaves_by_the_one_that_was_named(lan: lab.MakeLan) -> None:
+    """IP_MULTICAST_IF: the address alone does not tell, as with an unnumbered tunnel."""
+    made = lan(2, switches=2)
+    for host in made.hosts:
+        host.add_interface(made.switches[1])
+    h1, h2 = map(Remote, made.hosts)
+    for name in ("eth0", "eth1"):
+        h1.host.add_address("10.77.0.1/32", name)
+    h2(f"r = receiver({GROUP!r}, 'eth0', 'eth1')")
+    for name in ("eth0", "eth1"):
+        h1(f"Sender(index({name!r}), '10.77.0.1').send({name.encode()!r}, group({GROUP!r}))")
+        data, _, interface, _ = h2("r.receive(5)")
+        assert (data, interface) == (name, h2(f"index({name!r})"))
+
+
+@pytest.mark.parametrize("group", [GROUP6, SITE6])
+def test_a_global_address_sends_by_its_interface(lan: lab.MakeLan, group: str) -> None:
+    """IPV6_MULTICAST_IF: only a link-local address is bound to its interface."""
+    made = lan(2, switches=2)
+    for host in made.hosts:
+        host.add_interface(made.switches[1])
+    h1, h2 = map(Remote, made.hosts)
+    h2(f"r = receiver({group!r}, 'eth0', 'eth1')")
+    for number, name in enumerate(("eth0", "eth1")):
+        h1.host.add_address(f"2001:db8:{number}::1/64", name)
+        h1(f"s = Sender(index({name!r}), '2001:db8:{number}::1')")
+        h1(f"s.send({name.encode()!r}, group({group!r}))")
+        data, _, interface, _ = h2("r.receive(5)")
+        assert (data, interface) == (name, h2(f"index({name!r})"))
 
 
 @pytest.mark.parametrize(("group", "version"), EVERY_SCOPE)
@@ -304,8 +335,9 @@ def test_the_kernel_counts_what_was_not_read_in_time(lan: lab.MakeLan) -> None:
     assert h2("r.kernel_drops") == 500 - received, "closing a socket does not forget its drops"
 
 
-def test_the_receive_buffer_that_was_granted_is_known(lan: lab.MakeLan) -> None:
-    h1 = Remote(lan(1).hosts[0])
+@pytest.mark.parametrize("user_namespace", [None, True], ids=["as we are", "unprivileged"])
+def test_the_receive_buffer_that_was_granted_is_known(lan: lab.MakeLan, user_namespace: bool | None) -> None:
+    h1 = Remote(lan(1, user_namespace=user_namespace).hosts[0])
     h1(f"r = Receiver(group({GROUP!r}))")
     assert h1("r.granted_buffer") == 0
     h1("r.join(index())")

@@ -1,0 +1,119 @@
+"""The plain wire without a network: how lines are split, and what waits is bounded."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from mcast import plain
+from mcast.address import GroupAddress
+from mcast.interfaces import Interface
+from mcast.links import Change, Plan
+from mcast.multicast import Datagram
+from mcast.plain import Line, PlainGroup, decode, payload_limit, split_line
+
+GROUP = GroupAddress("239.9.9.9", 3000)
+
+
+@pytest.mark.parametrize("text", ["", "a", "x" * 1200, "x" * 1201, "汉" * 2000, "a🎉" * 999, "é" * 600 + "!"])
+@pytest.mark.parametrize("limit", [548, 1199, 1200])
+def test_pieces_are_whole_text_and_together_the_line(text: str, limit: int) -> None:
+    pieces = split_line(text, limit)
+    assert b"".join(pieces).decode() == text
+    assert all(piece.decode() is not None and len(piece) <= limit for piece in pieces)
+    assert len(pieces) <= 1 + len(text.encode()) // (limit - 3)
+    assert all(pieces) or text == ""
+
+
+def test_what_cannot_be_encoded_is_replaced() -> None:
+    assert split_line("a\udc80b") == [b"a?b"]
+
+
+@pytest.mark.parametrize(("mtu", "limit"), [(1500, 1452), (9000, 1452), (1400, 1352), (576, 548), (68, 548)])
+def test_the_limit_follows_the_smallest_mtu(mtu: int, limit: int) -> None:
+    assert payload_limit((Interface("a", 1, mtu=65536), Interface("b", 2, mtu=mtu))) == limit
+
+
+def test_without_an_interface_the_limit_is_that_of_ethernet() -> None:
+    assert payload_limit(()) == 1452
+
+
+def test_only_whole_utf8_is_text() -> None:
+    assert decode("汉🎉".encode()) == "汉🎉"
+    assert decode(b"") == ""
+    assert [decode(data) for data in (b"\xff", b"\xc0\x80", b"\xed\xa0\x80", "汉".encode()[:2])] == [None] * 4
+
+
+class Arrivals:
+    """A group that is not joined anywhere, fed by hand."""
+
+    def __init__(self, interfaces: int = 1) -> None:
+        self.group = PlainGroup(Plan((GROUP,)), clock=lambda: 1.0)
+        self.group.links._used = {n: Interface(f"eth{n}", n) for n in range(1, interfaces + 1)}
+        self.calls: list[str] = []
+        self.group._feed.pause = lambda: self.calls.append("pause")  # type: ignore[method-assign]
+        self.group._feed.resume = lambda: self.calls.append("resume")  # type: ignore[method-assign]
+
+    def come(self, *data: bytes, interface: int = 1, source: str = "10.9.0.1") -> None:
+        self.group._take(GROUP, [Datagram(one, (source, 5), interface, 1) for one in data])
+
+    async def batch(self) -> list[plain.Event]:
+        return await anext(aiter(self.group.batches()))
+
+
+def test_lines_tell_all_that_is_known() -> None:
+    arrivals = Arrivals()
+    arrivals.come(b"hello", b"\xff")
+    assert asyncio.run(arrivals.batch()) == [
+        Line(b"hello", "hello", ("10.9.0.1", 5), GROUP, "eth1", 1, 1.0),
+        Line(b"\xff", None, ("10.9.0.1", 5), GROUP, "eth1", 1, 1.0),
+    ]
+
+
+def test_what_came_from_our_own_sockets_is_left_out() -> None:
+    arrivals = Arrivals()
+    arrivals.group._own.append(("fe80::1", 5))
+    arrivals.come(b"ours", source="fe80::1%eth0")
+    arrivals.come(b"ours", source="fe80::1%eth1")
+    arrivals.come(b"theirs", source="fe80::2%eth0")
+    batch = asyncio.run(arrivals.batch())
+    assert [line.text for line in batch if isinstance(line, Line)] == ["theirs"]
+
+
+def test_copies_are_looked_for_only_where_there_can_be_some() -> None:
+    for interfaces, wanted in ((1, 2), (2, 1)):
+        arrivals = Arrivals(interfaces)
+        arrivals.come(b"x", interface=1)
+        arrivals.come(b"x", interface=2)
+        assert len(asyncio.run(arrivals.batch())) == wanted
+
+
+@pytest.mark.parametrize(
+    ("count", "size"), [(plain.WAITING_DATAGRAMS + 1, 0), (plain.WAITING_BYTES // 65_000 + 1, 65_000)]
+)
+def test_reading_pauses_when_too_much_waits_and_goes_on_after(count: int, size: int) -> None:
+    arrivals = Arrivals()
+    arrivals.come(*[bytes(size)] * (count - 1))
+    assert arrivals.calls == []
+    arrivals.come(bytes(size))
+    assert arrivals.calls == ["pause"]
+    assert len(asyncio.run(arrivals.batch())) == count
+    assert arrivals.calls == ["pause", "resume"]
+    arrivals.come(b"next")
+    assert len(asyncio.run(arrivals.batch())) == 1
+    assert arrivals.calls == ["pause", "resume"]
+
+
+def test_changes_come_in_order_with_the_lines() -> None:
+    arrivals = Arrivals()
+    change = Change(joined=(Interface("eth9", 9),))
+    arrivals.come(b"before")
+    arrivals.group._changed(change)
+    arrivals.come(b"after")
+    batch = asyncio.run(arrivals.batch())
+    assert [event if isinstance(event, Change) else event.text for event in batch] == [
+        "before",
+        change,
+        "after",
+    ]
