@@ -108,7 +108,7 @@ SHAPES: dict[FrameType, Shape] = {
     FrameType.WHO: _request(Layout(f.Who, "8s", "nonce")),
     FrameType.HERE: Shape(Layout(f.Here, "8s", "nonce"), lists.PRESENT, "present"),
 }
-TYPES: dict[type, FrameType] = {f_type.layout.cls: number for number, f_type in SHAPES.items()}  # type: ignore[misc]
+TYPES: dict[type, FrameType] = {f_type.layout.cls: number for number, f_type in SHAPES.items()}
 
 
 def signable(frame: Signed) -> bytes:
@@ -200,4 +200,4 @@ def _read(shape: Shape, payload: bytes, flags: int) -> Any:
     if shape.request:
         values.append(flags)
     reader.end()
-    return shape.layout.cls(*values)
+    return shape.layout.build(*values)

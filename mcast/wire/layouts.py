@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from struct import Struct
 from typing import Any, Generic, TypeVar
 
 from . import limits
+from .checks import CHECKS
 from .reasons import DropReason, Malformed
 
 T = TypeVar("T")
@@ -57,10 +57,11 @@ class Reader:
 class Layout(Generic[T]):
     """A fixed struct: the fields of `cls` named in `fields`, packed as `format` says, numbers big-endian."""
 
-    def __init__(self, cls: Callable[..., T], fmt: str, fields: str) -> None:
+    def __init__(self, cls: type[T], fmt: str, fields: str) -> None:
         self.cls = cls
         self.struct = Struct(">" + fmt)
         self.names = fields.split()
+        self._check = CHECKS.get(cls)
         self._bounds = [(at, BOUNDS[name]) for at, name in enumerate(self.names) if name in BOUNDS]
 
     def encode(self, value: T) -> bytes:
@@ -74,3 +75,10 @@ class Layout(Generic[T]):
             if values[at] > bound:
                 raise Malformed(DropReason.BAD_VALUE)
         return values
+
+    def build(self, *values: Any) -> T:
+        """The value of all its fields. Raises Malformed(BAD_VALUE) when they contradict each other."""
+        value = self.cls(*values)
+        if self._check is not None and not self._check(value):
+            raise Malformed(DropReason.BAD_VALUE)
+        return value

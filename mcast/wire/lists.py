@@ -73,7 +73,7 @@ def _list_of(write: Callable[[Any], bytes], read: Callable[[Reader], Any]) -> Ta
 
 
 def _struct_list(layout: Layout[Any]) -> Tail:
-    return _list_of(layout.encode, lambda reader: layout.cls(*layout.read(reader)))
+    return _list_of(layout.encode, lambda reader: layout.build(*layout.read(reader)))
 
 
 def _scalar_list(one: Struct) -> Tail:
@@ -103,7 +103,7 @@ def _write_missing(entry: Missing) -> bytes:
 
 def _read_missing(reader: Reader) -> Missing:
     origin, epoch = _MISSING.read(reader)
-    entry = Missing(origin, epoch, _read_ranges(reader))
+    entry = _MISSING.build(origin, epoch, _read_ranges(reader))
     if not entry.ranges:
         raise Malformed(DropReason.BAD_RANGES)
     return entry
@@ -115,7 +115,7 @@ def _write_holding(entry: Holding) -> bytes:
 
 def _read_holding(reader: Reader) -> Holding:
     origin, epoch, low, high = _HOLDING.read(reader)
-    entry = Holding(origin, epoch, low, high, _read_ranges(reader))
+    entry = _HOLDING.build(origin, epoch, low, high, _read_ranges(reader))
     if entry.holes and not entry.low <= entry.holes[0][0] <= entry.holes[-1][1] <= entry.high:
         raise Malformed(DropReason.BAD_RANGES)
     return entry

@@ -36,27 +36,19 @@ def decode_ranges(base: int, pairs: bytes) -> Ranges:
     """The ranges that `pairs` name from `base` on. Malformed(BAD_RANGES) for any but the one encoding."""
     ranges: list[tuple[int, int]] = []
     at = first = base
-    skip = 0
-    for step, run in zip(pairs[::2], pairs[1::2], strict=False):
+    skip, before = 0, _STEP
+    for step, run in zip(pairs[::2], pairs[1::2], strict=True):
         skip += step
-        if not run:
-            if step != _STEP:
-                raise Malformed(DropReason.BAD_RANGES)
-            continue
-        if skip:
-            if at > first:
-                ranges.append((first, at - 1))
+        if (step == _STEP) == (run > 0) or (not skip and before != _STEP):
+            raise Malformed(DropReason.BAD_RANGES)
+        if run and skip:
+            ranges.append((first, at - 1))
             at = first = at + skip
         at += run
-        skip = 0
+        skip, before = (0, run) if run else (skip, _STEP)
     ranges.append((first, at - 1))
-    # Whatever is not written the one way does not come out the same again.
-    if (
-        ranges[0][0] != base
-        or at - base > limits.WINDOW
-        or at - 1 > limits.NUMBER_MAX
-        or encode_ranges(ranges) != pairs
-    ):
+    whole = 0 < base == ranges[0][0] <= ranges[0][1] and not skip
+    if not whole or at - base > limits.WINDOW or at - 1 > limits.NUMBER_MAX:
         raise Malformed(DropReason.BAD_RANGES)
     return tuple(ranges)
 

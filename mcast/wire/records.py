@@ -32,7 +32,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     """A record with its proof, as a RECORD frame carries it: live, as a repair and as history alike.
 
     `payload` is the frame's payload, verbatim: what is kept and sent again. `signed` of it is the leaf.
-    `timestamp` is unix ms by the author's clock, advisory. `flags` is 0 so far.
+    `timestamp` is unix ms by the author's clock, advisory. `flags` is 0 so far. `path` is its nodes on end.
     """
 
     origin: bytes
@@ -45,13 +45,13 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     size: int
     index: int
     signature: bytes
-    path: tuple[bytes, ...]
+    path: bytes
     payload: bytes
 
     @property
     def signed(self) -> bytes:
         """The record's own bytes, without the proof: what its leaf of the flush tree hashes."""
-        return self.payload[limits.PROOF_HEAD_SIZE + limits.NODE_SIZE * len(self.path) :]
+        return self.payload[limits.PROOF_HEAD_SIZE + len(self.path) :]
 
 
 def _path_length(index: int, size: int) -> int:
@@ -79,9 +79,9 @@ def encode_record(
     return _RECORD.pack(origin, epoch, sequence, timestamp, kind, flags, len(body)) + body
 
 
-def join_proof(record: bytes, *, size: int, index: int, signature: bytes, path: tuple[bytes, ...]) -> bytes:
+def join_proof(record: bytes, *, size: int, index: int, signature: bytes, path: bytes) -> bytes:
     """The payload of a RECORD frame: the proof, then the record."""
-    return b"".join((_PROOF.pack(size, index, signature), *path, record))
+    return _PROOF.pack(size, index, signature) + path + record
 
 
 def decode_record(payload: bytes) -> Record:
@@ -103,9 +103,6 @@ def decode_record(payload: bytes) -> Record:
         raise Malformed(DropReason.BAD_VALUE)
     if kind not in _KINDS or flags:
         raise Malformed(DropReason.BAD_VALUE)
-    path = tuple(
-        payload[at : at + limits.NODE_SIZE] for at in range(limits.PROOF_HEAD_SIZE, start, limits.NODE_SIZE)
-    )
     return Record(
         origin,
         epoch,
@@ -117,6 +114,6 @@ def decode_record(payload: bytes) -> Record:
         size,
         index,
         signature,
-        path,
+        payload[limits.PROOF_HEAD_SIZE : start],
         payload,
     )
