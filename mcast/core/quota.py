@@ -1,0 +1,71 @@
+"""Token buckets, one a key."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+
+class Bucket:
+    """`rate` a second, at most `depth` saved up."""
+
+    __slots__ = ("_at", "_depth", "_level", "_rate")
+
+    def __init__(self, rate: float, depth: float, now: float) -> None:
+        self._rate, self._depth = rate, depth
+        self._level, self._at = depth, now
+
+    def level(self, now: float) -> float:
+        """What may be spent now; negative while a debt is paid off."""
+        if now > self._at:
+            self._level = min(self._depth, self._level + (now - self._at) * self._rate)
+            self._at = now
+        return self._level
+
+    def take(self, amount: float, now: float) -> bool:
+        """Spend `amount` if it is there."""
+        if self.level(now) < amount:
+            return False
+        self._level -= amount
+        return True
+
+    def spend(self, amount: float, now: float) -> None:
+        """Spend `amount`, going into debt if need be."""
+        self._level = self.level(now) - amount
+
+    def credit(self, amount: float, most: float) -> None:
+        """Add `amount` beyond the rate; never above `most`."""
+        self._level = max(self._level, min(most, self._level + amount))
+
+    def when(self, amount: float, now: float) -> float:
+        """The time at which `amount` will be there."""
+        lacking = amount - self.level(now)
+        return now if lacking <= 0 else now + lacking / self._rate
+
+
+class Quotas:
+    """One bucket for each of at most `limit` keys.
+
+    First in, first out: a flooder who keeps its bucket in use cannot keep others out, and a new bucket starts full
+    only to `depth`, which bounds what a change of identity gains.
+    """
+
+    def __init__(self, rate: float, depth: float, limit: int) -> None:
+        self._rate, self._depth, self._limit = rate, depth, limit
+        self._buckets: dict[Hashable, Bucket] = {}
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def of(self, key: Hashable, now: float) -> Bucket:
+        """The bucket of `key`."""
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            if len(self._buckets) >= self._limit:
+                del self._buckets[next(iter(self._buckets))]
+            bucket = self._buckets[key] = Bucket(self._rate, self._depth, now)
+        return bucket
+
+    def credit(self, amount: float, most: float) -> None:
+        """Add `amount` to every bucket."""
+        for bucket in self._buckets.values():
+            bucket.credit(amount, most)
