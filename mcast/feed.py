@@ -46,6 +46,12 @@ class Feed:
         with self._rewatching():
             self._links.update(interfaces.read())
 
+    def renew(self, sender: Sender) -> None:
+        """Close a sender that failed, and look at the interfaces for what takes its place."""
+        with self._rewatching():
+            self._links.drop(sender)
+            self._links.update(interfaces.read())
+
     def pause(self) -> None:
         """Stop reading until resume()."""
         self._paused = True
