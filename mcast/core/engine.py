@@ -4,7 +4,7 @@ It touches no socket, reads no clock and draws no randomness of its own; whoever
 
     engine.receive(datagram, source, now)      for each datagram that arrived
     engine.tick(now)                           when `deadline()` has passed (and at any other time)
-    for data, destination in engine.datagrams(now): send(data, destination or group)
+    for outgoing in engine.datagrams(now): send outgoing.data to outgoing.destination, or to the group if None
     arm the one timer for engine.deadline()    on the clock of `now`; None: nothing is due
     for event in engine.events(): tell the application
 
@@ -15,7 +15,7 @@ Every call takes `now`, seconds on a monotonic clock. An address is a tuple as s
            visitor=False, passive=False, quiet=False, history=False, attributes=Attributes(), machine=bytes(8))
     receive(datagram, source, now) -> None     never raises, whatever the bytes; drops are counted by reason
     send(data, now) -> Receipt                 MessageTooLarge above 64 KiB, and nothing has changed then
-    datagrams(now) -> list[Outgoing]           Outgoing(data, destination)
+    datagrams(now) -> list[Outgoing]           Outgoing(data, destination, record)
     deadline() -> float | None                 absolute; as of the last call that took `now`
     tick(now) -> None
     events() -> list[Event]                    mcast.core.events; each is returned once
