@@ -4,7 +4,7 @@ It touches no socket, reads no clock and draws no randomness of its own; whoever
 
     engine.receive(datagram, source, now)      for each datagram that arrived
     engine.tick(now)                           when `deadline()` has passed (and at any other time)
-    for data, destination in engine.datagrams(now): send(data, destination or group)
+    for outgoing in engine.datagrams(now): send outgoing.data to outgoing.destination, or to the group if None
     arm the one timer for engine.deadline()    on the clock of `now`; None: nothing is due
     for event in engine.events(): tell the application
 
@@ -15,7 +15,7 @@ Every call takes `now`, seconds on a monotonic clock. An address is a tuple as s
            visitor=False, passive=False, quiet=False, history=False, attributes=Attributes(), machine=bytes(8))
     receive(datagram, source, now) -> None     never raises, whatever the bytes; drops are counted by reason
     send(data, now) -> Receipt                 MessageTooLarge above 64 KiB, and nothing has changed then
-    datagrams(now) -> list[Outgoing]           Outgoing(data, destination)
+    datagrams(now) -> list[Outgoing]           Outgoing(data, destination, record)
     deadline() -> float | None                 absolute; as of the last call that took `now`
     tick(now) -> None
     events() -> list[Event]                    mcast.core.events; each is returned once
@@ -23,7 +23,7 @@ Every call takes `now`, seconds on a monotonic clock. An address is a tuple as s
     close(now) -> None                         what is queued leaves, then a goodbye; pump until `closed`
     heard_by(sequence), unheard_by(sequence)   who confirmed our records up to `sequence`, which peers did not
     ask_reports(now), ask_roster(now)          confirmations, and the roster for a visitor
-    update(now, attributes=…), set_wall(now, wall)
+    update(now, attributes=…, flags=…), set_wall(now, wall)
     peers() -> list[PeerView], stats() -> dict[str, int]
 """
 
@@ -244,13 +244,15 @@ class Engine:
         """Ask who is here, as a visitor does; three peers answer."""
         self._state.queue(f.RosterRequest(0))
 
-    def update(self, now: float, *, attributes: Attributes) -> None:
-        """Announce something else from now on. Raises ValueError when it does not fit."""
+    def update(self, now: float, *, attributes: Attributes | None = None, flags: int | None = None) -> None:
+        """Announce other attributes or flags from now on. Raises ValueError when they do not fit."""
         state = self._state
-        encoded = encode_attributes(attributes)
-        if encoded != state.attributes:
-            state.attributes = encoded
-            state.announcer.soon(state.clock.advance(now))
+        encoded = state.attributes if attributes is None else encode_attributes(attributes)
+        flags = state.flags if flags is None else flags
+        if (encoded, flags) != (state.attributes, state.flags):
+            state.attributes, state.flags = encoded, flags
+            if state.announced:
+                state.announcer.soon(state.clock.advance(now))
 
     def set_wall(self, now: float, wall: float) -> None:
         """The computer's clock was corrected."""

@@ -49,7 +49,7 @@ class PeerView(msgspec.Struct, frozen=True, gc=False):
 
     `attributes` is what it announced (wire.attributes reads it); `confirmed` is False while only others spoke of it;
     `suspect` while it is silent and being probed; `heard` is the time of its last signed word, `joined` that of its
-    entry, both on the engine's clock.
+    entry, both on the engine's clock; `hears` has the HEARS flags of its announcement.
     """
 
     run: Run
@@ -61,6 +61,7 @@ class PeerView(msgspec.Struct, frozen=True, gc=False):
     heard: float
     joined: float
     machine: bytes
+    hears: int = 0
 
 
 class PeerJoined(msgspec.Struct, frozen=True, gc=False):

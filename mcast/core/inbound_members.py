@@ -83,6 +83,9 @@ def on_announcement(state: State, frame: Announcement, source: Address, now: flo
         _refresh(state, peer, frame, source, now)
     if frame.flags & NEWCOMER:
         answer_newcomer(state, run, source, now)
+    inbox = state.reception.get(run)
+    if inbox is not None:
+        inbox.grtt = state.told_grtt(frame.grtt)
     return exist(state, run, frame.low, frame.high, frame.timestamp, now)
 
 

@@ -6,7 +6,6 @@ from mcast.wire.frames import Heartbeat, KeyRequest
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import Record
 
-from .backoff import ROUNDS
 from .events import Address, Alarm
 from .inbox import Inbox
 from .probing import doubt
@@ -108,7 +107,7 @@ def _take(state: State, inbox: Inbox, record: Record, source: Address, now: floa
 
 def lacks(state: State, inbox: Inbox, now: float) -> None:
     """Keep the NACK timer in step with what `inbox` lacks."""
-    state.reception.lacks(inbox, now, state.hold, ROUNDS * state.grtt.value, state.members)
+    state.reception.lacks(inbox, now, state.members)
 
 
 def heard(state: State, run: Run, now: float) -> None:
@@ -142,9 +141,12 @@ def _first_record(state: State, run: Run, record: Record, now: float) -> Inbox |
 
 
 def _open(state: State, run: Run, start: int, existing: int, skew: int) -> Inbox | DropReason:
-    return state.reception.open(
-        run, state.authority.name(run.origin), start, existing, skew, state.roster.__contains__
-    )
+    name = state.authority.name(run.origin)
+    inbox = state.reception.open(run, name, start, existing, skew, state.roster.__contains__)
+    if isinstance(inbox, Inbox):
+        peer = state.roster.get(run)
+        inbox.grtt = state.grtt.value if peer is None else state.told_grtt(peer.announcement.grtt)
+    return inbox
 
 
 def on_heartbeat(state: State, frame: Heartbeat, source: Address, now: float) -> DropReason | None:
@@ -164,6 +166,7 @@ def on_heartbeat(state: State, frame: Heartbeat, source: Address, now: float) ->
     inbox = state.reception.get(run)
     if inbox is not None:
         inbox.echo, inbox.echo_at = frame.timestamp, now
+        inbox.grtt = state.told_grtt(frame.grtt)
     return exist(state, run, frame.low, frame.high, frame.timestamp, now)
 
 

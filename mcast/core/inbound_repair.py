@@ -60,12 +60,18 @@ def _serve(state: State, target: Run, sequences: list[int], requester: bytes, no
         grtt = state.grtt.value
         delay = backoff(state.generator, ROUNDS * grtt, state.members)
         if target in state.roster:
-            delay += state.aggregation + grtt
+            delay += _author_takes(state, target)
     fresh = state.repairs.fresh(target, sequences, now, state.aggregation)
     granted, enough = _grant(state, target, fresh, bucket, now)
     if granted:
         state.repairs.gather(target, granted, now + delay)
     return enough
+
+
+def _author_takes(state: State, target: Run) -> float:
+    """Seconds in which the author of a record repairs it, twice if need be."""
+    inbox = state.reception.get(target)
+    return 2 * inbox.hold(state.settings.grtt_min) if inbox is not None else state.grtt.value
 
 
 def payload_of(state: State, run: Run, sequence: int) -> bytes | None:

@@ -6,6 +6,7 @@ from mcast.wire import bodies
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import Kind, Record
 
+from .backoff import ROUNDS
 from .events import Address, Event, GapAbandoned, GapFilled, GapOpened, Message
 from .fragments import Fragments
 from .gaps import Gaps
@@ -30,6 +31,7 @@ class Inbox:
         "existing",
         "fragments",
         "gaps",
+        "grtt",
         "history",
         "name",
         "run",
@@ -47,6 +49,7 @@ class Inbox:
         self.existing, self.skew, self.history = existing, skew, history
         self.departed = self.equivocated = False
         self.echo, self.echo_at = 0, 0.0
+        self.grtt = 0.0
         self._low = (0, 0.0)
         self._received = self._expected = 0
 
@@ -54,7 +57,9 @@ class Inbox:
         """Take a verified record that the stream does not refuse."""
         events: list[Event] = []
         sequence = record.sequence
-        if sequence > self.stream.high + 1:
+        if sequence > self.stream.high:
+            # A repair would make the network look slow: only what is new is echoed.
+            self.echo, self.echo_at = record.timestamp, now
             self.learn(sequence - 1, now)
         if sequence in self.gaps:
             closed = self.gaps.found(sequence)
@@ -62,7 +67,6 @@ class Inbox:
                 events.append(GapFilled(self.run, closed.first, closed.last))
         else:
             self._received += 1
-        self.echo, self.echo_at = record.timestamp, now
         ready, late = self.stream.accept(record)
         events.extend(self._deliver(ready, source, joined_ms, late=late))
         return events
@@ -75,6 +79,10 @@ class Inbox:
         self.gaps.notice(start, stop, now)
         self._expected += stop - start
         return True
+
+    def hold(self, floor: float) -> float:
+        """Seconds to wait for a repair before asking again."""
+        return ROUNDS * self.grtt + max(floor, self.grtt)
 
     def overwritten(self, low: int, now: float) -> None:
         """The origin holds nothing below `low` any more. The first such word starts the grace."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .events import Address
 from .generator import Generator
 from .runs import Run
 from .timers import Timers

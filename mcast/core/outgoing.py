@@ -20,10 +20,11 @@ PADDED = 4  # records of a flush from which on all are padded to one length, as 
 
 
 class Outgoing(NamedTuple):
-    """A datagram to send; `destination` None is the group."""
+    """A datagram to send; `destination` None is the group. `record`: it carries a record, not presence."""
 
     data: bytes
     destination: Address
+    record: bool = False
 
 
 class Sender:
@@ -65,7 +66,7 @@ class Sender:
                 state.sent_frames["repair"] += 1
                 state.pace.spend(len(data), now)
                 spent += len(data)
-                out.append(Outgoing(data, None))
+                out.append(Outgoing(data, None, True))
         return out
 
     def _flush(self, state: State, now: float) -> list[Outgoing]:
@@ -76,7 +77,7 @@ class Sender:
         if len(payloads) >= PADDED:
             longest = max(map(len, plains))
             plains = [plain.ljust(longest, b"\0") for plain in plains]
-        out = [Outgoing(self._sealer.seal(plain), None) for plain in plains]
+        out = [Outgoing(self._sealer.seal(plain), None, True) for plain in plains]
         size = sum(len(outgoing.data) for outgoing in out)
         state.sent_frames["record"] += len(payloads)
         state.pace.spend(size, now)

@@ -15,6 +15,7 @@ from .generator import Generator
 from .inbox import Inbox
 from .ranges import collapse
 from .runs import Run
+from .timers import earliest
 
 MISSING_HEAD = 16 + 8 + 8 + 2  # bytes of a Missing before its ranges
 SEARCH = 64  # inboxes looked at for one to evict
@@ -28,10 +29,11 @@ class Reception:
     """
 
     def __init__(
-        self, generator: Generator, window: int, grace: float, held_bytes: int, limit: int, history: bool
+        self, generator: Generator, window: int, grace: float, held_bytes: int, limit: int, history: bool, floor: float
     ) -> None:
         self._generator = generator
         self._window, self._grace = window, grace
+        self._floor = floor
         self._held, self._limit, self._history = held_bytes, limit, history
         self._inboxes: dict[Run, Inbox] = {}
         self._lacking: dict[Run, Inbox] = {}
@@ -78,22 +80,21 @@ class Reception:
             victim.gaps.notice(sequence, sequence + 1, victim.echo_at)
         return False
 
-    def lacks(self, inbox: Inbox, now: float, hold: float, longest: float, size: int) -> None:
-        """Keep the NACK timer in step with what `inbox` lacks."""
+    def lacks(self, inbox: Inbox, now: float, size: int) -> None:
+        """Keep the NACK timer in step with what `inbox` lacks, in a group of `size`."""
         if not inbox.gaps:
             self._lacking.pop(inbox.run, None)
             return
-        self._lacking[inbox.run] = inbox
-        if self._nack_at is None:
-            self._arm(now, hold, longest, size)
+        if inbox.run not in self._lacking:
+            self._lacking[inbox.run] = inbox
+            # A run that claims to be far away must not hold up the others: the earliest counts.
+            self._nack_at = earliest(self._nack_at, self._ask_at(inbox, now, size))
 
-    def _arm(self, now: float, hold: float, longest: float, size: int) -> None:
-        ripe = (inbox.gaps.when(self._grace, hold) for inbox in self._lacking.values())
-        first = min((when for when in ripe if when is not None), default=None)
-        if first is None:
-            self._nack_at = None
-            return
-        self._nack_at = max(first, now) + backoff(self._generator, longest, size)
+    def _ask_at(self, inbox: Inbox, now: float, size: int) -> float | None:
+        ripe = inbox.gaps.when(self._grace, inbox.hold(self._floor))
+        if ripe is None:
+            return None
+        return max(ripe, now) + backoff(self._generator, ROUNDS * inbox.grtt, size)
 
     def overheard(self, run: Run, ranges: Iterable[tuple[int, int]], now: float) -> None:
         """Somebody else asked for the same."""
@@ -106,7 +107,7 @@ class Reception:
         return self._nack_at
 
     def nack(
-        self, now: float, hold: float, grtt: float, size: int, room: int
+        self, now: float, size: int, room: int
     ) -> tuple[list[list[Missing]], list[Event]]:
         """What to ask for, as lists of which each fits `room` bytes; empty when others have asked for it."""
         if self._nack_at is None or now < self._nack_at:
@@ -115,7 +116,7 @@ class Reception:
         events: list[Event] = []
         left = 0
         for run, inbox in self._lacking.items():
-            sequences = inbox.gaps.ripe(now, self._grace, hold)
+            sequences = inbox.gaps.ripe(now, self._grace, inbox.hold(self._floor))
             if not sequences:
                 continue
             events.extend(inbox.asked(sequences, now))
@@ -128,7 +129,7 @@ class Reception:
                     left = room
                 pages[-1].append(missing)
                 left -= cost
-        self._arm(now, hold, ROUNDS * grtt, size)
+        self._nack_at = earliest(*(self._ask_at(inbox, now, size) for inbox in self._lacking.values()))
         return pages, events
 
     def patience(self, gap_timeout: float | None) -> float | None:

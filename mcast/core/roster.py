@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mcast.wire.frames import Announcement
+from mcast.wire.frames import HEARS_IPV4, HEARS_IPV6, Announcement
 from mcast.wire.reasons import DropReason
 
 from .events import Address, PeerView
@@ -51,6 +51,7 @@ class Peer:
             self.heard,
             self.joined,
             self.announcement.machine,
+            self.announcement.flags & (HEARS_IPV4 | HEARS_IPV6),
         )
 
 

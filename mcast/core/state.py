@@ -17,7 +17,6 @@ from mcast.wire.reasons import DropReason
 from .admission import Admission
 from .answers import KeyAnswers
 from .authority import Authority
-from .backoff import ROUNDS
 from .candidates import Candidates
 from .checks import Checks
 from .clock import Clock
@@ -83,7 +82,7 @@ class State:
         self.settings, self.room, self.me, self.name = settings, room, me, name
         self.generator, self.clock, self.manner = generator, clock, manner
         self.joined_ms = clock.unix_ms(now)
-        self.machine = machine
+        self.machine, self.flags = machine, 0
         self.attributes = encode_attributes(attributes)
         self._identity = identity
         self._counter = 0
@@ -126,6 +125,7 @@ class State:
             settings.held_bytes,
             settings.peers,
             manner.history,
+            settings.grtt_min,
         )
         self.retention = Retention(
             settings.retained_records,
@@ -159,10 +159,9 @@ class State:
         """Seconds that an origin gathers requests before it repairs."""
         return max(self.settings.grtt_min, self.grtt.value)
 
-    @property
-    def hold(self) -> float:
-        """Seconds to wait for a repair before asking again."""
-        return ROUNDS * self.grtt.value + self.aggregation
+    def told_grtt(self, micros: int) -> float:
+        """A group round-trip time that another run told, in microseconds, within our limits."""
+        return min(self.settings.grtt_max, max(self.settings.grtt_min, micros / 1e6))
 
     def sign(self, frame: S) -> S:
         """`frame` with our signature."""
@@ -193,7 +192,7 @@ class State:
                 grtt=round(self.grtt.value * 1e6),
                 limit=self.settings.payload,
                 port=0,
-                flags=NEWCOMER if newcomer else 0,
+                flags=self.flags | (NEWCOMER if newcomer else 0),
                 machine=self.machine,
                 attributes=self.attributes,
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import Record
+
 from .ranges import RangeSet, collapse
 
 LATE_RANGES = 256  # given-up stretches that may still arrive late; older ones count as delivered

@@ -62,7 +62,7 @@ def _nack(state: State, now: float) -> None:
     keyed = state.sent_frames["nack"] < KEYED_NACKS or state.manner.visitor
     if keyed:
         room -= FRAME_HEADER_SIZE + 41 + len(state.name.encode()) + SIGNATURE_SIZE
-    pages, events = state.reception.nack(now, state.hold, state.grtt.value, state.members, room)
+    pages, events = state.reception.nack(now, state.members, room)
     state.events.extend(events)
     for page in pages:
         frame = state.sign(Nack(*state.me, state.counter(), tuple(page)))

@@ -56,6 +56,8 @@ NEWCOMER = (
 )
 HOLDER = 0x0002  # holds the group's port on its host and answers for the others there
 UNICAST_DEAF = 0x0004  # unicast does not reach it
+HEARS_IPV4 = 0x0008  # it hears the group in this IP version
+HEARS_IPV6 = 0x0010
 
 
 class Key(msgspec.Struct, frozen=True, gc=False):
