@@ -33,7 +33,9 @@ from .errors import NoInterface, UsageError
 from .sockopt import (
     LINUX,
     WINDOWS,
+    Ancillary,
     bind_address,
+    came_in_on,
     drops,
     membership,
     plain_source,
@@ -48,8 +50,8 @@ __all__ = ["Datagram", "GroupAddress", "Receiver", "Sender", "explain", "parse_g
 RECEIVE_BUFFER = 8 << 20
 """Bytes asked for; Linux grants at most net.core.rmem_max (twice that is reported)."""
 LARGEST_DATAGRAM = 65_507
-ANCILLARY_ROOM = 64
-"""Bytes for the control message that carries the TTL."""
+ANCILLARY_ROOM = 128
+"""Bytes for the control messages that carry the TTL and, for IPv6, the interface."""
 DRAIN_LIMIT = 256
 """Datagrams taken from one socket before the others get their turn."""
 
@@ -87,6 +89,7 @@ class Receiver:
         self._sources: dict[int, tuple[str, ...]] = {}
         self._space = bytearray(LARGEST_DATAGRAM + 1)
         self._drops_of_closed = 0
+        self._last = 0
 
     def join(self, interface: int, sources: Sequence[str] = ()) -> None:
         """Join the group on the interface of that index; only datagrams of `sources` if any are given.
@@ -174,12 +177,21 @@ class Receiver:
         while self._sockets:
             wait = max(0.0, deadline - time.monotonic())
             _wait(self._sockets.values(), selectors.EVENT_READ, wait)
-            for interface in self._sockets:
-                if datagrams := self.drain(interface, 1):
-                    return datagrams[0]
+            if datagram := self._next_in_turn():
+                return datagram
             if wait == 0.0:
                 return None
         raise NoInterface(f"nothing is joined to {self.group}", "join an interface first")
+
+    def _next_in_turn(self) -> Datagram | None:
+        """One that waits, of another interface than the last if possible: a flood on one starves none."""
+        order = list(self._sockets)
+        start = order.index(self._last) + 1 if self._last in order else 0
+        for interface in order[start:] + order[:start]:
+            if datagrams := self.drain(interface, 1):
+                self._last = interface
+                return datagrams[0]
+        return None
 
     def close(self) -> None:
         """Leave everywhere. Closing twice is fine."""
@@ -212,10 +224,12 @@ class Sender:
 
     `interface` is an index, `address` the interface's own address to send from (its family is the sender's),
     `ttl` how many networks a datagram may cross (1: this one only). With `loop` other programs on this
-    computer hear it too. Raises SocketError when the socket cannot be made.
+    computer hear it too. Raises UsageError for an impossible ttl, SocketError when the socket cannot be made.
     """
 
     def __init__(self, interface: int, address: str, *, ttl: int = 1, loop: bool = True) -> None:
+        if not 0 <= ttl <= 255:
+            raise UsageError(f"{ttl} is not a TTL", "use 0 to 255")
         v6 = ":" in address
         with explained(f"cannot send from {address}"):
             self._socket = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM)
@@ -274,9 +288,14 @@ class Sender:
 
 def _drain(sock: socket.socket, space: bytearray, interface: int, limit: int) -> list[Datagram]:
     datagrams: list[Datagram] = []
+    skipped = 0
     try:
-        while len(datagrams) < limit:
-            datagrams.append(_read(sock, space, interface))
+        while len(datagrams) + skipped < limit:
+            data, source, ancillary = _read(sock, space)
+            if not came_in_on(ancillary, interface):
+                skipped += 1
+                continue
+            datagrams.append(Datagram(data, source, interface, ttl_of(ancillary)))
     except (BlockingIOError, InterruptedError):
         pass
     except OSError as error:
@@ -285,13 +304,13 @@ def _drain(sock: socket.socket, space: bytearray, interface: int, limit: int) ->
     return datagrams
 
 
-def _read(sock: socket.socket, space: bytearray, interface: int) -> Datagram:
+def _read(sock: socket.socket, space: bytearray) -> tuple[bytes, tuple[str, int], Ancillary]:
     if WINDOWS:  # no recvmsg there
         size, source = sock.recvfrom_into(space)
-        ancillary: list[tuple[int, int, bytes]] = []
+        ancillary: Ancillary = []
     else:
         size, ancillary, _, source = sock.recvmsg_into([space], ANCILLARY_ROOM)
-    return Datagram(bytes(memoryview(space)[:size]), plain_source(source), interface, ttl_of(ancillary))
+    return bytes(memoryview(space)[:size]), plain_source(source), ancillary
 
 
 def _wait(sockets: Iterable[socket.socket], event: int, timeout: float) -> None:

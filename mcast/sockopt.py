@@ -30,6 +30,7 @@ _SOURCE_OPTIONS = {"linux": (46, 47), "darwin": (82, 83), "win32": (45, 46)}
 
 _MREQN = struct.Struct("=4s4si")
 _ANY = bytes(4)
+_PKTINFO6 = (socket.IPPROTO_IPV6, getattr(socket, "IPV6_PKTINFO", -1))
 
 
 def prepare_receiving(sock: socket.socket, v6: bool, buffer: int) -> None:
@@ -47,6 +48,8 @@ def prepare_receiving(sock: socket.socket, v6: bool, buffer: int) -> None:
         sock.setsockopt(*option, 0)
     if v6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if hasattr(socket, "IPV6_RECVPKTINFO"):  # for came_in_on()
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
     _ask_for_ttl(sock, v6)
     if WINDOWS:  # there it is the receiving socket that decides about our own host's datagrams
         level, loop = _by_family(v6, socket.IP_MULTICAST_LOOP, socket.IPV6_MULTICAST_LOOP)
@@ -151,8 +154,24 @@ def plain_source(address: tuple[str, int] | tuple[str, int, int, int]) -> tuple[
     return host, port
 
 
-def ttl_of(ancillary: list[tuple[int, int, bytes]]) -> int | None:
-    for _, _, value in ancillary:
+Ancillary = list[tuple[int, int, bytes]]
+
+
+def came_in_on(ancillary: Ancillary, joined: int) -> bool:
+    """Whether a datagram belongs to the socket that joined on the interface `joined`.
+
+    Linux gives an IPv6 socket that is bound to no interface what came in on any, if anybody joined there.
+    """
+    for level, kind, value in ancillary:
+        if (level, kind) == _PKTINFO6 and len(value) >= 20:
+            return struct.unpack_from("@I", value, 16) == (joined,)
+    return True
+
+
+def ttl_of(ancillary: Ancillary) -> int | None:
+    for level, kind, value in ancillary:
+        if (level, kind) == _PKTINFO6:
+            continue
         if len(value) >= 4:
             return int.from_bytes(value[:4], sys.byteorder)
         if value:  # BSD: one byte

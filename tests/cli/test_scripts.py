@@ -273,7 +273,7 @@ def test_check_runs_everything_and_names_what_failed(with_tools: Path) -> None:
         write_command(with_tools / ".venv" / "bin" / tool, "exit 3")
     result = script(with_tools, "check")
     assert result.returncode == 1
-    assert "lint-imports\n" in result.stdout
+    assert "lint-imports" in result.stdout
     assert result.stderr == "mcast: failed: format, lint, types\n"
 
 
@@ -288,7 +288,7 @@ def test_test_names_the_system_packages_it_cannot_install(with_tools: Path, bare
     result = script(with_tools, "test", PATH=str(bare_path))
     assert result.stdout == "python -m pytest\n"
     assert result.stderr == (
-        "mcast: tests on a LAN of network namespaces also need: iproute2 nftables ethtool tmux procps \n"
+        "mcast: tests on a LAN of network namespaces also need: iproute2 nftables ethtool tmux procps\n"
     )
 
 

@@ -19,6 +19,7 @@ from tests.lab.kernel import Traffic
 from tests.lab.lan import Lan, MakeLan, Switch
 from tests.lab.namespaces import LabError, LabUnavailable, missing
 from tests.lab.peer import Peer, Refused
+from tests.lab.probe import arrives, lost, until
 from tests.lab.process import LabTimeout, Process
 from tests.lab.programs import REPOSITORY
 from tests.lab.terminal import Terminal
@@ -40,5 +41,8 @@ __all__ = [
     "Switch",
     "Terminal",
     "Traffic",
+    "arrives",
+    "lost",
     "missing",
+    "until",
 ]

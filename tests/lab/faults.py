@@ -15,11 +15,11 @@ _OFFLOADS = ("gso", "tso", "gro", "tx-udp-segmentation")
 
 # A general query (type 0x11, answers within 0.5 s) with the router alert option.
 _QUERY = """
-import socket, struct
+import socket, struct, sys
 query = struct.pack("!BBH4s", 0x11, 5, 0xFFFF - 0x1105, b"")
 s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_IGMP)
 s.setsockopt(socket.IPPROTO_IP, socket.IP_OPTIONS, bytes([0x94, 4, 0, 0]))
-out = struct.pack("4s4si", b"", b"", socket.if_nametoindex("eth0"))
+out = struct.pack("4s4si", b"", b"", socket.if_nametoindex(sys.argv[1]))
 s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, out)
 s.sendto(query, ("224.0.0.1", 0))
 """
@@ -101,9 +101,9 @@ class Faults:
         self.lan.ip(f"link set {self.links[interface].port} up")
         self.lan.wait_usable([(self.name, interface)])
 
-    def query(self) -> None:
+    def query(self, interface: str = "eth0") -> None:
         """Ask once by IGMPv2 who is in which group, as a querier would that then falls silent (RFC 2236)."""
-        tools.execute(self.lan.namespaces, self.name, [sys.executable, "-c", _QUERY])
+        tools.execute(self.lan.namespaces, self.name, [sys.executable, "-c", _QUERY, interface])
 
     def mtu(self, size: int, interface: str = "eth0") -> None:
         """Change the MTU at both ends of the cable."""

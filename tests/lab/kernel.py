@@ -32,6 +32,20 @@ class Traffic:
             self.received_units - before.received_units,
         )
 
+    def __add__(self, other: Traffic) -> Traffic:
+        return Traffic(
+            self.sent_bytes + other.sent_bytes,
+            self.sent_units + other.sent_units,
+            self.received_bytes + other.received_bytes,
+            self.received_units + other.received_units,
+        )
+
+
+def udp_drops(text: str, port: int) -> int:
+    """Datagrams dropped by the sockets of a port in /proc/net/udp or udp6, for want of buffer."""
+    rows = (line.split() for line in text.splitlines()[1:])
+    return sum(int(row[-1]) for row in rows if int(row[1].rpartition(":")[2], 16) == port)
+
 
 def is_own_group(group: str) -> bool:
     """Whether the kernel joins this group without being asked."""

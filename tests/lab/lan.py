@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
-from tests.lab import tools
+from tests.lab import kernel, tools
 from tests.lab.host import Host
+from tests.lab.kernel import Traffic
 from tests.lab.namespaces import LabError, Namespaces
 from tests.lab.process import Running
 from tests.lab.wiring import Link
@@ -55,6 +57,12 @@ class Switch:
     def querier(self, on: bool) -> None:
         """Ask regularly who wants which groups. Groups are withheld once the first answers had their time."""
         self.configure(mcast_querier=int(on))
+
+    def members(self, group: str) -> set[str]:
+        """Names of the hosts that the switch believes to be in a group."""
+        shown = tools.execute(self.lan.namespaces, None, ["bridge", "-json", "mdb", "show", "dev", self.name])
+        entries = json.loads(shown)[0]["mdb"]
+        return {str(entry["port"]).partition("-")[0] for entry in entries if entry["grp"] == group}
 
     def port(self, host: Host, interface: str = "eth0", **options: bool) -> None:
         """Set options of a host's port by their names in bridge(8), e.g. mcast_flood=False, isolated=True."""
@@ -199,6 +207,12 @@ class Lan:
             if time.monotonic() > deadline:
                 raise LabError(f"no carrier or no usable IPv6 address after {READY_SECONDS} s: {waiting}")
             time.sleep(0.005)
+
+    def traffic(self) -> Traffic:
+        """What all hosts together have sent and received over their cables."""
+        text = self.proc("/proc/net/dev")
+        ports = (link.port for host in self.hosts for link in host.links.values())
+        return sum((kernel.traffic_of_port(text, port) for port in ports), start=Traffic(0, 0, 0, 0))
 
     def sysctl(self, host: str | None, settings: Mapping[str, str | int]) -> None:
         """Set kernel settings of a host's network, or of the switches'."""

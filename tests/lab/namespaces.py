@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import errno
 import functools
 import json
 import os
@@ -154,13 +155,18 @@ class Namespaces:
         """Write files below /proc/sys as the host sees them, in order."""
         self._ask({"op": "write", "host": host, "files": list(files.items())})
 
+    def tunnel(self, host: str, name: str) -> None:
+        """Make a tun interface with a carrier on a host; what is sent there is swallowed."""
+        self._ask({"op": "tunnel", "host": host, "name": name})
+
     def _ask(self, request: Mapping[str, Any], descriptors: Sequence[int] = ()) -> dict[str, Any]:
         with self._lock:
             rights_message = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
             try:
                 self._control.sendmsg([json.dumps(request).encode()], rights_message if descriptors else [])
             except OSError as error:
-                raise LabError(f"the lab has ended ({error})") from error
+                why = "too much for one request" if error.errno == errno.EMSGSIZE else "the lab has ended"
+                raise LabError(f"{why} ({error})") from error
             return self._reply()
 
     def _reply(self) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from typing import Any, Self
 from tests.lab.namespaces import Namespaces
 
 WAIT_SECONDS = 10.0
+# Between two looks at output that keeps coming.
+LOOK_SECONDS = 0.005
 Pattern = str | re.Pattern[str]
 
 
@@ -56,6 +58,11 @@ class Capture:
     def bytes(self) -> bytes:
         with self._changed:
             return bytes(self._data)
+
+    def count_lines(self) -> int:
+        """How many line ends have come."""
+        with self._changed:
+            return self._data.count(b"\n")
 
     def finished(self, timeout: float) -> bool:
         """Whether everything has been read within `timeout` seconds."""
@@ -155,6 +162,7 @@ class Running:
                     why = f"it ended with {self.returncode}" if over else f"{timeout} s passed"
                     raise LabTimeout(f"waited for {what}, but {why}: {self._story()}")
                 self._changed.wait(min(left, 0.05))
+            time.sleep(LOOK_SECONDS)
 
     def _story(self) -> str:
         return f"{' '.join(self.argv)} on {self.host}\n{self.shown()}"
@@ -257,7 +265,7 @@ class Process(Running):
 
     def wait_lines(self, count: int, timeout: float = WAIT_SECONDS) -> list[str]:
         """Wait until standard output has at least `count` complete lines; all lines so far."""
-        self._until(lambda: self.stdout_bytes.count(b"\n") >= count, timeout, f"{count} lines")
+        self._until(lambda: self._out.count_lines() >= count, timeout, f"{count} lines")
         return self.lines()
 
     def captures(self) -> list[Capture]:

@@ -48,10 +48,15 @@ class Programs:
         cwd: str | None = None,
     ) -> Process:
         """Start a process with captured output. `input` is written and closed; None leaves stdin open."""
-        everything = {**self.environment(), **(env or {})}
-        process = Process(self.lan.namespaces, self.name, argv, everything, cwd or str(REPOSITORY), input)
+        process = self._process(argv, input, env, cwd)
         self.lan.running.append(process)
         return process
+
+    def _process(
+        self, argv: Sequence[str], input: str | bytes | None, env: Env, cwd: str | None = None
+    ) -> Process:
+        everything = {**self.environment(), **(env or {})}
+        return Process(self.lan.namespaces, self.name, argv, everything, cwd or str(REPOSITORY), input)
 
     def terminal(
         self,
@@ -79,7 +84,7 @@ class Programs:
         check: bool = False,
     ) -> subprocess.CompletedProcess[str]:
         """Run a process to its end. With `check`, a return code other than 0 is a LabError."""
-        with self.spawn(argv, input=input, env=env) as process:
+        with self._process(argv, input, env) as process:
             code = process.wait(timeout)
         if check and code != 0:
             raise LabError(

@@ -43,6 +43,7 @@ class Terminal(Running):
         super().__init__(namespaces, host, argv)
         self._screen = _AnsweringScreen(columns, rows, self.type)
         self._stream = pyte.ByteStream(self._screen)
+        self.unreadable: list[bytes] = []
         self._master, slave = os.openpty()
         self._resize_kernel(columns, rows)
         try:
@@ -50,7 +51,16 @@ class Terminal(Running):
         except BaseException:
             os.close(self._master)
             raise
-        self._output = Capture(self._master, self._changed, self._stream.feed)
+        self._output = Capture(self._master, self._changed, self._show)
+
+    def _show(self, chunk: bytes) -> None:
+        """Draw what was written. pyte fails on rare sequences: what follows up to the next is not drawn."""
+        for piece in re.split(rb"(?=\x1b)", chunk):
+            try:
+                self._stream.feed(piece)
+            except Exception:
+                self.unreadable.append(piece)
+                self._stream = pyte.ByteStream(self._screen)
 
     def type(self, text: str | bytes) -> None:
         """Press keys: Enter is "\\r" or "\\n", Ctrl-C "\\x03", Ctrl-D "\\x04"."""
@@ -97,7 +107,8 @@ class Terminal(Running):
         return [self._output]
 
     def shown(self) -> str:
-        return "--- screen\n" + "\n".join(self.screen()).rstrip()
+        unread = f"\n--- not drawn: {self.unreadable}" if self.unreadable else ""
+        return "--- screen\n" + "\n".join(self.screen()).rstrip() + unread
 
     def release(self) -> None:
         if self._master >= 0 and self._output.finished(1.0):

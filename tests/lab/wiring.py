@@ -88,6 +88,11 @@ class Wiring:
         """Ethernet traffic on the cable of one interface; what a loss rule drops has been received."""
         return kernel.traffic_of_port(self.lan.proc("/proc/net/dev"), self.links[interface].port)
 
+    def udp_drops(self, port: int) -> int:
+        """Datagrams that the sockets now open on a port dropped for want of buffer."""
+        texts = self.lan.namespaces.read(self.name, "/proc/net/udp", "/proc/net/udp6")
+        return sum(kernel.udp_drops(text or "", port) for text in texts)
+
     def add_interface(self, switch: Switch | None = None, name: str = "", *, ipv4: bool = True) -> str:
         """Plug one more interface into a switch (the first, unless told); its name, else a free ethN."""
         free = (f"eth{number}" for number in range(100) if f"eth{number}" not in self.interfaces())
@@ -108,10 +113,16 @@ class Wiring:
         """Take an address, with prefix length, away."""
         tools.ip(self.lan.namespaces, self.name, [f"address delete {address} dev {interface}"])
 
-    def add_tunnel(self, name: str = "wg0", address: str = "10.66.0.2/24") -> None:
-        """A stand-in for a VPN: takes the default route, says it can do multicast, swallows what it gets."""
-        far = f"{self.name}-{name}"
-        self.lan.ip(f"link add {far} type veth peer name {name} netns {self.name}", f"link set {far} up")
+    def add_tunnel(self, name: str = "wg0", address: str = "10.66.0.2/24", *, tun: bool = False) -> None:
+        """A stand-in for a VPN: takes the default route, says it can do multicast, swallows what it gets.
+
+        A veth, or with `tun` one that says it is point-to-point, as real ones do (needs /dev/net/tun).
+        """
+        if tun:
+            self.lan.namespaces.tunnel(self.name, name)
+        else:
+            far = f"{self.name}-{name}"
+            self.lan.ip(f"link add {far} type veth peer name {name} netns {self.name}", f"link set {far} up")
         lines = [
             f"link set {name} arp off up",
             f"address add {address} dev {name}",

@@ -172,3 +172,10 @@ def test_what_a_terminal_does_not_show_is_a_failure_with_its_screen(host: lab.Ho
         pytest.raises(lab.LabTimeout, match=r"'never' on the screen(.|\n)*visible"),
     ):
         terminal.wait_for_screen("never", 0.3)
+
+
+def test_a_sequence_that_the_screen_cannot_draw_does_not_stop_it(host: lab.Host) -> None:
+    with host.terminal(["printf", r"\033[?mlost \033[0mdrawn"]) as terminal:
+        terminal.wait_for_screen("drawn")
+        assert terminal.unreadable == [b"\x1b[?mlost "]
+        assert terminal.raw == b"\x1b[?mlost \x1b[0mdrawn"
