@@ -16,7 +16,7 @@ from . import exits
 from .chat import chat
 from .interfaces import interfaces
 from .listen import listen
-from .render import OutputClosed, note, prepare_console
+from .render import OutputClosed, discard, note, prepare_console, write_error
 from .send import send
 
 app = typer.Typer(
@@ -52,9 +52,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code. Errors are one line on standard error."""
     prepare_console()
     try:
-        return app(args=arguments, standalone_mode=False) or exits.DONE
+        return app(args=arguments, prog_name="mcast", standalone_mode=False) or exits.DONE
     except TyperException as error:
-        return _say(_usage_text(error), exits.USAGE)
+        text = _usage_text(error)
+        return _say(text, exits.USAGE) if text else exits.USAGE
     except McastError as error:
         return _say(str(error), exits.of_error(error), error)
     except (OutputClosed, BrokenPipeError):
@@ -62,9 +63,11 @@ def main(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return exits.INTERRUPTED + 2
     except OSError as error:
-        return _say(str(error), exits.FAILED, error)
+        # Help is printed by typer; nothing else gets here without words of its own.
+        discard(sys.stdout)
+        return _say(str(write_error(error)), exits.FAILED, error)
     except Exception as error:
-        text = f"a fault of mcast itself: {type(error).__name__}: {error}; please report it with --debug"
+        text = f"a fault of mcast itself, {type(error).__name__}: {error}; run mcast --debug … and report it"
         return _say(text, exits.FAILED, error)
 
 
@@ -78,9 +81,11 @@ def _say(text: str, code: int, error: Exception | None = None) -> int:
 
 
 def _usage_text(error: TyperException) -> str:
+    """One line; none where the help has just been shown (`mcast` alone)."""
+    message = error.format_message().rstrip(".")
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "mcast"
-    return f"{error.format_message().rstrip('.')}; see: {path} --help"
+    return f"{message}; see: {path} --help" if message else ""
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
+from collections.abc import Iterable
 from typing import Protocol
 
 from mcast.errors import McastError
@@ -11,7 +13,7 @@ from mcast.links import Change
 from mcast.plain import Line, PlainGroup
 
 from . import exits, options
-from .lines import message_event
+from .lines import Said, message_event, said
 from .render import Output, note
 from .report import Reporter, interface_events
 from .run import Ending, run
@@ -21,9 +23,9 @@ class Screen(Protocol):
     """Where a chat reads lines and shows those of others."""
 
     async def read(self) -> str | None:
-        """The next line typed, without its end; None at the end of input."""
+        """What was typed, usually a line, without its end; None at the end of input."""
 
-    def show(self, lines: list[Line]) -> None:
+    def show(self, said: Iterable[Said]) -> None:
         """Lines of others."""
 
     def sent(self, text: str) -> None:
@@ -68,13 +70,15 @@ def chat(
 
 
 def _screen(output: Output, json: bool) -> Screen:
-    if not json and sys.stdin.isatty() and sys.stdout.isatty():
+    # What a dumb terminal shows cannot be taken back; it edits its line by itself.
+    dumb = os.environ.get("TERM", "").lower() in ("dumb", "unknown")
+    if sys.stdin.isatty() and sys.stdout.isatty() and not json and not dumb:
         from .terminal import Terminal
 
         return Terminal()
     from .filter import Filter
 
-    return Filter(output, message_event if json else None)
+    return Filter(output)
 
 
 class _Chat:
@@ -103,7 +107,7 @@ class _Chat:
     async def _show(self) -> None:
         async for batch in self._group.batches():
             if lines := [event for event in batch if isinstance(event, Line)]:
-                self._screen.show(lines)
+                self._shown(lines)
             for event in batch:
                 if isinstance(event, Change):
                     self._reporter.changed(event)
@@ -111,40 +115,61 @@ class _Chat:
                         self._json.events(interface_events(event))
             self._reporter.drops()
 
+    def _shown(self, lines: list[Line]) -> None:
+        if self._json:
+            self._json.events(map(message_event, lines))
+        else:
+            self._screen.show(map(said, lines))
+
     async def _type(self) -> None:
-        while (text := await self._screen.read()) is not None:
-            message = _command(text) if self._commands else text
-            if message == "" and self._commands:
+        while True:
+            try:
+                text = await self._screen.read()
+            except McastError as error:
+                self._failed(error)
                 continue
-            if message is None:
-                return
-            self._send(message)
+            messages = [text] if text is None or not self._commands else typed(text)
+            for message in messages:
+                if message is None:
+                    return
+                self._send(message)
 
     def _send(self, text: str) -> None:
         try:
             self._group.send(text)
         except McastError as error:
-            # In a pipe nobody sees that a line was lost but by the exit code.
-            self.exit_code = exits.DONE if self._commands else exits.of_error(error)
-            note(f"not sent: {error}")
+            self._failed(error)
         else:
             self._screen.sent(text)
+
+    def _failed(self, error: McastError) -> None:
+        # In a pipe nobody sees that a line was lost but by the exit code.
+        if not self._commands:
+            self.exit_code = exits.of_error(error)
+        note(f"not sent: {error}")
 
 
 HELP = "/quit, exit, Ctrl-D or Ctrl-C leave; //TEXT sends a line that starts with a slash"
 
 
-def _command(text: str) -> str | None:
-    """What to send of a line typed on a terminal: "" for nothing, None to leave."""
-    word = text.strip()
-    if word in ("exit", "/quit", "/exit"):
-        return None
+def typed(text: str) -> list[str | None]:
+    """The messages to send of what was typed on a terminal; None to leave.
+
+    A line by itself may be a command. Several at once were pasted: each is a message, none a command.
+    """
+    lines = [line for line in text.splitlines() if line.strip()]
+    if len(lines) != 1:
+        return list(lines)
+    return _command(lines[0])
+
+
+def _command(line: str) -> list[str | None]:
+    word = line.split()[0]
+    if line.strip() in ("exit", "/quit", "/exit"):
+        return [None]
     if word.startswith("//"):
-        return text.replace("//", "/", 1)
-    if word in ("/help", "/?"):
-        note(HELP)
-        return ""
-    if word.startswith("/"):
-        note(f"unknown command {word.split()[0]}, not sent; {HELP}")
-        return ""
-    return text if word else ""
+        return [line.replace("//", "/", 1)]
+    if not word.startswith("/"):
+        return [line]
+    note(HELP if word in ("/help", "/?") else f"unknown command {word}, not sent; {HELP}")
+    return []

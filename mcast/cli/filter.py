@@ -3,71 +3,57 @@
 from __future__ import annotations
 
 import asyncio
-import codecs
-import sys
+import contextlib
 import threading
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from mcast.errors import McastError
-from mcast.plain import Line
 
-from .lines import chat_text
+from . import stdin
+from .lines import Said, chat_text
 from .render import Output
 
-LONGEST_LINE = 1 << 20
-"""Bytes of one line that are read at once; a longer one is sent as several."""
+WAITING_LINES = 64
 
 
 class Filter:
     """Reads standard input in a thread, since a pipe, a file or a console cannot be awaited everywhere."""
 
-    def __init__(self, output: Output, as_event: Callable[[Line], Mapping[str, Any]] | None) -> None:
+    def __init__(self, output: Output) -> None:
         self._output = output
-        self._as_event = as_event
-        self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._loop = asyncio.get_running_loop()
-        self._lines: asyncio.Queue[bytes] = asyncio.Queue()
-        self._more = threading.Semaphore(64)
+        self._lines: asyncio.Queue[bytes | McastError | None] = asyncio.Queue()
+        self._room = threading.Semaphore(WAITING_LINES)
         # A daemon: a read that never ends must not keep the program.
         threading.Thread(target=self._read_all, name="stdin", daemon=True).start()
 
     async def read(self) -> str | None:
-        """The next line; None at the end of input. McastError for a line that is not UTF-8."""
+        """The next line; None at the end of input. UsageError for a line that is not UTF-8."""
         line = await self._lines.get()
-        self._more.release()
-        if not line:
-            return None
-        try:
-            text = self._decoder.decode(line, final=line.endswith(b"\n"))
-        except UnicodeDecodeError:
-            raise McastError(
-                "standard input is not UTF-8", "convert it first, for instance with iconv -t utf-8"
-            ) from None
-        return text.removesuffix("\n").removesuffix("\r")
+        self._room.release()
+        if isinstance(line, McastError):
+            raise line
+        return None if line is None else stdin.text_of(line)
 
-    def show(self, lines: list[Line]) -> None:
-        """Lines of others, as text or as JSON."""
-        if self._as_event:
-            self._output.events(map(self._as_event, lines))
-        else:
-            self._output.lines(map(chat_text, lines))
+    def show(self, said: Iterable[Said]) -> None:
+        """Lines of others."""
+        self._output.lines(map(chat_text, said))
 
     def sent(self, text: str) -> None:
-        """Nothing: a filter does not repeat its input."""
+        """Nothing: a filter does not repeat its input, and a terminal has shown it."""
 
     def close(self) -> None:
         """Nothing to give back."""
 
     def _read_all(self) -> None:
-        line = b"-"
-        while line:
-            self._more.acquire()
+        with contextlib.suppress(RuntimeError):  # the loop has ended
             try:
-                line = sys.stdin.buffer.readline(LONGEST_LINE)
-            except (OSError, ValueError):
-                line = b""
-            try:
-                self._loop.call_soon_threadsafe(self._lines.put_nowait, line)
-            except RuntimeError:  # the loop has ended
-                return
+                for line in stdin.lines():
+                    self._put(line)
+            except McastError as error:
+                self._put(error)
+            self._put(None)
+
+    def _put(self, line: bytes | McastError | None) -> None:
+        self._room.acquire()
+        self._loop.call_soon_threadsafe(self._lines.put_nowait, line)

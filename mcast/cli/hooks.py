@@ -8,6 +8,7 @@ import os
 import shlex
 import shutil
 import socket
+import subprocess
 from collections.abc import Iterable, Mapping
 from typing import Annotated
 
@@ -72,30 +73,29 @@ def _parse(text: str) -> tuple[list[str], list[str]]:
 
 
 async def _run(command: list[str], environment: Mapping[str, str], payload: bytes) -> None:
+    # In a thread: not every event loop of asyncio can run programs (Windows' selector loop cannot).
     try:
-        process = await asyncio.create_subprocess_exec(
-            *command, stdin=asyncio.subprocess.PIPE, env=dict(environment)
-        )
-    except OSError as error:
-        note(f"--on {command[0]}: {error.strerror}")
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)  # noqa: S603, ASYNC220
+    except (OSError, ValueError) as error:
+        note(f"--on {command[0]}: {getattr(error, 'strerror', None) or error}")
         return
     try:
-        await asyncio.wait_for(process.communicate(payload), TIME_LIMIT)
-    except TimeoutError:
+        await asyncio.to_thread(process.communicate, payload, TIME_LIMIT)
+    except subprocess.TimeoutExpired:
         note(f"--on {command[0]}: still running after {TIME_LIMIT:g} s, ended")
     finally:
-        await _end(process)
+        await asyncio.to_thread(_end, process)
     if process.returncode:
         note(f"--on {command[0]}: exit code {process.returncode}")
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+def _end(process: subprocess.Popen[bytes]) -> None:
     """End it if it runs: ask, and after two seconds insist."""
     for stop in (process.terminate, process.kill):
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError, TimeoutError):
-                stop()
-                await asyncio.wait_for(process.wait(), 2.0)
+        if process.poll() is None:
+            stop()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(2.0)
 
 
 def _notify_manager() -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shutil
+import sys
+import time
+import unicodedata
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mcast.interfaces import Choice, choose, read
 
 from . import exits, options
-from .render import Output, escape
+from .render import Output, escape, rfc3339
 
-_COLUMNS = ("name", "index", "use", "why", "MTU", "flags", "addresses")
+Row = tuple[str, ...]
+_COLUMNS: Row = ("name", "index", "use", "why", "MTU", "flags", "addresses")
 
 
 def interfaces(
@@ -29,7 +34,8 @@ def interfaces(
     if json:
         output.events(map(_event, choices))
     else:
-        output.lines(_table([_COLUMNS, *map(_row, choices)]))
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        output.lines(table([_COLUMNS, *map(_row, choices)], width))
     return exits.DONE if any(choice.used for choice in choices) else exits.NO_NETWORK
 
 
@@ -38,6 +44,7 @@ def _event(choice: Choice) -> Mapping[str, Any]:
     return {
         "v": 1,
         "type": "interface",
+        "ts": rfc3339(time.time()),
         "interface": link.name,
         "index": link.index,
         "ipv4": link.ipv4,
@@ -54,7 +61,7 @@ def _event(choice: Choice) -> Mapping[str, Any]:
     }
 
 
-def _row(choice: Choice) -> tuple[str, ...]:
+def _row(choice: Choice) -> Row:
     link = choice.interface
     flags = {
         "up": link.up,
@@ -75,7 +82,30 @@ def _row(choice: Choice) -> tuple[str, ...]:
     )
 
 
-def _table(rows: list[tuple[str, ...]]) -> list[str]:
-    """Columns as wide as their widest cell, two spaces between."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+def table(rows: list[Row], width: int | None) -> Iterator[str]:
+    """Columns as wide as their widest cell, two spaces between. The words of the last column go on under
+    each other where a row would be wider than `width`, so that a terminal does not break them."""
+    widths = [max(map(_cells, column)) for column in list(zip(*rows, strict=True))[:-1]]
+    indent = sum(widths) + 2 * len(widths)
+    for *cells, last in rows:
+        start = "".join(
+            cell + " " * (wide - _cells(cell) + 2) for cell, wide in zip(cells, widths, strict=True)
+        )
+        for line in _wrapped(last.split(), width and width - indent):
+            yield (start + line).rstrip()
+            start = " " * indent
+
+
+def _wrapped(words: list[str], width: int | None) -> list[str]:
+    lines = words[:1]
+    for word in words[1:]:
+        if width is not None and _cells(lines[-1]) + 1 + _cells(word) > width:
+            lines.append(word)
+        else:
+            lines[-1] += f" {word}"
+    return lines
+
+
+def _cells(text: str) -> int:
+    """Columns that a terminal needs for it."""
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)

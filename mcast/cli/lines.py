@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from mcast.plain import Line
 
 from .render import clock, escape, escape_bytes, payload, rfc3339
+
+
+class Said(NamedTuple):
+    """What a chat shows of a message: unix seconds, sender and text, both escaped."""
+
+    seconds: float
+    sender: str
+    text: str
+
+
+def said(line: Line) -> Said:
+    """The line for a chat."""
+    return Said(line.received, source_text(line.source), text_of(line))
+
+
+def chat_text(said: Said) -> str:
+    """Time, sender and text, as a chat in a pipe shows them."""
+    return f"{clock(said.seconds)} {said.sender}: {said.text}"
 
 
 def message_event(line: Line) -> Mapping[str, Any]:
@@ -43,8 +61,3 @@ def source_text(source: tuple[str, int]) -> str:
 def variables(line: Line) -> dict[str, str]:
     """The environment of a command run for this line."""
     return {"MCAST_FROM": source_text(line.source), "MCAST_ID": "", "MCAST_GROUP": str(line.group)}
-
-
-def chat_text(line: Line) -> str:
-    """Time, sender and text of a line, as a chat shows it."""
-    return f"{clock(line.received)} {source_text(line.source)}: {text_of(line)}"

@@ -49,7 +49,7 @@ def listen(
 
 
 def _exit_code(ending: Ending, complete: bool, printed: int, count: int | None) -> int:
-    if complete or ending.reason == "closed":
+    if complete or ending.reason == "closed" or printed == count:
         return exits.DONE
     if ending.reason == "signal":
         return exits.INTERRUPTED + ending.signal if count else exits.DONE

@@ -92,7 +92,7 @@ class Output:
             raise OutputClosed from None
         except OSError as error:
             discard(self._stream)
-            raise _write_error(error) from error
+            raise write_error(error) from error
         finally:
             self.writing = False
 
@@ -108,8 +108,6 @@ class OutputClosed(Exception):
 def note(text: str) -> None:
     """A line on standard error, escaped. Nothing happens when that is closed or full."""
     stream = sys.stderr
-    if stream is None:
-        return
     try:
         stream.write(f"mcast: {escape(text)}\n")
         stream.flush()
@@ -118,9 +116,16 @@ def note(text: str) -> None:
 
 
 def prepare_console() -> None:
-    """Let no console encoding make printing fail: what it lacks is shown as `\\uNNNN`."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+    """Let no console make us fail: what its encoding lacks is shown as `\\uNNNN`, what is closed is empty."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        stream = getattr(sys, name)
+        if stream is None:
+            # In its own place: the next socket opened would get this number, and our children with it.
+            stream = open(os.devnull, mode, encoding="utf-8")  # noqa: SIM115 - lives as long as the program
+            if stream.fileno() == number:
+                os.set_inheritable(number, True)
+            setattr(sys, name, stream)
+        if mode == "w" and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 
 
@@ -141,6 +146,7 @@ def _utf8(stream: TextIO) -> TextIO:
     return stream
 
 
-def _write_error(error: OSError) -> McastError:
+def write_error(error: OSError) -> McastError:
+    """What it means when standard output cannot be written."""
     remedy = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "check where it goes"
     return McastError(f"cannot write the output: {error.strerror}", remedy)

@@ -4,19 +4,38 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from mcast.interfaces import Choice, Interface
-from mcast.links import Change
-from mcast.plain import PlainGroup
+from mcast.links import Change, Links, Plan
 
 from .render import note, rfc3339
+
+
+class Joined(Protocol):
+    """What a group of any wire tells of its network."""
+
+    @property
+    def links(self) -> Links:
+        """Its sockets and the interfaces they are on."""
+
+    @property
+    def plan(self) -> Plan:
+        """What was asked for."""
+
+    @property
+    def started(self) -> Change:
+        """What came of joining."""
+
+    @property
+    def kernel_drops(self) -> int:
+        """Datagrams that came faster than they were read."""
 
 
 class Reporter:
     """Says things once, unless `quiet`."""
 
-    def __init__(self, group: PlainGroup, *, quiet: bool, verbose: bool) -> None:
+    def __init__(self, group: Joined, *, quiet: bool, verbose: bool) -> None:
         self._group = group
         self._quiet = quiet
         self._verbose = verbose
@@ -81,7 +100,7 @@ def interface_events(change: Change) -> Iterator[Mapping[str, Any]]:
             }
 
 
-def waiting_for(group: PlainGroup) -> str:
+def waiting_for(group: Joined) -> str:
     """Why no interface is used: those asked for, else all, each with its reason."""
     asked = [choice for choice in group.links.choices if choice.reason != "not asked for"]
     return "; ".join(f"{choice.interface.name}: {choice.reason}" for choice in asked) or "there is none"

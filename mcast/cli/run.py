@@ -61,7 +61,7 @@ class Ending:
 
     @contextlib.contextmanager
     def on_signals(self, output: Output) -> Iterator[None]:
-        """SIGINT and SIGTERM end it; one that meets a blocked write, or a second one, interrupts at once."""
+        """SIGINT, SIGTERM and SIGHUP end it; a second one, or one in a blocked write, interrupts at once."""
 
         def handle(number: int, _: FrameType | None) -> None:
             if self.signal or output.writing:
@@ -70,7 +70,7 @@ class Ending:
             self.signal = number
             self._loop.call_soon_threadsafe(self.end, "signal")
 
-        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, handle) for number in _signals()}
         try:
             yield
         finally:
@@ -111,8 +111,23 @@ def run(command: Callable[[Ending, Output], Coroutine[Any, Any, int]], **limits:
         return exits.INTERRUPTED + ((ending.signal if ending else 0) or signal.SIGINT)
 
 
+def _signals() -> list[signal.Signals]:
+    """Those to end at: also when the terminal goes away, unless nohup(1) said otherwise."""
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is None or signal.getsignal(hangup) is signal.SIG_IGN:
+        return [signal.SIGINT, signal.SIGTERM]
+    return [signal.SIGINT, signal.SIGTERM, hangup]
+
+
 def _is_pipe(stream: Any) -> bool:
+    """Whether it is the writing end of a pipe (`1<>fifo`, open for both, would seem closed when filled)."""
+    if sys.platform == "win32":
+        return False
+    import fcntl
+
     try:
-        return sys.platform != "win32" and stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)
+        number = stream.fileno()
+        writing = fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY
+        return writing and stat.S_ISFIFO(os.fstat(number).st_mode)
     except (OSError, ValueError, AttributeError):
         return False

@@ -5,11 +5,10 @@ from __future__ import annotations
 import itertools
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated
 
 import typer
 
@@ -18,13 +17,13 @@ from mcast.errors import McastError, MessageTooLarge, UsageError
 from mcast.links import Links
 from mcast.plain import decode, payload_limit
 
-from . import exits, options
+from . import exits, options, stdin
 from .durations import duration
 from .render import note
 
 
 def send(
-    text: Annotated[list[str] | None, typer.Argument(help="The message; several words are joined.")] = None,
+    text: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="The message.")] = None,
     message: Annotated[
         list[str] | None, typer.Option("--message", "-m", metavar="TEXT", help="A message; may be repeated.")
     ] = None,
@@ -32,7 +31,7 @@ def send(
     file: Annotated[
         str | None, typer.Option("--file", "-f", metavar="FILE", help="The content of FILE as one message.")
     ] = None,
-    stdin: Annotated[bool, typer.Option("--stdin", "-s", help="All of stdin as one message.")] = False,
+    everything: Annotated[bool, typer.Option("--stdin", "-s", help="All of stdin as one message.")] = False,
     interval: Annotated[
         float, typer.Option("--interval", parser=duration, metavar="TIME", help="Time between messages.")
     ] = 0.0,
@@ -56,7 +55,7 @@ def send(
         links.update(interfaces.read())
         links.require()
         limit = payload_limit(links.used[:1])
-        messages = _messages(text, message, lines, file, stdin, limit)
+        messages = _messages(text, message, lines, file, everything, limit)
         if verbose and not quiet:
             groups = ", ".join(map(str, plan.groups))
             note(f"sending to {groups} from {links.used[0].name}, at most {limit} bytes at once")
@@ -80,18 +79,18 @@ def _messages(
     message: list[str] | None,
     lines: bool,
     file: str | None,
-    stdin: bool,
+    everything: bool,
     limit: int,
 ) -> Iterable[bytes]:
     """What to send. All of it is checked before the first is sent, but for lines, which may never end."""
     given: dict[str, Callable[[], Iterable[bytes]]] = {
         "TEXT": lambda: [_argument(" ".join(text or ()))],
         "-m": lambda: map(_argument, message or ()),
-        "-l": lambda: _lines(sys.stdin.buffer, limit),
+        "-l": lambda: _lines(limit),
         "-f": lambda: [_file(file or "", limit)],
-        "-s": lambda: [_checked(sys.stdin.buffer.read(limit + 1), "standard input", limit)],
+        "-s": lambda: [_checked(stdin.read(limit + 1), "standard input", limit)],
     }
-    present = {"TEXT": text, "-m": message, "-l": lines, "-f": file is not None, "-s": stdin}
+    present = {"TEXT": text, "-m": message, "-l": lines, "-f": file is not None, "-s": everything}
     chosen = [name for name, there in present.items() if there]
     if not chosen:
         raise UsageError(
@@ -109,20 +108,14 @@ def _argument(text: str) -> bytes:
     return os.fsencode(text)
 
 
-def _lines(stream: BinaryIO, limit: int) -> Iterator[bytes]:
-    for number in itertools.count(1):
-        # Bounded: a line without end must not fill the memory.
-        line = stream.readline(limit + 3)
-        if not line:
-            return
-        yield _checked(
-            line.removesuffix(b"\n").removesuffix(b"\r"), f"line {number} of standard input", limit
-        )
+def _lines(limit: int) -> Iterator[bytes]:
+    for number, line in enumerate(stdin.lines(), 1):
+        yield _checked(line, f"line {number} of standard input", limit)
 
 
 def _file(name: str, limit: int) -> bytes:
     if name == "-":
-        return sys.stdin.buffer.read(limit + 1)
+        return stdin.read(limit + 1)
     try:
         with Path(name).open("rb") as file:
             return file.read(limit + 1)
@@ -130,6 +123,8 @@ def _file(name: str, limit: int) -> bytes:
         raise McastError(
             f"cannot read {name}: {error.strerror}", "check the name and its permissions"
         ) from None
+    except ValueError as error:
+        raise UsageError(f"cannot read {name!r}: {error}", "check the name") from None
 
 
 def _checked(data: bytes, what: str, limit: int) -> bytes:

@@ -157,7 +157,10 @@ class Namespaces:
 
     def tunnel(self, host: str, name: str) -> None:
         """Make a tun interface with a carrier on a host; what is sent there is swallowed."""
-        self._ask({"op": "tunnel", "host": host, "name": name})
+        try:
+            self._ask({"op": "tunnel", "host": host, "name": name})
+        except OSError as error:
+            raise LabError(f"no tun interface on {host}: {error}") from error
 
     def _ask(self, request: Mapping[str, Any], descriptors: Sequence[int] = ()) -> dict[str, Any]:
         with self._lock:

@@ -15,7 +15,7 @@ _PROGRAM = """
     import errno, json, socket, struct, sys, threading, time
 
     port = int(sys.argv[1])
-    received = []
+    received, lock = [], threading.Lock()
 
     def listen(family):
         s = socket.socket(family, socket.SOCK_DGRAM)
@@ -30,7 +30,8 @@ _PROGRAM = """
     def read(s):
         while True:
             data, source = s.recvfrom(65536)
-            received.append((data.decode("latin-1"), source[0]))
+            with lock:
+                received.append((data.decode("latin-1"), source[0]))
 
     sockets = {False: listen(socket.AF_INET), True: listen(socket.AF_INET6)}
 
@@ -61,9 +62,25 @@ _PROGRAM = """
         return len(received)
 
     def take():
-        taken = received[:]
-        del received[: len(taken)]
+        with lock:
+            taken = received[:]
+            received.clear()
         return taken
+
+    def settle():
+        token = "settled " + str(time.monotonic())
+        sent = sum(sent_to_self(where, token) for where in ("127.0.0.1", "::1"))
+        deadline = time.monotonic() + 5
+        while sum(text == token for text, _ in received) < sent and time.monotonic() < deadline:
+            time.sleep(0.002)
+        with lock:
+            received[:] = [entry for entry in received if entry[0] != token]
+
+    def sent_to_self(where, text):
+        try:
+            return bool(sockets[":" in where].sendto(text.encode(), (where, port)))
+        except OSError:
+            return False
 
     print("ready", flush=True)
     for line in sys.stdin:
@@ -109,6 +126,10 @@ class Peer:
     def take(self) -> list[tuple[str, str]]:
         """(text, source address) of the datagrams received so far; they are counted no more."""
         return [(text, source) for text, source in self._ask("take")]
+
+    def settle(self) -> None:
+        """Wait until all that has reached the host's sockets is counted, by a datagram to itself."""
+        self._ask("settle")
 
     def wait_count(self, wanted: int, timeout: float = WAIT_SECONDS) -> int:
         """Wait until at least so many have come; how many have."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 
@@ -9,6 +10,7 @@ from tests.lab.peer import Peer, Refused
 from tests.lab.process import WAIT_SECONDS, LabTimeout
 
 QUIET_SECONDS = 0.3
+_numbers = itertools.count()
 
 
 def until(condition: Callable[[], bool], timeout: float = WAIT_SECONDS) -> None:
@@ -20,19 +22,22 @@ def until(condition: Callable[[], bool], timeout: float = WAIT_SECONDS) -> None:
         time.sleep(0.02)
 
 
-def arrives(sender: Peer, receiver: Peer, where: str, size: int = 20) -> bool:
-    """Whether one datagram of `size` bytes to an address or group arrives."""
-    receiver.take()
-    sender.send(where, "x" * size)
-    return receiver.wait_count(1) == 1
+def arrives(sender: Peer, receiver: Peer, where: str, size: int = 20, timeout: float = WAIT_SECONDS) -> bool:
+    """Whether one datagram of `size` bytes to an address or group arrives in time."""
+    # What a probe before this one sent may still be on its way: a cable that was pulled, an unanswered ARP.
+    probe = f"probe {next(_numbers)} ".ljust(size, "x")
+    deadline = time.monotonic() + timeout
+    sender.send(where, probe)
+    while not any(text == probe for text, _ in receiver.take()):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def lost(sender: Peer, receiver: Peer, where: str, size: int = 20) -> bool:
     """Whether one datagram of `size` bytes is refused or has not arrived soon."""
-    receiver.take()
     try:
-        sender.send(where, "x" * size)
-        receiver.wait_count(1, QUIET_SECONDS)
-    except (LabTimeout, Refused):
+        return not arrives(sender, receiver, where, size, QUIET_SECONDS)
+    except Refused:
         return True
-    return False

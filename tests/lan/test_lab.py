@@ -49,6 +49,7 @@ def test_loss_takes_its_share_of_what_the_cable_brings_and_no_other(lan: lab.Mak
     receiver.send("127.0.0.1", count=500, interface="")
     receiver.send("10.9.0.2", count=500, interface="")
     until(lambda: made.hosts[1].counters().received_units >= 4000)
+    receiver.settle()
     taken = receiver.take()
     own = sum(source in ("127.0.0.1", "10.9.0.2") for _, source in taken)
     # 2,800 of 4,000 expected with a standard deviation of 29.
@@ -173,7 +174,7 @@ def test_without_offload_every_datagram_crosses_the_cable_by_itself(
     assert arrives(sender, receiver, "10.9.0.2")
     before = made.hosts[0].counters()
     assert made.hosts[0].python(SEGMENTS, "10.9.0.2").wait() == 0
-    receiver.wait_count(21)
+    receiver.wait_count(20)
     crossed = made.hosts[0].counters() - before
     assert crossed.sent_units == units
     assert crossed.sent_bytes == 20000 + units * 42
@@ -187,7 +188,8 @@ def test_a_rate_limit_drops_what_exceeds_it(lan: lab.MakeLan) -> None:
     # A hundredth of a second's sending: 16 kB of burst and 100 ms of queue pass.
     assert receiver.wait_count(10) < 100
     made.hosts[0].rate(None)
-    until(lambda: receiver.take() == [])
+    receiver.settle()
+    receiver.take()
     sender.send(GROUP, "x" * 1000, count=400)
     assert receiver.wait_count(400) == 400
 
@@ -204,9 +206,8 @@ def test_what_is_larger_than_the_mtu_of_a_cable_is_lost(lan: lab.MakeLan) -> Non
 def test_a_lan_can_have_small_or_jumbo_frames(lan: lab.MakeLan) -> None:
     made = lan(2, mtu=9000)
     sender, receiver = pair(made)
-    before = made.hosts[0].counters()
+    assert made.hosts[0].ip_json("link", "show", "dev", "eth0")[0]["mtu"] == 9000
     assert arrives(sender, receiver, GROUP, 8972)
-    assert (made.hosts[0].counters() - before).sent_units == 1
 
 
 def test_kernel_settings_are_of_one_host(lan: lab.MakeLan) -> None:

@@ -97,8 +97,8 @@ def test_a_stopped_process_goes_on_when_told(host: lab.Host) -> None:
 
 
 def test_a_program_that_is_not_there(host: lab.Host) -> None:
-    with pytest.raises(FileNotFoundError, match="no-such-program"):
-        host.run(["no-such-program"])
+    with pytest.raises(FileNotFoundError, match="/no/such/program"):
+        host.run(["/no/such/program"])
 
 
 def test_the_processor_time_of_a_process_is_known(host: lab.Host) -> None:

@@ -1,0 +1,220 @@
+"""The configuration file: what options have when neither a flag nor the environment says otherwise.
+
+    group = "230.0.0.1"         # for every command that has --group
+    name = "ada"
+    [listen]
+    timeout = "10s"             # for mcast listen only
+
+A key is an option's long flag without its dashes; what may follow is what may follow the flag.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import typer
+
+from mcast.errors import McastError, UsageError
+from mcast.profiles import config_directory
+
+SIZE_LIMIT = 65_536
+"""Bytes that a configuration file may have."""
+
+_Path = tuple[str, ...]
+"""Keys from the outside in: `("listen", "timeout")`."""
+
+_AT = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)$")
+
+
+def defaults(app: typer.Typer, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
+    """The configuration as `default_map` for `app`: `{"debug": True, "listen": {"timeout": "10s", …}, …}`.
+
+    `MCAST_CONFIG` names another file than the user's own. UsageError, one line with file and line number,
+    for whatever is wrong in it. While a shell asks for completions there is no configuration.
+    """
+    if "_MCAST_COMPLETE" in environ:
+        return {}
+    file, text = _read(environ.get("MCAST_CONFIG", ""))
+    if not text.strip():
+        return {}
+    document = _Document(file, text)
+    return dict(_defaults(document, typer.main.get_command(app), document.content, (), {}))
+
+
+def from_command_line(context: typer.Context, name: str) -> bool:
+    """Whether the parameter `name` was given as a flag, not by the environment, the file or a default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _read(named: str) -> tuple[Path, str]:
+    """The file and its text, "" where there is none and none was named."""
+    try:
+        file = Path(named) if named else config_directory() / "config.toml"
+    except McastError:
+        # No home directory, so no file in it.
+        return Path(), ""
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(SIZE_LIMIT + 1)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if not named:
+            return file, ""
+        raise UsageError(f"MCAST_CONFIG={file}: {error.strerror}", "correct or unset the variable") from None
+    except OSError as error:
+        raise UsageError(f"cannot read {file}: {error.strerror}", "check its permissions") from None
+    if len(data) > SIZE_LIMIT:
+        raise UsageError(f"{file} is larger than {SIZE_LIMIT} bytes", "keep only settings there")
+    try:
+        return file, data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise UsageError(f"{file}, line {line}: not UTF-8", "save it as UTF-8") from None
+
+
+class _Document:
+    """A parsed file that knows in which line everything stands."""
+
+    def __init__(self, file: Path, text: str) -> None:
+        self._file = file
+        self._text = text
+        try:
+            self.content = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise self._bad_toml(str(error)) from None
+        except (ValueError, RecursionError):
+            # A number of thousands of digits, brackets nested by the hundred.
+            raise UsageError(f"{file} holds what no setting needs", "take out long numbers and nesting") from None
+
+    def error(self, path: _Path, problem: str, remedy: str) -> UsageError:
+        """What is wrong with the key at `path`, with its line."""
+        line = _line_of(self._text, path)
+        return UsageError(f"{self._file}, line {line}: {_brief(problem)}", remedy)
+
+    def _bad_toml(self, message: str) -> UsageError:
+        match = _AT.search(message)
+        line = match[1] if match and match[1] else self._text.rstrip("\n").count("\n") + 1
+        problem = message[: match.start()] if match else message
+        return UsageError(f"{self._file}, line {line}: {_brief(problem)}", "the file is TOML: key = value")
+
+
+def _brief(text: str) -> str:
+    """`text` in one line of a bearable length."""
+    line = " ".join(text.split())
+    return line if len(line) <= 160 else f"{line[:159]}…"
+
+
+def _line_of(text: str, path: _Path) -> int:
+    """The line where the valid TOML `text` first mentions `path`, counted from 1."""
+    header: _Path = ()
+    for number, statement in _statements(text):
+        mentioned = list(_paths(tomllib.loads(statement)))
+        if statement.lstrip().startswith("["):
+            header = max(mentioned, key=len)
+            mentioned = list(_heads(header))
+        else:
+            mentioned = [header + inner for inner in mentioned]
+        if path in mentioned:
+            return number
+    return 1
+
+
+def _statements(text: str) -> Iterator[tuple[int, str]]:
+    """The statements of a valid document, each with the number of its first line.
+
+    A statement is over at the first line with which it parses: strings and arrays may span lines.
+    """
+    start, lines = 1, list[str]()
+    for number, line in enumerate(text.split("\n"), 1):
+        lines.append(line)
+        statement = "\n".join(lines)
+        try:
+            tomllib.loads(statement)
+        except tomllib.TOMLDecodeError:
+            continue
+        yield start, statement
+        start, lines = number + 1, []
+
+
+def _paths(content: object) -> Iterator[_Path]:
+    """The paths of all keys in `content`; of a list of tables those of its first, as a header has one only."""
+    if isinstance(content, list):
+        yield from _paths(content[0] if content else None)
+    if isinstance(content, dict):
+        for key, value in content.items():
+            yield (key,)
+            yield from ((key, *rest) for rest in _paths(value))
+
+
+def _heads(path: _Path) -> Iterator[_Path]:
+    return (path[:length] for length in range(1, len(path) + 1))
+
+
+class _Option(NamedTuple):
+    """An option of one command, as click and typer describe it."""
+
+    command: Any
+    parameter: Any
+
+    def default(self, value: object) -> Any:
+        """`value` of the file as a default. ValueError says why the option does not take it."""
+        if self.parameter.is_flag:
+            if not isinstance(value, bool):
+                raise ValueError("it takes true or false")
+            return value
+        if self.parameter.multiple:
+            texts: Any = [_as_typed(item) for item in (value if isinstance(value, list) else [value])]
+        else:
+            texts = _as_typed(value)
+        context = self.command.context_class(self.command, info_name=self.command.name)
+        try:
+            self.parameter.process_value(context, texts)
+        except typer.BadParameter as error:
+            raise ValueError(error.message) from None
+        return texts
+
+
+def _as_typed(value: object) -> str:
+    """A value as it would be typed after the flag."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError("it takes a text or a number")
+    return str(value)
+
+
+def _options(command: Any) -> dict[str, _Option]:
+    """The options of a command by key, those left out that do something at once, as --help and --version."""
+    return {
+        max(parameter.opts, key=len).lstrip("-"): _Option(command, parameter)
+        for parameter in command.params
+        if parameter.param_type_name == "option" and parameter.expose_value and not parameter.is_eager
+    }
+
+
+def _commands(command: Any) -> dict[str, Any]:
+    return getattr(command, "commands", {})
+
+
+def _known(command: Any) -> set[str]:
+    """The keys that `command` and the commands under it understand."""
+    return set(_options(command)).union(*map(_known, _commands(command).values()))
+
+
+def _defaults(
+    document: _Document, command: Any, table: Mapping[str, Any], path: _Path, above: Mapping[str, _Path]
+) -> Iterator[tuple[str, Any]]:
+    """The default map of one command from its table; `above` has the outer keys that apply here too."""
+    _check_keys(document, command, table, path)
+    commands = _commands(command)
+    here = {**above, **{key: (*path, key) for key in table if not _is_table(table[key], key, commands)}}
+    options = _options(command)
+    for key, origin in here.items():
+        if key in options:
+            yield options[key].parameter.name, _checked(document, options[key], origin)
+    for name, inner in commands.items():
+        yield name, dict(_defaults(document, inner, table.get(name, {}), (*path, name), here))

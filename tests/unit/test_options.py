@@ -1,0 +1,66 @@
+"""What the shared flags ask for, and which of them contradict each other."""
+
+from __future__ import annotations
+
+import pytest
+
+from mcast.cli.options import make_plan
+from mcast.errors import InvalidGroup, InvalidPort, UsageError
+from mcast.links import Plan
+
+
+def plan(
+    *groups: str,
+    port: str | None = None,
+    only4: bool = False,
+    only6: bool = False,
+    sources: tuple[str, ...] = (),
+) -> Plan:
+    return make_plan(list(groups), port, None, only4, only6, sources=list(sources))
+
+
+def test_without_flags_it_is_the_default_group() -> None:
+    assert [str(group) for group in plan().groups] == ["230.0.0.1:3000"]
+
+
+def test_groups_repeat_and_equal_ones_are_one() -> None:
+    made = plan("230.0.0.2", "ff12::1", "230.0.0.2:3000", "[ff12:0::1]:5")
+    assert [str(group) for group in made.groups] == ["230.0.0.2:3000", "[ff12::1]:3000", "[ff12::1]:5"]
+    assert made.versions == (4, 6)
+
+
+def test_the_port_beside_the_group_goes_for_all_that_name_none() -> None:
+    made = plan("230.0.0.2", "230.0.0.3:7000", port="7000")
+    assert [group.port for group in made.groups] == [7000, 7000]
+
+
+@pytest.mark.parametrize(
+    ("groups", "options", "error", "says"),
+    [
+        (("1.2.3.4",), {}, InvalidGroup, r"224\.0\.0\.0-239\.255\.255\.255 or ff00::/8"),
+        (("fe80::1",), {}, InvalidGroup, "ff00::/8"),
+        (("ff02::1%eth0",), {}, InvalidGroup, "ff00::/8"),
+        (("",), {}, InvalidGroup, "ff00::/8"),
+        (("[ff02::1",), {}, InvalidGroup, r"\[ADDRESS\]:PORT"),
+        (("230.0.0.1:0",), {}, InvalidPort, "1 to 65535"),
+        (("230.0.0.1:x",), {}, InvalidPort, "1 to 65535"),
+        (("230.0.0.1",), {"port": "65536"}, InvalidPort, "1 to 65535"),
+        (("230.0.0.1:1",), {"port": "2"}, UsageError, "port once"),
+        (("230.0.0.1",), {"only6": True}, UsageError, "name an IPv6 group"),
+        (("ff12::1",), {"only4": True}, UsageError, "name an IPv4 group"),
+        (("232.1.1.1",), {}, UsageError, "--source ADDRESS"),
+        (("ff3e::1",), {}, UsageError, "--source ADDRESS"),
+        (("232.1.1.1",), {"sources": ("me",)}, UsageError, "IP address"),
+        (("232.1.1.1",), {"sources": ("fe80::1",)}, UsageError, "IP version"),
+        (("232.1.1.1",), {"sources": ("224.0.0.1",)}, UsageError, "sender's address"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_the_remedy(
+    groups: tuple[str, ...], options: dict[str, object], error: type[UsageError], says: str
+) -> None:
+    with pytest.raises(error, match=says):
+        plan(*groups, **options)  # type: ignore[arg-type]
+
+
+def test_sources_are_kept_for_the_join() -> None:
+    assert plan("232.1.1.1", sources=("10.0.0.1", "10.0.0.2")).sources == ("10.0.0.1", "10.0.0.2")

@@ -1,0 +1,124 @@
+"""How a command ends, and the exit code it ends with."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from mcast.cli import exits
+from mcast.cli.listen import _exit_code
+from mcast.cli.render import Output, OutputClosed
+from mcast.cli.run import Ending, run
+from mcast.errors import InvalidPort, McastError, NoInterface, PermissionRefused, PortTaken
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (InvalidPort("x"), 2),
+        (NoInterface("x"), 3),
+        (PermissionRefused("x"), 3),
+        (PortTaken("x"), 1),
+        (McastError("x"), 1),
+    ],
+)
+def test_every_kind_of_error_has_its_code(error: McastError, code: int) -> None:
+    assert exits.of_error(error) == code
+
+
+@pytest.mark.parametrize(
+    ("reason", "complete", "printed", "count", "code"),
+    [
+        (None, True, 2, 2, 0),
+        ("closed", False, 0, 2, 0),
+        ("timeout", False, 1, 2, 27),
+        ("idle", False, 0, 1, 27),
+        ("timeout", False, 2, 2, 0),
+        ("timeout", False, 1, None, 0),
+        ("timeout", False, 0, None, 4),
+        ("idle", False, 0, None, 4),
+        ("signal", False, 0, None, 0),
+        ("signal", False, 1, 2, 130),
+    ],
+)
+def test_what_listen_ends_with(
+    reason: str | None, complete: bool, printed: int, count: int | None, code: int
+) -> None:
+    async def main() -> int:
+        ending = Ending()
+        ending.reason, ending.signal = reason, signal.SIGINT
+        return _exit_code(ending, complete, printed, count)
+
+    assert asyncio.run(main()) == code
+
+
+def test_work_that_is_done_ends_it_and_its_errors_are_raised() -> None:
+    async def done(ending: Ending, _: Output) -> int:
+        assert await ending.during(asyncio.sleep(0))
+        return 5
+
+    async def failing() -> None:
+        raise NoInterface("gone")
+
+    async def fails(ending: Ending, _: Output) -> int:
+        await ending.during(failing())
+        return 0
+
+    assert run(done) == 5
+    with pytest.raises(NoInterface, match="gone"):
+        run(fails)
+
+
+@pytest.mark.parametrize("limit", ["timeout", "idle"])
+def test_limits_end_work_and_the_first_reason_stays(limit: str) -> None:
+    async def main(ending: Ending, _: Output) -> int:
+        assert not await ending.during(asyncio.sleep(60))
+        ending.end("closed")
+        return int(ending.reason == limit)
+
+    assert run(main, **{limit: 0.01}) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_it_and_handlers_are_put_back(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+
+    async def main(ending: Ending, _: Output) -> int:
+        asyncio.get_running_loop().call_later(0.01, os.kill, os.getpid(), number)
+        assert not await ending.during(asyncio.sleep(60))
+        return ending.signal
+
+    assert run(main) == number
+    assert signal.getsignal(number) == before
+
+
+def test_a_signal_in_a_blocked_write_interrupts_at_once() -> None:
+    async def main(_: Ending, output: Output) -> int:
+        output.writing = True
+        os.kill(os.getpid(), signal.SIGTERM)
+        return 0
+
+    assert run(main) == 143
+
+
+def test_an_output_that_nobody_reads_is_a_quiet_end() -> None:
+    async def main(_: Ending, __: Output) -> int:
+        raise OutputClosed
+
+    assert run(main) == 0
+
+
+def test_what_nohup_ignores_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    async def main(ending: Ending, _: Output) -> int:
+        os.kill(os.getpid(), signal.SIGHUP)
+        return ending.signal
+
+    try:
+        assert run(main) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)

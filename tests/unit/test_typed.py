@@ -1,0 +1,42 @@
+"""What is typed into a chat: messages, commands, pastes."""
+
+from __future__ import annotations
+
+import pytest
+
+from mcast.cli.chat import typed
+
+
+@pytest.mark.parametrize(
+    ("text", "messages"),
+    [
+        ("hello", ["hello"]),
+        ("  indented ", ["  indented "]),
+        ("", []),
+        ("   ", []),
+        ("exit", [None]),
+        (" /quit ", [None]),
+        ("/exit", [None]),
+        ("exit now", ["exit now"]),
+        ("//", ["/"]),
+        ("//usr/bin", ["/usr/bin"]),
+        ("///", ["//"]),
+        ("one\ntwo\r\n\nthree\n", ["one", "two", "three"]),
+        ("/etc\nexit\n//x", ["/etc", "exit", "//x"]),
+        ("only\n\n", ["only"]),
+        ("exit\n", [None]),
+    ],
+)
+def test_typed(text: str, messages: list[str | None]) -> None:
+    assert typed(text) == messages
+
+
+@pytest.mark.parametrize("text", ["/who", "/quit now", "/ x", "/"])
+def test_an_unknown_word_is_not_sent_and_says_so(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert typed(text) == []
+    assert f"unknown command {text.split()[0]}, not sent" in capsys.readouterr().err
+
+
+def test_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert typed("/help") == []
+    assert "/quit" in capsys.readouterr().err
