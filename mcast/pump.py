@@ -6,7 +6,7 @@ import asyncio
 import errno
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from .address import GroupAddress
@@ -50,7 +50,7 @@ class Pump:
     def __init__(
         self,
         links: Links,
-        on_events: Callable[[list[Event]], None],
+        on_events: Callable[[Sequence[Event]], None],
         on_plain: Callable[[GroupAddress, list[Datagram]], None],
         on_change: Callable[[Change], None],
     ) -> None:
@@ -62,10 +62,12 @@ class Pump:
         self._feed = Feed(links, self._arrived, self._changed)
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._scheduled: asyncio.Handle | None = None
         self._routes: dict[tuple[str, int], int] = {}
         self._ways: list[Way] = []
         self._record_ways: list[Way] = []
         self._renewing: asyncio.TimerHandle | None = None
+        self._waiting: list[asyncio.Future[None]] = []
         self._wall_offset = 0.0
         self._engine: Engine | None = None
 
@@ -85,21 +87,40 @@ class Pump:
         """The engine's clock."""
         return self._loop.time()
 
+    def soon(self) -> None:
+        """Pump before the loop waits again: messages sent one after the other leave together."""
+        if self._scheduled is None:
+            self._scheduled = self._loop.call_soon(self.pump)
+
     def pump(self) -> None:
         """Do what is due, send what is ready, arm the timer, then tell what happened."""
         engine = self._engine
         if engine is None:
             return
+        if self._scheduled is not None:
+            self._scheduled.cancel()
+            self._scheduled = None
         now = self._loop.time()
         engine.tick(now)
         for outgoing in engine.datagrams(now):
             self._transmit(outgoing)
         self._arm(engine.deadline())
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
         events = engine.events()
         if events:
             if any(isinstance(event, PeerJoined | PeerLeft | PeerUpdated) for event in events):
                 self._rewire()
             self._on_events(events)
+
+    async def moved(self, patience: float) -> None:
+        """Until the pump ran again, `patience` seconds at most."""
+        future = self._loop.create_future()
+        self._waiting.append(future)
+        await asyncio.wait([future], timeout=patience)
+        future.cancel()
 
     async def finish(self, patience: float = 1.0) -> None:
         """Say goodbye and send what is queued, for at most `patience` seconds; then close. Twice is fine."""
@@ -121,6 +142,8 @@ class Pump:
         self._arm(None)
         if self._renewing is not None:
             self._renewing.cancel()
+        for future in self._waiting:
+            future.cancel()
         await self._feed.close()
 
     def _arm(self, deadline: float | None) -> None:

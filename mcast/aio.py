@@ -1,0 +1,423 @@
+"""The asyncio API: join a group, send, and iterate over what comes.
+
+    async with mcast.aio.join("230.0.0.1", name="ada") as group:
+        receipt = await group.send("hello")
+        async for message in group.messages():
+            print(message.name, message.text)
+
+A Group belongs to the event loop it was entered in. It is sockets, one engine and the pump between them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Self
+
+import msgspec
+
+from . import settings as presets
+from .address import GroupAddress, parse_group, parse_port
+from .core.engine import Engine
+from .core.engine import Receipt as Place
+from .core.runs import Run
+from .crypto.keys import Identity
+from .crypto.rooms import Room, derive, keyed_room, open_room
+from .errors import GroupClosed, UsageError
+from .events import Event, InterfacesChanged, Message, PeerView, PlainText
+from .interfaces import Choice
+from .links import Change, Links, Plan
+from .mailbox import Mailbox
+from .multicast import Datagram
+from .plain import decode, payload_limit
+from .pump import HEARS, Pump
+from .settings import Settings
+from .wire.attributes import Attributes, Service, encode_attributes
+
+DEFAULT_GROUP = GroupAddress("230.0.0.1", 28003)
+DEFAULT_TWIN = GroupAddress("ff12::6d63", 28003)
+DEFAULT_PORT = 28003
+
+
+class Receipt:
+    """A message that was sent. `id` names it in logs and in the JSON of the command line."""
+
+    __slots__ = ("_group", "_place")
+
+    def __init__(self, group: Group, place: Place) -> None:
+        self._group = group
+        self._place = place
+
+    @property
+    def id(self) -> str:
+        """As in `message_id()`."""
+        return message_id(self._place.run, self._place.sequence, self._place.index)
+
+    @property
+    def heard_by(self) -> tuple[Run, ...]:
+        """The runs that confirmed that they have this message and all before it. In an open room anyone can
+        make up as many as he likes."""
+        return tuple(self._group._engine.heard_by(self._place.sequence))
+
+    @property
+    def unheard_by(self) -> tuple[Run, ...]:
+        """The peers heard of that have not confirmed yet."""
+        return tuple(self._group._engine.unheard_by(self._place.sequence))
+
+    async def confirmed(self, count: int | None = None, *, timeout: float = 2.0) -> bool:
+        """Wait until `count` peers confirmed, or with None everyone who is here and at least one; False when
+        `timeout` seconds were not enough."""
+        return await self._group._confirmed(self, count, timeout)
+
+
+class Group:
+    """One run in one room of a group. `async with` it; then send(), events() and the rest.
+
+    Entering raises UnknownInterface, NoInterface, or SocketError (PortTaken, PermissionRefused) and its kin.
+    """
+
+    def __init__(
+        self,
+        groups: tuple[GroupAddress, ...],
+        room: Room,
+        identity: Identity,
+        *,
+        epoch: int,
+        name: str,
+        plan: Plan,
+        settings: Settings,
+        visitor: bool = False,
+        passive: bool = False,
+        quiet: bool = False,
+        wait: bool = False,
+        attributes: Attributes = Attributes(),  # noqa: B008 (immutable)
+        machine: bytes = bytes(8),
+    ) -> None:
+        self.groups, self.room, self.name = groups, room, name
+        self.origin = identity.origin
+        self.started = Change()
+        self._identity, self._epoch, self._machine = identity, epoch, machine
+        self._settings, self._attributes = settings, attributes
+        self._visitor, self._passive, self._quiet = visitor, passive, quiet
+        self._wait = wait
+        self.links = Links(plan)
+        self._entered = self._closed = False
+
+    async def __aenter__(self) -> Self:
+        if self._entered:
+            raise UsageError("a group is entered once", "join again")
+        self._entered = True
+        self._loop = asyncio.get_running_loop()
+        self._pid = os.getpid()
+        self._mailbox = Mailbox()
+        self._pump = Pump(self.links, self._happened, self._plain, self._changed)
+        try:
+            self.started = self._pump.open()
+            self._require_link()
+            self._engine = self._make_engine()
+            self._pump.start(self._engine)
+        except BaseException:
+            await self._pump.close()
+            self._closed = True
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Send what is queued, say goodbye, leave. Closing twice is fine; so is closing in a forked child."""
+        if self._closed or not self._entered:
+            return
+        self._closed = True
+        if os.getpid() == self._pid:
+            await self._pump.finish()
+        self._mailbox.close()
+
+    @property
+    def run(self) -> Run:
+        """This run: its origin and epoch."""
+        return Run(self.origin, self._epoch)
+
+    async def send(self, data: str | bytes) -> Receipt:
+        """Send a message to everybody, waiting while too much is queued.
+
+        Raises MessageTooLarge above 64 KiB, GroupClosed after close(); nothing was sent then.
+        """
+        self._check_open()
+        while not self._engine.writable(self._pump.now):
+            await self._pump.moved(1.0)
+            self._check_open()
+        return self.send_nowait(data)
+
+    def send_nowait(self, data: str | bytes) -> Receipt:
+        """Like send(), but queues without waiting: for a caller that sends little."""
+        self._check_open()
+        payload = data.encode("utf-8") if isinstance(data, str) else bytes(data)
+        place = self._engine.send(payload, self._pump.now)
+        self._pump.soon()
+        return Receipt(self, place)
+
+    async def batches(self) -> AsyncIterator[list[Event]]:
+        """All events, in lists of what came since the last look; ends when the group is closed.
+
+        Each event is given once, whoever iterates. What nobody takes is dropped after 100,000 events or 64
+        MiB, the oldest first, and an Overflow says so.
+        """
+        while batch := await self._mailbox.take():
+            yield batch
+
+    async def events(self) -> AsyncIterator[Event]:
+        """All events, one by one; see batches()."""
+        async for batch in self.batches():
+            for event in batch:
+                yield event
+
+    async def messages(self, timeout: float | None = None) -> AsyncIterator[Message]:
+        """Messages alone, until the group is closed or none came for `timeout` seconds.
+
+        Other events are dropped.
+        """
+        while True:
+            try:
+                async with asyncio.timeout(timeout):
+                    batch = await self._next_messages()
+            except TimeoutError:
+                return
+            if batch is None:
+                return
+            for message in batch:
+                yield message
+
+    def peers(self) -> list[PeerView]:
+        """Who is here, this run not counted. In an open room anyone can make up as many as he likes."""
+        return self._engine.peers()
+
+    def stats(self) -> dict[str, int]:
+        """Counters: sent frames, drops by reason, failures to send by errno, datagrams the kernel dropped."""
+        failures = {f"send-{name.lower()}": count for name, count in self._pump.failures.items()}
+        return {**self._engine.stats(), **failures, "kernel-drops": self.links.kernel_drops}
+
+    def announce(self, *, tags: Mapping[str, str] | None = None, services: Sequence[str] = ()) -> None:
+        """Tell everybody what this peer offers from now on; arguments as in join()."""
+        self._engine.update(self._pump.now, attributes=make_attributes(tags, services))
+        self._pump.pump()
+
+    def ask_roster(self) -> None:
+        """Ask who is here, which a visitor is not told otherwise."""
+        self._engine.ask_roster(self._pump.now)
+        self._pump.pump()
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """The interfaces, whether they are used, and why."""
+        return self.links.choices
+
+    def _check_open(self) -> None:
+        if self._closed or not self._entered:
+            raise GroupClosed("this group has been closed", "join again")
+        if os.getpid() != self._pid:
+            raise GroupClosed("a group does not live on in a forked process", "join again there")
+
+    def _require_link(self) -> None:
+        receivers = self.links.receivers.values()
+        if self.started.problems and not any(receiver.joined for receiver in receivers):
+            raise self.started.problems[0]
+        if not self._wait:
+            self.links.require()
+
+    def _make_engine(self) -> Engine:
+        limit = payload_limit(self.links.used)
+        engine = Engine(
+            msgspec.structs.replace(self._settings, payload=min(limit, self._settings.payload)),
+            self.room,
+            self._identity,
+            epoch=self._epoch,
+            session=os.urandom(8),
+            name=self.name,
+            generator=random.SystemRandom(),
+            now=self._pump.now,
+            wall=time.time(),
+            attributes=self._attributes,
+            machine=self._machine,
+            visitor=self._visitor,
+            passive=self._passive,
+            quiet=self._quiet,
+        )
+        engine.update(self._pump.now, flags=self._hears())
+        return engine
+
+    def _hears(self) -> int:
+        joined = {group.version for group, receiver in self.links.receivers.items() if receiver.joined}
+        return sum(HEARS[version] for version in joined)
+
+    async def _next_messages(self) -> list[Message] | None:
+        while batch := await self._mailbox.take():
+            if messages := [event for event in batch if isinstance(event, Message)]:
+                return messages
+        return None
+
+    async def _confirmed(self, receipt: Receipt, count: int | None, timeout: float) -> bool:
+        limit = self._pump.now + timeout
+        asked = False
+        while not (self._closed or _enough(receipt, count)):
+            now = self._pump.now
+            if now >= limit:
+                return False
+            # The first word comes by itself from whoever is fastest; then the others are asked.
+            if receipt.heard_by and not asked:
+                asked = True
+                self._engine.ask_reports(now)
+                self._pump.pump()
+            await self._pump.moved(limit - now)
+        return _enough(receipt, count)
+
+    def _happened(self, events: Sequence[Event]) -> None:
+        self._mailbox.put(events)
+
+    def _changed(self, change: Change) -> None:
+        self._engine.update(self._pump.now, flags=self._hears())
+        self._mailbox.put([InterfacesChanged(change.joined, change.left, change.problems)])
+
+    def _plain(self, group: GroupAddress, datagrams: list[Datagram]) -> None:
+        if not self.room.public:
+            return
+        names = {link.index: link.name for link in self.links.used}
+        wall = time.time()
+        self._mailbox.put(
+            [
+                PlainText(data, decode(data), source, group, names.get(interface, str(interface)), wall)
+                for data, source, interface, _ in datagrams
+            ]
+        )
+
+
+def join(
+    group: str | None = None,
+    *,
+    port: int | None = None,
+    room: str = "",
+    name: str | None = None,
+    key: bytes | None = None,
+    room_id: bytes | None = None,
+    interfaces: Sequence[str] = (),
+    versions: Sequence[int] = (4, 6),
+    ttl: int = 1,
+    identity: bytes | None = None,
+    epoch: int | None = None,
+    tags: Mapping[str, str] | None = None,
+    services: Sequence[str] = (),
+    gap_timeout: float | None = None,
+    visitor: bool = False,
+    passive: bool = False,
+    quiet: bool = False,
+    wait: bool = False,
+    machine: bytes = bytes(8),
+    settings: Settings | None = None,
+) -> Group:
+    """A group to be entered with `async with`.
+
+    group: `ADDRESS[:PORT]`; the default is 230.0.0.1 with its IPv6 twin ff12::6d63, port 28003, one group
+        that either half names. room: a conversation within the group, by name. key: 32 secret bytes;
+        whoever has them is in the room, `room_id` (16 bytes) is made from them unless given.
+    interfaces: names or addresses; none means all suitable ones. versions: IP versions. ttl: networks
+        that a datagram may cross.
+    name: how others see this peer. identity: 32 secret bytes that make it the same peer next time; drawn anew
+        unless given. epoch: see docs/protocol.md; made from the clock unless given.
+    tags, services: what this peer offers, services as `TYPE[:PORT]`.
+    gap_timeout: seconds to wait for a missing message before going on without it; None waits until it is
+        repaired or declared lost.
+    visitor: in no roster, no join or leave (for programs that only send or look). passive: never sends.
+    quiet: sends nothing before it heard somebody. wait: do not fail when no interface is usable yet.
+    machine: 8 bytes that name this computer, so that an identity copied to another is noticed.
+
+    Raises InvalidGroup, InvalidPort, UsageError at once; the rest on entering.
+    """
+    groups = parse_pair(group, port, versions)
+    material = identity or os.urandom(32)
+    stamp = (int(time.time()) << 16) | int.from_bytes(os.urandom(2), "big")
+    chosen = settings or presets.lan()
+    if gap_timeout is not None:
+        chosen = msgspec.structs.replace(chosen, gap_timeout=gap_timeout)
+    plan = Plan(
+        groups,
+        tuple(interfaces),
+        tuple(sorted({group.version for group in groups})),
+        ttl,
+        unicast=True,
+    )
+    return Group(
+        groups,
+        make_room(groups, room, key, room_id),
+        Identity(material),
+        epoch=epoch or stamp,
+        name=name or "",
+        plan=plan,
+        settings=chosen,
+        visitor=visitor,
+        passive=passive,
+        quiet=quiet,
+        wait=wait,
+        attributes=make_attributes(tags, services),
+        machine=machine,
+    )
+
+
+def parse_pair(
+    group: str | None, port: int | None, versions: Sequence[int] = (4, 6)
+) -> tuple[GroupAddress, ...]:
+    """The group that `group` names, as one address or, for the default group, as its two halves."""
+    named = parse_group(group, port, default_port=DEFAULT_PORT) if group else None
+    halves = (DEFAULT_GROUP.host, DEFAULT_TWIN.host)
+    if named is None or named.host in halves:
+        number = named.port if named else port or DEFAULT_PORT
+        groups = tuple(GroupAddress(host, number) for host in halves)
+    else:
+        groups = (named,)
+    fitting = tuple(group for group in groups if group.version in versions)
+    if not fitting:
+        raise UsageError(f"{groups[0]} is no IPv{versions[0]} group", "name one, or drop -4 or -6")
+    return fitting
+
+
+def make_room(groups: Sequence[GroupAddress], name: str, key: bytes | None, room_id: bytes | None) -> Room:
+    """The room called `name`; with a key the keyed one, which the name does not change."""
+    if key is not None:
+        if len(key) != 32:
+            raise UsageError(f"a room key has 32 bytes, not {len(key)}", "see docs/security.md")
+        return keyed_room(key, room_id or derive(key, info=b"mcast1 room id", size=16))
+    place = groups[0]
+    if place.host == DEFAULT_TWIN.host:
+        place = GroupAddress(DEFAULT_GROUP.host, place.port)
+    return open_room(str(place), name)
+
+
+def make_attributes(tags: Mapping[str, str] | None, services: Sequence[str]) -> Attributes:
+    """Tags and services as they are announced; UsageError when they do not fit an announcement."""
+    attributes = Attributes(dict(tags or {}), tuple(_service(text) for text in services))
+    try:
+        encode_attributes(attributes)
+    except ValueError as error:
+        raise UsageError(f"tags and services are too long: {error}", "offer less") from None
+    return attributes
+
+
+def _service(text: str) -> Service:
+    kind, _, port = text.rpartition(":") if ":" in text else (text, "", "")
+    if not kind or len(kind) > 255:
+        raise UsageError(f"{text!r} names no service", "write TYPE or TYPE:PORT, such as _http._tcp:8080")
+    return Service(kind, parse_port(port) if port else 0)
+
+
+def message_id(run: Run, sequence: int, index: int) -> str:
+    """A message's name: 16 hex digits of the origin, the epoch in hex, the sequence, and the place in it."""
+    return f"{run.origin.hex()[:16]}-{run.epoch:x}-{sequence}-{index}"
+
+
+def _enough(receipt: Receipt, count: int | None) -> bool:
+    if count is None:
+        return bool(receipt.heard_by) and not receipt.unheard_by
+    return len(receipt.heard_by) >= count
