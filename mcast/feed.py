@@ -9,9 +9,13 @@ from collections.abc import Callable, Iterator
 from . import interfaces
 from .address import GroupAddress
 from .errors import SocketError
+from .iftable import Table
 from .links import REJOIN_INTERVAL, Change, Links
 from .multicast import Datagram, Sender
-from .watch import watch
+from .watch import Watcher
+
+LOOK_INTERVAL = 1.0
+"""Seconds between looks at whether the interfaces changed."""
 
 
 class Feed:
@@ -32,19 +36,19 @@ class Feed:
         self._on_change = on_change
         self._watched: list[int] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self._watcher: Watcher | None = None
         self._paused = False
 
     def start(self) -> Change:
         """Open everything and begin; the first change is returned, not called back."""
-        change = self._links.update(interfaces.read())
+        change = self._links.update(self._read_table())
         self._watch()
         self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._rejoin())]
         return change
 
     def refresh(self) -> None:
-        """Look at the interfaces now instead of at the next change."""
-        with self._rewatching():
-            self._links.update(interfaces.read())
+        """Look at the interfaces now instead of at the next change; a change is called back."""
+        self._update(self._read_table())
 
     def renew(self, sender: Sender) -> None:
         """Close a sender that failed, and look at the interfaces for what takes its place."""
@@ -70,6 +74,8 @@ class Feed:
         self._tasks = []
         self._unwatch()
         self._links.close()
+        if self._watcher is not None:
+            self._watcher.close()
 
     def _watch(self) -> None:
         if self._paused:
@@ -120,12 +126,26 @@ class Feed:
         finally:
             self._watch()
 
+    def _read_table(self) -> Table:
+        """The interfaces now; changes are noticed from here on, also one back to what was before."""
+        table = interfaces.read()
+        if self._watcher is not None:
+            self._watcher.close()
+        self._watcher = Watcher(table)
+        return table
+
     async def _follow(self) -> None:
-        async for table in watch():
-            with self._rewatching():
-                change = self._links.update(table)
-            if change:
-                self._on_change(change)
+        while True:
+            await asyncio.sleep(LOOK_INTERVAL)
+            with contextlib.suppress(OSError):  # what cannot be read now is read at the next rejoin
+                if self._watcher is not None and (table := self._watcher.poll()) is not None:
+                    self._update(table)
+
+    def _update(self, table: Table) -> None:
+        with self._rewatching():
+            change = self._links.update(table)
+        if change:
+            self._on_change(change)
 
     async def _rejoin(self) -> None:
         while True:

@@ -56,6 +56,7 @@ class Links:
     receivers: dict[GroupAddress, Receiver] = field(default_factory=dict)
     _used: dict[int, Interface] = field(default_factory=dict)
     _senders: dict[tuple[int, int], Sender] = field(default_factory=dict)
+    _problems: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         if self.plan.receive:
@@ -75,16 +76,17 @@ class Links:
         )
         wanted = {choice.interface.index: choice.interface for choice in self.choices if choice.used}
         self._used = wanted
-        for index in before.keys() - wanted.keys():
+        # The number of an interface that is gone may be given to another one.
+        stayed = {i for i in before.keys() & wanted.keys() if before[i].name == wanted[i].name}
+        for index in before.keys() - stayed:
             self._leave(index)
-        moved = {i for i in before.keys() & wanted.keys() if before[i].addresses != wanted[i].addresses}
-        for key in [key for key in self._senders if key[0] in moved]:
-            self._senders.pop(key).close()
+        self._leave_lost_versions()
+        self._close_moved()
         problems = [*self._join_wanted(), *self._open_wanted()]
         return Change(
-            tuple(link for index, link in wanted.items() if index not in before),
-            tuple(link for index, link in before.items() if index not in wanted),
-            tuple(problems),
+            tuple(link for index, link in wanted.items() if index not in stayed),
+            tuple(link for index, link in before.items() if index not in stayed),
+            self._news(problems),
         )
 
     def require(self) -> None:
@@ -96,10 +98,11 @@ class Links:
 
     def rejoin(self) -> None:
         """Report our memberships anew on interfaces without a querier."""
-        with_querier = querier.heard()
-        for receiver in self.receivers.values():
+        heard = querier.heard()
+        spared = {index for index, link in self._used.items() if link.name in heard}
+        for group, receiver in self.receivers.items():
             for index in receiver.joined:
-                if index in self._used and self._used[index].name in with_querier:
+                if group.version == 4 and index in spared:  # IGMP says nothing of IPv6 members
                     continue
                 try:
                     receiver.rejoin(index)
@@ -159,8 +162,11 @@ class Links:
 
     def close(self) -> None:
         """Leave and close everything. Closing twice is fine."""
-        for index in list(self._used):
-            self._leave(index)
+        for receiver in self.receivers.values():
+            receiver.close()
+        for sender in self._senders.values():
+            sender.close()
+        self._senders = {}
         self._used = {}
 
     def _leave(self, index: int) -> None:
@@ -168,6 +174,24 @@ class Links:
             receiver.leave(index)
         for key in [key for key in self._senders if key[0] == index]:
             self._senders.pop(key).close()
+
+    def _leave_lost_versions(self) -> None:
+        """Where IPv4 or IPv6 went away: the kernel forgets such a membership for good."""
+        for group, receiver in self.receivers.items():
+            for index in receiver.joined:
+                if index not in self._used or group.version not in self._used[index].versions:
+                    receiver.leave(index)
+
+    def _close_moved(self) -> None:
+        """Close the senders whose interface has another address now; others keep theirs, and their port."""
+        for (index, version), sender in list(self._senders.items()):
+            if index not in self._used or self._used[index].address(version) != sender.address:
+                self._senders.pop((index, version)).close()
+
+    def _news(self, problems: Sequence[SocketError]) -> tuple[SocketError, ...]:
+        """Those that were not there the last time: what stays wrong is told once."""
+        known, self._problems = self._problems, {str(problem) for problem in problems}
+        return tuple(problem for problem in problems if str(problem) not in known)
 
     def _join_wanted(self) -> Iterator[SocketError]:
         for group, receiver in self.receivers.items():

@@ -240,6 +240,7 @@ class Sender:
                 self._socket.close()
                 raise
         self.interface = interface
+        self.address = address
         self.version = 6 if v6 else 4
         self._space = bytearray(LARGEST_DATAGRAM + 1)
 

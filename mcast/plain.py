@@ -114,7 +114,7 @@ class PlainGroup:
 
     def send(self, text: str, group: GroupAddress | None = None) -> int:
         """Send a line, split if it is long; returns the number of datagrams. SocketError when it cannot."""
-        pieces = split_line(text)
+        pieces = split_line(text, min(SPLIT_AT, self.payload_limit))
         for piece in pieces:
             self.send_datagram(piece, group)
         return len(pieces)

@@ -10,16 +10,20 @@ A key is an option's long flag without its dashes; what may follow is what may f
 
 from __future__ import annotations
 
+import bisect
 import difflib
+import functools
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import typer
+from typer.main import get_command
 
+from mcast.address import parse_group, parse_port
 from mcast.errors import McastError, UsageError
 from mcast.profiles import config_directory
 
@@ -44,7 +48,7 @@ def defaults(app: typer.Typer, environ: Mapping[str, str] = os.environ) -> dict[
     if not text.strip():
         return {}
     document = _Document(file, text)
-    return dict(_defaults(document, typer.main.get_command(app), document.content, (), {}))
+    return dict(_defaults(document, get_command(app), (), {}))
 
 
 def from_command_line(context: typer.Context, name: str) -> bool:
@@ -85,12 +89,20 @@ class _Document:
         self._file = file
         self._text = text
         try:
-            self.content = tomllib.loads(text)
+            self._content = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise self._bad_toml(str(error)) from None
         except (ValueError, RecursionError):
-            # A number of thousands of digits, brackets nested by the hundred.
-            raise UsageError(f"{file} holds what no setting needs", "take out long numbers and nesting") from None
+            line = _line_of_excess(text)
+            raise UsageError(f"{file}, line {line}: too long or too deeply nested", "take it out") from None
+
+    def value(self, path: _Path) -> Any:
+        """What stands at `path`, which exists."""
+        return functools.reduce(lambda table, key: table[key], path, self._content)
+
+    def table(self, path: _Path) -> dict[str, Any]:
+        """The table at `path`, an empty one where there is none."""
+        return functools.reduce(lambda table, key: table.get(key, {}), path, self._content)
 
     def error(self, path: _Path, problem: str, remedy: str) -> UsageError:
         """What is wrong with the key at `path`, with its line."""
@@ -104,6 +116,22 @@ class _Document:
         return UsageError(f"{self._file}, line {line}: {_brief(problem)}", "the file is TOML: key = value")
 
 
+def _line_of_excess(text: str) -> int:
+    """The first line where `text` asks too much: a number of thousands of digits, nesting without end."""
+    lines = text.split("\n")
+
+    def is_reached(count: int) -> bool:
+        try:
+            tomllib.loads("\n".join(lines[:count]))
+        except tomllib.TOMLDecodeError:
+            return False
+        except (ValueError, RecursionError):
+            return True
+        return False
+
+    return bisect.bisect_left(range(len(lines)), True, key=is_reached)
+
+
 def _brief(text: str) -> str:
     """`text` in one line of a bearable length."""
     line = " ".join(text.split())
@@ -111,18 +139,20 @@ def _brief(text: str) -> str:
 
 
 def _line_of(text: str, path: _Path) -> int:
-    """The line where the valid TOML `text` first mentions `path`, counted from 1."""
+    """The line where the valid TOML `text` first mentions `path`, which it does, counted from 1."""
+    return next(number for number, mentioned in _mentions(text) if path in mentioned)
+
+
+def _mentions(text: str) -> Iterator[tuple[int, list[_Path]]]:
+    """The number of each statement's first line, and the paths it mentions, from the outermost table on."""
     header: _Path = ()
     for number, statement in _statements(text):
         mentioned = list(_paths(tomllib.loads(statement)))
-        if statement.lstrip().startswith("["):
+        if statement.startswith("["):
             header = max(mentioned, key=len)
-            mentioned = list(_heads(header))
+            yield number, mentioned
         else:
-            mentioned = [header + inner for inner in mentioned]
-        if path in mentioned:
-            return number
-    return 1
+            yield number, [header + inner for inner in mentioned]
 
 
 def _statements(text: str) -> Iterator[tuple[int, str]]:
@@ -132,7 +162,7 @@ def _statements(text: str) -> Iterator[tuple[int, str]]:
     """
     start, lines = 1, list[str]()
     for number, line in enumerate(text.split("\n"), 1):
-        lines.append(line)
+        lines.append(line if lines else line.lstrip(" \t"))
         statement = "\n".join(lines)
         try:
             tomllib.loads(statement)
@@ -143,7 +173,7 @@ def _statements(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _paths(content: object) -> Iterator[_Path]:
-    """The paths of all keys in `content`; of a list of tables those of its first, as a header has one only."""
+    """The paths of all keys in `content`; of a list those in its first table: a header has no more."""
     if isinstance(content, list):
         yield from _paths(content[0] if content else None)
     if isinstance(content, dict):
@@ -152,13 +182,10 @@ def _paths(content: object) -> Iterator[_Path]:
             yield from ((key, *rest) for rest in _paths(value))
 
 
-def _heads(path: _Path) -> Iterator[_Path]:
-    return (path[:length] for length in range(1, len(path) + 1))
-
-
 class _Option(NamedTuple):
-    """An option of one command, as click and typer describe it."""
+    """An option called --`key` of one command, as typer describes it."""
 
+    key: str
     command: Any
     parameter: Any
 
@@ -175,9 +202,18 @@ class _Option(NamedTuple):
         context = self.command.context_class(self.command, info_name=self.command.name)
         try:
             self.parameter.process_value(context, texts)
+            for text in texts if self.parameter.multiple else [texts]:
+                _CHECKS.get(self.key, str)(text)
         except typer.BadParameter as error:
             raise ValueError(error.message) from None
         return texts
+
+
+_CHECKS: dict[str, Callable[[str], object]] = {
+    "group": functools.partial(parse_group, default_port=1),
+    "port": parse_port,
+}
+"""For keys whose commands look at the value only later, when nobody knows where it came from."""
 
 
 def _as_typed(value: object) -> str:
@@ -189,11 +225,12 @@ def _as_typed(value: object) -> str:
 
 def _options(command: Any) -> dict[str, _Option]:
     """The options of a command by key, those left out that do something at once, as --help and --version."""
-    return {
-        max(parameter.opts, key=len).lstrip("-"): _Option(command, parameter)
+    keys = {
+        max(parameter.opts, key=len).lstrip("-"): parameter
         for parameter in command.params
         if parameter.param_type_name == "option" and parameter.expose_value and not parameter.is_eager
     }
+    return {key: _Option(key, command, parameter) for key, parameter in keys.items()}
 
 
 def _commands(command: Any) -> dict[str, Any]:
@@ -206,15 +243,47 @@ def _known(command: Any) -> set[str]:
 
 
 def _defaults(
-    document: _Document, command: Any, table: Mapping[str, Any], path: _Path, above: Mapping[str, _Path]
+    document: _Document, command: Any, path: _Path, above: Mapping[str, _Path]
 ) -> Iterator[tuple[str, Any]]:
-    """The default map of one command from its table; `above` has the outer keys that apply here too."""
-    _check_keys(document, command, table, path)
-    commands = _commands(command)
-    here = {**above, **{key: (*path, key) for key in table if not _is_table(table[key], key, commands)}}
-    options = _options(command)
-    for key, origin in here.items():
-        if key in options:
-            yield options[key].parameter.name, _checked(document, options[key], origin)
+    """The default map of the command whose table is at `path`; `above` says where outer keys stand."""
+    options, commands = _options(command), _commands(command)
+    table = document.table(path)
+    here = dict(above)
+    for key, value in table.items():
+        _check_key(document, command, (*path, key), value)
+        if not isinstance(value, dict):
+            here[key] = (*path, key)
+    for key, option in options.items():
+        if key in here:
+            yield option.parameter.name, _checked(document, option, here[key], path)
     for name, inner in commands.items():
-        yield name, dict(_defaults(document, inner, table.get(name, {}), (*path, name), here))
+        yield name, dict(_defaults(document, inner, (*path, name), here))
+
+
+def _check_key(document: _Document, command: Any, path: _Path, value: object) -> None:
+    """UsageError for a key or table that means nothing there."""
+    key, outer, commands = path[-1], ".".join(path[:-1]), _commands(command)
+    if isinstance(value, dict):
+        if key not in commands:
+            raise document.error(path, f"unknown table [{'.'.join(path)}]", _nearest(key, commands, "tables"))
+    elif key not in (known := _known(command)):
+        if key in commands:
+            raise document.error(path, f"{key!r} is no setting", f"write [{key}], and its settings below")
+        place = f" in [{outer}]" if outer else ""
+        raise document.error(path, f"unknown key {key!r}{place}", _nearest(key, known, "keys"))
+
+
+def _nearest(word: str, known: Collection[str], what: str) -> str:
+    if close := difflib.get_close_matches(word.replace("_", "-").lower(), known, 1):
+        return f"did you mean {close[0]}?"
+    return f"there are the {what} {', '.join(sorted(known))}" if known else f"there are no {what} here"
+
+
+def _checked(document: _Document, option: _Option, path: _Path, command: _Path) -> Any:
+    try:
+        return option.default(document.value(path))
+    except UsageError as error:
+        problem, remedy = error.message, error.remedy
+    except ValueError as error:
+        problem, remedy = str(error), f"see: {' '.join(('mcast', *command))} --help"
+    raise document.error(path, f"{option.key}: {problem}", remedy)

@@ -190,10 +190,11 @@ class Lan:
         return Link(name, f"{host.name}-{name}", switch, nth, mac, address, gateway)
 
     def _introduce(self) -> None:
-        """Give every host a permanent neighbour entry for every other one."""
+        """Give every host a permanent neighbour entry for every other one, in the families both have."""
+        entries = [(host, *entry) for host in self.hosts for entry in _neighbour_entries(host)]
         for host in self.hosts:
-            others = [other for other in self.hosts if other is not host]
-            host.ip(*(line for other in others for line in _neighbour_lines(other)))
+            families = {4: host.ipv4, 6: host.ipv6}
+            host.ip(*(line for other, family, line in entries if other is not host and families[family]))
 
     def host(self, name: str) -> Host:
         """The host of that name."""
@@ -231,11 +232,12 @@ class Lan:
 MakeLan = Callable[..., Lan]
 
 
-def _neighbour_lines(other: Host) -> list[str]:
-    link = other.links["eth0"]
-    addresses = [link.ipv4.partition("/")[0], other.link_local() if other.ipv6 else ""]
+def _neighbour_entries(host: Host) -> list[tuple[int, str]]:
+    """(family, line of ip(8)) for each address that others should know of a host."""
+    link = host.links["eth0"]
+    addresses = [(4, link.ipv4.partition("/")[0])] if link.ipv4 else []
+    addresses += [(6, host.link_local())] if host.ipv6 else []
     return [
-        f"neighbour replace {address} lladdr {link.mac} dev eth0 nud permanent"
-        for address in addresses
-        if address
+        (family, f"neighbour replace {address} lladdr {link.mac} dev eth0 nud permanent")
+        for family, address in addresses
     ]

@@ -120,11 +120,13 @@ def test_a_lan_without_a_default_route(lan: lab.MakeLan) -> None:
 
 def test_hosts_of_a_large_lan_know_each_other(lan: lab.MakeLan) -> None:
     made = lan(24)
-    known = made.hosts[0].ip_json("neighbour", "show", "nud", "permanent", "dev", "eth0")
-    assert len(known) == 23 * 2
-    first, last = lab.Peer(made.hosts[0]), lab.Peer(made.hosts[-1])
+    made.add_host(ipv6=False)
+    show = ["neighbour", "show", "nud", "permanent", "dev", "eth0"]
+    assert len(made.hosts[0].ip_json(*show)) == 23 * 2 + 1
+    assert len(made.hosts[24].ip_json(*show)) == 24
+    first, last = lab.Peer(made.hosts[0]), lab.Peer(made.hosts[23])
     assert arrives(first, last, "10.9.0.24")
-    assert arrives(first, last, made.hosts[-1].link_local())
+    assert arrives(first, last, made.hosts[23].link_local())
 
 
 def test_a_tun_tunnel_says_what_a_real_one_says(lan: lab.MakeLan) -> None:
