@@ -212,6 +212,26 @@ class Group:
         self._pump.pump()
 
     @property
+    def now(self) -> float:
+        """The clock of PeerView.heard and PeerView.joined, in seconds."""
+        return self._loop.time()
+
+    @property
+    def plan(self) -> Plan:
+        """What was asked for."""
+        return self.links.plan
+
+    @property
+    def kernel_drops(self) -> int:
+        """Datagrams the kernel threw away because we did not read in time (0 where it does not tell)."""
+        return self.links.kernel_drops
+
+    def interface_of(self, source: tuple[object, ...]) -> str | None:
+        """The name of the interface through which an event's `source` was last heard, if it is known."""
+        index = self._pump.interface_of(source)
+        return next((link.name for link in self.links.used if link.index == index), None)
+
+    @property
     def choices(self) -> tuple[Choice, ...]:
         """The interfaces, whether they are used, and why."""
         return self.links.choices

@@ -63,7 +63,7 @@ class Pump:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._scheduled: asyncio.Handle | None = None
-        self._routes: dict[tuple[str, int], int] = {}
+        self._routes: dict[tuple[object, ...], int] = {}
         self._ways: list[Way] = []
         self._record_ways: list[Way] = []
         self._renewing: asyncio.TimerHandle | None = None
@@ -172,6 +172,12 @@ class Pump:
         self.pump()
         if plain and group is not None:
             self._on_plain(group, plain)
+
+    def interface_of(self, source: tuple[object, ...]) -> int | None:
+        """The index of the interface through which `source` was last heard."""
+        if len(source) > 3 and isinstance(source[3], int):
+            return source[3]
+        return self._routes.get(source[:2])
 
     def _address(self, datagram: Datagram) -> tuple[str, int] | tuple[str, int, int, int]:
         """The source as sockets name it: IPv6 with its scope, so that an answer finds the way back."""

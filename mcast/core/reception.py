@@ -29,7 +29,14 @@ class Reception:
     """
 
     def __init__(
-        self, generator: Generator, window: int, grace: float, held_bytes: int, limit: int, history: bool, floor: float
+        self,
+        generator: Generator,
+        window: int,
+        grace: float,
+        held_bytes: int,
+        limit: int,
+        history: bool,
+        floor: float,
     ) -> None:
         self._generator = generator
         self._window, self._grace = window, grace
@@ -106,9 +113,7 @@ class Reception:
         """When the NACK timer runs out."""
         return self._nack_at
 
-    def nack(
-        self, now: float, size: int, room: int
-    ) -> tuple[list[list[Missing]], list[Event]]:
+    def nack(self, now: float, size: int, room: int) -> tuple[list[list[Missing]], list[Event]]:
         """What to ask for, as lists of which each fits `room` bytes; empty when others have asked for it."""
         if self._nack_at is None or now < self._nack_at:
             return [], []
