@@ -30,6 +30,8 @@ NAME_LIMIT = 64
 
 _LOCK_PATIENCE = 5.0
 """Seconds. A run holds the lock for one fsync."""
+_BINARY = getattr(os, "O_BINARY", 0)
+"""On Windows a descriptor is in text mode otherwise."""
 _PROFILE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SEED_FORM = re.compile(rb"mcast-identity 1 ([0-9a-f]{64}) ([0-9a-f]{8})\n?")
 _EPOCH_FORM = re.compile(rb"\d{19}\n")
@@ -167,7 +169,7 @@ def _parse_seed(path: Path) -> bytes:
                 f"the identity in {path} is damaged",
                 "restore it from a backup; without one move it away, and you are somebody new to others",
             )
-        if os.name == "posix" and os.fstat(file.fileno()).st_mode & 0o077:
+        if sys.platform != "win32" and os.fstat(file.fileno()).st_mode & 0o077:
             with contextlib.suppress(OSError):
                 os.fchmod(file.fileno(), 0o600)
         return seed
@@ -205,7 +207,8 @@ def _write_private(path: Path, data: bytes) -> None:
     # Left by a run that was killed; the caller holds the lock.
     temporary.unlink(missing_ok=True)
     try:
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
+        with open(os.open(temporary, flags, 0o600), "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -271,7 +274,7 @@ def _locked(path: Path) -> Iterator[int]:
     """The descriptor of the file at `path`, made if need be, that no other run or thread has meanwhile."""
     _make_private_directory(path.parent)
     with _explained(path):
-        file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | _BINARY, 0o600)
     try:
         _lock(file, path)
         try:

@@ -60,6 +60,11 @@ def main(arguments: list[str] | None = None) -> int:
         return _say(str(error), exits.of_error(error), error)
     except (OutputClosed, BrokenPipeError):
         return exits.DONE
+    except SystemExit as end:
+        # rich's way to say that nobody reads the help.
+        if isinstance(end.__context__, BrokenPipeError):
+            return exits.DONE
+        raise
     except (KeyboardInterrupt, typer.Abort):
         return exits.INTERRUPTED + 2
     except OSError as error:

@@ -9,7 +9,8 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mcast.interfaces import Choice, choose, read
+from mcast import interfaces as network
+from mcast.interfaces import Choice, choose
 
 from . import exits, options
 from .render import Output, escape, rfc3339
@@ -29,7 +30,7 @@ def interfaces(
     Exit codes: 0 there is one to use, 3 there is none.
     """
     versions = (4,) if only4 and not only6 else (6,) if only6 and not only4 else (4, 6)
-    choices = choose(read(), interface or (), versions=versions)
+    choices = choose(network.read(), interface or (), versions=versions)
     output = Output()
     if json:
         output.events(map(_event, choices))

@@ -33,7 +33,7 @@ def listen(
 
     Exit codes: 0 done or something came, 4 nothing came, 27 fewer than -C asked for, 3 no usable interface.
     """
-    plan = options.make_plan(group, port, interface, only4, only6, sources=source)
+    plan = options.make_plan(group, port, interface, only4, only6, sources=source or [])
     hooks = Hooks(on)
 
     async def command(ending: Ending, output: Output) -> int:

@@ -89,23 +89,29 @@ def make_plan(
     sources: list[str] | None = None,
     receive: bool = True,
 ) -> Plan:
-    """What the flags ask for, checked: UsageError where they contradict each other or name no group."""
+    """What the flags ask for, checked: UsageError where they contradict each other or name no group.
+
+    `sources` is None for a command that has no --source.
+    """
     chosen = parse_groups(groups, port)
     versions = tuple(sorted({group.version for group in chosen}))
     for only, version in ((only4, 4), (only6, 6)):
         wrong = [group for group in chosen if only and group.version != version]
         if wrong:
             raise UsageError(f"-{version} excludes the group {wrong[0].host}", f"name an IPv{version} group")
-    return Plan(
-        chosen, tuple(interfaces or ()), versions, ttl, _checked_sources(chosen, sources or []), receive
-    )
+    if receive:
+        _check_sources(chosen, sources)
+    return Plan(chosen, tuple(interfaces or ()), versions, ttl, tuple(sources or ()), receive)
 
 
-def _checked_sources(groups: tuple[GroupAddress, ...], sources: list[str]) -> tuple[str, ...]:
+def _check_sources(groups: tuple[GroupAddress, ...], sources: list[str] | None) -> None:
     for group in groups:
         if group.needs_source and not sources:
-            raise UsageError(f"{group.host} is source-specific", "name the sender with --source ADDRESS")
-    for source in sources:
+            remedy = "name the sender with --source ADDRESS"
+            if sources is None:
+                remedy = "take another group, or hear one sender with mcast listen --source ADDRESS"
+            raise UsageError(f"{group.host} is source-specific", remedy)
+    for source in sources or ():
         try:
             address = ipaddress.ip_address(source)
         except ValueError:
@@ -114,4 +120,3 @@ def _checked_sources(groups: tuple[GroupAddress, ...], sources: list[str]) -> tu
             raise UsageError(
                 f"source {source} does not fit the groups", "give a sender's address of their IP version"
             )
-    return tuple(sources)

@@ -6,7 +6,7 @@ import itertools
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -49,13 +49,15 @@ def send(
 
     Exit codes: 0 sent, 1 not sent, 2 wrong or too large, 3 no usable interface or no permission.
     """
+    present = {"TEXT": text, "-m": message, "-l": lines, "-f": file is not None, "-s": everything}
+    chosen = _chosen(present)
     plan = options.make_plan(group, port, interface, only4, only6, ttl=ttl, receive=False)
     links = Links(plan)
     try:
         links.update(interfaces.read())
         links.require()
         limit = payload_limit(links.used[:1])
-        messages = _messages(text, message, lines, file, everything, limit)
+        messages = _messages(chosen, text, message, file, limit)
         if verbose and not quiet:
             groups = ", ".join(map(str, plan.groups))
             note(f"sending to {groups} from {links.used[0].name}, at most {limit} bytes at once")
@@ -74,23 +76,8 @@ def send(
         links.close()
 
 
-def _messages(
-    text: list[str] | None,
-    message: list[str] | None,
-    lines: bool,
-    file: str | None,
-    everything: bool,
-    limit: int,
-) -> Iterable[bytes]:
-    """What to send. All of it is checked before the first is sent, but for lines, which may never end."""
-    given: dict[str, Callable[[], Iterable[bytes]]] = {
-        "TEXT": lambda: [_argument(" ".join(text or ()))],
-        "-m": lambda: map(_argument, message or ()),
-        "-l": lambda: _lines(limit),
-        "-f": lambda: [_file(file or "", limit)],
-        "-s": lambda: [_checked(stdin.read(limit + 1), "standard input", limit)],
-    }
-    present = {"TEXT": text, "-m": message, "-l": lines, "-f": file is not None, "-s": everything}
+def _chosen(present: Mapping[str, object]) -> list[str]:
+    """Where the messages come from, of what is `present`. UsageError for nothing, or what does not mix."""
     chosen = [name for name, there in present.items() if there]
     if not chosen:
         raise UsageError(
@@ -98,8 +85,21 @@ def _messages(
         )
     if chosen not in (["TEXT", "-m"], [chosen[0]]):
         raise UsageError(f"{' and '.join(chosen)} exclude each other", "give one of them")
+    return chosen
+
+
+def _messages(
+    chosen: list[str], text: list[str] | None, message: list[str] | None, file: str | None, limit: int
+) -> Iterable[bytes]:
+    """What to send. All of it is checked before the first is sent, but for lines, which may never end."""
     if chosen == ["-l"]:
-        return given["-l"]()
+        return _lines(limit)
+    given: dict[str, Callable[[], Iterable[bytes]]] = {
+        "TEXT": lambda: [_argument(" ".join(text or ()))],
+        "-m": lambda: map(_argument, message or ()),
+        "-f": lambda: [_file(file or "", limit)],
+        "-s": lambda: [stdin.read(limit + 1)],
+    }
     parts = itertools.chain.from_iterable(given[name]() for name in chosen)
     return [_checked(data, f"message {number}", limit) for number, data in enumerate(parts, 1)]
 

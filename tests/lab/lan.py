@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -56,6 +57,7 @@ class Switch:
 
     def querier(self, on: bool) -> None:
         """Ask regularly who wants which groups. Groups are withheld once the first answers had their time."""
+        self.lan.sysctl(None, {f"net.ipv6.conf.{self.name}.disable_ipv6": int(not on)})
         self.configure(mcast_querier=int(on))
 
     def members(self, group: str) -> set[str]:
@@ -139,7 +141,6 @@ class Lan:
             f"forward_delay 0 mcast_snooping {int(snooping)} mcast_query_response_interval {ANSWER_TIME}"
         )
         self.ip(f"link add {switch.name} mtu {self.mtu} type bridge {options}")
-        self.sysctl(None, {f"net.ipv6.conf.{switch.name}.disable_ipv6": int(not querier)})
         switch.querier(querier)
         self.ip(f"link set {switch.name} up")
         self.switches.append(switch)
@@ -181,10 +182,12 @@ class Lan:
         self.wait_usable([(host.name, link.name) for host, link in links])
 
     def _link(self, host: Host, switch: Switch, name: str, ipv4: bool) -> Link:
-        nth = sum(link.switch is switch for link in host.links.values())
+        taken = {link.nth for link in host.links.values() if link.switch is switch}
+        nth = next(number for number in itertools.count() if number not in taken)
         network = f"10.{9 + switch.number}"
         address = f"{network}.{nth}.{host.number}/16" if ipv4 and host.ipv4 else ""
-        first = not host.links and bool(address) and self.default_route
+        routed = any(link.gateway for link in host.links.values())
+        first = bool(address) and self.default_route and not routed
         mac = f"02:09:00:{switch.number:02x}:{nth:02x}:{host.number:02x}"
         gateway = f"{network}.{GATEWAY}" if first else ""
         return Link(name, f"{host.name}-{name}", switch, nth, mac, address, gateway)

@@ -39,6 +39,10 @@ def test_interfaces_can_be_added_and_removed_on_any_switch(lan: lab.MakeLan) -> 
     assert h2.interfaces() == ["lo", "eth0"]
     assert h2.add_interface(name="usb0", ipv4=False) == "usb0"
     assert h2.ip_json("-4", "address", "show", "dev", "usb0") == []
+    h3.remove_interface("eth0")
+    assert h3.add_interface() == "eth0"
+    assert [h3.address(), h3.address(interface="eth1")] == ["10.9.0.3", "10.9.1.3"]
+    assert [route["dev"] for route in h3.ip_json("route", "show", "default")] == ["eth0"]
     assert h2.link_local("usb0") == "fe80::9:ff:fe00:102"
 
 

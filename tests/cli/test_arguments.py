@@ -1,0 +1,168 @@
+"""Whatever the arguments: an exit code of the documented ones, at most one line of error, never a traceback.
+
+The table of interfaces is made up, so that no test here reaches a network.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+import mcast
+from mcast import cli
+from mcast.interfaces import Interface
+
+DOWN = Interface("eth0", 2, ("10.9.0.1",), ("fe80::1",), up=False)
+LOOPBACK = Interface("lo", 1, ("127.0.0.1",), ("::1",), 65536, multicast=False, loopback=True)
+
+
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interface that is down and has an address: nothing to use, and no retreat to loopback."""
+    table = (LOOPBACK, DOWN, Interface("wan0", 3, ("192.0.2.1",), tunnel=True))
+    monkeypatch.setattr("mcast.interfaces.read", lambda: table)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    monkeypatch.setenv("MCAST_DEBUG", "")
+
+
+def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    try:
+        code = cli.main(arguments)
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    return code, *capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        ("send --plain -g 1.2.3.4 x", 2, "224.0.0.0-239.255.255.255 or ff00::/8"),
+        ("chat --plain -g fe80::1", 2, "ff00::/8"),
+        ("listen --plain -g 230.0.0.1:99999", 2, "from 1 to 65535"),
+        ("listen --plain --port zero", 2, "from 1 to 65535"),
+        ("chat --plain -g 230.0.0.1:1 --port 2", 2, "the group says port 1, --port says 2"),
+        ("listen --plain -i eth9 -W 1", 2, "known are: lo, eth0, wan0"),
+        ("send --plain -i eth9 x", 2, "known are:"),
+        ("interfaces -i eth9", 2, "known are:"),
+        ("send --plain x", 3, "eth0: down"),
+        ("send --plain -i eth0 x", 3, "eth0: down"),
+        ("listen --plain -W 1", 3, "see: mcast interfaces"),
+        ("chat --plain", 3, "see: mcast interfaces"),
+        ("listen --plain -C 0", 2, "see: mcast listen --help"),
+        ("listen --plain -C many", 2, "see: mcast listen --help"),
+        ("listen --plain -W soon", 2, "300ms, 10s, 5m, 2h"),
+        ("listen --plain --on never=true", 2, "EVENT=COMMAND"),
+        ("listen --plain -g 232.1.1.1", 2, "name the sender with --source ADDRESS"),
+        ("chat --plain -g 232.1.1.1", 2, "take another group"),
+        ("send --plain -g 232.1.1.1 x", 3, "eth0: down"),
+        ("send --plain --ttl 256 x", 2, "--ttl"),
+        ("send --plain", 2, "-l (lines of stdin)"),
+        ("send --plain -l -s", 2, "-l and -s exclude each other"),
+        ("-x", 2, "see: mcast --help"),
+        ("nonsense", 2, "see: mcast --help"),
+        ("chat --nonsense", 2, "see: mcast chat --help"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line_with_what_to_do(
+    arguments: str, code: int, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    got, out, err = run(arguments.split(), capsys)
+    assert (got, out) == (code, "")
+    assert err.startswith("mcast: ")
+    assert err.count("\n") == 1
+    assert says in err
+
+
+def test_without_arguments_it_is_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run([], capsys)
+    assert (code, err) == (2, "")
+    assert "listen" in out
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"], capsys) == (0, f"mcast {mcast.__version__}\n", "")
+
+
+@pytest.mark.parametrize("command", ["chat", "listen", "send", "interfaces"])
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run([command, "--help"], capsys)
+    assert (code, err) == (0, "")
+    assert f"Usage: mcast {command}" in out
+
+
+def test_a_fault_of_our_own_is_a_line_and_a_traceback_only_with_debug(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise ZeroDivisionError("a\nb")
+
+    monkeypatch.setattr("mcast.interfaces.read", broken)
+    code, _, err = run(["interfaces"], capsys)
+    assert code == 1
+    assert err.startswith("mcast: a fault of mcast itself, ZeroDivisionError: a b")
+    assert err.count("\n") == 1
+    code, _, err = run(["--debug", "interfaces"], capsys)
+    assert code == 1
+    assert "Traceback" in err
+
+
+WORDS = """
+    chat listen send interfaces --plain --json -q -v -4 -6 -i eth0 lo eth9 -g 230.0.0.1 ff12::1 232.0.0.1:5
+    --port 3000 -p 0 --ttl 1 -1 -C 2 -W 1ms --idle 5s --on message=true ready= --source 10.0.0.1 -m -l -f -s
+    /nonexistent / /dev/null --interval 1 --help -h --version --debug -- - = hello
+"""
+ARGUMENT = st.sampled_from(WORDS.split()) | st.text(st.characters(exclude_characters="\x00"), max_size=8)
+CODES = {0, 1, 2, 3, 4, 27, 130}
+
+
+class _Streams:
+    """What main() prints, for a test that hypothesis repeats."""
+
+    def __enter__(self) -> _Streams:
+        self.kept = sys.stdout, sys.stderr
+        self.out = sys.stdout = io.TextIOWrapper(io.BytesIO(), "utf-8")
+        self.err = sys.stderr = io.TextIOWrapper(io.BytesIO(), "utf-8")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.stdout, sys.stderr = self.kept
+
+    def errors(self) -> str:
+        self.err.seek(0)
+        return self.err.read()
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(ARGUMENT, max_size=7))
+@example(["send", "-f", "\ud800"])
+@example(["send", "-f", "a\x01b"])
+@example(["listen", "-g", "[ff12::1]:\ud800"])
+@example(["interfaces", "-i", "\ud800"])
+def test_no_arguments_make_a_traceback(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
+    # No interface at all: one that is asked for and down would be waited for.
+    monkeypatch.setattr("mcast.interfaces.read", lambda: ())
+    if {"--install-completion", "--show-completion"} & set(arguments):
+        return
+    with _Streams() as streams:
+        try:
+            code: object = cli.main(arguments)
+        except SystemExit as end:
+            code = end.code or 0
+    told = streams.errors()
+    assert code in CODES, (arguments, told)
+    assert "a fault of mcast itself" not in told, (arguments, told)
+    if "--debug" not in arguments:
+        assert "Traceback" not in told
+        assert told.count("\n") <= 1, told
+
+
+@pytest.fixture(autouse=True)
+def _same_streams() -> Iterator[None]:
+    before = sys.stdin, sys.stdout, sys.stderr
+    yield
+    sys.stdin, sys.stdout, sys.stderr = before

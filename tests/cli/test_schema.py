@@ -1,0 +1,93 @@
+"""Every line of JSON that a command prints is one that docs/events.schema.json describes."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import jsonschema
+import pytest
+
+from tests import lab
+
+SCHEMA = json.loads((lab.REPOSITORY / "docs" / "events.schema.json").read_text())
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+HEAD = {"v": 1, "ts": "2026-11-21T01:30:56.167Z"}
+PEER = {"from": {"id": "0123456789abcdef", "name": "ada"}}
+EXAMPLES: list[dict[str, Any]] = [
+    {
+        "type": "message",
+        "group": "230.0.0.1:28003",
+        "text": "hello",
+        "id": "x",
+        "seq": 3,
+        "history": True,
+        **PEER,
+    },
+    {"type": "message", "group": "[ff12::6d63]:28003", "source": "[fe80::1%eth0]:5", "data_b64": "/w=="},
+    {"type": "join", "services": [{"type": "chat", "port": 5}], "tags": {"k": "v"}, "age": 0.5, **PEER},
+    {"type": "update", "tags": {}, **PEER},
+    {"type": "leave", "reason": "expired", **PEER},
+    {"type": "gap", "state": "opened", "first": 3, "last": 5, **PEER},
+    {"type": "reply", "id": "x", "text": "42", **PEER},
+    {"type": "ack", "id": "x", **PEER},
+    {"type": "interface", "interface": "eth0", "state": "joined"},
+]
+WRONG: list[tuple[int, dict[str, Any]]] = [
+    (0, {"v": 2}),
+    (0, {"ts": "2026-11-21 01:30:56"}),
+    (0, {"type": "shout"}),
+    (0, {"data_b64": "AA=="}),
+    (0, {"from": {"id": "short", "name": "ada"}}),
+    (0, {"history": False}),
+    (0, {"surprise": 1}),
+    (1, {"data_b64": "~"}),
+    (4, {"reason": "bored"}),
+    (5, {"state": "lost"}),
+    (8, {"state": "down"}),
+]
+
+
+def test_the_schema_is_one() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: str(example["type"]))
+def test_it_describes_every_event(example: dict[str, Any]) -> None:
+    VALIDATOR.validate(HEAD | example)
+
+
+@pytest.mark.parametrize(("number", "change"), WRONG)
+def test_it_refuses_what_is_wrong(number: int, change: dict[str, Any]) -> None:
+    wrong = copy.deepcopy(HEAD | EXAMPLES[number]) | change
+    assert not VALIDATOR.is_valid(wrong)
+
+
+def valid(events: list[Any]) -> list[str]:
+    for event in events:
+        VALIDATOR.validate(event)
+    return [event["type"] for event in events]
+
+
+def test_what_interfaces_prints(here: lab.Host) -> None:
+    process = here.mcast("interfaces", "--json")
+    assert process.wait() == 0
+    assert valid(process.objects()) == ["interface", "interface"]
+
+
+def test_what_listen_and_chat_print(pair: tuple[lab.Host, lab.Host], group: str) -> None:
+    port = group.split(":")[1]
+    groups = ["--plain", "-g", group, "-g", f"[ff12::7]:{port}", "--json"]
+    listening, chatting = pair[0].mcast("listen", *groups), pair[0].mcast("chat", *groups)
+    for process in (listening, chatting):
+        process.wait_for("[ff12::7]", stream="stderr")
+    stranger = lab.Peer(pair[1], int(port))
+    stranger.send("230.0.0.1", "caf\xe9")
+    stranger.send("ff12::7", "\x1b[31m")
+    new = pair[0].add_interface()
+    for process in (listening, chatting):
+        process.wait_lines(3)
+        assert process.interrupt() == 0
+        assert sorted(valid(process.objects())) == ["interface", "message", "message"]
+    pair[0].remove_interface(new)
