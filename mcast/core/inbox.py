@@ -98,14 +98,14 @@ class Inbox:
         events: list[Event] = []
         for record in records:
             old = record.sequence <= self.existing and record.timestamp + self.skew < joined_ms
-            messages = self._messages(record)
+            sequence, messages = self._messages(record)
             if old and not self.history:
                 continue
             events.extend(
                 Message(
                     record.origin,
                     record.epoch,
-                    record.sequence,
+                    sequence,
                     index,
                     data,
                     record.timestamp,
@@ -118,17 +118,18 @@ class Inbox:
             )
         return events
 
-    def _messages(self, record: Record) -> list[bytes]:
-        kind = record.kind
+    def _messages(self, record: Record) -> tuple[int, list[bytes]]:
+        """The messages that a record completes, and the sequence that names them."""
+        kind, sequence = record.kind, record.sequence
         if kind is Kind.MESSAGE:
-            return [record.body]
+            return sequence, [record.body]
         if kind is Kind.BUNDLE:
             bundle = bodies.decode_bundle(record.body)
-            return [] if isinstance(bundle, DropReason) else bundle
+            return sequence, [] if isinstance(bundle, DropReason) else bundle
         if kind is Kind.ASK:
-            return []
+            return sequence, []
         whole = self.fragments.add(record)
-        return [whole] if isinstance(whole, bytes) else []
+        return (whole[0], [whole[1]]) if isinstance(whole, tuple) else (sequence, [])
 
     def asked(self, sequences: list[int], now: float) -> list[Event]:
         """A NACK for `sequences` goes out."""
