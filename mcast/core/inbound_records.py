@@ -99,7 +99,7 @@ def _take(state: State, inbox: Inbox, record: Record, source: Address, now: floa
         heard(state, run, now)
     state.retention.add(run, record.sequence, record.payload, now)
     state.repairs.heard(run, record.sequence, now)
-    events = inbox.accept(record, source, state.joined_ms, now)
+    events = inbox.accept(record, source, now)
     state.events.extend(events)
     state.reporter.news(run, now, state.members)
     if inbox.gaps or events:
@@ -140,21 +140,25 @@ def first_wanted(state: State, run: Run, timestamp: int, high: int, now: float) 
     return high + 1
 
 
+def since_joining(state: State, timestamp: int, now: float) -> int:
+    """What a clock that says `timestamp` (ms) now said when we joined."""
+    return timestamp - round((now - state.clock.started) * 1000)
+
+
 def _first_record(state: State, run: Run, record: Record, now: float) -> Inbox | DropReason:
     """The first we hear of a run is a record of it."""
     peer = state.roster.get(run)
     if peer is not None:
-        return _open(state, run, peer.start, peer.existing, peer.skew)
-    skew = state.clock.unix_ms(now) - record.timestamp
+        return _open(state, run, peer.start, peer.existing, peer.since)
     start = first_wanted(state, run, record.timestamp, record.sequence - 1, now)
-    if start == record.sequence and record.timestamp < state.joined_ms:
+    if start == record.sequence and record.timestamp < since_joining(state, state.clock.unix_ms(now), now):
         start += 1
-    return _open(state, run, start, record.sequence, skew)
+    return _open(state, run, start, record.sequence, since_joining(state, record.timestamp, now))
 
 
-def _open(state: State, run: Run, start: int, existing: int, skew: int) -> Inbox | DropReason:
+def _open(state: State, run: Run, start: int, existing: int, since: int) -> Inbox | DropReason:
     name = state.authority.name(run.origin)
-    inbox = state.reception.open(run, name, start, existing, skew, state.roster.__contains__)
+    inbox = state.reception.open(run, name, start, existing, since, state.roster.__contains__)
     if isinstance(inbox, Inbox):
         peer = state.roster.get(run)
         inbox.grtt = state.grtt.value if peer is None else state.told_grtt(peer.announcement.grtt)
@@ -187,13 +191,13 @@ def exist(state: State, run: Run, low: int, high: int, timestamp: int, now: floa
     inbox = state.reception.get(run)
     if inbox is None:
         peer = state.roster.get(run)
-        skew = state.clock.unix_ms(now) - timestamp
         if peer is None:
-            opened = _open(state, run, first_wanted(state, run, timestamp, high, now), high, skew)
+            start = first_wanted(state, run, timestamp, high, now)
+            opened = _open(state, run, start, high, since_joining(state, timestamp, now))
         elif peer.start > high:
             return None
         else:
-            opened = _open(state, run, peer.start, peer.existing, peer.skew)
+            opened = _open(state, run, peer.start, peer.existing, peer.since)
         if isinstance(opened, DropReason):
             return opened
         inbox = opened

@@ -14,8 +14,8 @@ from .runs import Run
 class Peer:
     """One entry.
 
-    `start` is the first of its records that concerns us, `existing` the last that existed when it was entered, `skew`
-    how many ms its clock was behind ours then.
+    `start` is the first of its records that concerns us, `existing` the last that existed when it was entered, `since`
+    what its clock (ms) said when we joined.
     """
 
     __slots__ = (
@@ -27,7 +27,7 @@ class Peer:
         "name",
         "probes",
         "run",
-        "skew",
+        "since",
         "source",
         "start",
         "suspect",
@@ -42,7 +42,7 @@ class Peer:
         self.suspect = False
         self.probes = 0
         self.start = 1
-        self.existing = self.skew = 0
+        self.existing = self.since = 0
 
     def view(self) -> PeerView:
         """The peer as the application sees it."""

@@ -14,6 +14,17 @@ class Published:
     def __init__(self) -> None:
         self.messages: dict[tuple[Run, int, int], bytes] = {}
         self.sent_at: dict[tuple[Run, int, int], float] = {}
+        self._jumps: dict[Run, float] = {}
+
+    def jump(self, member: simulation.Member, skew: float, now: float) -> None:
+        """Set the clock of `member`. Who first hears of its run after that cannot tell when what it had said before
+        was said, and takes it for older than it is."""
+        member.set_clock(skew)
+        self._jumps[member.engine.run] = now
+
+    def blurred(self, name: tuple[Run, int, int]) -> bool:
+        """Whether the author's clock was set after this message."""
+        return self.sent_at[name] <= self._jumps.get(name[0], -1.0)
 
     def send(self, member: simulation.Member, now: float, data: bytes) -> Receipt:
         """Have `member` send `data` and remember it."""
@@ -65,7 +76,7 @@ def _check_gaps(
         first[run] = min(first.get(run, (sequence, index)), (sequence, index))
     for name, at in published.sent_at.items():
         run, sequence, index = name
-        if at >= life.joined and run in last and first[run] <= (sequence, index) <= last[run] and name not in seen:
+        if at >= life.joined and not published.blurred(name) and run in last and first[run] <= (sequence, index) <= last[run] and name not in seen:
             assert _touches(sequence, abandoned.get(run, set())), f"silently lost: {name}"
 
 
@@ -87,6 +98,8 @@ def check_complete(lan: simulation.Lan, published: Published, authors: list[simu
             if isinstance(event, GapAbandoned):
                 lost.setdefault(event.run, set()).update(range(event.first, event.last + 1))
         for name, at in published.sent_at.items():
+            if published.blurred(name):
+                continue
             if name[0] in runs and name[0] != member.engine.run and at > life.joined + 10.0:
                 told = name in got or _touches(name[1], lost.get(name[0], set()))
                 assert told, f"{member.name} lacks {name} of {at}"
