@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from hashlib import sha256
 from heapq import heappop, heappush
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -24,6 +24,7 @@ from . import settings as presets
 from .core.checks import Checks
 from .core.engine import Engine, Receipt
 from .core.events import Address, Event, Message, PeerView
+from .core.runs import Run
 from .crypto.keys import Identity
 from .crypto.rooms import Room, open_room
 from .settings import Settings
@@ -94,6 +95,14 @@ def _remember(table: dict[Any, Any], key: Any, value: Any) -> Any:
     return value
 
 
+class Life(NamedTuple):
+    """One run of a member: what it was told since it joined at the virtual time `joined`."""
+
+    run: Run
+    joined: float
+    events: list[Event]
+
+
 class Member:
     """One member of the simulated LAN; made by Lan.join()."""
 
@@ -105,7 +114,7 @@ class Member:
         self.alive = False
         self.armed: float | None = None
         self.bad_state = False
-        self.log: list[Event] = []
+        self.lives: list[Life] = []
         self._runs = 0
         self._last_epoch = 0
         self.start()
@@ -135,6 +144,7 @@ class Member:
             checks=lan.checks,
             **self._options,
         )
+        self.lives.append(Life(self.engine.run, lan.now, []))
         self.alive = True
         self.armed = None
         self.pump()
@@ -145,9 +155,13 @@ class Member:
         self.pump()
         return receipt
 
+    def events(self) -> list[Event]:
+        """Everything that happened so far, in all runs of this member."""
+        return [event for life in self.lives for event in life.events]
+
     def messages(self) -> list[Message]:
-        """Every message received so far, in all runs of this member."""
-        return [event for event in self.log if isinstance(event, Message)]
+        """Every message received so far."""
+        return [event for event in self.events() if isinstance(event, Message)]
 
     def peers(self) -> list[PeerView]:
         """Who this member knows to be here."""
@@ -183,9 +197,9 @@ class Member:
     def pump(self) -> None:
         """Send what there is, arm the timer, take the events: what a driver of the engine does."""
         lan = self._lan
-        for data, destination in self.engine.datagrams(lan.now):
-            lan.transmit(data, self.address, destination)
-        self.log.extend(self.engine.events())
+        for outgoing in self.engine.datagrams(lan.now):
+            lan.transmit(outgoing.data, self.address, outgoing.destination)
+        self.lives[-1].events.extend(self.engine.events())
         deadline = self.engine.deadline()
         if deadline is not None and (self.armed is None or deadline < self.armed or self.armed < lan.now):
             self.armed = max(deadline, lan.now)

@@ -1,4 +1,4 @@
-"""A second decoder, made from docs/protocol.md alone: it reads the tables there and shares no code with wire/.
+"""A second decoder, made from docs/protocol.md alone: it reads the tables there, and nothing of wire/.
 
 What it decodes and refuses is compared with wire/ on every vector, so that page, codec and vectors agree.
 Signatures go through another library than mcast's own do.
@@ -143,7 +143,9 @@ def _entry(entry: str, cursor: Cursor) -> dict[str, Any]:
         value["holes" if entry == "holdings" else "ranges"] = found
         if not found and entry == "missing":
             raise Refused("bad-ranges")
-    return value
+        if found and entry == "holdings" and not value["low"] <= found[0][0] <= found[-1][1] <= value["high"]:
+            raise Refused("bad-ranges")
+    return consistent(value)
 
 
 def payload(number: int, flags: int, data: bytes) -> dict[str, Any]:
@@ -165,7 +167,22 @@ def payload(number: int, flags: int, data: bytes) -> dict[str, Any]:
         value["flags"] = flags
     if cursor.data:
         raise Refused("trailing")
-    if "low" in value and not 1 <= value["low"] <= value["high"] + 1:
+    return consistent(value)
+
+
+def consistent(value: dict[str, Any]) -> dict[str, Any]:
+    """The value, if its fields keep to section 7's rules for bad-value."""
+    wrong = [
+        "low" in value and not 1 <= value["low"] <= value["high"] + 1,
+        "contiguous" in value and value["contiguous"] > value["highest"],
+        "part" in value and value["part"] >= value["parts"],
+        "page" in value and "holdings" in value and value["page"] >= value["pages"],
+        "what" in value and (value["what"] > 1 or max(value["numbers"]) > NUMBER_MAX),
+        "limit" in value and value["limit"] < 1200,
+        len(value.get("attributes", "")) > 2 * 768,
+        len(value.get("name", "").encode()) > 64,
+    ]
+    if any(wrong):
         raise Refused("bad-value")
     return value
 

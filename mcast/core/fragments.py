@@ -22,8 +22,11 @@ class Fragments:
     def __len__(self) -> int:
         return len(self._records)
 
-    def add(self, record: Record) -> bytes | DropReason | None:
-        """The whole message if `record` completed it, BAD_BODY if the pieces do not fit, None if some are missing."""
+    def add(self, record: Record) -> tuple[int, bytes] | DropReason | None:
+        """The message that `record` completed and the sequence of its last fragment; None if some are missing.
+
+        BAD_BODY if the pieces do not add up.
+        """
         self._records[record.sequence] = record
         if len(self._records) > LIMIT:
             del self._records[next(iter(self._records))]
@@ -33,7 +36,8 @@ class Fragments:
         last = self._walk(record.sequence, 1, Kind.LAST)
         if last is None:
             return None
-        return _join([self._records.pop(sequence) for sequence in range(first, last + 1)])
+        whole = _join([self._records.pop(sequence) for sequence in range(first, last + 1)])
+        return whole if isinstance(whole, DropReason) else (last, whole)
 
     def _walk(self, sequence: int, step: int, end: Kind) -> int | None:
         """The sequence at which the message's `end` stands, if nothing is missing on the way there."""

@@ -23,7 +23,7 @@ from .addresses import unpack
 from .backoff import ROUNDS, backoff
 from .events import Address, Alarm, PeerJoined, PeerLeft, PeerUpdated
 from .giving import answer_newcomer, answer_request
-from .inbound_records import began_after_us, exist, heard, key_came, proven, want_key
+from .inbound_records import exist, first_wanted, heard, key_came, proven, since_joining, want_key
 from .probing import doubt, measure, probe
 from .roster import Peer
 from .runs import Run
@@ -117,8 +117,8 @@ def enter(
     reason = state.roster.add(peer)
     if reason is not None:
         return reason
-    peer.start = 1 if began_after_us(state, run, frame.timestamp, now) else frame.high + 1
-    peer.skew = state.clock.unix_ms(now) - frame.timestamp
+    peer.start, peer.existing = first_wanted(state, run, frame.timestamp, frame.high, now), frame.high
+    peer.since = since_joining(state, frame.timestamp, now)
     inbox = state.reception.get(run)
     if inbox is not None:
         inbox.departed = False

@@ -14,6 +14,8 @@ from .state import State
 
 EPOCH_SHIFT = 16  # an epoch is unix seconds times 2**16, so it tells when the run began by its own clock
 ROUNDING = 1.0  # seconds
+SETTLED = 10.0  # seconds after joining in which the runs of before are heard of
+CATCH_UP = 256  # records asked for of a run that was there without our hearing of it
 
 
 def on_record(state: State, record: Record, source: Address, now: float) -> DropReason | None:
@@ -97,7 +99,7 @@ def _take(state: State, inbox: Inbox, record: Record, source: Address, now: floa
         heard(state, run, now)
     state.retention.add(run, record.sequence, record.payload, now)
     state.repairs.heard(run, record.sequence, now)
-    events = inbox.accept(record, source, state.joined_ms, now)
+    events = inbox.accept(record, source, now)
     state.events.extend(events)
     state.reporter.news(run, now, state.members)
     if inbox.gaps or events:
@@ -122,27 +124,41 @@ def heard(state: State, run: Run, now: float) -> None:
         state.silence.set(run, now + state.settings.visitor_seconds)
 
 
-def began_after_us(state: State, run: Run, timestamp: int, now: float) -> bool:
-    """Whether, by its own clock, the run is no older than our stay: then all its records concern us."""
+def first_wanted(state: State, run: Run, timestamp: int, high: int, now: float) -> int:
+    """The first record that concerns us of a run just heard of, which has published `high`.
+
+    All of them if, by its own clock, the run is no older than our stay; none so far if we have only come. If we were
+    here before we heard of it, or its clock went back, a partition or loss kept it from us: the latest ones, of which
+    those that were published before we joined are told apart by their time.
+    """
     age = timestamp / 1000 - (run.epoch >> EPOCH_SHIFT)
-    return -ROUNDING <= age <= now - state.clock.started + ROUNDING
+    stay = now - state.clock.started
+    if -ROUNDING <= age <= stay + ROUNDING:
+        return 1
+    if age < 0 or stay > SETTLED:
+        return max(1, high + 1 - CATCH_UP)
+    return high + 1
+
+
+def since_joining(state: State, timestamp: int, now: float) -> int:
+    """What a clock that says `timestamp` (ms) now said when we joined."""
+    return timestamp - round((now - state.clock.started) * 1000)
 
 
 def _first_record(state: State, run: Run, record: Record, now: float) -> Inbox | DropReason:
     """The first we hear of a run is a record of it."""
     peer = state.roster.get(run)
     if peer is not None:
-        return _open(state, run, peer.start, peer.start - 1, peer.skew)
-    skew = state.clock.unix_ms(now) - record.timestamp
-    if began_after_us(state, run, record.timestamp, now):
-        return _open(state, run, 1, record.sequence, skew)
-    old = record.timestamp < state.joined_ms
-    return _open(state, run, record.sequence + old, record.sequence, skew)
+        return _open(state, run, peer.start, peer.existing, peer.since)
+    start = first_wanted(state, run, record.timestamp, record.sequence - 1, now)
+    if start == record.sequence and record.timestamp < since_joining(state, state.clock.unix_ms(now), now):
+        start += 1
+    return _open(state, run, start, record.sequence, since_joining(state, record.timestamp, now))
 
 
-def _open(state: State, run: Run, start: int, existing: int, skew: int) -> Inbox | DropReason:
+def _open(state: State, run: Run, start: int, existing: int, since: int) -> Inbox | DropReason:
     name = state.authority.name(run.origin)
-    inbox = state.reception.open(run, name, start, existing, skew, state.roster.__contains__)
+    inbox = state.reception.open(run, name, start, existing, since, state.roster.__contains__)
     if isinstance(inbox, Inbox):
         peer = state.roster.get(run)
         inbox.grtt = state.grtt.value if peer is None else state.told_grtt(peer.announcement.grtt)
@@ -175,14 +191,13 @@ def exist(state: State, run: Run, low: int, high: int, timestamp: int, now: floa
     inbox = state.reception.get(run)
     if inbox is None:
         peer = state.roster.get(run)
-        skew = state.clock.unix_ms(now) - timestamp
-        if peer is not None:
-            start = peer.start
-        else:
-            start = 1 if began_after_us(state, run, timestamp, now) else high + 1
-        if start > high and peer is not None:
+        if peer is None:
+            start = first_wanted(state, run, timestamp, high, now)
+            opened = _open(state, run, start, high, since_joining(state, timestamp, now))
+        elif peer.start > high:
             return None
-        opened = _open(state, run, start, high if peer is None else start - 1, skew)
+        else:
+            opened = _open(state, run, peer.start, peer.existing, peer.since)
         if isinstance(opened, DropReason):
             return opened
         inbox = opened

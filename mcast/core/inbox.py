@@ -18,7 +18,10 @@ LAST_TRIES = 8  # NACKs nobody answered after which records of a run that left a
 
 
 class Inbox:
-    """What we have and lack of one run."""
+    """What we have and lack of one run.
+
+    Of its records up to `existing` those signed before `since` (ms by its clock) were published before we joined.
+    """
 
     __slots__ = (
         "_expected",
@@ -35,25 +38,25 @@ class Inbox:
         "history",
         "name",
         "run",
-        "skew",
+        "since",
         "stream",
     )
 
     def __init__(
-        self, run: Run, name: str, start: int, window: int, existing: int, skew: int, history: bool
+        self, run: Run, name: str, start: int, window: int, existing: int, since: int, history: bool
     ) -> None:
         self.run, self.name = run, name
         self.stream = Stream(start, window)
         self.gaps = Gaps()
         self.fragments = Fragments()
-        self.existing, self.skew, self.history = existing, skew, history
+        self.existing, self.since, self.history = existing, since, history
         self.departed = self.equivocated = False
         self.echo, self.echo_at = 0, 0.0
         self.grtt = 0.0
         self._low = (0, 0.0)
         self._received = self._expected = 0
 
-    def accept(self, record: Record, source: Address, joined_ms: int, now: float) -> list[Event]:
+    def accept(self, record: Record, source: Address, now: float) -> list[Event]:
         """Take a verified record that the stream does not refuse."""
         events: list[Event] = []
         sequence = record.sequence
@@ -68,7 +71,7 @@ class Inbox:
         else:
             self._received += 1
         ready, late = self.stream.accept(record)
-        events.extend(self._deliver(ready, source, joined_ms, late=late))
+        events.extend(self._deliver(ready, source, late=late))
         return events
 
     def learn(self, high: int, now: float) -> bool:
@@ -93,19 +96,19 @@ class Inbox:
         return self._low[0] > self.stream.next
 
     def _deliver(
-        self, records: list[Record], source: Address, joined_ms: int, *, late: bool = False
+        self, records: list[Record], source: Address, *, late: bool = False
     ) -> list[Event]:
         events: list[Event] = []
         for record in records:
-            old = record.sequence <= self.existing and record.timestamp + self.skew < joined_ms
-            messages = self._messages(record)
+            old = record.sequence <= self.existing and record.timestamp < self.since
+            sequence, messages = self._messages(record)
             if old and not self.history:
                 continue
             events.extend(
                 Message(
                     record.origin,
                     record.epoch,
-                    record.sequence,
+                    sequence,
                     index,
                     data,
                     record.timestamp,
@@ -118,17 +121,18 @@ class Inbox:
             )
         return events
 
-    def _messages(self, record: Record) -> list[bytes]:
-        kind = record.kind
+    def _messages(self, record: Record) -> tuple[int, list[bytes]]:
+        """The messages that a record completes, and the sequence that names them."""
+        kind, sequence = record.kind, record.sequence
         if kind is Kind.MESSAGE:
-            return [record.body]
+            return sequence, [record.body]
         if kind is Kind.BUNDLE:
             bundle = bodies.decode_bundle(record.body)
-            return [] if isinstance(bundle, DropReason) else bundle
+            return sequence, [] if isinstance(bundle, DropReason) else bundle
         if kind is Kind.ASK:
-            return []
+            return sequence, []
         whole = self.fragments.add(record)
-        return [whole] if isinstance(whole, bytes) else []
+        return (whole[0], [whole[1]]) if isinstance(whole, tuple) else (sequence, [])
 
     def asked(self, sequences: list[int], now: float) -> list[Event]:
         """A NACK for `sequences` goes out."""
@@ -148,7 +152,7 @@ class Inbox:
             times.append(head.asked)
         return min(times, default=None)
 
-    def give_up(self, now: float, gap_timeout: float | None, joined_ms: int) -> list[Event]:
+    def give_up(self, now: float, gap_timeout: float | None) -> list[Event]:
         """Abandon what has been waited for long enough."""
         events: list[Event] = []
         while (when := self.patience(gap_timeout)) is not None and when <= now:
@@ -158,7 +162,7 @@ class Inbox:
             lost, ready = self.stream.give_up(stop)
             self.gaps.lost(stop)
             events.extend(GapAbandoned(self.run, start, end - 1) for start, end in lost)
-            events.extend(self._deliver(ready, None, joined_ms))
+            events.extend(self._deliver(ready, None))
         return events
 
     @property

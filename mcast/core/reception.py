@@ -54,12 +54,12 @@ class Reception:
         return self._inboxes.get(run)
 
     def open(
-        self, run: Run, name: str, start: int, existing: int, skew: int, keep: Callable[[Run], bool]
+        self, run: Run, name: str, start: int, existing: int, since: int, keep: Callable[[Run], bool]
     ) -> Inbox | DropReason:
         """A new inbox that wants records from `start` on."""
         if len(self._inboxes) >= self._limit and not self._evict(keep):
             return DropReason.TABLE_FULL
-        inbox = self._inboxes[run] = Inbox(run, name, start, self._window, existing, skew, self._history)
+        inbox = self._inboxes[run] = Inbox(run, name, start, self._window, existing, since, self._history)
         return inbox
 
     def _evict(self, keep: Callable[[Run], bool]) -> bool:
@@ -142,11 +142,11 @@ class Reception:
         times = (inbox.patience(gap_timeout) for inbox in self._lacking.values())
         return min((when for when in times if when is not None), default=None)
 
-    def give_up(self, now: float, gap_timeout: float | None, joined_ms: int) -> list[Event]:
+    def give_up(self, now: float, gap_timeout: float | None) -> list[Event]:
         """Abandon the gaps that were waited for long enough."""
         events: list[Event] = []
         for run, inbox in list(self._lacking.items()):
-            events.extend(inbox.give_up(now, gap_timeout, joined_ms))
+            events.extend(inbox.give_up(now, gap_timeout))
             if not inbox.gaps:
                 del self._lacking[run]
         return events

@@ -12,17 +12,22 @@ from .runs import Run
 
 
 class Peer:
-    """One entry. `start` is the first of its records that concerns us."""
+    """One entry.
+
+    `start` is the first of its records that concerns us, `existing` the last that existed when it was entered, `since`
+    what its clock (ms) said when we joined.
+    """
 
     __slots__ = (
         "announcement",
         "confirmed",
+        "existing",
         "heard",
         "joined",
         "name",
         "probes",
         "run",
-        "skew",
+        "since",
         "source",
         "start",
         "suspect",
@@ -37,7 +42,7 @@ class Peer:
         self.suspect = False
         self.probes = 0
         self.start = 1
-        self.skew = 0
+        self.existing = self.since = 0
 
     def view(self) -> PeerView:
         """The peer as the application sees it."""

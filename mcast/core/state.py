@@ -81,7 +81,6 @@ class State:
         checks = checks or Checks(room)
         self.settings, self.room, self.me, self.name = settings, room, me, name
         self.generator, self.clock, self.manner = generator, clock, manner
-        self.joined_ms = clock.unix_ms(now)
         self.machine, self.flags = machine, 0
         self.attributes = encode_attributes(attributes)
         self._identity = identity
@@ -138,7 +137,7 @@ class State:
         self.other_quotas = Quotas(settings.repair_rate, settings.repair_rate, REQUESTERS)
         self.reporter = Reporter(generator, settings.report_rate)
         self.confirmations = Confirmations(settings.peers)
-        self.key_frame = self.sign(Key(identity.public_key, self.joined_ms, name))
+        self.key_frame = self.sign(Key(identity.public_key, clock.unix_ms(now), name))
         # Life
         self.heard_any = False
         self.closing = False

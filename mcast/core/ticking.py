@@ -33,7 +33,7 @@ def tick(state: State, now: float) -> None:
     state.drops[DropReason.UNKNOWN_KEY] += state.unkeyed.tick(now)
     state.drops[DropReason.NOT_LIVE] += state.unproven.tick(now)
     _nack(state, now)
-    state.events.extend(state.reception.give_up(now, state.settings.gap_timeout, state.joined_ms))
+    state.events.extend(state.reception.give_up(now, state.settings.gap_timeout))
     state.repairs.tick(now)
     if state.publisher.heartbeats.due(now):
         keyed = state.publisher.heartbeats.place <= KEYED_HEARTBEATS
