@@ -326,6 +326,7 @@ def join(
     interfaces: Sequence[str] = (),
     versions: Sequence[int] = (4, 6),
     ttl: int = 1,
+    sources: Sequence[str] = (),
     identity: bytes | None = None,
     epoch: int | None = None,
     tags: Mapping[str, str] | None = None,
@@ -343,6 +344,7 @@ def join(
     group: `ADDRESS[:PORT]`; the default is 230.0.0.1 with its IPv6 twin ff12::6d63, port 28003, one group
         that either half names. room: a conversation within the group, by name. key: 32 secret bytes;
         whoever has them is in the room, `room_id` (16 bytes) is made from them unless given.
+    sources: receive from these addresses only, which source-specific groups (232/8) need.
     interfaces: names or addresses; none means all suitable ones. versions: IP versions. ttl: networks
         that a datagram may cross.
     name: how others see this peer. identity: 32 secret bytes that make it the same peer next time; drawn anew
@@ -367,6 +369,7 @@ def join(
         tuple(interfaces),
         tuple(sorted({group.version for group in groups})),
         ttl,
+        tuple(sources),
         unicast=True,
     )
     return Group(

@@ -9,11 +9,11 @@ import typer
 from . import exits, options, who
 from .board import Board, Filter, parse_tag
 from .hooks import Hooks, On
+from .opening import Network
 from .render import Output
 from .report import Reporter
 from .run import Ending, run
 from .watching import watch_peers
-from .wires import GroupWire
 
 Services = Annotated[
     list[str] | None,
@@ -28,11 +28,12 @@ Tags = Annotated[
 
 
 def announce(
+    context: typer.Context,
     service: Services = None,
     tag: Tags = None,
     name: who.Name = None,
     profile: who.ProfileName = "default",
-    group: options.Group = None,
+    group: options.Groups = None,
     port: options.Port = None,
     room: who.Room = "",
     key_file: who.KeyFile = None,
@@ -53,20 +54,12 @@ def announce(
     """
     me = who.Who(profile, name, room, key_file)
     tags = dict(parse_tag(text) for text in tag or ())
+    network = Network(context, group, port, interface, only4, only6, ttl)
     hooks = Hooks(on)
 
     async def command(ending: Ending, output: Output) -> int:
-        joined = me.open(
-            group,
-            options.parse_port(port),
-            versions=options.versions(only4, only6),
-            interfaces=interface or (),
-            ttl=ttl,
-            tags=tags,
-            services=service or (),
-            wait=bool(interface),
-        )
-        async with GroupWire([joined], room) as wire:
+        wanted = network.protocol(me, tags=tags, services=service or ())
+        async with wanted as wire:
             reporter = Reporter(wire, quiet=quiet, verbose=verbose)
             reporter.joined("announcing in")
             board = Board(output, Filter((), ()), json=json)

@@ -10,6 +10,7 @@ import typer
 from . import exits, options, who
 from .board import Board, Filter
 from .hooks import Hooks, On
+from .opening import Network
 from .render import Output
 from .report import Reporter
 from .run import Ending, run
@@ -37,11 +38,12 @@ Tags = Annotated[
 
 
 def browse(
+    context: typer.Context,
     terminate: Terminate = False,
     service: Services = None,
     tag: Tags = None,
     profile: who.ProfileName = "default",
-    group: options.Group = None,
+    group: options.Groups = None,
     port: options.Port = None,
     room: who.Room = "",
     key_file: who.KeyFile = None,
@@ -63,19 +65,12 @@ def browse(
     """
     me = who.Who(profile, None, room, key_file)
     wanted = Filter(service or (), tag or ())
+    network = Network(context, group, port, interface, only4, only6, ttl)
     hooks = Hooks(on)
 
     async def command(ending: Ending, output: Output) -> int:
-        joined = me.open(
-            group,
-            options.parse_port(port),
-            versions=options.versions(only4, only6),
-            interfaces=interface or (),
-            ttl=ttl,
-            visitor=True,
-            wait=bool(interface) and not terminate,
-        )
-        async with GroupWire([joined], room) as wire:
+        manners = {"visitor": True, "wait": bool(interface) and not terminate}
+        async with network.protocol(me, **manners) as wire:
             reporter = Reporter(wire, quiet=quiet or terminate, verbose=verbose)
             reporter.joined("browsing")
             board = Board(output, wanted, json=json)

@@ -102,6 +102,16 @@ class PlainItem(Base):
         self._line, self._mark = line, mark
         self.data = line.data
 
+    @property
+    def speaker(self) -> str:
+        """The sender's address."""
+        return escape(self._line.source[0])
+
+    @property
+    def place(self) -> str:
+        """The group and port it came in."""
+        return str(self._line.group)
+
     def said(self) -> Said:
         """See Item."""
         line = self._line
@@ -371,9 +381,16 @@ def chat_text(said: Said) -> str:
     return f"{clock(said.seconds)} {said.sender}{mark}: {said.text}"
 
 
-def verbose_text(said: Said) -> str:
-    """Time, sender and text, separated by tabs."""
-    return f"{clock(said.seconds)}\t{said.sender}\t{said.text}"
+def text_of(item: Item) -> str:
+    """The text of a message alone, escaped."""
+    said = item.said()
+    return said.text if said else ""
+
+
+def verbose_text(item: Item) -> str:
+    """Time, sender and text of a message, separated by tabs."""
+    said = item.said()
+    return f"{clock(said.seconds)}\t{said.sender}\t{said.text}" if said else ""
 
 
 def _text(data: bytes, text: str | None) -> str:

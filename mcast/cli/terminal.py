@@ -11,7 +11,7 @@ from prompt_toolkit import PromptSession, print_formatted_text
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.patch_stdout import StdoutProxy
 
-from .lines import Said
+from .items import Said
 from .render import clock, escape
 
 Parts = list[tuple[str, str]]
@@ -34,11 +34,11 @@ class Terminal:
 
     def show(self, said: Iterable[Said]) -> None:
         """Lines of others, in one go."""
-        self._print([part for one in said for part in _parts(*one, "ansicyan")])
+        self._print([part for one in said for part in _parts(*one, color="ansicyan")])
 
     def sent(self, text: str) -> None:
         """A line of our own."""
-        self._print(_parts(time.time(), "you", escape(text), "ansigreen"))
+        self._print(_parts(time.time(), "you", escape(text), color="ansigreen"))
 
     def close(self) -> None:
         """Give standard error back."""
@@ -64,5 +64,12 @@ def _standard_error_above() -> Iterator[None]:
             sys.stderr = before
 
 
-def _parts(seconds: float, sender: str, text: str, color: str) -> Parts:
-    return [("ansibrightblack", f"{clock(seconds)} "), (color, sender), ("", f": {text}"), ("", "\n")]
+def _parts(seconds: float, sender: str, text: str, mark: str = "", *, color: str) -> Parts:
+    kind = f" ({mark})" if mark else ""
+    return [
+        ("ansibrightblack", f"{clock(seconds)} "),
+        (color, sender),
+        ("ansiyellow", kind),
+        ("", f": {text}"),
+        ("", "\n"),
+    ]

@@ -95,9 +95,7 @@ class Inbox:
     def _pending_low(self) -> bool:
         return self._low[0] > self.stream.next
 
-    def _deliver(
-        self, records: list[Record], source: Address, *, late: bool = False
-    ) -> list[Event]:
+    def _deliver(self, records: list[Record], source: Address, *, late: bool = False) -> list[Event]:
         events: list[Event] = []
         for record in records:
             old = record.sequence <= self.existing and record.timestamp < self.since
