@@ -117,7 +117,8 @@ def enter(
     reason = state.roster.add(peer)
     if reason is not None:
         return reason
-    peer.start, peer.existing = first_wanted(state, run, frame.timestamp, frame.high, now), frame.high
+    peer.start = first_wanted(state, run, frame.timestamp, frame.high, now) or frame.high + 1
+    peer.existing = frame.high
     peer.since = since_joining(state, frame.timestamp, now)
     inbox = state.reception.get(run)
     if inbox is not None:
