@@ -6,7 +6,8 @@
     lan.run(5.0)
     assert [message.text for message in bob.messages()] == ["hi"]
 
-The members run the real engine with real signatures and seals; only network, clocks and randomness are made up. Use
+The members run the real engine with real signatures and seals; only network, clocks and randomness are
+made up. Use
 it to test your own program without a network: what is delivered, lost and late depends on the seed alone.
 """
 

@@ -126,11 +126,13 @@ def heard(state: State, run: Run, now: float) -> None:
 
 
 def first_wanted(state: State, run: Run, timestamp: int, high: int, now: float) -> int:
-    """The first record that concerns us of a run just heard of, which has published `high`; NONE_YET: later ones.
+    """The first record that concerns us of a run just heard of, which has published `high`; NONE_YET:
+    later ones.
 
-    All of them if, by its own clock, the run is no older than our stay; none so far if we have only come. If we were
-    here before we heard of it, or its clock went back, a partition or loss kept it from us: the latest ones, of which
-    those that were published before we joined are told apart by their time.
+    All of them if, by its own clock, the run is no older than our stay; none so far if we have only
+    come. If we were
+    here before we heard of it, or its clock went back, a partition or loss kept it from us: the latest
+    ones, of which those that were published before we joined are told apart by their time.
     """
     age = timestamp / 1000 - (run.epoch >> EPOCH_SHIFT)
     stay = now - state.clock.started

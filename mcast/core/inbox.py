@@ -20,7 +20,8 @@ LAST_TRIES = 8  # NACKs nobody answered after which records of a run that left a
 class Inbox:
     """What we have and lack of one run.
 
-    Of its records up to `existing` those signed before `since` (ms by its clock) were published before we joined.
+    Of its records up to `existing` those signed before `since` (ms by its clock) were published before
+    we joined.
     """
 
     __slots__ = (
@@ -95,9 +96,7 @@ class Inbox:
     def _pending_low(self) -> bool:
         return self._low[0] > self.stream.next
 
-    def _deliver(
-        self, records: list[Record], source: Address, *, late: bool = False
-    ) -> list[Event]:
+    def _deliver(self, records: list[Record], source: Address, *, late: bool = False) -> list[Event]:
         events: list[Event] = []
         for record in records:
             old = record.sequence <= self.existing and record.timestamp < self.since

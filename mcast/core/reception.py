@@ -24,12 +24,19 @@ SEARCH = 64  # inboxes looked at for one to evict
 class Reception:
     """Inboxes by run, at most `limit`.
 
-    The attack: made-up runs by the thousand. The oldest whose run is not in the roster goes first; when none of the
-    first few can go, the new one is refused.
+    The attack: made-up runs by the thousand. The oldest whose run is not in the roster goes first; when
+    none of the first few can go, the new one is refused.
     """
 
     def __init__(
-        self, generator: Generator, window: int, grace: float, held_bytes: int, limit: int, history: bool, floor: float
+        self,
+        generator: Generator,
+        window: int,
+        grace: float,
+        held_bytes: int,
+        limit: int,
+        history: bool,
+        floor: float,
     ) -> None:
         self._generator = generator
         self._window, self._grace = window, grace
@@ -66,8 +73,8 @@ class Reception:
     def crowded(self, inbox: Inbox, size: int) -> bool:
         """Whether there is no room to hold `size` more bytes for `inbox`.
 
-        One run may hold a quarter; when all is full, the run that holds most loses what it holds (it is asked for
-        again), so many small hoarders cannot keep an honest run out.
+        One run may hold a quarter; when all is full, the run that holds most loses what it holds (it is
+        asked for again), so many small hoarders cannot keep an honest run out.
         """
         if inbox.stream.held_bytes + size > self._held // 4:
             return True
@@ -106,9 +113,7 @@ class Reception:
         """When the NACK timer runs out."""
         return self._nack_at
 
-    def nack(
-        self, now: float, size: int, room: int
-    ) -> tuple[list[list[Missing]], list[Event]]:
+    def nack(self, now: float, size: int, room: int) -> tuple[list[list[Missing]], list[Event]]:
         """What to ask for, as lists of which each fits `room` bytes; empty when others have asked for it."""
         if self._nack_at is None or now < self._nack_at:
             return [], []
