@@ -231,6 +231,11 @@ class Engine:
             state.closed = True
 
     @property
+    def closing(self) -> bool:
+        """Whether close() was called."""
+        return self._state.closing
+
+    @property
     def closed(self) -> bool:
         """Whether the last word was said."""
         return self._state.closed

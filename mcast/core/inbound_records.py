@@ -161,10 +161,10 @@ def _first_record(state: State, run: Run, record: Record, now: float) -> Inbox |
 
 
 def _open(state: State, run: Run, start: int, existing: int, since: int) -> Inbox | DropReason:
-    name = state.authority.name(run.origin)
+    peer = state.roster.get(run)
+    name = peer.name if peer is not None else state.authority.name(run.origin)
     inbox = state.reception.open(run, name, start, existing, since, state.roster.__contains__)
     if isinstance(inbox, Inbox):
-        peer = state.roster.get(run)
         inbox.grtt = state.grtt.value if peer is None else state.told_grtt(peer.announcement.grtt)
     return inbox
 
