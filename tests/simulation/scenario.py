@@ -18,7 +18,7 @@ DAY = 86_400.0
 
 
 class Afternoon:
-    """Members talk, crash, come back, lose their clocks; the network loses, doubles, reorders and corrupts."""
+    """Members talk, crash, come back, lose their clocks; the network loses, doubles and corrupts."""
 
     def __init__(self, seed: int) -> None:
         self.random = random = Random(seed)
@@ -65,11 +65,10 @@ class Afternoon:
     def _disturb(self) -> None:
         random, members = self.random, self.members
         member = random.choice(members)
-        dead = [member for member in members if not member.alive]
         disturbances: list[tuple[float, Callable[[], object]]] = [
             (0.05, lambda: self.published.jump(member, random.choice([-DAY, 0.0, DAY]), self.lan.now)),
             (0.05, member.crash),
-            (0.15, lambda: [member.start(disk=random.random() < 0.5) for member in dead[:1]]),
+            (0.15, self._revive),
             (0.03, lambda: self.lan.partition(members[::2], members[1::2])),
             (0.12, self.lan.heal),
             (0.03, member.leave),
@@ -80,6 +79,11 @@ class Afternoon:
             if chance < 0:
                 disturb()
                 return
+
+    def _revive(self) -> None:
+        dead = [member for member in self.members if not member.alive]
+        if dead:
+            dead[0].start(disk=self.random.random() < 0.5)
 
     def _attack(self, attacker: Attacker) -> None:
         random = self.random
