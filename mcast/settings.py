@@ -110,5 +110,5 @@ def lan() -> Settings:
 
 
 def wifi() -> Settings:
-    """Multicast over Wi-Fi is sent at the lowest rate and without acknowledgement: start slower, wait longer."""
+    """Multicast over Wi-Fi goes at the lowest rate, unacknowledged: start slower, wait longer."""
     return Settings(pace=500_000, burst=16 * KIB, reorder_grace=0.03)

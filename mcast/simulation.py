@@ -6,7 +6,8 @@
     lan.run(5.0)
     assert [message.text for message in bob.messages()] == ["hi"]
 
-The members run the real engine with real signatures and seals; only network, clocks and randomness are made up. Use
+The members run the real engine with real signatures and seals; only network, clocks and randomness are
+made up. Use
 it to test your own program without a network: what is delivered, lost and late depends on the seed alone.
 """
 
@@ -111,13 +112,17 @@ class Member:
         self.number, self.name, self.identity = number, name, identity
         self.address: Address = (f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}", PORT)
         self.skew = 0.0
-        self.alive = False
         self.armed: float | None = None
         self.bad_state = False
         self.lives: list[Life] = []
         self._runs = 0
         self._last_epoch = 0
         self.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it neither crashed nor left."""
+        return not (self._crashed or self.engine.closing)
 
     @property
     def wall(self) -> float:
@@ -145,7 +150,7 @@ class Member:
             **self._options,
         )
         self.lives.append(Life(self.engine.run, lan.now, []))
-        self.alive = True
+        self._crashed = False
         self.armed = None
         self.pump()
 
@@ -167,15 +172,15 @@ class Member:
         """Who this member knows to be here."""
         return self.engine.peers()
 
-    def close(self) -> None:
-        """Leave with a goodbye."""
+    def leave(self) -> None:
+        """Say goodbye."""
         self.engine.close(self._lan.now)
         self.pump()
 
     def crash(self) -> None:
         """Stop at once; start() begins another run."""
         self.pump()
-        self.alive = False
+        self._crashed = True
 
     def set_clock(self, skew: float) -> None:
         """From now on this member's clock is `skew` seconds off."""
@@ -184,13 +189,13 @@ class Member:
 
     def receive(self, datagram: bytes, source: Address) -> None:
         """A datagram arrives."""
-        if self.alive:
+        if not self._crashed:
             self.engine.receive(datagram, source, self._lan.now)
             self.pump()
 
     def wake(self) -> None:
         """The timer ran out."""
-        if self.alive:
+        if not self._crashed:
             self.engine.tick(self._lan.now)
             self.pump()
 
@@ -204,8 +209,6 @@ class Member:
         if deadline is not None and (self.armed is None or deadline < self.armed or self.armed < lan.now):
             self.armed = max(deadline, lan.now)
             lan.at(self.armed, self._alarm(self.engine, self.armed))
-        if self.engine.closed:
-            self.alive = False
 
     def _alarm(self, engine: Engine, when: float) -> Callable[[], None]:
         def ring() -> None:

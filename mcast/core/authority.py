@@ -37,7 +37,8 @@ class Known(NamedTuple):
 class Authority:
     """Checks signatures, within a budget. Bounds: keys, freshness and flushes are first-in-first-out.
 
-    The attacks: floods of made-up identities (they push out each other's keys; a live peer's key comes again with
+    The attacks: floods of made-up identities (they push out each other's keys; a live peer's key comes
+    again with
     its next announcement), replayed frames (their counter is not above the last of the same type and run).
     """
 

@@ -11,7 +11,8 @@ ORIGINS = 1024  # origins with a bucket of their own: forged origins push each o
 class Verifications:
     """Budget for signature checks, charged to the origin a datagram claims, never to an address.
 
-    The attack: valid-looking records under made-up or real origins, each costing 100 us to refuse. Strangers share
+    The attack: valid-looking records under made-up or real origins, each costing 100 us to refuse.
+    Strangers share
     30 % of the budget; one known origin may use half of the known ones' share, so that forging in one
     victim's name does not starve the others.
     """

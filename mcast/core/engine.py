@@ -8,11 +8,13 @@ It touches no socket, reads no clock and draws no randomness of its own; whoever
     arm the one timer for engine.deadline()    on the clock of `now`; None: nothing is due
     for event in engine.events(): tell the application
 
-Every call takes `now`, seconds on a monotonic clock. An address is a tuple as sockets have it, `(host, port, …)`;
+Every call takes `now`, seconds on a monotonic clock. An address is a tuple as sockets have it, `(host,
+port, …)`;
 `destination` None is the group, anything else an address that was handed in as `source` or told by a peer.
 
     Engine(settings, room, identity, *, epoch, session, name, generator, now, wall,
-           visitor=False, passive=False, quiet=False, history=False, attributes=Attributes(), machine=bytes(8))
+           visitor=False, passive=False, quiet=False, history=False, attributes=Attributes(),
+           machine=bytes(8))
     receive(datagram, source, now) -> None     never raises, whatever the bytes; drops are counted by reason
     send(data, now) -> Receipt                 MessageTooLarge above 64 KiB, and nothing has changed then
     datagrams(now) -> list[Outgoing]           Outgoing(data, destination, record)
@@ -80,8 +82,11 @@ HANDLERS: dict[type, Handler] = {
 }
 
 
+NOTHING_OFFERED = Attributes()
+
+
 class Receipt(msgspec.Struct, frozen=True, gc=False):
-    """Names a message that was sent: `sequence` of its record (the last one of several), `index` within it."""
+    """Names a message that was sent: `sequence` of its record (the last of several), `index` in it."""
 
     run: Run
     sequence: int
@@ -91,9 +96,12 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
 class Engine:
     """One run: see the module's docstring.
 
-    `visitor`: in no roster, without join and goodbye (send, ask, browse). `passive`: never sends. `quiet`: sends
-    nothing until it has heard a valid datagram. `history`: also tell of messages published before joining, as far
-    as they come by. `generator` is drawn on for nonces too: hand in `random.SystemRandom()` outside of simulations.
+    `visitor`: in no roster, without join and goodbye (send, ask, browse). `passive`: never sends.
+    `quiet`: sends
+    nothing until it has heard a valid datagram. `history`: also tell of messages published before
+    joining, as far
+    as they come by. `generator` is drawn on for nonces too: hand in `random.SystemRandom()` outside of
+    simulations.
     """
 
     def __init__(
@@ -112,7 +120,7 @@ class Engine:
         passive: bool = False,
         quiet: bool = False,
         history: bool = False,
-        attributes: Attributes = Attributes(),
+        attributes: Attributes = NOTHING_OFFERED,
         machine: bytes = bytes(8),
         checks: Checks | None = None,
     ) -> None:
@@ -157,7 +165,10 @@ class Engine:
                 state.drops[reason] += 1
 
     def send(self, data: bytes, now: float) -> Receipt:
-        """Queue one message for everybody. Raises MessageTooLarge above 64 KiB, UsageError if passive or closed."""
+        """Queue one message for everybody.
+
+        Raises MessageTooLarge above 64 KiB, UsageError if passive or closed.
+        """
         state = self._state
         if state.manner.passive:
             raise UsageError("a passive member cannot send", "join without passive")
@@ -218,6 +229,11 @@ class Engine:
         self._goodbyes = [now + delay for delay in GOODBYES] if spoke else []
         if not self._goodbyes and not (state.publisher.outbox and state.may_send):
             state.closed = True
+
+    @property
+    def closing(self) -> bool:
+        """Whether close() was called."""
+        return self._state.closing
 
     @property
     def closed(self) -> bool:

@@ -14,9 +14,11 @@ Address = Hashable  # of the socket layer: a tuple that begins with host and por
 class Message(msgspec.Struct, frozen=True, gc=False):
     """One message of another run.
 
-    `origin` (16 bytes) and `epoch` name the run, `sequence` and `index` the message within it. `sent` is unix ms by
-    the author's clock, advisory. `late`: it came after its gap was given up, outside the order. `history`: it was
-    published before this run joined. `source` is where the datagram came from, the author or whoever repaired it.
+    `origin` (16 bytes) and `epoch` name the run, `sequence` and `index` the message within it. `sent` is
+    unix ms by the author's clock, advisory. `late`: it came after its gap was given up, outside the order.
+    `history`: it was
+    published before this run joined. `source` is where the datagram came from, the author or whoever
+    repaired it.
     """
 
     origin: bytes
@@ -47,9 +49,10 @@ class Message(msgspec.Struct, frozen=True, gc=False):
 class PeerView(msgspec.Struct, frozen=True, gc=False):
     """A peer as the application sees it.
 
-    `attributes` is what it announced (wire.attributes reads it); `confirmed` is False while only others spoke of it;
-    `suspect` while it is silent and being probed; `heard` is the time of its last signed word, `joined` that of its
-    entry, both on the engine's clock; `hears` has the HEARS flags of its announcement.
+    `attributes` is what it announced (wire.attributes reads it); `confirmed` is False while only others
+    spoke of it;
+    `suspect` while it is silent and being probed; `heard` is the time of its last signed word, `joined`
+    that of its entry, both on the engine's clock; `hears` has the HEARS flags of its announcement.
     """
 
     run: Run
@@ -108,8 +111,8 @@ class GapAbandoned(msgspec.Struct, frozen=True, gc=False):
 
 
 class Alarm(msgspec.Struct, frozen=True, gc=False):
-    """Somebody cheats: `kind` is "equivocation" (two records with one sequence) or "two-machines" (one origin live
-    on two computers, which a stolen or copied identity causes)."""
+    """Somebody cheats: `kind` is "equivocation" (two records with one sequence) or "two-machines" (one
+    origin live on two computers, which a stolen or copied identity causes)."""
 
     kind: str
     run: Run

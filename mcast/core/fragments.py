@@ -13,7 +13,8 @@ class Fragments:
     """The fragments of one run that are not yet a whole message.
 
     In order they arrive FIRST MIDDLE* LAST; a fragment that comes late, after its gap was given up, finds its
-    neighbours here. The attack: first fragments without an end; they push out each other only, a run has its own.
+    neighbours here. The attack: first fragments without an end; they push out each other only, a run has
+    its own.
     """
 
     def __init__(self) -> None:
@@ -23,7 +24,8 @@ class Fragments:
         return len(self._records)
 
     def add(self, record: Record) -> tuple[int, bytes] | DropReason | None:
-        """The message that `record` completed and the sequence of its last fragment; None if some are missing.
+        """The message that `record` completed and the sequence of its last fragment; None if some are
+        missing.
 
         BAD_BODY if the pieces do not add up.
         """

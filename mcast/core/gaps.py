@@ -69,7 +69,7 @@ class Gaps:
             del self._wanted[sequence]
 
     def ripe(self, now: float, grace: float, hold: float) -> list[int]:
-        """What should be asked for now: missing longer than `grace` and not asked for within `hold`, ascending."""
+        """What to ask for now: missing longer than `grace`, not asked for within `hold`; ascending."""
         noticed, asked = now - grace, now - hold
         return sorted(
             sequence

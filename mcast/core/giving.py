@@ -20,7 +20,7 @@ OWN = 1  # we ourselves are the first entry
 
 
 def answer_newcomer(state: State, newcomer: Run, source: Address, now: float) -> None:
-    """Greet a newcomer if we are among the three nearest: ourselves, some entries, and a token for the rest."""
+    """Greet a newcomer if we are among the three nearest: ourselves, some entries, a token for more."""
     others = (peer.run for peer in state.roster if peer.run != newcomer and peer.confirmed)
     asker = newcomer.origin + newcomer.epoch.to_bytes(8, "big")
     if state.manner.visitor or source is None or not is_giver(asker, state.me, others):

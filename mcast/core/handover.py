@@ -33,8 +33,8 @@ def is_giver(asker: bytes, me: Run, others: Iterable[Run]) -> bool:
 class Tokens:
     """Tokens that prove that a requester gets what is sent to its address.
 
-    The attack: a request under a forged address, whose long answer hits a victim. Without the token the answer is
-    at most three times the question.
+    The attack: a request under a forged address, whose long answer hits a victim. Without the token the
+    answer is at most three times the question.
     """
 
     def __init__(self, generator: Generator, now: float) -> None:

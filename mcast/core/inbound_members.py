@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mcast.crypto.keys import origin_of
+from mcast.wire.attributes import decode_attributes
 from mcast.wire.frames import (
     BY_MULTICAST,
     NEWCOMER,
@@ -42,14 +43,24 @@ def on_key(state: State, key: Key, source: Address, now: float) -> DropReason | 
     reason = state.authority.learn(key, known, now)
     if reason is not None:
         return reason
-    if renamed:
-        for run in state.roster.runs(origin):
-            peer = state.roster.get(run)
-            if peer is not None:
-                peer.name = key.name
-                state.events.append(PeerUpdated(peer.view()))
+    for run in state.roster.runs(origin) if renamed else ():
+        peer = state.roster.get(run)
+        if peer is not None and _rename(state, peer):
+            state.events.append(PeerUpdated(peer.view()))
     key_came(state, origin, now)
     return None
+
+
+def _rename(state: State, peer: Peer) -> bool:
+    """Call the peer what it calls itself, else what goes with its key; whether that is new."""
+    attributes = decode_attributes(peer.announcement.attributes)
+    own = "" if isinstance(attributes, DropReason) else attributes.name
+    name = own or state.authority.name(peer.run.origin)
+    changed, peer.name = name != peer.name, name
+    inbox = state.reception.get(peer.run)
+    if inbox is not None:
+        inbox.name = name
+    return changed
 
 
 def on_key_request(state: State, frame: KeyRequest, source: Address, now: float) -> DropReason | None:
@@ -113,11 +124,13 @@ def enter(
 ) -> DropReason | None:
     """A peer that was not in the roster."""
     run = Run(frame.origin, frame.epoch)
-    peer = Peer(run, state.authority.name(run.origin), frame, source, now, confirmed)
+    peer = Peer(run, "", frame, source, now, confirmed)
+    _rename(state, peer)
     reason = state.roster.add(peer)
     if reason is not None:
         return reason
-    peer.start, peer.existing = first_wanted(state, run, frame.timestamp, frame.high, now), frame.high
+    peer.start = first_wanted(state, run, frame.timestamp, frame.high, now) or frame.high + 1
+    peer.existing = frame.high
     peer.since = since_joining(state, frame.timestamp, now)
     inbox = state.reception.get(run)
     if inbox is not None:
@@ -144,6 +157,8 @@ def _compare_machines(state: State, peer: Peer) -> None:
 def _refresh(state: State, peer: Peer, frame: Announcement, source: Address, now: float) -> None:
     changed = peer.announcement.attributes != frame.attributes or not peer.confirmed
     peer.announcement, peer.source = frame, source
+    if changed:
+        _rename(state, peer)
     if not peer.confirmed:
         state.roster.confirm(peer)
         measure(state, peer.run, source, now)

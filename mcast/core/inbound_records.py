@@ -14,6 +14,7 @@ from .state import State
 
 EPOCH_SHIFT = 16  # an epoch is unix seconds times 2**16, so it tells when the run began by its own clock
 ROUNDING = 1.0  # seconds
+NONE_YET = 0
 SETTLED = 10.0  # seconds after joining in which the runs of before are heard of
 CATCH_UP = 256  # records asked for of a run that was there without our hearing of it
 
@@ -125,11 +126,13 @@ def heard(state: State, run: Run, now: float) -> None:
 
 
 def first_wanted(state: State, run: Run, timestamp: int, high: int, now: float) -> int:
-    """The first record that concerns us of a run just heard of, which has published `high`.
+    """The first record that concerns us of a run just heard of, which has published `high`; NONE_YET:
+    later ones.
 
-    All of them if, by its own clock, the run is no older than our stay; none so far if we have only come. If we were
-    here before we heard of it, or its clock went back, a partition or loss kept it from us: the latest ones, of which
-    those that were published before we joined are told apart by their time.
+    All of them if, by its own clock, the run is no older than our stay; none so far if we have only
+    come. If we were
+    here before we heard of it, or its clock went back, a partition or loss kept it from us: the latest
+    ones, of which those that were published before we joined are told apart by their time.
     """
     age = timestamp / 1000 - (run.epoch >> EPOCH_SHIFT)
     stay = now - state.clock.started
@@ -137,7 +140,7 @@ def first_wanted(state: State, run: Run, timestamp: int, high: int, now: float) 
         return 1
     if age < 0 or stay > SETTLED:
         return max(1, high + 1 - CATCH_UP)
-    return high + 1
+    return NONE_YET
 
 
 def since_joining(state: State, timestamp: int, now: float) -> int:
@@ -151,16 +154,17 @@ def _first_record(state: State, run: Run, record: Record, now: float) -> Inbox |
     if peer is not None:
         return _open(state, run, peer.start, peer.existing, peer.since)
     start = first_wanted(state, run, record.timestamp, record.sequence - 1, now)
-    if start == record.sequence and record.timestamp < since_joining(state, state.clock.unix_ms(now), now):
-        start += 1
+    if start == NONE_YET:
+        old = record.timestamp < since_joining(state, state.clock.unix_ms(now), now)
+        start = record.sequence + old
     return _open(state, run, start, record.sequence, since_joining(state, record.timestamp, now))
 
 
 def _open(state: State, run: Run, start: int, existing: int, since: int) -> Inbox | DropReason:
-    name = state.authority.name(run.origin)
+    peer = state.roster.get(run)
+    name = peer.name if peer is not None else state.authority.name(run.origin)
     inbox = state.reception.open(run, name, start, existing, since, state.roster.__contains__)
     if isinstance(inbox, Inbox):
-        peer = state.roster.get(run)
         inbox.grtt = state.grtt.value if peer is None else state.told_grtt(peer.announcement.grtt)
     return inbox
 
@@ -192,7 +196,7 @@ def exist(state: State, run: Run, low: int, high: int, timestamp: int, now: floa
     if inbox is None:
         peer = state.roster.get(run)
         if peer is None:
-            start = first_wanted(state, run, timestamp, high, now)
+            start = first_wanted(state, run, timestamp, high, now) or high + 1
             opened = _open(state, run, start, high, since_joining(state, timestamp, now))
         elif peer.start > high:
             return None

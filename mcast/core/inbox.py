@@ -20,7 +20,8 @@ LAST_TRIES = 8  # NACKs nobody answered after which records of a run that left a
 class Inbox:
     """What we have and lack of one run.
 
-    Of its records up to `existing` those signed before `since` (ms by its clock) were published before we joined.
+    Of its records up to `existing` those signed before `since` (ms by its clock) were published before
+    we joined.
     """
 
     __slots__ = (

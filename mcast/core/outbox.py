@@ -36,7 +36,8 @@ class Outbox:
         return bool(self._ready or self._open)
 
     def add(self, data: bytes) -> tuple[int, int]:
-        """Queue one message. Its record's sequence (the last one's, if in fragments) and its place in the record.
+        """Queue one message. Its record's sequence (the last one's, if in fragments) and its place in
+        the record.
 
         Raises MessageTooLarge above 64 KiB; nothing has changed then.
         """

@@ -45,8 +45,8 @@ class Bucket:
 class Quotas:
     """One bucket for each of at most `limit` keys.
 
-    First in, first out: a flooder who keeps its bucket in use cannot keep others out, and a new bucket starts full
-    only to `depth`, which bounds what a change of identity gains.
+    First in, first out: a flooder who keeps its bucket in use cannot keep others out, and a new bucket
+    starts full only to `depth`, which bounds what a change of identity gains.
     """
 
     def __init__(self, rate: float, depth: float, limit: int) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 class RangeSet:
     """Integers as disjoint, sorted, half-open ranges; at most `limit` of them.
 
-    Beyond the limit the lowest ranges are forgotten: the attack is a run that loses every second record for ever.
+    Beyond the limit the lowest ranges are forgotten: the attack is a run that loses every second record
+    for ever.
     """
 
     def __init__(self, limit: int = 1 << 30) -> None:

@@ -24,8 +24,8 @@ SEARCH = 64  # inboxes looked at for one to evict
 class Reception:
     """Inboxes by run, at most `limit`.
 
-    The attack: made-up runs by the thousand. The oldest whose run is not in the roster goes first; when none of the
-    first few can go, the new one is refused.
+    The attack: made-up runs by the thousand. The oldest whose run is not in the roster goes first; when
+    none of the first few can go, the new one is refused.
     """
 
     def __init__(
@@ -73,8 +73,8 @@ class Reception:
     def crowded(self, inbox: Inbox, size: int) -> bool:
         """Whether there is no room to hold `size` more bytes for `inbox`.
 
-        One run may hold a quarter; when all is full, the run that holds most loses what it holds (it is asked for
-        again), so many small hoarders cannot keep an honest run out.
+        One run may hold a quarter; when all is full, the run that holds most loses what it holds (it is
+        asked for again), so many small hoarders cannot keep an honest run out.
         """
         if inbox.stream.held_bytes + size > self._held // 4:
             return True

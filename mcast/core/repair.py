@@ -14,7 +14,8 @@ READY = 16_384  # repairs waiting for their turn; a flood of NACKs cannot queue 
 class Repairs:
     """Which records are going to be sent again, and when.
 
-    Requests for one run are gathered until its timer runs out. A verified copy heard from anybody cancels ours.
+    Requests for one run are gathered until its timer runs out. A verified copy heard from anybody
+    cancels ours.
     """
 
     def __init__(self) -> None:

@@ -6,7 +6,8 @@ from __future__ import annotations
 class Repeats:
     """The last `limit` tags, first in, first out.
 
-    Only opened datagrams are entered, so that junk cannot flush it. It saves work; it is no replay protection:
+    Only opened datagrams are entered, so that junk cannot flush it. It saves work; it is no replay
+    protection:
     whoever holds the room's key may seal anything anew, so signed content carries its own freshness.
     """
 

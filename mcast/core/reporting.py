@@ -19,8 +19,8 @@ PAGE = 16  # runs a report
 class Reporter:
     """When to report what we hold.
 
-    After new records one member, by chance the first, reports at once; the others keep quiet about what it covered.
-    Everyone reports at most once a second, less in a large group.
+    After new records one member, by chance the first, reports at once; the others keep quiet about what
+    it covered. Everyone reports at most once a second, less in a large group.
     """
 
     def __init__(self, generator: Generator, rate: float) -> None:

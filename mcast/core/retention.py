@@ -44,8 +44,8 @@ class Sent:
 class Retention:
     """Verified records of other runs, for repair by any holder.
 
-    The attack: one origin (or a flood of them) pushing out everybody else's. An origin that exceeds its share loses
-    its own oldest first; age and totals bound the rest.
+    The attack: one origin (or a flood of them) pushing out everybody else's. An origin that exceeds its
+    share loses its own oldest first; age and totals bound the rest.
     """
 
     def __init__(self, records: int, size: int, seconds: float, share: float) -> None:

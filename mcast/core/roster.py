@@ -14,8 +14,8 @@ from .runs import Run
 class Peer:
     """One entry.
 
-    `start` is the first of its records that concerns us, `existing` the last that existed when it was entered, `since`
-    what its clock (ms) said when we joined.
+    `start` is the first of its records that concerns us, `existing` the last that existed when it was
+    entered, `since` what its clock (ms) said when we joined.
     """
 
     __slots__ = (
@@ -63,8 +63,8 @@ class Peer:
 class Roster:
     """Peers by run; at most `limit`, and `per_origin` of one origin.
 
-    The attack: made-up peers by the thousand. Entries nobody heard himself go first, oldest first; when all are
-    confirmed a new one is refused, so a flooder cannot push out who is here.
+    The attack: made-up peers by the thousand. Entries nobody heard himself go first, oldest first; when
+    all are confirmed a new one is refused, so a flooder cannot push out who is here.
     """
 
     def __init__(self, limit: int, per_origin: int) -> None:

@@ -13,8 +13,8 @@ LATE_RANGES = 256  # given-up stretches that may still arrive late; older ones c
 class Stream:
     """First-in-first-out order of one run.
 
-    `next` is the first sequence not yet delivered, `high` the highest known to exist. What lies between and is not
-    held is missing. The attack on the window: a run that jumps far ahead hurts only itself.
+    `next` is the first sequence not yet delivered, `high` the highest known to exist. What lies between
+    and is not held is missing. The attack on the window: a run that jumps far ahead hurts only itself.
     """
 
     def __init__(self, start: int, window: int) -> None:
@@ -78,7 +78,10 @@ class Stream:
         return min(self._held) if self._held else self.high + 1
 
     def give_up(self, stop: int) -> tuple[list[tuple[int, int]], list[Record]]:
-        """Wait no longer for what is missing below `stop`. The ranges [start, stop) lost and the records now due."""
+        """Wait no longer for what is missing below `stop`.
+
+        Returns the ranges [start, stop) lost and the records now due.
+        """
         lost: list[int] = []
         ready: list[Record] = []
         while self.next < stop:

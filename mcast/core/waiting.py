@@ -24,7 +24,7 @@ class Waiter(NamedTuple):
 
 
 class Waiting(Generic[Key]):
-    """Records by what they wait for. The attack: records under made-up keys; 64 KiB and a second bound them."""
+    """Records by what they wait for. The attack: made-up keys; 64 KiB and a second bound them."""
 
     def __init__(self) -> None:
         self._waiters: dict[Key, list[Waiter]] = {}

@@ -20,10 +20,14 @@ class Service(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
 
 
 class Attributes(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Tags belong to the peer. A field we do not know is skipped, so that later versions may add some."""
+    """Tags belong to the peer. A field we do not know is skipped, so that later versions may add some.
+
+    `name` is that of this run; where it is empty, the one beside its identity's key counts.
+    """
 
     tags: dict[_Text, _Text] = {}
     services: tuple[Service, ...] = ()
+    name: Annotated[str, msgspec.Meta(max_length=limits.NAME_MAX)] = ""
 
 
 _DECODER = msgspec.msgpack.Decoder(Attributes)

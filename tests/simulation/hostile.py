@@ -129,3 +129,8 @@ class Attacker:
         """The oldest datagrams, as they were."""
         for datagram in self.datagrams[:limit]:
             self.lan.transmit(datagram, ADDRESS)
+
+    def flood(self, victim: Run, first: int, last: int) -> None:
+        """Many requests for the same repairs."""
+        for _ in range(5):
+            self.cover(victim, first, last)

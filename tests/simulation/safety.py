@@ -17,8 +17,8 @@ class Published:
         self._jumps: dict[Run, float] = {}
 
     def jump(self, member: simulation.Member, skew: float, now: float) -> None:
-        """Set the clock of `member`. Who first hears of its run after that cannot tell when what it had said before
-        was said, and takes it for older than it is."""
+        """Set the clock of `member`. Who first hears of its run after that cannot tell when what it had
+        said before was said, and takes it for older than it is."""
         member.set_clock(skew)
         self._jumps[member.engine.run] = now
 
@@ -76,7 +76,13 @@ def _check_gaps(
         first[run] = min(first.get(run, (sequence, index)), (sequence, index))
     for name, at in published.sent_at.items():
         run, sequence, index = name
-        if at >= life.joined and not published.blurred(name) and run in last and first[run] <= (sequence, index) <= last[run] and name not in seen:
+        if (
+            at >= life.joined
+            and not published.blurred(name)
+            and run in last
+            and first[run] <= (sequence, index) <= last[run]
+            and name not in seen
+        ):
             assert _touches(sequence, abandoned.get(run, set())), f"silently lost: {name}"
 
 
