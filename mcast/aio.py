@@ -203,7 +203,7 @@ class Group:
 
     def announce(self, *, tags: Mapping[str, str] | None = None, services: Sequence[str] = ()) -> None:
         """Tell everybody what this peer offers from now on; arguments as in join()."""
-        self._engine.update(self._pump.now, attributes=make_attributes(tags, services))
+        self._engine.update(self._pump.now, attributes=make_attributes(tags, services, self.name))
         self._pump.pump()
 
     def ask_roster(self) -> None:
@@ -384,7 +384,7 @@ def join(
         passive=passive,
         quiet=quiet,
         wait=wait,
-        attributes=make_attributes(tags, services),
+        attributes=make_attributes(tags, services, name or ""),
         machine=machine,
     )
 
@@ -418,9 +418,9 @@ def make_room(groups: Sequence[GroupAddress], name: str, key: bytes | None, room
     return open_room(str(place), name)
 
 
-def make_attributes(tags: Mapping[str, str] | None, services: Sequence[str]) -> Attributes:
+def make_attributes(tags: Mapping[str, str] | None, services: Sequence[str], name: str = "") -> Attributes:
     """Tags and services as they are announced; UsageError when they do not fit an announcement."""
-    attributes = Attributes(dict(tags or {}), tuple(_service(text) for text in services))
+    attributes = Attributes(dict(tags or {}), tuple(_service(text) for text in services), name)
     try:
         encode_attributes(attributes)
     except ValueError as error:

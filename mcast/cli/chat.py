@@ -180,10 +180,10 @@ class _Chat:
             except McastError as error:
                 self._failed(error)
                 continue
-            messages = [text] if text is None or not self._commands else typed(text)
             if self._commands and text is not None and text.strip() == "/who":
                 self._who()
                 continue
+            messages = [text] if text is None or not self._commands else typed(text)
             for message in messages:
                 if message is None:
                     return
