@@ -19,6 +19,7 @@ from .chat import chat
 from .interfaces import interfaces
 from .listen import listen
 from .render import OutputClosed, discard, note, prepare_console, write_error
+from .run import fault
 from .send import send
 
 app = typer.Typer(
@@ -76,8 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
         discard(sys.stdout)
         return _say(str(write_error(error)), exits.FAILED, error)
     except Exception as error:
-        text = f"a fault of mcast itself, {type(error).__name__}: {error}; run mcast --debug … and report it"
-        return _say(text, exits.FAILED, error)
+        return _say(fault(error), exits.FAILED, error)
 
 
 def _say(text: str, code: int, error: Exception | None = None) -> int:

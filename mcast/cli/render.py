@@ -38,6 +38,12 @@ def _escaped(char: str) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
+def fitted(text: str, stream: TextIO) -> str:
+    """`text` with `\\uNNNN` for what the encoding of `stream` lacks."""
+    encoding = stream.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
 def escape_bytes(data: bytes) -> str:
     """Bytes that are no UTF-8, as text: what decodes is shown, every other byte as `\\xNN`."""
     return escape(data.decode("utf-8", "backslashreplace"))

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any
 
 from . import exits
-from .render import Output, OutputClosed
+from .render import Output, OutputClosed, note
 
 
 class Ending:
@@ -98,6 +98,7 @@ def run(command: Callable[[Ending, Output], Coroutine[Any, Any, int]], **limits:
         nonlocal ending
         output = Output()
         ending = Ending(**limits)
+        asyncio.get_running_loop().set_exception_handler(_unexpected)
         with ending.on_signals(output), ending.on_closed_output():
             return await command(ending, output)
 
@@ -109,6 +110,19 @@ def run(command: Callable[[Ending, Output], Coroutine[Any, Any, int]], **limits:
         return exits.DONE
     except KeyboardInterrupt:
         return exits.INTERRUPTED + ((ending.signal if ending else 0) or signal.SIGINT)
+
+
+def fault(error: BaseException) -> str:
+    """What to say of an error that nobody thought of."""
+    return f"a fault of mcast itself, {type(error).__name__}: {error}; run mcast --debug … and report it"
+
+
+def _unexpected(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Instead of asyncio's traceback in the middle of a chat."""
+    if os.environ.get("MCAST_DEBUG"):
+        loop.default_exception_handler(context)
+    elif error := context.get("exception"):
+        note(fault(error))
 
 
 def _signals() -> list[signal.Signals]:

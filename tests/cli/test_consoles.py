@@ -55,7 +55,7 @@ def test_closed_streams(pair: Pair, group: str, closed: str) -> None:
     process = pair[0].spawn(["bash", "-c", f"rm -f heard; {script}"], cwd=home)
     # It may have no way to say that it is ready: the kernel knows.
     sender = pair[1].spawn(
-        ["bash", "-c", f"for i in 1 2 3 4 5 6 7 8 9; do {mcast} send --plain -g {group} x; sleep 0.3; done"]
+        ["bash", "-c", f"for i in $(seq 60); do {mcast} send --plain -g {group} x; sleep 0.3; done"]
     )
     assert process.wait(30.0) == 0
     sender.close()

@@ -76,8 +76,9 @@ def test_nothing_came(here: lab.Host, group: str, limits: list[str], code: int) 
 
 
 def test_something_came_before_the_idle_limit(pair: Pair, group: str) -> None:
-    process = listening(pair[0], group, "--idle", "2")
-    send(pair[1], group, "x")
+    stranger = lab.Peer(pair[1], int(group.split(":")[1]))
+    process = listening(pair[0], group, "--idle", "3")
+    stranger.send("230.0.0.1", "x")
     assert (process.wait(), process.stdout) == (0, "x\n")
 
 
@@ -119,8 +120,9 @@ def test_programs_run_when_it_is_ready_and_on_every_message(pair: Pair, group: s
 
 
 def test_a_program_that_hangs_ends_with_the_time_limit(pair: Pair, group: str) -> None:
+    stranger = lab.Peer(pair[1], int(group.split(":")[1]))
     process = listening(pair[0], group, "-W", "3", "--on", "message=sleep 60")
-    send(pair[1], group, "x")
+    stranger.send("230.0.0.1", "x")
     assert (process.wait(), process.stdout) == (0, "x\n")
 
 

@@ -104,6 +104,21 @@ def test_a_signal_in_a_blocked_write_interrupts_at_once() -> None:
     assert run(main) == 143
 
 
+def test_a_fault_in_the_background_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def broken() -> None:
+        raise ZeroDivisionError("oh")
+
+    async def main(_: Ending, __: Output) -> int:
+        asyncio.get_running_loop().call_soon(broken)
+        await asyncio.sleep(0)
+        return 0
+
+    assert run(main) == 0
+    told = capsys.readouterr().err
+    assert told.startswith("mcast: a fault of mcast itself, ZeroDivisionError: oh")
+    assert told.count("\n") == 1
+
+
 def test_an_output_that_nobody_reads_is_a_quiet_end() -> None:
     async def main(_: Ending, __: Output) -> int:
         raise OutputClosed

@@ -1,0 +1,245 @@
+"""`mcast chat` on a terminal, as the person in front of it sees it."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests import lab
+
+Pair = tuple[lab.Host, lab.Host]
+PROMPT = re.compile(r"^>$", re.MULTILINE)
+
+
+def until(condition: Callable[[], bool], what: object = "") -> None:
+    deadline = time.monotonic() + 10.0
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+def chat(host: lab.Host, group: str, *, columns: int = 80, rows: int = 24) -> lab.Terminal:
+    terminal = host.mcast_terminal("chat", "--plain", "-g", group, columns=columns, rows=rows)
+    terminal.wait_for_screen(PROMPT)
+    return terminal
+
+
+def other(host: lab.Host, group: str) -> lab.Process:
+    process = host.mcast("chat", "--plain", "-g", group)
+    process.wait_for("chatting in")
+    return process
+
+
+def shown(terminal: lab.Terminal) -> list[str]:
+    """The lines on the screen, times and ports left out, to the last that is not empty."""
+    text = "\n".join(terminal.screen()).rstrip("\n")
+    return re.sub(r"\d\d:\d\d:\d\d", "TIME", re.sub(r"(10\.9\.0\.\d):\d+", r"\1", text)).split("\n")
+
+
+def wait_for(terminal: lab.Terminal, lines: list[str]) -> None:
+    until(lambda: shown(terminal)[-len(lines) :] == lines, shown(terminal))
+
+
+def test_a_conversation(pair: Pair, group: str) -> None:
+    terminal, friend = chat(pair[0], group), other(pair[1], group)
+    terminal.type("hello 汉字\r")
+    wait_for(terminal, [f"mcast: chatting in {group} on eth0 (default route)", "TIME you: hello 汉字", ">"])
+    friend.wait_for("hello 汉字", stream="stdout")
+    friend.write("😀 and \x1b[31m\u202e\n")
+    wait_for(terminal, ["TIME you: hello 汉字", "TIME 10.9.0.2: 😀 and \\x1b[31m\\u202e", ">"])
+    assert terminal.cursor() == (3, 2)
+    terminal.type("/quit\r")
+    assert terminal.wait() == 0
+    assert shown(terminal)[-1] == "TIME 10.9.0.2: 😀 and \\x1b[31m\\u202e"
+    assert b"\x1b[31m\xe2\x80\xae" not in terminal.raw
+
+
+def test_a_hundred_lines_leave_the_one_being_typed_whole(pair: Pair, group: str) -> None:
+    terminal, friend = chat(pair[0], group), other(pair[1], group)
+    terminal.type("half a ")
+    wait_for(terminal, ["> half a"])
+    for number in range(100):
+        friend.write(f"line {number}\n")
+        if number == 50:
+            terminal.type("sen")
+    wait_for(terminal, [f"TIME 10.9.0.2: line {number}" for number in range(77, 100)] + ["> half a sen"])
+    terminal.type("tence\r")
+    wait_for(terminal, ["TIME 10.9.0.2: line 99", "TIME you: half a sentence", ">"])
+    friend.wait_for("half a sentence", stream="stdout")
+    assert terminal.interrupt() == 0
+
+
+@pytest.mark.parametrize("leave", ["/quit\r", "/exit\r", "exit\r", "\x04", "\x03", "half\x03"])
+def test_leaving_gives_the_terminal_back(here: lab.Host, group: str, leave: str) -> None:
+    script = f'stty -g > before; {sys.executable} -m mcast chat --plain -g {group}; echo "code $?"'
+    terminal = here.terminal(["sh", "-c", f"cd $HOME; {script}; stty -g | cmp - before && echo restored"])
+    terminal.wait_for_screen(PROMPT)
+    terminal.type(leave)
+    terminal.wait_for_screen("code 0")
+    terminal.wait_for_screen("restored")
+    assert terminal.wait() == 0
+    assert shown(terminal)[1:] == ["code 0", "restored"]
+    assert here.memberships() == {}
+
+
+@pytest.mark.parametrize("number", [2, 15, 1])
+def test_a_signal_gives_the_terminal_back(here: lab.Host, group: str, number: int) -> None:
+    terminal = chat(here, group)
+    terminal.type("half a line")
+    wait_for(terminal, ["> half a line"])
+    terminal.signal(number)
+    assert terminal.wait() == 0
+    assert terminal.raw.endswith(b"\x1b[?2004l")
+    assert shown(terminal) == [f"mcast: chatting in {group} on eth0 (default route)"]
+
+
+def test_commands_are_no_messages(pair: Pair, group: str) -> None:
+    terminal, friend = chat(pair[0], group, columns=150), other(pair[1], group)
+    help_text = "/quit, exit, Ctrl-D or Ctrl-C leave; //TEXT sends a line that starts with a slash"
+    terminal.type("/nick ada\r")
+    wait_for(terminal, [f"mcast: unknown command /nick, not sent; {help_text}", ">"])
+    terminal.type("/help\r")
+    wait_for(terminal, [f"mcast: {help_text}", ">"])
+    terminal.type("   \r\r//etc\r")
+    wait_for(terminal, [f"mcast: {help_text}", "TIME you: /etc", ">"])
+    terminal.type("\x04")
+    assert terminal.wait() == 0
+    assert [line.split(": ", 1)[1] for line in friend.wait_lines(1)] == ["/etc"]
+
+
+def test_a_paste_is_a_message_per_line_and_no_command(pair: Pair, group: str) -> None:
+    terminal, friend = chat(pair[0], group), other(pair[1], group)
+    terminal.type("\x1b[200~first\n\n/etc\nexit\n" + "é" * 2000 + "\x1b[201~")
+    terminal.wait_for_raw("é".encode())
+    assert friend.lines() == []
+    terminal.type("\r")
+    got = [line.split(": ", 1)[1] for line in friend.wait_lines(7)]
+    assert got[:3] == ["first", "/etc", "exit"]
+    assert "".join(got[3:]) == "é" * 2000
+    terminal.type("\x03")
+    assert terminal.wait() == 0
+
+
+def test_narrow_and_resized(pair: Pair, group: str) -> None:
+    terminal, friend = chat(pair[0], group, columns=60, rows=12), other(pair[1], group)
+    terminal.type("x" * 50)
+    wait_for(terminal, ["> " + "x" * 50])
+    terminal.resize(30, 12)
+    terminal.signal(28)
+    wait_for(terminal, ["> " + "x" * 28, "x" * 22])
+    friend.write("after the window changed\n")
+    wait_for(terminal, ["TIME 10.9.0.2: after ", "the window changed", "> " + "x" * 28, "x" * 22][-2:])
+    until(lambda: "window" in "".join(terminal.screen()))
+    terminal.resize(60, 12)
+    terminal.signal(28)
+    wait_for(terminal, ["> " + "x" * 50])
+    terminal.type("\r")
+    friend.wait_for("x" * 50, stream="stdout")
+    assert terminal.terminate() == 0
+
+
+def test_a_dumb_terminal_is_a_line_at_a_time(pair: Pair, group: str) -> None:
+    argv = [sys.executable, "-m", "mcast", "chat", "--plain", "-g", group]
+    terminal, friend = pair[0].terminal(argv, env={"TERM": "dumb"}), other(pair[1], group)
+    terminal.wait_for_screen("chatting")
+    terminal.type("hello\r/nonsense\r")
+    friend.wait_for("hello", stream="stdout")
+    terminal.wait_for_screen("not sent")
+    friend.write("hi\n")
+    terminal.wait_for_screen("10.9.0.2")
+    terminal.type("exit\r")
+    assert terminal.wait() == 0
+    assert b"\x1b" not in terminal.raw
+    assert len(friend.lines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("env", "shows"),
+    [
+        ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, b": \\u6c49 \\U0001f600 \\xe9\r"),
+        ({"PYTHONIOENCODING": "gbk"}, ": 汉 \\U0001f600 é\r".encode("gbk")),
+    ],
+)
+def test_a_terminal_that_lacks_characters(pair: Pair, group: str, env: dict[str, str], shows: bytes) -> None:
+    terminal = pair[0].mcast_terminal("chat", "--plain", "-g", group, env=env)
+    terminal.wait_for_screen(PROMPT)
+    friend = other(pair[1], group)
+    friend.write("汉 😀 é\n")
+    terminal.wait_for_raw(shows)
+    terminal.type("é😀\r" if "LC_ALL" in env else "e\r")
+    friend.wait_for(": é😀\n" if "LC_ALL" in env else ": e\n", stream="stdout")
+    terminal.type("\x04")
+    assert terminal.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("redirection", "typed", "printed"), [("> out", "exit\r", "out"), ("2> err", "/x\rexit\r", "err")]
+)
+def test_only_some_of_the_streams_are_a_terminal(
+    pair: Pair, group: str, redirection: str, typed: str, printed: str
+) -> None:
+    friend = other(pair[1], group)
+    mcast = f"{sys.executable} -m mcast chat --plain -g {group} {redirection}"
+    terminal = pair[0].terminal(["sh", "-c", f"cd $HOME; {mcast}; echo code $?"])
+    until(lambda: "230.0.0.1" in "\n".join(pair[0].memberships().get("eth0", ())))
+    until(lambda: (pair[0].home / printed).exists())
+    if printed == "err":
+        terminal.wait_for_screen(PROMPT)
+    friend.write("from the other\n")
+    until(
+        lambda: (
+            "from the other" in (pair[0].home / "out").read_text()
+            if printed == "out"
+            else "from the other" in "\n".join(terminal.screen())
+        )
+    )
+    terminal.type(typed)
+    terminal.wait_for_screen("code 0")
+    assert terminal.wait() == 0
+    screen, file = "\n".join(terminal.screen()), (pair[0].home / printed).read_text()
+    if printed == "out":
+        assert "from the other" not in screen
+        assert file.count("\n") == 1
+    else:
+        assert "mcast:" not in screen
+        assert "unknown command /x" in file
+
+
+def test_suspended_and_back(here: lab.Host, group: str) -> None:
+    shell = here.terminal(["bash", "--norc", "-i"], env={"PS1": "$ "})
+    shell.wait_for_screen("$")
+    shell.type(f"{sys.executable} -m mcast chat --plain -g {group}\r")
+    shell.wait_for_screen(PROMPT)
+    shell.type("half\x1a")
+    shell.wait_for_screen("Stopped")
+    shell.type("fg\r")
+    wait_for(shell, ["> half"])
+    shell.type("\x03")
+    until(lambda: here.memberships() == {})
+    shell.type("exit\r")
+    assert shell.wait() == 0
+
+
+def test_the_terminal_goes_away(here: lab.Host, group: str) -> None:
+    window = here.python(
+        """
+        import os, pty, sys
+        child, terminal = pty.fork()
+        if child == 0:
+            os.execv(sys.executable, [sys.executable, "-m", "mcast", "chat", "--plain", "-g", sys.argv[1]])
+        shown = b""
+        while b"\\x1b[?2004h" not in shown:
+            shown += os.read(terminal, 4096)
+        os.close(terminal)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        """,
+        group,
+    )
+    assert window.wait() == 0
+    assert window.stdout == "0\n"
+    assert "Traceback" not in window.stderr
+    assert here.memberships() == {}
