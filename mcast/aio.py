@@ -389,57 +389,6 @@ def join(
     )
 
 
-def parse_pair(
-    group: str | None, port: int | None, versions: Sequence[int] = (4, 6)
-) -> tuple[GroupAddress, ...]:
-    """The group that `group` names, as one address or, for the default group, as its two halves."""
-    named = parse_group(group, port, default_port=DEFAULT_PORT) if group else None
-    halves = (DEFAULT_GROUP.host, DEFAULT_TWIN.host)
-    if named is None or named.host in halves:
-        number = named.port if named else port or DEFAULT_PORT
-        groups = tuple(GroupAddress(host, number) for host in halves)
-    else:
-        groups = (named,)
-    fitting = tuple(group for group in groups if group.version in versions)
-    if not fitting:
-        raise UsageError(f"{groups[0]} is no IPv{versions[0]} group", "name one, or drop -4 or -6")
-    return fitting
-
-
-def make_room(groups: Sequence[GroupAddress], name: str, key: bytes | None, room_id: bytes | None) -> Room:
-    """The room called `name`; with a key the keyed one, which the name does not change."""
-    if key is not None:
-        if len(key) != 32:
-            raise UsageError(f"a room key has 32 bytes, not {len(key)}", "see docs/security.md")
-        return keyed_room(key, room_id or derive(key, info=b"mcast1 room id", size=16))
-    place = groups[0]
-    if place.host == DEFAULT_TWIN.host:
-        place = GroupAddress(DEFAULT_GROUP.host, place.port)
-    return open_room(str(place), name)
-
-
-def make_attributes(tags: Mapping[str, str] | None, services: Sequence[str], name: str = "") -> Attributes:
-    """Tags and services as they are announced; UsageError when they do not fit an announcement."""
-    attributes = Attributes(dict(tags or {}), tuple(_service(text) for text in services), name)
-    try:
-        encode_attributes(attributes)
-    except ValueError as error:
-        raise UsageError(f"tags and services are too long: {error}", "offer less") from None
-    return attributes
-
-
-def _service(text: str) -> Service:
-    kind, _, port = text.rpartition(":") if ":" in text else (text, "", "")
-    if not kind or len(kind) > 255:
-        raise UsageError(f"{text!r} names no service", "write TYPE or TYPE:PORT, such as _http._tcp:8080")
-    return Service(kind, parse_port(port) if port else 0)
-
-
-def message_id(run: Run, sequence: int, index: int) -> str:
-    """A message's name: 16 hex digits of the origin, the epoch in hex, the sequence, and the place in it."""
-    return f"{run.origin.hex()[:16]}-{run.epoch:x}-{sequence}-{index}"
-
-
 def _enough(receipt: Receipt, count: int | None) -> bool:
     if count is None:
         return bool(receipt.heard_by) and not receipt.unheard_by

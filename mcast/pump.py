@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import time
 from collections import Counter
@@ -13,7 +14,7 @@ from .address import GroupAddress
 from .core.engine import Engine
 from .core.events import Address, Event, PeerJoined, PeerLeft, PeerUpdated
 from .core.outgoing import Outgoing
-from .errors import SocketError
+from .errors import McastError, SocketError
 from .feed import Feed
 from .links import Change, Links
 from .multicast import Datagram, Sender
@@ -25,6 +26,10 @@ SEND_PATIENCE = 0.05
 """Seconds to wait for room in a socket's buffer, with the loop standing still meanwhile."""
 RENEW_AFTER = 0.2
 """Seconds after which a sender that failed is opened anew: its address may have changed."""
+PEER_EVENTS = {PeerJoined, PeerLeft, PeerUpdated}
+REWIRE_SHARE = 1e-4
+"""Seconds for each peer between two looks at what all of them hear: a look takes about 1 us a peer, and a
+thousand may join in a second."""
 DEAD = {errno.EADDRNOTAVAIL, errno.ENETUNREACH, errno.ENODEV, errno.EINVAL, errno.ENETDOWN, errno.EBADF}
 
 CLOCK_JUMP = 0.5
@@ -69,6 +74,8 @@ class Pump:
         self._renewing: asyncio.TimerHandle | None = None
         self._waiting: list[asyncio.Future[None]] = []
         self._wall_offset = 0.0
+        self._stale = False
+        self._rewire_after = 0.0
         self._engine: Engine | None = None
 
     def open(self) -> Change:
@@ -102,6 +109,8 @@ class Pump:
             self._scheduled = None
         now = self._loop.time()
         engine.tick(now)
+        if self._stale and now >= self._rewire_after:
+            self._rewire()
         for outgoing in engine.datagrams(now):
             self._transmit(outgoing)
         self._arm(engine.deadline())
@@ -111,8 +120,8 @@ class Pump:
                 future.set_result(None)
         events = engine.events()
         if events:
-            if any(isinstance(event, PeerJoined | PeerLeft | PeerUpdated) for event in events):
-                self._rewire()
+            if not PEER_EVENTS.isdisjoint(map(type, events)):
+                self._stale = True
             self._on_events(events)
 
     async def moved(self, patience: float) -> None:
@@ -123,28 +132,54 @@ class Pump:
         future.cancel()
 
     async def finish(self, patience: float = 1.0) -> None:
-        """Say goodbye and send what is queued, for at most `patience` seconds; then close. Twice is fine."""
-        engine = self._engine
-        if engine is not None:
-            engine.close(self.now)
-            limit = self.now + patience
-            while not engine.closed and self.now < limit:
-                self.pump()
-                deadline = engine.deadline()
-                if engine.closed or deadline is None:
-                    break
-                await asyncio.sleep(max(0.001, min(deadline, limit) - self.now))
-        await self.close()
+        """Say goodbye and send what is queued, for at most `patience` seconds; then close. Twice is fine.
 
-    async def close(self) -> None:
-        """Close at once, without a word."""
+        Cancelled, it has said goodbye once and closes all the same.
+        """
+        try:
+            if self._engine is not None:
+                await self._say_goodbye(self._engine, self.now + patience)
+        finally:
+            self._fall_silent()
+            await self._feed.close()
+
+    async def _say_goodbye(self, engine: Engine, limit: float) -> None:
+        engine.close(self.now)
+        while not engine.closed and self.now < limit:
+            self.pump()
+            deadline = engine.deadline()
+            if engine.closed or deadline is None:
+                break
+            await asyncio.sleep(max(0.001, min(deadline, limit) - self.now))
+
+    def leave(self) -> None:
+        """Say goodbye once and close, without waiting: for a loop that ends."""
+        engine = self._engine
+        if engine is not None and not self._loop.is_closed():
+            engine.close(self.now)
+            self.pump()
+        self.stop()
+
+    def stop(self) -> None:
+        """Close at once, without a word. Twice is fine."""
+        self._fall_silent()
+        self._feed.stop()
+
+    def release(self) -> None:
+        """In a forked child: close the sockets, send nothing, and leave the loop, which the parent shares."""
         self._engine = None
-        self._arm(None)
-        if self._renewing is not None:
-            self._renewing.cancel()
-        for future in self._waiting:
-            future.cancel()
-        await self._feed.close()
+        self._feed.release()
+
+    def _fall_silent(self) -> None:
+        self._engine = None
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not self._loop.is_closed():
+                future.cancel()
+        for handle in (self._timer, self._scheduled, self._renewing):
+            if handle is not None:
+                handle.cancel()
+        self._timer = self._scheduled = self._renewing = None
 
     def _arm(self, deadline: float | None) -> None:
         if self._timer is not None:
@@ -160,7 +195,7 @@ class Pump:
 
     def _arrived(self, group: GroupAddress | None, datagrams: list[Datagram]) -> None:
         engine = self._engine
-        if engine is None:
+        if engine is None or not datagrams:
             return
         now = self._loop.time()
         plain = []
@@ -200,6 +235,7 @@ class Pump:
         Presence, requests and answers go everywhere in every IP version. Records, the bulk, leave once a
         link: in the first version that every peer hears, in all of them where there is none.
         """
+        self._stale = False
         by_link: dict[int, list[Way]] = {}
         for group in self._links.plan.groups:
             for sender in self._links.endpoints:
@@ -215,6 +251,7 @@ class Pump:
 
     def _shared_version(self) -> int | None:
         hears = [peer.hears for peer in self._engine.peers()] if self._engine else []
+        self._rewire_after = self._loop.time() + REWIRE_SHARE * len(hears)
         return next((version for version, flag in HEARS.items() if all(h & flag for h in hears)), None)
 
     def _transmit(self, outgoing: Outgoing) -> None:
@@ -247,5 +284,8 @@ class Pump:
 
     def _renew(self, sender: Sender) -> None:
         self._renewing = None
-        self._feed.renew(sender)
+        with contextlib.suppress(
+            OSError, McastError
+        ):  # what cannot be opened now is tried at the next failure
+            self._feed.renew(sender)
         self._rewire()

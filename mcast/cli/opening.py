@@ -53,7 +53,7 @@ class Network:
             self.only4,
             self.only6,
             ttl=self.ttl,
-            sources=list(self.sources),
+            sources=list(self.sources) if "source" in self.context.params else None,
             receive=receive,
         )
 

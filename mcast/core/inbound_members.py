@@ -136,6 +136,7 @@ def enter(
     if inbox is not None:
         inbox.departed = False
     state.announcer.members(state.members, now)
+    state.own_quotas.of(run.origin, now)  # from now on it may miss what we send, all of it
     state.silence.set(run, now + SILENCE * interval_of(state, peer))
     state.events.append(PeerJoined(peer.view()))
     _compare_machines(state, peer)

@@ -81,7 +81,7 @@ class Sender:
         size = sum(len(outgoing.data) for outgoing in out)
         state.sent_frames["record"] += len(payloads)
         state.pace.spend(size, now)
-        state.own_quotas.credit(size, state.settings.sent_bytes)
+        state.own_quotas.credit(size)
         return out
 
     def _with_key(self, state: State, frame: bytes) -> list[bytes]:

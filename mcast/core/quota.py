@@ -17,7 +17,8 @@ class Bucket:
     def level(self, now: float) -> float:
         """What may be spent now; negative while a debt is paid off."""
         if now > self._at:
-            self._level = min(self._depth, self._level + (now - self._at) * self._rate)
+            if self._level < self._depth:  # what was credited above it stays
+                self._level = min(self._depth, self._level + (now - self._at) * self._rate)
             self._at = now
         return self._level
 
@@ -49,23 +50,28 @@ class Quotas:
     starts full only to `depth`, which bounds what a change of identity gains.
     """
 
-    def __init__(self, rate: float, depth: float, limit: int) -> None:
-        self._rate, self._depth, self._limit = rate, depth, limit
+    def __init__(self, rate: float, depth: float, limit: int, most: float = 0.0) -> None:
+        self._rate, self._depth, self._limit, self._most = rate, depth, limit, most
         self._buckets: dict[Hashable, Bucket] = {}
+        self._credited = 0.0
+        self._seen: dict[Hashable, float] = {}
 
     def __len__(self) -> int:
         return len(self._buckets)
 
     def of(self, key: Hashable, now: float) -> Bucket:
-        """The bucket of `key`."""
+        """The bucket of `key`, which exists from the first time it is asked for."""
         bucket = self._buckets.get(key)
         if bucket is None:
             if len(self._buckets) >= self._limit:
-                del self._buckets[next(iter(self._buckets))]
+                oldest = next(iter(self._buckets))
+                del self._buckets[oldest], self._seen[oldest]
             bucket = self._buckets[key] = Bucket(self._rate, self._depth, now)
+        else:
+            bucket.credit(self._credited - self._seen[key], self._most)
+        self._seen[key] = self._credited
         return bucket
 
-    def credit(self, amount: float, most: float) -> None:
-        """Add `amount` to every bucket."""
-        for bucket in self._buckets.values():
-            bucket.credit(amount, most)
+    def credit(self, amount: float) -> None:
+        """Add `amount` to every bucket that exists, each up to `most`."""
+        self._credited += amount

@@ -133,8 +133,9 @@ class State:
             settings.retained_share,
         )
         self.repairs = Repairs()
-        self.own_quotas = Quotas(settings.repair_rate, settings.repair_rate, REQUESTERS)
-        self.other_quotas = Quotas(settings.repair_rate, settings.repair_rate, REQUESTERS)
+        rate = settings.repair_rate
+        self.own_quotas = Quotas(rate, rate, REQUESTERS, settings.sent_bytes)
+        self.other_quotas = Quotas(rate, rate, REQUESTERS)
         self.reporter = Reporter(generator, settings.report_rate)
         self.confirmations = Confirmations(settings.peers)
         self.key_frame = self.sign(Key(identity.public_key, clock.unix_ms(now), name))
