@@ -14,32 +14,57 @@ import asyncio
 import os
 import random
 import time
+import weakref
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Self
 
 import msgspec
 
 from . import settings as presets
-from .address import GroupAddress, parse_group, parse_port
+from .address import GroupAddress
 from .core.engine import Engine
 from .core.engine import Receipt as Place
 from .core.runs import Run
 from .crypto.keys import Identity
-from .crypto.rooms import Room, derive, keyed_room, open_room
+from .crypto.rooms import Room
 from .errors import GroupClosed, UsageError
 from .events import Event, InterfacesChanged, Message, PeerView, PlainText
 from .interfaces import Choice
+from .joining import (
+    DEFAULT_GROUP,
+    DEFAULT_PORT,
+    DEFAULT_TWIN,
+    check_ttl,
+    list_of,
+    make_attributes,
+    make_epoch,
+    make_identity,
+    make_machine,
+    make_name,
+    make_payload,
+    make_room,
+    message_id,
+    parse_pair,
+)
 from .links import Change, Links, Plan
-from .mailbox import Mailbox
+from .mailbox import LoopMailbox, Mailbox
 from .multicast import Datagram
 from .plain import decode, payload_limit
 from .pump import HEARS, Pump
 from .settings import Settings
-from .wire.attributes import Attributes, Service, encode_attributes
+from .wire.attributes import Attributes
 
-DEFAULT_GROUP = GroupAddress("230.0.0.1", 28003)
-DEFAULT_TWIN = GroupAddress("ff12::6d63", 28003)
-DEFAULT_PORT = 28003
+__all__ = [
+    "DEFAULT_GROUP",
+    "DEFAULT_PORT",
+    "DEFAULT_TWIN",
+    "Group",
+    "Receipt",
+    "join",
+    "make_room",
+    "message_id",
+    "parse_pair",
+]
 
 
 class Receipt:
@@ -92,6 +117,7 @@ class Group:
         visitor: bool = False,
         passive: bool = False,
         quiet: bool = False,
+        history: bool = False,
         wait: bool = False,
         attributes: Attributes = Attributes(),  # noqa: B008 (immutable)
         machine: bytes = bytes(8),
@@ -102,9 +128,11 @@ class Group:
         self._identity, self._epoch, self._machine = identity, epoch, machine
         self._settings, self._attributes = settings, attributes
         self._visitor, self._passive, self._quiet = visitor, passive, quiet
-        self._wait = wait
+        self._history, self._wait = history, wait
         self.links = Links(plan)
         self._entered = self._closed = False
+        self._mailbox: Mailbox = LoopMailbox()
+        self._turn = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         if self._entered:
@@ -112,7 +140,7 @@ class Group:
         self._entered = True
         self._loop = asyncio.get_running_loop()
         self._pid = os.getpid()
-        self._mailbox = Mailbox()
+        self._done = asyncio.Event()
         self._pump = Pump(self.links, self._happened, self._plain, self._changed)
         try:
             self.started = self._pump.open()
@@ -120,22 +148,61 @@ class Group:
             self._engine = self._make_engine()
             self._pump.start(self._engine)
         except BaseException:
-            await self._pump.close()
-            self._closed = True
+            self._ended()
+            await self._pump.finish()
             raise
+        self._guard = self._loop.create_task(self._until_the_loop_ends())
+        _open_groups.add(self)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def close(self) -> None:
-        """Send what is queued, say goodbye, leave. Closing twice is fine; so is closing in a forked child."""
-        if self._closed or not self._entered:
+        """Send what is queued, say goodbye, leave: about 60 ms, at most a second.
+
+        Closing twice is fine, and so is closing while others send or iterate: they get GroupClosed, or the
+        end. Cancelled, it closes at once with a single goodbye. In a forked child it sends nothing.
+        """
+        if not self._entered:
             return
+        if os.getpid() != self._pid:
+            self._abandon()
+        elif self._loop.is_closed():
+            self._ended()
+            self._pump.stop()
+        elif self._closed:
+            await self._done.wait()
+        else:
+            self._require_loop()
+            self._closed = True
+            try:
+                await self._pump.finish()
+                self._guard.cancel()
+                await asyncio.wait([self._guard])
+            finally:
+                self._guard.cancel()
+                self._ended()
+
+    def _ended(self) -> None:
         self._closed = True
-        if os.getpid() == self._pid:
-            await self._pump.finish()
         self._mailbox.close()
+        self._done.set()
+        _open_groups.discard(self)
+
+    def _abandon(self) -> None:
+        """In a forked child: the parent goes on undisturbed."""
+        self._closed = True
+        self._pump.release()
+
+    async def _until_the_loop_ends(self) -> None:
+        """asyncio.run() cancels the tasks that are left, this one too: then it is time to say goodbye."""
+        try:
+            await self._loop.create_future()
+        finally:
+            if os.getpid() == self._pid and not self._closed:
+                self._ended()
+                self._pump.leave()
 
     @property
     def run(self) -> Run:
@@ -145,19 +212,49 @@ class Group:
     async def send(self, data: str | bytes) -> Receipt:
         """Send a message to everybody, waiting while too much is queued.
 
-        Raises MessageTooLarge above 64 KiB, GroupClosed after close(); nothing was sent then.
+        Raises MessageTooLarge above 64 KiB, UsageError for anything but text and bytes and in a passive
+        group, GroupClosed after close(); nothing was sent then, and nothing when it is cancelled. Messages
+        of one task keep their order; tasks that wait for room are served in turn.
         """
-        self._check_open()
-        while not self._engine.writable(self._pump.now):
-            await self._pump.moved(1.0)
-            self._check_open()
-        return self.send_nowait(data)
+        payload = self.check(data)
+        if self.writable and not self._turn.locked():
+            return self._queue(payload)
+        async with self._turn:
+            while not self.writable:
+                await self._pump.moved(1.0)
+                self._check_open()
+            return self._queue(payload)
 
     def send_nowait(self, data: str | bytes) -> Receipt:
-        """Like send(), but queues without waiting: for a caller that sends little."""
+        """Like send(), but queues without waiting: for a caller that sends little, or looks at `writable`."""
+        return self._queue(self.check(data))
+
+    @property
+    def writable(self) -> bool:
+        """Whether a message would leave soon; send() waits until it is so."""
+        return self._engine.writable(self._loop.time())
+
+    def check(self, data: str | bytes) -> bytes:
+        """The bytes that send() would send, or the error it would raise."""
         self._check_open()
-        payload = data.encode("utf-8") if isinstance(data, str) else bytes(data)
-        place = self._engine.send(payload, self._pump.now)
+        return self.payload(data)
+
+    def payload(self, data: str | bytes) -> bytes:
+        """As check(), without asking whether the group is open; from any thread."""
+        if self._passive:
+            raise UsageError("a passive member cannot send", "join without passive")
+        return make_payload(data)
+
+    def send_all(self, payloads: Sequence[bytes]) -> list[Receipt]:
+        """Queue messages that payload() made, without waiting."""
+        self._check_open()
+        now, send = self._loop.time(), self._engine.send
+        receipts = [Receipt(self, send(payload, now)) for payload in payloads]
+        self._pump.pump()
+        return receipts
+
+    def _queue(self, payload: bytes) -> Receipt:
+        place = self._engine.send(payload, self._loop.time())
         self._pump.soon()
         return Receipt(self, place)
 
@@ -165,55 +262,62 @@ class Group:
         """All events, in lists of what came since the last look; ends when the group is closed.
 
         Each event is given once, whoever iterates. What nobody takes is dropped after 100,000 events or 64
-        MiB, the oldest first, and an Overflow says so.
+        MiB, the oldest first, and an Overflow says so. Raises UsageError before the group is entered.
         """
-        while batch := await self._mailbox.take():
-            yield batch
+        while await self._something():
+            if batch := self._mailbox.take():
+                yield batch
 
     async def events(self) -> AsyncIterator[Event]:
-        """All events, one by one; see batches()."""
-        async for batch in self.batches():
-            for event in batch:
+        """All events, one by one; see batches(). What is not reached stays for the next who iterates."""
+        while await self._something():
+            while (event := self._mailbox.pop()) is not None:
                 yield event
 
     async def messages(self, timeout: float | None = None) -> AsyncIterator[Message]:
         """Messages alone, until the group is closed or none came for `timeout` seconds.
 
-        Other events are dropped.
+        Other events are dropped on the way, an Overflow too: whoever must know uses events().
         """
         while True:
             try:
                 async with asyncio.timeout(timeout):
-                    batch = await self._next_messages()
+                    message = await self._next_message()
             except TimeoutError:
                 return
-            if batch is None:
+            if message is None:
                 return
-            for message in batch:
+            while message is not None:
                 yield message
+                message = self._message_at_hand()
 
     def peers(self) -> list[PeerView]:
         """Who is here, this run not counted. In an open room anyone can make up as many as he likes."""
+        self._require_entered()
         return self._engine.peers()
 
     def stats(self) -> dict[str, int]:
         """Counters: sent frames, drops by reason, failures to send by errno, datagrams the kernel dropped."""
+        self._require_entered()
         failures = {f"send-{name.lower()}": count for name, count in self._pump.failures.items()}
         return {**self._engine.stats(), **failures, "kernel-drops": self.links.kernel_drops}
 
     def announce(self, *, tags: Mapping[str, str] | None = None, services: Sequence[str] = ()) -> None:
         """Tell everybody what this peer offers from now on; arguments as in join()."""
+        self._check_open()
         self._engine.update(self._pump.now, attributes=make_attributes(tags, services, self.name))
         self._pump.pump()
 
     def ask_roster(self) -> None:
         """Ask who is here, which a visitor is not told otherwise."""
+        self._check_open()
         self._engine.ask_roster(self._pump.now)
         self._pump.pump()
 
     @property
     def now(self) -> float:
         """The clock of PeerView.heard and PeerView.joined, in seconds."""
+        self._require_entered()
         return self._loop.time()
 
     @property
@@ -237,10 +341,26 @@ class Group:
         return self.links.choices
 
     def _check_open(self) -> None:
-        if self._closed or not self._entered:
-            raise GroupClosed("this group has been closed", "join again")
+        self._require_entered()
         if os.getpid() != self._pid:
             raise GroupClosed("a group does not live on in a forked process", "join again there")
+        if self._closed:
+            raise GroupClosed("this group has been closed", "join again")
+        self._require_loop()
+
+    def _require_entered(self) -> None:
+        if not self._entered:
+            raise UsageError("this group has not been entered", "async with mcast.aio.join(…) as group: …")
+
+    def _require_loop(self) -> None:
+        try:
+            here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            here = False
+        if not here:
+            raise UsageError(
+                "a group is used in the event loop it was entered in", "use mcast.join() from threads"
+            )
 
     def _require_link(self) -> None:
         receivers = self.links.receivers.values()
@@ -266,6 +386,7 @@ class Group:
             visitor=self._visitor,
             passive=self._passive,
             quiet=self._quiet,
+            history=self._history,
         )
         engine.update(self._pump.now, flags=self._hears())
         return engine
@@ -274,10 +395,25 @@ class Group:
         joined = {group.version for group, receiver in self.links.receivers.items() if receiver.joined}
         return sum(HEARS[version] for version in joined)
 
-    async def _next_messages(self) -> list[Message] | None:
-        while batch := await self._mailbox.take():
-            if messages := [event for event in batch if isinstance(event, Message)]:
-                return messages
+    async def _something(self) -> bool:
+        """Wait until an event waits; False when the group is closed and all were taken."""
+        self._require_entered()
+        if os.getpid() != self._pid:
+            self._check_open()
+        mailbox = self._mailbox
+        return isinstance(mailbox, LoopMailbox) and await mailbox.wait()
+
+    async def _next_message(self) -> Message | None:
+        """The next message, waited for; None at the end."""
+        while await self._something():
+            if (message := self._message_at_hand()) is not None:
+                return message
+        return None
+
+    def _message_at_hand(self) -> Message | None:
+        while (event := self._mailbox.pop()) is not None:
+            if isinstance(event, Message):
+                return event
         return None
 
     async def _confirmed(self, receipt: Receipt, count: int | None, timeout: float) -> bool:
@@ -335,6 +471,7 @@ def join(
     visitor: bool = False,
     passive: bool = False,
     quiet: bool = False,
+    history: bool = False,
     wait: bool = False,
     machine: bytes = bytes(8),
     settings: Settings | None = None,
@@ -359,33 +496,35 @@ def join(
     Raises InvalidGroup, InvalidPort, UsageError at once; the rest on entering.
     """
     groups = parse_pair(group, port, versions)
-    material = identity or os.urandom(32)
-    stamp = (int(time.time()) << 16) | int.from_bytes(os.urandom(2), "big")
+    name = make_name(name)
     chosen = settings or presets.lan()
+    if not isinstance(chosen, Settings):
+        raise UsageError("settings are made by mcast.settings", "for instance mcast.settings.wifi()")
     if gap_timeout is not None:
         chosen = msgspec.structs.replace(chosen, gap_timeout=gap_timeout)
     plan = Plan(
         groups,
-        tuple(interfaces),
+        list_of("interfaces", interfaces),
         tuple(sorted({group.version for group in groups})),
-        ttl,
-        tuple(sources),
+        check_ttl(ttl),
+        list_of("sources", sources),
         unicast=True,
     )
     return Group(
         groups,
         make_room(groups, room, key, room_id),
-        Identity(material),
-        epoch=epoch or stamp,
-        name=name or "",
+        make_identity(identity),
+        epoch=make_epoch(epoch),
+        name=name,
         plan=plan,
         settings=chosen,
         visitor=visitor,
         passive=passive,
         quiet=quiet,
+        history=history,
         wait=wait,
-        attributes=make_attributes(tags, services, name or ""),
-        machine=machine,
+        attributes=make_attributes(tags, services, name),
+        machine=make_machine(machine),
     )
 
 
@@ -393,3 +532,16 @@ def _enough(receipt: Receipt, count: int | None) -> bool:
     if count is None:
         return bool(receipt.heard_by) and not receipt.unheard_by
     return len(receipt.heard_by) >= count
+
+
+_open_groups: weakref.WeakSet[Group] = weakref.WeakSet()
+
+
+def _abandon_all() -> None:
+    """A forked child keeps no membership and no port of its parent's."""
+    for group in list(_open_groups):
+        group._abandon()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_abandon_all)

@@ -12,82 +12,98 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import contextlib
 import os
 import threading
 import time
-import weakref
-from collections import deque
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from typing import Any, Self, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Self, TypeVar
 
 from . import aio
 from .core.runs import Run
-from .errors import GroupClosed, MessageTooLarge, UsageError
+from .errors import GroupClosed, McastError
 from .events import Event, Message, PeerView
 from .interfaces import Choice
+from .loopthread import LoopThread
+from .mailbox import ThreadMailbox
 from .settings import Settings
-from .wire.limits import MESSAGE_MAX
 
 T = TypeVar("T")
 
-UNSENT_MAX = 4096
-"""Messages handed over and not yet taken by the loop before send() waits."""
-UNTAKEN_MAX = 100_000
-"""Events fetched for the application before the loop's own bounded mailbox keeps the rest."""
+UNSENT_MAX = 256 << 10
+"""Bytes handed over and not yet taken by the loop before send() waits."""
+UNSENT_COST = 64
+"""Bytes that a message counts beyond its own, so that empty ones are bounded too."""
+TAKE_INTERVAL = 0.005
+"""Seconds for which the loop goes on looking for messages by itself, and threads need not wake it: a flush
+leaves no sooner after another."""
+DRAIN_PATIENCE = 1.5
 CLOSE_PATIENCE = 3.0
-"""Seconds to wait for goodbye and the thread's end; a loop that hangs is left behind."""
+"""Seconds for what is queued to leave, and for that, goodbye and the thread's end together."""
 
 
 class Receipt:
     """A message that was sent; see aio.Receipt."""
 
-    __slots__ = ("_group", "_receipt")
+    __slots__ = ("_error", "_group", "_receipt")
 
     def __init__(self, group: Group) -> None:
         self._group = group
         self._receipt: aio.Receipt | None = None
+        self._error: McastError | None = None
 
     @property
     def id(self) -> str:
-        """The message's name; waits until it has one, which is at once."""
+        """The message's name; waits until it has one, which is at once unless much is queued.
+
+        Raises GroupClosed when the group was closed before the message could leave.
+        """
         return self._settled().id
 
     @property
     def heard_by(self) -> tuple[Run, ...]:
-        """The runs that confirmed that they have this message and all before it."""
+        """The runs that confirmed that they have this message and all before it. In an open room anyone can
+        make up as many as he likes."""
         receipt = self._settled()
         return self._group._call(lambda: receipt.heard_by)
 
+    @property
+    def unheard_by(self) -> tuple[Run, ...]:
+        """The peers heard of that have not confirmed yet."""
+        receipt = self._settled()
+        return self._group._call(lambda: receipt.unheard_by)
+
     def confirmed(self, count: int | None = None, *, timeout: float = 2.0) -> bool:
-        """Wait until `count` peers confirmed, or with None everyone who is here and at least one."""
-        return self._group._await(self._settled().confirmed(count, timeout=timeout))
+        """Wait until `count` peers confirmed, or with None everyone who is here and at least one; False when
+        `timeout` seconds were not enough."""
+        return self._group._thread.run(self._settled().confirmed(count, timeout=timeout))
 
     def _settled(self) -> aio.Receipt:
-        self._group._wait_until(lambda: self._receipt is not None)
         if self._receipt is None:
-            raise GroupClosed("the group was closed before this message was sent", "join again")
+            self._group._settle(self)
+        if self._receipt is None:
+            raise self._error or GroupClosed(
+                "the group was closed before this message was sent", "join again"
+            )
         return self._receipt
 
 
 class Group:
-    """A joined group; made by join(). `with` it, or close() it."""
+    """A joined group; made by join(). `with` it, or close() it. Calls may come from any thread."""
 
     def __init__(self, group: aio.Group) -> None:
         self._group = group
-        self._loop = asyncio.SelectorEventLoop()
-        self._changed = threading.Condition()
-        self._unsent: deque[tuple[bytes, Receipt]] = deque()
-        self._untaken: deque[Event] = deque()
-        self._ended = False
-        self._error: BaseException | None = None
+        self._mailbox = group._mailbox = ThreadMailbox()
+        self._changed = threading.Condition(threading.Lock())
+        self._unsent: list[tuple[bytes, Receipt]] = []
+        self._unsent_bytes = 0
+        self._awake = self._closing = False
         self._pid = os.getpid()
-        self._thread = threading.Thread(target=self._run, name="mcast", daemon=True)
-        self._thread.start()
+        self._timer: asyncio.TimerHandle | None = None
+        self._thread = LoopThread(self._leave)
         try:
-            self._await(self._enter())
+            self._thread.run(self._enter())
         except BaseException:
-            self._stop()
+            self._thread.stop(CLOSE_PATIENCE)
             raise
         _open_groups.add(self)
 
@@ -98,61 +114,84 @@ class Group:
         self.close()
 
     def close(self) -> None:
-        """Send what is queued, say goodbye, leave. Closing twice is fine; so is closing in a forked child."""
-        if self._ended or os.getpid() != self._pid:
+        """Send what is queued, say goodbye, leave: about 60 ms, three seconds at most.
+
+        Closing twice is fine, and so is closing while other threads send or iterate: they get GroupClosed, or
+        the end. In a forked child it does nothing.
+        """
+        if os.getpid() != self._pid:
             return
-        self._refuse_own_thread()
-        with contextlib.suppress(TimeoutError):
-            future = asyncio.run_coroutine_threadsafe(self._leave(), self._loop)
-            future.result(CLOSE_PATIENCE)
-        self._stop()
+        self._thread.require()
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.stop(CLOSE_PATIENCE)
+        self._mailbox.close()
+        with self._changed:
+            self._changed.notify_all()
         _open_groups.discard(self)
 
     def send(self, data: str | bytes) -> Receipt:
-        """Send a message to everybody, waiting while too much is queued. Errors as in aio.Group.send()."""
-        payload = data.encode("utf-8") if isinstance(data, str) else bytes(data)
-        if len(payload) > MESSAGE_MAX:
-            raise MessageTooLarge(
-                f"a message of {len(payload)} bytes is larger than {MESSAGE_MAX}", "send it in parts"
-            )
-        self._refuse_own_thread()
-        self._wait_until(lambda: len(self._unsent) < UNSENT_MAX)
+        """Send a message to everybody, waiting while too much is queued. Returns before it has left.
+
+        Raises MessageTooLarge above 64 KiB, UsageError for anything but text and bytes and in a passive
+        group, GroupClosed after close(); nothing was sent then. Messages of one thread keep their order.
+        """
+        payload = self._group.payload(data)
+        self._thread.require()
         receipt = Receipt(self)
         with self._changed:
-            self._check_open()
-            idle = not self._unsent
+            while self._unsent_bytes >= UNSENT_MAX and not self._closing:
+                self._changed.wait()
+            if self._closing:
+                raise GroupClosed("this group has been closed", "join again")
             self._unsent.append((payload, receipt))
-        if idle:
-            self._loop.call_soon_threadsafe(self._start_sending)
+            self._unsent_bytes += len(payload) + UNSENT_COST
+            asleep, self._awake = not self._awake, True
+        if asleep:
+            self._thread.call_soon(self._take)
         return receipt
 
-    def events(self, timeout: float | None = None) -> Iterator[Event]:
-        """All events, until the group is closed or none came for `timeout` seconds.
+    def batches(self, timeout: float | None = None) -> Iterator[list[Event]]:
+        """All events, in lists of what came since the last look, until the group is closed or nothing came
+        for `timeout` seconds.
 
-        Each is given once; what nobody takes is dropped in the end: see aio.Group.batches().
+        Each event is given once, whichever thread iterates. What nobody takes is dropped after 100,000 events
+        or 64 MiB, the oldest first, and an Overflow says so.
         """
-        while (event := self._next(timeout)) is not None:
+        while batch := self._waiting().get_all(timeout):
+            yield batch
+
+    def events(self, timeout: float | None = None) -> Iterator[Event]:
+        """All events, one by one; see batches(). What is not reached stays for the next who iterates."""
+        while (event := self._waiting().get(timeout)) is not None:
             yield event
 
     def messages(self, timeout: float | None = None) -> Iterator[Message]:
-        """Messages alone, until the group is closed or none came for `timeout` seconds."""
-        limit = _limit(timeout)
-        while (event := self._next(None if limit is None else limit - time.monotonic())) is not None:
-            if isinstance(event, Message):
-                yield event
-                limit = _limit(timeout)
+        """Messages alone, until the group is closed or none came for `timeout` seconds.
+
+        Other events are dropped on the way, an Overflow too: whoever must know uses events().
+        """
+        while (message := self._next_message(timeout)) is not None:
+            yield message
 
     def peers(self) -> list[PeerView]:
-        """Who is here, this run not counted."""
+        """Who is here, this run not counted. In an open room anyone can make up as many as he likes."""
         return self._call(self._group.peers)
 
     def stats(self) -> dict[str, int]:
-        """Counters; see aio.Group.stats()."""
+        """Counters; see aio.Group.stats(). After close() the last."""
         return self._call(self._group.stats)
 
     def announce(self, *, tags: Mapping[str, str] | None = None, services: Sequence[str] = ()) -> None:
-        """Tell everybody what this peer offers from now on."""
+        """Tell everybody what this peer offers from now on; arguments as in join(). UsageError when it does
+        not fit, GroupClosed after close()."""
         self._call(lambda: self._group.announce(tags=tags, services=services))
+
+    @property
+    def name(self) -> str:
+        """How others see this peer."""
+        return self._group.name
 
     @property
     def run(self) -> Run:
@@ -166,97 +205,75 @@ class Group:
 
     # In the loop's thread.
 
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        try:
-            self._loop.run_forever()
-            tasks = asyncio.all_tasks(self._loop)
-            for task in tasks:
-                task.cancel()
-            self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-        finally:
-            self._loop.close()
-
     async def _enter(self) -> None:
         await self._group.__aenter__()
-        self._room = asyncio.Event()
-        self._fetching = asyncio.create_task(self._fetch())
-        self._sending: asyncio.Task[None] | None = None
 
     async def _leave(self) -> None:
-        if self._sending is not None:
-            await self._sending
+        limit = time.monotonic() + DRAIN_PATIENCE
+        while self._unsent and time.monotonic() < limit:
+            self._take()
+            await asyncio.sleep(TAKE_INTERVAL)
+        if self._timer is not None:
+            self._timer.cancel()
         await self._group.close()
-        self._room.set()
-        await self._fetching
 
-    async def _fetch(self) -> None:
-        async for batch in self._group.batches():
+    def _take(self) -> None:
+        """Send what threads handed over, and look again later: only after a vain look must they wake us."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._group.writable:
             with self._changed:
-                self._untaken.extend(batch)
-                self._changed.notify_all()
-            if len(self._untaken) > UNTAKEN_MAX:
-                self._room.clear()
-                await self._room.wait()
-
-    def _start_sending(self) -> None:
-        if self._sending is None or self._sending.done():
-            self._sending = self._loop.create_task(self._send_all())
-
-    async def _send_all(self) -> None:
-        while self._unsent:
-            payload, receipt = self._unsent[0]
-            receipt._receipt = await self._group.send(payload)
+                batch, self._unsent, self._unsent_bytes = self._unsent, [], 0
+                self._awake = bool(batch)
+            self._send(batch)
             with self._changed:
-                self._unsent.popleft()
                 self._changed.notify_all()
+        if self._awake:
+            self._timer = asyncio.get_running_loop().call_later(TAKE_INTERVAL, self._take)
+
+    def _send(self, batch: list[tuple[bytes, Receipt]]) -> None:
+        try:
+            receipts = self._group.send_all([payload for payload, _ in batch])
+        except McastError as error:
+            for _, receipt in batch:
+                receipt._error = error
+        else:
+            for (_, receipt), sent in zip(batch, receipts, strict=True):
+                receipt._receipt = sent
 
     # In any other thread.
 
-    def _next(self, timeout: float | None) -> Event | None:
-        if not self._wait_until(lambda: bool(self._untaken), timeout):
-            return None
-        with self._changed:
-            if len(self._untaken) == UNTAKEN_MAX // 2 and not self._ended:
-                self._loop.call_soon_threadsafe(self._room.set)
-            return self._untaken.popleft() if self._untaken else None
+    def _waiting(self) -> ThreadMailbox:
+        """The mailbox, for a thread that may wait at it."""
+        self._thread.require()
+        return self._mailbox
 
-    def _wait_until(self, is_so: Callable[[], bool], timeout: float | None = None) -> bool:
-        with self._changed:
-            self._changed.wait_for(lambda: is_so() or self._ended, timeout)
-            return bool(is_so())
+    def _next_message(self, timeout: float | None) -> Message | None:
+        mailbox = self._waiting()
+        limit = None if timeout is None else time.monotonic() + timeout
+        while (event := mailbox.get(None if limit is None else limit - time.monotonic())) is not None:
+            if isinstance(event, Message):
+                return event
+        return None
 
-    def _await(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        try:
-            self._refuse_own_thread()
-            self._check_open()
-        except BaseException:
-            coroutine.close()
-            raise
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+    def _settle(self, receipt: Receipt) -> None:
+        """Wait until the loop took the message, or the group is closed."""
+        self._thread.require()
+        self._thread.call_soon(self._take)
+        with self._changed:
+            self._changed.wait_for(
+                lambda: receipt._receipt is not None or receipt._error is not None or self._thread.over
+            )
 
     def _call(self, function: Callable[[], T]) -> T:
         async def call() -> T:
             return function()
 
-        return self._await(call())
+        self._thread.require()
+        return function() if self._thread.over else self._thread.run(call())
 
-    def _check_open(self) -> None:
-        if os.getpid() != self._pid:
-            raise GroupClosed("a group does not live on in a forked process", "join again there")
-        if self._ended:
-            raise GroupClosed("this group has been closed", "join again")
-
-    def _refuse_own_thread(self) -> None:
-        if threading.get_ident() == self._thread.ident:
-            raise UsageError("a blocking call from the group's own event loop", "use mcast.aio there")
-
-    def _stop(self) -> None:
-        with self._changed:
-            self._ended = True
-            self._changed.notify_all()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(CLOSE_PATIENCE)
+    def _abandon(self) -> None:
+        self._thread.abandon()
 
 
 def join(
@@ -270,6 +287,7 @@ def join(
     interfaces: Sequence[str] = (),
     versions: Sequence[int] = (4, 6),
     ttl: int = 1,
+    sources: Sequence[str] = (),
     identity: bytes | None = None,
     epoch: int | None = None,
     tags: Mapping[str, str] | None = None,
@@ -278,6 +296,9 @@ def join(
     visitor: bool = False,
     passive: bool = False,
     quiet: bool = False,
+    history: bool = False,
+    wait: bool = False,
+    machine: bytes = bytes(8),
     settings: Settings | None = None,
 ) -> Group:
     """Join a group and return it joined; arguments and errors as in aio.join()."""
@@ -292,6 +313,7 @@ def join(
             interfaces=interfaces,
             versions=versions,
             ttl=ttl,
+            sources=sources,
             identity=identity,
             epoch=epoch,
             tags=tags,
@@ -300,12 +322,15 @@ def join(
             visitor=visitor,
             passive=passive,
             quiet=quiet,
+            history=history,
+            wait=wait,
+            machine=machine,
             settings=settings,
         )
     )
 
 
-_open_groups: weakref.WeakSet[Group] = weakref.WeakSet()
+_open_groups: set[Group] = set()
 
 
 @atexit.register
@@ -315,5 +340,15 @@ def _close_all() -> None:
         group.close()
 
 
-def _limit(timeout: float | None) -> float | None:
-    return None if timeout is None else time.monotonic() + timeout
+def _abandon_all() -> None:
+    """A forked child has no loop thread, and must not touch the loop that its parent goes on with."""
+    for group in _open_groups:
+        group._abandon()
+    _inherited.extend(_open_groups)
+    _open_groups.clear()
+
+
+_inherited: list[Group] = []
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_abandon_all)

@@ -103,8 +103,9 @@ class Feed:
 
     def _unwatch(self) -> None:
         """Before a socket may close: a selector loses track of a number that is closed and reused."""
-        for descriptor in self._watched if self._loop is not None else ():
-            self._loop.remove_reader(descriptor)
+        if self._loop is not None:
+            for descriptor in self._watched:
+                self._loop.remove_reader(descriptor)
         self._watched = []
 
     def _read(self, group: GroupAddress, interface: int) -> None:

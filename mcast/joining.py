@@ -5,8 +5,8 @@ Whatever cannot be is a UsageError here, before a socket is opened or anything h
 
 from __future__ import annotations
 
-import time
 import os
+import time
 from collections.abc import Mapping, Sequence
 
 from .address import GroupAddress, parse_group, parse_port
@@ -14,23 +14,25 @@ from .core.runs import Run
 from .crypto.keys import Identity
 from .crypto.rooms import Room, derive, keyed_room, open_room
 from .errors import MessageTooLarge, UsageError
-from .wire.attributes import Attributes, Service, encode_attributes
-from .wire.limits import MESSAGE_MAX
+from .wire.attributes import Attributes, Service, decode_attributes, encode_attributes
+from .wire.limits import KEY_SIZE, MACHINE_SIZE, MESSAGE_MAX, NAME_MAX, ROOM_ID_SIZE
 
 DEFAULT_GROUP = GroupAddress("230.0.0.1", 28003)
 DEFAULT_TWIN = GroupAddress("ff12::6d63", 28003)
 DEFAULT_PORT = 28003
-SECRET_SIZE = 32
-ROOM_ID_SIZE = 16
-MACHINE_SIZE = 8
+ROOM_NAME_MAX = 255
 
 
 def parse_pair(
     group: str | None, port: int | None, versions: Sequence[int] = (4, 6)
 ) -> tuple[GroupAddress, ...]:
     """The group that `group` names, as one address or, for the default group, as its two halves."""
-    if unknown := [version for version in versions if version not in (4, 6)] or not versions:
-        raise UsageError(f"IP versions {unknown if versions else '()'} ", "choose from 4 and 6")
+    if not versions or any(version not in (4, 6) for version in versions):
+        raise UsageError(f"{versions!r} are no IP versions", "choose from 4 and 6")
+    if port is not None:
+        port = parse_port(port)
+    if not isinstance(group, str | None):
+        raise UsageError(f"a group is text, not {type(group).__name__}", "write ADDRESS or ADDRESS:PORT")
     named = parse_group(group, port, default_port=DEFAULT_PORT) if group else None
     halves = (DEFAULT_GROUP.host, DEFAULT_TWIN.host)
     if named is None or named.host in halves:
@@ -46,24 +48,106 @@ def parse_pair(
 
 def make_room(groups: Sequence[GroupAddress], name: str, key: bytes | None, room_id: bytes | None) -> Room:
     """The room called `name`; with a key the keyed one, which the name does not change."""
+    if not isinstance(name, str) or len(_encoded(name)) > ROOM_NAME_MAX:
+        raise UsageError(f"a room's name is text of at most {ROOM_NAME_MAX} bytes", "choose a shorter one")
     if key is not None:
-        if len(key) != 32:
-            raise UsageError(f"a room key has 32 bytes, not {len(key)}", "see docs/security.md")
-        return keyed_room(key, room_id or derive(key, info=b"mcast1 room id", size=16))
+        secret = _secret(key, KEY_SIZE, "a room key")
+        made = derive(secret, info=b"mcast1 room id", size=ROOM_ID_SIZE)
+        return keyed_room(secret, made if room_id is None else _secret(room_id, ROOM_ID_SIZE, "a room id"))
+    if room_id is not None:
+        raise UsageError("a room id without a key", "an open room has none of its own")
     place = groups[0]
     if place.host == DEFAULT_TWIN.host:
         place = GroupAddress(DEFAULT_GROUP.host, place.port)
     return open_room(str(place), name)
 
 
+def make_identity(seed: bytes | None) -> Identity:
+    """The identity made from 32 secret bytes, or one of its own for each call."""
+    if seed is None:
+        return Identity(os.urandom(KEY_SIZE))
+    return Identity(_secret(seed, KEY_SIZE, "an identity"))
+
+
+def make_epoch(epoch: int | None) -> int:
+    """An epoch: the one given, a positive number of 64 bits, or one made from the clock."""
+    if epoch is None:
+        return (int(time.time()) << 16) | int.from_bytes(os.urandom(2), "big")
+    if not isinstance(epoch, int) or not 0 < epoch < 1 << 64:
+        raise UsageError(f"{epoch!r} is no epoch", "use a number from 1 to 2**64 - 1")
+    return epoch
+
+
+def make_machine(machine: bytes) -> bytes:
+    """The 8 bytes that name a computer."""
+    return _secret(machine, MACHINE_SIZE, "a machine")
+
+
+def check_ttl(ttl: int) -> int:
+    """A TTL from 0 to 255."""
+    if not isinstance(ttl, int) or not 0 <= ttl <= 255:
+        raise UsageError(f"{ttl!r} is not a TTL", "use 0 to 255")
+    return ttl
+
+
+def make_name(name: str | None) -> str:
+    """A peer's name, checked: text of at most 64 bytes of UTF-8."""
+    name = "" if name is None else name
+    if not isinstance(name, str) or len(_encoded(name)) > NAME_MAX:
+        raise UsageError(f"{name!r} is no name", f"use text of at most {NAME_MAX} bytes")
+    return name
+
+
 def make_attributes(tags: Mapping[str, str] | None, services: Sequence[str], name: str = "") -> Attributes:
     """Tags and services as they are announced; UsageError when they do not fit an announcement."""
-    attributes = Attributes(dict(tags or {}), tuple(_service(text) for text in services), name)
+    offered = tuple(_service(text) for text in list_of("services", services))
+    attributes = Attributes(dict(tags or {}), offered, name)
     try:
-        encode_attributes(attributes)
-    except ValueError as error:
-        raise UsageError(f"tags and services are too long: {error}", "offer less") from None
+        # What others could not decode would make us invisible to them.
+        if decode_attributes(encode_attributes(attributes)) != attributes:
+            raise ValueError("a tag or service is not text of at most 255 characters")
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"tags and services do not fit: {error}", "offer less") from None
     return attributes
+
+
+def make_payload(data: object) -> bytes:
+    """The bytes of a message: text as UTF-8, or what `data` holds.
+
+    Raises MessageTooLarge above 64 KiB, UsageError for anything but text and bytes.
+    """
+    if isinstance(data, str):
+        payload = _encoded(data)
+    elif isinstance(data, bytes | bytearray | memoryview):
+        payload = bytes(data)
+    else:
+        raise UsageError(f"a message is text or bytes, not {type(data).__name__}", "encode it first")
+    if len(payload) > MESSAGE_MAX:
+        raise MessageTooLarge(
+            f"a message of {len(payload)} bytes is larger than {MESSAGE_MAX}", "send it in parts"
+        )
+    return payload
+
+
+def list_of(what: str, values: Sequence[str]) -> tuple[str, ...]:
+    """The values; UsageError for a bare string, which would be taken letter by letter."""
+    if isinstance(values, str) or not all(isinstance(value, str) for value in values):
+        raise UsageError(f"{what} is a list of text, not {values!r}", f"write {what}=[…]")
+    return tuple(values)
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise UsageError("the text has half a character (a lone surrogate)", "send bytes instead") from None
+
+
+def _secret(value: object, size: int, what: str) -> bytes:
+    if not isinstance(value, bytes | bytearray) or len(value) != size:
+        got = f"{len(value)}" if isinstance(value, bytes | bytearray) else type(value).__name__
+        raise UsageError(f"{what} has {size} bytes, not {got}", "see docs/security.md")
+    return bytes(value)
 
 
 def _service(text: str) -> Service:
@@ -76,5 +160,3 @@ def _service(text: str) -> Service:
 def message_id(run: Run, sequence: int, index: int) -> str:
     """A message's name: 16 hex digits of the origin, the epoch in hex, the sequence, and the place in it."""
     return f"{run.origin.hex()[:16]}-{run.epoch:x}-{sequence}-{index}"
-
-
