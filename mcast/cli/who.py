@@ -12,8 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
-from mcast.aio import Group, join, make_room, parse_pair
+from mcast.aio import Group, join
 from mcast.errors import McastError, UsageError
+from mcast.joining import make_room, parse_pair
 from mcast.keyfiles import KeyMaterial, parse_key, read_key_file
 from mcast.profiles import Profile, default_name
 
