@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .timers import Timers
+from .timers import Timers, earliest
 
-MOST = 64  # answers under way; the attack is a flood of requests, the newest are refused
+MOST = 64  # answers and requests under way; the attack is a flood of either, the newest are refused
 ONCE = 0.2  # seconds in which a key is not sent twice
 AGAIN = 0.25  # seconds after which an unknown key is asked for again
 ASKED = 256  # origins remembered as asked for, oldest first out
@@ -15,6 +15,7 @@ class KeyAnswers:
 
     def __init__(self) -> None:
         self._timers: Timers[bytes] = Timers()
+        self._asking: Timers[bytes] = Timers()
         self._sent: dict[bytes, float] = {}
         self._asked: dict[bytes, float] = {}
 
@@ -29,11 +30,12 @@ class KeyAnswers:
     def heard(self, origin: bytes, now: float) -> None:
         """The key was sent by somebody."""
         self._timers.cancel(origin)
+        self._asking.cancel(origin)
         _remember(self._sent, origin, now)
 
     def when(self) -> float | None:
-        """When the next key is to be sent."""
-        return self._timers.next()
+        """When a key is to be sent or asked for."""
+        return earliest(self._timers.next(), self._asking.next())
 
     def due(self, now: float) -> list[bytes]:
         """The origins whose key to send now."""
@@ -42,12 +44,23 @@ class KeyAnswers:
             _remember(self._sent, origin, now)
         return origins
 
-    def wanted(self, origin: bytes, now: float) -> bool:
-        """We lack the key of `origin`: whether to ask for it now."""
-        if now - self._asked.get(origin, float("-inf")) < AGAIN:
-            return False
+    def wanted(self, origin: bytes, now: float, delay: float) -> None:
+        """We lack the key of `origin`: ask for it after `delay`, unless it was asked for lately."""
+        lately = now - self._asked.get(origin, float("-inf")) < AGAIN
+        if not lately and origin not in self._asking and len(self._asking) < MOST:
+            self._asking.set(origin, now + delay)
+
+    def overheard(self, origin: bytes, now: float) -> None:
+        """Somebody asks for the key of `origin`."""
+        self._asking.cancel(origin)
         _remember(self._asked, origin, now)
-        return True
+
+    def ask(self, now: float) -> list[bytes]:
+        """The origins whose keys to ask for now."""
+        origins = self._asking.due(now)
+        for origin in origins:
+            _remember(self._asked, origin, now)
+        return origins
 
 
 def _remember(table: dict[bytes, float], origin: bytes, now: float) -> None:

@@ -114,6 +114,7 @@ class Authority:
             return DropReason.OVER_BUDGET
         if not self._checks.verify(known.public_key, claim, record.signature):
             return DropReason.BAD_SIGNATURE
+        self._budget.genuine(record.origin, trusted, now)
         self._flushes[claim, record.signature] = None
         if len(self._flushes) > FLUSHES:
             del self._flushes[next(iter(self._flushes))]

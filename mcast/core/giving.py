@@ -10,7 +10,7 @@ from mcast.wire.reasons import DropReason
 
 from .addresses import pack
 from .events import Address
-from .handover import PAGE, is_giver
+from .handover import PAGE, Greeting, is_giver
 from .roster import Peer
 from .runs import Run
 from .state import State
@@ -19,16 +19,22 @@ AMPLIFICATION = 3  # bytes sent for a byte received, at most, to who has not ech
 OWN = 1  # we ourselves are the first entry
 
 
-def answer_newcomer(state: State, newcomer: Run, source: Address, now: float) -> None:
-    """Greet a newcomer if we are among the three nearest: ourselves, some entries, a token for more."""
+def meet_newcomer(state: State, newcomer: Run, source: Address, now: float) -> None:
+    """A newcomer announced itself."""
+    if state.manner.visitor or source is None:
+        return
+    greeting = Greeting(newcomer, source, state.datagram_size)
+    if state.greetings.heard(greeting, now):
+        greet(state, greeting, now)
+
+
+def greet(state: State, greeting: Greeting, now: float) -> None:
+    """If we are among the three nearest to a newcomer: ourselves, some entries, a token for more."""
+    newcomer, source = greeting.run, greeting.source
     others = (peer.run for peer in state.roster if peer.run != newcomer and peer.confirmed)
-    asker = newcomer.origin + newcomer.epoch.to_bytes(8, "big")
-    if state.manner.visitor or source is None or not is_giver(asker, state.me, others):
+    if not is_giver(newcomer.origin + newcomer.epoch.to_bytes(8, "big"), state.me, others):
         return
-    if not state.tokens.answers.take(1, now):
-        state.drops[DropReason.OVER_BUDGET] += 1
-        return
-    room = min(state.room_left(), AMPLIFICATION * state.datagram_size)
+    room = min(state.room_left(), AMPLIFICATION * greeting.size)
     frames: list[Frame] = [Challenge(state.tokens.issue(source)), *_ourselves(state, now)]
     for entry in _entries(state, 0, newcomer):
         if len(encode_frames([*frames, *entry])) > room:

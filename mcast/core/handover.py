@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from hashlib import sha256
 from typing import NamedTuple
@@ -10,10 +11,16 @@ from .events import Address
 from .generator import Generator
 from .quota import Bucket
 from .runs import Run
+from .timers import Timers
 
 GIVERS = 3
 PAGE = 128  # roster entries an answer
-ANSWERS = 20  # newcomers answered a second; the attack is made-up newcomers
+NEWCOMERS = 7  # a second that are greeted, by whomever: all hear the same ones, so 21 greetings in all
+STORM = 20  # newcomers at once that a settled member still greets; the others learn from announcements
+SETTLED = 1.0  # seconds after joining from which on a newcomer is greeted at once
+PAUSE = 0.1  # seconds in which a member that is new itself sees whether this is a storm
+GREETINGS = 64  # newcomers to be greeted after the pause, the newest are refused
+ANSWERS = 20  # pages of the roster given a second; the attack is made-up newcomers
 TOKENS = 1024  # tokens outstanding, oldest first out
 WAIT = 0.1  # seconds without an entry after which the next page is asked for
 TRIES = 3
@@ -54,6 +61,54 @@ class Tokens:
     def valid(self, address: Address, token: bytes | None) -> bool:
         """Whether `token` is the one issued to `address`."""
         return token is not None and self._tokens.get(address) == token
+
+
+class Greeting(NamedTuple):
+    """A newcomer, where it is, and how long its announcement was."""
+
+    run: Run
+    source: Address
+    size: int
+
+
+class Greetings:
+    """Which newcomers to greet when, so that ten thousand who join at once do not greet each other.
+
+    A settled member greets at once. One that is new itself waits a moment; if by then more newcomers
+    were heard than
+    may be greeted a second, chance decides, by the newcomer's name, so that all members decide alike.
+    """
+
+    def __init__(self, generator: Generator, now: float) -> None:
+        self._generator = generator
+        self._joined = now
+        self._bucket = Bucket(NEWCOMERS, STORM, now)
+        self._heard: deque[float] = deque(maxlen=1024)
+        self._waiting: Timers[Greeting] = Timers()
+
+    def heard(self, greeting: Greeting, now: float) -> bool:
+        """A newcomer announced itself; whether to greet it at once."""
+        self._heard.append(now)
+        if now - self._joined >= SETTLED:
+            return self._bucket.take(1, now)
+        if len(self._waiting) < GREETINGS:
+            self._waiting.set(greeting, now + PAUSE * self._generator.random())
+        return False
+
+    def when(self) -> float | None:
+        """When a newcomer is to be greeted."""
+        return self._waiting.next()
+
+    def due(self, now: float) -> list[Greeting]:
+        """The newcomers to greet now."""
+        recent = sum(now - at <= 1.0 for at in self._heard)
+        share = min(1.0, NEWCOMERS / max(1, recent))
+        return [greeting for greeting in self._waiting.due(now) if _chance(greeting.run) < share]
+
+
+def _chance(run: Run) -> float:
+    """A number in [0, 1) that goes with a run, the same for all."""
+    return int.from_bytes(rank(b"storm", run)[:4], "big") / 2**32
 
 
 class Request(NamedTuple):

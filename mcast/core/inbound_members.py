@@ -23,8 +23,8 @@ from mcast.wire.reasons import DropReason
 from .addresses import unpack
 from .backoff import ROUNDS, backoff
 from .events import Address, Alarm, PeerJoined, PeerLeft, PeerUpdated
-from .giving import answer_newcomer, answer_request
-from .inbound_records import exist, first_wanted, heard, key_came, proven, since_joining, want_key
+from .giving import answer_request, meet_newcomer
+from .inbound_records import exist, first_wanted, heard, key_came, proven, since_joining
 from .probing import doubt, measure, probe
 from .roster import Peer
 from .runs import Run
@@ -67,6 +67,7 @@ def on_key_request(state: State, frame: KeyRequest, source: Address, now: float)
     """Somebody lacks keys: their owner answers at once, others later if nobody did."""
     answered = False
     for origin in frame.origins:
+        state.keys.overheard(origin, now)
         if origin == state.me.origin:
             answered |= state.keys.requested(origin, now, 0.0)
         elif state.authority.key(origin) is not None:
@@ -93,7 +94,7 @@ def on_announcement(state: State, frame: Announcement, source: Address, now: flo
     else:
         _refresh(state, peer, frame, source, now)
     if frame.flags & NEWCOMER:
-        answer_newcomer(state, run, source, now)
+        meet_newcomer(state, run, source, now)
     inbox = state.reception.get(run)
     if inbox is not None:
         inbox.grtt = state.told_grtt(frame.grtt)
@@ -105,10 +106,7 @@ def _vet(state: State, run: Run, frame: Announcement, now: float) -> DropReason 
         return DropReason.OWN
     if run in state.tombstones:
         return DropReason.DEPARTED
-    reason = state.authority.check(frame, run in state.roster, now)
-    if reason is DropReason.UNKNOWN_KEY:
-        want_key(state, frame.origin, now)
-    return reason
+    return state.authority.check(frame, run in state.roster, now)
 
 
 def _enter_later(state: State, frame: Announcement, source: Address, now: float) -> DropReason:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from mcast.wire.frames import Heartbeat, KeyRequest
+from mcast.wire.frames import Heartbeat
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import Record
 
+from .backoff import ROUNDS, backoff
 from .events import Address, Alarm
 from .inbox import Inbox
 from .probing import doubt
@@ -15,6 +16,7 @@ from .state import State
 EPOCH_SHIFT = 16  # an epoch is unix seconds times 2**16, so it tells when the run began by its own clock
 ROUNDING = 1.0  # seconds
 NONE_YET = 0
+ASK_WITHIN = 0.1  # seconds: records wait for their key a second in all
 SETTLED = 10.0  # seconds after joining in which the runs of before are heard of
 CATCH_UP = 256  # records asked for of a run that was there without our hearing of it
 
@@ -47,9 +49,9 @@ def _await_key(state: State, record: Record, source: Address, now: float) -> Dro
 
 
 def want_key(state: State, origin: bytes, now: float) -> None:
-    """Ask the group for a key we lack."""
-    if state.keys.wanted(origin, now):
-        state.queue(KeyRequest((origin,)))
+    """Ask the group for a key we lack, unless somebody else does first."""
+    delay = backoff(state.generator, ROUNDS * state.grtt.value, state.members)
+    state.keys.wanted(origin, now, min(delay, ASK_WITHIN))
 
 
 def _again(state: State, run: Run, inbox: Inbox, record: Record, now: float) -> DropReason:

@@ -8,7 +8,7 @@ from .events import Address
 from .runs import Run
 from .state import State
 
-MEASURED = 8  # peers probed after joining, to learn the group round-trip time
+MEASURED = 3  # peers probed after joining, to learn the group round-trip time
 MEASURE_AGAIN = 10.0  # seconds
 
 

@@ -75,7 +75,7 @@ class Retention:
         mine[key] = None
         self.bytes += len(payload)
         self._sizes[origin] = self._sizes.get(origin, 0) + len(payload)
-        while len(mine) > self._origin_limit or self._sizes[origin] > self._origin_most:
+        while len(mine) > self._origin_limit or self._sizes.get(origin, 0) > self._origin_most:
             self._drop(next(iter(mine)))
         while len(self._kept) > self._limit or self.bytes > self._most:
             self._drop(next(iter(self._kept)))

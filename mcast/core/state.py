@@ -23,7 +23,7 @@ from .clock import Clock
 from .events import Address, Event
 from .generator import Generator
 from .grtt import GroupRoundTrip
-from .handover import Collector, Tokens
+from .handover import Collector, Greetings, Tokens
 from .liveness import Liveness, Tombstones
 from .presence import Announcer
 from .publisher import Publisher
@@ -109,6 +109,7 @@ class State:
         self.announcer = Announcer(generator, settings.announce_interval, settings.announce_rate, now)
         self.announced = 0
         self.tokens = Tokens(generator, now)
+        self.greetings = Greetings(generator, now)
         self.collector = Collector()
         self.probe_answers = Bucket(PROBES, PROBES, now)
         # Records

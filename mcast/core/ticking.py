@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from mcast.wire.frames import Goodbye, Heard, Nack, Report
+from mcast.wire.frames import Goodbye, Heard, KeyRequest, Nack, Report
 from mcast.wire.limits import FRAME_HEADER_SIZE, SIGNATURE_SIZE
 from mcast.wire.reasons import DropReason
 
 from .events import Address
-from .giving import collect
+from .giving import collect, greet
 from .inbound_members import LINK_HEADERS, check_silence
 from .probing import measure_again, probe
 from .reporting import PAGE
@@ -41,6 +41,8 @@ def tick(state: State, now: float) -> None:
         state.queue(*((state.key_frame, frame) if keyed else (frame,)))
     _reports(state, now)
     _keys(state, now)
+    for greeting in state.greetings.due(now):
+        greet(state, greeting, now)
     collect(state, now)
     state.retention.expire(now)
 
@@ -100,6 +102,8 @@ def _heard(state: State, run: Run, now: float) -> Heard | None:
 
 
 def _keys(state: State, now: float) -> None:
+    for origin in state.keys.ask(now):
+        state.queue(KeyRequest((origin,)))
     for origin in state.keys.due(now):
         known = state.authority.key(origin)
         if origin == state.me.origin:
@@ -125,6 +129,7 @@ def deadline(state: State) -> float | None:
         state.publisher.heartbeats.when(),
         state.reporter.when(),
         state.keys.when(),
+        state.greetings.when(),
         state.collector.when(),
     )
 

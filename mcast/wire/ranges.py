@@ -20,14 +20,17 @@ def encode_ranges(ranges: Iterable[tuple[int, int]]) -> bytes:
     pairs = bytearray()
     following = None
     for first, last in ranges:
-        skip = 0 if following is None else first - following
-        if last < first or skip < (following is not None):
+        skip, length = 0 if following is None else first - following, last - first + 1
+        if length < 1 or skip < (following is not None):
             raise ValueError("ranges must rise and not touch")
-        pairs += b"\xff\x00" * (skip // _STEP)
-        length = last - first + 1
-        full, rest = divmod(length, _STEP)
-        runs = [_STEP] * full + [rest] * (rest > 0)
-        pairs += bytes((skip % _STEP, runs[0])) + b"".join(bytes((0, run)) for run in runs[1:])
+        while skip >= _STEP:
+            pairs += b"\xff\x00"
+            skip -= _STEP
+        while length > _STEP:
+            pairs += bytes((skip, _STEP))
+            skip, length = 0, length - _STEP
+        pairs.append(skip)
+        pairs.append(length)
         following = last + 1
     return bytes(pairs)
 
