@@ -1,7 +1,7 @@
 """README.md is true: every command in it runs, on a LAN with other people, and does what it says.
 
-Each line of a `sh` block has its case in CASES; a new line without one fails, and so does a case whose line has
-gone. Every `python`, `toml` and `text` block is run or made again too.
+Each line of a `sh` block has its case in CASES; a new line without one fails, and so does a case whose line
+is gone. Every `python`, `toml` and `text` block is run or made again too.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from tests.cli import test_scripts
 ROOT = lab.REPOSITORY
 README = ROOT / "README.md"
 CHINESE = ROOT / "docs" / "README.zh.md"
+IDENTITY = r"·[0-9a-f]{4}(/\d+)?"
 KNOWN_BLOCKS = {"sh", "python", "toml", "text chat", "text interfaces"}
 
 pytestmark = pytest.mark.lan
@@ -40,7 +41,7 @@ def commands(file: Path) -> list[str]:
 
 
 class Scene:
-    """h1 is the reader's computer. On h2 bob chats, by the protocol and in plain text; h3 is there for more."""
+    """h1 is the reader's computer. On h2 bob chats, by the protocol and in plain text; h3 is for others."""
 
     def __init__(self, lan: lab.Lan) -> None:
         self.lan = lan
@@ -91,6 +92,8 @@ def scene(made: Scene) -> Iterator[Scene]:
     before = len(made.lan.running)
     yield made
     for process in made.lan.running[before:]:
+        if process.poll() is None:
+            process.terminate()
         process.close()
     del made.lan.running[before:]
 
@@ -120,7 +123,7 @@ def chats(with_whom: list[str] | None = None, name: str = "", *, plain: bool = F
         terminal.wait_for_screen("chatting in")
         text = f"typed into {command}"
         terminal.type(f"{text}\r")
-        sender = r"10\.9\.0\.1:\d+" if plain else rf"{name}[^ ]*·[0-9a-f]{{4}}"
+        sender = r"10\.9\.0\.1:\d+" if plain else rf"{name}[^ ]*{IDENTITY}"
         hearer.wait_for(re.compile(rf"\d\d:\d\d:\d\d {sender}: {re.escape(text)}"), stream="stdout")
         hearer.write("an answer\n")
         terminal.wait_for_screen("an answer")
@@ -133,7 +136,7 @@ def chats(with_whom: list[str] | None = None, name: str = "", *, plain: bool = F
 
 def chats_in_a_pipe(scene: Scene, command: str) -> None:
     assert scene.start(command).wait() == 0
-    scene.bob.wait_for(re.compile(r": first line\n(.*\n)*?\d\d:\d\d:\d\d \S+·[0-9a-f]{4}: second line"))
+    scene.bob.wait_for(re.compile(rf"{IDENTITY}: first line\n\d\d:\d\d:\d\d \S+{IDENTITY}: second line"))
 
 
 def sends(*texts: str) -> Case:
@@ -248,8 +251,10 @@ def sets_the_alias(scene: Scene, command: str) -> None:
 
 
 def completes(scene: Scene, command: str) -> None:
-    assert scene.start(command).wait() == 0
-    line = "COMP_WORDS=(mcast br) COMP_CWORD=1 _MCAST_COMPLETE=complete_bash mcast"
+    # The list keeps bash from becoming mcast: its parent tells mcast which shell it is for.
+    installing = scene.start(f"{command} && true")
+    assert installing.wait() == 0, installing.stdout
+    line = "COMP_WORDS='mcast br' COMP_CWORD=1 _MCAST_COMPLETE=complete_bash mcast"
     completed = scene.start(f"grep -q mcast ~/.bashrc && {line}")
     completed.wait()
     assert completed.stdout.strip() == "browse"
@@ -280,7 +285,7 @@ CASES: dict[str, Case] = {
     "mcast send -f notes.txt": sends("from a file"),
     'mcast send --wait-acks all "shutting down in a minute"': sends("shutting down in a minute"),
     "mcast listen": listens("^to all who listen\n"),
-    "mcast listen -v": listens(r"\d\d:\d\d:\d\d\tbob·[0-9a-f]{4}\tto all who listen\n"),
+    "mcast listen -v": listens(rf"\d\d:\d\d:\d\d\tbob{IDENTITY}\tto all who listen\n"),
     "msg=$(mcast listen -C 1 -W 10m)": captures_a_message,
     "mcast listen --json --idle 5s": listens('"name":"bob".*"text":"to all who listen"', ends=True),
     "mcast listen --on 'message=tee -a seen.txt'": runs_a_program,
@@ -302,7 +307,7 @@ CASES: dict[str, Case] = {
     "MCAST_BUNDLE=/media/usb/bundle scripts/mcast chat": elsewhere(
         "test_two_first_runs_at_once_make_one_environment"
     ),
-    "mcast --install-completion bash": completes,
+    "mcast --install-completion": completes,
 }
 
 
@@ -330,7 +335,7 @@ def test_the_picture_is_what_a_chat_looks_like(scene: Scene) -> None:
     bob.write("hi! 你好\n")
     ada.wait_for_screen("hi!")
     eve = scene.third.mcast("chat", "--name", "eve")
-    ada.wait_for_screen(re.compile("eve·[0-9a-f]{4} joined"))
+    ada.wait_for_screen(re.compile(f"eve{IDENTITY} joined"))
     eve.wait_for("here: ", stream="stderr")
     eve.write("lunch at noon?\n")
     ada.wait_for_screen("lunch at noon?")
@@ -352,7 +357,7 @@ def test_a_program(scene: Scene, code: str) -> None:
     listener.wait_for("chatting in", stream="stderr")
     program = scene.reader.python(code)
     if "multicast.Receiver" not in code:
-        listener.wait_for(re.compile(r"ada·[0-9a-f]{4}: hello"), stream="stdout")
+        listener.wait_for(re.compile(rf"ada{IDENTITY}: hello"), stream="stdout")
         listener.write("hello yourself\n")
         program.wait_for("carl hello yourself", stream="stdout")
     else:
@@ -370,8 +375,8 @@ def test_the_settings_are_understood(scene: Scene) -> None:
     listener = scene.third.mcast("listen", env=env)
     listener.wait_for("listening to", stream="stderr")
     assert scene.third.mcast("chat", input="by file\n", env=env).wait() == 0
-    hearer.wait_for(re.compile(r"\tada·[0-9a-f]{4}\tby file\n"), stream="stdout")
-    listener.wait_for(re.compile(r"\tada·[0-9a-f]{4}\tby file\n"), stream="stdout")
+    hearer.wait_for(re.compile(rf"\tada{IDENTITY}\tby file\n"), stream="stdout")
+    listener.wait_for(re.compile(rf"\tada{IDENTITY}\tby file\n"), stream="stdout")
 
 
 def test_the_chinese_readme_has_the_same_commands() -> None:
