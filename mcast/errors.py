@@ -6,6 +6,7 @@
     │   ├── InvalidPort             not a UDP port one can use
     │   ├── UnknownInterface        no interface of that name or address
     │   └── MessageTooLarge         does not fit what may be sent at once
+    ├── GroupClosed                 the group was closed, or belongs to another process
     ├── NoInterface                 nothing to send or receive on
     └── SocketError (OSError)       the operating system refused; see multicast.explain()
         ├── PermissionRefused       … because this user or a firewall may not
@@ -47,6 +48,10 @@ class UnknownInterface(UsageError):
 
 class MessageTooLarge(UsageError):
     """The message does not fit into what may be sent at once."""
+
+
+class GroupClosed(McastError):
+    """The group has been closed, or this process was forked off the one that joined it."""
 
 
 class NoInterface(McastError):

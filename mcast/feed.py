@@ -34,6 +34,7 @@ class Feed:
         self._links = links
         self._on_datagrams = on_datagrams
         self._on_change = on_change
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._watched: list[int] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._watcher: Watcher | None = None
@@ -42,6 +43,7 @@ class Feed:
     def start(self) -> Change:
         """Open everything and begin; the first change is returned, not called back."""
         change = self._links.update(self._read_table())
+        self._loop = asyncio.get_running_loop()
         self._watch()
         self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._rejoin())]
         return change
@@ -49,6 +51,12 @@ class Feed:
     def refresh(self) -> None:
         """Look at the interfaces now instead of at the next change; a change is called back."""
         self._update(self._read_table())
+
+    def renew(self, sender: Sender) -> None:
+        """Close a sender that failed, and look at the interfaces for what takes its place."""
+        with self._rewatching():
+            self._links.drop(sender)
+            self._links.update(interfaces.read())
 
     def pause(self) -> None:
         """Stop reading until resume()."""
@@ -62,33 +70,42 @@ class Feed:
 
     async def close(self) -> None:
         """Stop following and close the sockets. Closing twice is fine."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        tasks = self._tasks
+        self.stop()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def stop(self) -> None:
+        """Like close(), at once: for a loop that ends. The tasks end when the loop goes on."""
+        if self._loop is not None and not self._loop.is_closed():
+            for task in self._tasks:
+                task.cancel()
+            self._unwatch()
         self._tasks = []
-        self._unwatch()
+        self.release()
+
+    def release(self) -> None:
+        """Close the sockets and leave the loop alone: for a forked child, which shares its selector."""
         self._links.close()
         if self._watcher is not None:
             self._watcher.close()
 
     def _watch(self) -> None:
-        if self._paused:
+        if self._paused or self._loop is None:
             return
-        loop = asyncio.get_running_loop()
         for group, receiver in self._links.receivers.items():
             for index in receiver.joined:
                 descriptor = receiver.fileno(index)
-                loop.add_reader(descriptor, self._read, group, index)
+                self._loop.add_reader(descriptor, self._read, group, index)
                 self._watched.append(descriptor)
         for sender in self._links.endpoints if self._links.plan.unicast else ():
-            loop.add_reader(sender.fileno(), self._read_endpoint, sender)
+            self._loop.add_reader(sender.fileno(), self._read_endpoint, sender)
             self._watched.append(sender.fileno())
 
     def _unwatch(self) -> None:
         """Before a socket may close: a selector loses track of a number that is closed and reused."""
-        loop = asyncio.get_running_loop()
-        for descriptor in self._watched:
-            loop.remove_reader(descriptor)
+        if self._loop is not None:
+            for descriptor in self._watched:
+                self._loop.remove_reader(descriptor)
         self._watched = []
 
     def _read(self, group: GroupAddress, interface: int) -> None:

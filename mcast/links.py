@@ -151,6 +151,11 @@ class Links:
         self._senders.pop((sender.interface, sender.version), None)
         sender.close()
 
+    @property
+    def kernel_drops(self) -> int:
+        """Datagrams the kernel threw away because we did not read in time (0 where it does not tell)."""
+        return sum(receiver.kernel_drops or 0 for receiver in self.receivers.values())
+
     def sources(self) -> frozenset[tuple[str, int]]:
         """Addresses and ports our datagrams come from."""
         return frozenset(sender.source for sender in self._senders.values())

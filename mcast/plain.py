@@ -110,7 +110,7 @@ class PlainGroup:
     @property
     def kernel_drops(self) -> int:
         """Datagrams the kernel threw away because we did not read in time (0 where it does not tell)."""
-        return sum(receiver.kernel_drops or 0 for receiver in self.links.receivers.values())
+        return self.links.kernel_drops
 
     def send(self, text: str, group: GroupAddress | None = None) -> int:
         """Send a line, split if it is long; returns the number of datagrams. SocketError when it cannot."""

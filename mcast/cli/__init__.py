@@ -12,7 +12,9 @@ from typer.exceptions import TyperException
 import mcast
 from mcast.errors import McastError
 
-from . import exits
+from . import config, exits
+from .announce import announce
+from .browse import browse
 from .chat import chat
 from .interfaces import interfaces
 from .listen import listen
@@ -27,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (chat, listen, send, interfaces):
+for command in (chat, announce, browse, listen, send, interfaces):
     app.command()(command)
 
 
@@ -53,7 +55,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code. Errors are one line on standard error."""
     prepare_console()
     try:
-        return app(args=arguments, prog_name="mcast", standalone_mode=False) or exits.DONE
+        defaults = config.defaults(app)
+        code = app(args=arguments, prog_name="mcast", standalone_mode=False, default_map=defaults)
+        return code or exits.DONE
     except TyperException as error:
         text = _usage_text(error)
         return _say(text, exits.USAGE) if text else exits.USAGE

@@ -5,18 +5,25 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from mcast.errors import McastError
-from mcast.links import Change
-from mcast.plain import Line, PlainGroup
+import typer
 
-from . import exits, options
-from .lines import Said, message_event, said
+from mcast.errors import McastError
+from mcast.events import InterfacesChanged
+from mcast.links import Change
+
+from . import exits, options, who
+from .items import Item, PeerItem, PlainItem, Said
+from .opening import Network
 from .render import Output, note
 from .report import Reporter, interface_events
 from .run import Ending, run
+from .wires import GroupWire, Wire
+
+GREETING = 0.7
+"""Seconds after joining in which peers that turn up were there before; they are named in one line."""
 
 
 class Screen(Protocol):
@@ -36,8 +43,13 @@ class Screen(Protocol):
 
 
 def chat(
+    context: typer.Context,
     group: options.Groups = None,
     port: options.Port = None,
+    room: who.Room = "",
+    key_file: who.KeyFile = None,
+    name: who.Name = None,
+    profile: who.ProfileName = "default",
     interface: options.Interfaces = None,
     only4: options.Only4 = False,
     only6: options.Only6 = False,
@@ -51,10 +63,11 @@ def chat(
 
     On a terminal /quit, exit, Ctrl-D or Ctrl-C leave, /help tells the rest.
     """
-    plan = options.make_plan(group, port, interface, only4, only6, ttl=ttl)
+    network = Network(context, group, port, interface, only4, only6, ttl)
+    me = who.Who(profile, name, room, key_file)
 
     async def command(ending: Ending, output: Output) -> int:
-        async with PlainGroup(plan, wait=bool(plan.requested)) as joined:
+        async with network.plain() if plain else network.protocol(me, gap_timeout=GAP_TIMEOUT) as joined:
             reporter = Reporter(joined, quiet=quiet, verbose=verbose)
             reporter.joined("chatting in")
             screen = _screen(output, json)
@@ -84,42 +97,81 @@ def _screen(output: Output, json: bool) -> Screen:
 class _Chat:
     """Sends what is typed and shows what comes, until the input ends or a command leaves."""
 
-    def __init__(self, group: PlainGroup, screen: Screen, reporter: Reporter, json: Output | None) -> None:
+    def __init__(self, wire: Wire, screen: Screen, reporter: Reporter, json: Output | None) -> None:
         self.exit_code = exits.DONE
-        self._group = group
+        self._wire = wire
         self._screen = screen
         self._reporter = reporter
         self._json = json
         self._commands = sys.stdin.isatty()
+        self._people: Sequence[str] | None = None if json else []
+        self._warned = False
 
     async def work(self) -> None:
         showing = asyncio.ensure_future(self._show())
         typing = asyncio.ensure_future(self._type())
+        greeting = asyncio.get_running_loop().call_later(GREETING, self._greet)
         try:
             done, _ = await asyncio.wait({showing, typing}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
+            greeting.cancel()
             showing.cancel()
             typing.cancel()
             await asyncio.gather(showing, typing, return_exceptions=True)
 
     async def _show(self) -> None:
-        async for batch in self._group.batches():
-            if lines := [event for event in batch if isinstance(event, Line)]:
-                self._shown(lines)
-            for event in batch:
-                if isinstance(event, Change):
-                    self._reporter.changed(event)
+        async for batch in self._wire.batches():
+            items: list[Item] = []
+            for happening in batch:
+                if isinstance(happening, Change | InterfacesChanged):
+                    self._reporter.changed(happening)
                     if self._json:
-                        self._json.events(interface_events(event))
+                        self._json.events(interface_events(happening))
+                else:
+                    items.append(happening)
+            if items and self._json:
+                self._json.events(item.event() for item in items)
+            elif items:
+                self._tell(items)
             self._reporter.drops()
 
-    def _shown(self, lines: list[Line]) -> None:
-        if self._json:
-            self._json.events(map(message_event, lines))
+    def _tell(self, items: list[Item]) -> None:
+        """Messages together, so that a flood of them is one redraw; what else happened between them."""
+        said: list[Said] = []
+        for item in items:
+            if (words := item.said()) is not None:
+                said.append(words)
+                self._warn(item)
+                continue
+            if said:
+                self._screen.show(said)
+                said = []
+            self._news(item)
+        if said:
+            self._screen.show(said)
+
+    def _news(self, item: Item) -> None:
+        if self._people is not None and isinstance(item, PeerItem) and item.type == "join":
+            self._people = [*self._people, item.label]
         else:
-            self._screen.show(map(said, lines))
+            self._reporter.say(item.news())
+
+    def _greet(self) -> None:
+        """Who was there already, in one line."""
+        if self._people:
+            self._reporter.say(f"here: {', '.join(self._people)}")
+        elif self._people is not None and isinstance(self._wire, GroupWire):
+            self._reporter.say("nobody else is here yet")
+        self._people = None
+
+    def _warn(self, item: Item) -> None:
+        """Once: whoever speaks plain text cannot read us."""
+        if self._warned or not isinstance(item, PlainItem) or not isinstance(self._wire, GroupWire):
+            return
+        self._warned = True
+        note(f"{item.speaker} speaks plain text and cannot read you: mcast chat --plain -g {item.place}")
 
     async def _type(self) -> None:
         while True:
@@ -128,19 +180,30 @@ class _Chat:
             except McastError as error:
                 self._failed(error)
                 continue
+            if self._commands and text is not None and text.strip() == "/who":
+                self._who()
+                continue
             messages = [text] if text is None or not self._commands else typed(text)
             for message in messages:
                 if message is None:
                     return
-                self._send(message)
+                await self._send(message)
 
-    def _send(self, text: str) -> None:
+    async def _send(self, text: str) -> None:
         try:
-            self._group.send(text)
+            await self._wire.send(text)
         except McastError as error:
             self._failed(error)
         else:
             self._screen.sent(text)
+
+    def _who(self) -> None:
+        if not isinstance(self._wire, GroupWire):
+            note("plain text has no names: nobody knows who is here")
+            return
+        scene = self._wire.scene
+        labels = [scene.people.label(peer.run, peer.name) for peer in scene.group.peers()]
+        note(f"here: {', '.join(['you', *labels])}")
 
     def _failed(self, error: McastError) -> None:
         # In a pipe nobody sees that a line was lost but by the exit code.
@@ -149,7 +212,9 @@ class _Chat:
         note(f"not sent: {error}")
 
 
-HELP = "/quit, exit, Ctrl-D or Ctrl-C leave; //TEXT sends a line that starts with a slash"
+GAP_TIMEOUT = 5.0
+"""Seconds that people wait for a lost line before those after it are shown."""
+HELP = "/who tells who is here; /quit, exit, Ctrl-D or Ctrl-C leave; //TEXT sends a line that starts with /"
 
 
 def typed(text: str) -> list[str | None]:

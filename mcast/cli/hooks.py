@@ -18,7 +18,7 @@ from mcast.errors import UsageError
 
 from .render import note
 
-EVENTS = ("ready", "message")
+EVENTS = ("ready", "message", "join", "update", "leave", "gap")
 TIME_LIMIT = 60.0
 """Seconds a command may take before it is ended, so that one that hangs cannot stop the watch for ever."""
 
@@ -27,7 +27,7 @@ On = Annotated[
     typer.Option(
         "--on",
         metavar="EVENT=COMMAND",
-        help="Run COMMAND on ready or message, payload on its stdin, at most a minute each. May be repeated.",
+        help="Run COMMAND on ready, message, join, leave …; payload on stdin, a minute at most; repeatable.",
     ),
 ]
 
@@ -42,13 +42,13 @@ class Hooks:
             for event in events:
                 self._commands[event].append(command)
 
-    def wants(self, event: str) -> bool:
-        """Whether any command waits for that event."""
-        return bool(self._commands[event])
+    def wants_any(self) -> bool:
+        """Whether any command waits for an event of the group."""
+        return any(self._commands[event] for event in EVENTS if event != "ready")
 
     async def run(self, event: str, variables: Mapping[str, str], payload: bytes = b"") -> None:
         """Run the commands for `event` with `variables` in their environment and `payload` on stdin."""
-        for command in self._commands[event]:
+        for command in self._commands.get(event, ()):
             await _run(command, {**os.environ, "MCAST_EVENT": event, **variables}, payload)
 
     async def ready(self, group: str) -> None:

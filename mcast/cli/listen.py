@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
-from mcast.links import Change
-from mcast.plain import Line, PlainGroup
+from collections.abc import Sequence
+from typing import Annotated
 
-from . import exits, options
+import typer
+
+from mcast.events import InterfacesChanged
+from mcast.links import Change
+
+from . import exits, options, who
 from .hooks import Hooks, On
-from .lines import message_event, text_of, variables, verbose_text
+from .items import Item, text_of, verbose_text
+from .opening import Network
 from .render import Output
 from .report import Reporter, interface_events
 from .run import Ending, run
+from .wires import Wire
+
+Passive = Annotated[
+    bool, typer.Option("--passive", help="Never send anything, so nothing that was lost is asked for.")
+]
 
 
 def listen(
+    context: typer.Context,
     group: options.Groups = None,
     port: options.Port = None,
+    room: who.Room = "",
+    key_file: who.KeyFile = None,
+    name: who.Name = None,
+    profile: who.ProfileName = "default",
     interface: options.Interfaces = None,
     source: options.Sources = None,
     only4: options.Only4 = False,
@@ -24,20 +40,24 @@ def listen(
     timeout: options.Timeout = None,
     idle: options.Idle = None,
     on: On = None,
+    passive: Passive = False,
     plain: options.Plain = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
-    """Print what arrives in a group, a line each.
+    """Print the messages that arrive in a group, a line each.
 
     Exit codes: 0 done or something came, 4 nothing came, 27 fewer than -C asked for, 3 no usable interface.
     """
-    plan = options.make_plan(group, port, interface, only4, only6, sources=source or [])
+    network = Network(context, group, port, interface, only4, only6, sources=tuple(source or ()))
+    me = who.Who(profile, name, room, key_file)
     hooks = Hooks(on)
 
     async def command(ending: Ending, output: Output) -> int:
-        async with PlainGroup(plan, wait=bool(plan.requested)) as joined:
+        silent = passive or bool(source)
+        wire = network.plain() if plain else network.protocol(me, several=True, quiet=True, passive=silent)
+        async with wire as joined:
             reporter = Reporter(joined, quiet=quiet, verbose=verbose)
             reporter.joined("listening to")
             listener = _Listener(joined, ending, output, reporter, hooks, count, json, verbose)
@@ -59,11 +79,11 @@ def _exit_code(ending: Ending, complete: bool, printed: int, count: int | None) 
 
 
 class _Listener:
-    """Prints and hands on every line; done when `count` are."""
+    """Prints and hands on what happens; done when `count` messages were printed."""
 
     def __init__(
         self,
-        group: PlainGroup,
+        wire: Wire,
         ending: Ending,
         output: Output,
         reporter: Reporter,
@@ -73,7 +93,7 @@ class _Listener:
         verbose: bool,
     ) -> None:
         self.printed = 0
-        self._group = group
+        self._wire = wire
         self._ending = ending
         self._output = output
         self._reporter = reporter
@@ -83,38 +103,52 @@ class _Listener:
         self._verbose = verbose
 
     async def work(self) -> None:
-        await self._hooks.ready(str(self._group.plan.groups[0]))
-        async for batch in self._group.batches():
-            for event in batch:
-                if isinstance(event, Change):
-                    self._changed(event)
-            lines = [event for event in batch if isinstance(event, Line)]
-            if self._count is not None:
-                lines = lines[: self._count - self.printed]
-            await self._lines(lines)
+        await self._hooks.ready(str(self._wire.plan.groups[0]))
+        async for batch in self._wire.batches():
+            items: list[Item] = []
+            for happening in batch:
+                if isinstance(happening, Change | InterfacesChanged):
+                    self._changed(happening)
+                else:
+                    items.append(happening)
+            await self._show(self._wanted(items))
             self._reporter.drops()
             if self.printed == self._count:
                 return
 
-    async def _lines(self, lines: list[Line]) -> None:
-        if not lines:
-            return
-        self._ending.touch()
-        if not self._hooks.wants("message"):
-            self._print(lines)
-            return
-        for line in lines:
-            self._print([line])
-            await self._hooks.run("message", variables(line), line.data)
+    def _wanted(self, items: list[Item]) -> list[Item]:
+        """Those up to the last message that -C asked for."""
+        if self._count is None:
+            return items
+        left = self._count - self.printed
+        for place, item in enumerate(items):
+            left -= item.type == "message"
+            if left == 0:
+                return items[: place + 1]
+        return items
 
-    def _print(self, lines: list[Line]) -> None:
-        if self._json:
-            self._output.events(map(message_event, lines))
-        else:
-            self._output.lines(verbose_text(line) if self._verbose else text_of(line) for line in lines)
-        self.printed += len(lines)
+    async def _show(self, items: Sequence[Item]) -> None:
+        if not self._hooks.wants_any():
+            self._print(items)
+            return
+        for item in items:
+            self._print([item])
+            await self._hooks.run(item.type, item.variables(), item.data)
 
-    def _changed(self, change: Change) -> None:
+    def _print(self, items: Sequence[Item]) -> None:
+        messages = [item for item in items if item.type == "message"]
+        if messages:
+            self._ending.touch()
+        if self._json and items:
+            self._output.events(item.event() for item in items)
+        elif messages:
+            self._output.lines(map(verbose_text if self._verbose else text_of, messages))
+        for item in items:
+            if item.type != "message" and (self._verbose or item.type in ("alarm", "overflow", "gap")):
+                self._reporter.say(item.news())
+        self.printed += len(messages)
+
+    def _changed(self, change: Change | InterfacesChanged) -> None:
         self._reporter.changed(change)
         if self._json:
             self._output.events(interface_events(change))

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mcast import aio
 from mcast.address import GroupAddress, parse_group, parse_port
 from mcast.errors import UsageError
 from mcast.links import Plan
@@ -21,19 +22,27 @@ Groups = Annotated[
     typer.Option(
         "--group",
         "-g",
+        envvar="MCAST_GROUP",
         metavar="ADDRESS[:PORT]",
-        help=f"Group to join, {DEFAULT_GROUP} unless told; may be repeated.",
+        help=f"Group to join, {DEFAULT_GROUP} unless told; listen and send take several.",
     ),
 ]
 Port = Annotated[
     str | None,
-    typer.Option("--port", "-p", metavar="PORT", help=f"UDP port, {DEFAULT_PORT} unless told."),
+    typer.Option(
+        "--port",
+        "-p",
+        envvar="MCAST_PORT",
+        metavar="PORT",
+        help=f"UDP port, {aio.DEFAULT_PORT} unless told, with --plain {DEFAULT_PORT}.",
+    ),
 ]
 Interfaces = Annotated[
     list[str] | None,
     typer.Option(
         "--interface",
         "-i",
+        envvar="MCAST_INTERFACE",
         metavar="NAME_OR_IP",
         help="Network interface to use instead of those chosen; may be repeated.",
     ),
@@ -42,7 +51,13 @@ Only4 = Annotated[bool, typer.Option("-4", help="IPv4 only.")]
 Only6 = Annotated[bool, typer.Option("-6", help="IPv6 only.")]
 Ttl = Annotated[
     int,
-    typer.Option("--ttl", min=0, max=255, help="How many networks a datagram may cross: 1 is this one."),
+    typer.Option(
+        "--ttl",
+        envvar="MCAST_TTL",
+        min=0,
+        max=255,
+        help="How many networks a datagram may cross: 1 is this one.",
+    ),
 ]
 Sources = Annotated[
     list[str] | None,
@@ -53,11 +68,16 @@ Sources = Annotated[
     ),
 ]
 Plain = Annotated[
-    bool, typer.Option("--plain", help="Speak plain UTF-8 text, one datagram a line. The only wire so far.")
+    bool,
+    typer.Option(
+        "--plain", envvar="MCAST_PLAIN", help="Speak plain UTF-8 text, as simple multicast chats do."
+    ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="A JSON object per event.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on standard error but errors.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]
+Json = Annotated[bool, typer.Option("--json", envvar="MCAST_JSON", help="A JSON object per event.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", envvar="MCAST_QUIET", help="Nothing on stderr but errors.")
+]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", envvar="MCAST_VERBOSE", help="Say more.")]
 Count = Annotated[
     int | None, typer.Option("--count", "-C", "-c", min=1, metavar="N", help="Stop after N messages.")
 ]
@@ -69,6 +89,16 @@ Idle = Annotated[
     float | None,
     typer.Option("--idle", parser=duration, metavar="TIME", help="Stop when nothing came for this long."),
 ]
+
+
+def versions(only4: bool, only6: bool) -> tuple[int, ...]:
+    """The IP versions that -4 and -6 leave; both flags together are no restriction."""
+    return (4, 6) if only4 == only6 else (4,) if only4 else (6,)
+
+
+def has_port(group: str) -> bool:
+    """Whether the text of a group names a port."""
+    return (group.startswith("[") and not group.endswith("]")) or group.count(":") == 1
 
 
 def parse_groups(texts: list[str] | None, port: str | None) -> tuple[GroupAddress, ...]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
+from mcast.events import InterfacesChanged
 from mcast.interfaces import Choice, Interface
 from mcast.links import Change, Links, Plan
 
@@ -47,21 +48,21 @@ class Reporter:
         used = [choice for choice in self._group.links.choices if choice.used]
         groups = ", ".join(map(str, self._group.plan.groups))
         where = ", ".join(map(_describe, used)) or f"no interface yet ({waiting_for(self._group)})"
-        self._say(f"{doing} {groups} on {where}")
+        self.say(f"{doing} {groups} on {where}")
         self._problems(self._group.started)
         if self._verbose:
             for receiver in self._group.links.receivers.values():
-                self._say(f"receive buffer of {receiver.group}: {receiver.granted_buffer // 1024} KiB")
+                self.say(f"receive buffer of {receiver.group}: {receiver.granted_buffer // 1024} KiB")
 
-    def changed(self, change: Change) -> None:
+    def changed(self, change: Change | InterfacesChanged) -> None:
         """Interfaces that came into use or went out of it."""
         reasons = {choice.interface.index: choice.reason for choice in self._group.links.choices}
         for link in change.joined:
-            self._say(f"+ {link.name} ({reasons.get(link.index, 'up')})")
+            self.say(f"+ {link.name} ({reasons.get(link.index, 'up')})")
         for link in change.left:
-            self._say(f"- {link.name} ({reasons.get(link.index, 'gone')})")
+            self.say(f"- {link.name} ({reasons.get(link.index, 'gone')})")
         if change.left and not self._group.links.used:
-            self._say(f"no interface left; waiting for one ({waiting_for(self._group)})")
+            self.say(f"no interface left; waiting for one ({waiting_for(self._group)})")
         self._problems(change)
 
     def drops(self, *, now: bool = False) -> None:
@@ -77,16 +78,17 @@ class Reporter:
             )
             self._dropped = dropped
 
-    def _problems(self, change: Change) -> None:
+    def _problems(self, change: Change | InterfacesChanged) -> None:
         for problem in dict.fromkeys(map(str, change.problems)):
             note(problem)
 
-    def _say(self, text: str) -> None:
-        if not self._quiet:
+    def say(self, text: str) -> None:
+        """A line, unless it is empty or we are to be quiet."""
+        if text and not self._quiet:
             note(text)
 
 
-def interface_events(change: Change) -> Iterator[Mapping[str, Any]]:
+def interface_events(change: Change | InterfacesChanged) -> Iterator[Mapping[str, Any]]:
     """The change as JSON events."""
     states: Iterable[tuple[str, tuple[Interface, ...]]] = (("joined", change.joined), ("left", change.left))
     for state, links in states:

@@ -16,13 +16,19 @@ from mcast import interfaces
 from mcast.errors import McastError, MessageTooLarge, UsageError
 from mcast.links import Links
 from mcast.plain import decode, payload_limit
+from mcast.wire.limits import MESSAGE_MAX
 
-from . import exits, options, stdin
+from . import exits, options, stdin, who
 from .durations import duration
-from .render import note
+from .opening import Network
+from .render import Output, note
+from .report import Reporter
+from .run import Ending, run
+from .sending import Sending
 
 
 def send(
+    context: typer.Context,
     text: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="The message.")] = None,
     message: Annotated[
         list[str] | None, typer.Option("--message", "-m", metavar="TEXT", help="A message; may be repeated.")
@@ -35,8 +41,22 @@ def send(
     interval: Annotated[
         float, typer.Option("--interval", parser=duration, metavar="TIME", help="Time between messages.")
     ] = 0.0,
+    linger: Annotated[
+        float,
+        typer.Option(
+            "--linger", parser=duration, metavar="TIME", help="Wait this long for everyone to confirm."
+        ),
+    ] = 2.0,
+    wait_acks: Annotated[
+        str | None,
+        typer.Option("--wait-acks", metavar="N|all", help="Fail unless so many confirm while lingering."),
+    ] = None,
     group: options.Groups = None,
     port: options.Port = None,
+    room: who.Room = "",
+    key_file: who.KeyFile = None,
+    name: who.Name = None,
+    profile: who.ProfileName = "default",
     interface: options.Interfaces = None,
     only4: options.Only4 = False,
     only6: options.Only6 = False,
@@ -47,18 +67,64 @@ def send(
 ) -> int:
     """Send messages to a group.
 
-    Exit codes: 0 sent, 1 not sent, 2 wrong or too large, 3 no usable interface or no permission.
+    Exit codes: 0 sent, 1 not sent, 2 wrong or too large, 3 no usable interface or no permission, 27 fewer
+    confirmed than --wait-acks asked for, 4 it asked for all and nobody was there.
     """
     present = {"TEXT": text, "-m": message, "-l": lines, "-f": file is not None, "-s": everything}
     chosen = _chosen(present)
-    plan = options.make_plan(group, port, interface, only4, only6, ttl=ttl, receive=False)
+    network = Network(context, group, port, interface, only4, only6, ttl)
+
+    def outgoing(limit: int, check: Callable[[bytes, str, int], bytes]) -> Iterable[bytes] | None:
+        """What to send; None for lines as they come."""
+        return None if chosen == ["-l"] else _messages(chosen, text, message, file, limit, check)
+
+    if plain:
+        return _send_plain(network, outgoing, interval, verbose and not quiet)
+    acks = _acks(wait_acks)
+    me = who.Who(profile, name, room, key_file)
+
+    async def command(ending: Ending, output: Output) -> int:
+        whole = outgoing(MESSAGE_MAX, _sized)
+        async with network.protocol(me, several=True, visitor=True, wait=False) as wire:
+            sending = Sending(wire, interval, linger, acks)
+            if verbose and not quiet:
+                Reporter(wire, quiet=False, verbose=False).joined("sending to")
+            complete = await ending.during(sending.work(whole))
+            if not quiet:
+                sending.tell()
+            return sending.exit_code if complete else exits.INTERRUPTED + ending.signal
+
+    return run(command)
+
+
+def _acks(text: str | None) -> int | None:
+    """How many must confirm: 0 for all, None when it does not matter."""
+    if text is None:
+        return None
+    if text == "all":
+        return 0
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 1_000_000):
+        raise UsageError(f"--wait-acks {text!r} is no number", "give a number of peers, or all")
+    return int(text)
+
+
+def _send_plain(
+    network: Network,
+    outgoing: Callable[[int, Callable[[bytes, str, int], bytes]], Iterable[bytes] | None],
+    interval: float,
+    verbose: bool,
+) -> int:
+    """One datagram each, from the preferred interface; nothing is waited for."""
+    plan = network.plain_plan(receive=False)
     links = Links(plan)
     try:
         links.update(interfaces.read())
         links.require()
         limit = payload_limit(links.used[:1])
-        messages = _messages(chosen, text, message, file, limit)
-        if verbose and not quiet:
+        messages = outgoing(limit, _checked)
+        if messages is None:
+            messages = _lines(limit)
+        if verbose:
             groups = ", ".join(map(str, plan.groups))
             note(f"sending to {groups} from {links.used[0].name}, at most {limit} bytes at once")
         sent = 0
@@ -67,7 +133,7 @@ def send(
                 time.sleep(interval)
             for target in plan.groups:
                 links.send_first(data, target)
-        if verbose and not quiet:
+        if verbose:
             note(f"{sent} sent")
         return exits.DONE
     except KeyboardInterrupt:
@@ -89,11 +155,14 @@ def _chosen(present: Mapping[str, object]) -> list[str]:
 
 
 def _messages(
-    chosen: list[str], text: list[str] | None, message: list[str] | None, file: str | None, limit: int
-) -> Iterable[bytes]:
-    """What to send. All of it is checked before the first is sent, but for lines, which may never end."""
-    if chosen == ["-l"]:
-        return _lines(limit)
+    chosen: list[str],
+    text: list[str] | None,
+    message: list[str] | None,
+    file: str | None,
+    limit: int,
+    check: Callable[[bytes, str, int], bytes],
+) -> list[bytes]:
+    """What to send, all of it checked before the first is sent."""
     given: dict[str, Callable[[], Iterable[bytes]]] = {
         "TEXT": lambda: [_argument(" ".join(text or ()))],
         "-m": lambda: map(_argument, message or ()),
@@ -101,7 +170,7 @@ def _messages(
         "-s": lambda: [stdin.read(limit + 1)],
     }
     parts = itertools.chain.from_iterable(given[name]() for name in chosen)
-    return [_checked(data, f"message {number}", limit) for number, data in enumerate(parts, 1)]
+    return [check(data, f"message {number}", limit) for number, data in enumerate(parts, 1)]
 
 
 def _argument(text: str) -> bytes:
@@ -125,6 +194,14 @@ def _file(name: str, limit: int) -> bytes:
         ) from None
     except ValueError as error:
         raise UsageError(f"cannot read {name!r}: {error}", "check the name") from None
+
+
+def _sized(data: bytes, what: str, limit: int) -> bytes:
+    if len(data) > limit:
+        raise MessageTooLarge(
+            f"{what} is larger than a message may be", f"send at most {limit} bytes at once"
+        )
+    return data
 
 
 def _checked(data: bytes, what: str, limit: int) -> bytes:

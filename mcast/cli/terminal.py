@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
-from prompt_toolkit import PromptSession, print_formatted_text
+from prompt_toolkit import PromptSession
 from prompt_toolkit.formatted_text import FormattedText
-from prompt_toolkit.patch_stdout import StdoutProxy
+from prompt_toolkit.renderer import print_formatted_text
+from prompt_toolkit.styles import Style
 
-from .lines import Said
+from .items import Said
 from .render import clock, escape, fitted
 
 Parts = list[tuple[str, str]]
 
 
 class Terminal:
-    """Reads with prompt_toolkit; what is printed meanwhile goes above the prompt."""
+    """Reads with prompt_toolkit; what is printed meanwhile goes above the prompt.
+
+    The terminal stays raw from first to last. prompt_toolkit's own way to print above a prompt turns echo on
+    for that moment, and what is typed in it lands in the middle of the screen.
+    """
 
     def __init__(self) -> None:
         self._session: PromptSession[str] = PromptSession(erase_when_done=True, enable_suspend=True)
-        self._above = _standard_error_above()
-        self._above.__enter__()
+        self._stack = contextlib.ExitStack()
+        self._stack.enter_context(self._session.app.input.raw_mode())
+        if sys.stderr.isatty():
+            self._stack.enter_context(contextlib.redirect_stderr(_Above(self)))
 
     async def read(self) -> str | None:
         """What was typed or pasted, up to Enter; None after Ctrl-D or Ctrl-C."""
@@ -36,40 +44,48 @@ class Terminal:
 
     def show(self, said: Iterable[Said]) -> None:
         """Lines of others, in one go."""
-        self._print([part for one in said for part in _parts(*one, "ansicyan")])
+        self.print([part for one in said for part in _parts(*one, color="ansicyan")])
 
     def sent(self, text: str) -> None:
         """A line of our own."""
-        self._print(_parts(time.time(), "you", escape(text), "ansigreen"))
+        self.print(_parts(time.time(), "you", escape(text), color="ansigreen"))
 
     def close(self) -> None:
-        """Give standard error back."""
-        self._above.__exit__(None, None, None)
+        """Give the terminal and standard error back."""
+        self._stack.close()
 
-    @staticmethod
-    def _print(parts: Parts) -> None:
-        print_formatted_text(FormattedText(parts[:-1]))
-
-
-@contextlib.contextmanager
-def _standard_error_above() -> Iterator[None]:
-    """While the prompt is there, print what goes to standard error above it, unless that is a file."""
-    before = sys.stderr
-    if not before.isatty():
-        yield
-        return
-    with StdoutProxy(sleep_between_writes=0.05) as proxy:
-        sys.stderr = proxy
-        try:
-            yield
-        finally:
-            sys.stderr = before
+    def print(self, parts: Parts) -> None:
+        """Print above the prompt, which is drawn anew below."""
+        app = self._session.app
+        if app.is_running:
+            app.renderer.erase()
+        print_formatted_text(app.output, FormattedText(parts), Style([]), color_depth=app.color_depth)
+        app.output.flush()
+        if app.is_running:
+            app.invalidate()
 
 
-def _parts(seconds: float, sender: str, text: str, color: str) -> Parts:
+class _Above(io.TextIOBase):
+    """Standard error while the prompt is there."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+        self._line = ""
+
+    def write(self, text: str) -> int:
+        *lines, self._line = (self._line + text).split("\n")
+        for line in lines:
+            self._terminal.print([("", f"{fitted(line, sys.stdout)}\n")])
+        return len(text)
+
+    def isatty(self) -> bool:
+        return True
+
+
+def _parts(seconds: float, sender: str, text: str, mark: str = "", *, color: str) -> Parts:
     return [
         ("ansibrightblack", f"{clock(seconds)} "),
         (color, fitted(sender, sys.stdout)),
-        ("", f": {fitted(text, sys.stdout)}"),
-        ("", "\n"),
+        ("ansiyellow", f" ({mark})" if mark else ""),
+        ("", f": {fitted(text, sys.stdout)}\n"),
     ]

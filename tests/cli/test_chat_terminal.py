@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
+from mcast.cli.chat import HELP
 from tests import lab
 
 Pair = tuple[lab.Host, lab.Host]
@@ -99,7 +100,7 @@ def test_a_signal_gives_the_terminal_back(here: lab.Host, group: str, number: in
 
 def test_commands_are_no_messages(pair: Pair, group: str) -> None:
     terminal, friend = chat(pair[0], group, columns=150), other(pair[1], group)
-    help_text = "/quit, exit, Ctrl-D or Ctrl-C leave; //TEXT sends a line that starts with a slash"
+    help_text = HELP
     terminal.type("/nick ada\r")
     wait_for(terminal, [f"mcast: unknown command /nick, not sent; {help_text}", ">"])
     terminal.type("/help\r")

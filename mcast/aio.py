@@ -1,0 +1,547 @@
+"""The asyncio API: join a group, send, and iterate over what comes.
+
+    async with mcast.aio.join("230.0.0.1", name="ada") as group:
+        receipt = await group.send("hello")
+        async for message in group.messages():
+            print(message.name, message.text)
+
+A Group belongs to the event loop it was entered in. It is sockets, one engine and the pump between them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+import weakref
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Self
+
+import msgspec
+
+from . import settings as presets
+from .address import GroupAddress
+from .core.engine import Engine
+from .core.engine import Receipt as Place
+from .core.runs import Run
+from .crypto.keys import Identity
+from .crypto.rooms import Room
+from .errors import GroupClosed, UsageError
+from .events import Event, InterfacesChanged, Message, PeerView, PlainText
+from .interfaces import Choice
+from .joining import (
+    DEFAULT_GROUP,
+    DEFAULT_PORT,
+    DEFAULT_TWIN,
+    check_ttl,
+    list_of,
+    make_attributes,
+    make_epoch,
+    make_identity,
+    make_machine,
+    make_name,
+    make_payload,
+    make_room,
+    message_id,
+    parse_pair,
+)
+from .links import Change, Links, Plan
+from .mailbox import LoopMailbox, Mailbox
+from .multicast import Datagram
+from .plain import decode, payload_limit
+from .pump import HEARS, Pump
+from .settings import Settings
+from .wire.attributes import Attributes
+
+__all__ = [
+    "DEFAULT_GROUP",
+    "DEFAULT_PORT",
+    "DEFAULT_TWIN",
+    "Group",
+    "Receipt",
+    "join",
+    "make_room",
+    "message_id",
+    "parse_pair",
+]
+
+
+class Receipt:
+    """A message that was sent. `id` names it in logs and in the JSON of the command line."""
+
+    __slots__ = ("_group", "_place")
+
+    def __init__(self, group: Group, place: Place) -> None:
+        self._group = group
+        self._place = place
+
+    @property
+    def id(self) -> str:
+        """As in `message_id()`."""
+        return message_id(self._place.run, self._place.sequence, self._place.index)
+
+    @property
+    def heard_by(self) -> tuple[Run, ...]:
+        """The runs that confirmed that they have this message and all before it. In an open room anyone can
+        make up as many as he likes."""
+        return tuple(self._group._engine.heard_by(self._place.sequence))
+
+    @property
+    def unheard_by(self) -> tuple[Run, ...]:
+        """The peers heard of that have not confirmed yet."""
+        return tuple(self._group._engine.unheard_by(self._place.sequence))
+
+    async def confirmed(self, count: int | None = None, *, timeout: float = 2.0) -> bool:
+        """Wait until `count` peers confirmed, or with None everyone who is here and at least one; False when
+        `timeout` seconds were not enough."""
+        return await self._group._confirmed(self, count, timeout)
+
+
+class Group:
+    """One run in one room of a group. `async with` it; then send(), events() and the rest.
+
+    Entering raises UnknownInterface, NoInterface, or SocketError (PortTaken, PermissionRefused) and its kin.
+    """
+
+    def __init__(
+        self,
+        groups: tuple[GroupAddress, ...],
+        room: Room,
+        identity: Identity,
+        *,
+        epoch: int,
+        name: str,
+        plan: Plan,
+        settings: Settings,
+        visitor: bool = False,
+        passive: bool = False,
+        quiet: bool = False,
+        history: bool = False,
+        wait: bool = False,
+        attributes: Attributes = Attributes(),  # noqa: B008 (immutable)
+        machine: bytes = bytes(8),
+    ) -> None:
+        self.groups, self.room, self.name = groups, room, name
+        self.origin = identity.origin
+        self.started = Change()
+        self._identity, self._epoch, self._machine = identity, epoch, machine
+        self._settings, self._attributes = settings, attributes
+        self._visitor, self._passive, self._quiet = visitor, passive, quiet
+        self._history, self._wait = history, wait
+        self.links = Links(plan)
+        self._entered = self._closed = False
+        self._mailbox: Mailbox = LoopMailbox()
+        self._turn = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        if self._entered:
+            raise UsageError("a group is entered once", "join again")
+        self._entered = True
+        self._loop = asyncio.get_running_loop()
+        self._pid = os.getpid()
+        self._done = asyncio.Event()
+        self._pump = Pump(self.links, self._happened, self._plain, self._changed)
+        try:
+            self.started = self._pump.open()
+            self._require_link()
+            self._engine = self._make_engine()
+            self._pump.start(self._engine)
+        except BaseException:
+            self._ended()
+            await self._pump.finish()
+            raise
+        self._guard = self._loop.create_task(self._until_the_loop_ends())
+        _open_groups.add(self)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Send what is queued, say goodbye, leave: about 60 ms, at most a second.
+
+        Closing twice is fine, and so is closing while others send or iterate: they get GroupClosed, or the
+        end. Cancelled, it closes at once with a single goodbye. In a forked child it sends nothing.
+        """
+        if not self._entered:
+            return
+        if os.getpid() != self._pid:
+            self._abandon()
+        elif self._loop.is_closed():
+            self._ended()
+            self._pump.stop()
+        elif self._closed:
+            await self._done.wait()
+        else:
+            self._require_loop()
+            self._closed = True
+            try:
+                await self._pump.finish()
+                self._guard.cancel()
+                await asyncio.wait([self._guard])
+            finally:
+                self._guard.cancel()
+                self._ended()
+
+    def _ended(self) -> None:
+        self._closed = True
+        self._mailbox.close()
+        self._done.set()
+        _open_groups.discard(self)
+
+    def _abandon(self) -> None:
+        """In a forked child: the parent goes on undisturbed."""
+        self._closed = True
+        self._pump.release()
+
+    async def _until_the_loop_ends(self) -> None:
+        """asyncio.run() cancels the tasks that are left, this one too: then it is time to say goodbye."""
+        try:
+            await self._loop.create_future()
+        finally:
+            if os.getpid() == self._pid and not self._closed:
+                self._ended()
+                self._pump.leave()
+
+    @property
+    def run(self) -> Run:
+        """This run: its origin and epoch."""
+        return Run(self.origin, self._epoch)
+
+    async def send(self, data: str | bytes) -> Receipt:
+        """Send a message to everybody, waiting while too much is queued.
+
+        Raises MessageTooLarge above 64 KiB, UsageError for anything but text and bytes and in a passive
+        group, GroupClosed after close(); nothing was sent then, and nothing when it is cancelled. Messages
+        of one task keep their order; tasks that wait for room are served in turn.
+        """
+        payload = self.check(data)
+        if self.writable and not self._turn.locked():
+            return self._queue(payload)
+        async with self._turn:
+            while not self.writable:
+                await self._pump.moved(1.0)
+                self._check_open()
+            return self._queue(payload)
+
+    def send_nowait(self, data: str | bytes) -> Receipt:
+        """Like send(), but queues without waiting: for a caller that sends little, or looks at `writable`."""
+        return self._queue(self.check(data))
+
+    @property
+    def writable(self) -> bool:
+        """Whether a message would leave soon; send() waits until it is so."""
+        return self._engine.writable(self._loop.time())
+
+    def check(self, data: str | bytes) -> bytes:
+        """The bytes that send() would send, or the error it would raise."""
+        self._check_open()
+        return self.payload(data)
+
+    def payload(self, data: str | bytes) -> bytes:
+        """As check(), without asking whether the group is open; from any thread."""
+        if self._passive:
+            raise UsageError("a passive member cannot send", "join without passive")
+        return make_payload(data)
+
+    def send_all(self, payloads: Sequence[bytes]) -> list[Receipt]:
+        """Queue messages that payload() made, without waiting."""
+        self._check_open()
+        now, send = self._loop.time(), self._engine.send
+        receipts = [Receipt(self, send(payload, now)) for payload in payloads]
+        self._pump.pump()
+        return receipts
+
+    def _queue(self, payload: bytes) -> Receipt:
+        place = self._engine.send(payload, self._loop.time())
+        self._pump.soon()
+        return Receipt(self, place)
+
+    async def batches(self) -> AsyncIterator[list[Event]]:
+        """All events, in lists of what came since the last look; ends when the group is closed.
+
+        Each event is given once, whoever iterates. What nobody takes is dropped after 100,000 events or 64
+        MiB, the oldest first, and an Overflow says so. Raises UsageError before the group is entered.
+        """
+        while await self._something():
+            if batch := self._mailbox.take():
+                yield batch
+
+    async def events(self) -> AsyncIterator[Event]:
+        """All events, one by one; see batches(). What is not reached stays for the next who iterates."""
+        while await self._something():
+            while (event := self._mailbox.pop()) is not None:
+                yield event
+
+    async def messages(self, timeout: float | None = None) -> AsyncIterator[Message]:
+        """Messages alone, until the group is closed or none came for `timeout` seconds.
+
+        Other events are dropped on the way, an Overflow too: whoever must know uses events().
+        """
+        while True:
+            try:
+                async with asyncio.timeout(timeout):
+                    message = await self._next_message()
+            except TimeoutError:
+                return
+            if message is None:
+                return
+            while message is not None:
+                yield message
+                message = self._message_at_hand()
+
+    def peers(self) -> list[PeerView]:
+        """Who is here, this run not counted. In an open room anyone can make up as many as he likes."""
+        self._require_entered()
+        return self._engine.peers()
+
+    def stats(self) -> dict[str, int]:
+        """Counters: sent frames, drops by reason, failures to send by errno, datagrams the kernel dropped."""
+        self._require_entered()
+        failures = {f"send-{name.lower()}": count for name, count in self._pump.failures.items()}
+        return {**self._engine.stats(), **failures, "kernel-drops": self.links.kernel_drops}
+
+    def announce(self, *, tags: Mapping[str, str] | None = None, services: Sequence[str] = ()) -> None:
+        """Tell everybody what this peer offers from now on; arguments as in join()."""
+        self._check_open()
+        self._engine.update(self._pump.now, attributes=make_attributes(tags, services, self.name))
+        self._pump.pump()
+
+    def ask_roster(self) -> None:
+        """Ask who is here, which a visitor is not told otherwise."""
+        self._check_open()
+        self._engine.ask_roster(self._pump.now)
+        self._pump.pump()
+
+    @property
+    def now(self) -> float:
+        """The clock of PeerView.heard and PeerView.joined, in seconds."""
+        self._require_entered()
+        return self._loop.time()
+
+    @property
+    def plan(self) -> Plan:
+        """What was asked for."""
+        return self.links.plan
+
+    @property
+    def kernel_drops(self) -> int:
+        """Datagrams the kernel threw away because we did not read in time (0 where it does not tell)."""
+        return self.links.kernel_drops
+
+    def interface_of(self, source: tuple[object, ...]) -> str | None:
+        """The name of the interface through which an event's `source` was last heard, if it is known."""
+        index = self._pump.interface_of(source)
+        return next((link.name for link in self.links.used if link.index == index), None)
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """The interfaces, whether they are used, and why."""
+        return self.links.choices
+
+    def _check_open(self) -> None:
+        self._require_entered()
+        if os.getpid() != self._pid:
+            raise GroupClosed("a group does not live on in a forked process", "join again there")
+        if self._closed:
+            raise GroupClosed("this group has been closed", "join again")
+        self._require_loop()
+
+    def _require_entered(self) -> None:
+        if not self._entered:
+            raise UsageError("this group has not been entered", "async with mcast.aio.join(…) as group: …")
+
+    def _require_loop(self) -> None:
+        try:
+            here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            here = False
+        if not here:
+            raise UsageError(
+                "a group is used in the event loop it was entered in", "use mcast.join() from threads"
+            )
+
+    def _require_link(self) -> None:
+        receivers = self.links.receivers.values()
+        if self.started.problems and not any(receiver.joined for receiver in receivers):
+            raise self.started.problems[0]
+        if not self._wait:
+            self.links.require()
+
+    def _make_engine(self) -> Engine:
+        limit = payload_limit(self.links.used)
+        engine = Engine(
+            msgspec.structs.replace(self._settings, payload=min(limit, self._settings.payload)),
+            self.room,
+            self._identity,
+            epoch=self._epoch,
+            session=os.urandom(8),
+            name=self.name,
+            generator=random.SystemRandom(),
+            now=self._pump.now,
+            wall=time.time(),
+            attributes=self._attributes,
+            machine=self._machine,
+            visitor=self._visitor,
+            passive=self._passive,
+            quiet=self._quiet,
+            history=self._history,
+        )
+        engine.update(self._pump.now, flags=self._hears())
+        return engine
+
+    def _hears(self) -> int:
+        joined = {group.version for group, receiver in self.links.receivers.items() if receiver.joined}
+        return sum(HEARS[version] for version in joined)
+
+    async def _something(self) -> bool:
+        """Wait until an event waits; False when the group is closed and all were taken."""
+        self._require_entered()
+        if os.getpid() != self._pid:
+            self._check_open()
+        mailbox = self._mailbox
+        return isinstance(mailbox, LoopMailbox) and await mailbox.wait()
+
+    async def _next_message(self) -> Message | None:
+        """The next message, waited for; None at the end."""
+        while await self._something():
+            if (message := self._message_at_hand()) is not None:
+                return message
+        return None
+
+    def _message_at_hand(self) -> Message | None:
+        while (event := self._mailbox.pop()) is not None:
+            if isinstance(event, Message):
+                return event
+        return None
+
+    async def _confirmed(self, receipt: Receipt, count: int | None, timeout: float) -> bool:
+        limit = self._pump.now + timeout
+        asked = False
+        while not (self._closed or _enough(receipt, count)):
+            now = self._pump.now
+            if now >= limit:
+                return False
+            # The first word comes by itself from whoever is fastest; then the others are asked.
+            if receipt.heard_by and not asked:
+                asked = True
+                self._engine.ask_reports(now)
+                self._pump.pump()
+            await self._pump.moved(limit - now)
+        return _enough(receipt, count)
+
+    def _happened(self, events: Sequence[Event]) -> None:
+        self._mailbox.put(events)
+
+    def _changed(self, change: Change) -> None:
+        self._engine.update(self._pump.now, flags=self._hears())
+        self._mailbox.put([InterfacesChanged(change.joined, change.left, change.problems)])
+
+    def _plain(self, group: GroupAddress, datagrams: list[Datagram]) -> None:
+        if not self.room.public:
+            return
+        names = {link.index: link.name for link in self.links.used}
+        wall = time.time()
+        self._mailbox.put(
+            [
+                PlainText(data, decode(data), source, group, names.get(interface, str(interface)), wall)
+                for data, source, interface, _ in datagrams
+            ]
+        )
+
+
+def join(
+    group: str | None = None,
+    *,
+    port: int | None = None,
+    room: str = "",
+    name: str | None = None,
+    key: bytes | None = None,
+    room_id: bytes | None = None,
+    interfaces: Sequence[str] = (),
+    versions: Sequence[int] = (4, 6),
+    ttl: int = 1,
+    sources: Sequence[str] = (),
+    identity: bytes | None = None,
+    epoch: int | None = None,
+    tags: Mapping[str, str] | None = None,
+    services: Sequence[str] = (),
+    gap_timeout: float | None = None,
+    visitor: bool = False,
+    passive: bool = False,
+    quiet: bool = False,
+    history: bool = False,
+    wait: bool = False,
+    machine: bytes = bytes(8),
+    settings: Settings | None = None,
+) -> Group:
+    """A group to be entered with `async with`.
+
+    group: `ADDRESS[:PORT]`; the default is 230.0.0.1 with its IPv6 twin ff12::6d63, port 28003, one group
+        that either half names. room: a conversation within the group, by name. key: 32 secret bytes;
+        whoever has them is in the room, `room_id` (16 bytes) is made from them unless given.
+    sources: receive from these addresses only, which source-specific groups (232/8) need.
+    interfaces: names or addresses; none means all suitable ones. versions: IP versions. ttl: networks
+        that a datagram may cross.
+    name: how others see this peer. identity: 32 secret bytes that make it the same peer next time; drawn anew
+        unless given. epoch: see docs/protocol.md; made from the clock unless given.
+    tags, services: what this peer offers, services as `TYPE[:PORT]`.
+    gap_timeout: seconds to wait for a missing message before going on without it; None waits until it is
+        repaired or declared lost.
+    visitor: in no roster, no join or leave (for programs that only send or look). passive: never sends.
+    quiet: sends nothing before it heard somebody. wait: do not fail when no interface is usable yet.
+    machine: 8 bytes that name this computer, so that an identity copied to another is noticed.
+
+    Raises InvalidGroup, InvalidPort, UsageError at once; the rest on entering.
+    """
+    groups = parse_pair(group, port, versions)
+    name = make_name(name)
+    chosen = settings or presets.lan()
+    if not isinstance(chosen, Settings):
+        raise UsageError("settings are made by mcast.settings", "for instance mcast.settings.wifi()")
+    if gap_timeout is not None:
+        chosen = msgspec.structs.replace(chosen, gap_timeout=gap_timeout)
+    plan = Plan(
+        groups,
+        list_of("interfaces", interfaces),
+        tuple(sorted({group.version for group in groups})),
+        check_ttl(ttl),
+        list_of("sources", sources),
+        unicast=True,
+    )
+    return Group(
+        groups,
+        make_room(groups, room, key, room_id),
+        make_identity(identity),
+        epoch=make_epoch(epoch),
+        name=name,
+        plan=plan,
+        settings=chosen,
+        visitor=visitor,
+        passive=passive,
+        quiet=quiet,
+        history=history,
+        wait=wait,
+        attributes=make_attributes(tags, services, name),
+        machine=make_machine(machine),
+    )
+
+
+def _enough(receipt: Receipt, count: int | None) -> bool:
+    if count is None:
+        return bool(receipt.heard_by) and not receipt.unheard_by
+    return len(receipt.heard_by) >= count
+
+
+_open_groups: weakref.WeakSet[Group] = weakref.WeakSet()
+
+
+def _abandon_all() -> None:
+    """A forked child keeps no membership and no port of its parent's."""
+    for group in list(_open_groups):
+        group._abandon()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_abandon_all)

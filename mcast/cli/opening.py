@@ -1,0 +1,83 @@
+"""From options to a wire: the protocol, or plain text with `--plain`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import typer
+
+from mcast.address import parse_port
+from mcast.errors import UsageError
+from mcast.links import Plan
+from mcast.plain import PlainGroup
+
+from . import options
+from .config import from_command_line
+from .who import Who
+from .wires import GroupWire, PlainWire
+
+NOT_PLAIN = ("name", "profile", "room", "key_file", "wait_acks", "linger", "passive")
+"""Parameters that plain text has no place for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """Where to: groups, port, interfaces, IP versions, reach."""
+
+    context: typer.Context
+    groups: list[str] | None
+    port: str | None
+    interfaces: list[str] | None
+    only4: bool
+    only6: bool
+    ttl: int = 1
+    sources: tuple[str, ...] = ()
+
+    def plain(self) -> PlainWire:
+        """Plain text in all the groups. UsageError for options that only the protocol knows."""
+        plan = self.plain_plan()
+        return PlainWire(PlainGroup(plan, wait=bool(plan.requested)))
+
+    def plain_plan(self, *, receive: bool = True) -> Plan:
+        """What the flags ask for of plain text."""
+        for name in NOT_PLAIN:
+            if name in self.context.params and from_command_line(self.context, name):
+                flag = name.replace("_", "-")
+                raise UsageError(f"--plain has no --{flag}", "leave one of them out")
+        return options.make_plan(
+            self.groups,
+            self._port(),
+            self.interfaces,
+            self.only4,
+            self.only6,
+            ttl=self.ttl,
+            sources=list(self.sources) if "source" in self.context.params else None,
+            receive=receive,
+        )
+
+    def protocol(self, who: Who, *, several: bool = False, **manners: Any) -> GroupWire:
+        """The protocol in the group, or in each of `several`."""
+        groups: Sequence[str | None] = list(dict.fromkeys(self.groups or ())) or [None]
+        if len(groups) > 1 and not several:
+            raise UsageError("one group at a time", "name one --group, or start the command twice")
+        port = self._port()
+        joined = [
+            who.open(
+                group,
+                None if port is None else parse_port(port),
+                versions=options.versions(self.only4, self.only6),
+                interfaces=self.interfaces or (),
+                ttl=self.ttl,
+                sources=self.sources,
+                **{"wait": bool(self.interfaces), **manners},
+            )
+            for group in groups
+        ]
+        return GroupWire(joined, who.room)
+
+    def _port(self) -> str | None:
+        """--port; one from file or environment yields to a group that brings its own."""
+        brings = any(options.has_port(group) for group in self.groups or ())
+        return None if brings and not from_command_line(self.context, "port") else self.port

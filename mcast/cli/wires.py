@@ -1,0 +1,143 @@
+"""The two wires of the command line behind one face: the protocol, and plain text."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol, Self
+
+from mcast.aio import Group, Receipt
+from mcast.events import InterfacesChanged
+from mcast.links import Change, Links, Plan
+from mcast.plain import Line, PlainGroup
+
+from .items import Item, PlainItem, Scene, items_of
+
+Happening = Item | InterfacesChanged | Change
+
+
+class Wire(Protocol):
+    """A joined group, or several."""
+
+    @property
+    def links(self) -> Links:
+        """Sockets and interfaces."""
+
+    @property
+    def plan(self) -> Plan:
+        """What was asked for."""
+
+    @property
+    def started(self) -> Change:
+        """What came of joining."""
+
+    @property
+    def kernel_drops(self) -> int:
+        """Datagrams that came faster than they were read."""
+
+    def batches(self) -> AsyncIterator[list[Happening]]:
+        """What happened since the last look, without end."""
+
+    async def send(self, text: str) -> None:
+        """Send a message."""
+
+
+class PlainWire:
+    """Plain text."""
+
+    def __init__(self, group: PlainGroup) -> None:
+        self._group = group
+        self.links, self.plan = group.links, group.plan
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        self.started = self._group.started
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._group.close()
+
+    @property
+    def kernel_drops(self) -> int:
+        """See Wire."""
+        return self._group.kernel_drops
+
+    async def batches(self) -> AsyncIterator[list[Happening]]:
+        """See Wire."""
+        async for batch in self._group.batches():
+            yield [PlainItem(event) if isinstance(event, Line) else event for event in batch]
+
+    async def send(self, text: str) -> None:
+        """See Wire."""
+        self._group.send(text)
+
+
+class GroupWire:
+    """The protocol, in one group or, for those who only listen, in several."""
+
+    def __init__(self, groups: Sequence[Group], room: str) -> None:
+        self.groups = tuple(groups)
+        self.last: Receipt | None = None
+        self._scenes = [Scene(group, room) for group in groups]
+        self._stack = contextlib.AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with contextlib.AsyncExitStack() as stack:
+            for group in self.groups:
+                await stack.enter_async_context(group)
+            self._stack = stack.pop_all()
+        first = self.groups[0]
+        self.links, self.plan, self.started = first.links, first.plan, first.started
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    @property
+    def kernel_drops(self) -> int:
+        """See Wire."""
+        return sum(group.kernel_drops for group in self.groups)
+
+    @property
+    def scene(self) -> Scene:
+        """That of the first group."""
+        return self._scenes[0]
+
+    async def batches(self) -> AsyncIterator[list[Happening]]:
+        """See Wire."""
+        if len(self.groups) == 1:
+            async for batch in _shown(self._scenes[0]):
+                yield batch
+            return
+        async for batch in _merged(self._scenes):
+            yield batch
+
+    async def send(self, text: str) -> None:
+        """See Wire."""
+        self.last = await self.groups[0].send(text)
+
+
+async def _shown(scene: Scene) -> AsyncIterator[list[Happening]]:
+    async for batch in scene.group.batches():
+        received = time.time()
+        yield [items_of(event, scene, received) for event in batch]
+
+
+async def _merged(scenes: Sequence[Scene]) -> AsyncIterator[list[Happening]]:
+    """The batches of several groups as they come; a slow reader makes all of them wait."""
+    queue: asyncio.Queue[list[Happening]] = asyncio.Queue(maxsize=len(scenes))
+
+    async def fetch(scene: Scene) -> None:
+        async for batch in _shown(scene):
+            await queue.put(batch)
+
+    tasks = [asyncio.create_task(fetch(scene)) for scene in scenes]
+    try:
+        while True:
+            yield await queue.get()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

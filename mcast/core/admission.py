@@ -1,0 +1,37 @@
+"""From a datagram to its frames: the checks that cost least come first."""
+
+from __future__ import annotations
+
+from mcast.wire.frames import Frame
+from mcast.wire.header import decode_header
+from mcast.wire.limits import TAG_SIZE
+from mcast.wire.reasons import DropReason
+
+from .checks import Checks
+from .repeats import Repeats
+
+
+class Admission:
+    """Header, room, own session, exact repeat, seal, frames: in this order."""
+
+    def __init__(self, checks: Checks, session: bytes) -> None:
+        self._checks = checks
+        self._session = session
+        self._repeats = Repeats()
+
+    def admit(self, datagram: bytes) -> list[Frame] | DropReason:
+        """The frames of `datagram`, or why it is dropped."""
+        header = decode_header(datagram)
+        if isinstance(header, DropReason):
+            return header
+        if header.key_id != self._checks.room.key_id:
+            return DropReason.UNKNOWN_ROOM
+        if header.session == self._session:
+            return DropReason.OWN
+        tag = datagram[-TAG_SIZE:]
+        if self._repeats.seen(tag):
+            return DropReason.REPEATED
+        frames = self._checks.open(header, datagram)
+        if frames is not DropReason.UNSEALED:
+            self._repeats.add(tag)
+        return frames

@@ -1,0 +1,121 @@
+"""Who signed what: known keys, the freshness of signed frames, flushes already verified."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from mcast.crypto.keys import origin_of
+from mcast.crypto.signed import flush_claim
+from mcast.wire.frames import (
+    Announcement,
+    Goodbye,
+    Heartbeat,
+    Key,
+    Nack,
+    ProbeReply,
+    Report,
+)
+from mcast.wire.reasons import DropReason
+from mcast.wire.records import Record
+
+from .budget import Verifications
+from .checks import Checks
+from .runs import Run
+
+FLUSHES = 4096  # verified flushes remembered; one entry saves up to 31 signature checks
+Counted = Announcement | Goodbye | Heartbeat | Nack | Report
+
+
+class Known(NamedTuple):
+    """An identity whose self-signed key was verified; `frame` is handed on verbatim."""
+
+    public_key: bytes
+    name: str
+    frame: Key
+
+
+class Authority:
+    """Checks signatures, within a budget. Bounds: keys, freshness and flushes are first-in-first-out.
+
+    The attacks: floods of made-up identities (they push out each other's keys; a live peer's key comes
+    again with
+    its next announcement), replayed frames (their counter is not above the last of the same type and run).
+    """
+
+    def __init__(self, checks: Checks, verifications: int, limit: int, now: float) -> None:
+        self._checks = checks
+        self._budget = Verifications(verifications, now)
+        self._limit = limit
+        self._keys: dict[bytes, Known] = {}
+        self._last: dict[tuple[type, Run], int] = {}
+        self._flushes: dict[tuple[bytes, bytes], None] = {}
+
+    def key(self, origin: bytes) -> Known | None:
+        """What is known of `origin`."""
+        return self._keys.get(origin)
+
+    def name(self, origin: bytes) -> str:
+        """The name that goes with `origin`, empty if unknown."""
+        known = self._keys.get(origin)
+        return "" if known is None else known.name
+
+    def learn(self, key: Key, trusted: bool, now: float) -> DropReason | None:
+        """Take in a self-signed key, if it is newer than the one we have."""
+        origin = origin_of(key.public_key)
+        known = self._keys.get(origin)
+        if known is not None and known.frame.issued >= key.issued:
+            return None if known.frame == key else DropReason.STALE
+        if not self._budget.allow(origin, trusted, now):
+            return DropReason.OVER_BUDGET
+        if not self._checks.verify_frame(key.public_key, key):
+            return DropReason.BAD_SIGNATURE
+        self._keys.pop(origin, None)
+        self._keys[origin] = Known(key.public_key, key.name, key)
+        if len(self._keys) > self._limit:
+            del self._keys[next(iter(self._keys))]
+        return None
+
+    def check(self, frame: Counted, trusted: bool, now: float) -> DropReason | None:
+        """Whether a signed frame is fresh and genuine; it then counts as seen."""
+        slot = (type(frame), Run(frame.origin, frame.epoch))
+        last = self._last.get(slot)
+        if last is not None and frame.counter <= last:
+            return DropReason.STALE
+        reason = self._verify(frame, trusted, now)
+        if reason is None:
+            self._last[slot] = frame.counter
+            if len(self._last) > 4 * self._limit:
+                del self._last[next(iter(self._last))]
+        return reason
+
+    def check_reply(self, frame: ProbeReply, trusted: bool, now: float) -> DropReason | None:
+        """Whether a probe's answer is genuine; its nonce makes it fresh."""
+        return self._verify(frame, trusted, now)
+
+    def _verify(self, frame: Counted | ProbeReply, trusted: bool, now: float) -> DropReason | None:
+        known = self._keys.get(frame.origin)
+        if known is None:
+            return DropReason.UNKNOWN_KEY
+        if not self._budget.allow(frame.origin, trusted, now):
+            return DropReason.OVER_BUDGET
+        if not self._checks.verify_frame(known.public_key, frame):
+            return DropReason.BAD_SIGNATURE
+        return None
+
+    def check_record(self, record: Record, trusted: bool, now: float) -> DropReason | None:
+        """Whether a record is genuine. One signature is checked a flush."""
+        known = self._keys.get(record.origin)
+        if known is None:
+            return DropReason.UNKNOWN_KEY
+        claim = flush_claim(self._checks.room.id, record)
+        if (claim, record.signature) in self._flushes:
+            return None
+        if not self._budget.allow(record.origin, trusted, now):
+            return DropReason.OVER_BUDGET
+        if not self._checks.verify(known.public_key, claim, record.signature):
+            return DropReason.BAD_SIGNATURE
+        self._budget.genuine(record.origin, trusted, now)
+        self._flushes[claim, record.signature] = None
+        if len(self._flushes) > FLUSHES:
+            del self._flushes[next(iter(self._flushes))]
+        return None

@@ -1,0 +1,37 @@
+"""How many signatures are checked a second."""
+
+from __future__ import annotations
+
+from .quota import Bucket, Quotas
+
+KNOWN_SHARE = 0.7
+REFUND = 0.75  # of the price of a signature that held, in the name of a known origin
+ORIGINS = 1024  # origins with a bucket of their own: forged origins push each other out, first in, first out
+
+
+class Verifications:
+    """Budget for signature checks, charged to the origin a datagram claims, never to an address.
+
+    The attack: valid-looking records under made-up or real origins, each costing 100 us to refuse.
+    Strangers share
+    30 % of the budget; one known origin may use half of the known ones' share, so that forging in one
+    victim's name does not starve the others.
+    """
+
+    def __init__(self, rate: int, now: float) -> None:
+        self._known = Bucket(rate * KNOWN_SHARE, rate * KNOWN_SHARE, now)
+        self._strangers = Bucket(rate * (1 - KNOWN_SHARE), rate * (1 - KNOWN_SHARE), now)
+        half = rate * KNOWN_SHARE / 2
+        self._each = Quotas(half, half, ORIGINS)
+
+    def allow(self, origin: bytes, known: bool, now: float) -> bool:
+        """Whether one more signature in the name of `origin` may be checked now."""
+        if not known:
+            return self._strangers.take(1, now)
+        return self._each.of(origin, now).take(1, now) and self._known.take(1, now)
+
+    def genuine(self, origin: bytes, known: bool, now: float) -> None:
+        """The signature held: most of its price is given back, as the budget is to bind forgers."""
+        if known:
+            self._each.of(origin, now).spend(-REFUND, now)
+            self._known.spend(-REFUND, now)

@@ -1,0 +1,37 @@
+"""Announcements of runs that have yet to answer a probe."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from mcast.wire.frames import Announcement
+
+from .events import Address
+from .runs import Run
+
+LIMIT = 1024  # the attack is recordings played again by the thousand; oldest first out
+
+
+class Candidate(NamedTuple):
+    """What enters the roster when the run answers."""
+
+    frame: Announcement
+    source: Address
+
+
+class Candidates:
+    """The latest announcement of each unproven run."""
+
+    def __init__(self) -> None:
+        self._candidates: dict[Run, Candidate] = {}
+
+    def add(self, run: Run, frame: Announcement, source: Address) -> None:
+        """`run` announced itself but is not proven live."""
+        self._candidates.pop(run, None)
+        self._candidates[run] = Candidate(frame, source)
+        if len(self._candidates) > LIMIT:
+            del self._candidates[next(iter(self._candidates))]
+
+    def take(self, run: Run) -> Candidate | None:
+        """The announcement of `run`, which has answered."""
+        return self._candidates.pop(run, None)

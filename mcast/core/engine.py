@@ -1,0 +1,292 @@
+"""The protocol engine of one run in one room: bytes and time in, bytes, events and deadlines out.
+
+It touches no socket, reads no clock and draws no randomness of its own; whoever drives it does, in one pump:
+
+    engine.receive(datagram, source, now)      for each datagram that arrived
+    engine.tick(now)                           when `deadline()` has passed (and at any other time)
+    for outgoing in engine.datagrams(now): send outgoing.data to outgoing.destination, or to the group if None
+    arm the one timer for engine.deadline()    on the clock of `now`; None: nothing is due
+    for event in engine.events(): tell the application
+
+Every call takes `now`, seconds on a monotonic clock. An address is a tuple as sockets have it, `(host,
+port, …)`;
+`destination` None is the group, anything else an address that was handed in as `source` or told by a peer.
+
+    Engine(settings, room, identity, *, epoch, session, name, generator, now, wall,
+           visitor=False, passive=False, quiet=False, history=False, attributes=Attributes(),
+           machine=bytes(8))
+    receive(datagram, source, now) -> None     never raises, whatever the bytes; drops are counted by reason
+    send(data, now) -> Receipt                 MessageTooLarge above 64 KiB, and nothing has changed then
+    datagrams(now) -> list[Outgoing]           Outgoing(data, destination, record)
+    deadline() -> float | None                 absolute; as of the last call that took `now`
+    tick(now) -> None
+    events() -> list[Event]                    mcast.core.events; each is returned once
+    writable(now) -> bool                      False: let it send first; more would only wait here
+    close(now) -> None                         what is queued leaves, then a goodbye; pump until `closed`
+    heard_by(sequence), unheard_by(sequence)   who confirmed our records up to `sequence`, which peers did not
+    ask_reports(now), ask_roster(now)          confirmations, and the roster for a visitor
+    update(now, attributes=…, flags=…), set_wall(now, wall)
+    peers() -> list[PeerView], stats() -> dict[str, int]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from mcast.crypto.keys import Identity
+from mcast.crypto.rooms import Room
+from mcast.crypto.seal import Sealer
+from mcast.errors import UsageError
+from mcast.settings import Settings
+from mcast.wire import frames as f
+from mcast.wire.attributes import Attributes, encode_attributes
+from mcast.wire.reasons import DropReason
+from mcast.wire.records import Record
+
+from . import inbound_members as members
+from . import inbound_records as records
+from . import inbound_repair as repair
+from .checks import Checks
+from .clock import Clock
+from .events import Address, Event, PeerView
+from .generator import Generator
+from .outgoing import Outgoing, Sender, key_bytes
+from .outgoing import when as can_leave
+from .runs import Run
+from .state import Manner, State
+from .ticking import GOODBYES, deadline, say_goodbye, tick
+from .timers import earliest
+
+Handler = Callable[[State, Any, Address, float], DropReason | None]
+
+# What is done with each frame; those that nothing serves yet are ignored, as docs/protocol.md says.
+HANDLERS: dict[type, Handler] = {
+    Record: records.on_record,
+    f.Heartbeat: records.on_heartbeat,
+    f.Nack: repair.on_nack,
+    f.Report: repair.on_report,
+    f.ReportRequest: repair.on_report_request,
+    f.Key: members.on_key,
+    f.KeyRequest: members.on_key_request,
+    f.Announcement: members.on_announcement,
+    f.Goodbye: members.on_goodbye,
+    f.Probe: members.on_probe,
+    f.ProbeReply: members.on_probe_reply,
+    f.Roster: members.on_roster,
+    f.RosterRequest: members.on_roster_request,
+    f.Challenge: members.on_challenge,
+    f.Echo: members.on_echo,
+}
+
+
+NOTHING_OFFERED = Attributes()
+
+
+class Receipt(msgspec.Struct, frozen=True, gc=False):
+    """Names a message that was sent: `sequence` of its record (the last of several), `index` in it."""
+
+    run: Run
+    sequence: int
+    index: int
+
+
+class Engine:
+    """One run: see the module's docstring.
+
+    `visitor`: in no roster, without join and goodbye (send, ask, browse). `passive`: never sends.
+    `quiet`: sends
+    nothing until it has heard a valid datagram. `history`: also tell of messages published before
+    joining, as far
+    as they come by. `generator` is drawn on for nonces too: hand in `random.SystemRandom()` outside of
+    simulations.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        room: Room,
+        identity: Identity,
+        *,
+        epoch: int,
+        session: bytes,
+        name: str,
+        generator: Generator,
+        now: float,
+        wall: float,
+        visitor: bool = False,
+        passive: bool = False,
+        quiet: bool = False,
+        history: bool = False,
+        attributes: Attributes = NOTHING_OFFERED,
+        machine: bytes = bytes(8),
+        checks: Checks | None = None,
+    ) -> None:
+        self.run = Run(identity.origin, epoch)
+        manner = Manner(visitor, passive, quiet, history)
+        self._state = State(
+            settings,
+            room,
+            identity,
+            self.run,
+            session,
+            name,
+            generator,
+            Clock(now, wall),
+            manner,
+            attributes,
+            machine,
+            checks,
+        )
+        self._sender = Sender(Sealer(room, session), key_bytes(self._state))
+        self._goodbyes: list[float] = []
+
+    def receive(self, datagram: bytes, source: Address, now: float) -> None:
+        """Take in one datagram that came from `source`."""
+        state = self._state
+        if state.closing:
+            return
+        now = state.clock.advance(now)
+        frames = state.admission.admit(datagram)
+        if isinstance(frames, DropReason):
+            state.drops[frames] += 1
+            return
+        if not state.heard_any:
+            state.heard_any = True
+            if state.manner.quiet:
+                state.announcer.next = now
+        state.echoed, state.datagram_size = None, len(datagram)
+        for frame in frames:
+            handler = HANDLERS.get(type(frame))
+            reason = DropReason.NOT_ASKED if handler is None else handler(state, frame, source, now)
+            if reason is not None:
+                state.drops[reason] += 1
+
+    def send(self, data: bytes, now: float) -> Receipt:
+        """Queue one message for everybody.
+
+        Raises MessageTooLarge above 64 KiB, UsageError if passive or closed.
+        """
+        state = self._state
+        if state.manner.passive:
+            raise UsageError("a passive member cannot send", "join without passive")
+        if state.closing:
+            raise UsageError("this run has been closed", "join again")
+        return Receipt(self.run, *state.publisher.outbox.add(data))
+
+    def datagrams(self, now: float) -> list[Outgoing]:
+        """What is to be sent now."""
+        state = self._state
+        now = state.clock.advance(now)
+        out = self._sender.control(state, now)
+        if state.may_send:
+            out += self._sender.records(state, now)
+        if state.closing and not state.publisher.outbox:
+            out += self._farewell(now)
+        return out
+
+    def _farewell(self, now: float) -> list[Outgoing]:
+        while self._goodbyes and self._goodbyes[0] <= now:
+            del self._goodbyes[0]
+            say_goodbye(self._state)
+        self._state.closed = not self._goodbyes
+        return self._sender.control(self._state, now)
+
+    def deadline(self) -> float | None:
+        """When to call `tick` and `datagrams` next, absolute; None: not until something arrives."""
+        state = self._state
+        if state.closed:
+            return None
+        goodbye = self._goodbyes[0] if self._goodbyes and not state.publisher.outbox else None
+        sending = can_leave(state, state.clock.now) if state.may_send else None
+        return earliest(goodbye, sending, deadline(state))
+
+    def tick(self, now: float) -> None:
+        """Do what is due."""
+        state = self._state
+        tick(state, state.clock.advance(now))
+
+    def events(self) -> list[Event]:
+        """What happened since the last call."""
+        state = self._state
+        events, state.events = state.events, []
+        return events
+
+    def writable(self, now: float) -> bool:
+        """Whether another message would leave soon."""
+        return self._state.publisher.outbox.bytes < self._state.settings.backlog
+
+    def close(self, now: float) -> None:
+        """End the run: what is queued leaves, then the goodbye. Closing twice is closing once."""
+        state = self._state
+        if state.closing:
+            return
+        state.closing = True
+        now = state.clock.advance(now)
+        spoke = state.announced and not state.manner.visitor and state.may_send
+        self._goodbyes = [now + delay for delay in GOODBYES] if spoke else []
+        if not self._goodbyes and not (state.publisher.outbox and state.may_send):
+            state.closed = True
+
+    @property
+    def closing(self) -> bool:
+        """Whether close() was called."""
+        return self._state.closing
+
+    @property
+    def closed(self) -> bool:
+        """Whether the last word was said."""
+        return self._state.closed
+
+    def heard_by(self, sequence: int) -> list[Run]:
+        """The runs that confirmed all our records up to `sequence`."""
+        return self._state.confirmations.by(sequence)
+
+    def unheard_by(self, sequence: int) -> list[Run]:
+        """The peers, as far as we heard them ourselves, that have not confirmed."""
+        state = self._state
+        peers = (peer.run for peer in state.roster if peer.confirmed and not peer.suspect)
+        return state.confirmations.lacking(peers, sequence)
+
+    def ask_reports(self, now: float) -> None:
+        """Ask everybody to confirm what we sent; answers come by unicast, spread over a second at most."""
+        state = self._state
+        spread = min(1000, 20 + 5 * state.members)
+        state.queue(f.ReportRequest(*self.run, state.publisher.sent.high, spread))
+
+    def ask_roster(self, now: float) -> None:
+        """Ask who is here, as a visitor does; three peers answer."""
+        self._state.queue(f.RosterRequest(0))
+
+    def update(self, now: float, *, attributes: Attributes | None = None, flags: int | None = None) -> None:
+        """Announce other attributes or flags from now on. Raises ValueError when they do not fit."""
+        state = self._state
+        encoded = state.attributes if attributes is None else encode_attributes(attributes)
+        flags = state.flags if flags is None else flags
+        if (encoded, flags) != (state.attributes, state.flags):
+            state.attributes, state.flags = encoded, flags
+            if state.announced:
+                state.announcer.soon(state.clock.advance(now))
+
+    def set_wall(self, now: float, wall: float) -> None:
+        """The computer's clock was corrected."""
+        self._state.clock.set(self._state.clock.advance(now), wall)
+
+    def peers(self) -> list[PeerView]:
+        """Who is here."""
+        return [peer.view() for peer in self._state.roster]
+
+    def stats(self) -> dict[str, int]:
+        """Counters: `sent-<frame>`, `dropped-<reason>`, and sizes of what is kept."""
+        state = self._state
+        return {
+            **{f"sent-{name}": count for name, count in sorted(state.sent_frames.items())},
+            **{f"dropped-{reason}": count for reason, count in sorted(state.drops.items()) if count},
+            "peers": len(state.roster),
+            "inboxes": len(state.reception),
+            "retained-records": len(state.retention),
+            "retained-bytes": state.retention.bytes,
+            "grtt-us": round(state.grtt.value * 1e6),
+        }

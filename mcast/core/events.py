@@ -1,0 +1,121 @@
+"""What the application is told."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+import msgspec
+
+from .runs import Run
+
+Address = Hashable  # of the socket layer: a tuple that begins with host and port; opaque to the engine
+
+
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """One message of another run.
+
+    `origin` (16 bytes) and `epoch` name the run, `sequence` and `index` the message within it. `sent` is
+    unix ms by the author's clock, advisory. `late`: it came after its gap was given up, outside the order.
+    `history`: it was
+    published before this run joined. `source` is where the datagram came from, the author or whoever
+    repaired it.
+    """
+
+    origin: bytes
+    epoch: int
+    sequence: int
+    index: int
+    data: bytes
+    sent: int
+    name: str = ""
+    source: Address = None
+    late: bool = False
+    history: bool = False
+
+    @property
+    def run(self) -> Run:
+        """The author's run."""
+        return Run(self.origin, self.epoch)
+
+    @property
+    def text(self) -> str | None:
+        """The message as UTF-8, or None when it is something else."""
+        try:
+            return self.data.decode()
+        except UnicodeDecodeError:
+            return None
+
+
+class PeerView(msgspec.Struct, frozen=True, gc=False):
+    """A peer as the application sees it.
+
+    `attributes` is what it announced (wire.attributes reads it); `confirmed` is False while only others
+    spoke of it;
+    `suspect` while it is silent and being probed; `heard` is the time of its last signed word, `joined`
+    that of its entry, both on the engine's clock; `hears` has the HEARS flags of its announcement.
+    """
+
+    run: Run
+    name: str
+    attributes: bytes
+    source: Address
+    confirmed: bool
+    suspect: bool
+    heard: float
+    joined: float
+    machine: bytes
+    hears: int = 0
+
+
+class PeerJoined(msgspec.Struct, frozen=True, gc=False):
+    """A run is here."""
+
+    peer: PeerView
+
+
+class PeerUpdated(msgspec.Struct, frozen=True, gc=False):
+    """A peer changed its name or what it offers, or was heard itself for the first time."""
+
+    peer: PeerView
+
+
+class PeerLeft(msgspec.Struct, frozen=True, gc=False):
+    """A peer is gone: `reason` is "goodbye" or "expired"."""
+
+    peer: PeerView
+    reason: str
+
+
+class GapOpened(msgspec.Struct, frozen=True, gc=False):
+    """Records `first` to `last` of `run` are missing and were asked for."""
+
+    run: Run
+    first: int
+    last: int
+
+
+class GapFilled(msgspec.Struct, frozen=True, gc=False):
+    """A gap that was opened is complete."""
+
+    run: Run
+    first: int
+    last: int
+
+
+class GapAbandoned(msgspec.Struct, frozen=True, gc=False):
+    """Records `first` to `last` of `run` are given up; what still comes of them is late."""
+
+    run: Run
+    first: int
+    last: int
+
+
+class Alarm(msgspec.Struct, frozen=True, gc=False):
+    """Somebody cheats: `kind` is "equivocation" (two records with one sequence) or "two-machines" (one
+    origin live on two computers, which a stolen or copied identity causes)."""
+
+    kind: str
+    run: Run
+
+
+Event = Message | PeerJoined | PeerUpdated | PeerLeft | GapOpened | GapFilled | GapAbandoned | Alarm

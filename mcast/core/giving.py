@@ -1,0 +1,94 @@
+"""Handing the roster to newcomers and to those who ask for it."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from mcast.wire.codec import encode_frames
+from mcast.wire.frames import Challenge, Echo, Frame, Roster, RosterRequest
+from mcast.wire.reasons import DropReason
+
+from .addresses import pack
+from .events import Address
+from .handover import PAGE, Greeting, is_giver
+from .roster import Peer
+from .runs import Run
+from .state import State
+
+AMPLIFICATION = 3  # bytes sent for a byte received, at most, to who has not echoed a token
+OWN = 1  # we ourselves are the first entry
+
+
+def meet_newcomer(state: State, newcomer: Run, source: Address, now: float) -> None:
+    """A newcomer announced itself."""
+    if state.manner.visitor or source is None:
+        return
+    greeting = Greeting(newcomer, source, state.datagram_size)
+    if state.greetings.heard(greeting, now):
+        greet(state, greeting, now)
+
+
+def greet(state: State, greeting: Greeting, now: float) -> None:
+    """If we are among the three nearest to a newcomer: ourselves, some entries, a token for more."""
+    newcomer, source = greeting.run, greeting.source
+    others = (peer.run for peer in state.roster if peer.run != newcomer and peer.confirmed)
+    if not is_giver(newcomer.origin + newcomer.epoch.to_bytes(8, "big"), state.me, others):
+        return
+    room = min(state.room_left(), AMPLIFICATION * greeting.size)
+    frames: list[Frame] = [Challenge(state.tokens.issue(source)), *_ourselves(state, now)]
+    for entry in _entries(state, 0, newcomer):
+        if len(encode_frames([*frames, *entry])) > room:
+            break
+        frames += entry
+    state.queue(*frames, to=source)
+
+
+def answer_request(state: State, start: int, source: Address, now: float) -> DropReason | None:
+    """Give a page of the roster to who echoed its token, a token to who has none yet."""
+    if state.manner.visitor or source is None:
+        return DropReason.NOT_ASKED
+    if not state.tokens.answers.take(1, now):
+        return DropReason.OVER_BUDGET
+    if not state.tokens.valid(source, state.echoed):
+        packed, port = pack(source)
+        others = (peer.run for peer in state.roster if peer.confirmed)
+        if not is_giver(packed + port.to_bytes(2, "big"), state.me, others):
+            return DropReason.NOT_ASKED
+        state.queue(Challenge(state.tokens.issue(source)), to=source)
+        return DropReason.NO_TOKEN
+    _page(state, start, source, now)
+    return None
+
+
+def _page(state: State, start: int, source: Address, now: float) -> None:
+    frames = _ourselves(state, now) if start == 0 else []
+    for entry in _entries(state, max(0, start - OWN), None):
+        if frames and len(encode_frames([*frames, *entry])) > state.room_left():
+            state.queue(*frames, to=source)
+            frames = []
+        frames += entry
+    if frames:
+        state.queue(*frames, to=source)
+
+
+def _ourselves(state: State, now: float) -> list[Frame]:
+    return [state.key_frame, state.announcement(now)]
+
+
+def _entries(state: State, start: int, leave_out: Run | None) -> list[list[Frame]]:
+    """A page of the peers we heard ourselves, each with its key."""
+    heard = (peer for peer in state.roster if peer.confirmed and peer.run != leave_out)
+    return [_entry(state, peer) for peer in islice(heard, start, start + PAGE - OWN)]
+
+
+def _entry(state: State, peer: Peer) -> list[Frame]:
+    known = state.authority.key(peer.run.origin)
+    roster = Roster(*pack(peer.source), peer.announcement)
+    return [roster] if known is None else [known.frame, roster]
+
+
+def collect(state: State, now: float) -> None:
+    """Ask for the next page of the roster, as a newcomer."""
+    request = state.collector.tick(now)
+    if request is not None:
+        state.queue(Echo(request.token), RosterRequest(request.start), to=request.giver)

@@ -1,0 +1,305 @@
+"""What arrives about peers: keys, announcements, goodbyes, probes, and the roster from others."""
+
+from __future__ import annotations
+
+from mcast.crypto.keys import origin_of
+from mcast.wire.attributes import decode_attributes
+from mcast.wire.frames import (
+    BY_MULTICAST,
+    NEWCOMER,
+    Announcement,
+    Challenge,
+    Echo,
+    Goodbye,
+    Key,
+    KeyRequest,
+    Probe,
+    ProbeReply,
+    Roster,
+    RosterRequest,
+)
+from mcast.wire.reasons import DropReason
+
+from .addresses import unpack
+from .backoff import ROUNDS, backoff
+from .events import Address, Alarm, PeerJoined, PeerLeft, PeerUpdated
+from .giving import answer_request, meet_newcomer
+from .inbound_records import exist, first_wanted, heard, key_came, proven, since_joining
+from .probing import doubt, measure, probe
+from .roster import Peer
+from .runs import Run
+from .state import State
+
+SILENCE = 3.5  # intervals without a signed word after which a peer is suspect
+LINK_HEADERS = 62  # bytes of Ethernet, IPv6 and UDP around a datagram
+
+
+def on_key(state: State, key: Key, source: Address, now: float) -> DropReason | None:
+    """A self-signed key and name."""
+    origin = origin_of(key.public_key)
+    state.keys.heard(origin, now)
+    known = bool(state.roster.runs(origin))
+    renamed = known and state.authority.name(origin) != key.name
+    reason = state.authority.learn(key, known, now)
+    if reason is not None:
+        return reason
+    for run in state.roster.runs(origin) if renamed else ():
+        peer = state.roster.get(run)
+        if peer is not None and _rename(state, peer):
+            state.events.append(PeerUpdated(peer.view()))
+    key_came(state, origin, now)
+    return None
+
+
+def _rename(state: State, peer: Peer) -> bool:
+    """Call the peer what it calls itself, else what goes with its key; whether that is new."""
+    attributes = decode_attributes(peer.announcement.attributes)
+    own = "" if isinstance(attributes, DropReason) else attributes.name
+    name = own or state.authority.name(peer.run.origin)
+    changed, peer.name = name != peer.name, name
+    inbox = state.reception.get(peer.run)
+    if inbox is not None:
+        inbox.name = name
+    return changed
+
+
+def on_key_request(state: State, frame: KeyRequest, source: Address, now: float) -> DropReason | None:
+    """Somebody lacks keys: their owner answers at once, others later if nobody did."""
+    answered = False
+    for origin in frame.origins:
+        state.keys.overheard(origin, now)
+        if origin == state.me.origin:
+            answered |= state.keys.requested(origin, now, 0.0)
+        elif state.authority.key(origin) is not None:
+            grtt = state.grtt.value
+            delay = grtt + backoff(state.generator, ROUNDS * grtt, state.members)
+            answered |= state.keys.requested(origin, now, delay)
+    return None if answered else DropReason.OVER_BUDGET
+
+
+def on_announcement(state: State, frame: Announcement, source: Address, now: float) -> DropReason | None:
+    """A run says that it is here."""
+    run = Run(frame.origin, frame.epoch)
+    reason = _vet(state, run, frame, now)
+    if reason is not None:
+        return reason
+    state.announcer.sized(state.datagram_size + LINK_HEADERS)
+    peer = state.roster.get(run)
+    if not state.liveness.judge(run, frame.timestamp, state.clock.unix_ms(now)):
+        return _enter_later(state, frame, source, now)
+    if peer is None:
+        reason = enter(state, frame, source, now, confirmed=True)
+        if reason is not None:
+            return reason
+    else:
+        _refresh(state, peer, frame, source, now)
+    if frame.flags & NEWCOMER:
+        meet_newcomer(state, run, source, now)
+    inbox = state.reception.get(run)
+    if inbox is not None:
+        inbox.grtt = state.told_grtt(frame.grtt)
+    return exist(state, run, frame.low, frame.high, frame.timestamp, now)
+
+
+def _vet(state: State, run: Run, frame: Announcement, now: float) -> DropReason | None:
+    if run == state.me:
+        return DropReason.OWN
+    if run in state.tombstones:
+        return DropReason.DEPARTED
+    return state.authority.check(frame, run in state.roster, now)
+
+
+def _enter_later(state: State, frame: Announcement, source: Address, now: float) -> DropReason:
+    """Its clock is off or it is a recording: it enters the roster when it has answered a probe."""
+    run = Run(frame.origin, frame.epoch)
+    state.candidates.add(run, frame, source)
+    doubt(state, run, source, now)
+    return DropReason.NOT_LIVE
+
+
+def enter(
+    state: State, frame: Announcement, source: Address, now: float, *, confirmed: bool
+) -> DropReason | None:
+    """A peer that was not in the roster."""
+    run = Run(frame.origin, frame.epoch)
+    peer = Peer(run, "", frame, source, now, confirmed)
+    _rename(state, peer)
+    reason = state.roster.add(peer)
+    if reason is not None:
+        return reason
+    peer.start = first_wanted(state, run, frame.timestamp, frame.high, now) or frame.high + 1
+    peer.existing = frame.high
+    peer.since = since_joining(state, frame.timestamp, now)
+    inbox = state.reception.get(run)
+    if inbox is not None:
+        inbox.departed = False
+    state.announcer.members(state.members, now)
+    state.own_quotas.of(run.origin, now)  # from now on it may miss what we send, all of it
+    state.silence.set(run, now + SILENCE * interval_of(state, peer))
+    state.events.append(PeerJoined(peer.view()))
+    _compare_machines(state, peer)
+    measure(state, run, source, now)
+    return None
+
+
+def _compare_machines(state: State, peer: Peer) -> None:
+    """One origin live on two computers: its key was copied."""
+    machine = peer.announcement.machine
+    others = (state.roster.get(run) for run in state.roster.runs(peer.run.origin))
+    machines = {other.announcement.machine for other in others if other is not None and other.confirmed}
+    if peer.run.origin == state.me.origin:
+        machines.add(state.machine)
+    if peer.confirmed and any(machine) and any(any(other) and other != machine for other in machines):
+        state.events.append(Alarm("two-machines", peer.run))
+
+
+def _refresh(state: State, peer: Peer, frame: Announcement, source: Address, now: float) -> None:
+    changed = peer.announcement.attributes != frame.attributes or not peer.confirmed
+    peer.announcement, peer.source = frame, source
+    if changed:
+        _rename(state, peer)
+    if not peer.confirmed:
+        state.roster.confirm(peer)
+        measure(state, peer.run, source, now)
+    heard(state, peer.run, now)
+    if changed:
+        state.events.append(PeerUpdated(peer.view()))
+
+
+def interval_of(state: State, peer: Peer) -> float:
+    """How often the peer announces itself: as it says, within reason, as a lie would keep a dead one here."""
+    own = state.announcer.interval
+    return max(own, min(peer.announcement.interval / 1000, 2 * own))
+
+
+def on_goodbye(state: State, frame: Goodbye, source: Address, now: float) -> DropReason | None:
+    """A run ends."""
+    run = Run(frame.origin, frame.epoch)
+    if run == state.me:
+        return DropReason.OWN
+    reason = state.authority.check(frame, run in state.roster, now)
+    if reason is not None:
+        return reason
+    state.tombstones.add(run)
+    peer = state.roster.get(run)
+    if peer is not None or state.reception.get(run) is not None:
+        exist(state, run, 1, frame.high, state.clock.unix_ms(now), now)
+    remove(state, run, "goodbye", now)
+    return None
+
+
+def remove(state: State, run: Run, reason: str, now: float) -> None:
+    """A run is gone."""
+    state.liveness.left(run)
+    state.silence.cancel(run)
+    inbox = state.reception.get(run)
+    if inbox is not None:
+        inbox.departed = True
+    peer = state.roster.get(run)
+    if peer is not None:
+        state.roster.remove(run)
+        state.announcer.members(state.members, now)
+        state.events.append(PeerLeft(peer.view(), reason))
+
+
+def on_probe(state: State, frame: Probe, source: Address, now: float) -> DropReason | None:
+    """Somebody wants to know whether we are alive."""
+    if Run(frame.origin, frame.epoch) != state.me:
+        return DropReason.NOT_ASKED
+    if not state.probe_answers.take(1, now):
+        return DropReason.OVER_BUDGET
+    sent = state.publisher.sent
+    reply = ProbeReply(*state.me, frame.nonce, state.clock.unix_ms(now), sent.low, sent.high)
+    state.queue(state.sign(reply), to=None if frame.flags & BY_MULTICAST else source)
+    return None
+
+
+def on_probe_reply(state: State, frame: ProbeReply, source: Address, now: float) -> DropReason | None:
+    """A run answers our probe: it is live now."""
+    run = Run(frame.origin, frame.epoch)
+    trip = state.liveness.expects(frame.nonce, run, now)
+    if trip is None:
+        return DropReason.NOT_ASKED
+    reason = state.authority.check_reply(frame, run in state.roster, now)
+    if reason is not None:
+        return reason
+    state.liveness.redeem(frame.nonce)
+    state.grtt.sample(run, trip, now)
+    if run in state.tombstones:
+        return DropReason.DEPARTED
+    state.liveness.prove(run)
+    candidate = state.candidates.take(run)
+    peer = state.roster.get(run)
+    if peer is None and candidate is not None:
+        enter(state, candidate.frame, candidate.source, now, confirmed=True)
+    elif peer is not None:
+        _refresh(state, peer, peer.announcement, source, now)
+    proven(state, run, now)
+    heard(state, run, now)
+    return exist(state, run, frame.low, frame.high, frame.timestamp, now)
+
+
+def on_roster(state: State, frame: Roster, source: Address, now: float) -> DropReason | None:
+    """Hearsay: a peer that somebody else has heard."""
+    announcement = frame.announcement
+    run = Run(announcement.origin, announcement.epoch)
+    state.collector.entry(now)
+    reason = DropReason.DUPLICATE if run in state.roster else _vet(state, run, announcement, now)
+    if reason is not None:
+        return reason
+    address = unpack(frame.address, frame.port, source)
+    age = abs(announcement.timestamp - state.clock.unix_ms(now)) / 1000
+    if age > max(state.settings.live_window, SILENCE * announcement.interval / 1000):
+        state.candidates.add(run, announcement, address)
+        doubt(state, run, address, now)
+        return DropReason.NOT_LIVE
+    return enter(state, announcement, address, now, confirmed=False)
+
+
+def on_roster_request(state: State, frame: RosterRequest, source: Address, now: float) -> DropReason | None:
+    """Somebody wants the roster."""
+    return answer_request(state, frame.start, source, now)
+
+
+def on_challenge(state: State, frame: Challenge, source: Address, now: float) -> DropReason | None:
+    """The giver has more for us."""
+    state.collector.challenged(source, frame.token, now)
+    return None
+
+
+def on_echo(state: State, frame: Echo, source: Address, now: float) -> DropReason | None:
+    """The token that goes with the rest of this datagram."""
+    state.echoed = frame.token
+    return None
+
+
+def check_silence(state: State, now: float) -> None:
+    """Probe who has been silent for long, and let go who did not answer."""
+    for run in state.silence.due(now):
+        peer = state.roster.get(run)
+        if peer is None:
+            _visitor_silence(state, run, now)
+            continue
+        limit = peer.heard + SILENCE * interval_of(state, peer)
+        if now < limit:
+            peer.probes = 0
+            state.silence.set(run, limit)
+        elif peer.probes == 3:
+            remove(state, run, "expired", now)
+        else:
+            peer.suspect = True
+            peer.probes += 1
+            probe(state, run, peer.source if peer.probes < 3 else None, now)
+            state.silence.set(run, now + state.settings.probe_interval)
+
+
+def _visitor_silence(state: State, run: Run, now: float) -> None:
+    inbox = state.reception.get(run)
+    if inbox is None:
+        return
+    limit = inbox.echo_at + state.settings.visitor_seconds
+    if now < limit:
+        state.silence.set(run, limit)
+    else:
+        inbox.departed = True
+        state.liveness.left(run)

@@ -1,0 +1,229 @@
+"""What arrives of other runs' records: the record itself, and word of which exist."""
+
+from __future__ import annotations
+
+from mcast.wire.frames import Heartbeat
+from mcast.wire.reasons import DropReason
+from mcast.wire.records import Record
+
+from .backoff import ROUNDS, backoff
+from .events import Address, Alarm
+from .inbox import Inbox
+from .probing import doubt
+from .runs import Run
+from .state import State
+
+EPOCH_SHIFT = 16  # an epoch is unix seconds times 2**16, so it tells when the run began by its own clock
+ROUNDING = 1.0  # seconds
+NONE_YET = 0
+ASK_WITHIN = 0.1  # seconds: records wait for their key a second in all
+SETTLED = 10.0  # seconds after joining in which the runs of before are heard of
+CATCH_UP = 256  # records asked for of a run that was there without our hearing of it
+
+
+def on_record(state: State, record: Record, source: Address, now: float) -> DropReason | None:
+    """A record, live or repaired, from its author or from any holder."""
+    run = Run(record.origin, record.epoch)
+    if run == state.me:
+        if state.publisher.sent.get(record.sequence) == record.payload:
+            state.repairs.heard(run, record.sequence, now)
+        return DropReason.OWN
+    inbox = state.reception.get(run)
+    if inbox is not None:
+        refused = inbox.stream.refuse(record.sequence)
+        if refused is DropReason.DUPLICATE:
+            return _again(state, run, inbox, record, now)
+        if refused is not None:
+            return refused
+    reason = state.authority.check_record(record, run in state.roster, now)
+    if reason is DropReason.UNKNOWN_KEY:
+        return _await_key(state, record, source, now)
+    return reason or _genuine(state, record, source, now)
+
+
+def _await_key(state: State, record: Record, source: Address, now: float) -> DropReason | None:
+    if not state.unkeyed.add(record.origin, record, source, now):
+        return DropReason.WAITING_FULL
+    want_key(state, record.origin, now)
+    return None
+
+
+def want_key(state: State, origin: bytes, now: float) -> None:
+    """Ask the group for a key we lack, unless somebody else does first."""
+    delay = backoff(state.generator, ROUNDS * state.grtt.value, state.members)
+    state.keys.wanted(origin, now, min(delay, ASK_WITHIN))
+
+
+def _again(state: State, run: Run, inbox: Inbox, record: Record, now: float) -> DropReason:
+    """A record we have: one copy more, or another record under the same number."""
+    held = inbox.stream.held(record.sequence)
+    payload = held.payload if held else state.retention.get(run, record.sequence)
+    if payload == record.payload:
+        state.repairs.heard(run, record.sequence, now)
+        return DropReason.DUPLICATE
+    if payload is None or payload.endswith(record.signed):
+        return DropReason.DUPLICATE
+    if state.authority.check_record(record, run in state.roster, now) is not None:
+        return DropReason.BAD_SIGNATURE
+    if not inbox.equivocated:
+        inbox.equivocated = True
+        state.events.append(Alarm("equivocation", run))
+    return DropReason.EQUIVOCATION
+
+
+def _genuine(state: State, record: Record, source: Address, now: float) -> DropReason | None:
+    """A record whose signature holds."""
+    run = Run(record.origin, record.epoch)
+    inbox = state.reception.get(run)
+    if inbox is None:
+        if not state.liveness.judge(run, record.timestamp, state.clock.unix_ms(now)):
+            if not state.unproven.add(run, record, source, now):
+                return DropReason.WAITING_FULL
+            doubt(state, run, source, now)
+            return None
+        opened = _first_record(state, run, record, now)
+        if isinstance(opened, DropReason):
+            return opened
+        inbox = opened
+        refused = inbox.stream.refuse(record.sequence)
+        if refused is not None:
+            return DropReason.NOT_ASKED if refused is DropReason.DUPLICATE else refused
+    return _take(state, inbox, record, source, now)
+
+
+def _take(state: State, inbox: Inbox, record: Record, source: Address, now: float) -> DropReason | None:
+    size = len(record.payload)
+    if record.sequence > inbox.stream.next and state.reception.crowded(inbox, size):
+        inbox.learn(record.sequence, now)
+        lacks(state, inbox, now)
+        return DropReason.OVER_QUOTA
+    run = inbox.run
+    if record.sequence > inbox.stream.high:
+        heard(state, run, now)
+    state.retention.add(run, record.sequence, record.payload, now)
+    state.repairs.heard(run, record.sequence, now)
+    events = inbox.accept(record, source, now)
+    state.events.extend(events)
+    state.reporter.news(run, now, state.members)
+    if inbox.gaps or events:
+        lacks(state, inbox, now)
+    return None
+
+
+def lacks(state: State, inbox: Inbox, now: float) -> None:
+    """Keep the NACK timer in step with what `inbox` lacks."""
+    state.reception.lacks(inbox, now, state.members)
+
+
+def heard(state: State, run: Run, now: float) -> None:
+    """A fresh signed word of `run`: it is here."""
+    peer = state.roster.get(run)
+    if peer is not None:
+        peer.heard = now
+        if peer.suspect:
+            peer.suspect, peer.probes = False, 0
+            state.silence.set(run, now)
+    elif run not in state.silence:
+        state.silence.set(run, now + state.settings.visitor_seconds)
+
+
+def first_wanted(state: State, run: Run, timestamp: int, high: int, now: float) -> int:
+    """The first record that concerns us of a run just heard of, which has published `high`; NONE_YET:
+    later ones.
+
+    All of them if, by its own clock, the run is no older than our stay; none so far if we have only
+    come. If we were
+    here before we heard of it, or its clock went back, a partition or loss kept it from us: the latest
+    ones, of which those that were published before we joined are told apart by their time.
+    """
+    age = timestamp / 1000 - (run.epoch >> EPOCH_SHIFT)
+    stay = now - state.clock.started
+    if -ROUNDING <= age <= stay + ROUNDING:
+        return 1
+    if age < 0 or stay > SETTLED:
+        return max(1, high + 1 - CATCH_UP)
+    return NONE_YET
+
+
+def since_joining(state: State, timestamp: int, now: float) -> int:
+    """What a clock that says `timestamp` (ms) now said when we joined."""
+    return timestamp - round((now - state.clock.started) * 1000)
+
+
+def _first_record(state: State, run: Run, record: Record, now: float) -> Inbox | DropReason:
+    """The first we hear of a run is a record of it."""
+    peer = state.roster.get(run)
+    if peer is not None:
+        return _open(state, run, peer.start, peer.existing, peer.since)
+    start = first_wanted(state, run, record.timestamp, record.sequence - 1, now)
+    if start == NONE_YET:
+        old = record.timestamp < since_joining(state, state.clock.unix_ms(now), now)
+        start = record.sequence + old
+    return _open(state, run, start, record.sequence, since_joining(state, record.timestamp, now))
+
+
+def _open(state: State, run: Run, start: int, existing: int, since: int) -> Inbox | DropReason:
+    peer = state.roster.get(run)
+    name = peer.name if peer is not None else state.authority.name(run.origin)
+    inbox = state.reception.open(run, name, start, existing, since, state.roster.__contains__)
+    if isinstance(inbox, Inbox):
+        inbox.grtt = state.grtt.value if peer is None else state.told_grtt(peer.announcement.grtt)
+    return inbox
+
+
+def on_heartbeat(state: State, frame: Heartbeat, source: Address, now: float) -> DropReason | None:
+    """A run says which records of it exist."""
+    run = Run(frame.origin, frame.epoch)
+    if run == state.me:
+        return DropReason.OWN
+    reason = state.authority.check(frame, run in state.roster, now)
+    if reason is DropReason.UNKNOWN_KEY:
+        want_key(state, frame.origin, now)
+    if reason is not None:
+        return reason
+    if not state.liveness.judge(run, frame.timestamp, state.clock.unix_ms(now)):
+        doubt(state, run, source, now)
+        return DropReason.NOT_LIVE
+    heard(state, run, now)
+    inbox = state.reception.get(run)
+    if inbox is not None:
+        inbox.echo, inbox.echo_at = frame.timestamp, now
+        inbox.grtt = state.told_grtt(frame.grtt)
+    return exist(state, run, frame.low, frame.high, frame.timestamp, now)
+
+
+def exist(state: State, run: Run, low: int, high: int, timestamp: int, now: float) -> DropReason | None:
+    """Records `low` to `high` of a live run exist."""
+    inbox = state.reception.get(run)
+    if inbox is None:
+        peer = state.roster.get(run)
+        if peer is None:
+            start = first_wanted(state, run, timestamp, high, now) or high + 1
+            opened = _open(state, run, start, high, since_joining(state, timestamp, now))
+        elif peer.start > high:
+            return None
+        else:
+            opened = _open(state, run, peer.start, peer.existing, peer.since)
+        if isinstance(opened, DropReason):
+            return opened
+        inbox = opened
+    inbox.learn(high, now)
+    inbox.overwritten(low, now)
+    lacks(state, inbox, now)
+    return None
+
+
+def key_came(state: State, origin: bytes, now: float) -> None:
+    """Records waited for this key."""
+    for waiter in state.unkeyed.take(origin):
+        reason = on_record(state, waiter.record, waiter.source, now)
+        if reason is not None:
+            state.drops[reason] += 1
+
+
+def proven(state: State, run: Run, now: float) -> None:
+    """Records waited for their run to prove itself live."""
+    for waiter in state.unproven.take(run):
+        reason = on_record(state, waiter.record, waiter.source, now)
+        if reason is not None:
+            state.drops[reason] += 1

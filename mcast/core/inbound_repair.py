@@ -1,0 +1,131 @@
+"""What arrives about who holds what: NACKs, reports, requests for reports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mcast.wire.frames import BY_MULTICAST, Missing, Nack, Report, ReportRequest
+from mcast.wire.limits import WINDOW
+from mcast.wire.reasons import DropReason
+
+from .backoff import ROUNDS, backoff
+from .events import Address
+from .inbound_records import heard, want_key
+from .quota import Bucket
+from .runs import Run
+from .state import State
+
+ECHO_LIMIT = 10.0  # seconds: an older echo tells of a corrected clock, not of the network
+STRANGERS = b""  # the key of the bucket that all unknown identities share
+
+
+def on_nack(state: State, frame: Nack, source: Address, now: float) -> DropReason | None:
+    """Somebody lacks records: ours may wait, and we may have theirs."""
+    run = Run(frame.origin, frame.epoch)
+    if run == state.me:
+        return DropReason.OWN
+    known = run in state.roster
+    reason = state.authority.check(frame, known, now)
+    if reason is DropReason.UNKNOWN_KEY:
+        want_key(state, frame.origin, now)
+    if reason is not None:
+        return reason
+    heard(state, run, now)
+    left = WINDOW  # a NACK may name more; looking at all of it would be the attack
+    for missing in frame.missing:
+        target = Run(missing.origin, missing.epoch)
+        state.reception.overheard(target, [(first, last + 1) for first, last in missing.ranges], now)
+        sequences = list(_within(missing, left))
+        left -= len(sequences)
+        if not _serve(state, target, sequences, run.origin if known else STRANGERS, now):
+            reason = DropReason.OVER_QUOTA
+    return reason
+
+
+def _within(missing: Missing, most: int) -> Iterator[int]:
+    for first, last in missing.ranges:
+        stop = min(last + 1, first + most)
+        yield from range(first, stop)
+        most -= stop - first
+
+
+def _serve(state: State, target: Run, sequences: list[int], requester: bytes, now: float) -> bool:
+    """Gather the repairs we can make; False when the requester's quota did not suffice for all."""
+    mine = target == state.me
+    if mine:
+        bucket = state.own_quotas.of(requester, now)
+        delay = state.aggregation
+    else:
+        bucket = state.other_quotas.of(requester, now)
+        grtt = state.grtt.value
+        delay = backoff(state.generator, ROUNDS * grtt, state.members)
+        if target in state.roster:
+            delay += _author_takes(state, target)
+    fresh = state.repairs.fresh(target, sequences, now, state.aggregation)
+    granted, enough = _grant(state, target, fresh, bucket, now)
+    if granted:
+        state.repairs.gather(target, granted, now + delay)
+    return enough
+
+
+def _author_takes(state: State, target: Run) -> float:
+    """Seconds in which the author of a record repairs it, twice if need be."""
+    inbox = state.reception.get(target)
+    return 2 * inbox.hold(state.settings.grtt_min) if inbox is not None else state.grtt.value
+
+
+def payload_of(state: State, run: Run, sequence: int) -> bytes | None:
+    """The record to send again, if we hold it."""
+    if run == state.me:
+        return state.publisher.sent.get(sequence)
+    return state.retention.get(run, sequence)
+
+
+def _grant(
+    state: State, target: Run, sequences: list[int], bucket: Bucket, now: float
+) -> tuple[list[int], bool]:
+    granted: list[int] = []
+    for sequence in sequences:
+        payload = payload_of(state, target, sequence)
+        if payload is None:
+            continue
+        if not bucket.take(len(payload), now):
+            return granted, False
+        granted.append(sequence)
+    return granted, True
+
+
+def on_report(state: State, frame: Report, source: Address, now: float) -> DropReason | None:
+    """Somebody says what it holds."""
+    run = Run(frame.origin, frame.epoch)
+    if run == state.me:
+        return DropReason.OWN
+    reason = state.authority.check(frame, run in state.roster, now)
+    if reason is DropReason.UNKNOWN_KEY:
+        want_key(state, frame.origin, now)
+    if reason is not None:
+        return reason
+    heard(state, run, now)
+    for entry in frame.heard:
+        about = Run(entry.origin, entry.epoch)
+        if about == state.me:
+            state.confirmations.take(run, entry)
+            trip = (state.clock.unix_ms(now) - entry.echo) / 1000 - entry.delay / 1e6
+            if trip < ECHO_LIMIT:
+                state.grtt.sample(run, trip, now)
+        else:
+            inbox = state.reception.get(about)
+            if inbox is None or entry.contiguous >= inbox.stream.contiguous:
+                state.reporter.overheard(about)
+    return None
+
+
+def on_report_request(state: State, frame: ReportRequest, source: Address, now: float) -> DropReason | None:
+    """A run wants to know whether we have its records."""
+    run = Run(frame.origin, frame.epoch)
+    if state.reception.get(run) is None:
+        return DropReason.UNKNOWN_ORIGIN
+    to = None if frame.flags & BY_MULTICAST else source
+    if not state.reporter.requested(run, to, now, frame.spread / 1000):
+        return DropReason.OVER_BUDGET
+    return None

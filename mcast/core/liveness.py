@@ -1,0 +1,127 @@
+"""Whether a run is live: its signed time is near ours, or it answered a probe with our nonce.
+
+A recorded run that somebody plays again has an old time and cannot answer.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .generator import Generator
+from .runs import Run
+from .timers import Timers
+
+NONCES = 1024  # probes and doubts outstanding; the attack is runs that never answer, oldest first out
+ANSWER_TIME = 3.0  # seconds a nonce is good for
+RETRIES = (0.1, 0.3, 0.5)  # seconds after which an unproven run is asked again, by multicast
+SULK = 5.0  # seconds in which a run that never answered is not asked anew
+
+
+class Probing(NamedTuple):
+    """A probe that was sent."""
+
+    run: Run
+    at: float
+
+
+class Liveness:
+    """Runs proven live, and the probes under way. First in, first out, `limit` runs."""
+
+    def __init__(self, generator: Generator, window: float, limit: int) -> None:
+        self._generator = generator
+        self._window_ms = window * 1000
+        self._limit = limit
+        self._live: dict[Run, None] = {}
+        self._nonces: dict[bytes, Probing] = {}
+        self._tries: dict[Run, int] = {}
+        self._timers: Timers[Run] = Timers()
+
+    def __contains__(self, run: Run) -> bool:
+        return run in self._live
+
+    def judge(self, run: Run, timestamp: int, wall_ms: int) -> bool:
+        """Whether the run that signed `timestamp` is live. Once live, a run stays so until it leaves."""
+        if run in self._live:
+            return True
+        if abs(timestamp - wall_ms) > self._window_ms:
+            return False
+        self.prove(run)
+        return True
+
+    def prove(self, run: Run) -> None:
+        """`run` is live."""
+        self._settle(run)
+        self._live[run] = None
+        if len(self._live) > self._limit:
+            del self._live[next(iter(self._live))]
+
+    def left(self, run: Run) -> None:
+        """`run` is gone; it has to prove itself again."""
+        self._live.pop(run, None)
+
+    def _settle(self, run: Run) -> None:
+        self._tries.pop(run, None)
+        self._timers.cancel(run)
+
+    def nonce(self, run: Run, now: float) -> bytes:
+        """A new nonce for a probe of `run`."""
+        nonce = self._generator.getrandbits(128).to_bytes(16, "big")
+        self._nonces[nonce] = Probing(run, now)
+        if len(self._nonces) > NONCES:
+            del self._nonces[next(iter(self._nonces))]
+        return nonce
+
+    def doubt(self, run: Run, now: float) -> bool:
+        """`run` may be a recording: whether to probe it now. Further probes follow by `due`."""
+        if run in self._tries:
+            return False
+        self._tries[run] = 0
+        self._timers.set(run, now + RETRIES[0])
+        if len(self._tries) > NONCES:
+            self._settle(next(iter(self._tries)))
+        return True
+
+    def when(self) -> float | None:
+        """When the next doubted run is to be probed again."""
+        return self._timers.next()
+
+    def due(self, now: float) -> list[Run]:
+        """The doubted runs to probe again now."""
+        again = []
+        for run in self._timers.due(now):
+            self._tries[run] += 1
+            tries = self._tries[run]
+            if tries > len(RETRIES):
+                del self._tries[run]
+                continue
+            again.append(run)
+            self._timers.set(run, now + (RETRIES[tries] if tries < len(RETRIES) else SULK))
+        return again
+
+    def expects(self, nonce: bytes, run: Run, now: float) -> float | None:
+        """The round-trip time if `run` was asked with `nonce`; the nonce stays until it is redeemed."""
+        probing = self._nonces.get(nonce)
+        if probing is None or probing.run != run or now - probing.at > ANSWER_TIME:
+            return None
+        return now - probing.at
+
+    def redeem(self, nonce: bytes) -> None:
+        """The nonce was answered, genuinely."""
+        self._nonces.pop(nonce, None)
+
+
+class Tombstones:
+    """Runs that said goodbye, so that their announcements, played again, do not bring them back."""
+
+    def __init__(self, limit: int = 4096) -> None:
+        self._runs: dict[Run, None] = {}
+        self._limit = limit
+
+    def __contains__(self, run: Run) -> bool:
+        return run in self._runs
+
+    def add(self, run: Run) -> None:
+        """`run` said goodbye. The attack is a flood of goodbyes: oldest first out."""
+        self._runs[run] = None
+        if len(self._runs) > self._limit:
+            del self._runs[next(iter(self._runs))]

@@ -1,0 +1,105 @@
+"""What the application wants to send, bundled into records and let out in flushes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from mcast.errors import MessageTooLarge
+from mcast.wire import bodies, limits
+from mcast.wire.records import Kind
+
+
+class Draft(NamedTuple):
+    """A record that is not yet signed."""
+
+    sequence: int
+    kind: Kind
+    body: bytes
+
+
+class Outbox:
+    """Messages in, records out, sequenced at once so that a receipt can name them.
+
+    A flush leaves at once if the last left `interval` ago, else that long after it, or when it is full.
+    """
+
+    def __init__(self, body_limit: int, interval: float) -> None:
+        self._limit, self._interval = body_limit, interval
+        self._ready: list[Draft] = []
+        self._open: list[bytes] = []
+        self._open_size = limits.BUNDLE_HEAD_SIZE
+        self._next = 1
+        self._last_flush = float("-inf")
+        self.bytes = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._ready or self._open)
+
+    def add(self, data: bytes) -> tuple[int, int]:
+        """Queue one message. Its record's sequence (the last one's, if in fragments) and its place in
+        the record.
+
+        Raises MessageTooLarge above 64 KiB; nothing has changed then.
+        """
+        size = len(data) + limits.BUNDLE_ENTRY_SIZE
+        if self._open_size + size <= self._limit:
+            self._open.append(data)
+            self._open_size += size
+            self.bytes += size
+            return self._next, len(self._open) - 1
+        if len(data) > limits.MESSAGE_MAX:
+            raise MessageTooLarge(
+                f"a message of {len(data)} bytes is larger than {limits.MESSAGE_MAX}", "send it in parts"
+            )
+        self._close()
+        self.bytes += size
+        if len(data) > self._limit - limits.BUNDLE_HEAD_SIZE - limits.BUNDLE_ENTRY_SIZE:
+            return self._alone(data), 0
+        self._open.append(data)
+        self._open_size += size
+        return self._next, 0
+
+    def _draft(self, kind: Kind, body: bytes) -> int:
+        self._ready.append(Draft(self._next, kind, body))
+        self._next += 1
+        return self._next - 1
+
+    def _alone(self, data: bytes) -> int:
+        if len(data) <= self._limit:
+            return self._draft(Kind.MESSAGE, data)
+        sizes = limits.fragment_sizes(len(data), self._limit)
+        at = 0
+        for place, size in enumerate(sizes):
+            piece = data[at : at + size]
+            at += size
+            if place == 0:
+                self._draft(Kind.FIRST, bodies.encode_first(len(data), piece))
+            else:
+                self._draft(Kind.LAST if at == len(data) else Kind.MIDDLE, piece)
+        return self._next - 1
+
+    def _close(self) -> None:
+        if len(self._open) == 1:
+            self._draft(Kind.MESSAGE, self._open[0])
+        elif self._open:
+            self._draft(Kind.BUNDLE, bodies.encode_bundle(self._open))
+        self._open = []
+        self._open_size = limits.BUNDLE_HEAD_SIZE
+
+    def when(self) -> float | None:
+        """The time from which a flush may leave."""
+        if len(self._ready) >= limits.TREE_MAX:
+            return self._last_flush
+        return self._last_flush + self._interval if self else None
+
+    def flush(self, now: float) -> list[Draft]:
+        """The records of one flush, at most 32; empty before its time."""
+        when = self.when()
+        if when is None or now < when:
+            return []
+        if len(self._ready) < limits.TREE_MAX:
+            self._close()
+        drafts, self._ready = self._ready[: limits.TREE_MAX], self._ready[limits.TREE_MAX :]
+        self._last_flush = now
+        self.bytes = sum(len(draft.body) for draft in self._ready) + self._open_size - limits.BUNDLE_HEAD_SIZE
+        return drafts

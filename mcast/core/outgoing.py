@@ -1,0 +1,111 @@
+"""What leaves: control frames first, then repairs and new records by turns, within the pace."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from mcast.crypto.seal import Sealer
+from mcast.wire import limits
+from mcast.wire.codec import encode_frame, encode_frames
+from mcast.wire.frames import FrameType
+
+from .events import Address
+from .inbound_repair import payload_of
+from .state import State
+from .timers import earliest
+
+KEYED_RECORDS = 8  # our first records carry our key
+TURN = 16 * 1024  # bytes of repairs between two flushes: neither starves the other
+PADDED = 4  # records of a flush from which on all are padded to one length, as UDP_SEGMENT needs it
+
+
+class Outgoing(NamedTuple):
+    """A datagram to send; `destination` None is the group. `record`: it carries a record, not presence."""
+
+    data: bytes
+    destination: Address
+    record: bool = False
+
+
+class Sender:
+    """Seals what leaves."""
+
+    def __init__(self, sealer: Sealer, key: bytes) -> None:
+        self._sealer = sealer
+        self._key = key
+        self._keyed = 0
+
+    def control(self, state: State, now: float) -> list[Outgoing]:
+        """Everything queued, never held back: each kind has its own bound."""
+        out = []
+        while state.control:
+            sending = state.control.popleft()
+            data = self._sealer.seal(encode_frames(sending.frames))
+            state.pace.spend(len(data), now)
+            out.append(Outgoing(data, sending.destination))
+        return out
+
+    def records(self, state: State, now: float) -> list[Outgoing]:
+        """Repairs and flushes by turns, as far as the pace allows."""
+        out: list[Outgoing] = []
+        while state.pace.level(now) > 0:
+            before = len(out)
+            out += self._repairs(state, now)
+            out += self._flush(state, now)
+            if len(out) == before:
+                break
+        return out
+
+    def _repairs(self, state: State, now: float) -> list[Outgoing]:
+        out: list[Outgoing] = []
+        spent = 0
+        while state.repairs and spent < TURN and state.pace.level(now) > 0:
+            payload = payload_of(state, *state.repairs.take(now))
+            if payload is not None:
+                data = self._sealer.seal(_record_frame(payload))
+                state.sent_frames["repair"] += 1
+                state.pace.spend(len(data), now)
+                spent += len(data)
+                out.append(Outgoing(data, None, True))
+        return out
+
+    def _flush(self, state: State, now: float) -> list[Outgoing]:
+        payloads = state.publisher.flush(now, state.clock.unix_ms(now))
+        if not payloads:
+            return []
+        plains = [plain for payload in payloads for plain in self._with_key(state, _record_frame(payload))]
+        if len(payloads) >= PADDED:
+            longest = max(map(len, plains))
+            plains = [plain.ljust(longest, b"\0") for plain in plains]
+        out = [Outgoing(self._sealer.seal(plain), None, True) for plain in plains]
+        size = sum(len(outgoing.data) for outgoing in out)
+        state.sent_frames["record"] += len(payloads)
+        state.pace.spend(size, now)
+        state.own_quotas.credit(size)
+        return out
+
+    def _with_key(self, state: State, frame: bytes) -> list[bytes]:
+        """The first records bring the key along, in the same datagram if it fits."""
+        if self._keyed >= KEYED_RECORDS:
+            return [frame]
+        self._keyed += 1
+        both = self._key + frame
+        room = state.settings.payload - limits.HEADER_SIZE - limits.TAG_SIZE
+        return [both] if len(both) <= room else [self._key, frame]
+
+
+def _record_frame(payload: bytes) -> bytes:
+    return bytes((FrameType.RECORD, 0)) + len(payload).to_bytes(2, "big") + payload
+
+
+def key_bytes(state: State) -> bytes:
+    """Our KEY frame, encoded."""
+    return encode_frame(state.key_frame)
+
+
+def when(state: State, now: float) -> float | None:
+    """When something can leave next."""
+    if state.control:
+        return now
+    waiting = now if state.repairs else earliest(state.publisher.outbox.when())
+    return None if waiting is None else max(waiting, state.pace.when(1, now))

@@ -1,0 +1,40 @@
+"""Sending probes: is that run alive, is it a recording, how far away is it?"""
+
+from __future__ import annotations
+
+from mcast.wire.frames import BY_MULTICAST, Probe
+
+from .events import Address
+from .runs import Run
+from .state import State
+
+MEASURED = 3  # peers probed after joining, to learn the group round-trip time
+MEASURE_AGAIN = 10.0  # seconds
+
+
+def probe(state: State, run: Run, to: Address, now: float) -> None:
+    """Probe `run` at its address, or in the group if there is none."""
+    nonce = state.liveness.nonce(run, now)
+    state.queue(Probe(*run, nonce, 0 if to is not None else BY_MULTICAST), to=to)
+
+
+def doubt(state: State, run: Run, source: Address, now: float) -> None:
+    """`run` may be a recording."""
+    if state.liveness.doubt(run, now):
+        probe(state, run, source, now)
+
+
+def measure(state: State, run: Run, to: Address, now: float) -> None:
+    """Learn the round-trip time to some peers, soon after joining."""
+    if to is not None and state.measurements < MEASURED:
+        state.measurements += 1
+        state.measured_at = now
+        probe(state, run, to, now)
+
+
+def measure_again(state: State, run: Run, now: float) -> None:
+    """We are about to ask for repairs of `run`: see whether the round-trip time still holds."""
+    peer = state.roster.get(run)
+    if peer is not None and peer.source is not None and now - state.measured_at >= MEASURE_AGAIN:
+        state.measured_at = now
+        probe(state, run, peer.source, now)

@@ -1,0 +1,77 @@
+"""Sets of sequence numbers, kept as ranges."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+
+
+class RangeSet:
+    """Integers as disjoint, sorted, half-open ranges; at most `limit` of them.
+
+    Beyond the limit the lowest ranges are forgotten: the attack is a run that loses every second record
+    for ever.
+    """
+
+    def __init__(self, limit: int = 1 << 30) -> None:
+        self._starts: list[int] = []
+        self._stops: list[int] = []
+        self._limit = limit
+
+    def __bool__(self) -> bool:
+        return bool(self._starts)
+
+    def __len__(self) -> int:
+        """How many ranges there are."""
+        return len(self._starts)
+
+    def __contains__(self, value: int) -> bool:
+        at = bisect_right(self._starts, value) - 1
+        return at >= 0 and value < self._stops[at]
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return iter(zip(self._starts, self._stops, strict=True))
+
+    def add(self, start: int, stop: int) -> None:
+        """Add all of [start, stop)."""
+        if start >= stop:
+            return
+        first, last = self._touching(start, stop)
+        if first < last:
+            start = min(start, self._starts[first])
+            stop = max(stop, self._stops[last - 1])
+        self._starts[first:last] = [start]
+        self._stops[first:last] = [stop]
+        excess = len(self._starts) - self._limit
+        if excess > 0:
+            del self._starts[:excess], self._stops[:excess]
+
+    def remove(self, value: int) -> bool:
+        """Take one number out; False when it was not there."""
+        at = bisect_right(self._starts, value) - 1
+        if at < 0 or value >= self._stops[at]:
+            return False
+        start, stop = self._starts[at], self._stops[at]
+        rest = [(a, b) for a, b in ((start, value), (value + 1, stop)) if a < b]
+        self._starts[at : at + 1] = [a for a, _ in rest]
+        self._stops[at : at + 1] = [b for _, b in rest]
+        return True
+
+    def _touching(self, start: int, stop: int) -> tuple[int, int]:
+        """Indices [first, last) of the ranges that overlap or border on [start, stop)."""
+        first = bisect_right(self._starts, start)
+        if first and self._stops[first - 1] >= start:
+            first -= 1
+        last = bisect_right(self._starts, stop)
+        return first, max(first, last)
+
+
+def collapse(values: Iterable[int]) -> list[tuple[int, int]]:
+    """Ascending integers as half-open ranges: [1, 2, 3, 7] becomes [(1, 4), (7, 8)]."""
+    ranges: list[tuple[int, int]] = []
+    for value in values:
+        if ranges and ranges[-1][1] == value:
+            ranges[-1] = (ranges[-1][0], value + 1)
+        else:
+            ranges.append((value, value + 1))
+    return ranges

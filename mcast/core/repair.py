@@ -1,0 +1,85 @@
+"""Sending records again for those who asked: the origin's and any other holder's side of repair."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .runs import Run
+from .timers import Timers
+
+RECENT = 16_384  # repairs remembered so that none leaves twice within a round trip; first in, first out
+READY = 16_384  # repairs waiting for their turn; a flood of NACKs cannot queue more
+
+
+class Repairs:
+    """Which records are going to be sent again, and when.
+
+    Requests for one run are gathered until its timer runs out. A verified copy heard from anybody
+    cancels ours.
+    """
+
+    def __init__(self) -> None:
+        self._gathering: dict[Run, dict[int, None]] = {}
+        self._timers: Timers[Run] = Timers()
+        self._ready: dict[tuple[Run, int], None] = {}
+        self._recent: dict[tuple[Run, int], float] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._ready)
+
+    def fresh(self, run: Run, sequences: Iterable[int], now: float, grtt: float) -> list[int]:
+        """Those of `sequences` that are neither under way nor were repaired within the last `grtt`."""
+        gathering = self._gathering.get(run, {})
+        return [
+            sequence
+            for sequence in sequences
+            if sequence not in gathering
+            and (run, sequence) not in self._ready
+            and now - self._recent.get((run, sequence), float("-inf")) >= grtt
+        ]
+
+    def gather(self, run: Run, sequences: Iterable[int], when: float) -> None:
+        """Repair `sequences` of `run` at `when`, or earlier if its timer runs already."""
+        self._gathering.setdefault(run, {}).update(dict.fromkeys(sequences))
+        if run not in self._timers:
+            self._timers.set(run, when)
+
+    def repeated(self, run: Run, sequence: int) -> bool:
+        """Whether this record was repaired lately."""
+        return (run, sequence) in self._recent
+
+    def heard(self, run: Run, sequence: int, now: float) -> None:
+        """A verified copy of the record was heard: nobody needs ours."""
+        self._ready.pop((run, sequence), None)
+        gathering = self._gathering.get(run)
+        if gathering is None or sequence not in gathering:
+            return
+        self._remember(run, sequence, now)
+        del gathering[sequence]
+        if not gathering:
+            del self._gathering[run]
+            self._timers.cancel(run)
+
+    def when(self) -> float | None:
+        """The next time at which repairs become due."""
+        return self._timers.next()
+
+    def tick(self, now: float) -> None:
+        """Move what is due to the queue."""
+        for run in self._timers.due(now):
+            for sequence in self._gathering.pop(run):
+                if len(self._ready) < READY:
+                    self._ready[run, sequence] = None
+
+    def take(self, now: float) -> tuple[Run, int]:
+        """The next record to send again; call only when there is one."""
+        run, sequence = next(iter(self._ready))
+        del self._ready[run, sequence]
+        self._remember(run, sequence, now)
+        return run, sequence
+
+    def _remember(self, run: Run, sequence: int, now: float) -> None:
+        self._recent.pop((run, sequence), None)
+        self._recent[run, sequence] = now
+        if len(self._recent) > RECENT:
+            del self._recent[next(iter(self._recent))]

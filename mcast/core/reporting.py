@@ -1,0 +1,105 @@
+"""Reports: what we hold of others, and what others confirmed of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mcast.wire.frames import Heard
+
+from .backoff import backoff
+from .events import Address
+from .generator import Generator
+from .runs import Run
+
+EARLIEST, LATEST = 0.02, 0.2  # seconds after a lone record in which one member reports
+REQUESTS = 64  # report requests answered later; the attack is a flood of them, the newest are refused
+PAGE = 16  # runs a report
+
+
+class Reporter:
+    """When to report what we hold.
+
+    After new records one member, by chance the first, reports at once; the others keep quiet about what
+    it covered. Everyone reports at most once a second, less in a large group.
+    """
+
+    def __init__(self, generator: Generator, rate: float) -> None:
+        self._generator, self._rate = generator, rate
+        self._early: dict[Run, None] = {}
+        self._fresh: dict[Run, None] = {}
+        self._early_at: float | None = None
+        self._regular_at: float | None = None
+        self._last = float("-inf")
+        self._requests: dict[tuple[Run, Address], float] = {}
+
+    def news(self, run: Run, now: float, members: int) -> None:
+        """A new record of `run` arrived."""
+        self._early[run] = self._fresh[run] = None
+        if self._early_at is None:
+            self._early_at = now + EARLIEST + backoff(self._generator, LATEST - EARLIEST, members)
+        if self._regular_at is None:
+            interval = max(1.0, members / self._rate)
+            spread = interval * (0.5 + self._generator.random())
+            self._regular_at = max(now, self._last) + spread
+
+    def overheard(self, run: Run) -> None:
+        """Somebody else reported on `run`: no need to be the first any more."""
+        self._early.pop(run, None)
+        if not self._early:
+            self._early_at = None
+
+    def requested(self, run: Run, source: Address, now: float, spread: float) -> bool:
+        """`source` asks for a report on `run` within `spread` seconds; False when there are too many."""
+        if len(self._requests) >= REQUESTS:
+            return False
+        self._requests.setdefault((run, source), now + spread * self._generator.random())
+        return True
+
+    def when(self) -> float | None:
+        """When something has to be reported."""
+        times = [*self._requests.values()]
+        times.extend(when for when in (self._early_at, self._regular_at) if when is not None)
+        return min(times, default=None)
+
+    def due(self, now: float) -> list[Run]:
+        """The runs to report on to the group now."""
+        runs: dict[Run, None] = {}
+        if self._early_at is not None and now >= self._early_at:
+            runs.update(self._early)
+            self._early.clear()
+            self._early_at = None
+        if self._regular_at is not None and now >= self._regular_at:
+            runs.update(self._fresh)
+            self._fresh.clear()
+            self._regular_at = None
+            self._last = now
+        return list(runs)
+
+    def answers(self, now: float) -> list[tuple[Run, Address]]:
+        """The requests to answer now."""
+        due = [request for request, when in self._requests.items() if when <= now]
+        for request in due:
+            del self._requests[request]
+        return due
+
+
+class Confirmations:
+    """How far each run has confirmed our records; at most `limit` runs, oldest first out."""
+
+    def __init__(self, limit: int) -> None:
+        self._contiguous: dict[Run, int] = {}
+        self._limit = limit
+
+    def take(self, run: Run, heard: Heard) -> None:
+        """`run` reported on us."""
+        self._contiguous[run] = max(heard.contiguous, self._contiguous.get(run, 0))
+        if len(self._contiguous) > self._limit:
+            del self._contiguous[next(iter(self._contiguous))]
+
+    def by(self, sequence: int) -> list[Run]:
+        """Who confirmed everything up to `sequence`."""
+        return [run for run, contiguous in self._contiguous.items() if contiguous >= sequence]
+
+    def lacking(self, runs: Iterable[Run], sequence: int) -> list[Run]:
+        """Which of `runs` have not."""
+        return [run for run in runs if self._contiguous.get(run, 0) < sequence]

@@ -1,0 +1,119 @@
+"""All peers known, each a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mcast.wire.frames import HEARS_IPV4, HEARS_IPV6, Announcement
+from mcast.wire.reasons import DropReason
+
+from .events import Address, PeerView
+from .runs import Run
+
+
+class Peer:
+    """One entry.
+
+    `start` is the first of its records that concerns us, `existing` the last that existed when it was
+    entered, `since` what its clock (ms) said when we joined.
+    """
+
+    __slots__ = (
+        "announcement",
+        "confirmed",
+        "existing",
+        "heard",
+        "joined",
+        "name",
+        "probes",
+        "run",
+        "since",
+        "source",
+        "start",
+        "suspect",
+    )
+
+    def __init__(
+        self, run: Run, name: str, announcement: Announcement, source: Address, now: float, confirmed: bool
+    ) -> None:
+        self.run, self.name, self.announcement, self.source = run, name, announcement, source
+        self.heard = self.joined = now
+        self.confirmed = confirmed
+        self.suspect = False
+        self.probes = 0
+        self.start = 1
+        self.existing = self.since = 0
+
+    def view(self) -> PeerView:
+        """The peer as the application sees it."""
+        return PeerView(
+            self.run,
+            self.name,
+            self.announcement.attributes,
+            self.source,
+            self.confirmed,
+            self.suspect,
+            self.heard,
+            self.joined,
+            self.announcement.machine,
+            self.announcement.flags & (HEARS_IPV4 | HEARS_IPV6),
+        )
+
+
+class Roster:
+    """Peers by run; at most `limit`, and `per_origin` of one origin.
+
+    The attack: made-up peers by the thousand. Entries nobody heard himself go first, oldest first; when
+    all are confirmed a new one is refused, so a flooder cannot push out who is here.
+    """
+
+    def __init__(self, limit: int, per_origin: int) -> None:
+        self._peers: dict[Run, Peer] = {}
+        self._hearsay: dict[Run, None] = {}
+        self._of: dict[bytes, list[Run]] = {}
+        self._limit, self._per_origin = limit, per_origin
+
+    def __len__(self) -> int:
+        return len(self._peers)
+
+    def __contains__(self, run: Run) -> bool:
+        return run in self._peers
+
+    def __iter__(self) -> Iterator[Peer]:
+        return iter(self._peers.values())
+
+    def get(self, run: Run) -> Peer | None:
+        """The peer, if known."""
+        return self._peers.get(run)
+
+    def runs(self, origin: bytes) -> list[Run]:
+        """The runs of one origin."""
+        return self._of.get(origin, [])
+
+    def add(self, peer: Peer) -> DropReason | None:
+        """Enter a new peer, or say why not."""
+        if len(self.runs(peer.run.origin)) >= self._per_origin:
+            return DropReason.TOO_MANY_RUNS
+        if len(self._peers) >= self._limit:
+            if not self._hearsay:
+                return DropReason.TABLE_FULL
+            self.remove(next(iter(self._hearsay)))
+        self._peers[peer.run] = peer
+        self._of.setdefault(peer.run.origin, []).append(peer.run)
+        if not peer.confirmed:
+            self._hearsay[peer.run] = None
+        return None
+
+    def confirm(self, peer: Peer) -> None:
+        """The peer was heard itself."""
+        peer.confirmed = True
+        self._hearsay.pop(peer.run, None)
+
+    def remove(self, run: Run) -> None:
+        """Take a peer out."""
+        del self._peers[run]
+        self._hearsay.pop(run, None)
+        runs = self._of[run.origin]
+        runs.remove(run)
+        if not runs:
+            del self._of[run.origin]

@@ -1,0 +1,218 @@
+"""All parts of one engine, side by side. Parts do not know each other; the functions around them do."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from typing import NamedTuple, TypeVar
+
+from mcast.crypto.keys import Identity
+from mcast.crypto.rooms import Room
+from mcast.crypto.signed import sign_frame
+from mcast.settings import Settings
+from mcast.wire import limits
+from mcast.wire.attributes import Attributes, encode_attributes
+from mcast.wire.frames import NEWCOMER, Announcement, Frame, Heartbeat, Key, Signed
+from mcast.wire.reasons import DropReason
+
+from .admission import Admission
+from .answers import KeyAnswers
+from .authority import Authority
+from .candidates import Candidates
+from .checks import Checks
+from .clock import Clock
+from .events import Address, Event
+from .generator import Generator
+from .grtt import GroupRoundTrip
+from .handover import Collector, Greetings, Tokens
+from .liveness import Liveness, Tombstones
+from .presence import Announcer
+from .publisher import Publisher
+from .quota import Bucket, Quotas
+from .reception import Reception
+from .repair import Repairs
+from .reporting import Confirmations, Reporter
+from .retention import Retention, Sent
+from .roster import Roster
+from .runs import Run
+from .timers import Timers
+from .waiting import Waiting
+
+S = TypeVar("S", bound=Signed)
+
+REQUESTERS = 1024  # identities with a repair quota of their own
+PROBES = 100  # probes answered a second; the attack is a flood of them
+
+
+class Sending(NamedTuple):
+    """Frames that leave in one datagram; `destination` None is the group."""
+
+    frames: tuple[Frame, ...]
+    destination: Address
+
+
+class Manner(NamedTuple):
+    """How this run behaves: see Engine."""
+
+    visitor: bool
+    passive: bool
+    quiet: bool
+    history: bool
+
+
+class State:
+    """What an engine consists of."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        room: Room,
+        identity: Identity,
+        me: Run,
+        session: bytes,
+        name: str,
+        generator: Generator,
+        clock: Clock,
+        manner: Manner,
+        attributes: Attributes,
+        machine: bytes,
+        checks: Checks | None,
+    ) -> None:
+        now = clock.started
+        checks = checks or Checks(room)
+        self.settings, self.room, self.me, self.name = settings, room, me, name
+        self.generator, self.clock, self.manner = generator, clock, manner
+        self.machine, self.flags = machine, 0
+        self.attributes = encode_attributes(attributes)
+        self._identity = identity
+        self._counter = 0
+        # Traffic
+        self.events: list[Event] = []
+        self.control: deque[Sending] = deque()
+        self.drops: Counter[DropReason] = Counter()
+        self.sent_frames: Counter[str] = Counter()
+        self.pace = Bucket(settings.pace, settings.burst, now)
+        # Of the datagram that is being taken apart
+        self.echoed: bytes | None = None
+        self.datagram_size = 0
+        # Trust
+        self.admission = Admission(checks, session)
+        self.authority = Authority(checks, settings.verifications, 2 * settings.peers, now)
+        self.unkeyed: Waiting[bytes] = Waiting()
+        self.keys = KeyAnswers()
+        # Members
+        self.roster = Roster(settings.peers, settings.runs_per_origin)
+        self.liveness = Liveness(generator, settings.live_window, 2 * settings.peers)
+        self.unproven: Waiting[Run] = Waiting()
+        self.candidates = Candidates()
+        self.tombstones = Tombstones()
+        self.silence: Timers[Run] = Timers()
+        self.announcer = Announcer(generator, settings.announce_interval, settings.announce_rate, now)
+        self.announced = 0
+        self.tokens = Tokens(generator, now)
+        self.greetings = Greetings(generator, now)
+        self.collector = Collector()
+        self.probe_answers = Bucket(PROBES, PROBES, now)
+        # Records
+        self.grtt = GroupRoundTrip(settings.grtt_initial, settings.grtt_min, settings.grtt_max)
+        self.measured_at = float("-inf")
+        self.measurements = 0
+        sent = Sent(settings.sent_records, settings.sent_bytes)
+        self.publisher = Publisher(identity, room, me, settings.payload, settings.flush_interval, sent)
+        self.reception = Reception(
+            generator,
+            settings.window,
+            settings.reorder_grace,
+            settings.held_bytes,
+            settings.peers,
+            manner.history,
+            settings.grtt_min,
+        )
+        self.retention = Retention(
+            settings.retained_records,
+            settings.retained_bytes,
+            settings.retained_seconds,
+            settings.retained_share,
+        )
+        self.repairs = Repairs()
+        rate = settings.repair_rate
+        self.own_quotas = Quotas(rate, rate, REQUESTERS, settings.sent_bytes)
+        self.other_quotas = Quotas(rate, rate, REQUESTERS)
+        self.reporter = Reporter(generator, settings.report_rate)
+        self.confirmations = Confirmations(settings.peers)
+        self.key_frame = self.sign(Key(identity.public_key, clock.unix_ms(now), name))
+        # Life
+        self.heard_any = False
+        self.closing = False
+        self.closed = False
+
+    @property
+    def members(self) -> int:
+        """Peers and we."""
+        return len(self.roster) + 1
+
+    @property
+    def may_send(self) -> bool:
+        """Whether this run's manners let it send."""
+        return not self.manner.passive and (self.heard_any or not self.manner.quiet)
+
+    @property
+    def aggregation(self) -> float:
+        """Seconds that an origin gathers requests before it repairs."""
+        return max(self.settings.grtt_min, self.grtt.value)
+
+    def told_grtt(self, micros: int) -> float:
+        """A group round-trip time that another run told, in microseconds, within our limits."""
+        return min(self.settings.grtt_max, max(self.settings.grtt_min, micros / 1e6))
+
+    def sign(self, frame: S) -> S:
+        """`frame` with our signature."""
+        return sign_frame(self._identity, self.room.id, frame)
+
+    def counter(self) -> int:
+        """The next counter of our signed frames."""
+        self._counter += 1
+        return self._counter
+
+    def queue(self, *frames: Frame, to: Address = None) -> None:
+        """Send `frames` in one datagram; those who never send drop them here."""
+        if self.may_send:
+            self.control.append(Sending(frames, to))
+            self.sent_frames[type(frames[-1]).__name__.lower()] += 1
+
+    def announcement(self, now: float, *, newcomer: bool = False) -> Announcement:
+        """Ours as of now."""
+        sent = self.publisher.sent
+        return self.sign(
+            Announcement(
+                *self.me,
+                counter=self.counter(),
+                timestamp=self.clock.unix_ms(now),
+                low=sent.low,
+                high=sent.high,
+                interval=min(2**32 - 1, round(self.announcer.interval * 1000)),
+                grtt=round(self.grtt.value * 1e6),
+                limit=self.settings.payload,
+                port=0,
+                flags=self.flags | (NEWCOMER if newcomer else 0),
+                machine=self.machine,
+                attributes=self.attributes,
+            )
+        )
+
+    def heartbeat(self, now: float) -> Heartbeat:
+        """Which records we hold."""
+        sent = self.publisher.sent
+        return self.sign(
+            Heartbeat(
+                *self.me,
+                counter=self.counter(),
+                timestamp=self.clock.unix_ms(now),
+                low=sent.low,
+                high=sent.high,
+                grtt=round(self.grtt.value * 1e6),
+            )
+        )
+
+    def room_left(self, *frames_size: int) -> int:
+        """Bytes for frames in a datagram besides those of `frames_size` bytes."""
+        return self.settings.payload - limits.HEADER_SIZE - limits.TAG_SIZE - sum(frames_size)

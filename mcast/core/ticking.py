@@ -1,0 +1,141 @@
+"""What happens because time passes."""
+
+from __future__ import annotations
+
+from mcast.wire.frames import Goodbye, Heard, KeyRequest, Nack, Report
+from mcast.wire.limits import FRAME_HEADER_SIZE, SIGNATURE_SIZE
+from mcast.wire.reasons import DropReason
+
+from .events import Address
+from .giving import collect, greet
+from .inbound_members import LINK_HEADERS, check_silence
+from .probing import measure_again, probe
+from .reporting import PAGE
+from .runs import Run
+from .state import State
+from .timers import earliest
+
+KEYED_HEARTBEATS = 3  # after data our key goes along with so many heartbeats
+KEYED_NACKS = 3  # and with our first NACKs: an unknown requester shares a small quota
+GOODBYES = (0.0, 0.03, 0.06)  # seconds after closing at which the goodbye is said
+NACK_HEAD = FRAME_HEADER_SIZE + 16 + 8 + 8 + 1 + SIGNATURE_SIZE
+REPORT_BATCH = PAGE
+
+
+def tick(state: State, now: float) -> None:
+    """Do all that is due."""
+    if state.closing:
+        return
+    _presence(state, now)
+    check_silence(state, now)
+    for run in state.liveness.due(now):
+        probe(state, run, None, now)
+    state.drops[DropReason.UNKNOWN_KEY] += state.unkeyed.tick(now)
+    state.drops[DropReason.NOT_LIVE] += state.unproven.tick(now)
+    _nack(state, now)
+    state.events.extend(state.reception.give_up(now, state.settings.gap_timeout))
+    state.repairs.tick(now)
+    if state.publisher.heartbeats.due(now):
+        keyed = state.publisher.heartbeats.place <= KEYED_HEARTBEATS
+        frame = state.heartbeat(now)
+        state.queue(*((state.key_frame, frame) if keyed else (frame,)))
+    _reports(state, now)
+    _keys(state, now)
+    for greeting in state.greetings.due(now):
+        greet(state, greeting, now)
+    collect(state, now)
+    state.retention.expire(now)
+
+
+def _presence(state: State, now: float) -> None:
+    if state.manner.visitor or not state.may_send or not state.announcer.due(now):
+        return
+    frame = state.announcement(now, newcomer=state.announced == 0)
+    state.announced += 1
+    state.queue(state.key_frame, frame)
+    state.announcer.sized(ANNOUNCEMENT_SIZE + len(frame.attributes) + len(state.name) + LINK_HEADERS)
+
+
+ANNOUNCEMENT_SIZE = 24 + 16 + 4 + 105 + 4 + 152  # header, tag, and the KEY and ANNOUNCEMENT frames
+
+
+def _nack(state: State, now: float) -> None:
+    room = state.room_left(NACK_HEAD)
+    keyed = state.sent_frames["nack"] < KEYED_NACKS or state.manner.visitor
+    if keyed:
+        room -= FRAME_HEADER_SIZE + 41 + len(state.name.encode()) + SIGNATURE_SIZE
+    pages, events = state.reception.nack(now, state.members, room)
+    state.events.extend(events)
+    for page in pages:
+        frame = state.sign(Nack(*state.me, state.counter(), tuple(page)))
+        state.queue(*((state.key_frame, frame) if keyed else (frame,)))
+        measure_again(state, Run(page[0].origin, page[0].epoch), now)
+
+
+def _reports(state: State, now: float) -> None:
+    due = state.reporter.due(now)
+    for at in range(0, len(due), REPORT_BATCH):
+        _report(state, due[at : at + REPORT_BATCH], None, now)
+    for run, to in state.reporter.answers(now):
+        _report(state, [run], to, now)
+
+
+def _report(state: State, runs: list[Run], to: Address, now: float) -> None:
+    entries = tuple(entry for entry in (_heard(state, run, now) for run in runs) if entry is not None)
+    if entries:
+        state.queue(state.sign(Report(*state.me, state.counter(), entries)), to=to)
+
+
+def _heard(state: State, run: Run, now: float) -> Heard | None:
+    inbox = state.reception.get(run)
+    if inbox is None:
+        return None
+    return Heard(
+        *run,
+        contiguous=inbox.stream.contiguous,
+        highest=inbox.stream.high,
+        echo=inbox.echo,
+        delay=min(2**32 - 1, round((now - inbox.echo_at) * 1e6)),
+        backlog=0,
+        loss=inbox.loss,
+    )
+
+
+def _keys(state: State, now: float) -> None:
+    for origin in state.keys.ask(now):
+        state.queue(KeyRequest((origin,)))
+    for origin in state.keys.due(now):
+        known = state.authority.key(origin)
+        if origin == state.me.origin:
+            state.queue(state.key_frame)
+        elif known is not None:
+            state.queue(known.frame)
+
+
+def deadline(state: State) -> float | None:
+    """When something is due next."""
+    if state.closing:
+        return None
+    presence = None if state.manner.visitor or not state.may_send else state.announcer.next
+    return earliest(
+        presence,
+        state.silence.next(),
+        state.liveness.when(),
+        state.unkeyed.when(),
+        state.unproven.when(),
+        state.reception.when(),
+        state.reception.patience(state.settings.gap_timeout),
+        state.repairs.when(),
+        state.publisher.heartbeats.when(),
+        state.reporter.when(),
+        state.keys.when(),
+        state.greetings.when(),
+        state.collector.when(),
+    )
+
+
+def say_goodbye(state: State) -> None:
+    """The last word; the closing of the engine repeats it."""
+    if state.announced and not state.manner.visitor:
+        high = state.publisher.sent.high
+        state.queue(state.sign(Goodbye(*state.me, state.counter(), high)))

@@ -1,0 +1,74 @@
+"""Room keys: open ones that anybody can derive, and secret ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from mcast.wire.limits import KEY_SIZE, ROOM_ID_SIZE
+
+KEY_ID_SIZE = 4
+_OPEN = b"mcast1 open room"
+_PASSPHRASE = b"mcast1 passphrase room"
+
+
+def derive(secret: bytes, *, salt: bytes = b"", info: bytes, size: int = KEY_SIZE) -> bytes:
+    """HKDF-SHA256 (RFC 5869) of `secret`: `size` bytes for the purpose that `info` names."""
+    return HKDF(SHA256(), length=size, salt=salt, info=info).derive(secret)
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A room's `id` (16 bytes, in every signature), `key` (32 bytes), `key_id` (4 bytes, in every datagram).
+
+    `public` says that anyone can derive the key: what is said there can be read by anyone on the LAN.
+    """
+
+    id: bytes
+    key: bytes = field(repr=False)
+    key_id: bytes
+    public: bool
+
+
+def _room(room_id: bytes, key: bytes, *, public: bool) -> Room:
+    return Room(room_id, key, derive(key, info=b"mcast1 key id", size=KEY_ID_SIZE), public)
+
+
+def _place(group: str, name: str) -> bytes:
+    """The group (`230.0.0.1:28003`) and room name, each after its length, so that no two pairs look alike."""
+    parts = (group.encode(), name.encode())
+    return b"".join(len(part).to_bytes(2, "big") + part for part in parts)
+
+
+def open_room(group: str, name: str) -> Room:
+    """The open room called `name` in `group`, the text of a GroupAddress (of a pair, the IPv4 half)."""
+    place = _place(group, name)
+    room_id = sha256(_OPEN + place).digest()[:ROOM_ID_SIZE]
+    return _room(room_id, derive(place, salt=_OPEN, info=b"mcast1 room key"), public=True)
+
+
+def keyed_room(key: bytes, room_id: bytes) -> Room:
+    """The room with this secret key (32 bytes) and the id (16 bytes) made with its first key."""
+    if len(key) != KEY_SIZE or len(room_id) != ROOM_ID_SIZE:
+        raise ValueError(f"a room has a key of {KEY_SIZE} bytes and an id of {ROOM_ID_SIZE}")
+    return _room(room_id, key, public=False)
+
+
+def passphrase_room(passphrase: str, group: str, name: str) -> Room:
+    """The room that everybody who knows `passphrase` shares: Argon2id, RFC 9106's second option (64 MiB).
+
+    Whether the passphrase is strong enough is for the caller to judge. Takes about a tenth of a second.
+    """
+    salt = sha256(_PASSPHRASE + _place(group, name)).digest()[:16]
+    secret = Argon2id(salt=salt, length=KEY_SIZE, iterations=3, lanes=4, memory_cost=64 * 1024).derive(
+        passphrase.encode()
+    )
+    return _room(
+        derive(secret, info=b"mcast1 room id", size=ROOM_ID_SIZE),
+        derive(secret, info=b"mcast1 room key"),
+        public=False,
+    )

@@ -1,0 +1,63 @@
+"""What is signed, and by which bytes: nothing signed for one purpose or room can be shown in another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from struct import Struct
+from typing import TypeVar
+
+import msgspec
+
+from mcast.wire.codec import TYPES, signable
+from mcast.wire.frames import FrameType, Signed
+from mcast.wire.records import Record, join_proof
+
+from .keys import Identity, verify
+from .trees import build, leaf_hash, root_of
+
+S = TypeVar("S", bound=Signed)
+
+# 16 bytes before every signed message: 15 that name the protocol, one with the number of the frame type.
+_PREFIX = b"mcast1 signed\0\0"
+_FLUSH = Struct(">16s16s16sQB16s")
+_FLUSH_CONTEXT = _PREFIX + bytes((FrameType.RECORD,))
+
+
+def frame_claim(room_id: bytes, frame: Signed) -> bytes:
+    """The bytes that the signature of `frame` covers."""
+    return _PREFIX + bytes((TYPES[type(frame)],)) + room_id + signable(frame)
+
+
+def sign_frame(identity: Identity, room_id: bytes, frame: S) -> S:
+    """`frame` with its signature for this room filled in."""
+    return msgspec.structs.replace(frame, signature=identity.sign(frame_claim(room_id, frame)))
+
+
+def verify_frame(public_key: bytes, room_id: bytes, frame: Signed) -> bool:
+    """Whether the holder of `public_key` signed `frame` in this room. Does not ask whose the key is."""
+    return verify(public_key, frame_claim(room_id, frame), frame.signature)
+
+
+def sign_flush(identity: Identity, room_id: bytes, epoch: int, records: Sequence[bytes]) -> list[bytes]:
+    """The payloads of RECORD frames for 1 to 32 encoded records of one run, all under one signature."""
+    root, paths = build([leaf_hash(record) for record in records])
+    size = len(records)
+    signature = identity.sign(_FLUSH.pack(_FLUSH_CONTEXT, room_id, identity.origin, epoch, size, root))
+    return [
+        join_proof(record, size=size, index=index, signature=signature, path=path)
+        for index, (record, path) in enumerate(zip(records, paths, strict=True))
+    ]
+
+
+def flush_claim(room_id: bytes, record: Record) -> bytes:
+    """The bytes (73) that the signature of the record's flush covers, by the record's own proof.
+
+    All records of a flush have the same claim and signature: verify the pair once and remember it.
+    """
+    root = root_of(leaf_hash(record.signed), record.index, record.size, record.path)
+    return _FLUSH.pack(_FLUSH_CONTEXT, room_id, record.origin, record.epoch, record.size, root)
+
+
+def verify_record(public_key: bytes, room_id: bytes, record: Record) -> bool:
+    """Whether the holder of `public_key` published `record` in this room. Does not ask whose the key is."""
+    return verify(public_key, flush_claim(room_id, record), record.signature)

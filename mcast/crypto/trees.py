@@ -1,0 +1,47 @@
+"""Flush trees: Merkle trees over the records that leave together (RFC 6962, 2.1, with 16-byte nodes)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+
+from mcast.wire.limits import NODE_SIZE, TREE_MAX
+
+
+def leaf_hash(record: bytes) -> bytes:
+    """The leaf of a record's bytes."""
+    return sha256(b"\x00" + record).digest()[:NODE_SIZE]
+
+
+def _node_hash(left: bytes, right: bytes) -> bytes:
+    return sha256(b"\x01" + left + right).digest()[:NODE_SIZE]
+
+
+def build(leaves: Sequence[bytes]) -> tuple[bytes, list[bytes]]:
+    """The root over 1 to 32 `leaves` and the path of each: its nodes on end, from the leaf's neighbour up."""
+    if not 0 < len(leaves) <= TREE_MAX:
+        raise ValueError(f"a flush has 1 to {TREE_MAX} records, not {len(leaves)}")
+    paths: list[list[bytes]] = [[] for _ in leaves]
+    level, height = list(leaves), 0
+    while len(level) > 1:
+        for leaf, path in enumerate(paths):
+            beside = leaf >> height ^ 1
+            if beside < len(level):
+                path.append(level[beside])
+        odd = level[-1:] if len(level) % 2 else []
+        level = [_node_hash(*pair) for pair in zip(level[::2], level[1::2], strict=False)] + odd
+        height += 1
+    return level[0], [b"".join(path) for path in paths]
+
+
+def root_of(leaf: bytes, index: int, size: int, path: bytes) -> bytes:
+    """The root that `path` leads to from leaf `index` of `size`; its length must be that place's."""
+    node, last, at = leaf, size - 1, 0
+    while last:
+        if index & 1 or index != last:
+            beside = path[at : at + NODE_SIZE]
+            node = _node_hash(beside, node) if index & 1 else _node_hash(node, beside)
+            at += NODE_SIZE
+        index >>= 1
+        last >>= 1
+    return node

@@ -1,0 +1,162 @@
+"""From what the caller of join() says to what the engine takes: the group, the room, the offer, a message.
+
+Whatever cannot be is a UsageError here, before a socket is opened or anything has changed.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+
+from .address import GroupAddress, parse_group, parse_port
+from .core.runs import Run
+from .crypto.keys import Identity
+from .crypto.rooms import Room, derive, keyed_room, open_room
+from .errors import MessageTooLarge, UsageError
+from .wire.attributes import Attributes, Service, decode_attributes, encode_attributes
+from .wire.limits import KEY_SIZE, MACHINE_SIZE, MESSAGE_MAX, NAME_MAX, ROOM_ID_SIZE
+
+DEFAULT_GROUP = GroupAddress("230.0.0.1", 28003)
+DEFAULT_TWIN = GroupAddress("ff12::6d63", 28003)
+DEFAULT_PORT = 28003
+ROOM_NAME_MAX = 255
+
+
+def parse_pair(
+    group: str | None, port: int | None, versions: Sequence[int] = (4, 6)
+) -> tuple[GroupAddress, ...]:
+    """The group that `group` names, as one address or, for the default group, as its two halves."""
+    if not versions or any(version not in (4, 6) for version in versions):
+        raise UsageError(f"{versions!r} are no IP versions", "choose from 4 and 6")
+    if port is not None:
+        port = parse_port(port)
+    if not isinstance(group, str | None):
+        raise UsageError(f"a group is text, not {type(group).__name__}", "write ADDRESS or ADDRESS:PORT")
+    named = parse_group(group, port, default_port=DEFAULT_PORT) if group else None
+    halves = (DEFAULT_GROUP.host, DEFAULT_TWIN.host)
+    if named is None or named.host in halves:
+        number = named.port if named else port or DEFAULT_PORT
+        groups = tuple(GroupAddress(host, number) for host in halves)
+    else:
+        groups = (named,)
+    fitting = tuple(group for group in groups if group.version in versions)
+    if not fitting:
+        raise UsageError(f"{groups[0]} is no IPv{versions[0]} group", "name one, or drop -4 or -6")
+    return fitting
+
+
+def make_room(groups: Sequence[GroupAddress], name: str, key: bytes | None, room_id: bytes | None) -> Room:
+    """The room called `name`; with a key the keyed one, which the name does not change."""
+    if not isinstance(name, str) or len(_encoded(name)) > ROOM_NAME_MAX:
+        raise UsageError(f"a room's name is text of at most {ROOM_NAME_MAX} bytes", "choose a shorter one")
+    if key is not None:
+        secret = _secret(key, KEY_SIZE, "a room key")
+        made = derive(secret, info=b"mcast1 room id", size=ROOM_ID_SIZE)
+        return keyed_room(secret, made if room_id is None else _secret(room_id, ROOM_ID_SIZE, "a room id"))
+    if room_id is not None:
+        raise UsageError("a room id without a key", "an open room has none of its own")
+    place = groups[0]
+    if place.host == DEFAULT_TWIN.host:
+        place = GroupAddress(DEFAULT_GROUP.host, place.port)
+    return open_room(str(place), name)
+
+
+def make_identity(seed: bytes | None) -> Identity:
+    """The identity made from 32 secret bytes, or one of its own for each call."""
+    if seed is None:
+        return Identity(os.urandom(KEY_SIZE))
+    return Identity(_secret(seed, KEY_SIZE, "an identity"))
+
+
+def make_epoch(epoch: int | None) -> int:
+    """An epoch: the one given, a positive number of 64 bits, or one made from the clock."""
+    if epoch is None:
+        return (int(time.time()) << 16) | int.from_bytes(os.urandom(2), "big")
+    if not isinstance(epoch, int) or not 0 < epoch < 1 << 64:
+        raise UsageError(f"{epoch!r} is no epoch", "use a number from 1 to 2**64 - 1")
+    return epoch
+
+
+def make_machine(machine: bytes) -> bytes:
+    """The 8 bytes that name a computer."""
+    return _secret(machine, MACHINE_SIZE, "a machine")
+
+
+def check_ttl(ttl: int) -> int:
+    """A TTL from 0 to 255."""
+    if not isinstance(ttl, int) or not 0 <= ttl <= 255:
+        raise UsageError(f"{ttl!r} is not a TTL", "use 0 to 255")
+    return ttl
+
+
+def make_name(name: str | None) -> str:
+    """A peer's name, checked: text of at most 64 bytes of UTF-8."""
+    name = "" if name is None else name
+    if not isinstance(name, str) or len(_encoded(name)) > NAME_MAX:
+        raise UsageError(f"{name!r} is no name", f"use text of at most {NAME_MAX} bytes")
+    return name
+
+
+def make_attributes(tags: Mapping[str, str] | None, services: Sequence[str], name: str = "") -> Attributes:
+    """Tags and services as they are announced; UsageError when they do not fit an announcement."""
+    offered = tuple(_service(text) for text in list_of("services", services))
+    attributes = Attributes(dict(tags or {}), offered, name)
+    try:
+        # What others could not decode would make us invisible to them.
+        if decode_attributes(encode_attributes(attributes)) != attributes:
+            raise ValueError("a tag or service is not text of at most 255 characters")
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"tags and services do not fit: {error}", "offer less") from None
+    return attributes
+
+
+def make_payload(data: object) -> bytes:
+    """The bytes of a message: text as UTF-8, or what `data` holds.
+
+    Raises MessageTooLarge above 64 KiB, UsageError for anything but text and bytes.
+    """
+    if isinstance(data, str):
+        payload = _encoded(data)
+    elif isinstance(data, bytes | bytearray | memoryview):
+        payload = bytes(data)
+    else:
+        raise UsageError(f"a message is text or bytes, not {type(data).__name__}", "encode it first")
+    if len(payload) > MESSAGE_MAX:
+        raise MessageTooLarge(
+            f"a message of {len(payload)} bytes is larger than {MESSAGE_MAX}", "send it in parts"
+        )
+    return payload
+
+
+def list_of(what: str, values: Sequence[str]) -> tuple[str, ...]:
+    """The values; UsageError for a bare string, which would be taken letter by letter."""
+    if isinstance(values, str) or not all(isinstance(value, str) for value in values):
+        raise UsageError(f"{what} is a list of text, not {values!r}", f"write {what}=[…]")
+    return tuple(values)
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise UsageError("the text has half a character (a lone surrogate)", "send bytes instead") from None
+
+
+def _secret(value: object, size: int, what: str) -> bytes:
+    if not isinstance(value, bytes | bytearray) or len(value) != size:
+        got = f"{len(value)}" if isinstance(value, bytes | bytearray) else type(value).__name__
+        raise UsageError(f"{what} has {size} bytes, not {got}", "see docs/security.md")
+    return bytes(value)
+
+
+def _service(text: str) -> Service:
+    kind, _, port = text.rpartition(":") if ":" in text else (text, "", "")
+    if not kind or len(kind) > 255:
+        raise UsageError(f"{text!r} names no service", "write TYPE or TYPE:PORT, such as _http._tcp:8080")
+    return Service(kind, parse_port(port) if port else 0)
+
+
+def message_id(run: Run, sequence: int, index: int) -> str:
+    """A message's name: 16 hex digits of the origin, the epoch in hex, the sequence, and the place in it."""
+    return f"{run.origin.hex()[:16]}-{run.epoch:x}-{sequence}-{index}"

@@ -1,0 +1,118 @@
+"""An event loop in a thread of its own, for callers that know no asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import os
+import selectors
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from .errors import GroupClosed, UsageError
+
+T = TypeVar("T")
+
+
+class LoopThread:
+    """Runs coroutines for other threads until stop(); then `last()` and the end.
+
+    The thread is a daemon: a program that ends without stop() does not hang.
+    """
+
+    def __init__(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._last = last
+        self._selector = selectors.DefaultSelector()
+        self._loop = _Loop(self._selector)
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, name="mcast", daemon=True)
+        self._thread.start()
+
+    @property
+    def over(self) -> bool:
+        """Whether the thread has ended: nothing moves any more."""
+        return self._stopped and not self._thread.is_alive()
+
+    def require(self) -> None:
+        """GroupClosed in a forked child, UsageError in the loop's own thread, which must not wait for itself.
+
+        To be asked before any lock is taken: in a child it may be held by a thread that does not exist there.
+        """
+        if os.getpid() != self._pid:
+            raise GroupClosed("a group does not live on in a forked process", "join again there")
+        if threading.get_ident() == self._thread.ident:
+            raise UsageError("a blocking call from the group's own event loop", "use mcast.aio there")
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """The coroutine's result, waited for. GroupClosed when the thread stopped meanwhile."""
+        try:
+            self.require()
+            with self._lock:
+                if self._stopped:
+                    raise GroupClosed("this group has been closed", "join again")
+                future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        except BaseException:
+            coroutine.close()
+            raise
+        try:
+            return future.result()
+        except concurrent.futures.CancelledError:
+            raise GroupClosed("this group has been closed", "join again") from None
+        except BaseException:
+            future.cancel()
+            raise
+
+    def call_soon(self, function: Callable[[], None]) -> None:
+        """Call `function` in the loop; nothing happens when it has stopped. Costs a wake-up."""
+        with self._lock:
+            if not self._stopped:
+                self._loop.call_soon_threadsafe(function)
+
+    def stop(self, patience: float) -> None:
+        """End, waiting at most `patience` seconds. From several threads at once, all wait."""
+        with self._lock:
+            if not self._stopped:
+                self._stopped = True
+                self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(patience)
+
+    def abandon(self) -> None:
+        """In a forked child: free what was inherited without touching what the parent shares."""
+        self._loop.abandon()
+        self._selector.close()
+
+    def _run(self) -> None:
+        try:
+            self._loop.run_forever()
+            self._loop.run_until_complete(self._wind_up())
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        finally:
+            self._loop.close()
+
+    async def _wind_up(self) -> None:
+        await self._last()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """A loop that a forked child can drop: it runs in a thread that does not exist there."""
+
+    _abandoned = False
+
+    def abandon(self) -> None:
+        self._abandoned = True
+        for task in asyncio.all_tasks(self):
+            task._log_destroy_pending = False  # type: ignore[attr-defined]  # as asyncio.gather does
+        for name in ("_ssock", "_csock"):  # close() would take them out of the selector, which is shared
+            if (pipe := getattr(self, name, None)) is not None:
+                pipe.close()
+
+    def __del__(self) -> None:
+        if not self._abandoned:
+            super().__del__()

@@ -1,0 +1,291 @@
+"""The pump: one engine, its sockets and its one timer. Everything that happens ends in `pump()`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from .address import GroupAddress
+from .core.engine import Engine
+from .core.events import Address, Event, PeerJoined, PeerLeft, PeerUpdated
+from .core.outgoing import Outgoing
+from .errors import McastError, SocketError
+from .feed import Feed
+from .links import Change, Links
+from .multicast import Datagram, Sender
+from .wire.frames import HEARS_IPV4, HEARS_IPV6
+from .wire.header import MAGIC
+
+HEARS = {4: HEARS_IPV4, 6: HEARS_IPV6}
+SEND_PATIENCE = 0.05
+"""Seconds to wait for room in a socket's buffer, with the loop standing still meanwhile."""
+RENEW_AFTER = 0.2
+"""Seconds after which a sender that failed is opened anew: its address may have changed."""
+PEER_EVENTS = {PeerJoined, PeerLeft, PeerUpdated}
+REWIRE_SHARE = 1e-4
+"""Seconds for each peer between two looks at what all of them hear: a look takes about 1 us a peer, and a
+thousand may join in a second."""
+DEAD = {errno.EADDRNOTAVAIL, errno.ENETUNREACH, errno.ENODEV, errno.EINVAL, errno.ENETDOWN, errno.EBADF}
+
+CLOCK_JUMP = 0.5
+"""Seconds by which the wall clock must have been corrected before the engine is told."""
+ROUTES = 4096
+"""Addresses whose interface is remembered; oldest out, as a flooder with many addresses would fill it."""
+
+
+class Way(NamedTuple):
+    """A sender and the group address it carries to."""
+
+    sender: Sender
+    target: tuple[str, int]
+
+
+class Pump:
+    """Drives `engine` over `links` in the running loop.
+
+    `on_events` is called with a list, after everything that was due has been sent; `on_plain` with datagrams
+    that are no datagrams of ours; `on_change` when interfaces changed.
+    """
+
+    def __init__(
+        self,
+        links: Links,
+        on_events: Callable[[Sequence[Event]], None],
+        on_plain: Callable[[GroupAddress, list[Datagram]], None],
+        on_change: Callable[[Change], None],
+    ) -> None:
+        self.failures: Counter[str] = Counter()
+        self._links = links
+        self._on_events = on_events
+        self._on_plain = on_plain
+        self._on_change = on_change
+        self._feed = Feed(links, self._arrived, self._changed)
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._scheduled: asyncio.Handle | None = None
+        self._routes: dict[tuple[object, ...], int] = {}
+        self._ways: list[Way] = []
+        self._record_ways: list[Way] = []
+        self._renewing: asyncio.TimerHandle | None = None
+        self._waiting: list[asyncio.Future[None]] = []
+        self._wall_offset = 0.0
+        self._stale = False
+        self._rewire_after = 0.0
+        self._engine: Engine | None = None
+
+    def open(self) -> Change:
+        """Open the sockets; nothing is sent or taken in before start()."""
+        return self._feed.start()
+
+    def start(self, engine: Engine) -> None:
+        """Let `engine` speak."""
+        self._engine = engine
+        self._wall_offset = time.time() - self._loop.time()
+        self._rewire()
+        self.pump()
+
+    @property
+    def now(self) -> float:
+        """The engine's clock."""
+        return self._loop.time()
+
+    def soon(self) -> None:
+        """Pump before the loop waits again: messages sent one after the other leave together."""
+        if self._scheduled is None:
+            self._scheduled = self._loop.call_soon(self.pump)
+
+    def pump(self) -> None:
+        """Do what is due, send what is ready, arm the timer, then tell what happened."""
+        engine = self._engine
+        if engine is None:
+            return
+        if self._scheduled is not None:
+            self._scheduled.cancel()
+            self._scheduled = None
+        now = self._loop.time()
+        engine.tick(now)
+        if self._stale and now >= self._rewire_after:
+            self._rewire()
+        for outgoing in engine.datagrams(now):
+            self._transmit(outgoing)
+        self._arm(engine.deadline())
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+        events = engine.events()
+        if events:
+            if not PEER_EVENTS.isdisjoint(map(type, events)):
+                self._stale = True
+            self._on_events(events)
+
+    async def moved(self, patience: float) -> None:
+        """Until the pump ran again, `patience` seconds at most."""
+        future = self._loop.create_future()
+        self._waiting.append(future)
+        await asyncio.wait([future], timeout=patience)
+        future.cancel()
+
+    async def finish(self, patience: float = 1.0) -> None:
+        """Say goodbye and send what is queued, for at most `patience` seconds; then close. Twice is fine.
+
+        Cancelled, it has said goodbye once and closes all the same.
+        """
+        try:
+            if self._engine is not None:
+                await self._say_goodbye(self._engine, self.now + patience)
+        finally:
+            self._fall_silent()
+            await self._feed.close()
+
+    async def _say_goodbye(self, engine: Engine, limit: float) -> None:
+        engine.close(self.now)
+        while not engine.closed and self.now < limit:
+            self.pump()
+            deadline = engine.deadline()
+            if engine.closed or deadline is None:
+                break
+            await asyncio.sleep(max(0.001, min(deadline, limit) - self.now))
+
+    def leave(self) -> None:
+        """Say goodbye once and close, without waiting: for a loop that ends."""
+        engine = self._engine
+        if engine is not None and not self._loop.is_closed():
+            engine.close(self.now)
+            self.pump()
+        self.stop()
+
+    def stop(self) -> None:
+        """Close at once, without a word. Twice is fine."""
+        self._fall_silent()
+        self._feed.stop()
+
+    def release(self) -> None:
+        """In a forked child: close the sockets, send nothing, and leave the loop, which the parent shares."""
+        self._engine = None
+        self._feed.release()
+
+    def _fall_silent(self) -> None:
+        self._engine = None
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not self._loop.is_closed():
+                future.cancel()
+        for handle in (self._timer, self._scheduled, self._renewing):
+            if handle is not None:
+                handle.cancel()
+        self._timer = self._scheduled = self._renewing = None
+
+    def _arm(self, deadline: float | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if deadline is None else self._loop.call_at(deadline, self._timed_out)
+
+    def _timed_out(self) -> None:
+        offset = time.time() - self._loop.time()
+        if self._engine is not None and abs(offset - self._wall_offset) > CLOCK_JUMP:
+            self._wall_offset = offset
+            self._engine.set_wall(self._loop.time(), time.time())
+        self.pump()
+
+    def _arrived(self, group: GroupAddress | None, datagrams: list[Datagram]) -> None:
+        engine = self._engine
+        if engine is None or not datagrams:
+            return
+        now = self._loop.time()
+        plain = []
+        for datagram in datagrams:
+            if datagram.data.startswith(MAGIC):
+                engine.receive(datagram.data, self._address(datagram), now)
+            else:
+                plain.append(datagram)
+        self.pump()
+        if plain and group is not None:
+            self._on_plain(group, plain)
+
+    def interface_of(self, source: tuple[object, ...]) -> int | None:
+        """The index of the interface through which `source` was last heard."""
+        if len(source) > 3 and isinstance(source[3], int):
+            return source[3]
+        return self._routes.get(source[:2])
+
+    def _address(self, datagram: Datagram) -> tuple[str, int] | tuple[str, int, int, int]:
+        """The source as sockets name it: IPv6 with its scope, so that an answer finds the way back."""
+        host, port = datagram.source
+        bare = host.partition("%")[0]
+        self._routes.pop((bare, port), None)
+        self._routes[bare, port] = datagram.interface
+        if len(self._routes) > ROUTES:
+            del self._routes[next(iter(self._routes))]
+        return (bare, port) if ":" not in bare else (bare, port, 0, datagram.interface)
+
+    def _changed(self, change: Change) -> None:
+        self._rewire()
+        self._on_change(change)
+        self.pump()
+
+    def _rewire(self) -> None:
+        """Decide anew which senders carry what.
+
+        Presence, requests and answers go everywhere in every IP version. Records, the bulk, leave once a
+        link: in the first version that every peer hears, in all of them where there is none.
+        """
+        self._stale = False
+        by_link: dict[int, list[Way]] = {}
+        for group in self._links.plan.groups:
+            for sender in self._links.endpoints:
+                if sender.version == group.version:
+                    by_link.setdefault(sender.interface, []).append(Way(sender, (group.host, group.port)))
+        shared = self._shared_version()
+        self._ways = [way for ways in by_link.values() for way in ways]
+        self._record_ways = [
+            way
+            for ways in by_link.values()
+            for way in [way for way in ways if way.sender.version == shared] or ways
+        ]
+
+    def _shared_version(self) -> int | None:
+        hears = [peer.hears for peer in self._engine.peers()] if self._engine else []
+        self._rewire_after = self._loop.time() + REWIRE_SHARE * len(hears)
+        return next((version for version, flag in HEARS.items() if all(h & flag for h in hears)), None)
+
+    def _transmit(self, outgoing: Outgoing) -> None:
+        if outgoing.destination is not None:
+            self._answer(outgoing.data, outgoing.destination)
+            return
+        for way in self._record_ways if outgoing.record else self._ways:
+            self._send(way.sender, outgoing.data, way.target)
+
+    def _answer(self, data: bytes, destination: Address) -> None:
+        """To one address, out of the interface from which it was last heard."""
+        if not isinstance(destination, tuple):
+            return
+        host, port = destination[:2]
+        version = 6 if ":" in host else 4
+        interface = destination[3] if len(destination) > 3 else self._routes.get((host, port))
+        ways = [sender for sender in self._links.endpoints if sender.version == version]
+        chosen = [sender for sender in ways if sender.interface == interface] or ways
+        if chosen:
+            self._send(chosen[0], data, (host, port))
+
+    def _send(self, sender: Sender, data: bytes, target: tuple[str, int]) -> None:
+        """What does not leave now is repaired later; a dead sender is replaced."""
+        try:
+            sender.send_to(data, target, timeout=SEND_PATIENCE)
+        except SocketError as error:
+            self.failures[errno.errorcode.get(error.errno or 0, "unknown")] += 1
+            if error.errno in DEAD and self._renewing is None:
+                self._renewing = self._loop.call_later(RENEW_AFTER, self._renew, sender)
+
+    def _renew(self, sender: Sender) -> None:
+        self._renewing = None
+        with contextlib.suppress(
+            OSError, McastError
+        ):  # what cannot be opened now is tried at the next failure
+            self._feed.renew(sender)
+        self._rewire()

@@ -1,0 +1,55 @@
+"""The body of a record: one message, a bundle of whole messages, or a fragment of a large one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+from struct import Struct
+
+from . import limits
+from .reasons import DropReason
+
+_COUNT = Struct(">H")
+_TOTAL = Struct(">I")
+
+
+def encode_bundle(messages: Sequence[bytes]) -> bytes:
+    """The body of a bundle: number of messages (at least two), length of each, all of them on end."""
+    lengths = [len(message) for message in messages]
+    return Struct(f">H{len(lengths)}H").pack(len(lengths), *lengths) + b"".join(messages)
+
+
+def bundle_size(messages: int, total: int) -> int:
+    """The bytes of a bundle of `messages` messages that are `total` bytes long together."""
+    return limits.BUNDLE_HEAD_SIZE + limits.BUNDLE_ENTRY_SIZE * messages + total
+
+
+def decode_bundle(body: bytes) -> list[bytes] | DropReason:
+    """The messages of a bundle, or BAD_BODY."""
+    if len(body) < limits.BUNDLE_HEAD_SIZE:
+        return DropReason.BAD_BODY
+    (count,) = _COUNT.unpack_from(body)
+    start = bundle_size(count, 0)
+    if count < 2 or len(body) < start:
+        return DropReason.BAD_BODY
+    lengths = Struct(f">{count}H").unpack_from(body, limits.BUNDLE_HEAD_SIZE)
+    edges = list(accumulate(lengths, initial=start))
+    if edges[-1] != len(body):
+        return DropReason.BAD_BODY
+    return [body[left:right] for left, right in pairwise(edges)]
+
+
+def encode_first(total: int, data: bytes) -> bytes:
+    """The body of a first fragment: the whole message's length in bytes, then its beginning."""
+    return _TOTAL.pack(total) + data
+
+
+def decode_first(body: bytes) -> tuple[int, bytes] | DropReason:
+    """The whole message's length and its beginning, or BAD_BODY."""
+    if len(body) <= limits.FRAGMENT_HEAD_SIZE:
+        return DropReason.BAD_BODY
+    (total,) = _TOTAL.unpack_from(body)
+    data = body[limits.FRAGMENT_HEAD_SIZE :]
+    if not len(data) < total <= limits.MESSAGE_MAX:
+        return DropReason.BAD_BODY
+    return total, data

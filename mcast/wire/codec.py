@@ -1,0 +1,203 @@
+"""Frames to bytes and back, as the table below says; docs/protocol.md has the same table.
+
+One encoding a value: what is read is written again byte for byte, so signatures survive being handed on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from struct import Struct
+from typing import Any, NamedTuple, cast
+
+from . import frames as f
+from . import limits, lists
+from .frames import Frame, FrameType, Signed
+from .layouts import Layout, Reader
+from .reasons import DropReason, Malformed
+from .records import Record, decode_record
+
+_FRAME = Struct(">BBH")
+
+
+class Shape(NamedTuple):
+    """A payload: fixed struct, variable part if any, signature if signed. Requests may carry BY_MULTICAST."""
+
+    layout: Layout[Any]
+    tail: lists.Tail | None = None
+    tail_name: str = ""
+    signed: bool = False
+    request: bool = False
+
+
+def _signed(layout: Layout[Any], tail: lists.Tail | None = None, name: str = "") -> Shape:
+    return Shape(layout, tail, name, signed=True)
+
+
+def _request(layout: Layout[Any], tail: lists.Tail | None = None, name: str = "") -> Shape:
+    return Shape(layout, tail, name, request=True)
+
+
+_NOTHING: Layout[Any] = Layout(f.KeyRequest, "", "")
+_ANNOUNCEMENT = _signed(
+    Layout(
+        f.Announcement,
+        "16sQQQQQIIHHH8s",
+        "origin epoch counter timestamp low high interval grtt limit port flags machine",
+    ),
+    lists.BYTES,
+    "attributes",
+)
+
+
+def _write_announcement(announcement: f.Announcement) -> bytes:
+    return lists.write_bytes(_write(_ANNOUNCEMENT, announcement))
+
+
+def _read_announcement(reader: Reader) -> f.Announcement:
+    return cast(f.Announcement, _read(_ANNOUNCEMENT, lists.read_bytes(reader), 0))
+
+
+SHAPES: dict[FrameType, Shape] = {
+    FrameType.KEY: _signed(Layout(f.Key, "32sQ", "public_key issued"), lists.NAME, "name"),
+    FrameType.ANNOUNCEMENT: _ANNOUNCEMENT,
+    FrameType.GOODBYE: _signed(Layout(f.Goodbye, "16sQQQ", "origin epoch counter high")),
+    FrameType.HEARTBEAT: _signed(
+        Layout(f.Heartbeat, "16sQQQQQI", "origin epoch counter timestamp low high grtt")
+    ),
+    FrameType.NACK: _signed(Layout(f.Nack, "16sQQ", "origin epoch counter"), lists.MISSING, "missing"),
+    FrameType.REPORT: _signed(Layout(f.Report, "16sQQ", "origin epoch counter"), lists.HEARD, "heard"),
+    FrameType.REPORT_REQUEST: _request(Layout(f.ReportRequest, "16sQQH", "origin epoch sequence spread")),
+    FrameType.PROBE: _request(Layout(f.Probe, "16sQ16s", "origin epoch nonce")),
+    FrameType.PROBE_REPLY: _signed(
+        Layout(f.ProbeReply, "16sQ16sQQQ", "origin epoch nonce timestamp low high")
+    ),
+    FrameType.KEY_REQUEST: _request(_NOTHING, lists.ORIGINS, "origins"),
+    FrameType.ROSTER_REQUEST: _request(Layout(f.RosterRequest, "H", "start")),
+    FrameType.ROSTER: Shape(
+        Layout(f.Roster, "16sH", "address port"),
+        lists.Tail(_write_announcement, _read_announcement),
+        "announcement",
+    ),
+    FrameType.CHALLENGE: Shape(Layout(f.Challenge, "8s", "token")),
+    FrameType.ECHO: Shape(Layout(f.Echo, "8s", "token")),
+    FrameType.DIGEST: Shape(Layout(f.Digest, "16sIQ", "digest vectors records")),
+    FrameType.VECTOR_REQUEST: _request(Layout(f.VectorRequest, "16sH", "digest page")),
+    FrameType.VECTOR: Shape(Layout(f.Vector, "16sHH", "digest page pages"), lists.HOLDINGS, "holdings"),
+    FrameType.RANGE_REQUEST: _request(Layout(f.RangeRequest, "I", "request"), lists.MISSING, "missing"),
+    FrameType.HISTORY_REQUEST: _request(Layout(f.HistoryRequest, "IIQ", "request last since")),
+    FrameType.HISTORY: Shape(Layout(f.History, "IHH", "request page pages")),
+    FrameType.PRIVATE: _signed(
+        Layout(
+            f.Private,
+            "16sQQ16sQQBB32s",
+            "origin epoch counter to_origin to_epoch message part parts ephemeral",
+        ),
+        lists.BYTES,
+        "box",
+    ),
+    FrameType.REPLY: _signed(
+        Layout(f.Reply, "16sQQ16sQQBB", "origin epoch counter to_origin to_epoch to_sequence part parts"),
+        lists.BYTES,
+        "body",
+    ),
+    FrameType.RECEIPT: _signed(
+        Layout(f.Receipt, "16sQQ16sQB", "origin epoch counter to_origin to_epoch what"),
+        lists.NUMBERS,
+        "numbers",
+    ),
+    FrameType.WHO: _request(Layout(f.Who, "8s", "nonce")),
+    FrameType.HERE: Shape(Layout(f.Here, "8s", "nonce"), lists.PRESENT, "present"),
+}
+TYPES: dict[type, FrameType] = {f_type.layout.cls: number for number, f_type in SHAPES.items()}
+
+
+def signable(frame: Signed) -> bytes:
+    """The payload of a signed frame without its signature: what crypto.signed signs."""
+    return _unsigned(SHAPES[TYPES[type(frame)]], frame)
+
+
+def encode_frame(frame: Frame) -> bytes:
+    """The frame's bytes, its 4-byte header included. ValueError for what has no encoding."""
+    if isinstance(frame, Record):
+        return _FRAME.pack(FrameType.RECORD, 0, len(frame.payload)) + frame.payload
+    number = TYPES[type(frame)]
+    shape = SHAPES[number]
+    payload = _write(shape, frame)
+    return _FRAME.pack(number, cast(f.Request, frame).flags if shape.request else 0, len(payload)) + payload
+
+
+def encode_frames(frames: Iterable[Frame], size: int = 0) -> bytes:
+    """The frames on end, padded with zeros to `size` bytes: the plain text that crypto.seal takes."""
+    return b"".join(map(encode_frame, frames)).ljust(size, b"\0")
+
+
+def decode_frames(plain: bytes) -> list[Frame] | DropReason:
+    """The frames of an opened datagram, all or none of them: one bad frame spoils the datagram.
+
+    Frames of an unknown type with the OPTIONAL flag are left out. Zeros after the last frame are padding.
+    """
+    try:
+        return _decode_all(plain)
+    except Malformed as malformed:
+        return malformed.reason
+
+
+def _decode_all(plain: bytes) -> list[Frame]:
+    frames: list[Frame] = []
+    at, end = 0, len(plain)
+    while at < end:
+        if not plain[at]:
+            if plain.count(0, at) != end - at:
+                raise Malformed(DropReason.PADDING)
+            break
+        if end - at < limits.FRAME_HEADER_SIZE:
+            raise Malformed(DropReason.TRUNCATED)
+        number, flags, length = _FRAME.unpack_from(plain, at)
+        start = at + limits.FRAME_HEADER_SIZE
+        at = start + length
+        if at > end:
+            raise Malformed(DropReason.TRUNCATED)
+        frame = _decode_one(number, flags, plain[start:at])
+        if frame is not None:
+            frames.append(frame)
+    if not frames:
+        raise Malformed(DropReason.EMPTY)
+    return frames
+
+
+def _decode_one(number: int, flags: int, payload: bytes) -> Frame | None:
+    if number == FrameType.RECORD:
+        if flags:
+            raise Malformed(DropReason.BAD_FLAGS)
+        return decode_record(payload)
+    shape = SHAPES.get(cast(FrameType, number))
+    if shape is not None:
+        return cast(Frame, _read(shape, payload, flags))
+    if flags & f.OPTIONAL:
+        return None
+    raise Malformed(DropReason.UNKNOWN_FRAME)
+
+
+def _unsigned(shape: Shape, frame: Any) -> bytes:
+    fixed = shape.layout.encode(frame)
+    return fixed if shape.tail is None else fixed + shape.tail.write(getattr(frame, shape.tail_name))
+
+
+def _write(shape: Shape, frame: Any) -> bytes:
+    payload = _unsigned(shape, frame)
+    return payload + frame.signature if shape.signed else payload
+
+
+def _read(shape: Shape, payload: bytes, flags: int) -> Any:
+    if flags & ~(f.BY_MULTICAST if shape.request else 0):
+        raise Malformed(DropReason.BAD_FLAGS)
+    reader = Reader(payload)
+    values: list[Any] = [*shape.layout.read(reader)]
+    if shape.tail is not None:
+        values.append(shape.tail.read(reader))
+    if shape.signed:
+        values.append(reader.take(limits.SIGNATURE_SIZE))
+    if shape.request:
+        values.append(flags)
+    reader.end()
+    return shape.layout.build(*values)

@@ -1,0 +1,69 @@
+"""Every size and bound of the wire, each with its unit. The specification is docs/protocol.md."""
+
+from __future__ import annotations
+
+# Datagrams. The payload of a 1500-byte Ethernet frame less 48 bytes of IPv6 and UDP header.
+DATAGRAM_MAX = 1452
+DATAGRAM_SAFE = 1200  # tunnels, links below MTU 1500, or when a peer says so
+HEADER_SIZE = 24
+TAG_SIZE = 16  # of ChaCha20-Poly1305, RFC 8439
+FRAME_HEADER_SIZE = 4
+
+# Names and keys.
+ORIGIN_SIZE = 16
+ROOM_ID_SIZE = 16
+SESSION_SIZE = 8
+KEY_SIZE = 32
+SIGNATURE_SIZE = 64
+NODE_SIZE = 16  # of a flush tree
+NONCE_SIZE = 16  # of a probe
+TOKEN_SIZE = 8
+DIGEST_SIZE = 16
+MACHINE_SIZE = 8
+
+# Numbers. 63 bits, so that they fit a signed column of a database and no sum of two of them overflows 64.
+NUMBER_MAX = 2**63 - 1  # epoch, sequence, counter
+COUNTER_MAX = 2**64 - 1  # of the datagram header
+TIMESTAMP_MAX = 253_402_300_799_999  # unix ms of 9999-12-31T23:59:59.999Z, the last a calendar shows
+
+# Records.
+RECORD_HEADER_SIZE = 44
+PROOF_HEAD_SIZE = 2 + SIGNATURE_SIZE
+TREE_MAX = 32  # records a flush
+PATH_MAX = 5  # nodes: log2(TREE_MAX)
+MESSAGE_MAX = 65_536  # bytes of one message, in fragments if need be
+FRAGMENT_HEAD_SIZE = 4  # total length, in a first fragment
+BUNDLE_HEAD_SIZE = 2  # number of messages
+BUNDLE_ENTRY_SIZE = 2  # length of each
+
+# Frames.
+NAME_MAX = 64  # bytes of UTF-8
+ATTRIBUTES_MAX = 768  # bytes of msgpack; an announcement handed over fits DATAGRAM_SAFE with its address
+WINDOW = 8_192  # records from the first to the last missing one a NACK may name
+ENTRIES_MAX = 255  # of a list in a frame
+
+# What a record costs besides its body, in a datagram of its own.
+RECORD_OVERHEAD = (
+    HEADER_SIZE + TAG_SIZE + FRAME_HEADER_SIZE + PROOF_HEAD_SIZE + PATH_MAX * NODE_SIZE + RECORD_HEADER_SIZE
+)
+
+
+def max_body(datagram_limit: int = DATAGRAM_MAX) -> int:
+    """The longest record body, in bytes, that fits a datagram of `datagram_limit` bytes in any flush.
+
+    The path is counted at its longest, so that a body never depends on how many records leave with it.
+    """
+    return datagram_limit - RECORD_OVERHEAD
+
+
+def record_datagram_size(body: int, path: int = PATH_MAX) -> int:
+    """The bytes of the datagram that carries one record of `body` bytes with a path of `path` nodes."""
+    return RECORD_OVERHEAD - (PATH_MAX - path) * NODE_SIZE + body
+
+
+def fragment_sizes(message: int, body_limit: int) -> list[int]:
+    """How many bytes of a message of `message` bytes go into each fragment, the first being shorter."""
+    first = body_limit - FRAGMENT_HEAD_SIZE
+    rest = message - first
+    full, last = divmod(rest, body_limit)
+    return [first] + [body_limit] * full + ([last] if last else [])

@@ -1,0 +1,119 @@
+"""The record, the unit an origin publishes, and the proof that lets any holder repair it."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from struct import Struct
+
+import msgspec
+
+from . import limits
+from .reasons import DropReason, Malformed
+
+
+class Kind(IntEnum):
+    """What the body of a record holds."""
+
+    MESSAGE = 1
+    BUNDLE = 2
+    FIRST = 3  # fragments of one message: consecutive sequences, FIRST MIDDLE* LAST
+    MIDDLE = 4
+    LAST = 5
+    ASK = 6
+
+
+_KINDS = {kind.value: kind for kind in Kind}
+_RECORD = Struct(">16sQQQBBH")
+_PROOF = Struct(">BB64s")
+_MINIMUM = limits.PROOF_HEAD_SIZE + limits.RECORD_HEADER_SIZE
+
+
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """A record with its proof, as a RECORD frame carries it: live, as a repair and as history alike.
+
+    `payload` is the frame's payload, verbatim: what is kept and sent again. `signed` of it is the leaf.
+    `timestamp` is unix ms by the author's clock, advisory. `flags` is 0 so far. `path` is its nodes on end.
+    """
+
+    origin: bytes
+    epoch: int
+    sequence: int
+    timestamp: int
+    kind: Kind
+    flags: int
+    body: bytes
+    size: int
+    index: int
+    signature: bytes
+    path: bytes
+    payload: bytes
+
+    @property
+    def signed(self) -> bytes:
+        """The record's own bytes, without the proof: what its leaf of the flush tree hashes."""
+        return self.payload[limits.PROOF_HEAD_SIZE + len(self.path) :]
+
+
+def _path_length(index: int, size: int) -> int:
+    """How many nodes the path of leaf `index` of `size` has (RFC 6962, 2.1.1)."""
+    length, last = 0, size - 1
+    while last:
+        length += index != last or index & 1
+        index >>= 1
+        last >>= 1
+    return length
+
+
+# Of every place in every tree: the path's length, so that a proof has one valid shape.
+PATH_LENGTHS = {
+    (size, index): _path_length(index, size)
+    for size in range(1, limits.TREE_MAX + 1)
+    for index in range(size)
+}
+
+
+def encode_record(
+    *, origin: bytes, epoch: int, sequence: int, timestamp: int, kind: Kind, body: bytes, flags: int = 0
+) -> bytes:
+    """The bytes of a record before it is signed: 44 bytes of header, then the body."""
+    return _RECORD.pack(origin, epoch, sequence, timestamp, kind, flags, len(body)) + body
+
+
+def join_proof(record: bytes, *, size: int, index: int, signature: bytes, path: bytes) -> bytes:
+    """The payload of a RECORD frame: the proof, then the record."""
+    return _PROOF.pack(size, index, signature) + path + record
+
+
+def decode_record(payload: bytes) -> Record:
+    """The record in a RECORD frame's payload. Raises Malformed."""
+    if len(payload) < _MINIMUM:
+        raise Malformed(DropReason.TRUNCATED)
+    size, index, signature = _PROOF.unpack_from(payload)
+    nodes = PATH_LENGTHS.get((size, index))
+    if nodes is None:
+        raise Malformed(DropReason.BAD_PROOF)
+    start = limits.PROOF_HEAD_SIZE + nodes * limits.NODE_SIZE
+    body = start + limits.RECORD_HEADER_SIZE
+    if len(payload) < body:
+        raise Malformed(DropReason.TRUNCATED)
+    origin, epoch, sequence, timestamp, kind, flags, length = _RECORD.unpack_from(payload, start)
+    if len(payload) != body + length:
+        raise Malformed(DropReason.TRUNCATED if len(payload) < body + length else DropReason.TRAILING)
+    if epoch > limits.NUMBER_MAX or not 0 < sequence <= limits.NUMBER_MAX or timestamp > limits.TIMESTAMP_MAX:
+        raise Malformed(DropReason.BAD_VALUE)
+    if kind not in _KINDS or flags:
+        raise Malformed(DropReason.BAD_VALUE)
+    return Record(
+        origin,
+        epoch,
+        sequence,
+        timestamp,
+        _KINDS[kind],
+        flags,
+        payload[body:],
+        size,
+        index,
+        signature,
+        payload[limits.PROOF_HEAD_SIZE : start],
+        payload,
+    )

@@ -1,0 +1,386 @@
+"""README.md is true: every command in it runs, on a LAN with other people, and does what it says.
+
+Each line of a `sh` block has its case in CASES; a new line without one fails, and so does a case whose line
+is gone. Every `python`, `toml` and `text` block is run or made again too.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import mcast
+from tests import lab
+from tests.cli import test_scripts
+
+ROOT = lab.REPOSITORY
+README = ROOT / "README.md"
+CHINESE = ROOT / "docs" / "README.zh.md"
+IDENTITY = r"·[0-9a-f]{4}(/\d+)?"
+KNOWN_BLOCKS = {"sh", "python", "toml", "text chat", "text interfaces"}
+
+pytestmark = pytest.mark.lan
+
+
+def blocks(file: Path) -> list[tuple[str, str]]:
+    """The fenced blocks: what stands behind the fence, and the text."""
+    return re.findall(r"^```([^\n]*)\n(.*?)^```$", file.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def of_kind(file: Path, kind: str) -> list[str]:
+    return [text for name, text in blocks(file) if name == kind]
+
+
+def commands(file: Path) -> list[str]:
+    return [line for text in of_kind(file, "sh") for line in text.splitlines() if line.strip()]
+
+
+class Scene:
+    """h1 is the reader's computer. On h2 bob chats, by the protocol and in plain text; h3 is for others."""
+
+    def __init__(self, lan: lab.Lan) -> None:
+        self.lan = lan
+        self.reader, self.other, self.third = lan.hosts
+        self.directory = self.reader.home / "mcast"
+        for folder in ("scripts", "bin"):
+            (self.directory / folder).mkdir(parents=True)
+            test_scripts.write_command(
+                self.directory / folder / "mcast", f'exec {sys.executable} -m mcast "$@"'
+            )
+        (self.directory / "notes.txt").write_text("from a file")
+        self.bob = self.other.mcast("chat", "--name", "bob")
+        self.plain_bob = self.other.mcast("chat", "--plain", "--group", "230.0.0.1")
+        for process in (self.bob, self.plain_bob):
+            process.wait_for("chatting in", stream="stderr")
+
+    def start(self, command: str, *, input: str | None = None) -> lab.Process:
+        """The reader types a command; input and output are pipes."""
+        return self.reader.spawn(
+            ["bash", "-c", command], input=input, env=self._path(), cwd=str(self.directory)
+        )
+
+    def type(self, command: str) -> lab.Terminal:
+        """The reader types a command on a terminal."""
+        return self.reader.terminal(["bash", "-c", command], env=self._path(), cwd=str(self.directory))
+
+    def _path(self) -> dict[str, str]:
+        return {"PATH": f"{self.directory}/bin:{self.reader.environment()['PATH']}"}
+
+    def joined(self, *arguments: str) -> lab.Process:
+        """Somebody else on the third computer, once he is in the group."""
+        process = self.third.mcast(*arguments)
+        process.wait_for(" on eth0", stream="stderr")
+        return process
+
+
+@pytest.fixture(scope="module")
+def made() -> Iterator[Scene]:
+    if lacking := lab.missing():
+        pytest.skip("a LAN in namespaces needs " + ", ".join(lacking))
+    with lab.Lan(3) as lan:
+        yield Scene(lan)
+
+
+@pytest.fixture
+def scene(made: Scene) -> Iterator[Scene]:
+    """The scene; what the test started in it ends with the test."""
+    before = len(made.lan.running)
+    yield made
+    for process in made.lan.running[before:]:
+        if process.poll() is None:
+            process.terminate()
+        process.close()
+    del made.lan.running[before:]
+
+
+Case = Callable[[Scene, str], None]
+
+
+def elsewhere(name: str) -> Case:
+    """The command is run by a test in test_scripts.py, which installs."""
+
+    def case(scene: Scene, command: str) -> None:
+        assert callable(getattr(test_scripts, name))
+
+    return case
+
+
+def chats(with_whom: list[str] | None = None, name: str = "", *, plain: bool = False) -> Case:
+    """A chat on a terminal: what is typed arrives, an answer appears, /quit ends it with 0.
+
+    `with_whom`: arguments of a chat that must hear it while bob does not.
+    """
+
+    def case(scene: Scene, command: str) -> None:
+        bob = scene.plain_bob if plain else scene.bob
+        hearer = scene.joined(*with_whom) if with_whom else bob
+        terminal = scene.type(command)
+        terminal.wait_for_screen("chatting in")
+        text = f"typed into {command}"
+        terminal.type(f"{text}\r")
+        sender = r"10\.9\.0\.1:\d+" if plain else rf"{name}[^ ]*{IDENTITY}"
+        hearer.wait_for(re.compile(rf"\d\d:\d\d:\d\d {sender}: {re.escape(text)}"), stream="stdout")
+        hearer.write("an answer\n")
+        terminal.wait_for_screen("an answer")
+        terminal.type("/quit\r")
+        assert terminal.wait() == 0
+        assert hearer is bob or text not in bob.stdout
+
+    return case
+
+
+def chats_in_a_pipe(scene: Scene, command: str) -> None:
+    assert scene.start(command).wait() == 0
+    scene.bob.wait_for(re.compile(rf"{IDENTITY}: first line\n\d\d:\d\d:\d\d \S+{IDENTITY}: second line"))
+
+
+def sends(*texts: str) -> Case:
+    """Others get `texts` (regular expressions), the sender learns that they did."""
+
+    def case(scene: Scene, command: str) -> None:
+        listener = scene.joined("listen")
+        sender = scene.start(command)
+        assert (sender.wait(), sender.stdout, sender.stderr) == (0, "", "")
+        lines = listener.wait_lines(len(texts))
+        assert [line for line, text in zip(lines, texts, strict=True) if not re.fullmatch(text, line)] == []
+
+    return case
+
+
+def sends_plain(scene: Scene, command: str) -> None:
+    sender = scene.start(command)
+    assert (sender.wait(), sender.stderr) == (0, "")
+    scene.plain_bob.wait_for(re.compile(r" 10\.9\.0\.1:\d+: hello, thirty lines\n"))
+
+
+def listens(printed: str, *, plain: bool = False, ends: bool = False) -> Case:
+    """What bob says is printed as `printed` (a regular expression); Ctrl-C ends it with 0, or it `ends`."""
+
+    def case(scene: Scene, command: str) -> None:
+        listener = scene.start(command)
+        listener.wait_for(" on eth0", stream="stderr")
+        (scene.plain_bob if plain else scene.bob).write("to all who listen\n")
+        listener.wait_for(re.compile(printed), stream="stdout")
+        assert (listener.wait() if ends else listener.interrupt()) == 0
+
+    return case
+
+
+def captures_a_message(scene: Scene, command: str) -> None:
+    shell = scene.start(f'{command}; printf "got %s" "$msg"')
+    shell.wait_for(" on eth0", stream="stderr")
+    scene.bob.write("for a variable\n")
+    assert shell.wait() == 0
+    assert shell.stdout == "got for a variable"
+
+
+def runs_a_program(scene: Scene, command: str) -> None:
+    listens(r"to all who listen\nto all who listen")(scene, command)
+    assert (scene.directory / "seen.txt").read_text() == "to all who listen"
+
+
+def announces(scene: Scene, command: str) -> None:
+    announcer = scene.start(command)
+    announcer.wait_for(re.compile(r"^\+\tbob\t", re.MULTILINE), stream="stdout")
+    seen = scene.third.mcast("browse", "-t")
+    assert seen.wait() == 0
+    assert PRINTER.search(seen.stdout), seen.stdout
+    assert announcer.interrupt() == 0
+
+
+PRINTER = re.compile(
+    r"^\+\tprinter\t[0-9a-f]{16}\t_ipp\._tcp\t10\.9\.0\.\d\t631\teth0\t\d+s\tfloor=2$", re.MULTILINE
+)
+OFFER = ["announce", "--name", "printer", "--service", "_ipp._tcp:631", "--tag", "floor=2"]
+
+
+def browses(scene: Scene, command: str) -> None:
+    browser = scene.start(command)
+    browser.wait_for(re.compile(r"^\+\tbob\t", re.MULTILINE), stream="stdout")
+    scene.joined(*OFFER)
+    browser.wait_for(PRINTER, stream="stdout")
+    assert browser.interrupt() == 0
+
+
+def takes_a_snapshot(scene: Scene, command: str) -> None:
+    scene.joined(*OFFER)
+    browser = scene.start(command)
+    assert browser.wait() == 0
+    assert PRINTER.search(browser.stdout), browser.stdout
+    assert "\tbob\t" in browser.stdout
+
+
+def filters(scene: Scene, command: str) -> None:
+    scene.joined(*OFFER)
+    browser = scene.start(command)
+    assert browser.wait() == 0
+    (peer,) = browser.objects()
+    assert (peer["from"]["name"], peer["tags"]) == ("printer", {"floor": "2"})
+
+
+def shows_interfaces(scene: Scene, command: str) -> None:
+    process = scene.start(command)
+    assert process.wait() == 0
+    assert [process.stdout] == of_kind(README, "text interfaces")
+
+
+def makes_a_key(scene: Scene, command: str) -> None:
+    assert scene.start(command).wait() == 0
+    key = scene.directory / "lab.key"
+    assert re.fullmatch("[0-9a-f]{64}\n", key.read_text())
+    assert key.stat().st_mode & 0o777 == 0o600
+
+
+def chats_with_a_key(scene: Scene, command: str) -> None:
+    (make,) = (line for line, case in CASES.items() if case is makes_a_key)
+    makes_a_key(scene, make)
+    chats(["chat", "--key-file", f"{scene.directory}/lab.key"])(scene, command)
+
+
+def sets_the_alias(scene: Scene, command: str) -> None:
+    shell = scene.start(f"shopt -s expand_aliases; rm bin/mcast\n{command}\nmcast --version")
+    try:
+        assert (shell.wait(), shell.stdout) == (0, f"mcast {mcast.__version__}\n")
+    finally:
+        (scene.directory / "bin" / "mcast").symlink_to(scene.directory / "scripts" / "mcast")
+
+
+def completes(scene: Scene, command: str) -> None:
+    # The list keeps bash from becoming mcast: its parent tells mcast which shell it is for.
+    installing = scene.start(f"{command} && true")
+    assert installing.wait() == 0, installing.stdout
+    line = "COMP_WORDS='mcast br' COMP_CWORD=1 _MCAST_COMPLETE=complete_bash mcast"
+    completed = scene.start(f"grep -q mcast ~/.bashrc && {line}")
+    completed.wait()
+    assert completed.stdout.strip() == "browse"
+
+
+def installs(scene: Scene, command: str) -> None:
+    """In an environment of its own, from the package index."""
+    checkout = test_scripts.copy_checkout(scene.directory / "a copy")
+    environment = scene.directory / "environment"
+    subprocess.run([test_scripts.PYTHON, "-m", "venv", environment], check=True)
+    env = test_scripts.environment(PATH=f"{environment}/bin:/usr/bin:/bin")
+    line = f"{command} >&2 && mcast --version"
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=checkout, env=env, capture_output=True, text=True, timeout=200
+    )
+    assert (done.returncode, done.stdout) == (0, f"mcast {mcast.__version__}\n"), done.stderr
+
+
+CASES: dict[str, Case] = {
+    "scripts/mcast chat --group 230.0.0.1": chats(),
+    "scripts/test": elsewhere("test_test_hands_its_arguments_to_pytest"),
+    'alias mcast="$PWD/scripts/mcast"': sets_the_alias,
+    "mcast chat --name ada": chats(name="ada"),
+    "printf 'first line\\nsecond line\\n' | mcast chat": chats_in_a_pipe,
+    'mcast send "lunch at noon"': sends("lunch at noon"),
+    "mcast send -m one -m two": sends("one", "two"),
+    "date | mcast send -l": sends(r".*\d\d:\d\d:\d\d.*"),
+    "mcast send -f notes.txt": sends("from a file"),
+    'mcast send --wait-acks all "shutting down in a minute"': sends("shutting down in a minute"),
+    "mcast listen": listens("^to all who listen\n"),
+    "mcast listen -v": listens(rf"\d\d:\d\d:\d\d\tbob{IDENTITY}\tto all who listen\n"),
+    "msg=$(mcast listen -C 1 -W 10m)": captures_a_message,
+    "mcast listen --json --idle 5s": listens('"name":"bob".*"text":"to all who listen"', ends=True),
+    "mcast listen --on 'message=tee -a seen.txt'": runs_a_program,
+    "mcast announce --name printer --service _ipp._tcp:631 --tag floor=2": announces,
+    "mcast browse": browses,
+    "mcast browse -t": takes_a_snapshot,
+    "mcast browse -t --service '_ipp.*' --tag 'floor=*' --json": filters,
+    "mcast interfaces": shows_interfaces,
+    "mcast chat -i eth0": chats(),
+    "mcast chat --room kitchen": chats(["chat", "--room", "kitchen"]),
+    "(umask 077; python3 -c 'import secrets; print(secrets.token_hex(32))' > lab.key)": makes_a_key,
+    "mcast chat --key-file lab.key": chats_with_a_key,
+    "mcast chat --plain --group 230.0.0.1": chats(plain=True),
+    "mcast listen --plain": listens("^to all who listen\n", plain=True),
+    'mcast send --plain "hello, thirty lines"': sends_plain,
+    "MCAST_NAME=bob mcast chat": chats(name="bob"),
+    "pip install .": installs,
+    "scripts/bundle": elsewhere("test_the_bundle_holds_mcast_and_what_it_needs"),
+    "MCAST_BUNDLE=/media/usb/bundle scripts/mcast chat": elsewhere(
+        "test_two_first_runs_at_once_make_one_environment"
+    ),
+    "mcast --install-completion": completes,
+}
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("command", commands(README))
+def test_a_command(scene: Scene, command: str) -> None:
+    assert command in CASES, "a command of README.md that no case here runs"
+    CASES[command](scene, command)
+
+
+def test_every_case_is_of_a_command_and_every_block_of_a_known_kind() -> None:
+    assert set(CASES) == set(commands(README))
+    assert {kind for kind, _ in blocks(README) + blocks(CHINESE)} <= KNOWN_BLOCKS
+
+
+def test_the_picture_is_what_a_chat_looks_like(scene: Scene) -> None:
+    scene.bob.close_stdin()
+    assert scene.bob.wait() == 0
+    bob = scene.other.mcast("chat", "--name", "bob")
+    bob.wait_for("chatting in", stream="stderr")
+    ada = scene.type("scripts/mcast chat --group 230.0.0.1")
+    ada.wait_for_screen("here: bob")
+    ada.type("hello, LAN\r")
+    bob.wait_for("hello, LAN", stream="stdout")
+    bob.write("hi! 你好\n")
+    ada.wait_for_screen("hi!")
+    eve = scene.third.mcast("chat", "--name", "eve")
+    ada.wait_for_screen(re.compile(f"eve{IDENTITY} joined"))
+    eve.wait_for("here: ", stream="stderr")
+    eve.write("lunch at noon?\n")
+    ada.wait_for_screen("lunch at noon?")
+    (picture,) = of_kind(README, "text chat")
+    assert _timeless("\n".join(ada.screen()).rstrip() + "\n") == _timeless(picture)
+    ada.type("/quit\r")
+    assert ada.wait() == 0
+
+
+def _timeless(text: str) -> str:
+    # pyte leaves a blank cell behind each wide character.
+    text = re.sub(r"(?<=[\u4e00-\u9fff]) (?=[\u4e00-\u9fff])", "", text)
+    return re.sub(r"·[0-9a-f]{4}", "·a3f2", re.sub(r"\d\d:\d\d:\d\d", "12:00:00", text))
+
+
+@pytest.mark.parametrize("code", of_kind(README, "python"))
+def test_a_program(scene: Scene, code: str) -> None:
+    listener = scene.other.mcast("chat", "--name", "carl")
+    listener.wait_for("chatting in", stream="stderr")
+    program = scene.reader.python(code)
+    if "multicast.Receiver" not in code:
+        listener.wait_for(re.compile(rf"ada{IDENTITY}: hello"), stream="stdout")
+        listener.write("hello yourself\n")
+        program.wait_for("carl hello yourself", stream="stdout")
+    else:
+        program.wait_for("data=b'hello'", stream="stdout")
+    assert (program.wait(), program.stderr) == (0, "")
+
+
+def test_the_settings_are_understood(scene: Scene) -> None:
+    (text,) = of_kind(README, "toml")
+    file = scene.third.home / "settings.toml"
+    file.write_text(text)
+    hearer = scene.other.mcast("listen", "-v")
+    hearer.wait_for("listening to", stream="stderr")
+    env = {"MCAST_CONFIG": str(file)}
+    listener = scene.third.mcast("listen", env=env)
+    listener.wait_for("listening to", stream="stderr")
+    assert scene.third.mcast("chat", input="by file\n", env=env).wait() == 0
+    hearer.wait_for(re.compile(rf"\tada{IDENTITY}\tby file\n"), stream="stdout")
+    listener.wait_for(re.compile(rf"\tada{IDENTITY}\tby file\n"), stream="stdout")
+
+
+def test_the_chinese_readme_has_the_same_commands() -> None:
+    chinese = commands(CHINESE)
+    assert {"scripts/mcast chat --group 230.0.0.1", "scripts/test"} <= set(chinese) <= set(commands(README))
+    for kind in ("python", "toml"):
+        assert set(of_kind(CHINESE, kind)) <= set(of_kind(README, kind))

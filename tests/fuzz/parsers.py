@@ -1,0 +1,97 @@
+"""Every parser of network bytes as a function of bytes, and valid inputs to start mutating from.
+
+A target returns nothing and raises AssertionError for a broken promise; whatever else escapes is a bug too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from mcast.crypto.rooms import open_room
+from mcast.crypto.seal import Opener
+from mcast.crypto.signed import flush_claim, frame_claim
+from mcast.wire.attributes import Attributes, Service, decode_attributes, encode_attributes
+from mcast.wire.bodies import decode_bundle, decode_first, encode_bundle, encode_first
+from mcast.wire.codec import decode_frames, encode_frames
+from mcast.wire.frames import Announcement, Signed
+from mcast.wire.header import Header, decode_header, encode_header
+from mcast.wire.ranges import decode_ranges, encode_ranges
+from mcast.wire.reasons import DropReason, Malformed
+from mcast.wire.records import Record
+from tests.tiny_decoder import vectors
+
+ROOM = open_room("230.0.0.1:28003", "lobby")
+
+
+def datagrams(data: bytes) -> None:
+    """The clear header, and opening what follows it."""
+    header = decode_header(data)
+    if isinstance(header, Header):
+        assert encode_header(header) == data[:24]
+        assert isinstance(Opener(ROOM).open(header, data), bytes | DropReason)
+
+
+def frames(data: bytes) -> None:
+    """The frames of an opened datagram, and what hangs on them: bodies, attributes, claims."""
+    decoded = decode_frames(data)
+    if isinstance(decoded, DropReason):
+        return
+    assert decode_frames(encode_frames(decoded)) == decoded
+    for frame in decoded:
+        if isinstance(frame, Record):
+            bodies(frame.body)
+            assert len(flush_claim(bytes(16), frame)) == 73
+        elif isinstance(frame, Signed):
+            frame_claim(bytes(16), frame)
+        if isinstance(frame, Announcement):
+            attributes(frame.attributes)
+
+
+def bodies(data: bytes) -> None:
+    """Bundles and first fragments."""
+    messages = decode_bundle(data)
+    assert isinstance(messages, DropReason) or encode_bundle(messages) == data
+    first = decode_first(data)
+    assert isinstance(first, DropReason) or encode_first(*first) == data
+
+
+def ranges(data: bytes) -> None:
+    """A base of eight bytes, then pairs."""
+    pairs = data[8 : len(data) - len(data) % 2]
+    with suppress(Malformed):
+        found = decode_ranges(int.from_bytes(data[:8], "big"), pairs)
+        assert encode_ranges(found) == pairs
+
+
+def attributes(data: bytes) -> None:
+    """msgpack from strangers."""
+    assert isinstance(decode_attributes(data), Attributes | DropReason)
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "datagrams": datagrams,
+    "frames": frames,
+    "bodies": bodies,
+    "ranges": ranges,
+    "attributes": attributes,
+}
+
+
+def seeds(target: str) -> list[bytes]:
+    """Valid and nearly valid inputs of a target, from the vectors of docs/protocol.md."""
+    if target == "datagrams":
+        return [bytes.fromhex(vector["hex"]) for vector in vectors("datagram")]
+    if target == "frames":
+        plain = [bytes.fromhex(vector["hex"]) for vector in vectors("frame", "refused")]
+        payloads = [bytes.fromhex(one) for vector in vectors("tree") for one in vector["payloads"].values()]
+        return plain + [b"\1\0" + len(one).to_bytes(2, "big") + one for one in payloads]
+    if target == "bodies":
+        return [bytes.fromhex(vector["value"]["body"]) for vector in vectors("record")] + [
+            encode_first(9, b"a")
+        ]
+    if target == "ranges":
+        return [
+            vector["base"].to_bytes(8, "big") + bytes.fromhex(vector["pairs"]) for vector in vectors("ranges")
+        ]
+    return [encode_attributes(Attributes({"os": "linux"}, (Service("_http._tcp", 80),)))]

@@ -1,0 +1,111 @@
+"""What must hold whatever the network and hostile members do, checked over a finished simulation."""
+
+from __future__ import annotations
+
+from mcast import simulation
+from mcast.core.engine import Receipt
+from mcast.core.events import GapAbandoned, Message
+from mcast.core.runs import Run
+
+
+class Published:
+    """Every message that was really sent, by its name."""
+
+    def __init__(self) -> None:
+        self.messages: dict[tuple[Run, int, int], bytes] = {}
+        self.sent_at: dict[tuple[Run, int, int], float] = {}
+        self._jumps: dict[Run, float] = {}
+
+    def jump(self, member: simulation.Member, skew: float, now: float) -> None:
+        """Set the clock of `member`. Who first hears of its run after that cannot tell when what it had
+        said before was said, and takes it for older than it is."""
+        member.set_clock(skew)
+        self._jumps[member.engine.run] = now
+
+    def blurred(self, name: tuple[Run, int, int]) -> bool:
+        """Whether the author's clock was set after this message."""
+        return self.sent_at[name] <= self._jumps.get(name[0], -1.0)
+
+    def send(self, member: simulation.Member, now: float, data: bytes) -> Receipt:
+        """Have `member` send `data` and remember it."""
+        receipt = member.send(data)
+        key = (receipt.run, receipt.sequence, receipt.index)
+        self.messages[key] = data
+        self.sent_at[key] = now
+        return receipt
+
+
+def name_of(message: Message) -> tuple[Run, int, int]:
+    """What names a message."""
+    return (message.run, message.sequence, message.index)
+
+
+def check_life(life: simulation.Life, published: Published) -> None:
+    """No duplicate, no forgery, no disorder, no silent gap within what one run was told."""
+    seen: set[tuple[Run, int, int]] = set()
+    last: dict[Run, tuple[int, int]] = {}
+    abandoned: dict[Run, set[int]] = {}
+    for event in life.events:
+        if isinstance(event, GapAbandoned):
+            abandoned.setdefault(event.run, set()).update(range(event.first, event.last + 1))
+        if not isinstance(event, Message):
+            continue
+        name = name_of(event)
+        assert name not in seen, f"delivered twice: {name}"
+        seen.add(name)
+        assert published.messages.get(name) == event.data, f"never sent: {name}"
+        if event.late:
+            assert _touches(event.sequence, abandoned.get(event.run, set())), f"late without a gap: {name}"
+            continue
+        place = (event.sequence, event.index)
+        assert last.get(event.run, (0, 0)) <= place, f"out of order: {name}"
+        last[event.run] = place
+    _check_gaps(life, seen, last, abandoned, published)
+
+
+def _check_gaps(
+    life: simulation.Life,
+    seen: set[tuple[Run, int, int]],
+    last: dict[Run, tuple[int, int]],
+    abandoned: dict[Run, set[int]],
+    published: Published,
+) -> None:
+    """Between the first and last message of a run that were delivered, all others were, or a gap was told."""
+    first: dict[Run, tuple[int, int]] = {}
+    for run, sequence, index in seen:
+        first[run] = min(first.get(run, (sequence, index)), (sequence, index))
+    for name, at in published.sent_at.items():
+        run, sequence, index = name
+        if (
+            at >= life.joined
+            and not published.blurred(name)
+            and run in last
+            and first[run] <= (sequence, index) <= last[run]
+            and name not in seen
+        ):
+            assert _touches(sequence, abandoned.get(run, set())), f"silently lost: {name}"
+
+
+def _touches(sequence: int, abandoned: set[int]) -> bool:
+    """Whether the message that ends with `sequence` may have lost a fragment (at most 70 of them)."""
+    return any(sequence - 70 <= lost <= sequence for lost in abandoned)
+
+
+def check_complete(lan: simulation.Lan, published: Published, authors: list[simulation.Member]) -> None:
+    """Who is alive at the end has all that living authors said after it joined."""
+    runs = {author.engine.run for author in authors if author.alive}
+    for member in lan.members:
+        if not member.alive:
+            continue
+        life = member.lives[-1]
+        got = {name_of(event) for event in life.events if isinstance(event, Message)}
+        lost: dict[Run, set[int]] = {}
+        for event in life.events:
+            if isinstance(event, GapAbandoned):
+                lost.setdefault(event.run, set()).update(range(event.first, event.last + 1))
+        for name, at in published.sent_at.items():
+            if published.blurred(name):
+                continue
+            if name[0] in runs and name[0] != member.engine.run and at > life.joined + 10.0:
+                told = name in got or _touches(name[1], lost.get(name[0], set()))
+                assert told, f"{member.name} lacks {name} of {at}"

@@ -1,0 +1,116 @@
+"""A random afternoon on a bad network, one for each seed: what `test_safety` and `scripts/simulate` run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from mcast import simulation
+from mcast.settings import Settings
+from mcast.wire import frames as f
+
+from .hostile import Attacker
+from .safety import Published, check_complete, check_life
+
+STEPS = 25
+CALM = 25.0  # seconds without faults at the end: suspects are expired, tails are repaired
+DAY = 86_400.0
+
+
+class Afternoon:
+    """Members talk, crash, come back, lose their clocks; the network loses, doubles and corrupts."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random = Random(seed)
+        size = 50 if seed % 50 == 0 else random.choice([2, 3, 3, 4, 5, 6, 8, 10, 12, 20])
+        self.lan = simulation.Lan(
+            seed,
+            settings=Settings(gap_timeout=random.choice([None, None, 2.0])),
+            loss=random.choice([0.0, 0.05, 0.2, 0.3, 0.6]),
+            jitter=random.choice([0.001, 0.05]),
+            duplicate=0.2,
+            reorder=random.choice([0.0, 0.1]),
+            corrupt=0.01,
+            burst=random.choice([None, simulation.Burst()]),
+        )
+        self.published = Published()
+        self.members = [self.lan.join(f"m{number}") for number in range(size)]
+        self.attacker = Attacker(self.lan) if random.random() < 0.5 else None
+        self.lengths = [2, 20, 200, 15_000 if size <= 6 else 1500]
+        self.most = 20 if size <= 6 else 3
+
+    def run(self) -> simulation.Lan:
+        """Let it all happen, then be calm, then judge."""
+        random = self.random
+        self.lan.run(3 * random.random())
+        for step in range(STEPS):
+            self._talk(step)
+            self._disturb()
+            if self.attacker is not None and random.random() < 0.5:
+                self._attack(self.attacker)
+            self.lan.run(random.choice([0.001, 0.05, 0.3, 1.0]))
+        self.lan.heal()
+        self.lan.conditions = simulation.Conditions()
+        self.lan.run(CALM)
+        self._judge()
+        return self.lan
+
+    def _talk(self, step: int) -> None:
+        random = self.random
+        member = random.choice(self.members)
+        if member.alive:
+            for _ in range(random.choice([1, 1, 1, self.most])):
+                self.published.send(member, self.lan.now, b"%d." % step * (random.choice(self.lengths) // 2))
+
+    def _disturb(self) -> None:
+        random, members = self.random, self.members
+        member = random.choice(members)
+        disturbances: list[tuple[float, Callable[[], object]]] = [
+            (0.05, lambda: self.published.jump(member, random.choice([-DAY, 0.0, DAY]), self.lan.now)),
+            (0.05, member.crash),
+            (0.15, self._revive),
+            (0.03, lambda: self.lan.partition(members[::2], members[1::2])),
+            (0.12, self.lan.heal),
+            (0.03, member.leave),
+        ]
+        chance = random.random()
+        for share, disturb in disturbances:
+            chance -= share
+            if chance < 0:
+                disturb()
+                return
+
+    def _revive(self) -> None:
+        dead = [member for member in self.members if not member.alive]
+        if dead:
+            dead[0].start(disk=self.random.random() < 0.5)
+
+    def _attack(self, attacker: Attacker) -> None:
+        random = self.random
+        victim = random.choice(self.members)
+        run = victim.engine.run
+        attacks: list[Callable[[], None]] = [
+            attacker.announce,
+            lambda: attacker.cover(run, 1, 500),
+            lambda: attacker.forge_nack(run, 1, 500),
+            lambda: attacker.exhaust_session(random.choice(attacker.sessions)),
+            lambda: attacker.forge_record(run, random.randrange(1, 50)),
+            lambda: attacker.other_room(victim.identity, run.epoch, random.randrange(1, 50)),
+            lambda: attacker.forge_goodbye(run),
+            lambda: attacker.forge_heartbeat(run),
+            lambda: attacker.replay_frames(f.Announcement),
+            attacker.replay_datagrams,
+            lambda: attacker.flood(run, 1, 100),
+        ]
+        random.choice(attacks)()
+
+    def _judge(self) -> None:
+        for member in self.members:
+            for life in member.lives:
+                check_life(life, self.published)
+        check_complete(self.lan, self.published, self.members)
+
+
+def afternoon(seed: int) -> simulation.Lan:
+    """Run the afternoon of one seed; AssertionError when a promise was broken."""
+    return simulation.replayable(seed, lambda seed: Afternoon(seed).run())

@@ -1,0 +1,233 @@
+"""The vectors of docs/protocol.md against wire/, crypto/ and a decoder made from that page alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from mcast.crypto.keys import Identity, verify
+from mcast.crypto.rooms import Room, derive, keyed_room, open_room, passphrase_room
+from mcast.crypto.seal import Opener, Sealer, session_key
+from mcast.crypto.signed import frame_claim, sign_flush, sign_frame, verify_record
+from mcast.crypto.trees import build, leaf_hash
+from mcast.wire import frames as f
+from mcast.wire.bodies import decode_bundle, decode_first, encode_bundle, encode_first
+from mcast.wire.codec import SHAPES, TYPES, decode_frames, encode_frame, encode_frames
+from mcast.wire.header import Header, decode_header
+from mcast.wire.ranges import decode_ranges, encode_ranges
+from mcast.wire.reasons import DropReason
+from mcast.wire.records import Kind, Record, decode_record, encode_record
+from tests import tiny_decoder as tiny
+
+Vector = dict[str, Any]
+
+
+def cases(*kinds: str) -> pytest.MarkDecorator:
+    found = tiny.vectors(*kinds)
+    assert found, f"the page has no vectors of {kinds}"
+    return pytest.mark.parametrize("vector", found, ids=[vector["title"] for vector in found])
+
+
+def as_json(value: Any) -> Any:
+    """A decoded value as the page writes it."""
+    if isinstance(value, msgspec.Struct):
+        return {name: as_json(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, tuple):
+        return [as_json(one) for one in value]
+    return value.hex() if isinstance(value, bytes) else value
+
+
+def bytes_of(vector: Vector, *names: str) -> list[bytes]:
+    return [bytes.fromhex(vector[name]) for name in names]
+
+
+@cases("identity")
+def test_identity(vector: Vector) -> None:
+    identity = Identity(bytes.fromhex(vector["seed"]))
+    assert [identity.public_key, identity.origin] == bytes_of(vector, "public_key", "origin")
+
+
+@cases("hkdf")
+def test_hkdf(vector: Vector) -> None:
+    secret, salt, info, output = bytes_of(vector, "secret", "salt", "info", "output")
+    assert derive(secret, salt=salt, info=info, size=vector["size"]) == output
+    assert tiny.hkdf(secret, salt, info, vector["size"]) == output
+
+
+def make_room(vector: Vector) -> Room:
+    if vector["type"] == "open":
+        return open_room(vector["group"], vector["name"])
+    if vector["type"] == "keyed":
+        return keyed_room(*bytes_of(vector, "key", "id"))
+    return passphrase_room(vector["passphrase"], vector["group"], vector["name"])
+
+
+@cases("room")
+def test_room(vector: Vector) -> None:
+    room = make_room(vector)
+    assert [room.id, room.key, room.key_id] == bytes_of(vector, "room_id", "room_key", "key_id")
+    assert room.public == (vector["type"] == "open")
+    assert tiny.hkdf(room.key, b"", b"mcast1 key id", 4) == room.key_id
+
+
+@cases("datagram")
+def test_datagram(vector: Vector) -> None:
+    key, key_id, session, plain, datagram = bytes_of(vector, "room_key", "key_id", "session", "plain", "hex")
+    room = Room(bytes(16), key, key_id, public=False)
+    assert session_key(room, session).hex() == vector["session_key"]
+    assert Sealer(room, session, vector["counter"]).seal(plain) == datagram
+    header = decode_header(datagram)
+    assert header == Header(key_id, session, vector["counter"])
+    assert Opener(room).open(header, datagram) == plain
+    assert tiny.open_datagram(key, datagram) == plain
+    decoded = decode_frames(plain)
+    assert isinstance(decoded, list)
+    assert encode_frames(decoded, len(plain)) == plain
+    assert len(tiny.frames(plain)) == len(decoded)
+
+
+@cases("frame")
+def test_frame(vector: Vector) -> None:
+    encoded = bytes.fromhex(vector["hex"])
+    decoded = decode_frames(encoded)
+    assert isinstance(decoded, list)
+    (frame,) = decoded
+    assert as_json(frame) == vector["value"]
+    assert encode_frame(frame) == encoded
+    assert tiny.frames(encoded) == [(vector["type"], vector["value"])]
+
+
+@cases("frame")
+def test_frame_signature(vector: Vector) -> None:
+    (frame,) = decode_frames(bytes.fromhex(vector["hex"]))
+    assert isinstance(frame, f.Signed) == ("seed" in vector)
+    if not isinstance(frame, f.Signed):
+        return
+    seed, room_id, encoded = bytes_of(vector, "seed", "room_id", "hex")
+    identity = Identity(seed)
+    assert sign_frame(identity, room_id, frame) == frame
+    assert verify(identity.public_key, frame_claim(room_id, frame), frame.signature)
+    content = encoded[4:-64]
+    assert tiny.signed(identity.public_key, vector["type"], room_id, content, frame.signature)
+    assert not tiny.signed(identity.public_key, vector["type"], bytes(16), content, frame.signature)
+
+
+def test_every_frame_type_has_a_vector_and_a_row() -> None:
+    written = {vector["type"] for vector in tiny.vectors("frame")}
+    assert written == set(TYPES.values()) == set(SHAPES) == set(f.FrameType) - {f.FrameType.RECORD}
+    assert {number: name for number, (name, _, _) in tiny.FRAMES.items()} == {
+        frame_type.value: frame_type.name for frame_type in f.FrameType
+    }
+
+
+@cases("ranges")
+def test_ranges(vector: Vector) -> None:
+    pairs = bytes.fromhex(vector["pairs"])
+    assert [list(one) for one in decode_ranges(vector["base"], pairs)] == vector["ranges"]
+    assert encode_ranges([(first, last) for first, last in vector["ranges"]]) == pairs
+    cursor = tiny.Cursor(vector["base"].to_bytes(8, "big") + (len(pairs) // 2).to_bytes(2, "big") + pairs)
+    assert tiny.ranges(cursor) == vector["ranges"]
+
+
+def write(value: Vector) -> bytes:
+    return encode_record(
+        origin=bytes.fromhex(value["origin"]),
+        epoch=value["epoch"],
+        sequence=value["sequence"],
+        timestamp=value["timestamp"],
+        kind=Kind(value["kind"]),
+        body=bytes.fromhex(value["body"]),
+    )
+
+
+@cases("record")
+def test_record(vector: Vector) -> None:
+    value, encoded = vector["value"], bytes.fromhex(vector["hex"])
+    assert write(value) == encoded
+    assert tiny.record(encoded) == value
+    body = bytes.fromhex(value["body"])
+    wanted = [bytes.fromhex(message) for message in vector["messages"]]
+    assert tiny.messages(value["kind"], body) == wanted
+    if value["kind"] == Kind.BUNDLE:
+        assert decode_bundle(body) == wanted
+        assert encode_bundle(wanted) == body
+
+
+@cases("fragments")
+def test_fragments(vector: Vector) -> None:
+    message = bytes.fromhex(vector["message"])
+    assert [write(value).hex() for value in vector["values"]] == vector["hex"]
+    head, *rest = (bytes.fromhex(value["body"]) for value in vector["values"])
+    first = decode_first(head)
+    assert isinstance(first, tuple)
+    total, data = first
+    assert encode_first(total, data) == head
+    assert data + b"".join(rest) == message
+    assert total == len(message)
+
+
+@cases("tree")
+def test_tree(vector: Vector) -> None:
+    seed, room_id, root, signature = bytes_of(vector, "seed", "room_id", "root", "signature")
+    records = [bytes.fromhex(record) for record in vector["records"]]
+    identity = Identity(seed)
+    assert build([leaf_hash(record) for record in records])[0] == root
+    payloads = sign_flush(identity, room_id, vector["epoch"], records)
+    epoch, size = vector["epoch"].to_bytes(8, "big"), bytes((len(records),))
+    for index, written in vector["payloads"].items():
+        payload = bytes.fromhex(written)
+        assert payloads[int(index)] == payload
+        record = decode_record(payload)
+        assert record.signed == records[int(index)]
+        assert verify_record(identity.public_key, room_id, record)
+        value, found, proof = tiny.proven(payload)
+        assert (value, found, proof) == (tiny.record(record.signed), root, signature)
+    content = bytes.fromhex(vector["origin"]) + epoch + size + root
+    assert tiny.signed(identity.public_key, 1, room_id, content, signature)
+
+
+@pytest.mark.parametrize("size", range(1, 33))
+def test_both_decoders_find_one_root_in_every_tree(size: int) -> None:
+    identity = Identity(bytes(32))
+    records = [
+        encode_record(
+            origin=identity.origin,
+            epoch=1,
+            sequence=number,
+            timestamp=0,
+            kind=Kind.MESSAGE,
+            body=b"%d" % number,
+        )
+        for number in range(1, size + 1)
+    ]
+    root, _ = build([leaf_hash(record) for record in records])
+    payloads = sign_flush(identity, bytes(16), 1, records)
+    assert {tiny.proven(payload)[1] for payload in payloads} == {root}
+    assert all(verify_record(identity.public_key, bytes(16), decode_record(one)) for one in payloads)
+
+
+@cases("refused")
+def test_refused(vector: Vector) -> None:
+    plain = bytes.fromhex(vector["hex"])
+    assert decode_frames(plain) == DropReason(vector["reason"])
+    with pytest.raises(tiny.Refused, match=f"^{vector['reason']}$"):
+        tiny.frames(plain)
+
+
+def test_the_page_lists_every_drop_reason() -> None:
+    _, _, tables = tiny.PAGE.partition("## 7. ")
+    tables = tables.partition("## 8. ")[0]
+    assert sorted(reason for reason in DropReason if f"\n| {reason} |" not in tables) == []
+
+
+@cases("tree")
+def test_a_record_is_the_same_in_a_frame(vector: Vector) -> None:
+    payload = bytes.fromhex(vector["payloads"]["0"])
+    encoded = bytes((1, 0)) + len(payload).to_bytes(2, "big") + payload
+    decoded = decode_frames(encoded)
+    assert isinstance(decoded, list)
+    assert isinstance(decoded[0], Record)
+    assert encode_frame(decoded[0]) == encoded
+    assert tiny.frames(encoded) == [(1, tiny.proven(payload))]
