@@ -101,6 +101,8 @@ def test_two_terminals_without_any_network_chat(lan: lab.MakeLan) -> None:
     second.wait_for_screen(re.compile(r"127\.0\.0\.1:\d+: can you hear me"))
     second.type("loud and clear\r")
     first.wait_for_screen(re.compile(r"127\.0\.0\.1:\d+: loud and clear"))
+    for terminal, line in ((first, "loud and clear"), (second, "loud and clear")):
+        terminal.wait_for_screen(f"{line}\n>")
     first.wait_for_screen("you: can you hear me")
     assert "\n".join(first.screen()).count("can you hear me") == 1, "our own line is not shown twice"
     first.type("/quit\r")
