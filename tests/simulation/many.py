@@ -1,0 +1,72 @@
+"""Many bad afternoons on all cores: what scripts/simulate runs."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from .scenario import afternoon
+
+WORST = 5
+
+
+class Outcome(NamedTuple):
+    """What came of one seed: messages sent, seconds of this computer, and what went wrong if anything."""
+
+    seed: int
+    sent: int
+    seconds: float
+    wrong: str
+
+
+def play(seed: int) -> Outcome:
+    """One afternoon."""
+    start = time.perf_counter()
+    try:
+        lan = afternoon(seed)
+    except Exception:
+        return Outcome(seed, 0, time.perf_counter() - start, traceback.format_exc())
+    return Outcome(seed, lan.sent, time.perf_counter() - start, "")
+
+
+def main() -> int:
+    """Play the seeds on all cores until they or the minutes are used up."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/simulate", description="Bad afternoons on a simulated LAN."
+    )
+    parser.add_argument("--seeds", type=int, default=1000, metavar="N", help="how many (1000)")
+    parser.add_argument("--from", dest="first", type=int, default=0, metavar="SEED", help="the first (0)")
+    parser.add_argument("--minutes", type=float, default=60.0, metavar="M", help="stop after this (60)")
+    chosen = parser.parse_args()
+    start = time.monotonic()
+    outcomes: list[Outcome] = []
+    for outcome in _outcomes(range(chosen.first, chosen.first + chosen.seeds)):
+        outcomes.append(outcome)
+        if outcome.wrong:
+            print(f"seed {outcome.seed} failed:\n{outcome.wrong}", flush=True)
+        elif len(outcomes) % 100 == 0:
+            print(f"{len(outcomes)} of {chosen.seeds}", file=sys.stderr, flush=True)
+        if time.monotonic() - start > 60 * chosen.minutes:
+            break
+    return _summary(outcomes, time.monotonic() - start)
+
+
+def _outcomes(seeds: range) -> Iterator[Outcome]:
+    with multiprocessing.get_context("spawn").Pool() as pool:
+        yield from pool.imap_unordered(play, seeds)
+
+
+def _summary(outcomes: list[Outcome], seconds: float) -> int:
+    failed = sorted(outcome.seed for outcome in outcomes if outcome.wrong)
+    sent = sum(outcome.sent for outcome in outcomes)
+    print(f"{len(outcomes)} seeds, {len(failed)} failed, {sent} datagrams sent, {seconds:.0f} s")
+    slowest = sorted(outcomes, key=lambda outcome: -outcome.seconds)[:WORST]
+    print("slowest:", ", ".join(f"seed {outcome.seed} {outcome.seconds:.1f} s" for outcome in slowest))
+    for seed in failed:
+        print(f"again: scripts/simulate --from {seed} --seeds 1")
+    return 1 if failed or not outcomes else 0
