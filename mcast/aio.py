@@ -11,6 +11,7 @@ A Group belongs to the event loop it was entered in. It is sockets, one engine a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import time
@@ -34,6 +35,7 @@ from .joining import (
     DEFAULT_GROUP,
     DEFAULT_PORT,
     DEFAULT_TWIN,
+    Data,
     check_ttl,
     list_of,
     make_attributes,
@@ -194,6 +196,8 @@ class Group:
         """In a forked child: the parent goes on undisturbed."""
         self._closed = True
         self._pump.release()
+        with contextlib.suppress(RuntimeError):  # the loop of another thread: nothing runs there any more
+            self._guard.cancel()
 
     async def _until_the_loop_ends(self) -> None:
         """asyncio.run() cancels the tasks that are left, this one too: then it is time to say goodbye."""
@@ -209,7 +213,7 @@ class Group:
         """This run: its origin and epoch."""
         return Run(self.origin, self._epoch)
 
-    async def send(self, data: str | bytes) -> Receipt:
+    async def send(self, data: Data) -> Receipt:
         """Send a message to everybody, waiting while too much is queued.
 
         Raises MessageTooLarge above 64 KiB, UsageError for anything but text and bytes and in a passive
@@ -223,9 +227,10 @@ class Group:
             while not self.writable:
                 await self._pump.moved(1.0)
                 self._check_open()
+            self._check_open()
             return self._queue(payload)
 
-    def send_nowait(self, data: str | bytes) -> Receipt:
+    def send_nowait(self, data: Data) -> Receipt:
         """Like send(), but queues without waiting: for a caller that sends little, or looks at `writable`."""
         return self._queue(self.check(data))
 
@@ -234,12 +239,12 @@ class Group:
         """Whether a message would leave soon; send() waits until it is so."""
         return self._engine.writable(self._loop.time())
 
-    def check(self, data: str | bytes) -> bytes:
+    def check(self, data: Data) -> bytes:
         """The bytes that send() would send, or the error it would raise."""
         self._check_open()
         return self.payload(data)
 
-    def payload(self, data: str | bytes) -> bytes:
+    def payload(self, data: Data) -> bytes:
         """As check(), without asking whether the group is open; from any thread."""
         if self._passive:
             raise UsageError("a passive member cannot send", "join without passive")
@@ -497,7 +502,7 @@ def join(
     """
     groups = parse_pair(group, port, versions)
     name = make_name(name)
-    chosen = settings or presets.lan()
+    chosen = presets.lan() if settings is None else settings
     if not isinstance(chosen, Settings):
         raise UsageError("settings are made by mcast.settings", "for instance mcast.settings.wifi()")
     if gap_timeout is not None:

@@ -23,6 +23,7 @@ from .core.runs import Run
 from .errors import GroupClosed, McastError
 from .events import Event, Message, PeerView
 from .interfaces import Choice
+from .joining import Data
 from .loopthread import LoopThread
 from .mailbox import ThreadMailbox
 from .settings import Settings
@@ -131,7 +132,7 @@ class Group:
             self._changed.notify_all()
         _open_groups.discard(self)
 
-    def send(self, data: str | bytes) -> Receipt:
+    def send(self, data: Data) -> Receipt:
         """Send a message to everybody, waiting while too much is queued. Returns before it has left.
 
         Raises MessageTooLarge above 64 KiB, UsageError for anything but text and bytes and in a passive
