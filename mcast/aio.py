@@ -11,6 +11,7 @@ A Group belongs to the event loop it was entered in. It is sockets, one engine a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import time
@@ -34,6 +35,7 @@ from .joining import (
     DEFAULT_GROUP,
     DEFAULT_PORT,
     DEFAULT_TWIN,
+    Data,
     check_ttl,
     list_of,
     make_attributes,
@@ -130,7 +132,7 @@ class Group:
         self._visitor, self._passive, self._quiet = visitor, passive, quiet
         self._history, self._wait = history, wait
         self.links = Links(plan)
-        self._entered = self._closed = False
+        self._entered = self._open = self._closed = self._forked = False
         self._mailbox: Mailbox = LoopMailbox()
         self._turn = asyncio.Lock()
 
@@ -139,7 +141,6 @@ class Group:
             raise UsageError("a group is entered once", "join again")
         self._entered = True
         self._loop = asyncio.get_running_loop()
-        self._pid = os.getpid()
         self._done = asyncio.Event()
         self._pump = Pump(self.links, self._happened, self._plain, self._changed)
         try:
@@ -152,6 +153,7 @@ class Group:
             await self._pump.finish()
             raise
         self._guard = self._loop.create_task(self._until_the_loop_ends())
+        self._open = True
         _open_groups.add(self)
         return self
 
@@ -166,16 +168,16 @@ class Group:
         """
         if not self._entered:
             return
-        if os.getpid() != self._pid:
-            self._abandon()
-        elif self._loop.is_closed():
+        if self._forked:
+            return
+        if self._loop.is_closed():
             self._ended()
             self._pump.stop()
         elif self._closed:
             await self._done.wait()
         else:
             self._require_loop()
-            self._closed = True
+            self._closed, self._open = True, False
             try:
                 await self._pump.finish()
                 self._guard.cancel()
@@ -185,22 +187,24 @@ class Group:
                 self._ended()
 
     def _ended(self) -> None:
-        self._closed = True
+        self._closed, self._open = True, False
         self._mailbox.close()
         self._done.set()
         _open_groups.discard(self)
 
     def _abandon(self) -> None:
         """In a forked child: the parent goes on undisturbed."""
-        self._closed = True
+        self._forked, self._open = True, False
         self._pump.release()
+        with contextlib.suppress(RuntimeError):  # the loop of another thread: nothing runs there any more
+            self._guard.cancel()
 
     async def _until_the_loop_ends(self) -> None:
         """asyncio.run() cancels the tasks that are left, this one too: then it is time to say goodbye."""
         try:
             await self._loop.create_future()
         finally:
-            if os.getpid() == self._pid and not self._closed:
+            if self._open:
                 self._ended()
                 self._pump.leave()
 
@@ -209,7 +213,7 @@ class Group:
         """This run: its origin and epoch."""
         return Run(self.origin, self._epoch)
 
-    async def send(self, data: str | bytes) -> Receipt:
+    async def send(self, data: Data) -> Receipt:
         """Send a message to everybody, waiting while too much is queued.
 
         Raises MessageTooLarge above 64 KiB, UsageError for anything but text and bytes and in a passive
@@ -217,29 +221,34 @@ class Group:
         of one task keep their order; tasks that wait for room are served in turn.
         """
         payload = self.check(data)
-        if self.writable and not self._turn.locked():
-            return self._queue(payload)
+        now = self._loop.time()
+        if self._turn.locked() or not self._engine.writable(now):
+            return await self._send_in_turn(payload)
+        return self._queue(payload, now)
+
+    async def _send_in_turn(self, payload: bytes) -> Receipt:
         async with self._turn:
+            self._check_open()
             while not self.writable:
                 await self._pump.moved(1.0)
                 self._check_open()
-            return self._queue(payload)
+            return self._queue(payload, self._loop.time())
 
-    def send_nowait(self, data: str | bytes) -> Receipt:
+    def send_nowait(self, data: Data) -> Receipt:
         """Like send(), but queues without waiting: for a caller that sends little, or looks at `writable`."""
-        return self._queue(self.check(data))
+        return self._queue(self.check(data), self._loop.time())
 
     @property
     def writable(self) -> bool:
         """Whether a message would leave soon; send() waits until it is so."""
         return self._engine.writable(self._loop.time())
 
-    def check(self, data: str | bytes) -> bytes:
+    def check(self, data: Data) -> bytes:
         """The bytes that send() would send, or the error it would raise."""
         self._check_open()
         return self.payload(data)
 
-    def payload(self, data: str | bytes) -> bytes:
+    def payload(self, data: Data) -> bytes:
         """As check(), without asking whether the group is open; from any thread."""
         if self._passive:
             raise UsageError("a passive member cannot send", "join without passive")
@@ -253,8 +262,8 @@ class Group:
         self._pump.pump()
         return receipts
 
-    def _queue(self, payload: bytes) -> Receipt:
-        place = self._engine.send(payload, self._loop.time())
+    def _queue(self, payload: bytes, now: float) -> Receipt:
+        place = self._engine.send(payload, now)
         self._pump.soon()
         return Receipt(self, place)
 
@@ -341,12 +350,13 @@ class Group:
         return self.links.choices
 
     def _check_open(self) -> None:
+        if self._open:
+            self._require_loop()
+            return
         self._require_entered()
-        if os.getpid() != self._pid:
+        if self._forked:
             raise GroupClosed("a group does not live on in a forked process", "join again there")
-        if self._closed:
-            raise GroupClosed("this group has been closed", "join again")
-        self._require_loop()
+        raise GroupClosed("this group has been closed", "join again")
 
     def _require_entered(self) -> None:
         if not self._entered:
@@ -398,7 +408,7 @@ class Group:
     async def _something(self) -> bool:
         """Wait until an event waits; False when the group is closed and all were taken."""
         self._require_entered()
-        if os.getpid() != self._pid:
+        if self._forked:
             self._check_open()
         mailbox = self._mailbox
         return isinstance(mailbox, LoopMailbox) and await mailbox.wait()
@@ -497,7 +507,7 @@ def join(
     """
     groups = parse_pair(group, port, versions)
     name = make_name(name)
-    chosen = settings or presets.lan()
+    chosen = presets.lan() if settings is None else settings
     if not isinstance(chosen, Settings):
         raise UsageError("settings are made by mcast.settings", "for instance mcast.settings.wifi()")
     if gap_timeout is not None:

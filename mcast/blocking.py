@@ -23,6 +23,7 @@ from .core.runs import Run
 from .errors import GroupClosed, McastError
 from .events import Event, Message, PeerView
 from .interfaces import Choice
+from .joining import Data
 from .loopthread import LoopThread
 from .mailbox import ThreadMailbox
 from .settings import Settings
@@ -93,11 +94,11 @@ class Group:
     def __init__(self, group: aio.Group) -> None:
         self._group = group
         self._mailbox = group._mailbox = ThreadMailbox()
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._unsent: list[tuple[bytes, Receipt]] = []
         self._unsent_bytes = 0
         self._awake = self._closing = False
-        self._pid = os.getpid()
         self._timer: asyncio.TimerHandle | None = None
         self._thread = LoopThread(self._leave)
         try:
@@ -119,19 +120,19 @@ class Group:
         Closing twice is fine, and so is closing while other threads send or iterate: they get GroupClosed, or
         the end. In a forked child it does nothing.
         """
-        if os.getpid() != self._pid:
+        if self._thread.forked:
             return
         self._thread.require()
-        with self._changed:
+        with self._lock:
             self._closing = True
             self._changed.notify_all()
         self._thread.stop(CLOSE_PATIENCE)
         self._mailbox.close()
-        with self._changed:
+        with self._lock:
             self._changed.notify_all()
         _open_groups.discard(self)
 
-    def send(self, data: str | bytes) -> Receipt:
+    def send(self, data: Data) -> Receipt:
         """Send a message to everybody, waiting while too much is queued. Returns before it has left.
 
         Raises MessageTooLarge above 64 KiB, UsageError for anything but text and bytes and in a passive
@@ -140,7 +141,7 @@ class Group:
         payload = self._group.payload(data)
         self._thread.require()
         receipt = Receipt(self)
-        with self._changed:
+        with self._lock:
             while self._unsent_bytes >= UNSENT_MAX and not self._closing:
                 self._changed.wait()
             if self._closing:
@@ -222,11 +223,11 @@ class Group:
         if self._timer is not None:
             self._timer.cancel()
         if self._group.writable:
-            with self._changed:
+            with self._lock:
                 batch, self._unsent, self._unsent_bytes = self._unsent, [], 0
                 self._awake = bool(batch)
             self._send(batch)
-            with self._changed:
+            with self._lock:
                 self._changed.notify_all()
         if self._awake:
             self._timer = asyncio.get_running_loop().call_later(TAKE_INTERVAL, self._take)
@@ -260,7 +261,7 @@ class Group:
         """Wait until the loop took the message, or the group is closed."""
         self._thread.require()
         self._thread.call_soon(self._take)
-        with self._changed:
+        with self._lock:
             self._changed.wait_for(
                 lambda: receipt._receipt is not None or receipt._error is not None or self._thread.over
             )

@@ -77,14 +77,20 @@ class Feed:
     def stop(self) -> None:
         """Like close(), at once: for a loop that ends. The tasks end when the loop goes on."""
         if self._loop is not None and not self._loop.is_closed():
+            self._unwatch()
             for task in self._tasks:
                 task.cancel()
-            self._unwatch()
         self._tasks = []
-        self.release()
+        self._close_sockets()
 
     def release(self) -> None:
-        """Close the sockets and leave the loop alone: for a forked child, which shares its selector."""
+        """Close the sockets and leave the selector alone: for a forked child, which shares it."""
+        for task in self._tasks:
+            with contextlib.suppress(RuntimeError):  # the loop of another thread: nothing runs there any more
+                task.cancel()
+        self._close_sockets()
+
+    def _close_sockets(self) -> None:
         self._links.close()
         if self._watcher is not None:
             self._watcher.close()

@@ -17,6 +17,8 @@ from .errors import MessageTooLarge, UsageError
 from .wire.attributes import Attributes, Service, decode_attributes, encode_attributes
 from .wire.limits import KEY_SIZE, MACHINE_SIZE, MESSAGE_MAX, NAME_MAX, ROOM_ID_SIZE
 
+Data = str | bytes | bytearray | memoryview
+"""What a message may be given as."""
 DEFAULT_GROUP = GroupAddress("230.0.0.1", 28003)
 DEFAULT_TWIN = GroupAddress("ff12::6d63", 28003)
 DEFAULT_PORT = 28003
@@ -111,7 +113,7 @@ def make_attributes(tags: Mapping[str, str] | None, services: Sequence[str], nam
     return attributes
 
 
-def make_payload(data: object) -> bytes:
+def make_payload(data: Data) -> bytes:
     """The bytes of a message: text as UTF-8, or what `data` holds.
 
     Raises MessageTooLarge above 64 KiB, UsageError for anything but text and bytes.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import os
 import selectors
 import threading
 from collections.abc import Callable, Coroutine
@@ -25,7 +24,7 @@ class LoopThread:
         self._last = last
         self._selector = selectors.DefaultSelector()
         self._loop = _Loop(self._selector)
-        self._pid = os.getpid()
+        self.forked = False
         self._lock = threading.Lock()
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="mcast", daemon=True)
@@ -41,7 +40,7 @@ class LoopThread:
 
         To be asked before any lock is taken: in a child it may be held by a thread that does not exist there.
         """
-        if os.getpid() != self._pid:
+        if self.forked:
             raise GroupClosed("a group does not live on in a forked process", "join again there")
         if threading.get_ident() == self._thread.ident:
             raise UsageError("a blocking call from the group's own event loop", "use mcast.aio there")
@@ -81,6 +80,7 @@ class LoopThread:
 
     def abandon(self) -> None:
         """In a forked child: free what was inherited without touching what the parent shares."""
+        self.forked = True
         self._loop.abandon()
         self._selector.close()
 

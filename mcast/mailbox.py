@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from .events import Event, Message, Overflow, PeerJoined, PeerLeft, PeerUpdated, PlainText
 
@@ -31,7 +31,7 @@ class Mailbox:
             if self.closed:
                 return
             self._events.extend(events)
-            self._bytes += sum(map(_weight, events))
+            self._bytes += _weight(events)
             while len(self._events) > self._events_max or self._bytes > self._bytes_max:
                 self._drop_oldest()
             self._wake()
@@ -58,7 +58,7 @@ class Mailbox:
         if not self._events:
             return None
         event = self._events.popleft()
-        self._bytes -= _weight(event)
+        self._bytes -= len(event.data) if type(event) is Message else _weight((event,))
         return event
 
     def _take(self) -> list[Event]:
@@ -77,7 +77,7 @@ class Mailbox:
 
     def _drop_oldest(self) -> None:
         event = self._events.popleft()
-        self._bytes -= _weight(event)
+        self._bytes -= _weight((event,))
         self._dropped += 1
         self._dropped_messages += type(event) is Message
 
@@ -115,7 +115,7 @@ class ThreadMailbox(Mailbox):
     def get(self, timeout: float | None = None) -> Event | None:
         """The oldest event, waited for at most `timeout` seconds; None when none came and at the end."""
         with self._lock:
-            if not self._ready():
+            if not self._events and not self._ready():
                 self._something.wait_for(self._ready, timeout)
             return self._pop()
 
@@ -130,11 +130,12 @@ class ThreadMailbox(Mailbox):
         self._something.notify_all()
 
 
-def _weight(event: Event) -> int:
-    """Bytes of an event that its sender chose."""
-    kind = type(event)
-    if kind is Message or kind is PlainText:
-        return len(event.data)  # type: ignore[union-attr]  # a chain of isinstance takes twice the time
-    if isinstance(event, PeerJoined | PeerUpdated | PeerLeft):
-        return len(event.peer.attributes)
-    return 0
+def _weight(events: Iterable[Event]) -> int:
+    """Bytes of these events that their senders chose."""
+    total = 0
+    for event in events:
+        if type(event) is Message or isinstance(event, PlainText):
+            total += len(event.data)
+        elif isinstance(event, PeerJoined | PeerUpdated | PeerLeft):
+            total += len(event.peer.attributes)
+    return total

@@ -1,0 +1,160 @@
+"""The bounded queue: order, bounds, what is told of what was dropped, waiting and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from mcast.address import GroupAddress
+from mcast.core.runs import Run
+from mcast.events import (
+    Event,
+    GapOpened,
+    InterfacesChanged,
+    Message,
+    Overflow,
+    PeerJoined,
+    PeerView,
+    PlainText,
+)
+from mcast.mailbox import LoopMailbox, Mailbox, ThreadMailbox
+
+RUN = Run(bytes(16), 1)
+GROUP = GroupAddress("239.0.0.1", 1)
+
+
+def message(number: int, size: int = 1) -> Message:
+    return Message(bytes(16), 1, number, 0, bytes(size), 0)
+
+
+def gap(number: int) -> GapOpened:
+    return GapOpened(RUN, number, number)
+
+
+def plain(size: int) -> PlainText:
+    return PlainText(bytes(size), None, ("10.0.0.1", 1), GROUP, "eth0", 0.0)
+
+
+def joined(size: int) -> PeerJoined:
+    return PeerJoined(PeerView(RUN, "ada", bytes(size), None, True, False, 0.0, 0.0, bytes(8)))
+
+
+def drained(mailbox: Mailbox) -> list[Event]:
+    return list(iter(mailbox.pop, None))
+
+
+@pytest.mark.parametrize("get", [drained, Mailbox.take])
+def test_events_come_once_and_in_order(get: Callable[[Mailbox], list[Event]]) -> None:
+    mailbox = Mailbox()
+    mailbox.put([message(1), gap(2)])
+    mailbox.put([message(3)])
+    assert get(mailbox) == [message(1), gap(2), message(3)]
+    assert get(mailbox) == []
+
+
+@pytest.mark.parametrize("get", [drained, Mailbox.take])
+def test_the_oldest_go_and_it_is_said_in_their_place(get: Callable[[Mailbox], list[Event]]) -> None:
+    mailbox = Mailbox(events_max=3)
+    mailbox.put([message(1), gap(2), message(3)])
+    mailbox.put([message(4), message(5), message(6)])
+    mailbox.put([message(7)])
+    assert get(mailbox) == [Overflow(4, 3), message(5), message(6), message(7)]
+    assert get(mailbox) == []
+    mailbox.put([message(8)])
+    assert get(mailbox) == [message(8)]
+
+
+def test_overflow_counts_on_until_it_is_taken() -> None:
+    mailbox = Mailbox(events_max=1)
+    for number in range(5):
+        mailbox.put([message(number)])
+    assert mailbox.pop() == Overflow(4, 4)
+    mailbox.put([gap(5)])
+    assert mailbox.take() == [Overflow(1, 1), gap(5)]
+
+
+@pytest.mark.parametrize(("event", "messages"), [(message(1, 60), 1), (plain(60), 0), (joined(60), 0)])
+def test_what_others_send_is_bounded_in_bytes(event: Event, messages: int) -> None:
+    mailbox = Mailbox(bytes_max=100)
+    mailbox.put([event])
+    assert mailbox.take() == [event]
+    mailbox.put([event])
+    mailbox.put([event])
+    assert mailbox.take() == [Overflow(1, messages), event]
+    # What was taken counts no more, one by one or together.
+    for _ in range(5):
+        mailbox.put([event])
+        assert mailbox.pop() == event
+
+
+def test_an_event_larger_than_all_is_dropped_and_said() -> None:
+    mailbox = Mailbox(bytes_max=10)
+    mailbox.put([message(1, 11)])
+    assert drained(mailbox) == [Overflow(1, 1)]
+
+
+def test_events_of_our_own_weigh_nothing() -> None:
+    mailbox = Mailbox(bytes_max=0)
+    mailbox.put([gap(1), InterfacesChanged(), Overflow(1, 1)])
+    assert mailbox.take() == [gap(1), InterfacesChanged(), Overflow(1, 1)]
+
+
+def test_after_the_end_what_is_there_can_be_taken() -> None:
+    mailbox = Mailbox()
+    mailbox.put([message(1)])
+    mailbox.close()
+    mailbox.close()
+    mailbox.put([message(2)])
+    assert drained(mailbox) == [message(1)]
+
+
+def test_tasks_wait() -> None:
+    async def scenario() -> None:
+        mailbox = LoopMailbox()
+        waiting = [asyncio.create_task(mailbox.wait()) for _ in range(2)]
+        await asyncio.sleep(0)
+        assert not any(task.done() for task in waiting)
+        waiting[0].cancel()
+        mailbox.put([message(1)])
+        assert await waiting[1]
+        assert waiting[0].cancelled()
+        assert mailbox.take() == [message(1)]
+        last = asyncio.create_task(mailbox.wait())
+        await asyncio.sleep(0)
+        mailbox.put([message(2)])
+        mailbox.close()
+        assert await last
+        assert mailbox.pop() == message(2)
+        assert not await mailbox.wait()
+
+    asyncio.run(scenario())
+
+
+def test_a_task_that_finds_it_emptied_waits_on() -> None:
+    async def scenario() -> None:
+        mailbox = LoopMailbox()
+        waiting = asyncio.create_task(mailbox.wait())
+        await asyncio.sleep(0)
+        mailbox.put([message(1)])
+        mailbox.take()
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        mailbox.close()
+        assert not await waiting
+
+    asyncio.run(scenario())
+
+
+def test_threads_wait() -> None:
+    mailbox = ThreadMailbox()
+    assert mailbox.get(timeout=0) is None
+    assert mailbox.get_all(timeout=0.01) == []
+    threading.Timer(0.02, mailbox.put, [[message(1), message(2)]]).start()
+    assert mailbox.get(timeout=10) == message(1)
+    assert mailbox.get_all() == [message(2)]
+    threading.Timer(0.02, mailbox.close).start()
+    assert mailbox.get() is None
+    assert mailbox.get_all() == []
