@@ -182,6 +182,7 @@ class Engine:
         now = state.clock.advance(now)
         out = self._sender.control(state, now)
         if state.may_send:
+            out += self._sender.repairs(state, now)
             out += self._sender.records(state, now)
         if state.closing and not state.publisher.outbox:
             out += self._farewell(now)
@@ -253,11 +254,13 @@ class Engine:
     def ask_reports(self, now: float) -> None:
         """Ask everybody to confirm what we sent; answers come by unicast, spread over a second at most."""
         state = self._state
+        state.clock.advance(now)
         spread = min(1000, 20 + 5 * state.members)
         state.queue(f.ReportRequest(*self.run, state.publisher.sent.high, spread))
 
     def ask_roster(self, now: float) -> None:
         """Ask who is here, as a visitor does; three peers answer."""
+        self._state.clock.advance(now)
         self._state.queue(f.RosterRequest(0))
 
     def update(self, now: float, *, attributes: Attributes | None = None, flags: int | None = None) -> None:

@@ -296,7 +296,7 @@ def _visitor_silence(state: State, run: Run, now: float) -> None:
     inbox = state.reception.get(run)
     if inbox is None:
         return
-    limit = inbox.echo_at + state.settings.visitor_seconds
+    limit = inbox.heard_at + state.settings.visitor_seconds
     if now < limit:
         state.silence.set(run, limit)
     else:

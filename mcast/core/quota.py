@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from math import exp
+
+MEMORY = 10.0  # seconds after which a third is left of what a new bucket is credited with
 
 
 class Bucket:
@@ -17,7 +20,8 @@ class Bucket:
     def level(self, now: float) -> float:
         """What may be spent now; negative while a debt is paid off."""
         if now > self._at:
-            self._level = min(self._depth, self._level + (now - self._at) * self._rate)
+            filled = min(self._depth, self._level + (now - self._at) * self._rate)
+            self._level = max(self._level, filled)
             self._at = now
         return self._level
 
@@ -52,6 +56,7 @@ class Quotas:
     def __init__(self, rate: float, depth: float, limit: int) -> None:
         self._rate, self._depth, self._limit = rate, depth, limit
         self._buckets: dict[Hashable, Bucket] = {}
+        self._recent, self._credited_at = 0.0, 0.0
 
     def __len__(self) -> int:
         return len(self._buckets)
@@ -63,9 +68,14 @@ class Quotas:
             if len(self._buckets) >= self._limit:
                 del self._buckets[next(iter(self._buckets))]
             bucket = self._buckets[key] = Bucket(self._rate, self._depth, now)
+            bucket.credit(self._faded(now), float("inf"))
         return bucket
 
-    def credit(self, amount: float, most: float) -> None:
-        """Add `amount` to every bucket."""
+    def credit(self, amount: float, most: float, now: float) -> None:
+        """Add `amount` to every bucket, up to `most`; a new bucket gets what was credited lately."""
+        self._recent, self._credited_at = min(most, self._faded(now) + amount), now
         for bucket in self._buckets.values():
             bucket.credit(amount, most)
+
+    def _faded(self, now: float) -> float:
+        return self._recent * exp((self._credited_at - now) / MEMORY)

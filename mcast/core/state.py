@@ -91,6 +91,7 @@ class State:
         self.drops: Counter[DropReason] = Counter()
         self.sent_frames: Counter[str] = Counter()
         self.pace = Bucket(settings.pace, settings.burst, now)
+        self.repair_pace = Bucket(settings.repair_pace, settings.burst, now)
         # Of the datagram that is being taken apart
         self.echoed: bytes | None = None
         self.datagram_size = 0
@@ -116,6 +117,7 @@ class State:
         self.grtt = GroupRoundTrip(settings.grtt_initial, settings.grtt_min, settings.grtt_max)
         self.measured_at = float("-inf")
         self.measurements = 0
+        self.measure_at: float | None = None
         sent = Sent(settings.sent_records, settings.sent_bytes)
         self.publisher = Publisher(identity, room, me, settings.payload, settings.flush_interval, sent)
         self.reception = Reception(

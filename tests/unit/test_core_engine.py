@@ -450,7 +450,7 @@ def test_a_flood_of_nacks_gets_no_more_than_its_quota() -> None:
         eve.say(eve.sign(f.Nack(*eve.run, eve.count(), missing)))
         lan.run(0.02)
     repairs = ada.engine.stats()["sent-repair"] - before
-    assert repairs * 1200 < 64 * 1024 * (200 * 0.022 + 2)
+    assert repairs * 1300 < 64 * 1024 * (200 * 0.022 + 2) + 200 * 1400
     assert drops(ada, "over-quota") > 0
 
 
