@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from .errors import UsageError
+from .wire.limits import DATAGRAM_MAX, DATAGRAM_SAFE
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -97,8 +98,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Live runs of one origin: terminals, cron jobs."""
 
     def __post_init__(self) -> None:
-        if not 576 <= self.payload <= 1452:
-            raise UsageError(f"payload {self.payload} is not between 576 and 1452 bytes")
+        if not DATAGRAM_SAFE <= self.payload <= DATAGRAM_MAX:
+            raise UsageError(f"payload {self.payload}: from {DATAGRAM_SAFE} to {DATAGRAM_MAX} bytes")
         if min(self.pace, self.repair_pace) <= 0 or self.burst < self.payload:
             raise UsageError("both paces must be positive and burst at least one payload")
         if self.gap_timeout is not None and self.gap_timeout < 0:

@@ -47,6 +47,7 @@ from mcast.wire.reasons import DropReason
 from mcast.wire.records import Record
 
 from . import inbound_members as members
+from . import inbound_probes as probes
 from . import inbound_records as records
 from . import inbound_repair as repair
 from .checks import Checks
@@ -73,8 +74,8 @@ HANDLERS: dict[type, Handler] = {
     f.KeyRequest: members.on_key_request,
     f.Announcement: members.on_announcement,
     f.Goodbye: members.on_goodbye,
-    f.Probe: members.on_probe,
-    f.ProbeReply: members.on_probe_reply,
+    f.Probe: probes.on_probe,
+    f.ProbeReply: probes.on_probe_reply,
     f.Roster: members.on_roster,
     f.RosterRequest: members.on_roster_request,
     f.Challenge: members.on_challenge,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from mcast.crypto.seal import Sealer
-from mcast.wire import limits
 from mcast.wire.codec import encode_frame, encode_frames
 from mcast.wire.frames import FrameType
 
@@ -82,7 +81,7 @@ class Sender:
             return [frame]
         self._keyed += 1
         both = self._key + frame
-        room = state.settings.payload - limits.HEADER_SIZE - limits.TAG_SIZE
+        room = state.room_left()
         return [both] if len(both) <= room else [self._key, frame]
 
 

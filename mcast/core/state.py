@@ -90,6 +90,7 @@ class State:
         self.control: deque[Sending] = deque()
         self.drops: Counter[DropReason] = Counter()
         self.sent_frames: Counter[str] = Counter()
+        self.payload = settings.payload
         self.pace = Bucket(settings.pace, settings.burst, now)
         self.repair_pace = Bucket(settings.repair_pace, settings.burst, now)
         # Of the datagram that is being taken apart
@@ -174,6 +175,11 @@ class State:
         self._counter += 1
         return self._counter
 
+    def fit(self, payload: int) -> None:
+        """Send datagrams of at most `payload` bytes, and never more than our own limit."""
+        self.payload = min(payload, self.settings.payload)
+        self.publisher.outbox.resize(limits.max_body(self.payload))
+
     def queue(self, *frames: Frame, to: Address = None) -> None:
         """Send `frames` in one datagram; those who never send drop them here."""
         if self.may_send:
@@ -216,4 +222,4 @@ class State:
 
     def room_left(self, *frames_size: int) -> int:
         """Bytes for frames in a datagram besides those of `frames_size` bytes."""
-        return self.settings.payload - limits.HEADER_SIZE - limits.TAG_SIZE - sum(frames_size)
+        return self.payload - limits.HEADER_SIZE - limits.TAG_SIZE - sum(frames_size)

@@ -8,7 +8,8 @@ from mcast.wire.reasons import DropReason
 
 from .events import Address
 from .giving import collect, greet
-from .inbound_members import LINK_HEADERS, check_silence
+from .inbound_members import LINK_HEADERS
+from .inbound_probes import check_silence
 from .probing import measure_again, measure_until_known, probe
 from .reporting import PAGE
 from .runs import Run

@@ -269,6 +269,7 @@ def test_a_report_that_says_less_than_we_know_does_not_keep_us_quiet() -> None:
     ada, bob = lan.join("ada"), lan.join("bob")
     lan.run(1.0)
     ada.send("x")
+    lan.run(0.005)
     eve = Outsider(lan)
     for contiguous in (0, 1):
         heard = f.Heard(*ada.engine.run, contiguous, 1, 0, 0, 0, 0)
