@@ -47,6 +47,7 @@ from mcast.wire.reasons import DropReason
 from mcast.wire.records import Record
 
 from . import inbound_members as members
+from . import inbound_probes as probes
 from . import inbound_records as records
 from . import inbound_repair as repair
 from .checks import Checks
@@ -73,8 +74,8 @@ HANDLERS: dict[type, Handler] = {
     f.KeyRequest: members.on_key_request,
     f.Announcement: members.on_announcement,
     f.Goodbye: members.on_goodbye,
-    f.Probe: members.on_probe,
-    f.ProbeReply: members.on_probe_reply,
+    f.Probe: probes.on_probe,
+    f.ProbeReply: probes.on_probe_reply,
     f.Roster: members.on_roster,
     f.RosterRequest: members.on_roster_request,
     f.Challenge: members.on_challenge,
@@ -182,6 +183,7 @@ class Engine:
         now = state.clock.advance(now)
         out = self._sender.control(state, now)
         if state.may_send:
+            out += self._sender.repairs(state, now)
             out += self._sender.records(state, now)
         if state.closing and not state.publisher.outbox:
             out += self._farewell(now)
@@ -253,11 +255,13 @@ class Engine:
     def ask_reports(self, now: float) -> None:
         """Ask everybody to confirm what we sent; answers come by unicast, spread over a second at most."""
         state = self._state
+        state.clock.advance(now)
         spread = min(1000, 20 + 5 * state.members)
         state.queue(f.ReportRequest(*self.run, state.publisher.sent.high, spread))
 
     def ask_roster(self, now: float) -> None:
         """Ask who is here, as a visitor does; three peers answer."""
+        self._state.clock.advance(now)
         self._state.queue(f.RosterRequest(0))
 
     def update(self, now: float, *, attributes: Attributes | None = None, flags: int | None = None) -> None:

@@ -77,12 +77,9 @@ class Gaps:
             if wanted.noticed <= noticed and wanted.asked <= asked
         )
 
-    def when(self, grace: float, hold: float) -> float | None:
-        """The earliest time at which something will be ripe."""
-        return min(
-            (max(wanted.noticed + grace, wanted.asked + hold) for wanted in self._wanted.values()),
-            default=None,
-        )
+    def when(self, grace: float, hold: float) -> float:
+        """The earliest time at which something will be ripe; call only when something is missing."""
+        return min(max(wanted.noticed + grace, wanted.asked + hold) for wanted in self._wanted.values())
 
     def asked(self, sequences: Iterable[int], now: float) -> list[Gap]:
         """A NACK for `sequences` goes out. The gaps to tell the application of for the first time."""

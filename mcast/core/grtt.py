@@ -20,7 +20,11 @@ class GroupRoundTrip:
         self._initial, self._low, self._high = initial, low, high
         self._samples: dict[Hashable, tuple[float, float]] = {}
         self.value = initial
-        self.measured = False
+
+    @property
+    def known(self) -> bool:
+        """Whether anything was measured."""
+        return bool(self._samples)
 
     def sample(self, peer: Hashable, seconds: float, now: float) -> None:
         """Take in one measured round trip to `peer`."""
@@ -33,4 +37,3 @@ class GroupRoundTrip:
         fresh = sorted(rtt for rtt, at in self._samples.values() if now - at <= FRESH)
         highest = fresh[-1 - len(fresh) // 10]
         self.value = min(self._high, max(self._low, highest))
-        self.measured = True

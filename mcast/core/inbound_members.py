@@ -5,7 +5,6 @@ from __future__ import annotations
 from mcast.crypto.keys import origin_of
 from mcast.wire.attributes import decode_attributes
 from mcast.wire.frames import (
-    BY_MULTICAST,
     NEWCOMER,
     Announcement,
     Challenge,
@@ -13,8 +12,6 @@ from mcast.wire.frames import (
     Goodbye,
     Key,
     KeyRequest,
-    Probe,
-    ProbeReply,
     Roster,
     RosterRequest,
 )
@@ -24,8 +21,8 @@ from .addresses import unpack
 from .backoff import ROUNDS, backoff
 from .events import Address, Alarm, PeerJoined, PeerLeft, PeerUpdated
 from .giving import answer_request, meet_newcomer
-from .inbound_records import exist, first_wanted, heard, key_came, proven, since_joining
-from .probing import doubt, measure, probe
+from .inbound_records import exist, first_wanted, heard, key_came, since_joining
+from .probing import doubt, measure
 from .roster import Peer
 from .runs import Run
 from .state import State
@@ -92,7 +89,7 @@ def on_announcement(state: State, frame: Announcement, source: Address, now: flo
         if reason is not None:
             return reason
     else:
-        _refresh(state, peer, frame, source, now)
+        refresh(state, peer, frame, source, now)
     if frame.flags & NEWCOMER:
         meet_newcomer(state, run, source, now)
     inbox = state.reception.get(run)
@@ -134,8 +131,8 @@ def enter(
     if inbox is not None:
         inbox.departed = False
     state.announcer.members(state.members, now)
-    state.own_quotas.of(run.origin, now)  # from now on it may miss what we send, all of it
     state.silence.set(run, now + SILENCE * interval_of(state, peer))
+    _fit(state, None, frame.limit)
     state.events.append(PeerJoined(peer.view()))
     _compare_machines(state, peer)
     measure(state, run, source, now)
@@ -153,9 +150,12 @@ def _compare_machines(state: State, peer: Peer) -> None:
         state.events.append(Alarm("two-machines", peer.run))
 
 
-def _refresh(state: State, peer: Peer, frame: Announcement, source: Address, now: float) -> None:
+def refresh(state: State, peer: Peer, frame: Announcement, source: Address, now: float) -> None:
+    """A peer in the roster was heard itself."""
     changed = peer.announcement.attributes != frame.attributes or not peer.confirmed
+    before = peer.announcement.limit
     peer.announcement, peer.source = frame, source
+    _fit(state, before, frame.limit)
     if changed:
         _rename(state, peer)
     if not peer.confirmed:
@@ -164,6 +164,15 @@ def _refresh(state: State, peer: Peer, frame: Announcement, source: Address, now
     heard(state, peer.run, now)
     if changed:
         state.events.append(PeerUpdated(peer.view()))
+
+
+def _fit(state: State, before: int | None, now: int | None) -> None:
+    """A peer takes datagrams of `now` bytes instead of `before`; None: it is not here."""
+    if now is not None and now <= state.payload:
+        state.fit(now)
+    elif before == state.payload:
+        limits = (peer.announcement.limit for peer in state.roster)
+        state.fit(min(limits, default=state.settings.payload))
 
 
 def interval_of(state: State, peer: Peer) -> float:
@@ -198,45 +207,9 @@ def remove(state: State, run: Run, reason: str, now: float) -> None:
     peer = state.roster.get(run)
     if peer is not None:
         state.roster.remove(run)
+        _fit(state, peer.announcement.limit, None)
         state.announcer.members(state.members, now)
         state.events.append(PeerLeft(peer.view(), reason))
-
-
-def on_probe(state: State, frame: Probe, source: Address, now: float) -> DropReason | None:
-    """Somebody wants to know whether we are alive."""
-    if Run(frame.origin, frame.epoch) != state.me:
-        return DropReason.NOT_ASKED
-    if not state.probe_answers.take(1, now):
-        return DropReason.OVER_BUDGET
-    sent = state.publisher.sent
-    reply = ProbeReply(*state.me, frame.nonce, state.clock.unix_ms(now), sent.low, sent.high)
-    state.queue(state.sign(reply), to=None if frame.flags & BY_MULTICAST else source)
-    return None
-
-
-def on_probe_reply(state: State, frame: ProbeReply, source: Address, now: float) -> DropReason | None:
-    """A run answers our probe: it is live now."""
-    run = Run(frame.origin, frame.epoch)
-    trip = state.liveness.expects(frame.nonce, run, now)
-    if trip is None:
-        return DropReason.NOT_ASKED
-    reason = state.authority.check_reply(frame, run in state.roster, now)
-    if reason is not None:
-        return reason
-    state.liveness.redeem(frame.nonce)
-    state.grtt.sample(run, trip, now)
-    if run in state.tombstones:
-        return DropReason.DEPARTED
-    state.liveness.prove(run)
-    candidate = state.candidates.take(run)
-    peer = state.roster.get(run)
-    if peer is None and candidate is not None:
-        enter(state, candidate.frame, candidate.source, now, confirmed=True)
-    elif peer is not None:
-        _refresh(state, peer, peer.announcement, source, now)
-    proven(state, run, now)
-    heard(state, run, now)
-    return exist(state, run, frame.low, frame.high, frame.timestamp, now)
 
 
 def on_roster(state: State, frame: Roster, source: Address, now: float) -> DropReason | None:
@@ -271,35 +244,3 @@ def on_echo(state: State, frame: Echo, source: Address, now: float) -> DropReaso
     """The token that goes with the rest of this datagram."""
     state.echoed = frame.token
     return None
-
-
-def check_silence(state: State, now: float) -> None:
-    """Probe who has been silent for long, and let go who did not answer."""
-    for run in state.silence.due(now):
-        peer = state.roster.get(run)
-        if peer is None:
-            _visitor_silence(state, run, now)
-            continue
-        limit = peer.heard + SILENCE * interval_of(state, peer)
-        if now < limit:
-            peer.probes = 0
-            state.silence.set(run, limit)
-        elif peer.probes == 3:
-            remove(state, run, "expired", now)
-        else:
-            peer.suspect = True
-            peer.probes += 1
-            probe(state, run, peer.source if peer.probes < 3 else None, now)
-            state.silence.set(run, now + state.settings.probe_interval)
-
-
-def _visitor_silence(state: State, run: Run, now: float) -> None:
-    inbox = state.reception.get(run)
-    if inbox is None:
-        return
-    limit = inbox.echo_at + state.settings.visitor_seconds
-    if now < limit:
-        state.silence.set(run, limit)
-    else:
-        inbox.departed = True
-        state.liveness.left(run)

@@ -105,8 +105,7 @@ def _take(state: State, inbox: Inbox, record: Record, source: Address, now: floa
     events = inbox.accept(record, source, now)
     state.events.extend(events)
     state.reporter.news(run, now, state.members)
-    if inbox.gaps or events:
-        lacks(state, inbox, now)
+    lacks(state, inbox, now)
     return None
 
 
@@ -167,7 +166,9 @@ def _open(state: State, run: Run, start: int, existing: int, since: int) -> Inbo
     name = peer.name if peer is not None else state.authority.name(run.origin)
     inbox = state.reception.open(run, name, start, existing, since, state.roster.__contains__)
     if isinstance(inbox, Inbox):
-        inbox.grtt = state.grtt.value if peer is None else state.told_grtt(peer.announcement.grtt)
+        inbox.grtt = state.grtt.value
+        if peer is not None:
+            inbox.grtt = min(inbox.grtt, state.told_grtt(peer.announcement.grtt))
     return inbox
 
 
@@ -187,7 +188,8 @@ def on_heartbeat(state: State, frame: Heartbeat, source: Address, now: float) ->
     heard(state, run, now)
     inbox = state.reception.get(run)
     if inbox is not None:
-        inbox.echo, inbox.echo_at = frame.timestamp, now
+        # Only heartbeats are echoed: a record may have come by way of a repair, which takes longer.
+        inbox.echo, inbox.echo_at, inbox.heard_at = frame.timestamp, now, now
         inbox.grtt = state.told_grtt(frame.grtt)
     return exist(state, run, frame.low, frame.high, frame.timestamp, now)
 

@@ -16,6 +16,7 @@ from .runs import Run
 from .state import State
 
 ECHO_LIMIT = 10.0  # seconds: an older echo tells of a corrected clock, not of the network
+CHANCES = 4  # rounds of asking that a living author has before other holders step in
 STRANGERS = b""  # the key of the bucket that all unknown identities share
 
 
@@ -57,21 +58,18 @@ def _serve(state: State, target: Run, sequences: list[int], requester: bytes, no
         delay = state.aggregation
     else:
         bucket = state.other_quotas.of(requester, now)
-        grtt = state.grtt.value
-        delay = backoff(state.generator, ROUNDS * grtt, state.members)
-        if target in state.roster:
-            delay += _author_takes(state, target)
+        delay = backoff(state.generator, ROUNDS * state.grtt.value, state.members)
+        inbox = state.reception.get(target)
+        if target in state.roster and inbox is not None:
+            # The author repairs at once; we step in when somebody has to ask again.
+            chance = CHANCES * inbox.hold(state.settings.grtt_min)
+            sequences = state.repairs.insisted(target, sequences, now, chance)
+            delay += chance
     fresh = state.repairs.fresh(target, sequences, now, state.aggregation)
     granted, enough = _grant(state, target, fresh, bucket, now)
     if granted:
         state.repairs.gather(target, granted, now + delay)
     return enough
-
-
-def _author_takes(state: State, target: Run) -> float:
-    """Seconds in which the author of a record repairs it, twice if need be."""
-    inbox = state.reception.get(target)
-    return 2 * inbox.hold(state.settings.grtt_min) if inbox is not None else state.grtt.value
 
 
 def payload_of(state: State, run: Run, sequence: int) -> bytes | None:

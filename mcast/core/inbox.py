@@ -36,6 +36,7 @@ class Inbox:
         "fragments",
         "gaps",
         "grtt",
+        "heard_at",
         "history",
         "name",
         "run",
@@ -52,7 +53,7 @@ class Inbox:
         self.fragments = Fragments()
         self.existing, self.since, self.history = existing, since, history
         self.departed = self.equivocated = False
-        self.echo, self.echo_at = 0, 0.0
+        self.echo, self.echo_at, self.heard_at = 0, 0.0, 0.0
         self.grtt = 0.0
         self._low = (0, 0.0)
         self._received = self._expected = 0
@@ -62,8 +63,7 @@ class Inbox:
         events: list[Event] = []
         sequence = record.sequence
         if sequence > self.stream.high:
-            # A repair would make the network look slow: only what is new is echoed.
-            self.echo, self.echo_at = record.timestamp, now
+            self.heard_at = now
             self.learn(sequence - 1, now)
         if sequence in self.gaps:
             closed = self.gaps.found(sequence)

@@ -35,6 +35,10 @@ class Outbox:
     def __bool__(self) -> bool:
         return bool(self._ready or self._open)
 
+    def resize(self, body_limit: int) -> None:
+        """Records begun from now on take at most `body_limit` bytes."""
+        self._limit = body_limit
+
     def add(self, data: bytes) -> tuple[int, int]:
         """Queue one message. Its record's sequence (the last one's, if in fragments) and its place in
         the record.

@@ -1,11 +1,10 @@
-"""What leaves: control frames first, then repairs and new records by turns, within the pace."""
+"""What leaves: control frames, then repairs and new records, each within a pace of its own."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from mcast.crypto.seal import Sealer
-from mcast.wire import limits
 from mcast.wire.codec import encode_frame, encode_frames
 from mcast.wire.frames import FrameType
 
@@ -15,7 +14,6 @@ from .state import State
 from .timers import earliest
 
 KEYED_RECORDS = 8  # our first records carry our key
-TURN = 16 * 1024  # bytes of repairs between two flushes: neither starves the other
 PADDED = 4  # records of a flush from which on all are padded to one length, as UDP_SEGMENT needs it
 
 
@@ -40,33 +38,26 @@ class Sender:
         out = []
         while state.control:
             sending = state.control.popleft()
-            data = self._sealer.seal(encode_frames(sending.frames))
-            state.pace.spend(len(data), now)
-            out.append(Outgoing(data, sending.destination))
+            out.append(Outgoing(self._sealer.seal(encode_frames(sending.frames)), sending.destination))
         return out
 
-    def records(self, state: State, now: float) -> list[Outgoing]:
-        """Repairs and flushes by turns, as far as the pace allows."""
+    def repairs(self, state: State, now: float) -> list[Outgoing]:
+        """The repairs that are due, as far as their pace allows."""
         out: list[Outgoing] = []
-        while state.pace.level(now) > 0:
-            before = len(out)
-            out += self._repairs(state, now)
-            out += self._flush(state, now)
-            if len(out) == before:
-                break
-        return out
-
-    def _repairs(self, state: State, now: float) -> list[Outgoing]:
-        out: list[Outgoing] = []
-        spent = 0
-        while state.repairs and spent < TURN and state.pace.level(now) > 0:
+        while state.repairs and state.repair_pace.level(now) > 0:
             payload = payload_of(state, *state.repairs.take(now))
             if payload is not None:
                 data = self._sealer.seal(_record_frame(payload))
                 state.sent_frames["repair"] += 1
-                state.pace.spend(len(data), now)
-                spent += len(data)
+                state.repair_pace.spend(len(data), now)
                 out.append(Outgoing(data, None, True))
+        return out
+
+    def records(self, state: State, now: float) -> list[Outgoing]:
+        """The flushes that are due, as far as the pace allows."""
+        out: list[Outgoing] = []
+        while state.pace.level(now) > 0 and (flush := self._flush(state, now)):
+            out += flush
         return out
 
     def _flush(self, state: State, now: float) -> list[Outgoing]:
@@ -80,8 +71,8 @@ class Sender:
         out = [Outgoing(self._sealer.seal(plain), None, True) for plain in plains]
         size = sum(len(outgoing.data) for outgoing in out)
         state.sent_frames["record"] += len(payloads)
-        state.pace.spend(size, now)
-        state.own_quotas.credit(size)
+        state.pace.spend(state.publisher.flushed, now)
+        state.own_quotas.credit(size, state.settings.sent_bytes, now)
         return out
 
     def _with_key(self, state: State, frame: bytes) -> list[bytes]:
@@ -90,7 +81,7 @@ class Sender:
             return [frame]
         self._keyed += 1
         both = self._key + frame
-        room = state.settings.payload - limits.HEADER_SIZE - limits.TAG_SIZE
+        room = state.room_left()
         return [both] if len(both) <= room else [self._key, frame]
 
 
@@ -107,5 +98,6 @@ def when(state: State, now: float) -> float | None:
     """When something can leave next."""
     if state.control:
         return now
-    waiting = now if state.repairs else earliest(state.publisher.outbox.when())
-    return None if waiting is None else max(waiting, state.pace.when(1, now))
+    repairs = state.repair_pace.when(1, now) if state.repairs else None
+    flush = state.publisher.outbox.when()
+    return earliest(repairs, None if flush is None else max(flush, state.pace.when(1, now)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from mcast.wire.frames import BY_MULTICAST, Probe
 
 from .events import Address
@@ -10,6 +12,9 @@ from .state import State
 
 MEASURED = 3  # peers probed after joining, to learn the group round-trip time
 MEASURE_AGAIN = 10.0  # seconds
+RETRY = 0.15  # seconds without an answer after which another peer is probed
+MOST = 12  # probes until we know, in all
+CHOICE = 16  # peers to choose from
 
 
 def probe(state: State, run: Run, to: Address, now: float) -> None:
@@ -27,9 +32,25 @@ def doubt(state: State, run: Run, source: Address, now: float) -> None:
 def measure(state: State, run: Run, to: Address, now: float) -> None:
     """Learn the round-trip time to some peers, soon after joining."""
     if to is not None and state.measurements < MEASURED:
-        state.measurements += 1
-        state.measured_at = now
-        probe(state, run, to, now)
+        _measure(state, run, to, now)
+
+
+def _measure(state: State, run: Run, to: Address, now: float) -> None:
+    state.measurements += 1
+    state.measured_at = now
+    state.measure_at = now + RETRY if state.measurements < MOST else None
+    probe(state, run, to, now)
+
+
+def measure_until_known(state: State, now: float) -> None:
+    """Probe another peer while none has answered."""
+    if state.measure_at is None or now < state.measure_at:
+        return
+    state.measure_at = None
+    peers = [peer for peer in islice(state.roster, CHOICE) if peer.source is not None]
+    if peers and not state.grtt.known:
+        peer = peers[int(state.generator.random() * len(peers))]
+        _measure(state, peer.run, peer.source, now)
 
 
 def measure_again(state: State, run: Run, now: float) -> None:

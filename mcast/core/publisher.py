@@ -15,7 +15,7 @@ from .runs import Run
 
 
 class Publisher:
-    """The sending side of this run."""
+    """The sending side of this run. `flushed` is the bytes of messages in the last flush."""
 
     def __init__(
         self, identity: Identity, room: Room, me: Run, payload: int, interval: float, sent: Sent
@@ -24,6 +24,7 @@ class Publisher:
         self.outbox = Outbox(limits.max_body(payload), interval)
         self.sent = sent
         self.heartbeats = Heartbeats()
+        self.flushed = 0
 
     def flush(self, now: float, wall_ms: int) -> list[bytes]:
         """The signed payloads of one flush, if it is time for one."""
@@ -44,5 +45,6 @@ class Publisher:
         payloads = sign_flush(self._identity, self._room.id, self._me.epoch, records)
         for draft, payload in zip(drafts, payloads, strict=True):
             self.sent.add(draft.sequence, payload)
+        self.flushed = sum(len(draft.body) for draft in drafts)
         self.heartbeats.sent(now)
         return payloads

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from math import exp
+
+MEMORY = 10.0  # seconds after which a third is left of what a new bucket is credited with
 
 
 class Bucket:
@@ -17,8 +20,8 @@ class Bucket:
     def level(self, now: float) -> float:
         """What may be spent now; negative while a debt is paid off."""
         if now > self._at:
-            if self._level < self._depth:  # what was credited above it stays
-                self._level = min(self._depth, self._level + (now - self._at) * self._rate)
+            filled = min(self._depth, self._level + (now - self._at) * self._rate)
+            self._level = max(self._level, filled)
             self._at = now
         return self._level
 
@@ -50,28 +53,29 @@ class Quotas:
     starts full only to `depth`, which bounds what a change of identity gains.
     """
 
-    def __init__(self, rate: float, depth: float, limit: int, most: float = 0.0) -> None:
-        self._rate, self._depth, self._limit, self._most = rate, depth, limit, most
+    def __init__(self, rate: float, depth: float, limit: int) -> None:
+        self._rate, self._depth, self._limit = rate, depth, limit
         self._buckets: dict[Hashable, Bucket] = {}
-        self._credited = 0.0
-        self._seen: dict[Hashable, float] = {}
+        self._recent, self._credited_at = 0.0, 0.0
 
     def __len__(self) -> int:
         return len(self._buckets)
 
     def of(self, key: Hashable, now: float) -> Bucket:
-        """The bucket of `key`, which exists from the first time it is asked for."""
+        """The bucket of `key`."""
         bucket = self._buckets.get(key)
         if bucket is None:
             if len(self._buckets) >= self._limit:
-                oldest = next(iter(self._buckets))
-                del self._buckets[oldest], self._seen[oldest]
+                del self._buckets[next(iter(self._buckets))]
             bucket = self._buckets[key] = Bucket(self._rate, self._depth, now)
-        else:
-            bucket.credit(self._credited - self._seen[key], self._most)
-        self._seen[key] = self._credited
+            bucket.credit(self._faded(now), float("inf"))
         return bucket
 
-    def credit(self, amount: float) -> None:
-        """Add `amount` to every bucket that exists, each up to `most`."""
-        self._credited += amount
+    def credit(self, amount: float, most: float, now: float) -> None:
+        """Add `amount` to every bucket, up to `most`; a new bucket gets what was credited lately."""
+        self._recent, self._credited_at = min(most, self._faded(now) + amount), now
+        for bucket in self._buckets.values():
+            bucket.credit(amount, most)
+
+    def _faded(self, now: float) -> float:
+        return self._recent * exp((self._credited_at - now) / MEMORY)

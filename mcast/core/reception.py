@@ -84,7 +84,7 @@ class Reception:
         most = max(held, key=held.__getitem__)
         victim = self._lacking[most]
         for sequence in victim.stream.forget_held():
-            victim.gaps.notice(sequence, sequence + 1, victim.echo_at)
+            victim.gaps.notice(sequence, sequence + 1, victim.heard_at)
         return False
 
     def lacks(self, inbox: Inbox, now: float, size: int) -> None:
@@ -97,10 +97,8 @@ class Reception:
             # A run that claims to be far away must not hold up the others: the earliest counts.
             self._nack_at = earliest(self._nack_at, self._ask_at(inbox, now, size))
 
-    def _ask_at(self, inbox: Inbox, now: float, size: int) -> float | None:
+    def _ask_at(self, inbox: Inbox, now: float, size: int) -> float:
         ripe = inbox.gaps.when(self._grace, inbox.hold(self._floor))
-        if ripe is None:
-            return None
         return max(ripe, now) + backoff(self._generator, ROUNDS * inbox.grtt, size)
 
     def overheard(self, run: Run, ranges: Iterable[tuple[int, int]], now: float) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from .runs import Run
 from .timers import Timers
 
-RECENT = 16_384  # repairs remembered so that none leaves twice within a round trip; first in, first out
+RECENT = 16_384  # repairs and requests remembered, first in, first out
+STALE = 30.0  # seconds after which a request is a first one again
 READY = 16_384  # repairs waiting for their turn; a flood of NACKs cannot queue more
 
 
@@ -23,6 +24,7 @@ class Repairs:
         self._timers: Timers[Run] = Timers()
         self._ready: dict[tuple[Run, int], None] = {}
         self._recent: dict[tuple[Run, int], float] = {}
+        self._asked: dict[tuple[Run, int], float] = {}
 
     def __bool__(self) -> bool:
         return bool(self._ready)
@@ -38,15 +40,22 @@ class Repairs:
             and now - self._recent.get((run, sequence), float("-inf")) >= grtt
         ]
 
+    def insisted(self, run: Run, sequences: Iterable[int], now: float, chance: float) -> list[int]:
+        """Those of `sequences` first asked for at least `chance` ago: their author had its chance."""
+        again = []
+        for sequence in sequences:
+            first = self._asked.get((run, sequence))
+            if first is None or now - first > STALE:
+                _remember(self._asked, (run, sequence), now)
+            elif now - first >= chance:
+                again.append(sequence)
+        return again
+
     def gather(self, run: Run, sequences: Iterable[int], when: float) -> None:
         """Repair `sequences` of `run` at `when`, or earlier if its timer runs already."""
         self._gathering.setdefault(run, {}).update(dict.fromkeys(sequences))
         if run not in self._timers:
             self._timers.set(run, when)
-
-    def repeated(self, run: Run, sequence: int) -> bool:
-        """Whether this record was repaired lately."""
-        return (run, sequence) in self._recent
 
     def heard(self, run: Run, sequence: int, now: float) -> None:
         """A verified copy of the record was heard: nobody needs ours."""
@@ -54,7 +63,7 @@ class Repairs:
         gathering = self._gathering.get(run)
         if gathering is None or sequence not in gathering:
             return
-        self._remember(run, sequence, now)
+        _remember(self._recent, (run, sequence), now)
         del gathering[sequence]
         if not gathering:
             del self._gathering[run]
@@ -75,11 +84,12 @@ class Repairs:
         """The next record to send again; call only when there is one."""
         run, sequence = next(iter(self._ready))
         del self._ready[run, sequence]
-        self._remember(run, sequence, now)
+        _remember(self._recent, (run, sequence), now)
         return run, sequence
 
-    def _remember(self, run: Run, sequence: int, now: float) -> None:
-        self._recent.pop((run, sequence), None)
-        self._recent[run, sequence] = now
-        if len(self._recent) > RECENT:
-            del self._recent[next(iter(self._recent))]
+
+def _remember(table: dict[tuple[Run, int], float], key: tuple[Run, int], now: float) -> None:
+    table.pop(key, None)
+    table[key] = now
+    if len(table) > RECENT:
+        del table[next(iter(table))]

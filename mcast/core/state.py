@@ -90,7 +90,9 @@ class State:
         self.control: deque[Sending] = deque()
         self.drops: Counter[DropReason] = Counter()
         self.sent_frames: Counter[str] = Counter()
+        self.payload = settings.payload
         self.pace = Bucket(settings.pace, settings.burst, now)
+        self.repair_pace = Bucket(settings.repair_pace, settings.burst, now)
         # Of the datagram that is being taken apart
         self.echoed: bytes | None = None
         self.datagram_size = 0
@@ -116,6 +118,7 @@ class State:
         self.grtt = GroupRoundTrip(settings.grtt_initial, settings.grtt_min, settings.grtt_max)
         self.measured_at = float("-inf")
         self.measurements = 0
+        self.measure_at: float | None = None
         sent = Sent(settings.sent_records, settings.sent_bytes)
         self.publisher = Publisher(identity, room, me, settings.payload, settings.flush_interval, sent)
         self.reception = Reception(
@@ -134,9 +137,8 @@ class State:
             settings.retained_share,
         )
         self.repairs = Repairs()
-        rate = settings.repair_rate
-        self.own_quotas = Quotas(rate, rate, REQUESTERS, settings.sent_bytes)
-        self.other_quotas = Quotas(rate, rate, REQUESTERS)
+        self.own_quotas = Quotas(settings.repair_rate, settings.repair_rate, REQUESTERS)
+        self.other_quotas = Quotas(settings.repair_rate, settings.repair_rate, REQUESTERS)
         self.reporter = Reporter(generator, settings.report_rate)
         self.confirmations = Confirmations(settings.peers)
         self.key_frame = self.sign(Key(identity.public_key, clock.unix_ms(now), name))
@@ -172,6 +174,11 @@ class State:
         """The next counter of our signed frames."""
         self._counter += 1
         return self._counter
+
+    def fit(self, payload: int) -> None:
+        """Send datagrams of at most `payload` bytes, and never more than our own limit."""
+        self.payload = min(payload, self.settings.payload)
+        self.publisher.outbox.resize(limits.max_body(self.payload))
 
     def queue(self, *frames: Frame, to: Address = None) -> None:
         """Send `frames` in one datagram; those who never send drop them here."""
@@ -215,4 +222,4 @@ class State:
 
     def room_left(self, *frames_size: int) -> int:
         """Bytes for frames in a datagram besides those of `frames_size` bytes."""
-        return self.settings.payload - limits.HEADER_SIZE - limits.TAG_SIZE - sum(frames_size)
+        return self.payload - limits.HEADER_SIZE - limits.TAG_SIZE - sum(frames_size)

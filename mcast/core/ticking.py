@@ -8,8 +8,9 @@ from mcast.wire.reasons import DropReason
 
 from .events import Address
 from .giving import collect, greet
-from .inbound_members import LINK_HEADERS, check_silence
-from .probing import measure_again, probe
+from .inbound_members import LINK_HEADERS
+from .inbound_probes import check_silence
+from .probing import measure_again, measure_until_known, probe
 from .reporting import PAGE
 from .runs import Run
 from .state import State
@@ -32,6 +33,7 @@ def tick(state: State, now: float) -> None:
         probe(state, run, None, now)
     state.drops[DropReason.UNKNOWN_KEY] += state.unkeyed.tick(now)
     state.drops[DropReason.NOT_LIVE] += state.unproven.tick(now)
+    measure_until_known(state, now)
     _nack(state, now)
     state.events.extend(state.reception.give_up(now, state.settings.gap_timeout))
     state.repairs.tick(now)
@@ -121,6 +123,7 @@ def deadline(state: State) -> float | None:
         presence,
         state.silence.next(),
         state.liveness.when(),
+        state.measure_at,
         state.unkeyed.when(),
         state.unproven.when(),
         state.reception.when(),
@@ -136,6 +139,5 @@ def deadline(state: State) -> float | None:
 
 def say_goodbye(state: State) -> None:
     """The last word; the closing of the engine repeats it."""
-    if state.announced and not state.manner.visitor:
-        high = state.publisher.sent.high
-        state.queue(state.sign(Goodbye(*state.me, state.counter(), high)))
+    high = state.publisher.sent.high
+    state.queue(state.sign(Goodbye(*state.me, state.counter(), high)))

@@ -448,6 +448,27 @@ def test_passive_members_only_listen_and_quiet_ones_wait_for_a_word() -> None:
     assert passive.engine.closed
 
 
+def test_datagrams_are_as_small_as_the_smallest_peer_needs() -> None:
+    lan = simulation.Lan(21)
+    ada = lan.join("ada")
+    sizes: list[int] = []
+    lan.on_transmit = lambda data, source, _to: sizes.append(len(data)) if source == ada.address else None
+    eve = Outsider(lan)
+    eve.say(eve.key, eve.announcement(limit=1200))
+    eve.say(eve.announcement(limit=1300))
+    large = Outsider(lan, 5)
+    large.say(large.key, large.announcement())
+    large.say(large.sign(f.Goodbye(*large.run, large.count(), 0)))
+    ada.send(bytes(60_000))
+    lan.run(1.0)
+    assert max(sizes) <= 1300
+    eve.say(eve.sign(f.Goodbye(*eve.run, eve.count(), 0)))
+    lan.run(0.1)
+    ada.send(bytes(60_000))
+    lan.run(1.0)
+    assert 1400 < max(sizes) <= 1452
+
+
 def test_a_stranger_leaves_no_trace_in_a_small_room() -> None:
     lan = simulation.Lan(20, settings=Settings(peers=2))
     ada = lan.join("ada")

@@ -287,6 +287,14 @@ def test_a_repair_that_everybody_has_is_forgotten() -> None:
     assert repairs.when() is None
 
 
+def test_other_holders_wait_until_somebody_asks_again() -> None:
+    repairs = Repairs()
+    assert repairs.insisted(RUN, [1, 2], 0.0, 0.1) == []
+    assert repairs.insisted(RUN, [1, 2, 3], 0.05, 0.1) == []
+    assert repairs.insisted(RUN, [1, 2, 3], 0.1, 0.1) == [1, 2]
+    assert repairs.insisted(RUN, [1], 100.0, 0.1) == []
+
+
 def test_repairs_are_bounded() -> None:
     repairs = Repairs()
     repairs.gather(RUN, range(READY + 10), 0.0)

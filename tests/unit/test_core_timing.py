@@ -65,9 +65,8 @@ def test_backoff_of_a_large_group_lets_few_go_first() -> None:
 def test_grtt_takes_the_farthest_within_its_clamps() -> None:
     grtt = GroupRoundTrip(0.1, 0.002, 1.0)
     assert grtt.value == 0.1
-    assert not grtt.measured
     grtt.sample("clock went back", -5.0, 0.0)
-    assert not grtt.measured
+    assert grtt.value == 0.1
     grtt.sample("near", 0.0005, 0.0)
     assert grtt.value == 0.002
     grtt.sample("far", 0.03, 0.0)
@@ -102,6 +101,17 @@ def test_heartbeats_follow_the_schedule_and_start_anew() -> None:
     assert times == list(SCHEDULE)
     beats.sent(20.0)
     assert beats.when() == 20.02
+
+
+def test_while_data_goes_on_there_is_a_heartbeat_a_second() -> None:
+    beats = Heartbeats()
+    sent = []
+    for step in range(300):
+        now = 50.0 + step / 100
+        beats.sent(now)
+        if beats.due(now):
+            sent.append(now)
+    assert sent == [51.0, 52.0]
 
 
 def test_the_first_announcement_is_at_once() -> None:
@@ -172,7 +182,7 @@ def test_a_bucket_fills_to_its_depth_and_lends() -> None:
     bucket.credit(100.0, 50.0)
     assert bucket.level(100.0) == 50.0
     bucket.credit(5.0, 50.0)
-    assert bucket.level(100.0) == 50.0
+    assert bucket.level(200.0) == 50.0
 
 
 def test_quotas_push_out_the_oldest() -> None:
@@ -183,8 +193,10 @@ def test_quotas_push_out_the_oldest() -> None:
     quotas.of("c", 0.0)
     assert len(quotas) == 2
     assert quotas.of("a", 0.0) is not first
-    quotas.credit(5.0, 6.0)
+    quotas.credit(5.0, 6.0, 0.0)
     assert quotas.of("a", 0.0).take(6.0, 0.0)
+    assert quotas.of("new", 0.0).take(6.0, 0.0)
+    assert not quotas.of("later", 100.0).take(1.1, 100.0)
 
 
 def test_strangers_cannot_use_up_the_known_ones_budget() -> None:

@@ -1,0 +1,98 @@
+"""Under any schedule each run's messages arrive once and in order; ranges behave like sets."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcast.core.events import GapAbandoned, Message
+from mcast.core.inbox import Inbox
+from mcast.core.outbox import Outbox
+from mcast.core.ranges import RangeSet, collapse
+from mcast.core.runs import Run
+from mcast.wire.records import Record
+
+RUN = Run(b"o" * 16, 1)
+
+numbers = st.integers(0, 60)
+
+
+@given(st.lists(st.tuples(numbers, numbers)), st.lists(numbers))
+def test_a_range_set_is_a_set(added: list[tuple[int, int]], removed: list[int]) -> None:
+    ranges, model = RangeSet(), set[int]()
+    for start, stop in added:
+        ranges.add(start, stop)
+        model.update(range(start, stop))
+    for value in removed:
+        assert ranges.remove(value) == (value in model)
+        model.discard(value)
+    assert list(ranges) == collapse(sorted(model))
+    assert all((value in ranges) == (value in model) for value in range(61))
+
+
+def _records(messages: list[bytes], flush_every: int) -> tuple[list[Record], list[bytes]]:
+    outbox = Outbox(100, 0.0)
+    drafts = []
+    for number, message in enumerate(messages):
+        outbox.add(message)
+        if number % flush_every == 0:
+            drafts += outbox.flush(float(number))
+    while outbox:
+        drafts += outbox.flush(1e9)
+    records = [
+        Record(RUN.origin, 1, d.sequence, 0, d.kind, 0, d.body, 1, 0, bytes(64), b"", b"proof" + d.body)
+        for d in drafts
+    ]
+    return records, messages
+
+
+messages = st.lists(st.binary(max_size=350), min_size=1, max_size=40)
+
+
+@given(messages, st.integers(1, 10), st.randoms(use_true_random=False), st.integers(1, 30))
+def test_any_order_and_duplication_delivers_once_in_order(
+    data: list[bytes], flush_every: int, random: object, copies: int
+) -> None:
+    records, sent = _records(data, flush_every)
+    schedule = records + records[:copies]
+    random.shuffle(schedule)  # type: ignore[attr-defined] # hypothesis hands in a random.Random
+    inbox = Inbox(RUN, "", 1, 8192, 0, 0, False)
+    got: list[bytes] = []
+    for now, record in enumerate(schedule):
+        if inbox.stream.refuse(record.sequence) is None:
+            events = inbox.accept(record, None, float(now))
+            got += [event.data for event in events if isinstance(event, Message)]
+    assert got == sent
+    assert not inbox.gaps
+
+
+@given(messages, st.data(), st.randoms(use_true_random=False))
+def test_whatever_is_lost_is_told_and_what_comes_late_is_late(
+    data: list[bytes], draw: st.DataObject, random: object
+) -> None:
+    records, sent = _records(data, 3)
+    lost = set(draw.draw(st.lists(st.sampled_from(range(len(records))))))
+    inbox = Inbox(RUN, "", 1, 8192, 0, 0, False)
+    events = []
+    for at, record in enumerate(records):
+        if at not in lost:
+            events += inbox.accept(record, None, 0.0)
+    inbox.learn(records[-1].sequence, 0.0)
+    events += inbox.give_up(10.0, 5.0)
+    told = {
+        sequence
+        for event in events
+        if isinstance(event, GapAbandoned)
+        for sequence in range(event.first, event.last + 1)
+    }
+    assert told == {records[at].sequence for at in lost}
+    late = [records[at] for at in sorted(lost)]
+    random.shuffle(late)  # type: ignore[attr-defined] # hypothesis hands in a random.Random
+    for record in late:
+        assert inbox.stream.refuse(record.sequence) is None
+        events += inbox.accept(record, None, 20.0)
+        assert inbox.stream.refuse(record.sequence) is not None
+    got = [event for event in events if isinstance(event, Message)]
+    assert sorted(message.data for message in got) == sorted(sent)
+    in_order = [(message.sequence, message.index) for message in got if not message.late]
+    assert in_order == sorted(in_order)
