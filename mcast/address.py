@@ -35,11 +35,9 @@ class GroupAddress:
 
 def parse_port(text: str | int) -> int:
     """A UDP port from 1 to 65535; InvalidPort otherwise."""
-    try:
-        port = int(text)
-    except ValueError:
-        port = 0
-    if not 0 < port < 65536 or not str(text).isascii():
+    digits = str(text)
+    port = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 10 else 0
+    if not 0 < port < 65536:
         raise InvalidPort(f"{str(text)!r} is not a port", "use a number from 1 to 65535")
     return port
 

@@ -69,6 +69,10 @@ __all__ = [
 ]
 
 
+ASK_AGAIN = 0.5
+"""Seconds after which those who have not confirmed are asked once more."""
+
+
 class Receipt:
     """A message that was sent. `id` names it in logs and in the JSON of the command line."""
 
@@ -428,17 +432,17 @@ class Group:
 
     async def _confirmed(self, receipt: Receipt, count: int | None, timeout: float) -> bool:
         limit = self._pump.now + timeout
-        asked = False
+        ask_at = 0.0
         while not (self._closed or _enough(receipt, count)):
             now = self._pump.now
             if now >= limit:
                 return False
             # The first word comes by itself from whoever is fastest; then the others are asked.
-            if receipt.heard_by and not asked:
-                asked = True
+            if receipt.heard_by and now >= ask_at:
+                ask_at = now + ASK_AGAIN
                 self._engine.ask_reports(now)
                 self._pump.pump()
-            await self._pump.moved(limit - now)
+            await self._pump.moved(min(limit - now, ASK_AGAIN))
         return _enough(receipt, count)
 
     def _happened(self, events: Sequence[Event]) -> None:

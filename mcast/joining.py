@@ -72,11 +72,11 @@ def make_identity(seed: bytes | None) -> Identity:
 
 
 def make_epoch(epoch: int | None) -> int:
-    """An epoch: the one given, a positive number of 64 bits, or one made from the clock."""
+    """An epoch: the one given, a positive number of 63 bits, or one made from the clock."""
     if epoch is None:
         return (int(time.time()) << 16) | int.from_bytes(os.urandom(2), "big")
-    if not isinstance(epoch, int) or not 0 < epoch < 1 << 64:
-        raise UsageError(f"{epoch!r} is no epoch", "use a number from 1 to 2**64 - 1")
+    if not isinstance(epoch, int) or not 0 < epoch < 1 << 63:
+        raise UsageError(f"{epoch!r} is no epoch", "use a number from 1 to 2**63 - 1")
     return epoch
 
 

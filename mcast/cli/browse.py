@@ -27,6 +27,9 @@ NOBODY = 1.5
 Terminate = Annotated[
     bool, typer.Option("--terminate", "-t", help="Show who is there now, then stop; at most 2 s.")
 ]
+Peers = Annotated[
+    int | None, typer.Option("--count", "-C", "-c", min=1, metavar="N", help="Stop after N peers.")
+]
 Services = Annotated[
     list[str] | None,
     typer.Option("--service", metavar="GLOB", help="Only peers that offer such a service; may be repeated."),
@@ -51,7 +54,7 @@ def browse(
     only4: options.Only4 = False,
     only6: options.Only6 = False,
     ttl: options.Ttl = 1,
-    count: options.Count = None,
+    count: Peers = None,
     timeout: options.Timeout = None,
     on: On = None,
     json: options.Json = False,
@@ -90,8 +93,9 @@ async def _ask(wire: GroupWire, ending: Ending, terminate: bool) -> None:
     start = group.now
     for delay in (0.0, *ASK_AGAIN):
         await asyncio.sleep(max(0.0, start + delay - group.now))
-        if not group.peers():
-            group.ask_roster()
+        if group.peers():
+            break
+        group.ask_roster()
     if not terminate:
         return
     known, since = len(group.peers()), group.now

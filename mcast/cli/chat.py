@@ -186,8 +186,14 @@ class _Chat:
             messages = [text] if text is None or not self._commands else typed(text)
             for message in messages:
                 if message is None:
+                    await self._settle()
                     return
                 await self._send(message)
+
+    async def _settle(self) -> None:
+        """In a pipe the end comes right after the last line, which others may yet have to ask for."""
+        if not self._commands and (words := await self._wire.settle()):
+            note(words)
 
     async def _send(self, text: str) -> None:
         try:

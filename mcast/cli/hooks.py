@@ -49,7 +49,8 @@ class Hooks:
     async def run(self, event: str, variables: Mapping[str, str], payload: bytes = b"") -> None:
         """Run the commands for `event` with `variables` in their environment and `payload` on stdin."""
         for command in self._commands.get(event, ()):
-            await _run(command, {**os.environ, "MCAST_EVENT": event, **variables}, payload)
+            inherited = {name: value for name, value in os.environ.items() if name != "MCAST_KEY"}
+            await _run(command, {**inherited, "MCAST_EVENT": event, **variables}, payload)
 
     async def ready(self, group: str) -> None:
         """Tell the ready commands, and the service manager if there is one (sd_notify(3))."""

@@ -57,6 +57,10 @@ class Item(Protocol):
     def data(self) -> bytes:
         """What a program run for it gets on its standard input."""
 
+    @property
+    def foreign(self) -> bool:
+        """Whether it is plain text in a room of the protocol: from anybody, and not what was asked for."""
+
     def said(self) -> Said | None:
         """What a chat shows, None when it is no message."""
 
@@ -75,6 +79,7 @@ class Base:
 
     type = ""
     data = b""
+    foreign = False
 
     def said(self) -> Said | None:
         """See Item."""
@@ -100,6 +105,7 @@ class PlainItem(Base):
 
     def __init__(self, line: Line | PlainText, mark: str = "") -> None:
         self._line, self._mark = line, mark
+        self.foreign = bool(mark)
         self.data = line.data
 
     @property
@@ -221,6 +227,7 @@ class PeerItem(Base):
     def __init__(self, kind: str, peer: PeerView, scene: Scene, reason: str = "") -> None:
         self.type = kind
         self.peer = peer
+        scene.people.joined(peer.run)
         self.label = scene.people.label(peer.run, peer.name)
         self._scene, self._reason = scene, reason
         self._received = time.time()
@@ -385,6 +392,12 @@ def text_of(item: Item) -> str:
     """The text of a message alone, escaped."""
     said = item.said()
     return said.text if said else ""
+
+
+def foreign_text(item: Item) -> str:
+    """Sender and text of a plain datagram in a room of the protocol."""
+    said = item.said()
+    return f"{said.sender} ({said.mark}): {said.text}" if said else ""
 
 
 def verbose_text(item: Item) -> str:

@@ -12,7 +12,7 @@ from mcast.links import Change
 
 from . import exits, options, who
 from .hooks import Hooks, On
-from .items import Item, text_of, verbose_text
+from .items import Item, foreign_text, text_of, verbose_text
 from .opening import Network
 from .render import Output
 from .report import Reporter, interface_events
@@ -122,7 +122,7 @@ class _Listener:
             return items
         left = self._count - self.printed
         for place, item in enumerate(items):
-            left -= item.type == "message"
+            left -= item.type == "message" and not item.foreign
             if left == 0:
                 return items[: place + 1]
         return items
@@ -136,7 +136,7 @@ class _Listener:
             await self._hooks.run(item.type, item.variables(), item.data)
 
     def _print(self, items: Sequence[Item]) -> None:
-        messages = [item for item in items if item.type == "message"]
+        messages = [item for item in items if item.type == "message" and not item.foreign]
         if messages:
             self._ending.touch()
         if self._json and items:
@@ -144,7 +144,9 @@ class _Listener:
         elif messages:
             self._output.lines(map(verbose_text if self._verbose else text_of, messages))
         for item in items:
-            if item.type != "message" and (self._verbose or item.type in ("alarm", "overflow", "gap")):
+            if item.foreign and not self._json:
+                self._reporter.say(foreign_text(item))
+            elif item.type != "message" and (self._verbose or item.type in ("alarm", "overflow", "gap")):
                 self._reporter.say(item.news())
         self.printed += len(messages)
 

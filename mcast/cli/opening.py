@@ -8,8 +8,9 @@ from typing import Any
 
 import typer
 
-from mcast.address import parse_port
+from mcast.address import parse_group, parse_port
 from mcast.errors import UsageError
+from mcast.joining import DEFAULT_PORT
 from mcast.links import Plan
 from mcast.plain import PlainGroup
 
@@ -60,6 +61,7 @@ class Network:
     def protocol(self, who: Who, *, several: bool = False, **manners: Any) -> GroupWire:
         """The protocol in the group, or in each of `several`."""
         groups: Sequence[str | None] = list(dict.fromkeys(self.groups or ())) or [None]
+        self._check_sources(groups)
         if len(groups) > 1 and not several:
             raise UsageError("one group at a time", "name one --group, or start the command twice")
         port = self._port()
@@ -76,6 +78,13 @@ class Network:
             for group in groups
         ]
         return GroupWire(joined, who.room)
+
+    def _check_sources(self, groups: Sequence[str | None]) -> None:
+        sources = list(self.sources) if "source" in self.context.params else None
+        port = self._port()
+        number = None if port is None else parse_port(port)
+        named = [parse_group(group, number, default_port=DEFAULT_PORT) for group in groups if group]
+        options.check_sources(tuple(named), sources)
 
     def _port(self) -> str | None:
         """--port; one from file or environment yields to a group that brings its own."""

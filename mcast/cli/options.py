@@ -130,11 +130,12 @@ def make_plan(
         if wrong:
             raise UsageError(f"-{version} excludes the group {wrong[0].host}", f"name an IPv{version} group")
     if receive:
-        _check_sources(chosen, sources)
+        check_sources(chosen, sources)
     return Plan(chosen, tuple(interfaces or ()), versions, ttl, tuple(sources or ()), receive)
 
 
-def _check_sources(groups: tuple[GroupAddress, ...], sources: list[str] | None) -> None:
+def check_sources(groups: tuple[GroupAddress, ...], sources: list[str] | None) -> None:
+    """UsageError where a group needs a source and has none, or a source does not fit."""
     for group in groups:
         if group.needs_source and not sources:
             remedy = "name the sender with --source ADDRESS"

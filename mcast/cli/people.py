@@ -18,8 +18,8 @@ class People:
         self._taken: dict[bytes, set[int]] = {}
 
     def label(self, run: Run, name: str) -> str:
-        """What to call `run`, escaped. Whoever is seen for the first time gets the first free number."""
-        number = self._numbers.get(run) or self._admit(run)
+        """What to call `run`, escaped. Visitors, who never joined, have no number."""
+        number = self._numbers.get(run, 1)
         suffix = f"/{number}" if number > 1 else ""
         return f"{escape(name)}·{run.origin.hex()[:4]}{suffix}"
 
@@ -32,11 +32,13 @@ class People:
             if not taken:
                 del self._taken[run.origin]
 
-    def _admit(self, run: Run) -> int:
+    def joined(self, run: Run) -> None:
+        """`run` is here; it gets the first number that is free."""
+        if run in self._numbers:
+            return
         if len(self._numbers) >= REMEMBERED:
             self.left(next(iter(self._numbers)))
         taken = self._taken.setdefault(run.origin, set())
         number = next(n for n in range(1, len(taken) + 2) if n not in taken)
         taken.add(number)
         self._numbers[run] = number
-        return number

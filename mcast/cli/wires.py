@@ -15,6 +15,11 @@ from mcast.plain import Line, PlainGroup
 
 from .items import Item, PlainItem, Scene, items_of
 
+LINGER = 2.0
+"""Seconds that a chat in a pipe waits at the end of its input until everyone confirmed."""
+ACQUAINTED = 0.4
+"""Seconds after joining by which those who are here have said so."""
+
 Happening = Item | InterfacesChanged | Change
 
 
@@ -42,6 +47,9 @@ class Wire(Protocol):
 
     async def send(self, text: str) -> None:
         """Send a message."""
+
+    async def settle(self) -> str:
+        """Wait a little until what was sent is heard; what to say if it was not, empty if all is well."""
 
 
 class PlainWire:
@@ -73,6 +81,10 @@ class PlainWire:
         """See Wire."""
         self._group.send(text)
 
+    async def settle(self) -> str:
+        """See Wire. Nobody can know."""
+        return ""
+
 
 class GroupWire:
     """The protocol, in one group or, for those who only listen, in several."""
@@ -89,6 +101,7 @@ class GroupWire:
                 await stack.enter_async_context(group)
             self._stack = stack.pop_all()
         first = self.groups[0]
+        self._entered = first.now
         self.links, self.plan, self.started = first.links, first.plan, first.started
         return self
 
@@ -117,6 +130,17 @@ class GroupWire:
     async def send(self, text: str) -> None:
         """See Wire."""
         self.last = await self.groups[0].send(text)
+
+    async def settle(self) -> str:
+        """See Wire."""
+        if self.last is None:
+            return ""
+        await asyncio.sleep(max(0.0, self._entered + ACQUAINTED - self.groups[0].now))
+        if not self.groups[0].peers():
+            return "nobody heard it"
+        if await self.last.confirmed(timeout=LINGER):
+            return ""
+        return f"{len(self.last.unheard_by)} of those here did not confirm what was sent last"
 
 
 async def _shown(scene: Scene) -> AsyncIterator[list[Happening]]:
