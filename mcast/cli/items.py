@@ -28,7 +28,7 @@ from mcast.events import (
     PlainText,
 )
 from mcast.plain import Line
-from mcast.wire.attributes import Attributes, decode_attributes
+from mcast.wire.attributes import Attributes, Service, decode_attributes
 
 from .people import People
 from .render import clock, escape, escape_bytes, payload, rfc3339
@@ -248,8 +248,8 @@ class PeerItem(Base):
             **scene.origin(peer.run, peer.name),
             **scene.way(peer.source),
             "tags": offers.tags,
-            "services": [{"type": service.type, "port": service.port} for service in offers.services],
-            **({} if peer.confirmed else {"confirmed": False}),
+            "services": [_service(service) for service in offers.services],
+            **({} if peer.confirmed else {"unconfirmed": True}),
             **({"reason": self._reason} if self._reason else {}),
         }
 
@@ -374,6 +374,10 @@ def offers_of(peer: PeerView) -> Attributes:
     """What the peer offers; nothing if it is malformed."""
     attributes = decode_attributes(peer.attributes)
     return attributes if isinstance(attributes, Attributes) else Attributes()
+
+
+def _service(service: Service) -> dict[str, Any]:
+    return {"type": service.type, **({"port": service.port} if service.port else {})}
 
 
 def source_text(source: tuple[str, int]) -> str:

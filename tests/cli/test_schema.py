@@ -33,6 +33,8 @@ EXAMPLES: list[dict[str, Any]] = [
     {"type": "reply", "id": "x", "text": "42", **PEER},
     {"type": "ack", "id": "x", **PEER},
     {"type": "interface", "interface": "eth0", "state": "joined"},
+    {"type": "alarm", "kind": "equivocation", **PEER},
+    {"type": "overflow", "dropped": 3, "messages": 2},
 ]
 WRONG: list[tuple[int, dict[str, Any]]] = [
     (0, {"v": 2}),

@@ -1,0 +1,278 @@
+"""chat, listen, send, announce and browse by the protocol: what is typed, what is read, how it ends."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from tests import lab
+
+Pair = tuple[lab.Host, lab.Host]
+VALIDATOR = jsonschema.Draft202012Validator(
+    json.loads((lab.REPOSITORY / "docs" / "events.schema.json").read_text())
+)
+JOINED = "listening to|announcing in|browsing|chatting in"
+
+
+def objects(process: lab.Process) -> list[dict[str, Any]]:
+    """The lines of JSON so far, each as the schema has it."""
+    found: list[dict[str, Any]] = [json.loads(line) for line in process.lines()]
+    for one in found:
+        VALIDATOR.validate(one)
+    return found
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 15.0
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def listening(host: lab.Host, *words: str) -> lab.Process:
+    process = host.mcast("listen", *words)
+    process.wait_for("listening to", stream="stderr")
+    return process
+
+
+def ended(process: lab.Process, code: int) -> lab.Process:
+    assert process.wait(20) == code, process.stderr
+    return process
+
+
+def test_a_message_is_heard_and_confirmed(pair: Pair, group: str) -> None:
+    listener = listening(pair[1], "-g", group, "--json", "-C", "1")
+    sender = ended(pair[0].mcast("send", "-g", group, "-n", "ada", "héllo", "wörld"), 0)
+    assert sender.stderr == ""
+    ended(listener, 0)
+    (message,) = [one for one in objects(listener) if one["type"] == "message"]
+    assert message["text"] == "héllo wörld"
+    assert message["from"]["name"] == "ada"
+    assert message["group"] == group
+    assert message["source"].startswith("10.9.0.1:")
+    assert message["interface"] == "eth0"
+    assert message["seq"] == 1
+    assert message["id"].startswith(message["from"]["id"])
+
+
+def test_text_is_the_message_alone(pair: Pair, group: str) -> None:
+    listener = listening(pair[1], "-g", group, "-C", "2")
+    ended(pair[0].mcast("send", "-g", group, "-m", "one\x1b[31m", "-m", "two"), 0)
+    assert ended(listener, 0).lines() == ["one\\x1b[31m", "two"]
+
+
+def test_nobody_heard_it(here: lab.Host, group: str) -> None:
+    alone = ended(here.mcast("send", "-g", group, "--linger", "300ms", "x"), 0)
+    assert "nobody heard it" in alone.stderr
+    ended(here.mcast("send", "-g", group, "--linger", "300ms", "--wait-acks", "all", "x"), 4)
+    ended(here.mcast("send", "-g", group, "--linger", "300ms", "--wait-acks", "2", "x"), 27)
+    ended(here.mcast("send", "-g", group, "--wait-acks", "few", "x"), 2)
+
+
+def test_all_that_are_there_confirm(pair: Pair, group: str) -> None:
+    listeners = [listening(host, "-g", group, "-C", "1") for host in (*pair, pair[1])]
+    ended(pair[0].mcast("send", "-g", group, "--linger", "10s", "--wait-acks", "3", "x"), 0)
+    for listener in listeners:
+        assert ended(listener, 0).lines() == ["x"]
+
+
+def test_lines_and_bytes_of_any_kind(pair: Pair, group: str) -> None:
+    listener = listening(pair[1], "-g", group, "--json", "-C", "4")
+    ended(pair[0].mcast("send", "-g", group, "-l", input="a\n\nb"), 0)
+    raw = pair[0].home / "raw"
+    raw.write_bytes(b"\xff\x00" * 5000)
+    ended(pair[0].mcast("send", "-g", group, "-f", str(raw)), 0)
+    ended(listener, 0)
+    messages = [one for one in objects(listener) if one["type"] == "message"]
+    assert [one.get("text") for one in messages] == ["a", "", "b", None]
+    assert len(messages[3]["data_b64"]) > 13_000
+
+
+def test_what_is_too_large_is_refused_before_anything_is_sent(here: lab.Host, group: str) -> None:
+    big = here.home / "big"
+    big.write_bytes(b"x" * 65_537)
+    refused = ended(here.mcast("send", "-g", group, "-f", str(big)), 2)
+    assert "65536" in refused.stderr
+
+
+def test_rooms_and_keys_keep_to_themselves(pair: Pair, group: str) -> None:
+    key, other = pair[0].home / "key", pair[0].home / "other"
+    key.write_text("11" * 32 + "\n")
+    other.write_text("22" * 32 + "\n")
+    for path in (key, other):
+        path.chmod(0o600)
+    inside = listening(pair[1], "-g", group, "-C", "1", "--key-file", str(key))
+    outside = [
+        listening(pair[1], "-g", group),
+        listening(pair[1], "-g", group, "--room", "kitchen"),
+        listening(pair[1], "-g", group, "--key-file", str(other)),
+    ]
+    ended(pair[0].mcast("send", "-g", group, "secret", env={"MCAST_KEY": "11" * 32}), 0)
+    assert ended(inside, 0).lines() == ["secret"]
+    for process in outside:
+        process.interrupt()
+        assert ended(process, 0).lines() == []
+
+
+def test_peers_come_change_and_go(pair: Pair, group: str) -> None:
+    watcher = pair[0].mcast("announce", "-g", group, "-n", "ada", "--json")
+    watcher.wait_for("announcing in", stream="stderr")
+    offer = ("--service", "_http._tcp:8080", "--service", "chat", "--tag", "os=linux")
+    other = pair[1].mcast("announce", "-g", group, "-n", "web", *offer)
+    other.wait_for("+\tada\t", stream="stdout")
+    until(lambda: [one for one in objects(watcher) if one["type"] == "join"])
+    snapshot = ended(pair[0].mcast("browse", "-g", group, "-t"), 0)
+    rows = sorted(line.split("\t") for line in snapshot.lines())
+    assert [row[:2] for row in rows] == [["+", "ada"], ["+", "web"], ["+", "web"]]
+    assert {tuple(row[3:6]) for row in rows if row[1] == "web"} == {
+        ("_http._tcp", "10.9.0.2", "8080"),
+        ("chat", "10.9.0.2", "-"),
+    }
+    assert all(len(row) == 9 for row in rows)
+    other.signal(signal.SIGTERM)
+    ended(other, 0)
+    until(lambda: [one for one in objects(watcher) if one["type"] == "leave"])
+    join, leave = (one for one in objects(watcher) if one["type"] in ("join", "leave"))
+    assert join["from"]["name"] == "web"
+    assert join["tags"] == {"os": "linux"}
+    assert join["services"] == [{"type": "_http._tcp", "port": 8080}, {"type": "chat"}]
+    assert leave["reason"] == "goodbye"
+    watcher.interrupt()
+    ended(watcher, 0)
+
+
+def test_browse_filters_counts_and_finds_nobody(pair: Pair, group: str) -> None:
+    ended(pair[0].mcast("browse", "-g", group, "-t"), 4)
+    ended(pair[0].mcast("browse", "-g", group, "-C", "1", "-W", "300ms"), 27)
+    offer = ("--service", "_http._tcp", "--tag", "floor=3")
+    with pair[1].mcast("announce", "-g", group, "-n", "web", *offer) as web:
+        web.wait_for("announcing in", stream="stderr")
+        for words, code in [
+            (("--service", "_ht*"), 0),
+            (("--tag", "floor=[34]"), 0),
+            (("--service", "_ftp*"), 4),
+            (("--tag", "floor=4"), 4),
+        ]:
+            ended(pair[0].mcast("browse", "-g", group, "-t", *words), code)
+        found = ended(pair[0].mcast("browse", "-g", group, "-C", "1", "-W", "10s"), 0)
+        assert found.lines()[0].startswith("+\tweb\t")
+
+
+def test_visitors_are_in_no_roster(pair: Pair, group: str) -> None:
+    watcher = pair[0].mcast("announce", "-g", group, "--json")
+    watcher.wait_for("announcing in", stream="stderr")
+    ended(pair[1].mcast("send", "-g", group, "x"), 0)
+    ended(pair[1].mcast("browse", "-g", group, "-t"), 0)
+    # Somebody who does join marks the end of what there is to see.
+    last = pair[1].mcast("announce", "-g", group, "-n", "last", "-W", "2s")
+    watcher.wait_for('"name":"last"')
+    joined = [one["from"]["name"] for one in objects(watcher) if one["type"] == "join"]
+    assert joined == ["last"]
+    ended(last, 0)
+
+
+def test_hooks_see_who_comes_and_goes(pair: Pair, group: str) -> None:
+    log = pair[0].home / "log"
+    script = pair[0].home / "hook.sh"
+    script.write_text(f'#!/bin/sh\necho "$MCAST_EVENT $MCAST_FROM" >> {log}\ncat >> {log}\n')
+    script.chmod(0o755)
+    listener = listening(pair[0], "-g", group, "--on", f"join,message,leave={script}")
+    other = pair[1].mcast("chat", "-g", group, "-n", "bob", input="hi\n")
+    ended(other, 0)
+    until(lambda: log.exists() and "leave" in log.read_text())
+    lines = log.read_text().splitlines()
+    assert [line.split()[0] for line in lines] == ["join", "message", "hileave"]
+    assert lines[0].endswith(" bob")
+    listener.interrupt()
+    ended(listener, 0)
+
+
+@pytest.mark.parametrize("words", [("--room", "x"), ("--name", "x"), ("--key-file", "/dev/null")])
+def test_plain_text_has_no_rooms_names_or_keys(here: lab.Host, group: str, words: tuple[str, str]) -> None:
+    refused = ended(here.mcast("chat", "--plain", "-g", group, *words, input=""), 2)
+    assert words[0] in refused.stderr
+
+
+def test_flags_win_over_the_environment_over_the_file(pair: Pair, group: str) -> None:
+    config = pair[0].home / "mcast.toml"
+    config.write_text(f'group = "{group}"\nname = "file"\n')
+    listener = listening(pair[1], "-g", group, "--json", "-C", "3")
+    file = {"MCAST_CONFIG": str(config)}
+    ended(pair[0].mcast("send", "1", env=file), 0)
+    ended(pair[0].mcast("send", "2", env=file | {"MCAST_NAME": "environment"}), 0)
+    ended(pair[0].mcast("send", "3", "-n", "flag", env=file | {"MCAST_NAME": "environment"}), 0)
+    ended(listener, 0)
+    messages = [one for one in objects(listener) if one["type"] == "message"]
+    assert [one["from"]["name"] for one in messages] == ["file", "environment", "flag"]
+    config.write_text('group = "230.0.0.1"\ncolour = "red"\n')
+    wrong = ended(pair[0].mcast("send", "4", env=file), 2)
+    assert "line 2" in wrong.stderr
+    assert len(wrong.stderr.splitlines()) == 1
+
+
+def test_a_filter_waits_until_all_of_it_was_heard(pair: Pair, group: str) -> None:
+    pair[1].loss(30)
+    try:
+        listener = listening(pair[1], "-g", group, "-C", "300")
+        talker = pair[0].mcast("chat", "-g", group, input="".join(f"{n}\n" for n in range(300)))
+        ended(talker, 0)
+        assert ended(listener, 0).lines() == [str(n) for n in range(300)]
+    finally:
+        pair[1].loss(0)
+
+
+def test_people_see_each_other(pair: Pair, group: str) -> None:
+    ada = pair[0].mcast_terminal("chat", "-g", group, "-n", "ada", columns=120)
+    ada.wait_for_screen("nobody else is here yet")
+    bob = pair[1].mcast_terminal("chat", "-g", group, "-n", "bob", columns=120)
+    bob.wait_for_screen(re.compile(r"here: ada·[0-9a-f]{4}"))
+    ada.wait_for_screen(re.compile(r"bob·[0-9a-f]{4} joined"))
+    bob.type("good morning 汉字\r")
+    ada.wait_for_screen(re.compile(r"\d\d:\d\d:\d\d bob·[0-9a-f]{4}: good morning 汉字"))
+    bob.wait_for_screen(re.compile(r"\d\d:\d\d:\d\d you: good morning 汉字"))
+    ada.type("/who\r")
+    ada.wait_for_screen(re.compile(r"here: you, bob·[0-9a-f]{4}"))
+    bob.type("/quit\r")
+    ada.wait_for_screen(re.compile(r"bob·[0-9a-f]{4} left"))
+    assert bob.wait(10) == 0
+
+
+def test_plain_text_in_a_room_is_marked_and_does_not_count(pair: Pair, group: str) -> None:
+    port = group.rpartition(":")[2]
+    terminal = pair[0].mcast_terminal("chat", "-g", group, "-n", "ada", columns=140)
+    terminal.wait_for_screen("nobody else")
+    listener = listening(pair[0], "-g", group, "-C", "1")
+    ended(pair[1].mcast("send", "--plain", "-g", group, "simple"), 0)
+    terminal.wait_for_screen(re.compile(r"10\.9\.0\.2:\d+ \(plain\): simple"))
+    terminal.wait_for_screen(
+        f"10.9.0.2 speaks plain text and cannot read you: mcast chat --plain -g 230.0.0.1:{port}"
+    )
+    listener.wait_for("simple", stream="stderr")
+    ended(pair[1].mcast("send", "-g", group, "real"), 0)
+    assert ended(listener, 0).lines() == ["real"]
+
+
+def test_an_identity_is_kept_and_a_damaged_one_is_not_replaced(pair: Pair, group: str) -> None:
+    listener = listening(pair[1], "-g", group, "--json", "-C", "2")
+    for text in ("1", "2"):
+        ended(pair[0].mcast("send", "-g", group, text), 0)
+    ended(listener, 0)
+    first, second = (one["from"]["id"] for one in objects(listener) if one["type"] == "message")
+    assert first == second
+    (seed,) = Path(pair[0].home).rglob("seed-default")
+    kept = seed.read_bytes()
+    seed.write_bytes(b"damaged")
+    try:
+        refused = ended(pair[0].mcast("send", "-g", group, "3"), 1)
+        assert "damaged" in refused.stderr
+        assert seed.read_bytes() == b"damaged"
+    finally:
+        seed.write_bytes(kept)
