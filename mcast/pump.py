@@ -262,12 +262,15 @@ class Pump:
             self._send(way.sender, outgoing.data, way.target)
 
     def _answer(self, data: bytes, destination: Address) -> None:
-        """To one address, out of the interface from which it was last heard."""
-        if not isinstance(destination, tuple):
+        """To one address, out of the interface from which it was last heard.
+
+        Only who spoke to us is spoken to: what others tell of an address may be a lie that aims us at it.
+        """
+        if not isinstance(destination, tuple) or destination[:2] not in self._routes:
+            self.failures["unheard"] += 1
             return
         host, port = destination[:2]
-        version = 6 if ":" in host else 4
-        interface = destination[3] if len(destination) > 3 else self._routes.get((host, port))
+        version, interface = 6 if ":" in host else 4, self._routes[host, port]
         ways = [sender for sender in self._links.endpoints if sender.version == version]
         chosen = [sender for sender in ways if sender.interface == interface] or ways
         if chosen:

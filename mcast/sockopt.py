@@ -71,11 +71,14 @@ def prepare_sending(sock: socket.socket, v6: bool, interface: int, ttl: int, loo
     if v6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, struct.pack("@I", interface))
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, ttl)
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, max(1, ttl))
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, int(loop))
     else:
         choice = struct.pack("!I", interface) if WINDOWS else _MREQN.pack(_ANY, _ANY, interface)
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, choice)
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, ttl)
+        # Answers go no further than questions: whoever lies about where he is cannot aim us at the internet.
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, max(1, ttl))
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, int(loop))
 
 

@@ -54,6 +54,17 @@ def test_ttl_is_one_unless_told_and_zero_stays_on_the_computer(
             assert h2("r.receive(5)")[3] == (ttl or 1)
 
 
+@pytest.mark.parametrize("version", [4, 6])
+def test_answers_go_no_further_than_questions(lan: lab.MakeLan, version: int) -> None:
+    h1, h2 = two(lan)
+    h2(f"s = sender(version={version})")
+    host, port = h2("s.source")
+    h1(f"sender(version={version}).send_to(b'answer', ({host!r}, {port}))")
+    h2("heard = []")
+    h2.until("heard.extend(s.drain()) or len(heard)", 1)
+    assert h2("[(one.data, one.ttl) for one in heard]") == [["answer", 1]]
+
+
 @pytest.mark.parametrize(("group", "version"), FAMILIES)
 def test_this_computer_hears_itself_unless_told_not_to(lan: lab.MakeLan, group: str, version: int) -> None:
     h1 = Remote(lan(1).hosts[0])
