@@ -49,6 +49,7 @@ from .joining import (
     parse_pair,
 )
 from .links import Change, Links, Plan
+from .loopthread import separate_selector
 from .mailbox import LoopMailbox, Mailbox
 from .multicast import Datagram
 from .plain import decode, payload_limit
@@ -200,6 +201,7 @@ class Group:
         """In a forked child: the parent goes on undisturbed."""
         self._forked, self._open = True, False
         self._pump.release()
+        separate_selector(self._loop)
         with contextlib.suppress(RuntimeError):  # the loop of another thread: nothing runs there any more
             self._guard.cancel()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import selectors
 import threading
 from collections.abc import Callable, Coroutine
@@ -116,3 +117,20 @@ class _Loop(asyncio.SelectorEventLoop):
     def __del__(self) -> None:
         if not self._abandoned:
             super().__del__()
+
+
+def separate_selector(loop: asyncio.AbstractEventLoop) -> None:
+    """In a forked child: give the inherited loop a selector of its own.
+
+    The kernel's epoll set is shared with the parent. A child that leaves asyncio.run() takes the loop's own
+    wake-up socket out of it, and the parent's loop sleeps for ever.
+    """
+    shared = getattr(loop, "_selector", None)
+    if shared is None:  # no selector loop, or not asyncio's
+        return
+    own = selectors.DefaultSelector()
+    for key in list(shared.get_map().values()):
+        with contextlib.suppress(OSError, ValueError, KeyError):  # closed already
+            own.register(key.fileobj, key.events, key.data)
+    loop._selector = own  # type: ignore[attr-defined]  # nothing public sets it
+    shared.close()
