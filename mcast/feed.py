@@ -56,7 +56,7 @@ class Feed:
         """Close a sender that failed, and look at the interfaces for what takes its place."""
         with self._rewatching():
             self._links.drop(sender)
-            self._links.update(interfaces.read())
+        self._update(interfaces.read())
 
     def pause(self) -> None:
         """Stop reading until resume()."""

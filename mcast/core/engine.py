@@ -83,6 +83,7 @@ HANDLERS: dict[type, Handler] = {
 }
 
 
+QUIET_SPREAD = 0.1  # seconds: many may listen quietly and all hear the same first word
 NOTHING_OFFERED = Attributes()
 
 
@@ -157,7 +158,7 @@ class Engine:
         if not state.heard_any:
             state.heard_any = True
             if state.manner.quiet:
-                state.announcer.next = now
+                state.announcer.begin(now + QUIET_SPREAD * state.generator.random())
         state.echoed, state.datagram_size = None, len(datagram)
         for frame in frames:
             handler = HANDLERS.get(type(frame))

@@ -68,18 +68,23 @@ class Gaps:
         for sequence in [sequence for sequence in self._wanted if sequence < stop]:
             del self._wanted[sequence]
 
-    def ripe(self, now: float, grace: float, hold: float) -> list[int]:
-        """What to ask for now: missing longer than `grace`, not asked for within `hold`; ascending."""
+    def ripe(self, now: float, grace: float, hold: float, below: float = inf) -> list[int]:
+        """What to ask for now: below `below`, missing longer than `grace`, not asked for within `hold`;
+        ascending."""
         noticed, asked = now - grace, now - hold
         return sorted(
             sequence
             for sequence, wanted in self._wanted.items()
-            if wanted.noticed <= noticed and wanted.asked <= asked
+            if sequence < below and wanted.noticed <= noticed and wanted.asked <= asked
         )
 
-    def when(self, grace: float, hold: float) -> float:
-        """The earliest time at which something will be ripe; call only when something is missing."""
-        return min(max(wanted.noticed + grace, wanted.asked + hold) for wanted in self._wanted.values())
+    def when(self, grace: float, hold: float, below: float = inf) -> float:
+        """The earliest time at which something will be ripe; call only when something is missing there."""
+        return min(
+            max(wanted.noticed + grace, wanted.asked + hold)
+            for sequence, wanted in self._wanted.items()
+            if sequence < below
+        )
 
     def asked(self, sequences: Iterable[int], now: float) -> list[Gap]:
         """A NACK for `sequences` goes out. The gaps to tell the application of for the first time."""

@@ -93,7 +93,7 @@ def _genuine(state: State, record: Record, source: Address, now: float) -> DropR
 
 def _take(state: State, inbox: Inbox, record: Record, source: Address, now: float) -> DropReason | None:
     size = len(record.payload)
-    if record.sequence > inbox.stream.next and state.reception.crowded(inbox, size):
+    if record.sequence > inbox.stream.next and state.reception.crowded(inbox, record.sequence, size):
         inbox.learn(record.sequence, now)
         lacks(state, inbox, now)
         return DropReason.OVER_QUOTA

@@ -40,6 +40,10 @@ class Announcer:
         self.next = now + self._random()
         return True
 
+    def begin(self, when: float) -> None:
+        """Announce for the first time at `when`, however large the group."""
+        self._last = self.next = when
+
     def soon(self, now: float, delay: float = 0.0) -> None:
         """Something in the announcement changed: say it within `delay`, at most once a second."""
         self._last = self.next = min(self.next, max(now + delay, self._last + 1.0))

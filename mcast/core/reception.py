@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from math import inf
 
 from mcast.wire.frames import Missing
 from mcast.wire.limits import ENTRIES_MAX
@@ -19,6 +20,8 @@ from .timers import earliest
 
 MISSING_HEAD = 16 + 8 + 8 + 2  # bytes of a Missing before its ranges
 SEARCH = 64  # inboxes looked at for one to evict
+SHARE = 4  # one run may hold this part of what all may
+FORGOTTEN = 32  # records pushed out at once: finding the last ones takes a sort
 
 
 class Reception:
@@ -70,22 +73,29 @@ class Reception:
                 return True
         return False
 
-    def crowded(self, inbox: Inbox, size: int) -> bool:
-        """Whether there is no room to hold `size` more bytes for `inbox`.
+    def crowded(self, inbox: Inbox, sequence: int, size: int) -> bool:
+        """Whether there is no room to hold `size` more bytes for `inbox`, those of its record `sequence`.
 
-        One run may hold a quarter; when all is full, the run that holds most loses what it holds (it is
-        asked for again), so many small hoarders cannot keep an honest run out.
+        One run may hold a quarter, and what is due early pushes out what is due last; when all is full,
+        the run that holds most loses what it holds (it is asked for again), so many small hoarders cannot
+        keep an honest run out.
         """
-        if inbox.stream.held_bytes + size > self._held // 4:
-            return True
+        if inbox.stream.held_bytes + size > self._held // SHARE:
+            if sequence > inbox.stream.top:
+                return True
+            _miss(inbox, inbox.stream.forget_highest(FORGOTTEN))
         held = {run: other.stream.held_bytes for run, other in self._lacking.items()}
         if sum(held.values()) + size <= self._held:
             return False
         most = max(held, key=held.__getitem__)
         victim = self._lacking[most]
-        for sequence in victim.stream.forget_held():
-            victim.gaps.notice(sequence, sequence + 1, victim.heard_at)
+        _miss(victim, victim.stream.forget_held())
         return False
+
+    def _below(self, inbox: Inbox) -> float:
+        """With little room left nothing is asked for beyond what is held: it could not be kept."""
+        stream = inbox.stream
+        return inf if stream.held_bytes * 8 <= self._held // SHARE * 7 else stream.top
 
     def lacks(self, inbox: Inbox, now: float, size: int) -> None:
         """Keep the NACK timer in step with what `inbox` lacks, in a group of `size`."""
@@ -98,7 +108,7 @@ class Reception:
             self._nack_at = earliest(self._nack_at, self._ask_at(inbox, now, size))
 
     def _ask_at(self, inbox: Inbox, now: float, size: int) -> float:
-        ripe = inbox.gaps.when(self._grace, inbox.hold(self._floor))
+        ripe = inbox.gaps.when(self._grace, inbox.hold(self._floor), self._below(inbox))
         return max(ripe, now) + backoff(self._generator, ROUNDS * inbox.grtt, size)
 
     def overheard(self, run: Run, ranges: Iterable[tuple[int, int]], now: float) -> None:
@@ -119,7 +129,7 @@ class Reception:
         events: list[Event] = []
         left = 0
         for run, inbox in self._lacking.items():
-            sequences = inbox.gaps.ripe(now, self._grace, inbox.hold(self._floor))
+            sequences = inbox.gaps.ripe(now, self._grace, inbox.hold(self._floor), self._below(inbox))
             if not sequences:
                 continue
             events.extend(inbox.asked(sequences, now))
@@ -148,6 +158,12 @@ class Reception:
             if not inbox.gaps:
                 del self._lacking[run]
         return events
+
+
+def _miss(inbox: Inbox, sequences: list[int]) -> None:
+    """These were held and are missing again."""
+    for sequence in sequences:
+        inbox.gaps.notice(sequence, sequence + 1, inbox.heard_at)
 
 
 def _pairs(ranges: list[tuple[int, int]]) -> int:

@@ -98,6 +98,18 @@ class Stream:
             self._late.add(start, end)
         return ranges, [*ready, *self._drain()]
 
+    @property
+    def top(self) -> int:
+        """The highest sequence held; 0 when none is."""
+        return max(self._held, default=0)
+
+    def forget_highest(self, count: int) -> list[int]:
+        """Drop the `count` highest of those held, to make room for lower ones; they are missing again."""
+        sequences = sorted(self._held)[-count:]
+        for sequence in sequences:
+            self.held_bytes -= len(self._held.pop(sequence).payload)
+        return sequences
+
     def forget_held(self) -> list[int]:
         """Drop what is held, to make room; the numbers are missing again."""
         sequences = sorted(self._held)

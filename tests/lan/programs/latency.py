@@ -1,0 +1,73 @@
+"""Measure the one-way latency of one line at 100/s in an idle group, against a plain blocking socket.
+
+    python -m tests.lan.programs.latency [--rounds 3] [--count 300]
+
+Plain socket and asyncio API by turns, on the same two hosts; prints the median of each and their ratio.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from statistics import median
+
+from tests import lab
+from tests.lan.programs.remote import finished, members
+
+RAW = """
+    import json, socket, struct, sys, time
+    group, port, receiving, count, rate = "239.77.7.7", 7777, *json.loads(sys.argv[1])
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    index = struct.pack("@4s4si", socket.inet_aton(group), b"", socket.if_nametoindex("eth0"))
+    if receiving:
+        s.bind((group, port))
+        s.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, index)
+        s.settimeout(10.0)
+        print("ready", flush=True)
+        took = []
+        for _ in range(count):
+            data = s.recv(2048)
+            took.append(time.monotonic() - float(data.split()[1]))
+        print(json.dumps(took), flush=True)
+    else:
+        s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, index)
+        start = time.monotonic()
+        for number in range(count):
+            time.sleep(max(0.0, start + number / rate - time.monotonic()))
+            s.sendto(f"{number} {time.monotonic():.6f} ".ljust(60, ".").encode(), (group, port))
+"""
+
+
+def raw(sender: lab.Host, receiver: lab.Host, count: int, rate: float) -> list[float]:
+    """Seconds each datagram took between two blocking sockets."""
+    receiving = receiver.python(RAW, json.dumps([True, count, rate]))
+    receiving.wait_for("ready")
+    sender.python(RAW, json.dumps([False, count, rate]))
+    return [float(took) for took in json.loads(receiving.wait_lines(2, 60.0)[1])]
+
+
+def main() -> None:
+    """Measure as told on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--count", type=int, default=300)
+    parser.add_argument("--rate", type=float, default=100.0)
+    chosen = parser.parse_args()
+    plain: list[float] = []
+    ours: list[float] = []
+    with lab.Lan(2) as lan:
+        sender, receiver = members(lan.hosts)
+        time.sleep(2.0)
+        for place in range(chosen.rounds):
+            plain += raw(lan.hosts[0], lan.hosts[1], chosen.count, chosen.rate)
+            sender("burst", chosen.count, chosen.rate, 60)
+            finished(sender)
+            receiver.hears((place + 1) * chosen.count)
+        ours = [message["at"] - message["sent"] for message in receiver("messages")]
+    base, took = 1e6 * median(plain), 1e6 * median(ours)
+    print(f"blocking socket {base:.0f} us, asyncio API {took:.0f} us: {took / base:.1f} x")
+
+
+if __name__ == "__main__":
+    main()
