@@ -21,7 +21,7 @@ from .addresses import unpack
 from .backoff import ROUNDS, backoff
 from .events import Address, Alarm, PeerJoined, PeerLeft, PeerUpdated
 from .giving import answer_request, meet_newcomer
-from .inbound_records import exist, first_wanted, heard, key_came, since_joining
+from .inbound_records import exist, first_by_hearsay, first_wanted, heard, key_came
 from .probing import doubt, measure
 from .roster import Peer
 from .runs import Run
@@ -124,12 +124,10 @@ def enter(
     reason = state.roster.add(peer)
     if reason is not None:
         return reason
-    peer.start = first_wanted(state, run, frame.timestamp, frame.high, now) or frame.high + 1
-    peer.existing = frame.high
-    peer.since = since_joining(state, frame.timestamp, now)
-    inbox = state.reception.get(run)
-    if inbox is not None:
-        inbox.departed = False
+    first = first_wanted if confirmed else first_by_hearsay
+    start = first(state, run, frame.timestamp, frame.high, now)
+    peer.start = state.reception.resumes(run) or start
+    state.reception.returned(run, now, state.members)
     state.announcer.members(state.members, now)
     state.silence.set(run, now + SILENCE * interval_of(state, peer))
     _fit(state, None, frame.limit)
@@ -201,12 +199,12 @@ def remove(state: State, run: Run, reason: str, now: float) -> None:
     """A run is gone."""
     state.liveness.left(run)
     state.silence.cancel(run)
-    inbox = state.reception.get(run)
-    if inbox is not None:
-        inbox.departed = True
+    state.reception.depart(run, now, reason == "goodbye")
     peer = state.roster.get(run)
     if peer is not None:
         state.roster.remove(run)
+        if peer.placed and state.reception.get(run) is None:
+            state.reception.remember(run, peer.start)
         _fit(state, peer.announcement.limit, None)
         state.announcer.members(state.members, now)
         state.events.append(PeerLeft(peer.view(), reason))

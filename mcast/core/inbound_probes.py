@@ -78,5 +78,5 @@ def _visitor_silence(state: State, run: Run, now: float) -> None:
     if now < limit:
         state.silence.set(run, limit)
     else:
-        inbox.departed = True
+        state.reception.depart(run, now, False)
         state.liveness.left(run)

@@ -40,6 +40,11 @@ from .waiting import Waiting
 S = TypeVar("S", bound=Signed)
 
 REQUESTERS = 1024  # identities with a repair quota of their own
+NACKED = 20 * 1024  # sequences a second that one identity may name in NACKs; looking them up costs time
+REPORTS, REPORTS_AT_ONCE = 2, 5  # requests for reports heeded a second; unsigned, so anybody's flood
+PASSIVE_TIMEOUT = 5.0  # seconds: who cannot ask must not wait for ever
+DOUBTS, DOUBTS_AT_ONCE = 5, 20  # probes a second of runs that may be recordings
+HURRY = 0.02  # seconds: the group round-trip time that who is leaving tells, so that NACKs come in time
 PROBES = 100  # probes answered a second; the attack is a flood of them
 
 
@@ -130,6 +135,7 @@ class State:
             manner.history,
             settings.grtt_min,
         )
+            PASSIVE_TIMEOUT if manner.passive and settings.gap_timeout is None else settings.gap_timeout,
         self.retention = Retention(
             settings.retained_records,
             settings.retained_bytes,

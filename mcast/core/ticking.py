@@ -35,7 +35,7 @@ def tick(state: State, now: float) -> None:
     state.drops[DropReason.NOT_LIVE] += state.unproven.tick(now)
     measure_until_known(state, now)
     _nack(state, now)
-    state.events.extend(state.reception.give_up(now, state.settings.gap_timeout))
+    state.events.extend(state.reception.give_up(now, state.members))
     state.repairs.tick(now)
     if state.publisher.heartbeats.due(now):
         keyed = state.publisher.heartbeats.place <= KEYED_HEARTBEATS
@@ -127,7 +127,7 @@ def deadline(state: State) -> float | None:
         state.unkeyed.when(),
         state.unproven.when(),
         state.reception.when(),
-        state.reception.patience(state.settings.gap_timeout),
+        state.reception.patience(),
         state.repairs.when(),
         state.publisher.heartbeats.when(),
         state.reporter.when(),
