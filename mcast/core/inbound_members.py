@@ -25,7 +25,7 @@ from .inbound_records import EPOCH_SHIFT, exist, first_by_hearsay, first_wanted,
 from .probing import doubt, measure
 from .roster import Peer
 from .runs import Run
-from .state import State
+from .state import HURRY, State
 
 SILENCE = 3.5  # intervals without a signed word after which a peer is suspect
 KNOWN_ENTRIES = (None, DropReason.DUPLICATE, DropReason.STALE, DropReason.OWN)  # of a roster's page
@@ -192,7 +192,7 @@ def on_goodbye(state: State, frame: Goodbye, source: Address, now: float) -> Dro
     fresh = run not in state.tombstones and state.liveness.judge(run, began, state.clock.unix_ms(now))
     state.tombstones.add(run)
     if fresh or run in state.roster or state.reception.get(run) is not None:
-        exist(state, run, 1, frame.high, state.clock.unix_ms(now), now)
+        exist(state, run, 1, frame.high, state.clock.unix_ms(now), now, HURRY)
     remove(state, run, "goodbye", now)
     return None
 

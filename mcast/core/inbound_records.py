@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from mcast.wire.frames import Heartbeat
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import Record
@@ -208,11 +210,13 @@ def on_heartbeat(state: State, frame: Heartbeat, source: Address, now: float) ->
         # Only heartbeats are echoed: a record may have come by way of a repair, which takes longer.
         inbox.echo, inbox.echo_at, inbox.heard_at = frame.timestamp, now, now
         inbox.grtt = state.told_grtt(frame.grtt)
-    return exist(state, run, frame.low, frame.high, frame.timestamp, now)
+    return exist(state, run, frame.low, frame.high, frame.timestamp, now, state.told_grtt(frame.grtt))
 
 
-def exist(state: State, run: Run, low: int, high: int, timestamp: int, now: float) -> DropReason | None:
-    """Records `low` to `high` of a live run exist."""
+def exist(
+    state: State, run: Run, low: int, high: int, timestamp: int, now: float, grtt: float = inf
+) -> DropReason | None:
+    """Records `low` to `high` of a live run exist; who lacks some asks as `grtt` allows, if that is soon."""
     peer = state.roster.get(run)
     if peer is not None and not peer.placed:
         peer.placed = True
@@ -225,6 +229,7 @@ def exist(state: State, run: Run, low: int, high: int, timestamp: int, now: floa
         if isinstance(opened, DropReason):
             return opened
         inbox = opened
+    inbox.grtt = min(inbox.grtt, grtt)
     inbox.learn(high, now)
     inbox.overwritten(low, now)
     lacks(state, inbox, now)

@@ -85,7 +85,7 @@ class Repairs:
     def insisted(
         self, run: Run, sequences: Iterable[int], now: float, chance: float, requester: bytes
     ) -> list[int]:
-        """Those of `sequences`, which we hold, whose author had its `chance` (s) since they were first asked for."""
+        """Those of `sequences`, which we hold, whose author had its `chance` (s) since the first request."""
         again = []
         for sequence in sequences:
             first = self._asked.when(run, sequence)

@@ -312,3 +312,20 @@ def test_a_recorded_goodbye_opens_nothing() -> None:
     eve = Outsider(lan, age=3600.0)
     eve.say(eve.key, eve.sign(f.Goodbye(*eve.run, eve.count(), 5)))
     assert len(bob.engine._state.reception) == 0
+
+
+@pytest.mark.parametrize("visitor", [False, True])
+def test_it_is_repaired_though_nobody_has_measured_the_network(visitor: bool) -> None:
+    for seed in range(5):
+        lan = simulation.Lan(seed)
+        bob = lan.join("bob")
+        lan.run(20.0)
+        ada = lan.join("ada", visitor=visitor)
+        lan.between(ada, bob, loss=1.0)
+        lan.run(0.1)
+        ada.send("only")
+        lan.run(0.001)
+        lan.between(ada, bob)
+        ada.leave()
+        lan.run(1.0)
+        assert [message.text for message in bob.messages()] == ["only"]
