@@ -167,16 +167,14 @@ def since_joining(state: State, timestamp: int, now: float) -> int:
 def _first_record(state: State, run: Run, record: Record, now: float) -> Inbox | DropReason:
     """The first we hear of a run is a record of it."""
     peer = state.roster.get(run)
-    since = since_joining(state, record.timestamp, now)
-    if peer is not None:
-        if peer.placed:
-            return _open(state, run, peer.start, peer.existing, peer.since, now)
-        return _open(state, run, peer.start, record.sequence, since, now)
-    start = min(record.sequence, first_wanted(state, run, record.timestamp, record.sequence, now))
+    if peer is not None and peer.placed:
+        return _open(state, run, peer.start, peer.existing, peer.since, now)
+    start = first_wanted(state, run, record.timestamp, record.sequence, now)
     young = now - state.clock.started <= SETTLED
     if start > 1 and young and record.timestamp < since_joining(state, state.clock.unix_ms(now), now):
         return DropReason.NOT_ASKED  # a repair for somebody else, of before we came
-    return _open(state, run, start, record.sequence, since, now)
+    start = min(start, record.sequence) if peer is None else peer.start
+    return _open(state, run, start, record.sequence, since_joining(state, record.timestamp, now), now)
 
 
 def _open(state: State, run: Run, start: int, existing: int, since: int, now: float) -> Inbox | DropReason:

@@ -198,13 +198,16 @@ class Inbox:
     def _lost_below(self, now: float, gap_timeout: float | None) -> int:
         """The end of what at the front has been waited for long enough; what is held counts as come."""
         stop = self._low[0] if self._low[1] <= now else 0
+        in_vain = False
         for span in self.gaps:
+            if span.stop <= stop:
+                continue
             when = self._lost_at(span, gap_timeout)
-            if span.stop > stop and (when is None or when > now):
+            if when is None or when > now:
                 return stop
-            stop = max(stop, span.stop)
-        if self.departed and stop > self.stream.high:
-            # Nobody answered for a whole window: the latest records are what somebody may still hold.
+            stop, in_vain = span.stop, True
+        if in_vain and stop > self.stream.high:
+            # Nobody answered for all that was in the window: somebody may still hold the latest records.
             return max(stop, self.stream.claimed + 1 - self.stream.window)
         return stop
 
