@@ -87,6 +87,17 @@ def test_giving_up_beyond_what_is_held_delivers_it_on_the_way() -> None:
     assert stream.high == 4
 
 
+def test_giving_up_steps_over_what_follows_itself() -> None:
+    stream = Stream(1, window=10)
+    for sequence in (2, 3, 5):
+        stream.accept(record(sequence))
+    lost, ready = stream.give_up(2**62)
+    assert lost == [(1, 2), (4, 5), (6, 2**62)]
+    assert [r.sequence for r in ready] == [2, 3, 5]
+    assert stream.high == stream.claimed == 2**62 - 1
+    assert stream.given_up(10**9)
+
+
 def test_learning_never_passes_the_window() -> None:
     stream = Stream(1, window=10)
     assert stream.learn(2**62) == (1, 11)

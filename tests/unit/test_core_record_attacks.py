@@ -203,6 +203,15 @@ def test_a_hoarder_is_robbed_and_asks_again() -> None:
     assert all([(span.start, span.stop) for span in inbox.gaps] == [(1, 4)] for inbox in robbed)
 
 
+def test_one_hoarder_alone_is_robbed_too() -> None:
+    reception = _reception(held=1000)
+    inbox = _open(reception, 1)
+    inbox.accept(record(3, bytes(1200)), None, 0.0)
+    reception.lacks(inbox, 0.0, 3)
+    assert inbox.waiting == 0
+    assert 3 in inbox.gaps
+
+
 def test_a_piece_whose_beginning_cannot_come_is_not_kept() -> None:
     inbox = _inbox()
     inbox.accept(record(1, b"x", Kind.MIDDLE), None, 0.0)
@@ -268,6 +277,7 @@ def test_records_beyond_the_window_are_asked_for_or_told() -> None:
 @pytest.mark.parametrize("said", [True, False])
 def test_who_left_is_asked_for_long_enough(said: bool) -> None:
     inbox = _inbox()
+    assert inbox.patience(5.0) is None
     inbox.learn(1, 0.0)
     inbox.depart(0.0, said)
     for _ in range(LAST_TRIES):
