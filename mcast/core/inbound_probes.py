@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from mcast.wire.frames import BY_MULTICAST, Probe, ProbeReply
 from mcast.wire.reasons import DropReason
 
@@ -63,7 +65,8 @@ def check_silence(state: State, now: float) -> None:
         limit = peer.heard + SILENCE * interval_of(state, peer)
         if now < limit:
             peer.probes = 0
-            state.silence.set(run, limit)
+            # On whole seconds, so that many peers are one wake-up.
+            state.silence.set(run, ceil(limit))
         elif peer.probes == 3:
             remove(state, run, "expired", now)
         else:

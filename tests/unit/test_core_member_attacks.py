@@ -329,3 +329,65 @@ def test_it_is_repaired_though_nobody_has_measured_the_network(visitor: bool) ->
         ada.leave()
         lan.run(1.0)
         assert [message.text for message in bob.messages()] == ["only"]
+
+
+def test_the_silence_of_many_is_one_wake_up() -> None:
+    lan = simulation.Lan(16)
+    members = [lan.join(f"m{number}") for number in range(12)]
+    lan.run(60.0)
+    silence = members[0].engine._state.silence
+    times = [silence.get(member.engine.run) or 0.5 for member in members[1:]]
+    assert all(when % 1 == 0 for when in times)
+
+
+EXTREMES = (0, 1, 2, 255, 2**16 - 1, 2**31, 2**32 - 1, 2**62, 2**63 - 2, 2**63 - 1, 253402300799999)
+
+
+def _extreme(random: Random, most: int) -> int:
+    return random.choice([value for value in EXTREMES if value <= most])
+
+
+def _hostile(eve: Outsider, me: Run, random: Random, now: int) -> f.Frame:
+    """A signed frame with the largest and smallest numbers that decode."""
+    run = Run(eve.run.origin, random.choice([eve.run.epoch, 2**63 - 1, 1]))
+    about = random.choice([run, me])
+    low, high = sorted((_extreme(random, 2**63 - 1), _extreme(random, 2**63 - 1)))
+    low, time = max(1, low), random.choice([now, 0, 253402300799999])
+    many, micros = _extreme(random, 2**32 - 1), _extreme(random, 2**32 - 1)
+    short = _extreme(random, 2**16 - 1)
+    first = max(1, low - 9000)
+    announcement = eve.announcement(
+        timestamp=time, low=low, high=high, interval=many, grtt=micros, flags=short, port=short
+    )
+    frames: list[f.Signed] = [
+        f.Heartbeat(*run, eve.count(), time, low, high, micros),
+        f.Goodbye(*run, eve.count(), high),
+        f.Nack(*eve.run, eve.count(), (f.Missing(*about, ((first, first + 5),)),)),
+        f.Report(*eve.run, eve.count(), (f.Heard(*about, low, max(low, high), time, micros, many, short),)),
+    ]
+    unsigned: list[f.Frame] = [
+        announcement,
+        f.Roster(bytes(random.choices([0, 255, 254, 128], k=16)), short, announcement),
+        f.ReportRequest(*about, high, short, random.choice([0, f.BY_MULTICAST])),
+        f.RosterRequest(short),
+        f.Probe(*about, bytes(16), random.choice([0, f.BY_MULTICAST])),
+        f.KeyRequest((about.origin,)),
+        f.Challenge(bytes(8)),
+    ]
+    return random.choice([*unsigned, *map(eve.sign, frames)])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_no_number_on_the_wire_makes_the_engine_raise(seed: int) -> None:
+    """Nor anything that follows from it later, when timers run out and datagrams are made."""
+    lan = simulation.Lan(seed)
+    ada, bob = lan.join("ada"), lan.join("bob")
+    random = Random(seed)
+    eve = Outsider(lan)
+    eve.say(eve.key, source=ADDRESS)
+    for _ in range(150):
+        eve.say(_hostile(eve, ada.engine.run, random, now_ms(lan)))
+        lan.run(random.choice([0.0, 0.05, 1.0]))
+    ada.send("still here")
+    lan.run(30.0)
+    assert "still here" in [message.text for message in bob.messages()]
