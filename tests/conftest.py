@@ -62,6 +62,9 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(("MCAST_", "XDG_"))]:
             patch.delenv(name)
+        # Test runners in worker processes set these; a terminal of the lab has its own size.
+        for name in ("COLUMNS", "LINES"):
+            patch.delenv(name, raising=False)
         for name, path in kept.items():
             if path.exists() and name not in os.environ:
                 patch.setenv(name, str(path))

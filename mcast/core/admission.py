@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from mcast.wire.frames import Frame
 from mcast.wire.header import decode_header
-from mcast.wire.limits import TAG_SIZE
 from mcast.wire.reasons import DropReason
 
 from .checks import Checks
-from .repeats import Repeats
+from .repeats import Repeats, digest_of
 
 
 class Admission:
@@ -28,10 +27,10 @@ class Admission:
             return DropReason.UNKNOWN_ROOM
         if header.session == self._session:
             return DropReason.OWN
-        tag = datagram[-TAG_SIZE:]
-        if self._repeats.seen(tag):
+        digest = digest_of(datagram)
+        if self._repeats.seen(digest):
             return DropReason.REPEATED
         frames = self._checks.open(header, datagram)
-        if frames is not DropReason.UNSEALED:
-            self._repeats.add(tag)
+        if isinstance(frames, list):
+            self._repeats.add(digest)
         return frames

@@ -7,6 +7,7 @@ from .timers import Timers, earliest
 MOST = 64  # answers and requests under way; the attack is a flood of either, the newest are refused
 ONCE = 0.2  # seconds in which a key is not sent twice
 AGAIN = 0.25  # seconds after which an unknown key is asked for again
+DEFERRALS = 2  # others' requests that put ours off; a forger must not keep us from asking
 ASKED = 256  # origins remembered as asked for, oldest first out
 
 
@@ -18,6 +19,7 @@ class KeyAnswers:
         self._asking: Timers[bytes] = Timers()
         self._sent: dict[bytes, float] = {}
         self._asked: dict[bytes, float] = {}
+        self._deferrals: dict[bytes, float] = {}
 
     def requested(self, origin: bytes, now: float, delay: float) -> bool:
         """Somebody asks for the key of `origin`, which we have; False when it is not sent."""
@@ -28,9 +30,10 @@ class KeyAnswers:
         return True
 
     def heard(self, origin: bytes, now: float) -> None:
-        """The key was sent by somebody."""
+        """The key was sent by somebody, and it is genuine."""
         self._timers.cancel(origin)
         self._asking.cancel(origin)
+        self._deferrals.pop(origin, None)
         _remember(self._sent, origin, now)
 
     def when(self) -> float | None:
@@ -51,20 +54,26 @@ class KeyAnswers:
             self._asking.set(origin, now + delay)
 
     def overheard(self, origin: bytes, now: float) -> None:
-        """Somebody asks for the key of `origin`."""
-        self._asking.cancel(origin)
+        """Somebody asks for the key of `origin`: we wait for the answer, but not for ever."""
+        deferrals = self._deferrals.get(origin, 0)
+        if deferrals >= DEFERRALS:
+            return
+        _remember(self._deferrals, origin, deferrals + 1)
         _remember(self._asked, origin, now)
+        if origin in self._asking:
+            self._asking.set(origin, now + AGAIN)
 
     def ask(self, now: float) -> list[bytes]:
         """The origins whose keys to ask for now."""
         origins = self._asking.due(now)
         for origin in origins:
             _remember(self._asked, origin, now)
+            self._deferrals.pop(origin, None)
         return origins
 
 
-def _remember(table: dict[bytes, float], origin: bytes, now: float) -> None:
+def _remember(table: dict[bytes, float], origin: bytes, value: float) -> None:
     table.pop(origin, None)
-    table[origin] = now
+    table[origin] = value
     if len(table) > ASKED:
         del table[next(iter(table))]

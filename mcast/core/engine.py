@@ -54,11 +54,12 @@ from .checks import Checks
 from .clock import Clock
 from .events import Address, Event, PeerView
 from .generator import Generator
+from .leaving import Farewell
 from .outgoing import Outgoing, Sender, key_bytes
 from .outgoing import when as can_leave
 from .runs import Run
 from .state import Manner, State
-from .ticking import GOODBYES, deadline, say_goodbye, tick
+from .ticking import deadline, tick
 from .timers import earliest
 
 Handler = Callable[[State, Any, Address, float], DropReason | None]
@@ -84,6 +85,10 @@ HANDLERS: dict[type, Handler] = {
 
 
 QUIET_SPREAD = 0.1  # seconds: many may listen quietly and all hear the same first word
+# What still counts while leaving: requests for our last records, and the keys these need.
+LAST_HANDLERS: dict[type, Handler] = {kind: HANDLERS[kind] for kind in (f.Nack, f.Key, f.KeyRequest)}
+
+SPREAD_MAX = 65_535  # milliseconds, what the field holds
 NOTHING_OFFERED = Attributes()
 
 
@@ -143,12 +148,12 @@ class Engine:
             checks,
         )
         self._sender = Sender(Sealer(room, session), key_bytes(self._state))
-        self._goodbyes: list[float] = []
+        self._farewell = Farewell()
 
     def receive(self, datagram: bytes, source: Address, now: float) -> None:
         """Take in one datagram that came from `source`."""
         state = self._state
-        if state.closing:
+        if state.closed:
             return
         now = state.clock.advance(now)
         frames = state.admission.admit(datagram)
@@ -160,8 +165,9 @@ class Engine:
             if state.manner.quiet:
                 state.announcer.begin(now + QUIET_SPREAD * state.generator.random())
         state.echoed, state.datagram_size = None, len(datagram)
+        handlers = LAST_HANDLERS if state.closing else HANDLERS
         for frame in frames:
-            handler = HANDLERS.get(type(frame))
+            handler = handlers.get(type(frame))
             reason = DropReason.NOT_ASKED if handler is None else handler(state, frame, source, now)
             if reason is not None:
                 state.drops[reason] += 1
@@ -187,24 +193,17 @@ class Engine:
             out += self._sender.repairs(state, now)
             out += self._sender.records(state, now)
         if state.closing and not state.publisher.outbox:
-            out += self._farewell(now)
+            self._farewell.proceed(state, now)
+            out += self._sender.control(state, now)
         return out
-
-    def _farewell(self, now: float) -> list[Outgoing]:
-        while self._goodbyes and self._goodbyes[0] <= now:
-            del self._goodbyes[0]
-            say_goodbye(self._state)
-        self._state.closed = not self._goodbyes
-        return self._sender.control(self._state, now)
 
     def deadline(self) -> float | None:
         """When to call `tick` and `datagrams` next, absolute; None: not until something arrives."""
         state = self._state
         if state.closed:
             return None
-        goodbye = self._goodbyes[0] if self._goodbyes and not state.publisher.outbox else None
         sending = can_leave(state, state.clock.now) if state.may_send else None
-        return earliest(goodbye, sending, deadline(state))
+        return earliest(self._farewell.when(state), sending, deadline(state))
 
     def tick(self, now: float) -> None:
         """Do what is due."""
@@ -222,16 +221,14 @@ class Engine:
         return self._state.publisher.outbox.bytes < self._state.settings.backlog
 
     def close(self, now: float) -> None:
-        """End the run: what is queued leaves, then the goodbye. Closing twice is closing once."""
+        """End the run: what is queued leaves, then the goodbye; the last records can still be asked for.
+
+        That takes 0.3 s after the last record. Closing twice is closing once.
+        """
         state = self._state
         if state.closing:
             return
-        state.closing = True
-        now = state.clock.advance(now)
-        spoke = state.announced and not state.manner.visitor and state.may_send
-        self._goodbyes = [now + delay for delay in GOODBYES] if spoke else []
-        if not self._goodbyes and not (state.publisher.outbox and state.may_send):
-            state.closed = True
+        self._farewell.begin(state, state.clock.advance(now))
 
     @property
     def closing(self) -> bool:
@@ -254,15 +251,15 @@ class Engine:
         return state.confirmations.lacking(peers, sequence)
 
     def ask_reports(self, now: float) -> None:
-        """Ask everybody to confirm what we sent; answers come by unicast, spread over a second at most."""
+        """Ask everybody to confirm what we sent; answers come by unicast, at most 20 a second in all."""
         state = self._state
         state.clock.advance(now)
-        spread = min(1000, 20 + 5 * state.members)
+        spread = min(SPREAD_MAX, 20 + round(1000 * state.members / state.settings.report_rate))
         state.queue(f.ReportRequest(*self.run, state.publisher.sent.high, spread))
 
     def ask_roster(self, now: float) -> None:
         """Ask who is here, as a visitor does; three peers answer."""
-        self._state.clock.advance(now)
+        self._state.collector.asked(self._state.clock.advance(now))
         self._state.queue(f.RosterRequest(0))
 
     def update(self, now: float, *, attributes: Attributes | None = None, flags: int | None = None) -> None:

@@ -87,11 +87,12 @@ class PeerLeft(msgspec.Struct, frozen=True, gc=False):
 
 
 class GapOpened(msgspec.Struct, frozen=True, gc=False):
-    """Records `first` to `last` of `run` are missing and were asked for."""
+    """Records `first` to `last` of `run`, which calls itself `name`, are missing and were asked for."""
 
     run: Run
     first: int
     last: int
+    name: str = ""
 
 
 class GapFilled(msgspec.Struct, frozen=True, gc=False):
@@ -100,6 +101,7 @@ class GapFilled(msgspec.Struct, frozen=True, gc=False):
     run: Run
     first: int
     last: int
+    name: str = ""
 
 
 class GapAbandoned(msgspec.Struct, frozen=True, gc=False):
@@ -108,6 +110,7 @@ class GapAbandoned(msgspec.Struct, frozen=True, gc=False):
     run: Run
     first: int
     last: int
+    name: str = ""
 
 
 class Alarm(msgspec.Struct, frozen=True, gc=False):

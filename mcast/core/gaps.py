@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_right, insort
+from collections.abc import Iterable, Iterator
 from math import inf
-
-from .ranges import collapse
+from operator import attrgetter
 
 DEFERRALS = (
     2  # others' NACKs that may put ours off; the next time it goes regardless, or a forger silences us
 )
+EAGER = 8  # NACKs for the same records before the pause between them begins to double
 
 
 class Gap:
@@ -22,99 +23,146 @@ class Gap:
         self.remaining = last - first + 1
 
 
-class Wanted:
-    """One missing record."""
+class Span:
+    """Missing records [start, stop) that share their history.
 
-    __slots__ = ("asked", "deferrals", "gap", "noticed", "tries")
+    The attack: a word of 168 bytes about thousands of records that never were. It costs one span.
+    """
 
-    def __init__(self, noticed: float) -> None:
-        self.noticed = noticed
+    __slots__ = ("asked", "deferrals", "gap", "noticed", "start", "stop", "tries")
+
+    def __init__(self, start: int, stop: int, noticed: float) -> None:
+        self.start, self.stop, self.noticed = start, stop, noticed
         self.asked = -inf
         self.deferrals = 0
         self.tries = 0
         self.gap: Gap | None = None
 
+    def rest(self, start: int) -> Span:
+        """The part from `start` on, as a span of its own."""
+        rest = Span(start, self.stop, self.noticed)
+        rest.asked, rest.deferrals, rest.tries, rest.gap = self.asked, self.deferrals, self.tries, self.gap
+        return rest
+
+    def when(self, grace: float, hold: float, longest: float) -> float:
+        """When to ask for it: `hold` after the last time, more and more up to `longest` in vain."""
+        pause = min(hold * 2.0 ** min(60, max(0, self.tries - EAGER)), max(hold, longest))
+        return max(self.noticed + grace, self.asked + pause)
+
 
 class Gaps:
-    """The missing records of one run. The stream's window bounds how many there can be."""
+    """The missing records of one run, ascending.
+
+    Only a record that came splits a span, so words alone make few of them. `fresh`: something was
+    noticed since this was last cleared.
+    """
 
     def __init__(self) -> None:
-        self._wanted: dict[int, Wanted] = {}
+        self._spans: list[Span] = []
+        self.fresh = False
 
     def __bool__(self) -> bool:
-        return bool(self._wanted)
+        return bool(self._spans)
 
     def __len__(self) -> int:
-        return len(self._wanted)
+        """How many spans there are."""
+        return len(self._spans)
+
+    def __iter__(self) -> Iterator[Span]:
+        return iter(self._spans)
 
     def __contains__(self, sequence: int) -> bool:
-        return sequence in self._wanted
+        at = self._at(sequence)
+        return at >= 0 and sequence < self._spans[at].stop
+
+    def _at(self, sequence: int) -> int:
+        """The index of the last span that begins at or below `sequence`; -1: none."""
+        return bisect_right(self._spans, sequence, key=attrgetter("start")) - 1
 
     def notice(self, start: int, stop: int, now: float) -> None:
         """[start, stop) was found to be missing."""
-        for sequence in range(start, stop):
-            self._wanted[sequence] = Wanted(now)
+        last = self._spans[-1] if self._spans else None
+        if last is not None and last.stop == start and last.tries == 0:
+            last.stop = stop
+            return
+        insort(self._spans, Span(start, stop, now), key=attrgetter("start"))
+        self.fresh = True
 
     def found(self, sequence: int) -> Gap | None:
-        """`sequence` is no longer missing. The gap that this closes, if any."""
-        wanted = self._wanted.pop(sequence, None)
-        if wanted is None or wanted.gap is None:
+        """`sequence`, which was missing, is no longer. The gap that this closes, if any."""
+        at = self._at(sequence)
+        span = self._spans[at]
+        parts = [span.rest(sequence + 1)] if sequence + 1 < span.stop else []
+        if span.start < sequence:
+            span.stop = sequence
+            parts.insert(0, span)
+        self._spans[at : at + 1] = parts
+        if span.gap is None:
             return None
-        wanted.gap.remaining -= 1
-        return wanted.gap if wanted.gap.remaining == 0 else None
+        span.gap.remaining -= 1
+        return span.gap if span.gap.remaining == 0 else None
 
     def lost(self, stop: int) -> None:
         """Everything missing below `stop` was given up."""
-        for sequence in [sequence for sequence in self._wanted if sequence < stop]:
-            del self._wanted[sequence]
+        del self._spans[: max(0, self._at(stop - 1))]
+        if self._spans and self._spans[0].start < stop:
+            self._spans[0].start = stop
+            if self._spans[0].stop <= stop:
+                del self._spans[0]
 
-    def ripe(self, now: float, grace: float, hold: float, below: float = inf) -> list[int]:
-        """What to ask for now: below `below`, missing longer than `grace`, not asked for within `hold`;
-        ascending."""
-        noticed, asked = now - grace, now - hold
-        return sorted(
-            sequence
-            for sequence, wanted in self._wanted.items()
-            if sequence < below and wanted.noticed <= noticed and wanted.asked <= asked
-        )
+    def ripe(self, now: float, grace: float, hold: float, longest: float, below: float = inf) -> list[Span]:
+        """What to ask for now, of what begins below `below`."""
+        return [span for span in self._spans if span.start < below and span.when(grace, hold, longest) <= now]
 
-    def when(self, grace: float, hold: float, below: float = inf) -> float:
+    def when(self, grace: float, hold: float, longest: float, below: float = inf) -> float:
         """The earliest time at which something will be ripe; call only when something is missing there."""
-        return min(
-            max(wanted.noticed + grace, wanted.asked + hold)
-            for sequence, wanted in self._wanted.items()
-            if sequence < below
-        )
+        return min(span.when(grace, hold, longest) for span in self._spans if span.start < below)
 
-    def asked(self, sequences: Iterable[int], now: float) -> list[Gap]:
-        """A NACK for `sequences` goes out. The gaps to tell the application of for the first time."""
-        fresh = []
-        for sequence in sequences:
-            wanted = self._wanted[sequence]
-            wanted.asked, wanted.deferrals = now, 0
-            wanted.tries += 1
-            if wanted.gap is None:
-                fresh.append(sequence)
-        opened = [Gap(start, stop - 1) for start, stop in collapse(fresh)]
-        for gap in opened:
-            for sequence in range(gap.first, gap.last + 1):
-                self._wanted[sequence].gap = gap
+    def reach(self, count: int) -> float:
+        """The sequence below which lie the first `count` missing records; inf when there are no more."""
+        for at, span in enumerate(self._spans):
+            if count == 0:
+                return span.start
+            if count < span.stop - span.start:
+                middle = span.start + count
+                self._spans.insert(at + 1, span.rest(middle))
+                span.stop = middle
+                return middle
+            count -= span.stop - span.start
+        return inf
+
+    def asked(self, spans: Iterable[Span], now: float) -> list[Gap]:
+        """A NACK for `spans` goes out. The gaps to tell the application of for the first time."""
+        opened: list[Gap] = []
+        for span in spans:
+            span.asked, span.deferrals = now, 0
+            span.tries += 1
+            if span.gap is not None:
+                continue
+            if not opened or opened[-1].last + 1 != span.start:
+                opened.append(Gap(span.start, span.start - 1))
+            span.gap = opened[-1]
+            span.gap.last = span.stop - 1
+            span.gap.remaining += span.stop - span.start
         return opened
 
     def overheard(self, ranges: Iterable[tuple[int, int]], now: float) -> None:
-        """Another member's NACK asked for [start, stop) ranges: ours for the same waits, but not for ever."""
+        """Another member's NACK asked for [start, stop) ranges: what they cover waits, but not for ever."""
         for start, stop in ranges:
-            for sequence in self._within(start, stop):
-                wanted = self._wanted[sequence]
-                if wanted.deferrals < DEFERRALS and wanted.asked < now:
-                    wanted.asked = now
-                    wanted.deferrals += 1
+            at = self._at(start - 1) + 1
+            while at < len(self._spans) and self._spans[at].stop <= stop:
+                span = self._spans[at]
+                if span.deferrals < DEFERRALS and span.asked < now:
+                    span.asked = now
+                    span.deferrals += 1
+                at += 1
 
-    def _within(self, start: int, stop: int) -> list[int]:
-        if stop - start <= len(self._wanted):
-            return [sequence for sequence in range(start, stop) if sequence in self._wanted]
-        return [sequence for sequence in self._wanted if start <= sequence < stop]
+    def again(self) -> None:
+        """Who has the records is back: ask as if for the first time."""
+        for span in self._spans:
+            span.asked, span.tries = -inf, 0
+        self.fresh = True
 
-    def oldest(self, sequence: int) -> Wanted | None:
-        """What is known about the missing `sequence`."""
-        return self._wanted.get(sequence)
+    def first(self) -> Span | None:
+        """What is missing at the front."""
+        return self._spans[0] if self._spans else None

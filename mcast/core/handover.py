@@ -24,6 +24,8 @@ ANSWERS = 20  # pages of the roster given a second; the attack is made-up newcom
 TOKENS = 1024  # tokens outstanding, oldest first out
 WAIT = 0.1  # seconds without an entry after which the next page is asked for
 TRIES = 3
+ASKED = 1.0  # seconds after our own request in which a challenge answers it
+LAST_START = 65535  # what the field holds
 
 
 def rank(asker: bytes, run: Run) -> bytes:
@@ -120,9 +122,14 @@ class Request(NamedTuple):
 
 
 class Collector:
-    """The newcomer's side: which giver to ask for which page of its roster."""
+    """The newcomer's side: which giver to ask for which page of its roster, of `limit` entries at most.
 
-    def __init__(self) -> None:
+    The attack: a giver that never runs out of entries, or whom nobody asked.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._last_start = min(limit, LAST_START)
+        self._asked = float("-inf")
         self._givers: list[tuple[Address, bytes]] = []
         self._start = 0
         self._entries = 0
@@ -130,16 +137,22 @@ class Collector:
         self._next: float | None = None
         self.finished = False
 
-    def challenged(self, giver: Address, token: bytes, now: float) -> None:
-        """`giver` has more for us than it may send unasked."""
-        if self.finished or len(self._givers) >= GIVERS or any(known == giver for known, _ in self._givers):
-            return
-        self._givers.append((giver, token))
-        if len(self._givers) == 1:
-            self._next = now
+    def asked(self, now: float) -> None:
+        """We asked everybody for the roster."""
+        self._asked = now
+
+    def challenged(self, giver: Address, token: bytes, now: float) -> bool:
+        """`giver` has more for us than it may send unasked; False when we did not ask."""
+        if self.finished or now - self._asked > ASKED:
+            return False
+        if len(self._givers) < GIVERS and all(known != giver for known, _ in self._givers):
+            self._givers.append((giver, token))
+            if len(self._givers) == 1:
+                self._next = now
+        return True
 
     def entry(self, now: float) -> None:
-        """An entry came."""
+        """An entry came that is genuine, as far as we can tell."""
         self._entries += 1
         if self._next is not None and self._tries:
             self._next = now + WAIT
@@ -153,10 +166,10 @@ class Collector:
         if self._next is None or now < self._next:
             return None
         if self._tries and self._entries:
-            if self._entries < PAGE // 2:
+            self._start += PAGE
+            if self._entries < PAGE // 2 or self._start > self._last_start:
                 self._finish()
                 return None
-            self._start += PAGE
             self._tries = 0
         if self._tries == TRIES:
             self._givers.pop(0)

@@ -21,25 +21,26 @@ from .addresses import unpack
 from .backoff import ROUNDS, backoff
 from .events import Address, Alarm, PeerJoined, PeerLeft, PeerUpdated
 from .giving import answer_request, meet_newcomer
-from .inbound_records import exist, first_wanted, heard, key_came, since_joining
+from .inbound_records import EPOCH_SHIFT, exist, first_by_hearsay, first_wanted, heard, key_came
 from .probing import doubt, measure
 from .roster import Peer
 from .runs import Run
-from .state import State
+from .state import HURRY, State
 
 SILENCE = 3.5  # intervals without a signed word after which a peer is suspect
+KNOWN_ENTRIES = (None, DropReason.DUPLICATE, DropReason.STALE, DropReason.OWN)  # of a roster's page
 LINK_HEADERS = 62  # bytes of Ethernet, IPv6 and UDP around a datagram
 
 
 def on_key(state: State, key: Key, source: Address, now: float) -> DropReason | None:
     """A self-signed key and name."""
     origin = origin_of(key.public_key)
-    state.keys.heard(origin, now)
     known = bool(state.roster.runs(origin))
     renamed = known and state.authority.name(origin) != key.name
     reason = state.authority.learn(key, known, now)
     if reason is not None:
         return reason
+    state.keys.heard(origin, now)
     for run in state.roster.runs(origin) if renamed else ():
         peer = state.roster.get(run)
         if peer is not None and _rename(state, peer):
@@ -124,18 +125,16 @@ def enter(
     reason = state.roster.add(peer)
     if reason is not None:
         return reason
-    peer.start = first_wanted(state, run, frame.timestamp, frame.high, now) or frame.high + 1
-    peer.existing = frame.high
-    peer.since = since_joining(state, frame.timestamp, now)
-    inbox = state.reception.get(run)
-    if inbox is not None:
-        inbox.departed = False
+    first = first_wanted if confirmed else first_by_hearsay
+    start = first(state, run, frame.timestamp, frame.high, now)
+    peer.start = state.reception.resumes(run) or start
+    state.reception.returned(run, now, state.members)
     state.announcer.members(state.members, now)
     state.silence.set(run, now + SILENCE * interval_of(state, peer))
     _fit(state, None, frame.limit)
     state.events.append(PeerJoined(peer.view()))
     _compare_machines(state, peer)
-    measure(state, run, source, now)
+    measure(state, run, peer.address, now)
     return None
 
 
@@ -189,10 +188,11 @@ def on_goodbye(state: State, frame: Goodbye, source: Address, now: float) -> Dro
     reason = state.authority.check(frame, run in state.roster, now)
     if reason is not None:
         return reason
+    began = (run.epoch >> EPOCH_SHIFT) * 1000
+    fresh = run not in state.tombstones and state.liveness.judge(run, began, state.clock.unix_ms(now))
     state.tombstones.add(run)
-    peer = state.roster.get(run)
-    if peer is not None or state.reception.get(run) is not None:
-        exist(state, run, 1, frame.high, state.clock.unix_ms(now), now)
+    if fresh or run in state.roster or state.reception.get(run) is not None:
+        exist(state, run, 1, frame.high, state.clock.unix_ms(now), now, HURRY)
     remove(state, run, "goodbye", now)
     return None
 
@@ -201,11 +201,11 @@ def remove(state: State, run: Run, reason: str, now: float) -> None:
     """A run is gone."""
     state.liveness.left(run)
     state.silence.cancel(run)
-    inbox = state.reception.get(run)
-    if inbox is not None:
-        inbox.departed = True
+    state.reception.depart(run, now, reason == "goodbye")
     peer = state.roster.get(run)
     if peer is not None:
+        if peer.placed and state.reception.get(run) is None:
+            state.reception.remember(run, peer.start)
         state.roster.remove(run)
         _fit(state, peer.announcement.limit, None)
         state.announcer.members(state.members, now)
@@ -216,15 +216,16 @@ def on_roster(state: State, frame: Roster, source: Address, now: float) -> DropR
     """Hearsay: a peer that somebody else has heard."""
     announcement = frame.announcement
     run = Run(announcement.origin, announcement.epoch)
-    state.collector.entry(now)
     reason = DropReason.DUPLICATE if run in state.roster else _vet(state, run, announcement, now)
+    if reason in KNOWN_ENTRIES:
+        state.collector.entry(now)
     if reason is not None:
         return reason
     address = unpack(frame.address, frame.port, source)
     age = abs(announcement.timestamp - state.clock.unix_ms(now)) / 1000
     if age > max(state.settings.live_window, SILENCE * announcement.interval / 1000):
         state.candidates.add(run, announcement, address)
-        doubt(state, run, address, now)
+        doubt(state, run, None, now)
         return DropReason.NOT_LIVE
     return enter(state, announcement, address, now, confirmed=False)
 
@@ -236,8 +237,7 @@ def on_roster_request(state: State, frame: RosterRequest, source: Address, now: 
 
 def on_challenge(state: State, frame: Challenge, source: Address, now: float) -> DropReason | None:
     """The giver has more for us."""
-    state.collector.challenged(source, frame.token, now)
-    return None
+    return None if state.collector.challenged(source, frame.token, now) else DropReason.NOT_ASKED
 
 
 def on_echo(state: State, frame: Echo, source: Address, now: float) -> DropReason | None:

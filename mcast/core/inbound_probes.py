@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from mcast.wire.frames import BY_MULTICAST, Probe, ProbeReply
 from mcast.wire.reasons import DropReason
 
 from .events import Address
 from .inbound_members import SILENCE, enter, interval_of, refresh, remove
 from .inbound_records import exist, heard, proven
-from .probing import probe
+from .probing import doubt, probe
 from .runs import Run
 from .state import State
 
 
 def on_probe(state: State, frame: Probe, source: Address, now: float) -> DropReason | None:
     """Somebody wants to know whether we are alive."""
-    if Run(frame.origin, frame.epoch) != state.me:
+    run = Run(frame.origin, frame.epoch)
+    if run != state.me:
+        if frame.flags & BY_MULTICAST:
+            state.liveness.overheard(run, now)
         return DropReason.NOT_ASKED
     if not state.probe_answers.take(1, now):
         return DropReason.OVER_BUDGET
@@ -60,13 +65,17 @@ def check_silence(state: State, now: float) -> None:
         limit = peer.heard + SILENCE * interval_of(state, peer)
         if now < limit:
             peer.probes = 0
-            state.silence.set(run, limit)
+            # On whole seconds, so that many peers are one wake-up.
+            state.silence.set(run, ceil(limit))
         elif peer.probes == 3:
             remove(state, run, "expired", now)
         else:
             peer.suspect = True
             peer.probes += 1
-            probe(state, run, peer.source if peer.probes < 3 else None, now)
+            if peer.confirmed:
+                probe(state, run, peer.address if peer.probes < 3 else None, now)
+            else:
+                doubt(state, run, None, now)
             state.silence.set(run, now + state.settings.probe_interval)
 
 
@@ -78,5 +87,5 @@ def _visitor_silence(state: State, run: Run, now: float) -> None:
     if now < limit:
         state.silence.set(run, limit)
     else:
-        inbox.departed = True
+        state.reception.depart(run, now, False)
         state.liveness.left(run)

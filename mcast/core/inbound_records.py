@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from mcast.wire.frames import Heartbeat
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import Record
@@ -15,10 +17,10 @@ from .state import State
 
 EPOCH_SHIFT = 16  # an epoch is unix seconds times 2**16, so it tells when the run began by its own clock
 ROUNDING = 1.0  # seconds
-NONE_YET = 0
 ASK_WITHIN = 0.1  # seconds: records wait for their key a second in all
 SETTLED = 10.0  # seconds after joining in which the runs of before are heard of
 CATCH_UP = 256  # records asked for of a run that was there without our hearing of it
+PUBLISHED = 32  # records a second of our stay that a run may have published before we first heard of it
 
 
 def on_record(state: State, record: Record, source: Address, now: float) -> DropReason | None:
@@ -93,7 +95,7 @@ def _genuine(state: State, record: Record, source: Address, now: float) -> DropR
 
 def _take(state: State, inbox: Inbox, record: Record, source: Address, now: float) -> DropReason | None:
     size = len(record.payload)
-    if record.sequence > inbox.stream.next and state.reception.crowded(inbox, record.sequence, size):
+    if record.sequence > inbox.stream.next and state.reception.crowded(inbox, record.sequence, size, now):
         inbox.learn(record.sequence, now)
         lacks(state, inbox, now)
         return DropReason.OVER_QUOTA
@@ -110,12 +112,15 @@ def _take(state: State, inbox: Inbox, record: Record, source: Address, now: floa
 
 
 def lacks(state: State, inbox: Inbox, now: float) -> None:
-    """Keep the NACK timer in step with what `inbox` lacks."""
+    """Keep the NACK timers in step with what `inbox` lacks."""
     state.reception.lacks(inbox, now, state.members)
+    state.events.extend(state.reception.told())
 
 
 def heard(state: State, run: Run, now: float) -> None:
     """A fresh signed word of `run`: it is here."""
+    if run not in state.tombstones:
+        state.reception.returned(run, now, state.members)
     peer = state.roster.get(run)
     if peer is not None:
         peer.heard = now
@@ -127,21 +132,31 @@ def heard(state: State, run: Run, now: float) -> None:
 
 
 def first_wanted(state: State, run: Run, timestamp: int, high: int, now: float) -> int:
-    """The first record that concerns us of a run just heard of, which has published `high`; NONE_YET:
-    later ones.
+    """The first record that concerns us of a run just heard of, which has published `high`.
 
-    All of them if, by its own clock, the run is no older than our stay; none so far if we have only
-    come. If we were
-    here before we heard of it, or its clock went back, a partition or loss kept it from us: the latest
-    ones, of which those that were published before we joined are told apart by their time.
+    All of them if, by its own clock, the run is no older than our stay. Else the latest ones, as many as it
+    may have published while we were here: our first word of it need not be its first to us. Those from
+    before we joined are told apart by their time.
     """
-    age = timestamp / 1000 - (run.epoch >> EPOCH_SHIFT)
-    stay = now - state.clock.started
-    if -ROUNDING <= age <= stay + ROUNDING:
+    if _began_after_us(state, run, timestamp, now):
         return 1
-    if age < 0 or stay > SETTLED:
-        return max(1, high + 1 - CATCH_UP)
-    return NONE_YET
+    back = CATCH_UP
+    if timestamp / 1000 >= run.epoch >> EPOCH_SHIFT:
+        back = min(CATCH_UP, int((now - state.clock.started) * PUBLISHED))
+    return max(1, high + 1 - back)
+
+
+def first_by_hearsay(state: State, run: Run, timestamp: int, high: int, now: float) -> int:
+    """The same of a run that somebody else has heard: who has only come lacks nothing up to `high`."""
+    if now - state.clock.started > SETTLED or _began_after_us(state, run, timestamp, now):
+        return first_wanted(state, run, timestamp, high, now)
+    return high + 1
+
+
+def _began_after_us(state: State, run: Run, timestamp: int, now: float) -> bool:
+    """Whether, by its own clock, which says `timestamp`, the run is no older than our stay."""
+    age = timestamp / 1000 - (run.epoch >> EPOCH_SHIFT)
+    return -ROUNDING <= age <= now - state.clock.started + ROUNDING
 
 
 def since_joining(state: State, timestamp: int, now: float) -> int:
@@ -152,19 +167,21 @@ def since_joining(state: State, timestamp: int, now: float) -> int:
 def _first_record(state: State, run: Run, record: Record, now: float) -> Inbox | DropReason:
     """The first we hear of a run is a record of it."""
     peer = state.roster.get(run)
-    if peer is not None:
-        return _open(state, run, peer.start, peer.existing, peer.since)
-    start = first_wanted(state, run, record.timestamp, record.sequence - 1, now)
-    if start == NONE_YET:
-        old = record.timestamp < since_joining(state, state.clock.unix_ms(now), now)
-        start = record.sequence + old
-    return _open(state, run, start, record.sequence, since_joining(state, record.timestamp, now))
+    if peer is not None and peer.placed:
+        return _open(state, run, peer.start, peer.existing, peer.since, now)
+    start = first_wanted(state, run, record.timestamp, record.sequence, now)
+    young = now - state.clock.started <= SETTLED
+    if start > 1 and young and record.timestamp < since_joining(state, state.clock.unix_ms(now), now):
+        return DropReason.NOT_ASKED  # a repair for somebody else, of before we came
+    start = min(start, record.sequence) if peer is None else peer.start
+    return _open(state, run, start, record.sequence, since_joining(state, record.timestamp, now), now)
 
 
-def _open(state: State, run: Run, start: int, existing: int, since: int) -> Inbox | DropReason:
+def _open(state: State, run: Run, start: int, existing: int, since: int, now: float) -> Inbox | DropReason:
     peer = state.roster.get(run)
     name = peer.name if peer is not None else state.authority.name(run.origin)
-    inbox = state.reception.open(run, name, start, existing, since, state.roster.__contains__)
+    inbox = state.reception.open(run, name, start, existing, since, state.roster.__contains__, now)
+    state.events.extend(state.reception.told())
     if isinstance(inbox, Inbox):
         inbox.grtt = state.grtt.value
         if peer is not None:
@@ -191,28 +208,39 @@ def on_heartbeat(state: State, frame: Heartbeat, source: Address, now: float) ->
         # Only heartbeats are echoed: a record may have come by way of a repair, which takes longer.
         inbox.echo, inbox.echo_at, inbox.heard_at = frame.timestamp, now, now
         inbox.grtt = state.told_grtt(frame.grtt)
-    return exist(state, run, frame.low, frame.high, frame.timestamp, now)
+    return exist(state, run, frame.low, frame.high, frame.timestamp, now, state.told_grtt(frame.grtt))
 
 
-def exist(state: State, run: Run, low: int, high: int, timestamp: int, now: float) -> DropReason | None:
-    """Records `low` to `high` of a live run exist."""
+def exist(
+    state: State, run: Run, low: int, high: int, timestamp: int, now: float, grtt: float = inf
+) -> DropReason | None:
+    """Records `low` to `high` of a live run exist; who lacks some asks as `grtt` allows, if that is soon."""
+    peer = state.roster.get(run)
+    if peer is not None and not peer.placed:
+        peer.placed = True
+        peer.existing, peer.since = high, since_joining(state, timestamp, now)
     inbox = state.reception.get(run)
     if inbox is None:
-        peer = state.roster.get(run)
-        if peer is None:
-            start = first_wanted(state, run, timestamp, high, now) or high + 1
-            opened = _open(state, run, start, high, since_joining(state, timestamp, now))
-        elif peer.start > high:
+        if peer is not None and peer.start > high:
             return None
-        else:
-            opened = _open(state, run, peer.start, peer.existing, peer.since)
+        opened = _heard_of(state, run, high, timestamp, now)
         if isinstance(opened, DropReason):
             return opened
         inbox = opened
+    inbox.grtt = min(inbox.grtt, grtt)
     inbox.learn(high, now)
     inbox.overwritten(low, now)
     lacks(state, inbox, now)
     return None
+
+
+def _heard_of(state: State, run: Run, high: int, timestamp: int, now: float) -> Inbox | DropReason:
+    """The first we hear of a run's records is that they exist."""
+    peer = state.roster.get(run)
+    if peer is not None:
+        return _open(state, run, peer.start, peer.existing, peer.since, now)
+    start = first_wanted(state, run, timestamp, high, now)
+    return _open(state, run, start, high, since_joining(state, timestamp, now), now)
 
 
 def key_came(state: State, origin: bytes, now: float) -> None:

@@ -17,6 +17,7 @@ from .state import State
 
 ECHO_LIMIT = 10.0  # seconds: an older echo tells of a corrected clock, not of the network
 CHANCES = 4  # rounds of asking that a living author has before other holders step in
+NACK_LEAST = 64  # sequences that a NACK is charged for at least
 STRANGERS = b""  # the key of the bucket that all unknown identities share
 
 
@@ -32,21 +33,29 @@ def on_nack(state: State, frame: Nack, source: Address, now: float) -> DropReaso
     if reason is not None:
         return reason
     heard(state, run, now)
+    requester = run.origin if known else STRANGERS
+    bucket = state.nack_quotas.of(requester, now)
+    if bucket.level(now) <= 0:
+        return DropReason.OVER_QUOTA
     left = WINDOW  # a NACK may name more; looking at all of it would be the attack
     for missing in frame.missing:
         target = Run(missing.origin, missing.epoch)
-        state.reception.overheard(target, [(first, last + 1) for first, last in missing.ranges], now)
-        sequences = list(_within(missing, left))
+        ranges = list(_within(missing, left))
+        sequences = [sequence for start, stop in ranges for sequence in range(start, stop)]
         left -= len(sequences)
-        if not _serve(state, target, sequences, run.origin if known else STRANGERS, now):
+        state.reception.overheard(target, ranges, now)
+        if not _serve(state, target, sequences, requester, now):
             reason = DropReason.OVER_QUOTA
+    bucket.spend(max(NACK_LEAST, WINDOW - left), now)
     return reason
 
 
-def _within(missing: Missing, most: int) -> Iterator[int]:
+def _within(missing: Missing, most: int) -> Iterator[tuple[int, int]]:
+    """The [start, stop) ranges, as far as they name at most `most` sequences."""
     for first, last in missing.ranges:
         stop = min(last + 1, first + most)
-        yield from range(first, stop)
+        if stop > first:
+            yield first, stop
         most -= stop - first
 
 
@@ -63,7 +72,8 @@ def _serve(state: State, target: Run, sequences: list[int], requester: bytes, no
         if target in state.roster and inbox is not None:
             # The author repairs at once; we step in when somebody has to ask again.
             chance = CHANCES * inbox.hold(state.settings.grtt_min)
-            sequences = state.repairs.insisted(target, sequences, now, chance)
+            held = [sequence for sequence in sequences if state.retention.get(target, sequence) is not None]
+            sequences = state.repairs.insisted(target, held, now, chance, requester)
             delay += chance
     fresh = state.repairs.fresh(target, sequences, now, state.aggregation)
     granted, enough = _grant(state, target, fresh, bucket, now)
@@ -119,11 +129,22 @@ def on_report(state: State, frame: Report, source: Address, now: float) -> DropR
 
 
 def on_report_request(state: State, frame: ReportRequest, source: Address, now: float) -> DropReason | None:
-    """A run wants to know whether we have its records."""
+    """A run wants to know whether we have its records.
+
+    The attack: requests are unsigned and their source may be a victim's address. So few are heeded, the
+    answers of the group together never exceed the rate of reports, and a multicast answer is one member's.
+    An answer is less than three times the request.
+    """
     run = Run(frame.origin, frame.epoch)
     if state.reception.get(run) is None:
         return DropReason.UNKNOWN_ORIGIN
-    to = None if frame.flags & BY_MULTICAST else source
-    if not state.reporter.requested(run, to, now, frame.spread / 1000):
+    if not state.report_requests.take(1, now):
         return DropReason.OVER_BUDGET
-    return None
+    spread = max(frame.spread / 1000, state.members / state.settings.report_rate)
+    if frame.flags & BY_MULTICAST:
+        state.reporter.asked(run, now, spread, state.members)
+        return None
+    peer = state.roster.get(run)
+    known = peer is not None and peer.confirmed and peer.source == source
+    accepted = state.reporter.requested(run, source, now, spread, known=known)
+    return None if accepted else DropReason.OVER_BUDGET

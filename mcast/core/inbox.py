@@ -9,12 +9,19 @@ from mcast.wire.records import Kind, Record
 from .backoff import ROUNDS
 from .events import Address, Event, GapAbandoned, GapFilled, GapOpened, Message
 from .fragments import Fragments
-from .gaps import Gaps
+from .gaps import Gaps, Span
 from .runs import Run
 from .stream import Stream
+from .timers import earliest
 
 LOW_GRACE = 2.0  # seconds in which other holders may still repair what the origin declared overwritten
-LAST_TRIES = 8  # NACKs nobody answered after which records of a run that left are lost
+LAST_TRIES = 8  # NACKs nobody answered, at least, before records of a run that left are lost
+AFTER_GOODBYE = 10.0  # seconds, at least, that holders of a run that said goodbye are asked
+AFTER_SILENCE = 300.0  # the same of one that fell silent: either side may have been cut off
+ANSWER = 1.0  # seconds the last NACK has for an answer
+PAUSE_HERE, PAUSE_GONE = 1.0, 60.0  # longest seconds between NACKs in vain, while the run is here and after
+STRANGER_WINDOW = 256  # records of a run outside the roster that may be outstanding until one is delivered
+FORGOTTEN = 32  # records pushed out at once: finding the last ones takes a sort
 
 
 class Inbox:
@@ -28,7 +35,8 @@ class Inbox:
         "_expected",
         "_low",
         "_received",
-        "departed",
+        "_until",
+        "_window",
         "echo",
         "echo_at",
         "equivocated",
@@ -48,15 +56,41 @@ class Inbox:
         self, run: Run, name: str, start: int, window: int, existing: int, since: int, history: bool
     ) -> None:
         self.run, self.name = run, name
-        self.stream = Stream(start, window)
+        self.stream = Stream(start, min(window, STRANGER_WINDOW))
         self.gaps = Gaps()
         self.fragments = Fragments()
         self.existing, self.since, self.history = existing, since, history
-        self.departed = self.equivocated = False
+        self.equivocated = False
         self.echo, self.echo_at, self.heard_at = 0, 0.0, 0.0
         self.grtt = 0.0
+        self._window = window
+        self._until: float | None = None
         self._low = (0, 0.0)
         self._received = self._expected = 0
+
+    @property
+    def departed(self) -> bool:
+        """Whether the run said goodbye or fell silent."""
+        return self._until is not None
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait here for other records."""
+        return self.stream.held_bytes + self.fragments.bytes
+
+    def depart(self, now: float, said: bool) -> None:
+        """The run is gone; `said`: it said goodbye."""
+        until = now + (AFTER_GOODBYE if said else AFTER_SILENCE)
+        self._until = until if self._until is None else min(until, self._until)
+
+    def returned(self) -> None:
+        """The run is here after all."""
+        self._until = None
+        self.gaps.again()
+
+    def trust(self) -> None:
+        """The run is a peer or has published: it gets the whole window."""
+        self.stream.window = self._window
 
     def accept(self, record: Record, source: Address, now: float) -> list[Event]:
         """Take a verified record that the stream does not refuse."""
@@ -68,11 +102,14 @@ class Inbox:
         if sequence in self.gaps:
             closed = self.gaps.found(sequence)
             if closed is not None:
-                events.append(GapFilled(self.run, closed.first, closed.last))
+                events.append(GapFilled(self.run, closed.first, closed.last, self.name))
         else:
             self._received += 1
         ready, late = self.stream.accept(record)
+        if ready:
+            self.trust()
         events.extend(self._deliver(ready, source, late=late))
+        self.learn(self.stream.claimed, now)
         return events
 
     def learn(self, high: int, now: float) -> bool:
@@ -130,39 +167,83 @@ class Inbox:
             return sequence, [] if isinstance(bundle, DropReason) else bundle
         if kind is Kind.ASK:
             return sequence, []
+        before = sequence - 1
+        if kind is not Kind.FIRST and not (before in self.fragments or self.stream.given_up(before)):
+            return sequence, []  # its beginning is nowhere, and cannot come any more
         whole = self.fragments.add(record)
         return (whole[0], [whole[1]]) if isinstance(whole, tuple) else (sequence, [])
 
-    def asked(self, sequences: list[int], now: float) -> list[Event]:
-        """A NACK for `sequences` goes out."""
-        return [GapOpened(self.run, gap.first, gap.last) for gap in self.gaps.asked(sequences, now)]
+    @property
+    def pause(self) -> float:
+        """The longest time between two NACKs in vain."""
+        return PAUSE_GONE if self.departed else PAUSE_HERE
+
+    def asked(self, spans: list[Span], now: float) -> list[Event]:
+        """A NACK for `spans` goes out."""
+        return [GapOpened(self.run, gap.first, gap.last, self.name) for gap in self.gaps.asked(spans, now)]
 
     def patience(self, gap_timeout: float | None) -> float | None:
         """When to give up what is missing at the front; None: not as things are."""
-        head = self.gaps.oldest(self.stream.next)
+        head = self.gaps.first()
         if head is None:
             return None
-        times = []
-        if gap_timeout is not None:
-            times.append(head.noticed + gap_timeout)
-        if self._pending_low():
-            times.append(self._low[1])
-        if self.departed and head.tries >= LAST_TRIES:
-            times.append(head.asked)
-        return min(times, default=None)
+        return earliest(self._lost_at(head, gap_timeout), self._low[1] if self._pending_low() else None)
+
+    def _lost_at(self, span: Span, gap_timeout: float | None) -> float | None:
+        """When `span` will have been waited for long enough, though the origin may still hold it."""
+        timeout = None if gap_timeout is None else span.noticed + gap_timeout
+        if self._until is None or span.tries < LAST_TRIES:
+            return timeout
+        return earliest(timeout, max(self._until, span.asked + ANSWER))
+
+    def _lost_below(self, now: float, gap_timeout: float | None) -> int:
+        """The end of what at the front has been waited for long enough; what is held counts as come."""
+        stop = self._low[0] if self._low[1] <= now else 0
+        in_vain = False
+        for span in self.gaps:
+            if span.stop <= stop:
+                continue
+            when = self._lost_at(span, gap_timeout)
+            if when is None or when > now:
+                return stop
+            stop, in_vain = span.stop, True
+        if in_vain and stop > self.stream.high:
+            # Nobody answered for all that was in the window: somebody may still hold the latest records.
+            return max(stop, self.stream.claimed + 1 - self.stream.window)
+        return stop
 
     def give_up(self, now: float, gap_timeout: float | None) -> list[Event]:
         """Abandon what has been waited for long enough."""
+        return self._abandon(self._lost_below(now, gap_timeout), now)
+
+    def end(self, now: float) -> list[Event]:
+        """There is no more room for this run: what it lacks is abandoned, and what is held comes out."""
+        return self._abandon(self.stream.claimed + 1, now)
+
+    def _abandon(self, stop: int, now: float) -> list[Event]:
         events: list[Event] = []
-        while (when := self.patience(gap_timeout)) is not None and when <= now:
-            stop = self.stream.head()
-            if self._pending_low() and self._low[1] <= now:
-                stop = max(stop, self._low[0])
-            lost, ready = self.stream.give_up(stop)
-            self.gaps.lost(stop)
-            events.extend(GapAbandoned(self.run, start, end - 1) for start, end in lost)
-            events.extend(self._deliver(ready, None))
+        lost, ready = self.stream.give_up(stop)
+        self.gaps.lost(stop)
+        at = 0
+        for first, end in lost:
+            until = next((n for n in range(at, len(ready)) if ready[n].sequence > first), len(ready))
+            events.extend(self._deliver(ready[at:until], None))
+            events.append(GapAbandoned(self.run, first, end - 1, self.name))
+            at = until
+        events.extend(self._deliver(ready[at:], None))
+        self.learn(self.stream.claimed, now)
         return events
+
+    def drop_held(self, now: float) -> list[Event]:
+        """Make room: what is held is missing again, messages that have come in part are lost."""
+        for start, stop in self.stream.forget_held():
+            self.gaps.notice(start, stop, now)
+        return [GapAbandoned(self.run, start, stop - 1, self.name) for start, stop in self.fragments.clear()]
+
+    def drop_highest(self, now: float) -> None:
+        """Make room for what is due early: what is due last is missing again."""
+        for start, stop in self.stream.forget_highest(FORGOTTEN):
+            self.gaps.notice(start, stop, now)
 
     @property
     def loss(self) -> int:

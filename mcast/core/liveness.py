@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from .events import Address
 from .generator import Generator
 from .runs import Run
 from .timers import Timers
 
+ASKERS = 50  # members that ask one doubted run in a second; it answers twice as many
 NONCES = 1024  # probes and doubts outstanding; the attack is runs that never answer, oldest first out
 ANSWER_TIME = 3.0  # seconds a nonce is good for
-RETRIES = (0.1, 0.3, 0.5)  # seconds after which an unproven run is asked again, by multicast
+RETRIES = (0.1, 0.3, 0.5)  # seconds after which an unproven run is asked again, the last time by multicast
 SULK = 5.0  # seconds in which a run that never answered is not asked anew
 
 
@@ -22,6 +24,19 @@ class Probing(NamedTuple):
 
     run: Run
     at: float
+
+
+class Doubt:
+    """A run that may be a recording: where it was heard itself (None: nowhere), probes sent so far.
+
+    All who doubt it ask within `spread` seconds.
+    """
+
+    __slots__ = ("source", "spread", "tries")
+
+    def __init__(self, source: Address, spread: float) -> None:
+        self.source, self.spread = source, spread
+        self.tries = 0 if source is not None else len(RETRIES)
 
 
 class Liveness:
@@ -33,7 +48,7 @@ class Liveness:
         self._limit = limit
         self._live: dict[Run, None] = {}
         self._nonces: dict[bytes, Probing] = {}
-        self._tries: dict[Run, int] = {}
+        self._doubts: dict[Run, Doubt] = {}
         self._timers: Timers[Run] = Timers()
 
     def __contains__(self, run: Run) -> bool:
@@ -60,7 +75,7 @@ class Liveness:
         self._live.pop(run, None)
 
     def _settle(self, run: Run) -> None:
-        self._tries.pop(run, None)
+        self._doubts.pop(run, None)
         self._timers.cancel(run)
 
     def nonce(self, run: Run, now: float) -> bytes:
@@ -71,32 +86,46 @@ class Liveness:
             del self._nonces[next(iter(self._nonces))]
         return nonce
 
-    def doubt(self, run: Run, now: float) -> bool:
-        """`run` may be a recording: whether to probe it now. Further probes follow by `due`."""
-        if run in self._tries:
-            return False
-        self._tries[run] = 0
-        self._timers.set(run, now + RETRIES[0])
-        if len(self._tries) > NONCES:
-            self._settle(next(iter(self._tries)))
-        return True
+    def doubt(self, run: Run, source: Address, now: float, members: int) -> None:
+        """`run`, heard from `source`, may be a recording: it is probed by `due`, unless it is already.
+
+        The attack: one recording in a large group, which all would probe at once. So the larger the group
+        of `members`, the longer the time over which the probes are spread, evenly: each needs an answer.
+        """
+        known = self._doubts.get(run)
+        if known is not None and (known.source is not None or source is None):
+            return
+        spread = members / ASKERS
+        self._doubts[run] = Doubt(source, spread)
+        self._timers.set(run, now + spread * self._generator.random())
+        if len(self._doubts) > NONCES:
+            self._settle(next(iter(self._doubts)))
+
+    def overheard(self, run: Run, now: float) -> None:
+        """Somebody else asks `run` by multicast: we do not, for a while."""
+        doubt = self._doubts.get(run)
+        if doubt is not None and doubt.tries == len(RETRIES):
+            doubt.tries += 1
+            self._timers.set(run, now + SULK)
 
     def when(self) -> float | None:
         """When the next doubted run is to be probed again."""
         return self._timers.next()
 
-    def due(self, now: float) -> list[Run]:
-        """The doubted runs to probe again now."""
-        again = []
+    def due(self, now: float) -> list[tuple[Run, Address]]:
+        """The doubted runs to probe now, and where; None is the group, the last resort and for hearsay."""
+        probes: list[tuple[Run, Address]] = []
         for run in self._timers.due(now):
-            self._tries[run] += 1
-            tries = self._tries[run]
-            if tries > len(RETRIES):
-                del self._tries[run]
+            doubt = self._doubts[run]
+            if doubt.tries > len(RETRIES):
+                del self._doubts[run]
                 continue
-            again.append(run)
-            self._timers.set(run, now + (RETRIES[tries] if tries < len(RETRIES) else SULK))
-        return again
+            last = doubt.tries == len(RETRIES)
+            wait = SULK if last else RETRIES[doubt.tries] + doubt.spread * self._generator.random()
+            doubt.tries += 1
+            probes.append((run, None if last else doubt.source))
+            self._timers.set(run, now + wait)
+        return probes
 
     def expects(self, nonce: bytes, run: Run, now: float) -> float | None:
         """The round-trip time if `run` was asked with `nonce`; the nonce stays until it is redeemed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import islice
 
 from mcast.wire.frames import BY_MULTICAST, Probe
+from mcast.wire.reasons import DropReason
 
 from .events import Address
 from .runs import Run
@@ -24,9 +25,17 @@ def probe(state: State, run: Run, to: Address, now: float) -> None:
 
 
 def doubt(state: State, run: Run, source: Address, now: float) -> None:
-    """`run` may be a recording."""
-    if state.liveness.doubt(run, now):
-        probe(state, run, source, now)
+    """`run`, heard itself from `source` (None: it was not), may be a recording."""
+    state.liveness.doubt(run, source, now, state.members)
+
+
+def probe_doubted(state: State, now: float) -> None:
+    """Probe the runs in doubt whose turn it is; recordings by the thousand get no more than others."""
+    for run, to in state.liveness.due(now):
+        if state.doubts.take(1, now):
+            probe(state, run, to, now)
+        else:
+            state.drops[DropReason.OVER_BUDGET] += 1
 
 
 def measure(state: State, run: Run, to: Address, now: float) -> None:
@@ -47,15 +56,15 @@ def measure_until_known(state: State, now: float) -> None:
     if state.measure_at is None or now < state.measure_at:
         return
     state.measure_at = None
-    peers = [peer for peer in islice(state.roster, CHOICE) if peer.source is not None]
+    peers = [peer for peer in islice(state.roster, CHOICE) if peer.address is not None]
     if peers and not state.grtt.known:
         peer = peers[int(state.generator.random() * len(peers))]
-        _measure(state, peer.run, peer.source, now)
+        _measure(state, peer.run, peer.address, now)
 
 
 def measure_again(state: State, run: Run, now: float) -> None:
     """We are about to ask for repairs of `run`: see whether the round-trip time still holds."""
     peer = state.roster.get(run)
-    if peer is not None and peer.source is not None and now - state.measured_at >= MEASURE_AGAIN:
+    if peer is not None and peer.address is not None and now - state.measured_at >= MEASURE_AGAIN:
         state.measured_at = now
-        probe(state, run, peer.source, now)
+        probe(state, run, peer.address, now)

@@ -15,7 +15,10 @@ from .runs import Run
 
 
 class Publisher:
-    """The sending side of this run. `flushed` is the bytes of messages in the last flush."""
+    """The sending side of this run.
+
+    `flushed` is the bytes of messages in the last flush, `flushed_at` its time.
+    """
 
     def __init__(
         self, identity: Identity, room: Room, me: Run, payload: int, interval: float, sent: Sent
@@ -25,6 +28,7 @@ class Publisher:
         self.sent = sent
         self.heartbeats = Heartbeats()
         self.flushed = 0
+        self.flushed_at = float("-inf")
 
     def flush(self, now: float, wall_ms: int) -> list[bytes]:
         """The signed payloads of one flush, if it is time for one."""
@@ -46,5 +50,6 @@ class Publisher:
         for draft, payload in zip(drafts, payloads, strict=True):
             self.sent.add(draft.sequence, payload)
         self.flushed = sum(len(draft.body) for draft in drafts)
+        self.flushed_at = now
         self.heartbeats.sent(now)
         return payloads

@@ -1,34 +1,32 @@
-"""The inboxes of all runs, the one timer for NACKs, and the room that waiting records may take."""
+"""The inboxes of all runs, the timers for NACKs, and the room that waiting records may take."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from math import inf
 
 from mcast.wire.frames import Missing
-from mcast.wire.limits import ENTRIES_MAX
+from mcast.wire.limits import DATAGRAM_MAX, ENTRIES_MAX
 from mcast.wire.ranges import split_ranges
 from mcast.wire.reasons import DropReason
 
 from .backoff import ROUNDS, backoff
 from .events import Event
+from .gaps import Span
 from .generator import Generator
 from .inbox import Inbox
-from .ranges import collapse
 from .runs import Run
-from .timers import earliest
+from .shelves import Shelves
+from .timers import Timers
 
 MISSING_HEAD = 16 + 8 + 8 + 2  # bytes of a Missing before its ranges
-SEARCH = 64  # inboxes looked at for one to evict
-SHARE = 4  # one run may hold this part of what all may
-FORGOTTEN = 32  # records pushed out at once: finding the last ones takes a sort
+PAGES = 16  # NACKs that leave at once; what is left over is asked for in the next round
 
 
 class Reception:
-    """Inboxes by run, at most `limit`.
+    """What is lacked of all runs, and when to ask for it or give it up.
 
-    The attack: made-up runs by the thousand. The oldest whose run is not in the roster goes first; when
-    none of the first few can go, the new one is refused.
+    No step looks at more than one inbox for a datagram that arrives: the attack is thousands of inboxes
+    that lack something.
     """
 
     def __init__(
@@ -40,130 +38,191 @@ class Reception:
         limit: int,
         history: bool,
         floor: float,
+        gap_timeout: float | None = None,
     ) -> None:
         self._generator = generator
-        self._window, self._grace = window, grace
-        self._floor = floor
-        self._held, self._limit, self._history = held_bytes, limit, history
-        self._inboxes: dict[Run, Inbox] = {}
-        self._lacking: dict[Run, Inbox] = {}
-        self._nack_at: float | None = None
+        self._window, self._grace, self._history = window, grace, history
+        self._floor, self._gap_timeout = floor, gap_timeout
+        self._shelves = Shelves(held_bytes, limit)
+        self._ripe: Timers[Run] = Timers()  # when something may be asked for
+        self._asks: Timers[Run] = Timers()  # and with the backoff
+        self._patience: Timers[Run] = Timers()
 
     def __len__(self) -> int:
-        return len(self._inboxes)
+        return len(self._shelves)
 
     def get(self, run: Run) -> Inbox | None:
         """The inbox of `run`."""
-        return self._inboxes.get(run)
+        return self._shelves.get(run)
+
+    def resumes(self, run: Run) -> int | None:
+        """Where the records of a run go on whose inbox is no more."""
+        return self._shelves.resumes(run)
+
+    def remember(self, run: Run, start: int) -> None:
+        """`run`, of which there is no inbox, goes: should it return, its records count from `start`."""
+        self._shelves.remember(run, start)
 
     def open(
-        self, run: Run, name: str, start: int, existing: int, since: int, keep: Callable[[Run], bool]
+        self,
+        run: Run,
+        name: str,
+        start: int,
+        existing: int,
+        since: int,
+        keep: Callable[[Run], bool],
+        now: float = 0.0,
     ) -> Inbox | DropReason:
         """A new inbox that wants records from `start` on."""
-        if len(self._inboxes) >= self._limit and not self._evict(keep):
-            return DropReason.TABLE_FULL
-        inbox = self._inboxes[run] = Inbox(run, name, start, self._window, existing, since, self._history)
-        return inbox
+        start = self._shelves.resumes(run) or start
+        inbox = Inbox(run, name, start, self._window, existing, since, self._history)
+        if keep(run):
+            inbox.trust()
+        reason = self._shelves.add(inbox, keep, now)
+        return inbox if reason is None else reason
 
-    def _evict(self, keep: Callable[[Run], bool]) -> bool:
-        for run, _ in zip(list(self._inboxes), range(SEARCH), strict=False):
-            if not keep(run):
-                del self._inboxes[run]
-                self._lacking.pop(run, None)
-                return True
-        return False
+    def told(self) -> list[Event]:
+        """What making room has cost, since the last call; `open` and `lacks` may make room."""
+        return self._shelves.told()
 
-    def crowded(self, inbox: Inbox, sequence: int, size: int) -> bool:
-        """Whether there is no room to hold `size` more bytes for `inbox`, those of its record `sequence`.
+    def depart(self, run: Run, now: float, said: bool) -> None:
+        """`run` is gone; `said`: it said goodbye."""
+        inbox = self.get(run)
+        if inbox is not None:
+            inbox.depart(now, said)
+            self._shelves.departed(inbox, now)
+            self._settle(inbox)
 
-        One run may hold a quarter, and what is due early pushes out what is due last; when all is full,
-        the run that holds most loses what it holds (it is asked for again), so many small hoarders cannot
-        keep an honest run out.
+    def returned(self, run: Run, now: float, size: int) -> None:
+        """`run` is here; perhaps it was taken to be gone."""
+        inbox = self.get(run)
+        if inbox is not None and inbox.departed:
+            inbox.returned()
+            self.lacks(inbox, now, size)
+
+    def crowded(self, inbox: Inbox, sequence: int, size: int, now: float) -> bool:
+        """Whether `inbox` has no room for `size` more bytes, those of its record `sequence`.
+
+        One run may hold a quarter of all; what is due early pushes out what is due last.
         """
-        if inbox.stream.held_bytes + size > self._held // SHARE:
-            if sequence > inbox.stream.top:
-                return True
-            _miss(inbox, inbox.stream.forget_highest(FORGOTTEN))
-        held = {run: other.stream.held_bytes for run, other in self._lacking.items()}
-        if sum(held.values()) + size <= self._held:
+        if not self._shelves.crowded(inbox, size):
             return False
-        most = max(held, key=held.__getitem__)
-        victim = self._lacking[most]
-        _miss(victim, victim.stream.forget_held())
+        if sequence > inbox.stream.top:
+            return True
+        inbox.drop_highest(now)
         return False
 
     def _below(self, inbox: Inbox) -> float:
-        """With little room left nothing is asked for beyond what is held: it could not be kept."""
-        stream = inbox.stream
-        return inf if stream.held_bytes * 8 <= self._held // SHARE * 7 else stream.top
+        """No more is asked for than there is room for: the first of what is missing."""
+        return inbox.gaps.reach(max(1, self._shelves.room(inbox) // DATAGRAM_MAX))
 
     def lacks(self, inbox: Inbox, now: float, size: int) -> None:
-        """Keep the NACK timer in step with what `inbox` lacks, in a group of `size`."""
-        if not inbox.gaps:
-            self._lacking.pop(inbox.run, None)
-            return
-        if inbox.run not in self._lacking:
-            self._lacking[inbox.run] = inbox
-            # A run that claims to be far away must not hold up the others: the earliest counts.
-            self._nack_at = earliest(self._nack_at, self._ask_at(inbox, now, size))
+        """Keep the timers in step with what `inbox` holds and lacks, in a group of `size`."""
+        for robbed in self._shelves.weigh(inbox, now):
+            self._settle(robbed)
+            self._notice(robbed, now, size)
+        self._settle(inbox)
+        self._notice(inbox, now, size)
 
-    def _ask_at(self, inbox: Inbox, now: float, size: int) -> float:
-        ripe = inbox.gaps.when(self._grace, inbox.hold(self._floor), self._below(inbox))
-        return max(ripe, now) + backoff(self._generator, ROUNDS * inbox.grtt, size)
+    def _notice(self, inbox: Inbox, now: float, size: int) -> None:
+        """New gaps are asked for after the grace, also by an inbox that waits for old ones."""
+        if inbox.gaps.fresh:
+            inbox.gaps.fresh = False
+            ripe = self._ripe.get(inbox.run)
+            if inbox.gaps and (ripe is None or ripe > now + self._grace):
+                self._arm(inbox, now + self._grace, size)
+
+    def _arm(self, inbox: Inbox, ripe: float, size: int) -> None:
+        self._ripe.set(inbox.run, ripe)
+        self._asks.set(inbox.run, ripe + backoff(self._generator, ROUNDS * inbox.grtt, size))
+
+    def _settle(self, inbox: Inbox) -> None:
+        if not inbox.gaps:
+            for timers in (self._ripe, self._asks, self._patience):
+                timers.cancel(inbox.run)
+            return
+        when = inbox.patience(self._gap_timeout)
+        if when is None:
+            self._patience.cancel(inbox.run)
+        elif when != self._patience.get(inbox.run):
+            self._patience.set(inbox.run, when)
 
     def overheard(self, run: Run, ranges: Iterable[tuple[int, int]], now: float) -> None:
         """Somebody else asked for the same."""
-        inbox = self._lacking.get(run)
+        inbox = self.get(run)
         if inbox is not None:
             inbox.gaps.overheard(ranges, now)
 
     def when(self) -> float | None:
-        """When the NACK timer runs out."""
-        return self._nack_at
+        """When something is to be asked for."""
+        # A run that claims to be far away must not hold up the others: the earliest counts.
+        return self._asks.next()
 
     def nack(self, now: float, size: int, room: int) -> tuple[list[list[Missing]], list[Event]]:
         """What to ask for, as lists of which each fits `room` bytes; empty when others have asked for it."""
-        if self._nack_at is None or now < self._nack_at:
+        when = self.when()
+        if when is None or now < when:
             return [], []
-        pages: list[list[Missing]] = []
+        pages = Pages(room)
         events: list[Event] = []
-        left = 0
-        for run, inbox in self._lacking.items():
-            sequences = inbox.gaps.ripe(now, self._grace, inbox.hold(self._floor), self._below(inbox))
-            if not sequences:
+        for run in self._ripe.due(now):
+            inbox = self.get(run)
+            if inbox is None or not inbox.gaps:
+                self._asks.cancel(run)
                 continue
-            events.extend(inbox.asked(sequences, now))
-            ranges = [(start, stop - 1) for start, stop in collapse(sequences)]
-            for piece in split_ranges(ranges, (room - MISSING_HEAD) // 2):
-                missing = Missing(run.origin, run.epoch, tuple(piece))
-                cost = MISSING_HEAD + 2 * _pairs(piece)
-                if cost > left or len(pages[-1]) >= ENTRIES_MAX:
-                    pages.append([])
-                    left = room
-                pages[-1].append(missing)
-                left -= cost
-        self._nack_at = earliest(*(self._ask_at(inbox, now, size) for inbox in self._lacking.values()))
-        return pages, events
+            hold = inbox.hold(self._floor)
+            below = self._below(inbox)
+            spans = inbox.gaps.ripe(now, self._grace, hold, inbox.pause, below)
+            if spans and len(pages.lists) < PAGES:
+                events.extend(inbox.asked(spans, now))
+                pages.add(run, spans)
+                self._settle(inbox)
+            ripe = inbox.gaps.when(self._grace, hold, inbox.pause, below)
+            self._arm(inbox, max(now, ripe), size)
+        return pages.lists, events
 
-    def patience(self, gap_timeout: float | None) -> float | None:
+    def patience(self) -> float | None:
         """When the first gap will be given up."""
-        times = (inbox.patience(gap_timeout) for inbox in self._lacking.values())
-        return min((when for when in times if when is not None), default=None)
+        return self._patience.next()
 
-    def give_up(self, now: float, gap_timeout: float | None) -> list[Event]:
+    def give_up(self, now: float, size: int) -> list[Event]:
         """Abandon the gaps that were waited for long enough."""
         events: list[Event] = []
-        for run, inbox in list(self._lacking.items()):
-            events.extend(inbox.give_up(now, gap_timeout))
-            if not inbox.gaps:
-                del self._lacking[run]
+        for run in self._patience.due(now):
+            inbox = self.get(run)
+            if inbox is not None:
+                events.extend(inbox.give_up(now, self._gap_timeout))
+                self.lacks(inbox, now, size)
+        self._shelves.clear_out(now)
         return events
 
 
-def _miss(inbox: Inbox, sequences: list[int]) -> None:
-    """These were held and are missing again."""
-    for sequence in sequences:
-        inbox.gaps.notice(sequence, sequence + 1, inbox.heard_at)
+class Pages:
+    """NACKs being filled: lists of entries of which each list takes at most `room` bytes."""
+
+    def __init__(self, room: int) -> None:
+        self.lists: list[list[Missing]] = []
+        self._room = room
+        self._left = 0
+
+    def add(self, run: Run, spans: Iterable[Span]) -> None:
+        """Ask for `spans` of `run`."""
+        for piece in split_ranges(_joined(spans), (self._room - MISSING_HEAD) // 2):
+            cost = MISSING_HEAD + 2 * _pairs(piece)
+            if cost > self._left or len(self.lists[-1]) >= ENTRIES_MAX:
+                self.lists.append([])
+                self._left = self._room
+            self.lists[-1].append(Missing(run.origin, run.epoch, tuple(piece)))
+            self._left -= cost
+
+
+def _joined(spans: Iterable[Span]) -> list[tuple[int, int]]:
+    """Inclusive ranges; spans that touch are one."""
+    ranges: list[tuple[int, int]] = []
+    for span in spans:
+        first = ranges.pop()[0] if ranges and ranges[-1][1] + 1 == span.start else span.start
+        ranges.append((first, span.stop - 1))
+    return ranges
 
 
 def _pairs(ranges: list[tuple[int, int]]) -> int:

@@ -8,8 +8,50 @@ from .runs import Run
 from .timers import Timers
 
 RECENT = 16_384  # repairs and requests remembered, first in, first out
+SHARE = RECENT // 4  # of them that one requester may be the first to ask for
 STALE = 30.0  # seconds after which a request is a first one again
 READY = 16_384  # repairs waiting for their turn; a flood of NACKs cannot queue more
+
+
+class Asked:
+    """When records were first asked for.
+
+    The attack: one who asks for all there is pushes out what others asked for. So a requester has a
+    share, and pushes out its own.
+    """
+
+    def __init__(self) -> None:
+        self._first: dict[tuple[Run, int], tuple[float, bytes]] = {}
+        self._of: dict[bytes, dict[tuple[Run, int], None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._first)
+
+    def when(self, run: Run, sequence: int) -> float | None:
+        """When it was first asked for."""
+        entry = self._first.get((run, sequence))
+        return None if entry is None else entry[0]
+
+    def add(self, run: Run, sequence: int, now: float, requester: bytes) -> None:
+        """`requester` asks for it, as the first one."""
+        key = (run, sequence)
+        self._forget(key)
+        self._first[key] = now, requester
+        own = self._of.setdefault(requester, {})
+        own[key] = None
+        if len(own) > SHARE:
+            self._forget(next(iter(own)))
+        elif len(self._first) > RECENT:
+            self._forget(next(iter(self._first)))
+
+    def _forget(self, key: tuple[Run, int]) -> None:
+        entry = self._first.pop(key, None)
+        if entry is None:
+            return
+        own = self._of[entry[1]]
+        del own[key]
+        if not own:
+            del self._of[entry[1]]
 
 
 class Repairs:
@@ -24,7 +66,7 @@ class Repairs:
         self._timers: Timers[Run] = Timers()
         self._ready: dict[tuple[Run, int], None] = {}
         self._recent: dict[tuple[Run, int], float] = {}
-        self._asked: dict[tuple[Run, int], float] = {}
+        self._asked = Asked()
 
     def __bool__(self) -> bool:
         return bool(self._ready)
@@ -40,13 +82,15 @@ class Repairs:
             and now - self._recent.get((run, sequence), float("-inf")) >= grtt
         ]
 
-    def insisted(self, run: Run, sequences: Iterable[int], now: float, chance: float) -> list[int]:
-        """Those of `sequences` first asked for at least `chance` ago: their author had its chance."""
+    def insisted(
+        self, run: Run, sequences: Iterable[int], now: float, chance: float, requester: bytes
+    ) -> list[int]:
+        """Those of `sequences`, which we hold, whose author had its `chance` (s) since the first request."""
         again = []
         for sequence in sequences:
-            first = self._asked.get((run, sequence))
+            first = self._asked.when(run, sequence)
             if first is None or now - first > STALE:
-                _remember(self._asked, (run, sequence), now)
+                self._asked.add(run, sequence, now, requester)
             elif now - first >= chance:
                 again.append(sequence)
         return again

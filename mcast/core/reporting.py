@@ -31,6 +31,7 @@ class Reporter:
         self._regular_at: float | None = None
         self._last = float("-inf")
         self._requests: dict[tuple[Run, Address], float] = {}
+        self._stranger = float("-inf")  # when the one stranger is answered
 
     def news(self, run: Run, now: float, members: int) -> None:
         """A new record of `run` arrived."""
@@ -42,17 +43,28 @@ class Reporter:
             spread = interval * (0.5 + self._generator.random())
             self._regular_at = max(now, self._last) + spread
 
+    def asked(self, run: Run, now: float, spread: float, members: int) -> None:
+        """Somebody wants the group to hear of `run`: one member will do."""
+        self._early[run] = None
+        if self._early_at is None:
+            self._early_at = now + EARLIEST + backoff(self._generator, spread, members)
+
     def overheard(self, run: Run) -> None:
         """Somebody else reported on `run`: no need to be the first any more."""
         self._early.pop(run, None)
         if not self._early:
             self._early_at = None
 
-    def requested(self, run: Run, source: Address, now: float, spread: float) -> bool:
-        """`source` asks for a report on `run` within `spread` seconds; False when there are too many."""
-        if len(self._requests) >= REQUESTS:
+    def requested(self, run: Run, source: Address, now: float, spread: float, *, known: bool) -> bool:
+        """`source` asks for a report on `run` within `spread` seconds; False when there are too many.
+
+        Unless it is `known` that the run is there, one at a time: it may be the address of a victim.
+        """
+        if len(self._requests) >= REQUESTS or not (known or self._stranger <= now):
             return False
-        self._requests.setdefault((run, source), now + spread * self._generator.random())
+        when = self._requests.setdefault((run, source), now + spread * self._generator.random())
+        if not known:
+            self._stranger = when
         return True
 
     def when(self) -> float | None:
@@ -74,6 +86,11 @@ class Reporter:
             self._regular_at = None
             self._last = now
         return list(runs)
+
+    def all(self, now: float) -> list[Run]:
+        """Every run that is still to be reported on, as we leave."""
+        self._early_at = self._regular_at = now
+        return self.due(now)
 
     def answers(self, now: float) -> list[tuple[Run, Address]]:
         """The requests to answer now."""

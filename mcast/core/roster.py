@@ -15,7 +15,8 @@ class Peer:
     """One entry.
 
     `start` is the first of its records that concerns us, `existing` the last that existed when it was
-    entered, `since` what its clock (ms) said when we joined.
+    entered, `since` what its clock (ms) said when we joined. `placed`: the last two come from its own fresh
+    word; hearsay may be older than what it has published since.
     """
 
     __slots__ = (
@@ -25,6 +26,7 @@ class Peer:
         "heard",
         "joined",
         "name",
+        "placed",
         "probes",
         "run",
         "since",
@@ -43,6 +45,12 @@ class Peer:
         self.probes = 0
         self.start = 1
         self.existing = self.since = 0
+        self.placed = False
+
+    @property
+    def address(self) -> Address:
+        """Where it was heard itself; None before that, as anybody can make up what a ROSTER says."""
+        return self.source if self.confirmed else None
 
     def view(self) -> PeerView:
         """The peer as the application sees it."""

@@ -40,6 +40,11 @@ from .waiting import Waiting
 S = TypeVar("S", bound=Signed)
 
 REQUESTERS = 1024  # identities with a repair quota of their own
+NACKED = 20 * 1024  # sequences a second that one identity may name in NACKs; looking them up costs time
+REPORTS, REPORTS_AT_ONCE = 2, 5  # requests for reports heeded a second; unsigned, so anybody's flood
+PASSIVE_TIMEOUT = 5.0  # seconds: who cannot ask must not wait for ever
+DOUBTS, DOUBTS_AT_ONCE = 5, 20  # probes a second of runs that may be recordings
+HURRY = 0.02  # seconds: the group round-trip time that who is leaving tells, so that NACKs come in time
 PROBES = 100  # probes answered a second; the attack is a flood of them
 
 
@@ -112,7 +117,8 @@ class State:
         self.announced = 0
         self.tokens = Tokens(generator, now)
         self.greetings = Greetings(generator, now)
-        self.collector = Collector()
+        self.collector = Collector(settings.peers)
+        self.doubts = Bucket(DOUBTS, DOUBTS_AT_ONCE, now)
         self.probe_answers = Bucket(PROBES, PROBES, now)
         # Records
         self.grtt = GroupRoundTrip(settings.grtt_initial, settings.grtt_min, settings.grtt_max)
@@ -129,6 +135,7 @@ class State:
             settings.peers,
             manner.history,
             settings.grtt_min,
+            PASSIVE_TIMEOUT if manner.passive and settings.gap_timeout is None else settings.gap_timeout,
         )
         self.retention = Retention(
             settings.retained_records,
@@ -139,12 +146,15 @@ class State:
         self.repairs = Repairs()
         self.own_quotas = Quotas(settings.repair_rate, settings.repair_rate, REQUESTERS)
         self.other_quotas = Quotas(settings.repair_rate, settings.repair_rate, REQUESTERS)
+        self.nack_quotas = Quotas(NACKED, 2 * limits.WINDOW, REQUESTERS)
         self.reporter = Reporter(generator, settings.report_rate)
+        self.report_requests = Bucket(REPORTS, REPORTS_AT_ONCE, now)
         self.confirmations = Confirmations(settings.peers)
         self.key_frame = self.sign(Key(identity.public_key, clock.unix_ms(now), name))
         # Life
         self.heard_any = False
         self.closing = False
+        self.departed = False
         self.closed = False
 
     @property
@@ -159,8 +169,8 @@ class State:
 
     @property
     def aggregation(self) -> float:
-        """Seconds that an origin gathers requests before it repairs."""
-        return max(self.settings.grtt_min, self.grtt.value)
+        """Seconds that an origin gathers requests before it repairs; who is leaving has no time for it."""
+        return self.settings.grtt_min if self.closing else max(self.settings.grtt_min, self.grtt.value)
 
     def told_grtt(self, micros: int) -> float:
         """A group round-trip time that another run told, in microseconds, within our limits."""
@@ -209,6 +219,7 @@ class State:
     def heartbeat(self, now: float) -> Heartbeat:
         """Which records we hold."""
         sent = self.publisher.sent
+        grtt = min(self.grtt.value, HURRY) if self.closing else self.grtt.value
         return self.sign(
             Heartbeat(
                 *self.me,
@@ -216,7 +227,7 @@ class State:
                 timestamp=self.clock.unix_ms(now),
                 low=sent.low,
                 high=sent.high,
-                grtt=round(self.grtt.value * 1e6),
+                grtt=round(grtt * 1e6),
             )
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mcast.wire.frames import Goodbye, Heard, KeyRequest, Nack, Report
+from mcast.wire.frames import Heard, KeyRequest, Nack, Report
 from mcast.wire.limits import FRAME_HEADER_SIZE, SIGNATURE_SIZE
 from mcast.wire.reasons import DropReason
 
@@ -10,7 +10,7 @@ from .events import Address
 from .giving import collect, greet
 from .inbound_members import LINK_HEADERS
 from .inbound_probes import check_silence
-from .probing import measure_again, measure_until_known, probe
+from .probing import measure_again, measure_until_known, probe_doubted
 from .reporting import PAGE
 from .runs import Run
 from .state import State
@@ -18,7 +18,6 @@ from .timers import earliest
 
 KEYED_HEARTBEATS = 3  # after data our key goes along with so many heartbeats
 KEYED_NACKS = 3  # and with our first NACKs: an unknown requester shares a small quota
-GOODBYES = (0.0, 0.03, 0.06)  # seconds after closing at which the goodbye is said
 NACK_HEAD = FRAME_HEADER_SIZE + 16 + 8 + 8 + 1 + SIGNATURE_SIZE
 REPORT_BATCH = PAGE
 
@@ -26,21 +25,18 @@ REPORT_BATCH = PAGE
 def tick(state: State, now: float) -> None:
     """Do all that is due."""
     if state.closing:
+        _last_ones(state, now)
         return
     _presence(state, now)
     check_silence(state, now)
-    for run in state.liveness.due(now):
-        probe(state, run, None, now)
+    probe_doubted(state, now)
     state.drops[DropReason.UNKNOWN_KEY] += state.unkeyed.tick(now)
     state.drops[DropReason.NOT_LIVE] += state.unproven.tick(now)
     measure_until_known(state, now)
     _nack(state, now)
-    state.events.extend(state.reception.give_up(now, state.settings.gap_timeout))
+    state.events.extend(state.reception.give_up(now, state.members))
     state.repairs.tick(now)
-    if state.publisher.heartbeats.due(now):
-        keyed = state.publisher.heartbeats.place <= KEYED_HEARTBEATS
-        frame = state.heartbeat(now)
-        state.queue(*((state.key_frame, frame) if keyed else (frame,)))
+    _heartbeat(state, now)
     _reports(state, now)
     _keys(state, now)
     for greeting in state.greetings.due(now):
@@ -49,10 +45,28 @@ def tick(state: State, now: float) -> None:
     state.retention.expire(now)
 
 
+def _last_ones(state: State, now: float) -> None:
+    """Leaving: what was sent last can still be asked for."""
+    state.repairs.tick(now)
+    if not state.departed:
+        _heartbeat(state, now)
+    _keys(state, now)
+
+
+def _heartbeat(state: State, now: float) -> None:
+    if state.publisher.heartbeats.due(now):
+        keyed = state.publisher.heartbeats.place <= KEYED_HEARTBEATS
+        frame = state.heartbeat(now)
+        state.queue(*((state.key_frame, frame) if keyed else (frame,)))
+
+
 def _presence(state: State, now: float) -> None:
     if state.manner.visitor or not state.may_send or not state.announcer.due(now):
         return
-    frame = state.announcement(now, newcomer=state.announced == 0)
+    newcomer = state.announced == 0
+    if newcomer:
+        state.collector.asked(now)
+    frame = state.announcement(now, newcomer=newcomer)
     state.announced += 1
     state.queue(state.key_frame, frame)
     state.announcer.sized(ANNOUNCEMENT_SIZE + len(frame.attributes) + len(state.name) + LINK_HEADERS)
@@ -75,11 +89,15 @@ def _nack(state: State, now: float) -> None:
 
 
 def _reports(state: State, now: float) -> None:
-    due = state.reporter.due(now)
-    for at in range(0, len(due), REPORT_BATCH):
-        _report(state, due[at : at + REPORT_BATCH], None, now)
+    report_on(state, state.reporter.due(now), now)
     for run, to in state.reporter.answers(now):
         _report(state, [run], to, now)
+
+
+def report_on(state: State, due: list[Run], now: float) -> None:
+    """Tell the group what we hold of these runs."""
+    for at in range(0, len(due), REPORT_BATCH):
+        _report(state, due[at : at + REPORT_BATCH], None, now)
 
 
 def _report(state: State, runs: list[Run], to: Address, now: float) -> None:
@@ -117,7 +135,8 @@ def _keys(state: State, now: float) -> None:
 def deadline(state: State) -> float | None:
     """When something is due next."""
     if state.closing:
-        return None
+        heartbeat = None if state.departed else state.publisher.heartbeats.when()
+        return earliest(state.repairs.when(), heartbeat, state.keys.when())
     presence = None if state.manner.visitor or not state.may_send else state.announcer.next
     return earliest(
         presence,
@@ -127,7 +146,7 @@ def deadline(state: State) -> float | None:
         state.unkeyed.when(),
         state.unproven.when(),
         state.reception.when(),
-        state.reception.patience(state.settings.gap_timeout),
+        state.reception.patience(),
         state.repairs.when(),
         state.publisher.heartbeats.when(),
         state.reporter.when(),
@@ -135,9 +154,3 @@ def deadline(state: State) -> float | None:
         state.greetings.when(),
         state.collector.when(),
     )
-
-
-def say_goodbye(state: State) -> None:
-    """The last word; the closing of the engine repeats it."""
-    high = state.publisher.sent.high
-    state.queue(state.sign(Goodbye(*state.me, state.counter(), high)))

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcast.core.events import GapAbandoned, Message
+from mcast.core.gaps import Gaps
 from mcast.core.inbox import Inbox
 from mcast.core.outbox import Outbox
 from mcast.core.ranges import RangeSet, collapse
@@ -28,6 +29,41 @@ def test_a_range_set_is_a_set(added: list[tuple[int, int]], removed: list[int]) 
         model.discard(value)
     assert list(ranges) == collapse(sorted(model))
     assert all((value in ranges) == (value in model) for value in range(61))
+
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("notice"), st.integers(1, 9)),
+        st.tuples(st.just("found"), numbers),
+        st.tuples(st.just("lost"), numbers),
+        st.tuples(st.just("ask"), numbers),
+        st.tuples(st.just("overheard"), numbers),
+    ),
+    max_size=60,
+)
+
+
+@given(steps)
+def test_gaps_are_a_set_in_order(steps: list[tuple[str, int]]) -> None:
+    gaps, model, high = Gaps(), set[int](), 0
+    for now, (step, value) in enumerate(steps):
+        if step == "notice":
+            gaps.notice(high + 2, high + 2 + value, float(now))
+            model.update(range(high + 2, high + 2 + value))
+            high += 1 + value
+        elif step == "found" and value in gaps:
+            gaps.found(value)
+            model.remove(value)
+        elif step == "lost":
+            gaps.lost(value)
+            model = {number for number in model if number >= value}
+        elif step == "ask":
+            gaps.asked([span for span in gaps if span.start <= value], float(now))
+        elif step == "overheard":
+            gaps.overheard([(value, value + 20)], float(now))
+        spans = [(span.start, span.stop) for span in gaps]
+        assert [number for span in spans for number in range(*span)] == sorted(model)
+        assert all((number in gaps) == (number in model) for number in range(80))
 
 
 def _records(messages: list[bytes], flush_every: int) -> tuple[list[Record], list[bytes]]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from math import inf
 from random import Random
 
 from mcast import simulation
-from mcast.core.inbox import Inbox
-from mcast.core.reception import FORGOTTEN, SHARE, Reception
+from mcast.core.gaps import Gaps
+from mcast.core.inbox import FORGOTTEN, Inbox
+from mcast.core.reception import Reception
 from mcast.core.runs import Run
+from mcast.core.shelves import SHARE
 from mcast.core.stream import Stream
 from mcast.settings import Settings
 
@@ -32,7 +35,7 @@ def crowd() -> tuple[Reception, Inbox]:
     inbox = reception.open(RUN, "", 1, 0, 0, lambda run: True)
     assert isinstance(inbox, Inbox)
     for place in range(1, ROOM + 1):
-        assert not reception.crowded(inbox, 2 * place, SIZE)
+        assert not reception.crowded(inbox, 2 * place, SIZE, 0.0)
         inbox.accept(record(2 * place, bytes(95)), None, 0.0)
     reception.lacks(inbox, 0.0, 2)
     return reception, inbox
@@ -40,27 +43,35 @@ def crowd() -> tuple[Reception, Inbox]:
 
 def test_what_would_be_due_last_finds_no_room() -> None:
     reception, inbox = crowd()
-    assert reception.crowded(inbox, 2 * ROOM + 2, SIZE)
+    assert reception.crowded(inbox, 2 * ROOM + 2, SIZE, 0.0)
     assert inbox.stream.top == 2 * ROOM
 
 
 def test_what_is_due_early_pushes_out_what_is_due_last() -> None:
     reception, inbox = crowd()
-    assert not reception.crowded(inbox, 3, SIZE)
+    assert not reception.crowded(inbox, 3, SIZE, 0.0)
     assert inbox.stream.held_bytes == (ROOM - FORGOTTEN) * SIZE
     assert inbox.stream.top == 2 * (ROOM - FORGOTTEN)
     assert 2 * ROOM in inbox.gaps, "it is asked for again later"
 
 
-def test_nothing_is_asked_for_that_could_not_be_kept() -> None:
+def test_no_more_is_asked_for_than_there_is_room_for() -> None:
     reception, inbox = crowd()
     inbox.learn(3 * ROOM, 0.0)
     when = reception.when()
     assert when is not None
     pages, _ = reception.nack(when + 1.0, 2, 10_000)
-    asked = [last for page in pages for missing in page for _, last in missing.ranges]
-    assert max(asked) < 2 * ROOM
-    assert min(asked) == 1
+    assert [missing.ranges for page in pages for missing in page] == [((1, 1),)]
+
+
+def test_the_reach_of_so_many_missing_records() -> None:
+    gaps = Gaps()
+    gaps.notice(1, 4, 0.0)
+    gaps.notice(10, 20, 0.0)
+    assert gaps.reach(3) == 10
+    assert gaps.reach(5) == 12
+    assert [(span.start, span.stop) for span in gaps] == [(1, 4), (10, 12), (12, 20)]
+    assert gaps.reach(13) == inf
 
 
 def test_an_empty_stream_has_no_top() -> None:

@@ -275,6 +275,7 @@ def test_a_forged_or_unasked_probe_answer_counts_for_nothing() -> None:
     ada = lan.join("ada")
     eve = Outsider(lan)
     eve.say(eve.key, eve.announcement(timestamp=0))
+    lan.run(0.05)
     nonces = [
         nonce for nonce, probing in ada.engine._state.liveness._nonces.items() if probing.run == eve.run
     ]
@@ -346,10 +347,16 @@ def test_liveness_is_bounded_and_expires() -> None:
     assert live.expects(nonce, runs[5], 1.5) is None
     for run in runs:
         live.nonce(run, 2.0)
-        assert live.doubt(run, 2.0)
-        assert not live.doubt(run, 2.0)
+        live.doubt(run, ADDRESS, 2.0, 1)
     assert len(live._nonces) == NONCES
-    assert len(live._tries) == NONCES
+    assert len(live._doubts) == NONCES
+
+
+def _asked(live: Liveness) -> list[tuple[float, object]]:
+    asked: list[tuple[float, object]] = []
+    while (when := live.when()) is not None:
+        asked += [(round(when, 3), to) for _, to in live.due(when)]
+    return asked
 
 
 def test_a_doubted_run_is_probed_three_times_more_then_left_alone() -> None:
@@ -357,13 +364,29 @@ def test_a_doubted_run_is_probed_three_times_more_then_left_alone() -> None:
 
     live = Liveness(random.Random(1), 30.0, 10)
     run = Run(b"x" * 16, 1)
-    assert live.doubt(run, 0.0)
-    times = []
-    while (when := live.when()) is not None:
-        if live.due(when):
-            times.append(round(when, 3))
-    assert times == [0.1, 0.4, 0.9]
-    assert live.doubt(run, 10.0)
+    live.doubt(run, ADDRESS, 0.0, 0)
+    live.doubt(run, "elsewhere", 0.0, 0)
+    assert _asked(live) == [(0.0, ADDRESS), (0.1, ADDRESS), (0.4, ADDRESS), (0.9, None)]
+    live.doubt(run, ADDRESS, 10.0, 0)
+    assert live.when() == 10.0
+
+
+def test_hearsay_is_asked_about_once_and_by_one() -> None:
+    import random
+
+    live = Liveness(random.Random(1), 30.0, 10)
+    run = Run(b"x" * 16, 1)
+    live.overheard(run, 0.0)
+    live.doubt(run, None, 0.0, 0)
+    assert _asked(live) == [(0.0, None)]
+    live.doubt(run, None, 10.0, 0)
+    live.overheard(run, 10.0)
+    live.overheard(run, 11.0)
+    assert live.when() == 15.0
+    assert _asked(live) == []
+    live.doubt(run, None, 20.0, 0)
+    live.doubt(run, ADDRESS, 20.0, 0)
+    assert live.due(20.0) == [(run, ADDRESS)]
 
 
 def test_tombstones_and_tokens_are_bounded() -> None:
@@ -395,12 +418,13 @@ def test_a_storm_of_newcomers_is_greeted_sparingly() -> None:
 
 
 def test_the_collector_goes_through_pages_and_givers() -> None:
-    collector = Collector()
+    collector = Collector(1000)
     assert collector.when() is None
     assert collector.tick(0.0) is None
+    collector.asked(0.5)
     for number in range(5):
-        collector.challenged(number, b"%d" % number, 1.0)
-    collector.challenged(0, b"again", 1.0)
+        assert collector.challenged(number, b"%d" % number, 1.0)
+    assert collector.challenged(0, b"again", 1.0)
     asked = []
     while (when := collector.when()) is not None:
         request = collector.tick(when)
@@ -411,7 +435,8 @@ def test_the_collector_goes_through_pages_and_givers() -> None:
                     collector.entry(when)
     assert asked == [(0, 0)] * 3 + [(1, 0), (1, PAGE)] + [(1, 2 * PAGE)] * 3 + [(2, 2 * PAGE)] * 3
     assert collector.finished
-    collector.challenged(9, b"late", 9.0)
+    collector.asked(9.0)
+    assert not collector.challenged(9, b"late", 9.0)
     assert collector.when() is None
 
 

@@ -1,0 +1,51 @@
+"""The end of a run: its last reports, its goodbye, and a moment in which what it sent last is repaired."""
+
+from __future__ import annotations
+
+from mcast.wire.frames import Goodbye
+
+from .state import State
+from .ticking import report_on
+
+GOODBYES = (0.0, 0.03, 0.06)  # seconds after closing at which the goodbye is said
+LINGER = 0.3  # seconds after the last record in which we still answer NACKs: perhaps we alone have it
+
+
+class Farewell:
+    """What is left to say."""
+
+    def __init__(self) -> None:
+        self._goodbyes: list[float] = []
+
+    def begin(self, state: State, now: float) -> None:
+        """Confirm what was heard, as this is the last chance, and plan the goodbyes."""
+        report_on(state, state.reporter.all(now), now)
+        state.closing = True
+        if state.announced and not state.manner.visitor and state.may_send:
+            self._goodbyes = [now + delay for delay in GOODBYES]
+        if not (state.publisher.outbox and state.may_send):
+            self._end(state, now)
+
+    def proceed(self, state: State, now: float) -> None:
+        """Say the goodbyes that are due; all that was queued has left."""
+        while self._goodbyes and self._goodbyes[0] <= now:
+            del self._goodbyes[0]
+            _say_goodbye(state, now)
+        self._end(state, now)
+
+    def _end(self, state: State, now: float) -> None:
+        state.closed = not self._goodbyes and now >= state.publisher.flushed_at + LINGER
+
+    def when(self, state: State) -> float | None:
+        """When to proceed."""
+        if not state.closing or state.publisher.outbox:
+            return None
+        return self._goodbyes[0] if self._goodbyes else state.publisher.flushed_at + LINGER
+
+
+def _say_goodbye(state: State, now: float) -> None:
+    """The last word, with the key when who hears it may have heard nothing else."""
+    state.departed = True
+    frame = state.sign(Goodbye(*state.me, state.counter(), state.publisher.sent.high))
+    lately = now - state.publisher.flushed_at < LINGER
+    state.queue(*((state.key_frame, frame) if lately else (frame,)))

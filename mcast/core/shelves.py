@@ -1,0 +1,145 @@
+"""The table of inboxes, and the bytes that all of them may hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import islice
+
+from mcast.wire.reasons import DropReason
+
+from .events import Event
+from .inbox import Inbox
+from .runs import Run
+
+PER_ORIGIN = 16  # inboxes of one identity
+SHARE = 4  # one run may hold this part of what all may
+SEARCH = 64  # inboxes looked at for one to evict
+KEPT = 60.0  # seconds that the inbox of a run that is gone stays, and longer while it lacks something
+
+
+class Shelves:
+    """Inboxes by run, at most `limit`, and PER_ORIGIN of one origin.
+
+    The attack: made-up runs by the thousand. Those outside the roster go first, oldest first; what an
+    inbox lacks is told when it goes, and where its run would go on is remembered, so that nothing of it
+    is told twice.
+    """
+
+    def __init__(self, most: int, limit: int) -> None:
+        self._most, self._limit = most, limit
+        self._inboxes: dict[Run, Inbox] = {}
+        self._of: dict[bytes, dict[Run, None]] = {}
+        self._strangers: dict[Run, None] = {}
+        self._ended: dict[Run, int] = {}
+        self._gone: dict[Run, float] = {}
+        self._bytes: dict[Run, int] = {}
+        self._total = 0
+        self._events: list[Event] = []
+
+    def __len__(self) -> int:
+        return len(self._inboxes)
+
+    def get(self, run: Run) -> Inbox | None:
+        """The inbox of `run`, if there is one."""
+        return self._inboxes.get(run)
+
+    def resumes(self, run: Run) -> int | None:
+        """The first record that was not yet told of a run whose inbox is no more."""
+        return self._ended.get(run)
+
+    def remember(self, run: Run, start: int) -> None:
+        """Should `run` return, its records count from `start`."""
+        self._ended[run] = start
+        if len(self._ended) > self._limit:
+            del self._ended[next(iter(self._ended))]
+
+    def told(self) -> list[Event]:
+        """What making room has cost, since the last call."""
+        events, self._events = self._events, []
+        return events
+
+    def add(self, inbox: Inbox, keep: Callable[[Run], bool], now: float) -> DropReason | None:
+        """Enter a new inbox, or say why there is no place; runs that `keep` names stay."""
+        run = inbox.run
+        mine = self._of.get(run.origin, {})
+        if len(mine) >= PER_ORIGIN and not self._evict(mine, keep, now):
+            return DropReason.TOO_MANY_RUNS
+        if len(self) >= self._limit and not self._evict(self._strangers, keep, now):
+            return DropReason.TABLE_FULL
+        self._inboxes[run] = inbox
+        self._of.setdefault(run.origin, {})[run] = None
+        if not keep(run):
+            self._strangers[run] = None
+        self._ended.pop(run, None)
+        return None
+
+    def _evict(self, among: dict[Run, None], keep: Callable[[Run], bool], now: float) -> bool:
+        for run in list(islice(among, SEARCH)):
+            if not keep(run):
+                self._end(run, now)
+                return True
+            del among[run]  # to the end: others are looked at next time
+            among[run] = None
+        return False
+
+    def _end(self, run: Run, now: float) -> None:
+        inbox = self._inboxes.pop(run)
+        self._events.extend(inbox.end(now))
+        self.remember(run, inbox.stream.next)
+        self._strangers.pop(run, None)
+        self._gone.pop(run, None)
+        self._total -= self._bytes.pop(run, 0)
+        mine = self._of[run.origin]
+        del mine[run]
+        if not mine:
+            del self._of[run.origin]
+
+    def departed(self, inbox: Inbox, now: float) -> None:
+        """The run of `inbox` is gone: it may make room for others, and goes by itself after a while."""
+        self._strangers[inbox.run] = None
+        self._gone[inbox.run] = now
+
+    def clear_out(self, now: float) -> None:
+        """Let go of runs that have been gone for a while and lack nothing."""
+        while self._gone:
+            run, since = next(iter(self._gone.items()))
+            if now - since < KEPT:
+                return
+            del self._gone[run]
+            inbox = self._inboxes[run]
+            if not inbox.departed:
+                continue
+            if inbox.gaps:
+                self._gone[run] = now
+            else:
+                self._end(run, now)
+
+    def crowded(self, inbox: Inbox, size: int) -> bool:
+        """Whether `inbox` may not hold `size` more bytes: one run may hold a quarter of all."""
+        return inbox.waiting + size > self._most // SHARE
+
+    def room(self, inbox: Inbox) -> int:
+        """Bytes that `inbox` may still hold."""
+        return self._most // SHARE - inbox.waiting
+
+    def weigh(self, inbox: Inbox, now: float) -> list[Inbox]:
+        """Count what `inbox` holds. When all is full, those that hold most lose it: they are returned.
+
+        What they held is asked for again, so many small hoarders cannot keep an honest run out. An eighth
+        is cleared at once, as each time costs a look at all.
+        """
+        size, before = inbox.waiting, self._bytes.pop(inbox.run, 0)
+        self._total += size - before
+        if size:
+            self._bytes[inbox.run] = size
+        if self._total <= self._most:
+            return []
+        robbed = []
+        for run in sorted(self._bytes, key=self._bytes.__getitem__, reverse=True):
+            if self._total <= self._most - self._most // 8:
+                break
+            victim = self._inboxes[run]
+            self._events.extend(victim.drop_held(now))
+            self._total -= self._bytes.pop(run)
+            robbed.append(victim)
+        return robbed
