@@ -20,6 +20,7 @@ from .timers import Timers
 
 MISSING_HEAD = 16 + 8 + 8 + 2  # bytes of a Missing before its ranges
 PAGES = 16  # NACKs that leave at once; what is left over is asked for in the next round
+RECESS = 0.1  # seconds at least from such a full round to the next
 
 
 class Reception:
@@ -47,6 +48,7 @@ class Reception:
         self._ripe: Timers[Run] = Timers()  # when something may be asked for
         self._asks: Timers[Run] = Timers()  # and with the backoff
         self._patience: Timers[Run] = Timers()
+        self._not_before = 0.0
 
     def __len__(self) -> int:
         return len(self._shelves)
@@ -156,7 +158,8 @@ class Reception:
     def when(self) -> float | None:
         """When something is to be asked for."""
         # A run that claims to be far away must not hold up the others: the earliest counts.
-        return self._asks.next()
+        when = self._asks.next()
+        return None if when is None else max(when, self._not_before)
 
     def nack(self, now: float, size: int, room: int) -> tuple[list[list[Missing]], list[Event]]:
         """What to ask for, as lists of which each fits `room` bytes; empty when others have asked for it."""
@@ -179,6 +182,8 @@ class Reception:
                 self._settle(inbox)
             ripe = inbox.gaps.when(self._grace, hold, inbox.pause, below)
             self._arm(inbox, max(now, ripe), size)
+        if len(pages.lists) >= PAGES:
+            self._not_before = now + RECESS
         return pages.lists, events
 
     def patience(self) -> float | None:

@@ -9,15 +9,18 @@ import pytest
 
 from mcast import simulation
 from mcast.core.addresses import pack
+from mcast.core.admission import Admission
 from mcast.core.answers import AGAIN, KeyAnswers
+from mcast.core.checks import Checks
 from mcast.core.events import Address, PeerLeft
 from mcast.core.handover import LAST_START, PAGE, Collector
 from mcast.core.repair import RECENT, SHARE, Asked, Repairs
-from mcast.core.repeats import digest_of
 from mcast.core.reporting import REQUESTS, Reporter
 from mcast.core.runs import Run
 from mcast.crypto.seal import Sealer
 from mcast.wire import frames as f
+from mcast.wire.header import Header
+from mcast.wire.reasons import DropReason
 
 from .core_support import ADDRESS, Outsider, drops, now_ms
 
@@ -85,10 +88,18 @@ def test_entries_that_nobody_signed_do_not_keep_us_asking() -> None:
 
 def test_a_datagram_with_the_tag_of_another_one_is_no_repeat() -> None:
     """Whoever holds the room's key can make two datagrams with one tag; here the tag is simply copied."""
-    datagram = Sealer(simulation.Lan(3).room, b"8 bytes.").seal(b"frames that are long enough")
+
+    class Opened(Checks):
+        def open(self, header: Header, datagram: bytes) -> list[f.Frame] | DropReason:
+            return [f.Who(bytes(8))]
+
+    room = simulation.Lan(3).room
+    admission = Admission(Opened(room), b"our own.")
+    datagram = Sealer(room, b"8 bytes.").seal(b"frames that are long enough")
     other = bytes([*datagram[:24], datagram[24] ^ 1, *datagram[25:]])
     assert datagram[-16:] == other[-16:]
-    assert digest_of(datagram) != digest_of(other)
+    assert admission.admit(datagram) == admission.admit(other) == [f.Who(bytes(8))]
+    assert admission.admit(other) is DropReason.REPEATED
 
 
 def test_only_datagrams_that_make_sense_are_remembered_as_repeats() -> None:
@@ -217,6 +228,9 @@ def test_one_who_asks_for_everything_pushes_out_its_own_requests_only() -> None:
     assert asked.when(RUN, 0) is None
     asked.add(RUN, 1, 5.0, b"a new one")
     assert asked.when(RUN, 1) == 5.0
+    asked.add(RUN, 1, 6.0, b"another")
+    assert asked.when(RUN, 1) == 6.0
+    assert b"a new one" not in asked._of
 
 
 def test_hearsay_makes_nobody_send_to_the_address_it_names() -> None:
@@ -391,3 +405,17 @@ def test_no_number_on_the_wire_makes_the_engine_raise(seed: int) -> None:
     ada.send("still here")
     lan.run(30.0)
     assert "still here" in [message.text for message in bob.messages()]
+
+
+def test_a_visitor_that_leaves_with_much_to_send_sends_it_first() -> None:
+    lan = simulation.Lan(17)
+    bob = lan.join("bob")
+    lan.run(1.0)
+    ada = lan.join("ada", visitor=True)
+    for number in range(200):
+        ada.engine.send(b"%d" % number * 300, lan.now)
+    ada.leave()
+    assert not ada.engine.closed
+    lan.run(2.0)
+    assert ada.engine.closed
+    assert len(bob.messages()) == 200

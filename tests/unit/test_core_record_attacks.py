@@ -11,7 +11,7 @@ from mcast import settings as presets
 from mcast import simulation
 from mcast.core.events import GapAbandoned, GapFilled, GapOpened, Message
 from mcast.core.inbox import AFTER_GOODBYE, LAST_TRIES, STRANGER_WINDOW, Inbox
-from mcast.core.reception import PAGES, Reception
+from mcast.core.reception import PAGES, RECESS, Reception
 from mcast.core.runs import Run
 from mcast.core.shelves import KEPT, PER_ORIGIN, SEARCH
 from mcast.settings import Settings
@@ -104,13 +104,15 @@ def test_a_round_of_nacks_is_bounded_and_the_rest_follows() -> None:
         inbox = _open(reception, number)
         inbox.learn(5, 0.0)
         reception.lacks(inbox, 0.0, 3)
-    now, asked = 0.0, set[Run]()
+    now, sent, asked = 0.0, 0, set[Run]()
     while len(asked) < 2000:
         when = reception.when()
         assert when is not None
         now = max(now, when)
         pages, _ = reception.nack(now, 3, 1000)
         assert len(pages) <= PAGES
+        sent += len(pages)
+        assert sent <= PAGES * (1 + now / RECESS)
         asked.update(Run(missing.origin, missing.epoch) for page in pages for missing in page)
     assert now < 5.0
 
@@ -430,3 +432,20 @@ def test_an_old_repair_opens_no_inbox_for_who_has_only_come() -> None:
     eve.say(eve.key, eve.record(5, b"old", age=2.0))
     assert drops(bob, "not-asked") == 1
     assert bob.engine.stats()["inboxes"] == 0
+
+
+def test_more_than_a_window_is_had_of_holders_after_a_goodbye() -> None:
+    lan = simulation.Lan(9, settings=Settings(window=50))
+    ada, carol, bob = (lan.join(name) for name in ("ada", "carol", "bob"))
+    lan.run(20.0)
+    ada.send("0")
+    lan.run(1.0)
+    lan.partition([ada, carol], [bob])
+    for number in range(1, 160):
+        ada.send(f"{number}")
+        lan.run(0.01)
+    lan.heal()
+    ada.leave()
+    lan.run(60.0)
+    assert ada.engine.closed
+    assert _texts(carol) == _texts(bob) == [f"{number}" for number in range(160)]
