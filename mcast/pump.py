@@ -145,6 +145,7 @@ class Pump:
 
     async def _say_goodbye(self, engine: Engine, limit: float) -> None:
         engine.close(self.now)
+        self.pump()
         while not engine.closed and self.now < limit:
             self.pump()
             deadline = engine.deadline()

@@ -19,7 +19,10 @@ class Farewell:
 
     def begin(self, state: State, now: float) -> None:
         """Confirm what was heard, as this is the last chance, and plan the goodbyes."""
-        report_on(state, state.reporter.all(now), now)
+        due = state.reporter.all(now)
+        if due and not state.announced:  # nobody knows our key, and there is no time to ask for it
+            state.queue(state.key_frame)
+        report_on(state, due, now)
         state.closing = True
         if state.announced and not state.manner.visitor and state.may_send:
             self._goodbyes = [now + delay for delay in GOODBYES]

@@ -16,3 +16,14 @@ def test_a_quiet_member_is_known_at_once_when_it_has_heard_somebody() -> None:
     lan.run(0.5)
     for member in (quiet, first, second):
         assert len(member.peers()) == 2
+
+
+def test_who_leaves_right_after_a_message_confirms_it() -> None:
+    lan = simulation.Lan(seed=3)
+    sender, quiet = lan.join("sender", visitor=True), lan.join("quiet", quiet=True)
+    receipt = sender.send("hello")
+    while not quiet.messages():
+        lan.run(0.001)
+    quiet.leave()
+    lan.run(0.5)
+    assert sender.engine.heard_by(receipt.sequence) == [quiet.engine.run]
