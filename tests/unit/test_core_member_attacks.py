@@ -52,9 +52,10 @@ def test_a_giver_that_never_runs_out_is_left() -> None:
         collector.asked(0.0)
         assert collector.challenged("giver", b"token", 0.0)
         starts = []
-        while (when := collector.when()) is not None:
-            request = collector.tick(when)
-            if request is not None:
+        for _ in range(LAST_START // PAGE * 2):
+            when = collector.when()
+            request = None if when is None else collector.tick(when)
+            if when is not None and request is not None:
                 starts.append(request.start)
                 for _ in range(PAGE):
                     collector.entry(when)
@@ -419,3 +420,25 @@ def test_a_visitor_that_leaves_with_much_to_send_sends_it_first() -> None:
     lan.run(2.0)
     assert ada.engine.closed
     assert len(bob.messages()) == 200
+
+
+def test_of_many_report_requests_few_are_heeded() -> None:
+    lan = simulation.Lan(18)
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(1.0)
+    ada.send("one")
+    lan.run(5.0)
+    eve = Outsider(lan)
+    for _ in range(20):
+        eve.say(f.ReportRequest(*ada.engine.run, 1, 0, f.BY_MULTICAST))
+    assert drops(bob, "over-budget") == 15
+
+
+def test_a_newcomer_does_not_measure_by_hearsay() -> None:
+    lan = simulation.Lan(19)
+    lan.join("ada")
+    taps = Taps(lan)
+    eve = Outsider(lan)
+    eve.say(eve.key, f.Roster(*pack(VICTIM), eve.announcement()))
+    lan.run(2.0)
+    assert taps.unicast == {}
