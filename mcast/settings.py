@@ -40,7 +40,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """A missing record is asked for only after this long, as it may only be late."""
 
     gap_timeout: float | None = None
-    """How long order waits for a missing record; None: until it is filled or declared lost."""
+    """How long order waits for a missing record; None: until it is filled or declared lost (who is
+    passive, and cannot ask, waits 5 s)."""
 
     grtt_initial: float = 0.1
     """Group round-trip time until it is measured: safe for a LAN with Wi-Fi in power saving."""

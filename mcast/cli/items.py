@@ -280,8 +280,7 @@ class GapItem(Base):
         self._gap, self._scene = event, scene
         self._state = _GAP_STATES[type(event)]
         self._received = time.time()
-        known = {peer.run: peer.name for peer in scene.group.peers()} if self._state == "abandoned" else {}
-        self._name = known.get(event.run, "")
+        self._name = event.name
 
     def news(self) -> str:
         """See Item."""
