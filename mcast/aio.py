@@ -270,7 +270,7 @@ class Group:
 
     def _queue(self, payload: bytes, now: float) -> Receipt:
         place = self._engine.send(payload, now)
-        self._pump.soon()
+        self._pump.queued(now)
         return Receipt(self, place)
 
     async def batches(self) -> AsyncIterator[list[Event]]:

@@ -8,6 +8,7 @@ import errno
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import NamedTuple
 
 from .address import GroupAddress
@@ -73,6 +74,7 @@ class Pump:
         self._record_ways: list[Way] = []
         self._renewing: asyncio.TimerHandle | None = None
         self._waiting: list[asyncio.Future[None]] = []
+        self._due = -inf
         self._wall_offset = 0.0
         self._stale = False
         self._rewire_after = 0.0
@@ -94,9 +96,11 @@ class Pump:
         """The engine's clock."""
         return self._loop.time()
 
-    def soon(self) -> None:
-        """Pump before the loop waits again: messages sent one after the other leave together."""
-        if self._scheduled is None:
+    def queued(self, now: float) -> None:
+        """A message was queued: a lone one leaves at once, those sent right after it leave together."""
+        if self._engine is not None and self._engine.may_flush(now):
+            self.pump()
+        elif self._scheduled is None:
             self._scheduled = self._loop.call_soon(self.pump)
 
     def pump(self) -> None:
@@ -108,12 +112,15 @@ class Pump:
             self._scheduled.cancel()
             self._scheduled = None
         now = self._loop.time()
-        engine.tick(now)
+        if now >= self._due:
+            engine.tick(now)
         if self._stale and now >= self._rewire_after:
             self._rewire()
         for outgoing in engine.datagrams(now):
             self._transmit(outgoing)
-        self._arm(engine.deadline())
+        deadline = engine.deadline()
+        self._due = inf if deadline is None else deadline
+        self._arm(deadline)
         waiting, self._waiting = self._waiting, []
         for future in waiting:
             if not future.done():

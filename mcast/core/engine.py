@@ -21,6 +21,7 @@ port, …)`;
     deadline() -> float | None                 absolute; as of the last call that took `now`
     tick(now) -> None
     events() -> list[Event]                    mcast.core.events; each is returned once
+    may_flush(now) -> bool                     what was queued may leave at this moment
     writable(now) -> bool                      False: let it send first; more would only wait here
     close(now) -> None                         what is queued leaves, then a goodbye; pump until `closed`
     heard_by(sequence), unheard_by(sequence)   who confirmed our records up to `sequence`, which peers did not
@@ -215,6 +216,11 @@ class Engine:
         state = self._state
         events, state.events = state.events, []
         return events
+
+    def may_flush(self, now: float) -> bool:
+        """Whether what is queued may leave at this moment: datagrams() would give it."""
+        when = self._state.publisher.outbox.when()
+        return when is not None and when <= now
 
     def writable(self, now: float) -> bool:
         """Whether another message would leave soon."""

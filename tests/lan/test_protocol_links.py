@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from tests import lab
-from tests.lan.programs.remote import Member, finished, meet, members, numbers
+from tests.lan.programs.remote import Member, finished, members, numbers
 
 COUNT, RATE, SIZE = 1000, 200.0, 300
 
@@ -76,17 +76,27 @@ def test_interfaces_come_and_go_and_nothing_is_lost(lan: lab.MakeLan) -> None:
     assert any("eth1" in change["left"] for change in changes), changes
 
 
+def knows(member: Member, *names: str) -> None:
+    """Wait until these are among its peers; whom it knows by hearsay alone may come and go."""
+    lab.until(lambda: set(names) <= set(member("peers").values()), 20.0)
+
+
 def test_members_of_either_ip_version_hear_all_that_share_one_with_them(lan: lab.MakeLan) -> None:
     """Two dual ones, one with IPv4 only, one with IPv6 only: the last two have no common language."""
     made = lan(2)
     four, six = made.add_host(ipv6=False), made.add_host(ipv4=False)
+
+    def strangers(one: Member, other: Member) -> bool:
+        return one is other or {one.host, other.host} == {four, six}
+
     everybody = [Member(host, wait=False) for host in made.hosts]
-    meet(everybody)
+    for member in everybody:
+        knows(member, *(other.host.name for other in everybody if not strangers(member, other)))
     wanted = {
         member.host: sorted(
             f"{other.host.name}:{round_}"
             for other in everybody
-            if other is not member and {other.host, member.host} != {four, six}
+            if not strangers(member, other)
             for round_ in range(3)
         )
         for member in everybody
