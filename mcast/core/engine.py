@@ -47,6 +47,7 @@ from mcast.wire.attributes import Attributes, encode_attributes
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import Record
 
+from . import coding
 from . import inbound_members as members
 from . import inbound_probes as probes
 from . import inbound_records as records
@@ -70,6 +71,7 @@ HANDLERS: dict[type, Handler] = {
     Record: records.on_record,
     f.Heartbeat: records.on_heartbeat,
     f.Nack: repair.on_nack,
+    f.Coded: coding.on_coded,
     f.Report: repair.on_report,
     f.ReportRequest: repair.on_report_request,
     f.Key: members.on_key,

@@ -8,6 +8,7 @@ from mcast.crypto.seal import Sealer
 from mcast.wire.codec import encode_frame, encode_frames
 from mcast.wire.frames import FrameType
 
+from .coding import code
 from .events import Address
 from .inbound_repair import payload_of
 from .state import State
@@ -45,9 +46,11 @@ class Sender:
         """The repairs that are due, as far as their pace allows."""
         out: list[Outgoing] = []
         while state.repairs and state.repair_pace.level(now) > 0:
-            payload = payload_of(state, *state.repairs.take(now))
+            run, sequence = state.repairs.take(now)
+            payload = payload_of(state, run, sequence)
             if payload is not None:
-                data = self._sealer.seal(_record_frame(payload))
+                coded = code(state, sequence, payload, now) if run == state.me else None
+                data = self._sealer.seal(coded or _record_frame(payload))
                 state.sent_frames["repair"] += 1
                 state.repair_pace.spend(len(data), now)
                 out.append(Outgoing(data, None, True))

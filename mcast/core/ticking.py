@@ -6,6 +6,7 @@ from mcast.wire.frames import Heard, KeyRequest, Nack, Report
 from mcast.wire.limits import FRAME_HEADER_SIZE, SIGNATURE_SIZE
 from mcast.wire.reasons import DropReason
 
+from .coding import solve
 from .events import Address
 from .giving import collect, greet
 from .inbound_members import LINK_HEADERS
@@ -76,6 +77,10 @@ ANNOUNCEMENT_SIZE = 24 + 16 + 4 + 105 + 4 + 152  # header, tag, and the KEY and 
 
 
 def _nack(state: State, now: float) -> None:
+    when = state.reception.when()
+    if when is None or now < when:
+        return
+    solve(state, now)
     room = state.room_left(NACK_HEAD)
     keyed = state.sent_frames["nack"] < KEYED_NACKS or state.manner.visitor
     if keyed:

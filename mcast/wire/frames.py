@@ -8,6 +8,7 @@ counter is above the last one of the same type and run.
 from __future__ import annotations
 
 from enum import IntEnum
+from itertools import accumulate
 
 import msgspec
 
@@ -44,6 +45,7 @@ class FrameType(IntEnum):
     RECEIPT = 0x18
     WHO = 0x19
     HERE = 0x1A
+    CODED = 0x1C
 
 
 # Flags of the frame header.
@@ -356,8 +358,23 @@ class Here(msgspec.Struct, frozen=True, gc=False):
     present: tuple[Present, ...]
 
 
+class Coded(msgspec.Struct, frozen=True, gc=False):
+    """Records of a run laid over each other: `sequence` and those that follow it by `steps`; see coded.py."""
+
+    origin: bytes
+    epoch: int
+    sequence: int
+    steps: tuple[int, ...]
+    block: bytes
+
+    @property
+    def sequences(self) -> tuple[int, ...]:
+        """The records that are in it, rising."""
+        return tuple(accumulate(self.steps, initial=self.sequence))
+
+
 Signed = Key | Announcement | Goodbye | Heartbeat | Nack | Report | ProbeReply | Private | Reply | Receipt
 Request = (
     ReportRequest | Probe | KeyRequest | RosterRequest | VectorRequest | RangeRequest | HistoryRequest | Who
 )
-Frame = Record | Signed | Request | Roster | Challenge | Echo | Digest | Vector | History | Here
+Frame = Record | Signed | Request | Roster | Challenge | Echo | Digest | Vector | History | Here | Coded

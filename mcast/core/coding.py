@@ -1,0 +1,97 @@
+"""Coded repair: one datagram for receivers that lack different records (the author's side, then theirs)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from mcast.wire.codec import encode_frame
+from mcast.wire.coded import coded_size, lay, restore, shorten
+from mcast.wire.frames import Coded
+from mcast.wire.limits import FRAME_HEADER_SIZE
+from mcast.wire.reasons import DropReason, Malformed
+
+from .events import Address
+from .inbound_records import on_record
+from .inbox import Inbox
+from .runs import Run
+from .state import State
+
+LOOK = 64  # waiting repairs that are looked at for partners of one
+
+
+def code(state: State, sequence: int, payload: bytes, now: float) -> bytes | None:
+    """The frame that repairs `sequence` of ours, whose turn it is, and others; None: it goes alone."""
+    room = state.room_left(FRAME_HEADER_SIZE)
+    payloads = {sequence: payload}
+    for other in state.askers.partners(sequence, state.repairs.waiting(state.me, LOOK)):
+        known = state.publisher.sent.get(other)
+        longest = max(map(len, payloads.values()))
+        if known is not None and coded_size(len(payloads) + 1, max(longest, len(known))) <= room:
+            payloads[other] = known
+            state.repairs.left(state.me, other, now)
+    if len(payloads) == 1:
+        state.askers.plain(sequence)
+        return None
+    state.askers.coded(payloads)
+    state.sent_frames["coded"] += 1
+    sequences = sorted(payloads)
+    steps = tuple(after - before for before, after in pairwise(sequences))
+    return encode_frame(Coded(*state.me, sequences[0], steps, lay(map(shorten, payloads.values()))))
+
+
+def on_coded(state: State, frame: Coded, source: Address, now: float) -> DropReason | None:
+    """A coded repair, from the author or anybody: what it yields counts as if it had come plain."""
+    run = Run(frame.origin, frame.epoch)
+    if run == state.me:
+        return DropReason.OWN
+    inbox = state.reception.get(run)
+    if inbox is None:
+        return DropReason.UNKNOWN_ORIGIN
+    lacking = _lacking(inbox, frame)
+    if not lacking:
+        return DropReason.DUPLICATE
+    if len(lacking) > 1:
+        state.undecoded.add(frame, source)
+        return None
+    return _decode(state, inbox, frame, lacking[0], source, now)
+
+
+def solve(state: State, now: float) -> None:
+    """Before we ask: take what coded repairs that were kept yield by what has come since."""
+    yielded = True
+    while yielded:
+        yielded = False
+        for frame, source in state.undecoded.all():
+            inbox = state.reception.get(Run(frame.origin, frame.epoch))
+            lacking = [] if inbox is None else _lacking(inbox, frame)
+            if len(lacking) > 1:
+                continue
+            state.undecoded.drop(frame)
+            if inbox is not None and lacking:
+                reason = _decode(state, inbox, frame, lacking[0], source, now)
+                yielded = yielded or reason is None
+                state.drops.update([] if reason is None else [reason])
+
+
+def _lacking(inbox: Inbox, frame: Coded) -> list[int]:
+    refuse = inbox.stream.refuse
+    return [sequence for sequence in frame.sequences if refuse(sequence) is not DropReason.DUPLICATE]
+
+
+def _decode(
+    state: State, inbox: Inbox, frame: Coded, sequence: int, source: Address, now: float
+) -> DropReason | None:
+    """Take the only record of `frame` that we lack."""
+    blocks = [frame.block]
+    for other in frame.sequences:
+        if other != sequence:
+            held = inbox.stream.held(other)
+            payload = held.payload if held else state.retention.get(inbox.run, other)
+            if payload is None:
+                return DropReason.NOT_HELD
+            blocks.append(shorten(payload))
+    try:
+        record = restore(frame, sequence, lay(blocks))
+    except Malformed as malformed:
+        return malformed.reason
+    return on_record(state, record, source, now)

@@ -1,0 +1,288 @@
+"""Coded repair: what goes together, what comes out, and what hostile frames do."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import msgspec
+import pytest
+
+from mcast import simulation
+from mcast.core import askers as table
+from mcast.core.askers import Askers
+from mcast.core.gaps import Gaps
+from mcast.core.reception import CHORUS
+from mcast.core.runs import Run
+from mcast.core.undecoded import KEPT
+from mcast.settings import Settings
+from mcast.wire import frames as f
+from mcast.wire.coded import lay, restore, shorten
+from mcast.wire.limits import CODED_MAX
+from mcast.wire.reasons import DropReason, Malformed
+from mcast.wire.records import Record
+
+from .core_support import Outsider, drops, record
+
+RUNS = [Run(b"%d" % number * 16, 1) for number in range(40)]
+
+
+def code(records: list[Record]) -> f.Coded:
+    """A coded repair of genuine records."""
+    steps = tuple(after.sequence - before.sequence for before, after in pairwise(records))
+    block = lay(shorten(one.payload) for one in records)
+    return f.Coded(records[0].origin, records[0].epoch, records[0].sequence, steps, block)
+
+
+def nack(eve: Outsider, run: Run, *sequences: int) -> f.Signed:
+    return eve.sign(f.Nack(*eve.run, eve.count(), (f.Missing(*run, tuple((one, one) for one in sequences)),)))
+
+
+def texts(member: simulation.Member) -> list[bytes]:
+    return [message.data for message in member.messages()]
+
+
+# What goes together.
+
+
+def test_records_that_different_receivers_lack_go_together() -> None:
+    askers = Askers()
+    for run, sequences in zip(RUNS, [[1, 2], [3], [2, 4], []], strict=False):
+        askers.note(run, sequences)
+    assert askers.partners(1, [2, 3, 4]) == [3, 4]
+    assert askers.partners(2, [1, 3, 4]) == [3]
+    assert askers.partners(5, [1, 2]) == [], "nobody asked for it"
+    askers.coded([1, 3, 4])
+    assert askers.partners(2, [1, 3, 4]) == []
+
+
+def test_what_most_lack_is_matched_first() -> None:
+    askers = Askers()
+    for run, sequence in zip(RUNS[:4], [1, 2, 3, 3], strict=True):
+        askers.note(run, [sequence])
+    askers.note(RUNS[2], [2])
+    assert askers.partners(1, [2, 3]) == [2]
+    askers.note(RUNS[4], [3])
+    assert askers.partners(1, [2, 3]) == [3]
+
+
+def test_a_record_that_was_coded_often_or_that_many_lack_goes_plain() -> None:
+    askers = Askers()
+    for attempt in range(table.CODED_TRIES + 2):
+        askers.note(RUNS[0], [1])
+        askers.note(RUNS[1], [2])
+        assert askers.partners(2, [1]) == ([1] if attempt < table.CODED_TRIES else [])
+        askers.coded([1])
+        askers.plain(2)
+    for run in RUNS[2:]:
+        askers.note(run, [3])
+    askers.note(RUNS[0], [4])
+    assert askers.partners(4, [3]) == askers.partners(3, [4]) == []
+
+
+def test_far_records_and_more_than_eight_do_not_go_together() -> None:
+    askers = Askers()
+    for sequence, run in enumerate(RUNS):
+        askers.note(run, [sequence + 1])
+    askers.note(Run(b"far" * 6, 1), [table.REACH + 2])
+    assert len(askers.partners(1, range(2, 40))) == CODED_MAX - 1
+    assert askers.partners(1, [table.REACH + 2]) == []
+    assert askers.partners(2, [table.REACH + 2]) == [table.REACH + 2]
+
+
+def test_a_flood_of_nacks_fills_a_bounded_table() -> None:
+    askers = Askers()
+    for start in range(0, 10 * table.RECORDS, table.RECORDS // 2):
+        askers.note(RUNS[0], range(start, start + table.RECORDS // 2))
+        askers.note(RUNS[1], range(start, start + table.RECORDS // 2))
+        assert len(askers) <= 2 * table.RECORDS
+        askers.coded(range(start + 100, start + 100 + table.RECORDS // 4))
+    assert len(askers) <= 2 * table.RECORDS
+    askers.note(RUNS[2], [1])
+    assert askers.partners(1, [1]) == []
+
+
+# The author.
+
+
+@pytest.mark.parametrize(("size", "coded"), [(100, 1), (1218, 0)])
+def test_an_author_codes_what_fits(size: int, coded: int) -> None:
+    lan = simulation.Lan(1)
+    ada = lan.join("ada")
+    lan.run(1.0)
+    for number in range(32):
+        ada.engine.send(bytes([number]) * size, lan.now)
+        if size < 1000:
+            ada.pump()
+            lan.run(0.01)
+    ada.pump()
+    lan.run(0.1)
+    one, two = Outsider(lan, 98), Outsider(lan, 99)
+    one.say(one.key, nack(one, ada.engine.run, 2))
+    two.say(two.key, nack(two, ada.engine.run, 3))
+    lan.run(0.5)
+    stats = ada.engine.stats()
+    assert stats.get("sent-coded", 0) == coded
+    assert stats["sent-repair"] == 2 - coded
+
+
+def test_what_was_overwritten_meanwhile_goes_into_no_block() -> None:
+    lan = simulation.Lan(2, settings=Settings(sent_records=4))
+    ada = lan.join("ada")
+    lan.run(1.0)
+    for number in range(6):
+        ada.send(b"%d" % number)
+        lan.run(0.01)
+    state = ada.engine._state
+    for run, sequence in zip(RUNS, [3, 1, 4], strict=False):
+        state.repairs.gather(ada.engine.run, [sequence], lan.now)
+        state.askers.note(run, [sequence])
+    state.repairs.tick(lan.now)
+    assert state.askers.partners(3, [1, 4]) == [1, 4]
+    ada.pump()
+    stats = ada.engine.stats()
+    assert (stats["sent-coded"], stats["sent-repair"]) == (1, 1)
+
+
+# The receiver.
+
+
+def meet(seed: int, settings: Settings | None = None) -> tuple[simulation.Lan, simulation.Member, Outsider]:
+    """A member that knows an author; the records the author says arrive, and nobody answers NACKs."""
+    lan = simulation.Lan(seed, settings=settings)
+    bob = lan.join("bob")
+    lan.run(1.0)
+    eve = Outsider(lan)
+    eve.say(eve.key)
+    return lan, bob, eve
+
+
+def test_the_record_that_is_lacking_comes_out_and_is_delivered_once() -> None:
+    _, bob, eve = meet(3)
+    one, two, three = (eve.record(n, b"%d" % n * n * 50) for n in (1, 2, 3))
+    eve.say(one)
+    eve.say(three)
+    for _ in range(2):
+        eve.say(code([one, two, three]))
+    assert texts(bob) == [one.body, two.body, three.body]
+    assert drops(bob, "duplicate") == 1
+
+
+def test_what_two_records_lack_is_kept_until_one_came() -> None:
+    lan, bob, eve = meet(4)
+    one, two, three, four = (eve.record(n, b"%d" % n) for n in (1, 2, 3, 4))
+    eve.say(one)
+    eve.say(code([three, four]))
+    eve.say(code([two, three]))
+    assert texts(bob) == [b"1"]
+    eve.say(four)
+    lan.run(1.0)
+    assert texts(bob) == [b"1", b"2", b"3", b"4"], "one by the other"
+    assert len(bob.engine._state.undecoded) == 0
+    eve.say(code([eve.record(6), eve.record(7)]))
+    eve.say(eve.record(5))
+    eve.say(eve.record(6))
+    eve.say(eve.record(7))
+    eve.say(eve.record(9))
+    lan.run(1.0)
+    assert len(bob.engine._state.undecoded) == 0, "of no use any more"
+
+
+def test_who_codes_forges_nothing() -> None:
+    lan, bob, eve = meet(5)
+    one, two, three = (eve.record(n, b"%d" % n * 40) for n in (1, 2, 3))
+    eve.say(one)
+    good = code([one, two])
+    liar = Outsider(lan, 5)
+    long = good.block[:76] + b"\xff\xff" + good.block[78:]
+    cuts = [bytes(len(good.block)), long, b"", b"\1", good.block[:-1] + b"?", good.block + b"?"]
+    for block in cuts:
+        liar.say(msgspec.structs.replace(good, block=block))
+    reasons = {
+        reason: drops(bob, reason) for reason in ("bad-proof", "truncated", "padding", "bad-signature")
+    }
+    assert sum(reasons.values()) == len(cuts)
+    assert all(reasons.values())
+    eve.say(code([two, three]))
+    liar.say(msgspec.structs.replace(code([three, eve.record(4)]), block=bytes(200)))
+    eve.say(two)
+    eve.say(eve.record(6))
+    lan.run(1.0)
+    assert texts(bob) == [one.body, two.body, three.body]
+    assert drops(bob, "bad-proof") > reasons["bad-proof"], "what was kept is judged too"
+
+
+def test_coded_repairs_of_strangers_of_oneself_and_of_what_is_gone_are_dropped() -> None:
+    _, bob, eve = meet(6, Settings(retained_records=8))
+    records = [eve.record(n) for n in range(1, 8)]
+    eve.say(code(records[:2]))
+    assert drops(bob, "unknown-origin") == 1
+    for one in records[:6]:
+        eve.say(one)
+    eve.say(code([records[0], records[6]]))
+    assert drops(bob, "not-held") == 1
+    own = drops(bob, "own")
+    eve.say(f.Coded(*bob.engine.run, 1, (1,), bytes(100)))
+    assert drops(bob, "own") == own + 1
+
+
+def test_a_flood_of_coded_repairs_that_yield_nothing_is_bounded_and_forgotten_with_its_run() -> None:
+    lan, bob, eve = meet(7)
+    eve.say(eve.record(1))
+    for sequence in range(3, 3 + 2 * KEPT):
+        eve.say(f.Coded(*eve.run, sequence, (1,), bytes(100)))
+    state = bob.engine._state
+    assert len(state.undecoded) == KEPT
+    state.undecoded.add(f.Coded(b"nobody" * 2 + b"else", 1, 1, (1,), bytes(100)), None)
+    eve.say(eve.record(3))
+    lan.run(1.0)
+    assert len(state.undecoded) == KEPT - 1
+    assert texts(bob) == [b"x"]
+
+
+def test_a_block_gives_back_what_lies_in_it_alone() -> None:
+    one, two = (Outsider(simulation.Lan(8)).record(n, b"%d" % n) for n in (1, 2))
+    frame = code([one, two])
+    assert restore(frame, 2, lay([frame.block, shorten(one.payload)])) == two
+    with pytest.raises(Malformed) as caught:
+        restore(frame, 2, frame.block)
+    assert caught.value.reason in set(DropReason)
+    assert lay([]) == b""
+
+
+# Asking together.
+
+
+@pytest.mark.parametrize("size", [CHORUS, CHORUS + 1])
+def test_few_ask_together_and_name_what_others_asked_for(size: int) -> None:
+    lan, bob, eve = meet(9)
+    eve.say(eve.record(1))
+    reception = bob.engine._state.reception
+    inbox = reception.get(eve.run)
+    assert inbox is not None
+    inbox.grtt = 1.0
+    for sequence in (3, 5):
+        inbox.accept(record(sequence), None, lan.now)
+    reception.lacks(inbox, lan.now, size)
+    ask = reception._asks.get(eve.run)
+    reception._asks.set(eve.run, lan.now + 3.0)
+    reception.overheard(eve.run, [(2, 3)], lan.now, size)
+    assert reception.when() == lan.now + 3.0, "within the grace nobody asks"
+    reception.overheard(eve.run, [(2, 3)], lan.now + 0.02, size)
+    when = reception.when()
+    assert ask is not None
+    assert when is not None
+    assert (when <= lan.now + 0.52) == (size == CHORUS)
+    pages, _ = reception.nack(when, size, 1000)
+    assert [entry.ranges for entry in pages[0]] == [((2, 2), (4, 4)) if size == CHORUS else ((4, 4),)]
+    reception.overheard(eve.run, [(4, 5)], when + 0.005, size)
+    later = reception.when()
+    assert later is not None
+    assert later > when + 0.01
+
+
+def test_what_others_asked_for_long_ago_is_not_named() -> None:
+    gaps = Gaps()
+    gaps.notice(2, 3, 0.0)
+    gaps.overheard([(2, 3)], 1.0)
+    assert gaps.ripe(1.5, 0.0, 1.0, 1.0, 10, 1.2) == []
+    assert len(gaps.ripe(1.5, 0.0, 1.0, 1.0, 10, 0.9)) == 1
