@@ -8,9 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mcast import settings
 from tests import lab
-from tests.bench.options import UNPACED, Options, say
+from tests.bench.options import Options, say
 from tests.bench.rows import Row, number
 
 TARGETS = {
@@ -44,15 +43,10 @@ RAW = Contender("raw socket", "raw")
 def contenders(options: Options) -> list[Contender]:
     """The raw socket, mcast by each interface, and the peers there are."""
     ours = {"batches": "mcast batches()", "messages": "mcast messages()", "blocking": "mcast blocking"}
-    paces = [("", options.settings)]
-    if "pace" in settings.Settings.__struct_fields__ and "pace" not in options.settings:
-        # Held to 2 MiB/s unless told otherwise: shown once, beside what it can do without.
-        paces = [(", no pace", {**UNPACED, **options.settings}), ("", options.settings)]
     made = [RAW]
-    for place, (suffix, changes) in enumerate(paces):
+    for suffix, changes in options.paces():
         made += [
-            Contender(ours[api] + suffix, "group", {"api": api, "settings": changes})
-            for api in options.apis[: None if place == 0 else 1]
+            Contender(ours[api] + suffix, "group", {"api": api, "settings": changes}) for api in options.apis
         ]
     return made + [Contender(name, name) for name in options.peers if name in FLOODING]
 
