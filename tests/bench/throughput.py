@@ -116,6 +116,7 @@ def measure(options: Options) -> Iterator[Row]:
 
 
 def _case(lan: lab.Lan, options: Options, size: int, receivers: int, offload: bool) -> list[Row]:
+    job = {"size": size, "seconds": options.seconds, "settle": 0.3 if options.quick else 1.0}
     case = f"{size} B, 1->{receivers}, offload {'on' if offload else 'off'}"
     taking_part = contenders(options)
     runs: dict[str, list[Run]] = {contender.name: [] for contender in taking_part}
@@ -123,9 +124,7 @@ def _case(lan: lab.Lan, options: Options, size: int, receivers: int, offload: bo
         for contender in taking_part:
             say(f"throughput {case}, round {turn + 1}: {contender.name}")
             try:
-                run = flood(
-                    lan.hosts[: receivers + 1], contender, options, size=size, seconds=options.seconds
-                )
+                run = flood(lan.hosts[: receivers + 1], contender, options, **job)
             except lab.LabTimeout as error:
                 say(f"{contender.name} did not do it: {error}")
                 continue
