@@ -142,7 +142,7 @@ def test_a_clock_that_is_a_day_off_is_no_obstacle() -> None:
 
 
 def test_a_run_that_came_back_with_an_older_clock_is_heard_from_its_first_record() -> None:
-    """Its clock is behind its epoch, so it does not tell how old the run is: our stay bounds what is asked."""
+    """Its clock is behind its epoch and does not tell how old the run is: our stay bounds what is asked."""
     lan = simulation.Lan(7)
     ada, bob = lan.join("ada"), lan.join("bob")
     lan.run(20.0)
