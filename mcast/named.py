@@ -66,11 +66,12 @@ def parse_peer(text: str, port: int, versions: Sequence[int] = (4, 6)) -> PeerNa
 
 
 def _split(text: str) -> tuple[str, str]:
+    """Host and port, "" for none; a port that fails to parse where a colon or bracket stands alone."""
     if text.startswith("["):
         host, _, rest = text[1:].partition("]")
-        return host, rest.removeprefix(":") if not rest or rest.startswith(":") else "?"
+        return host, "" if text.endswith("]") else rest[1:] if rest[:1] == ":" and rest[1:] else "?"
     host, colon, port = text.partition(":")
-    return (host, port or "?" * bool(colon)) if text.count(":") == 1 else (text, "")
+    return (host, port or colon) if text.count(":") == 1 else (text, "")
 
 
 def _check(name: PeerName, versions: Sequence[int]) -> None:

@@ -44,8 +44,10 @@ def test_without_a_named_peer_nothing_gets_through() -> None:
 
 def test_one_side_names_the_other_and_both_talk() -> None:
     lan, (ada, bob) = dead()
+    assert ada.engine.met(lan.now) == 0
     meet(ada, bob)
     lan.run(0.1)
+    assert ada.engine.met(lan.now) == bob.engine.met(lan.now) == 1
     assert [peer.run for peer in ada.peers()] == [bob.engine.run]
     assert [peer.run for peer in bob.peers()] == [ada.engine.run]
     ada.send("to bob")
