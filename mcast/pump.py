@@ -218,10 +218,10 @@ class Pump:
             self._on_plain(group, plain)
 
     def interface_of(self, source: tuple[object, ...]) -> int | None:
-        """The index of the interface through which `source` was last heard."""
+        """The index of the interface through which `source` was last heard, or on whose link it must be."""
         if len(source) > 3 and isinstance(source[3], int):
             return source[3]
-        return self._routes.get(source[:2])
+        return self._routes.get(source[:2]) or self._links.neighbourhood.interface(str(source[0]))
 
     def _address(self, datagram: Datagram) -> tuple[str, int] | tuple[str, int, int, int]:
         """The source as sockets name it: IPv6 with its scope, so that an answer finds the way back."""
