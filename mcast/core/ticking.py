@@ -11,6 +11,7 @@ from .events import Address
 from .giving import collect, greet
 from .inbound_members import LINK_HEADERS
 from .inbound_probes import check_silence
+from .inbound_who import meet
 from .probing import measure_again, measure_until_known, probe_doubted
 from .reporting import PAGE
 from .runs import Run
@@ -43,6 +44,7 @@ def tick(state: State, now: float) -> None:
     for greeting in state.greetings.due(now):
         greet(state, greeting, now)
     collect(state, now)
+    meet(state, now)
     state.retention.expire(now)
 
 
@@ -158,4 +160,5 @@ def deadline(state: State) -> float | None:
         state.keys.when(),
         state.greetings.when(),
         state.collector.when(),
+        state.meetings.when(),
     )

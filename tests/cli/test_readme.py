@@ -276,6 +276,7 @@ def installs(scene: Scene, command: str) -> None:
 CASES: dict[str, Case] = {
     "scripts/mcast chat --group 230.0.0.1": chats(),
     "scripts/test": elsewhere("test_test_hands_its_arguments_to_pytest"),
+    "scripts/bench --quick": elsewhere("test_bench_hands_its_arguments_to_the_measurements"),
     'alias mcast="$PWD/scripts/mcast"': sets_the_alias,
     "mcast chat --name ada": chats(name="ada"),
     "printf 'first line\\nsecond line\\n' | mcast chat": chats_in_a_pipe,
@@ -295,6 +296,7 @@ CASES: dict[str, Case] = {
     "mcast browse -t --service '_ipp.*' --tag 'floor=*' --json": filters,
     "mcast interfaces": shows_interfaces,
     "mcast chat -i eth0": chats(),
+    "mcast chat --peer 10.9.0.2": chats(),
     "mcast chat --room kitchen": chats(["chat", "--room", "kitchen"]),
     "(umask 077; python3 -c 'import secrets; print(secrets.token_hex(32))' > lab.key)": makes_a_key,
     "mcast chat --key-file lab.key": chats_with_a_key,
