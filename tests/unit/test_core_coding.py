@@ -203,7 +203,7 @@ def test_who_codes_forges_nothing() -> None:
     assert sum(reasons.values()) == len(cuts)
     assert all(reasons.values())
     eve.say(code([two, three]))
-    liar.say(msgspec.structs.replace(code([three, eve.record(4)]), block=bytes(200)))
+    liar.say(msgspec.structs.replace(code([three, eve.record(4)]), block=b"\xff" * 200))
     eve.say(two)
     eve.say(eve.record(6))
     lan.run(1.0)
