@@ -209,7 +209,8 @@ class Pump:
         plain = []
         for datagram in datagrams:
             if datagram.data.startswith(MAGIC):
-                engine.receive(datagram.data, self._address(datagram), now)
+                source = self._address(datagram)
+                engine.receive(datagram.data, source, now, datagram.interface << 1 | (":" in source[0]))
             else:
                 plain.append(datagram)
         self.pump()
