@@ -196,10 +196,10 @@ class Member:
         self.skew = skew
         self.engine.set_wall(self._lan.now, self.wall)
 
-    def receive(self, datagram: bytes, source: Address, link: int = 0) -> None:
-        """A datagram arrives."""
+    def receive(self, datagram: bytes, source: Address, direct: bool = False, link: int = 0) -> None:
+        """A datagram arrives; `direct`: it was sent to this member alone."""
         if not self._crashed:
-            self.engine.receive(datagram, source, self._lan.now, link)
+            self.engine.receive(datagram, source, self._lan.now, direct, link)
             self.pump()
 
     def wake(self) -> None:
@@ -249,6 +249,8 @@ class Lan:
         self.checks = SharedChecks(self.room)
         self.sent = 0
         self.sent_bytes = 0
+        self.deaf: set[Address] = set()
+        """Addresses of members to which no multicast gets through: their switch drops it."""
         self.on_transmit: Callable[[bytes, Address, Address], None] | None = None
         self.plugs: dict[Address, tuple[int, ...]] = {}
         self._by_address: dict[Address, Member] = {}
@@ -312,25 +314,26 @@ class Lan:
             self.on_transmit(data, source, destination)
         if destination is None:
             for member in self.members:
-                self._carry(data, source, member)
+                if member.address == source or member.address not in self.deaf:
+                    self._carry(data, source, member)
         elif destination in self._by_address:
-            self._carry(data, source, self._by_address[destination])
+            self._carry(data, source, self._by_address[destination], direct=True)
 
-    def _carry(self, data: bytes, source: Address, member: Member) -> None:
+    def _carry(self, data: bytes, source: Address, member: Member, direct: bool = False) -> None:
         if self._islands.get(source) != self._islands.get(member.address):
             return
         lans = self.plugs[member.address]
         for lan in lans:
             if lan in self.plugs.get(source, lans):
-                self._carry_by(lan, data, source, member)
+                self._carry_by(lan, data, source, member, direct)
 
-    def _carry_by(self, lan: int, data: bytes, source: Address, member: Member) -> None:
+    def _carry_by(self, lan: int, data: bytes, source: Address, member: Member, direct: bool) -> None:
         conditions = self._between.get((source, member.address), self.conditions)
         copies = 1 + (conditions.duplicate > 0 and self.random.random() < conditions.duplicate)
         for _ in range(copies):
             if member.address != source and self._lost(conditions, member):
                 continue
-            self._deliver(data, source, member, conditions, lan)
+            self._deliver(data, source, member, conditions, lan, direct)
 
     def _lost(self, conditions: Conditions, member: Member) -> bool:
         burst = conditions.burst
@@ -342,7 +345,7 @@ class Lan:
         return loss > 0 and self.random.random() < loss
 
     def _deliver(
-        self, data: bytes, source: Address, member: Member, conditions: Conditions, lan: int
+        self, data: bytes, source: Address, member: Member, conditions: Conditions, lan: int, direct: bool
     ) -> None:
         random = self.random
         delay = conditions.delay + conditions.jitter * random.random()
@@ -353,7 +356,7 @@ class Lan:
 
         def arrive() -> None:
             self._trace.update(b"%.9f %d" % (self.now, member.number))
-            member.receive(data, source, 2 * lan)
+            member.receive(data, source, direct, 2 * lan)
 
         self.at(self.now + delay, arrive)
 

@@ -10,6 +10,7 @@ from .events import Address
 from .giving import collect, greet
 from .inbound_members import LINK_HEADERS
 from .inbound_probes import check_silence
+from .inbound_who import meet
 from .probing import measure_again, measure_until_known, probe_doubted
 from .relaying import pass_on
 from .reporting import PAGE
@@ -44,6 +45,7 @@ def tick(state: State, now: float) -> None:
         greet(state, greeting, now)
     collect(state, now)
     pass_on(state, now)
+    meet(state, now)
     state.retention.expire(now)
 
 
@@ -156,4 +158,5 @@ def deadline(state: State) -> float | None:
         state.greetings.when(),
         state.collector.when(),
         state.relays.when(),
+        state.meetings.when(),
     )

@@ -48,7 +48,7 @@ def engine(data: bytes) -> None:
     while data:
         size, step = int.from_bytes(data[:2], "big") % (PLAIN_MAX + 1), data[2:3]
         plain, data = data[3 : 3 + size], data[3 + size :]
-        victim.receive(sealer.seal(plain), SOURCE, now, step[0] & 3 if step else 0)
+        victim.receive(sealer.seal(plain), SOURCE, now, link=step[0] & 3 if step else 0)
         victim.receive(plain, SOURCE, now)
         now += step[0] / 64 if step else 0.0
         _drive(victim, now)
