@@ -322,7 +322,7 @@ class Lan:
     def _carry(self, data: bytes, source: Address, member: Member, direct: bool = False) -> None:
         if self._islands.get(source) != self._islands.get(member.address):
             return
-        lans = self.plugs[member.address]
+        lans = self.plugs.get(member.address, (0,))
         for lan in lans:
             if lan in self.plugs.get(source, lans):
                 self._carry_by(lan, data, source, member, direct)
