@@ -74,6 +74,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     verifications: int = 1000
     """Signatures checked a second; 70 % are kept for origins already known."""
 
+    history_pace: int = MIB
+    """Rate at which records are handed to those who lack them, all of them together."""
+
+    digest_shortest: float = 0.4
+    digest_longest: float = 32.0
+    """Trickle intervals: soon after something new all hold the same; later a word now and then will do."""
+
     announce_interval: float = 5.0
     """Shortest mean time between two announcements of one run."""
 

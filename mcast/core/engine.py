@@ -50,6 +50,7 @@ from mcast.wire.attributes import Attributes, encode_attributes
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import Record
 
+from . import inbound_history as history
 from . import inbound_members as members
 from . import inbound_probes as probes
 from . import inbound_records as records
@@ -60,6 +61,7 @@ from .checks import Checks
 from .clock import Clock
 from .events import Address, Event, PeerView
 from .generator import Generator
+from .history import lost_network
 from .leaving import Farewell
 from .outgoing import Outgoing, Sender, key_bytes
 from .outgoing import when as can_leave
@@ -73,7 +75,7 @@ Handler = Callable[[State, Any, Address, float], DropReason | None]
 
 # What is done with each frame; those that nothing serves yet are ignored, as docs/protocol.md says.
 HANDLERS: dict[type, Handler] = {
-    Record: records.on_record,
+    Record: history.on_any_record,
     f.Heartbeat: records.on_heartbeat,
     f.Nack: repair.on_nack,
     f.Report: repair.on_report,
@@ -88,6 +90,11 @@ HANDLERS: dict[type, Handler] = {
     f.RosterRequest: members.on_roster_request,
     f.Challenge: members.on_challenge,
     f.Echo: members.on_echo,
+    f.Digest: history.on_digest,
+    f.VectorRequest: history.on_vector_request,
+    f.Vector: history.on_vector,
+    f.RangeRequest: history.on_range_request,
+    f.History: history.on_history,
     f.Relayed: members.on_relayed,
     f.Who: who.on_who,
     f.Here: who.on_here,
@@ -138,12 +145,14 @@ class Engine:
         passive: bool = False,
         quiet: bool = False,
         history: bool = False,
+        last: int | None = None,
+        since: float | None = None,
         attributes: Attributes = NOTHING_OFFERED,
         machine: bytes = bytes(8),
         checks: Checks | None = None,
     ) -> None:
         self.run = Run(identity.origin, epoch)
-        manner = Manner(visitor, passive, quiet, history)
+        manner = Manner(visitor, passive, quiet, history, last, since)
         self._state = State(
             settings,
             room,
@@ -181,6 +190,7 @@ class Engine:
             state.heard_any = True
             if state.manner.quiet:
                 state.announcer.begin(now + QUIET_SPREAD * state.generator.random())
+        state.past.paging = False
         state.echoed, state.relayed, state.direct = None, False, direct
         state.datagram_size = len(datagram)
         handlers = LAST_HANDLERS if state.closing else HANDLERS
@@ -213,6 +223,7 @@ class Engine:
         if state.may_send:
             out += self._sender.repairs(state, now)
             out += self._sender.records(state, now)
+            out += self._sender.history(state, now)
         if state.closing and not state.publisher.outbox:
             self._farewell.proceed(state, now)
             out += self._sender.control(state, now)
@@ -323,6 +334,13 @@ class Engine:
             state.attributes, state.flags, state.port = encoded, flags, port
             if state.announced:
                 state.announcer.soon(state.clock.advance(now))
+
+    def lost_network(self, now: float) -> None:
+        """No network remains of those we were on: what was heard there stays there, in an open room.
+
+        Unless a peer of before is heard again within a minute, it is forgotten.
+        """
+        lost_network(self._state, self._state.clock.advance(now))
 
     def set_wall(self, now: float, wall: float) -> None:
         """The computer's clock was corrected."""

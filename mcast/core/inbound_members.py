@@ -16,6 +16,7 @@ from mcast.wire.frames import (
     Roster,
     RosterRequest,
 )
+from mcast.wire.limits import DIGEST_SIZE
 from mcast.wire.reasons import DropReason
 
 from .addresses import unpack
@@ -94,6 +95,7 @@ def on_announcement(state: State, frame: Announcement, source: Address, now: flo
         refresh(state, peer, frame, source, now, direct=not state.relayed)
     if frame.flags & NEWCOMER:
         meet_newcomer(state, run, source, now)
+        state.past.trickle.reset(now, state.members)
     inbox = state.reception.get(run)
     if inbox is not None:
         inbox.grtt = state.told_grtt(frame.grtt)
@@ -262,7 +264,13 @@ def on_challenge(state: State, frame: Challenge, source: Address, now: float) ->
     """The giver has more for us, or a contact wants to see that its copies reach us."""
     if state.meetings.challenged(source, frame.token, now):
         return None
-    return None if state.collector.challenged(source, frame.token, now) else DropReason.NOT_ASKED
+    if state.past.syncing.challenged(source, frame.token, now):
+        return None
+    if not state.collector.challenged(source, frame.token, now):
+        return DropReason.NOT_ASKED
+    if state.manner.history:  # who hands out the roster hands out what was said before, too
+        state.past.syncing.told(source, bytes(DIGEST_SIZE), now)
+    return None
 
 
 def on_relayed(state: State, frame: Relayed, source: Address, now: float) -> DropReason | None:

@@ -18,6 +18,7 @@ from .runs import Run
 from .state import State
 
 EPOCH_SHIFT = 16  # an epoch is unix seconds times 2**16, so it tells when the run began by its own clock
+NEVER = 2**63
 ROUNDING = 1.0  # seconds
 ASK_WITHIN = 0.1  # seconds: records wait for their key a second in all
 SETTLED = 10.0  # seconds after joining in which the runs of before are heard of
@@ -95,6 +96,48 @@ def _genuine(state: State, record: Record, source: Address, now: float) -> DropR
     return _take(state, inbox, record, source, now)
 
 
+def asks(state: State) -> bool:
+    """Whether we want what was said before we came: who only listens does so if it was told to."""
+    return state.manner.history or not state.manner.quiet
+
+
+def wanted_from(state: State, run: Run) -> int:
+    """The first record of `run` that we want from who holds it."""
+    if asks(state):
+        return 1
+    inbox, peer = state.reception.get(run), state.roster.get(run)
+    if inbox is not None:
+        return inbox.first
+    start = peer.start if peer is not None and peer.placed else None
+    return state.reception.resumes(run) or start or NEVER
+
+
+def take_known(state: State, record: Record, source: Address, now: float) -> DropReason | None:
+    """A genuine record that somebody held for us; NOT_ASKED: it was published before we came, or by a run
+    we know nothing of."""
+    run = Run(record.origin, record.epoch)
+    inbox = state.reception.get(run) or _known(state, run, record, now)
+    if inbox is None or record.sequence < inbox.first:
+        return DropReason.NOT_ASKED
+    return inbox.stream.refuse(record.sequence) or _take(state, inbox, record, source, now)
+
+
+def _known(state: State, run: Run, record: Record, now: float) -> Inbox | None:
+    """A new inbox for a run that published while we were here."""
+    peer, resumes = state.roster.get(run), state.reception.resumes(run)
+    if peer is not None and peer.placed:
+        opened = _open(state, run, peer.start, peer.existing, peer.since, now)
+    elif resumes is not None:
+        opened = _open(state, run, resumes, 0, 0, now)
+    elif since_joining(state, state.clock.unix_ms(now), now) < record.timestamp and state.liveness.judge(
+        run, record.timestamp, state.clock.unix_ms(now)
+    ):
+        opened = _open(state, run, record.sequence, 0, 0, now)
+    else:
+        return None
+    return None if isinstance(opened, DropReason) else opened
+
+
 def _take(state: State, inbox: Inbox, record: Record, source: Address, now: float) -> DropReason | None:
     size = len(record.payload)
     if record.sequence > inbox.stream.next and state.reception.crowded(inbox, record.sequence, size, now):
@@ -105,6 +148,7 @@ def _take(state: State, inbox: Inbox, record: Record, source: Address, now: floa
     if record.sequence > inbox.stream.high:
         heard(state, run, now)
     state.retention.add(run, record.sequence, record.payload, now)
+    state.past.news.came(now)
     state.repairs.heard(run, record.sequence, now)
     if not state.reach.whole:
         relay_record(state, run, record.sequence, record.payload, now)
@@ -128,6 +172,8 @@ def heard(state: State, run: Run, now: float) -> None:
     peer = state.roster.get(run)
     if peer is not None:
         peer.heard = now
+        if state.past.whereabouts.unsure:
+            state.past.whereabouts.recognised(peer.joined)
         if peer.suspect:
             peer.suspect, peer.probes = False, 0
             state.silence.set(run, now)

@@ -86,9 +86,10 @@ def _serve(state: State, asker: Run, target: Run, sequences: list[int], requeste
 
 def payload_of(state: State, run: Run, sequence: int) -> bytes | None:
     """The record to send again, if we hold it."""
+    where = state.past.whereabouts
     if run == state.me:
-        return state.publisher.sent.get(sequence)
-    return state.retention.get(run, sequence)
+        return state.publisher.sent.get(sequence) if not where.unsure or sequence > where.sent else None
+    return None if where.unsure else state.retention.get(run, sequence)
 
 
 def _grant(

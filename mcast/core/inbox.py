@@ -27,8 +27,8 @@ FORGOTTEN = 32  # records pushed out at once: finding the last ones takes a sort
 class Inbox:
     """What we have and lack of one run.
 
-    Of its records up to `existing` those signed before `since` (ms by its clock) were published before
-    we joined.
+    Its records before `first` do not concern us. Of those up to `existing` those signed before `since` (ms
+    by its clock) were published before we joined.
     """
 
     __slots__ = (
@@ -41,6 +41,7 @@ class Inbox:
         "echo_at",
         "equivocated",
         "existing",
+        "first",
         "fragments",
         "gaps",
         "grtt",
@@ -55,7 +56,7 @@ class Inbox:
     def __init__(
         self, run: Run, name: str, start: int, window: int, existing: int, since: int, history: bool
     ) -> None:
-        self.run, self.name = run, name
+        self.run, self.name, self.first = run, name, start
         self.stream = Stream(start, min(window, STRANGER_WINDOW))
         self.gaps = Gaps()
         self.fragments = Fragments()

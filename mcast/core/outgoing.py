@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from mcast.crypto.seal import Sealer
-from mcast.wire.codec import encode_frame, encode_frames
-from mcast.wire.frames import FrameType
+from mcast.wire.codec import encode_frame, encode_frames, encode_kept
 
 from .events import Address
+from .history import pages
 from .inbound_repair import payload_of
 from .state import State
 from .timers import earliest
@@ -48,11 +48,15 @@ class Sender:
         while state.repairs and state.repair_pace.level(now) > 0:
             payload = payload_of(state, *state.repairs.take(now))
             if payload is not None:
-                data = self._sealer.seal(_record_frame(payload))
+                data = self._sealer.seal(encode_kept(payload))
                 state.sent_frames["repair"] += 1
                 state.repair_pace.spend(len(data), now)
                 out.append(Outgoing(data, None, True))
         return out
+
+    def history(self, state: State, now: float) -> list[Outgoing]:
+        """Pages of records for those who asked, as far as their pace allows."""
+        return [Outgoing(self._sealer.seal(plain), to) for plain, to in pages(state, now)]
 
     def records(self, state: State, now: float) -> list[Outgoing]:
         """The flushes that are due, as far as the pace allows."""
@@ -65,7 +69,7 @@ class Sender:
         payloads = state.publisher.flush(now, state.clock.unix_ms(now))
         if not payloads:
             return []
-        plains = [plain for payload in payloads for plain in self._with_key(state, _record_frame(payload))]
+        plains = [plain for payload in payloads for plain in self._with_key(state, encode_kept(payload))]
         if len(payloads) >= PADDED:
             longest = max(map(len, plains))
             plains = [plain.ljust(longest, b"\0") for plain in plains]
@@ -73,6 +77,7 @@ class Sender:
         size = sum(len(outgoing.data) for outgoing in out)
         state.sent_frames["record"] += len(payloads)
         state.pace.spend(state.publisher.flushed, now)
+        state.past.news.came(now)
         state.own_quotas.credit(size, state.settings.sent_bytes, now)
         return out
 
@@ -86,10 +91,6 @@ class Sender:
         return [both] if len(both) <= room else [self._key, frame]
 
 
-def _record_frame(payload: bytes) -> bytes:
-    return bytes((FrameType.RECORD, 0)) + len(payload).to_bytes(2, "big") + payload
-
-
 def key_bytes(state: State) -> bytes:
     """Our KEY frame, encoded."""
     return encode_frame(state.key_frame)
@@ -100,5 +101,6 @@ def when(state: State, now: float) -> float | None:
     if state.control:
         return now
     repairs = state.repair_pace.when(1, now) if state.repairs else None
+    history = state.past.pace.when(1, now) if state.past.serving else None
     flush = state.publisher.outbox.when()
-    return earliest(repairs, None if flush is None else max(flush, state.pace.when(1, now)))
+    return earliest(repairs, history, None if flush is None else max(flush, state.pace.when(1, now)))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from mcast.wire.frames import Missing
 from mcast.wire.limits import DATAGRAM_MAX, ENTRIES_MAX
-from mcast.wire.ranges import split_ranges
+from mcast.wire.ranges import pairs_of, split_ranges
 from mcast.wire.reasons import DropReason
 
 from .backoff import ROUNDS, backoff
@@ -213,7 +213,7 @@ class Pages:
     def add(self, run: Run, spans: Iterable[Span]) -> None:
         """Ask for `spans` of `run`."""
         for piece in split_ranges(_joined(spans), (self._room - MISSING_HEAD) // 2):
-            cost = MISSING_HEAD + 2 * _pairs(piece)
+            cost = MISSING_HEAD + 2 * pairs_of(piece)
             if cost > self._left or len(self.lists[-1]) >= ENTRIES_MAX:
                 self.lists.append([])
                 self._left = self._room
@@ -228,12 +228,3 @@ def _joined(spans: Iterable[Span]) -> list[tuple[int, int]]:
         first = ranges.pop()[0] if ranges and ranges[-1][1] + 1 == span.start else span.start
         ranges.append((first, span.stop - 1))
     return ranges
-
-
-def _pairs(ranges: list[tuple[int, int]]) -> int:
-    """The most pairs of bytes that these ranges take on the wire."""
-    pairs, following = 0, ranges[0][0]
-    for first, last in ranges:
-        pairs += (first - following) // 255 + -(-(last - first + 1) // 255)
-        following = last + 1
-    return pairs

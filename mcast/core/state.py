@@ -26,6 +26,7 @@ from .grtt import GroupRoundTrip
 from .handover import Collector, Greetings, Tokens
 from .liveness import Liveness, Tombstones
 from .meeting import Meetings
+from .past import Past
 from .presence import Announcer
 from .publisher import Publisher
 from .quota import Bucket, Quotas
@@ -68,6 +69,8 @@ class Manner(NamedTuple):
     passive: bool
     quiet: bool
     history: bool
+    last: int | None = None
+    since: float | None = None
 
 
 class State:
@@ -167,6 +170,7 @@ class State:
         self.report_requests = Bucket(REPORTS, REPORTS_AT_ONCE, now)
         self.confirmations = Confirmations(settings.peers)
         self.key_frame = self.sign(Key(identity.public_key, clock.unix_ms(now), name))
+        self.past = Past(generator, settings, manner.last, manner.since, now)
         # Life
         self.heard_any = False
         self.closing = False

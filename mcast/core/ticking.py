@@ -8,6 +8,7 @@ from mcast.wire.reasons import DropReason
 
 from .events import Address
 from .giving import collect, greet
+from .history import tick_history, when_history
 from .inbound_members import LINK_HEADERS
 from .inbound_probes import check_silence
 from .inbound_who import meet
@@ -47,6 +48,7 @@ def tick(state: State, now: float) -> None:
     pass_on(state, now)
     meet(state, now)
     state.retention.expire(now)
+    tick_history(state, now)
 
 
 def _last_ones(state: State, now: float) -> None:
@@ -157,6 +159,7 @@ def deadline(state: State) -> float | None:
         state.keys.when(),
         state.greetings.when(),
         state.collector.when(),
+        when_history(state),
         state.relays.when(),
         state.meetings.when(),
     )

@@ -202,3 +202,8 @@ def _read(shape: Shape, payload: bytes, flags: int) -> Any:
         values.append(flags)
     reader.end()
     return shape.layout.build(*values)
+
+
+def encode_kept(payload: bytes) -> bytes:
+    """A RECORD frame around a payload that was kept verbatim."""
+    return bytes((FrameType.RECORD, 0)) + len(payload).to_bytes(2, "big") + payload
