@@ -15,7 +15,8 @@ port, …)`;
     Engine(settings, room, identity, *, epoch, session, name, generator, now, wall,
            visitor=False, passive=False, quiet=False, history=False, attributes=Attributes(),
            machine=bytes(8))
-    receive(datagram, source, now) -> None     never raises, whatever the bytes; drops are counted by reason
+    receive(datagram, source, now) -> bool     never raises, whatever the bytes; drops are counted by reason;
+                                               False: nothing has changed
     send(data, now) -> Receipt                 MessageTooLarge above 64 KiB, and nothing has changed then
     datagrams(now) -> list[Outgoing]           Outgoing(data, destination, record)
     deadline() -> float | None                 absolute; as of the last call that took `now`
@@ -151,16 +152,18 @@ class Engine:
         self._sender = Sender(Sealer(room, session), key_bytes(self._state))
         self._farewell = Farewell()
 
-    def receive(self, datagram: bytes, source: Address, now: float) -> None:
-        """Take in one datagram that came from `source`."""
+    def receive(self, datagram: bytes, source: Address, now: float) -> bool:
+        """Take in one datagram that came from `source`. False: it was not for us, nothing has changed."""
         state = self._state
         if state.closed:
-            return
+            return False
+        if state.taken:
+            records.catch_up(state)
         now = state.clock.advance(now)
         frames = state.admission.admit(datagram)
         if isinstance(frames, DropReason):
             state.drops[frames] += 1
-            return
+            return False
         if not state.heard_any:
             state.heard_any = True
             if state.manner.quiet:
@@ -172,6 +175,7 @@ class Engine:
             reason = DropReason.NOT_ASKED if handler is None else handler(state, frame, source, now)
             if reason is not None:
                 state.drops[reason] += 1
+        return True
 
     def send(self, data: bytes, now: float) -> Receipt:
         """Queue one message for everybody.
@@ -188,6 +192,10 @@ class Engine:
     def datagrams(self, now: float) -> list[Outgoing]:
         """What is to be sent now."""
         state = self._state
+        if not (self.backlogged or state.closing):
+            return []
+        if state.taken:
+            records.catch_up(state)
         now = state.clock.advance(now)
         out = self._sender.control(state, now)
         if state.may_send:
@@ -198,17 +206,27 @@ class Engine:
             out += self._sender.control(state, now)
         return out
 
+    @property
+    def backlogged(self) -> bool:
+        """Whether something waits that only its pace keeps from leaving."""
+        state = self._state
+        return bool(state.publisher.outbox or state.repairs or state.control)
+
     def deadline(self) -> float | None:
         """When to call `tick` and `datagrams` next, absolute; None: not until something arrives."""
         state = self._state
         if state.closed:
             return None
+        if state.taken:
+            records.catch_up(state)
         sending = can_leave(state, state.clock.now) if state.may_send else None
         return earliest(self._farewell.when(state), sending, deadline(state))
 
     def tick(self, now: float) -> None:
         """Do what is due."""
         state = self._state
+        if state.taken:
+            records.catch_up(state)
         tick(state, state.clock.advance(now))
 
     def events(self) -> list[Event]:
@@ -234,6 +252,7 @@ class Engine:
         state = self._state
         if state.closing:
             return
+        records.catch_up(state)
         self._farewell.begin(state, state.clock.advance(now))
 
     @property
@@ -289,6 +308,7 @@ class Engine:
     def stats(self) -> dict[str, int]:
         """Counters: `sent-<frame>`, `dropped-<reason>`, and sizes of what is kept."""
         state = self._state
+        records.catch_up(state)
         return {
             **{f"sent-{name}": count for name, count in sorted(state.sent_frames.items())},
             **{f"dropped-{reason}": count for reason, count in sorted(state.drops.items()) if count},
