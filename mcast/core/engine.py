@@ -5,8 +5,8 @@ It touches no socket, reads no clock and draws no randomness of its own; whoever
     engine.receive(datagram, source, now)      for each datagram that arrived
     engine.tick(now)                           when `deadline()` has passed (and at any other time)
     for outgoing in engine.datagrams(now): send outgoing.data to outgoing.destination, or to the group if None
-    arm the one timer for engine.deadline()    on the clock of `now`; None: nothing is due
     for event in engine.events(): tell the application
+    arm the one timer for engine.deadline()    on the clock of `now`; None: nothing is due
 
 Every call takes `now`, seconds on a monotonic clock. An address is a tuple as sockets have it, `(host,
 port, …)`;
