@@ -40,12 +40,13 @@ def describe() -> dict[str, Any]:
 def text(machine: dict[str, Any]) -> str:
     """The same for people."""
     packages = ", ".join(f"{name} {found}" for name, found in machine["packages"].items())
+    refused = [f"\nLeft out: {name}: {why}" for name, why in machine.get("not_installed", {}).items()]
     return (
         f"{machine['time']}, commit {machine['commit']}\n"
         f"{machine['cpu']}, {machine['cores']} cores, load {machine['load']}, {machine['memory_mib']} MiB, "
         f"{machine['kernel']}, net.core.rmem_max {machine['rmem_max']}\n"
         f"Python {machine['python']}; {packages}\n"
-        f"Counted: {machine['counted']}."
+        f"Counted: {machine['counted']}." + "".join(refused)
     )
 
 

@@ -7,9 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mcast.settings import Settings
+
 APIS = ("batches", "messages", "blocking")
-UNPACED = {"pace": 1 << 30, "repair_pace": 1 << 30}
-"""Settings that take the fixed pace away, for as long as there is one."""
+Changes = dict[str, Any]
+"""Fields of mcast.settings.Settings that differ from the defaults."""
+UNPACED: Changes = {"pace": 1 << 30, "repair_pace": 1 << 30}
+"""Takes the fixed pace away, for as long as there is one."""
 
 
 @dataclass
@@ -22,7 +26,7 @@ class Options:
     receivers: tuple[int, ...] = (1, 4)
     offloads: tuple[bool, ...] = (True, False)
     apis: tuple[str, ...] = APIS
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: Changes = field(default_factory=dict)
     loss: tuple[float, ...] = (10.0, 30.0)
     hosts: tuple[int, ...] = (10, 50)
     count: int = 10_000
@@ -34,6 +38,13 @@ class Options:
     def python(self, contender: str) -> str:
         """The Python that runs a contender."""
         return str(self.peers.get(contender, sys.executable))
+
+    def paces(self) -> list[tuple[str, Changes]]:
+        """What to add to mcast's name, and its settings: as asked for; without the pace, if it has one."""
+        asked = ("", self.settings)
+        if "pace" not in Settings.__struct_fields__ or "pace" in self.settings:
+            return [asked]
+        return [asked, (", no pace", {**UNPACED, **self.settings})]
 
 
 def say(text: str) -> None:

@@ -8,9 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mcast import settings
 from tests import lab
-from tests.bench.options import UNPACED, Options, say
+from tests.bench.options import Options, say
 from tests.bench.rows import Row, number
 
 TARGETS = {
@@ -44,15 +43,10 @@ RAW = Contender("raw socket", "raw")
 def contenders(options: Options) -> list[Contender]:
     """The raw socket, mcast by each interface, and the peers there are."""
     ours = {"batches": "mcast batches()", "messages": "mcast messages()", "blocking": "mcast blocking"}
-    paces = [("", options.settings)]
-    if "pace" in settings.Settings.__struct_fields__ and "pace" not in options.settings:
-        # Held to 2 MiB/s unless told otherwise: shown once, beside what it can do without.
-        paces = [(", no pace", {**UNPACED, **options.settings}), ("", options.settings)]
     made = [RAW]
-    for place, (suffix, changes) in enumerate(paces):
+    for suffix, changes in options.paces():
         made += [
-            Contender(ours[api] + suffix, "group", {"api": api, "settings": changes})
-            for api in options.apis[: None if place == 0 else 1]
+            Contender(ours[api] + suffix, "group", {"api": api, "settings": changes}) for api in options.apis
         ]
     return made + [Contender(name, name) for name in options.peers if name in FLOODING]
 
@@ -122,6 +116,7 @@ def measure(options: Options) -> Iterator[Row]:
 
 
 def _case(lan: lab.Lan, options: Options, size: int, receivers: int, offload: bool) -> list[Row]:
+    job = {"size": size, "seconds": options.seconds, "settle": 0.3 if options.quick else 1.0}
     case = f"{size} B, 1->{receivers}, offload {'on' if offload else 'off'}"
     taking_part = contenders(options)
     runs: dict[str, list[Run]] = {contender.name: [] for contender in taking_part}
@@ -129,9 +124,7 @@ def _case(lan: lab.Lan, options: Options, size: int, receivers: int, offload: bo
         for contender in taking_part:
             say(f"throughput {case}, round {turn + 1}: {contender.name}")
             try:
-                run = flood(
-                    lan.hosts[: receivers + 1], contender, options, size=size, seconds=options.seconds
-                )
+                run = flood(lan.hosts[: receivers + 1], contender, options, **job)
             except lab.LabTimeout as error:
                 say(f"{contender.name} did not do it: {error}")
                 continue

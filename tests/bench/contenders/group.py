@@ -15,8 +15,6 @@ from tests.bench.contenders.job import Receiving, Sending
 
 GROUP = "239.255.77.2:7702"
 MEET_SECONDS = 20.0
-SETTLE = 1.0
-"""Seconds for reports and the group's round-trip time after all have met."""
 
 
 def options(job: Sending | Receiving) -> dict[str, Any]:
@@ -49,7 +47,7 @@ async def _send(job: Sending) -> None:
             async for _ in group.events():
                 if len(group.peers()) == job.receivers:
                     break
-        await asyncio.sleep(job.options.get("settle", SETTLE))
+        await asyncio.sleep(job.settle)
         await asyncio.to_thread(job.wait_for_go)
         push = group.send
         for message in job.flood():
@@ -63,7 +61,7 @@ def _send_blocking(job: Sending) -> None:
         for _ in group.events(MEET_SECONDS):
             if len(group.peers()) == job.receivers:
                 break
-        time.sleep(job.options.get("settle", SETTLE))
+        time.sleep(job.settle)
         job.wait_for_go()
         push = group.send
         for message in job.flood():

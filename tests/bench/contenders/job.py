@@ -41,6 +41,8 @@ class Sending:
         self.receivers: int = options["receivers"]
         self._seconds: float = options.get("seconds", float("inf"))
         self._count: int | None = options.get("count")
+        self.settle: float = options.get("settle", 1.0)
+        """Seconds to wait after all have met: round-trip times are measured in them."""
         self.sent = 0
         self._messages = cycle(self.size)
         self._start = self._cpu = 0.0
