@@ -80,7 +80,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     announce_rate: int = 2000
     """All announcements of the group together, link headers included; digests have the rest of 2.5 kB/s."""
 
-    announce_spacing: float = 1.0
+    announce_spacing: float = 1.25
     """Between two announcements of the group: each wakes every computer in it, battery or not."""
 
     announce_patience: float = 60.0

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from mcast import simulation
 from mcast.core import giving
 from mcast.core.events import Address, PeerLeft
-from mcast.core.handover import GIVERS, GREETINGS, SETTLED, rank
+from mcast.core.handover import GIVERS, GREETINGS, SETTLED, is_giver, rank
 from mcast.core.presence import LINK_HEADERS, announced_size
 from mcast.core.roster import Peer, Roster
 from mcast.core.runs import Run
@@ -103,12 +103,11 @@ class Crowd(simulation.Lan):
     @contextmanager
     def ranked(self) -> Iterator[None]:
         """Who is nearest is looked up."""
-        before = giving.is_giver
-        giving.is_giver = self._is_giver  # type: ignore[assignment]
+        vars(giving)["is_giver"] = self._is_giver
         try:
             yield
         finally:
-            giving.is_giver = before
+            vars(giving)["is_giver"] = is_giver
 
     def _is_giver(self, asker: bytes, me: Run, others: object) -> bool:
         """As handover.is_giver, for the roster of the first witness; its third lowest rank is remembered."""

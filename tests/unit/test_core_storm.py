@@ -1,9 +1,10 @@
-"""Many join at once: who cannot be checked now waits for its turn, and nobody greets or measures everybody."""
+"""Many join at once: who cannot be checked now waits for its turn, nobody greets or measures everybody."""
 
 from __future__ import annotations
 
 from random import Random
 
+import msgspec
 import pytest
 
 from mcast import simulation
@@ -79,7 +80,9 @@ def test_a_recording_that_waited_is_no_livelier_for_it() -> None:
     stale = old.announcement(timestamp=int(1000 * (simulation.EPOCH_START - 3600)))
     old.say(old.key, stale)
     bad = good.announcement()
-    forged.say(forged.key, f.Announcement(*forged.run, *list(_fields(bad))[2:]))
+    forged.say(
+        forged.key, msgspec.structs.replace(bad, origin=forged.run.origin, epoch=forged.run.epoch, counter=9)
+    )
     good.say(good.key, good.announcement())
     assert len(ada.engine._state.postponed) == 3
     lan.run(3.0)
@@ -142,5 +145,14 @@ def _spend(lan: simulation.Lan, member: simulation.Member) -> None:
         pass
 
 
-def _fields(frame: f.Announcement) -> list[object]:
-    return [getattr(frame, name) for name in frame.__struct_fields__]
+def test_hearsay_that_nobody_confirms_is_asked_for_and_goes() -> None:
+    lan = simulation.Lan(7)
+    ada = lan.join("ada")
+    ghost, giver = Outsider(lan, 71), Outsider(lan, 72)
+    giver.say(ghost.key, f.Roster(bytes(16), 0, ghost.announcement()))
+    assert [(peer.run, peer.confirmed) for peer in ada.peers()] == [(ghost.run, False)]
+    lan.run(17.0)
+    assert not any(peer.suspect for peer in ada.peers())
+    lan.run(5.0)
+    assert ada.peers() == []
+    assert ada.engine.stats()["sent-probe"] >= 1

@@ -119,12 +119,16 @@ class Member:
 
     async def wakeups(self) -> int:
         """How often this process went to sleep and was woken, in all threads (proc_pid_status(5))."""
-        return sum(
-            int(line.split()[1])
-            for status in Path("/proc/self/task").glob("*/status")
-            for line in status.read_text().splitlines()
-            if line.startswith("voluntary_ctxt_switches")
-        )
+        return _switches()
+
+
+def _switches() -> int:
+    return sum(
+        int(line.split()[1])
+        for status in Path("/proc/self/task").glob("*/status")
+        for line in status.read_text().splitlines()
+        if line.startswith("voluntary_ctxt_switches")
+    )
 
 
 def _word(message: events.Message) -> str:
