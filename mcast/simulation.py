@@ -187,10 +187,10 @@ class Member:
         self.skew = skew
         self.engine.set_wall(self._lan.now, self.wall)
 
-    def receive(self, datagram: bytes, source: Address) -> None:
-        """A datagram arrives."""
+    def receive(self, datagram: bytes, source: Address, direct: bool = False) -> None:
+        """A datagram arrives; `direct`: it was sent to this member alone."""
         if not self._crashed:
-            self.engine.receive(datagram, source, self._lan.now)
+            self.engine.receive(datagram, source, self._lan.now, direct)
             self.pump()
 
     def wake(self) -> None:
@@ -240,6 +240,8 @@ class Lan:
         self.checks = SharedChecks(self.room)
         self.sent = 0
         self.sent_bytes = 0
+        self.deaf: set[Address] = set()
+        """Addresses of members to which no multicast gets through: their switch drops it."""
         self.on_transmit: Callable[[bytes, Address, Address], None] | None = None
         self._by_address: dict[Address, Member] = {}
         self._between: dict[tuple[Address, Address], Conditions] = {}
@@ -297,11 +299,12 @@ class Lan:
             self.on_transmit(data, source, destination)
         if destination is None:
             for member in self.members:
-                self._carry(data, source, member)
+                if member.address == source or member.address not in self.deaf:
+                    self._carry(data, source, member)
         elif destination in self._by_address:
-            self._carry(data, source, self._by_address[destination])
+            self._carry(data, source, self._by_address[destination], direct=True)
 
-    def _carry(self, data: bytes, source: Address, member: Member) -> None:
+    def _carry(self, data: bytes, source: Address, member: Member, direct: bool = False) -> None:
         if self._islands.get(source) != self._islands.get(member.address):
             return
         conditions = self._between.get((source, member.address), self.conditions)
@@ -309,7 +312,7 @@ class Lan:
         for _ in range(copies):
             if member.address != source and self._lost(conditions, member):
                 continue
-            self._deliver(data, source, member, conditions)
+            self._deliver(data, source, member, conditions, direct)
 
     def _lost(self, conditions: Conditions, member: Member) -> bool:
         burst = conditions.burst
@@ -320,7 +323,9 @@ class Lan:
             loss = max(loss, burst.loss_bad if member.bad_state else burst.loss_good)
         return loss > 0 and self.random.random() < loss
 
-    def _deliver(self, data: bytes, source: Address, member: Member, conditions: Conditions) -> None:
+    def _deliver(
+        self, data: bytes, source: Address, member: Member, conditions: Conditions, direct: bool
+    ) -> None:
         random = self.random
         delay = conditions.delay + conditions.jitter * random.random()
         if conditions.reorder and random.random() < conditions.reorder:
@@ -330,7 +335,7 @@ class Lan:
 
         def arrive() -> None:
             self._trace.update(b"%.9f %d" % (self.now, member.number))
-            member.receive(data, source)
+            member.receive(data, source, direct)
 
         self.at(self.now + delay, arrive)
 

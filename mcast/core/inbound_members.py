@@ -238,7 +238,9 @@ def on_roster_request(state: State, frame: RosterRequest, source: Address, now: 
 
 
 def on_challenge(state: State, frame: Challenge, source: Address, now: float) -> DropReason | None:
-    """The giver has more for us."""
+    """The giver has more for us, or a contact wants to see that its copies reach us."""
+    if state.meetings.challenged(source, frame.token, now):
+        return None
     return None if state.collector.challenged(source, frame.token, now) else DropReason.NOT_ASKED
 
 

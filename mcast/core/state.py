@@ -25,6 +25,7 @@ from .generator import Generator
 from .grtt import GroupRoundTrip
 from .handover import Collector, Greetings, Tokens
 from .liveness import Liveness, Tombstones
+from .meeting import Meetings
 from .postponed import Postponed
 from .presence import Announcer
 from .publisher import Publisher
@@ -47,13 +48,15 @@ PASSIVE_TIMEOUT = 5.0  # seconds: who cannot ask must not wait for ever
 DOUBTS, DOUBTS_AT_ONCE = 5, 20  # probes a second of runs that may be recordings
 HURRY = 0.02  # seconds: the group round-trip time that who is leaving tells, so that NACKs come in time
 PROBES = 100  # probes answered a second; the attack is a flood of them
+WHOS = 100  # WHO frames answered a second; the same attack
 
 
 class Sending(NamedTuple):
-    """Frames that leave in one datagram; `destination` None is the group."""
+    """Frames that leave in one datagram, padded to `size` bytes; `destination` None is the group."""
 
     frames: tuple[Frame, ...]
     destination: Address
+    size: int = 0
 
 
 class Manner(NamedTuple):
@@ -88,6 +91,7 @@ class State:
         self.settings, self.room, self.me, self.name = settings, room, me, name
         self.generator, self.clock, self.manner = generator, clock, manner
         self.machine, self.flags = machine, 0
+        self.port, self.hosts = 0, frozenset[str]()
         self.attributes = encode_attributes(attributes)
         self._identity = identity
         self._counter = 0
@@ -102,6 +106,7 @@ class State:
         # Of the datagram that is being taken apart
         self.echoed: bytes | None = None
         self.datagram_size = 0
+        self.direct = False
         # Trust
         self.admission = Admission(checks, session)
         self.authority = Authority(checks, settings.verifications, 2 * settings.peers, now)
@@ -129,6 +134,9 @@ class State:
         self.collector = Collector(settings.peers)
         self.doubts = Bucket(DOUBTS, DOUBTS_AT_ONCE, now)
         self.probe_answers = Bucket(PROBES, PROBES, now)
+        # Unicast
+        self.meetings = Meetings(generator)
+        self.who_answers = Bucket(WHOS, WHOS, now)
         # Records
         self.grtt = GroupRoundTrip(settings.grtt_initial, settings.grtt_min, settings.grtt_max)
         self.measured_at = float("-inf")
@@ -199,10 +207,10 @@ class State:
         self.payload = min(payload, self.settings.payload)
         self.publisher.outbox.resize(limits.max_body(self.payload))
 
-    def queue(self, *frames: Frame, to: Address = None) -> None:
-        """Send `frames` in one datagram; those who never send drop them here."""
+    def queue(self, *frames: Frame, to: Address = None, size: int = 0) -> None:
+        """Send `frames`, padded to `size` bytes, in one datagram; those who never send drop them here."""
         if self.may_send:
-            self.control.append(Sending(frames, to))
+            self.control.append(Sending(frames, to, size))
             self.sent_frames[type(frames[-1]).__name__.lower()] += 1
 
     def announcement(self, now: float, *, newcomer: bool = False) -> Announcement:
@@ -218,7 +226,7 @@ class State:
                 interval=min(2**32 - 1, round(self.announcer.settled * 1000)),
                 grtt=round(self.grtt.value * 1e6),
                 limit=self.settings.payload,
-                port=0,
+                port=self.port,
                 flags=self.flags | (NEWCOMER if newcomer else 0),
                 machine=self.machine,
                 attributes=self.attributes,

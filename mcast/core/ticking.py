@@ -10,6 +10,7 @@ from .events import Address
 from .giving import collect, greet
 from .inbound_postponed import take_up
 from .inbound_probes import check_silence
+from .inbound_who import meet
 from .presence import announced_size
 from .probing import measure_again, measure_until_known, probe_doubted
 from .reporting import PAGE
@@ -44,6 +45,7 @@ def tick(state: State, now: float) -> None:
     for greeting in state.greetings.due(now):
         greet(state, greeting, now)
     collect(state, now)
+    meet(state, now)
     state.retention.expire(now)
 
 
@@ -157,4 +159,5 @@ def deadline(state: State) -> float | None:
         state.keys.when(),
         state.greetings.when(),
         state.collector.when(),
+        state.meetings.when(),
     )
