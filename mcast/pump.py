@@ -210,7 +210,9 @@ class Pump:
         plain = []
         for datagram in datagrams:
             if datagram.data.startswith(MAGIC):
-                engine.receive(datagram.data, self._address(datagram), now, group is None)
+                source = self._address(datagram)
+                link = datagram.interface << 1 | (":" in source[0])
+                engine.receive(datagram.data, source, now, group is None, link)
             else:
                 plain.append(datagram)
         self.pump()

@@ -36,7 +36,7 @@ port, …)`;
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -55,6 +55,7 @@ from . import inbound_probes as probes
 from . import inbound_records as records
 from . import inbound_repair as repair
 from . import inbound_who as who
+from . import relaying
 from .checks import Checks
 from .clock import Clock
 from .events import Address, Event, PeerView
@@ -63,6 +64,7 @@ from .inbound_postponed import postpone
 from .leaving import Farewell
 from .outgoing import Outgoing, Sender, key_bytes
 from .outgoing import when as can_leave
+from .relays import Word
 from .runs import Run
 from .state import Manner, State
 from .ticking import deadline, tick
@@ -87,6 +89,7 @@ HANDLERS: dict[type, Handler] = {
     f.RosterRequest: members.on_roster_request,
     f.Challenge: members.on_challenge,
     f.Echo: members.on_echo,
+    f.Relayed: members.on_relayed,
     f.Who: who.on_who,
     f.Here: who.on_here,
 }
@@ -96,6 +99,7 @@ QUIET_SPREAD = 0.1  # seconds: many may listen quietly and all hear the same fir
 # What still counts while leaving: requests for our last records, and the keys these need.
 LAST_HANDLERS: dict[type, Handler] = {kind: HANDLERS[kind] for kind in (f.Nack, f.Key, f.KeyRequest)}
 
+SESSION = slice(8, 16)  # of a datagram: its session
 SPREAD_MAX = 65_535  # milliseconds, what the field holds
 NOTHING_OFFERED = Attributes()
 
@@ -158,29 +162,42 @@ class Engine:
         self._sender = Sender(Sealer(room, session), key_bytes(self._state))
         self._farewell = Farewell()
 
-    def receive(self, datagram: bytes, source: Address, now: float, direct: bool = False) -> None:
-        """Take in one datagram that came from `source`; `direct`: not by way of the group."""
+    def receive(
+        self, datagram: bytes, source: Address, now: float, direct: bool = False, link: int = 0
+    ) -> None:
+        """Take in one datagram from `source`; `direct`: not by way of the group; `link`: see reach."""
         state = self._state
         if state.closed:
             return
         now = state.clock.advance(now)
         frames = state.admission.admit(datagram)
+        session = datagram[SESSION]
         if isinstance(frames, DropReason):
             state.drops[frames] += 1
+            if frames is DropReason.REPEATED:
+                state.reach.heard(session, link)
             return
+        state.reach.heard(session, link)
         if not state.heard_any:
             state.heard_any = True
             if state.manner.quiet:
                 state.announcer.begin(now + QUIET_SPREAD * state.generator.random())
-        state.echoed, state.datagram_size, state.direct = None, len(datagram), direct
+        state.echoed, state.relayed, state.direct = None, False, direct
+        state.datagram_size = len(datagram)
         handlers = LAST_HANDLERS if state.closing else HANDLERS
         for frame in frames:
+            source = None if state.relayed else source
             handler = handlers.get(type(frame))
             reason = DropReason.NOT_ASKED if handler is None else handler(state, frame, source, now)
             if reason is not None:
                 state.drops[reason] += 1
+<<<<<<< HEAD
             if reason is DropReason.OVER_BUDGET:
                 postpone(state, frames, source, now)
+=======
+            if type(frame) in relaying.PASSED:
+                relaying.came(state, cast(Word, frame), session, reason, now)
+>>>>>>> main
 
     def send(self, data: bytes, now: float) -> Receipt:
         """Queue one message for everybody.
@@ -262,7 +279,7 @@ class Engine:
     def unheard_by(self, sequence: int) -> list[Run]:
         """The peers, as far as we heard them ourselves, that have not confirmed."""
         state = self._state
-        peers = (peer.run for peer in state.roster if peer.confirmed and not peer.suspect)
+        peers = (peer.run for peer in state.roster if peer.present and not peer.suspect)
         return state.confirmations.lacking(peers, sequence)
 
     def ask_reports(self, now: float) -> None:

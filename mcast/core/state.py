@@ -30,7 +30,9 @@ from .postponed import Postponed
 from .presence import Announcer
 from .publisher import Publisher
 from .quota import Bucket, Quotas
+from .reach import Reach
 from .reception import Reception
+from .relays import Relays
 from .repair import Repairs
 from .reporting import Confirmations, Reporter
 from .retention import Retention, Sent
@@ -47,6 +49,7 @@ REPORTS, REPORTS_AT_ONCE = 2, 5  # requests for reports heeded a second; unsigne
 PASSIVE_TIMEOUT = 5.0  # seconds: who cannot ask must not wait for ever
 DOUBTS, DOUBTS_AT_ONCE = 5, 20  # probes a second of runs that may be recordings
 HURRY = 0.02  # seconds: the group round-trip time that who is leaving tells, so that NACKs come in time
+RELAYED, RELAYED_AT_ONCE = 8192, 32_768  # bytes a second, of what is no record, passed on for others
 PROBES = 100  # probes answered a second; the attack is a flood of them
 WHOS = 100  # WHO frames answered a second; the same attack
 
@@ -106,6 +109,7 @@ class State:
         # Of the datagram that is being taken apart
         self.echoed: bytes | None = None
         self.datagram_size = 0
+        self.relayed = False
         self.direct = False
         # Trust
         self.admission = Admission(checks, session)
@@ -134,6 +138,10 @@ class State:
         self.collector = Collector(settings.peers)
         self.doubts = Bucket(DOUBTS, DOUBTS_AT_ONCE, now)
         self.probe_answers = Bucket(PROBES, PROBES, now)
+        # Those who do not hear each other
+        self.reach = Reach(me)
+        self.relays = Relays()
+        self.relay_pace = Bucket(RELAYED, RELAYED_AT_ONCE, now)
         # Unicast
         self.meetings = Meetings(generator)
         self.who_answers = Bucket(WHOS, WHOS, now)
@@ -183,6 +191,11 @@ class State:
     def may_send(self) -> bool:
         """Whether this run's manners let it send."""
         return not self.manner.passive and (self.heard_any or not self.manner.quiet)
+
+    @property
+    def relaying(self) -> bool:
+        """Whether this run passes on what others cannot hear; who only visits does not."""
+        return self.announced > 0 and not self.closing
 
     @property
     def aggregation(self) -> float:

@@ -13,6 +13,7 @@ from .inbound_probes import check_silence
 from .inbound_who import meet
 from .presence import announced_size
 from .probing import measure_again, measure_until_known, probe_doubted
+from .relaying import pass_on
 from .reporting import PAGE
 from .runs import Run
 from .state import State
@@ -45,6 +46,7 @@ def tick(state: State, now: float) -> None:
     for greeting in state.greetings.due(now):
         greet(state, greeting, now)
     collect(state, now)
+    pass_on(state, now)
     meet(state, now)
     state.retention.expire(now)
 
@@ -159,5 +161,6 @@ def deadline(state: State) -> float | None:
         state.keys.when(),
         state.greetings.when(),
         state.collector.when(),
+        state.relays.when(),
         state.meetings.when(),
     )

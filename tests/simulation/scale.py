@@ -60,7 +60,7 @@ def measure(size: int, *, seed: int = 0, cycles: float = 2.0, whole: int = WHOLE
         known = crowd.now
         assert known < 100 * size + 600, "the rosters never become complete"
     crowd.run(max(1.0, 5.0 - crowd.now))
-    interval = crowd.members[0].engine._state.announcer.interval
+    interval = crowd.members[0].engine._state.announcer.settled
     crowd.run(max(5.0 * MINUTE, cycles * interval) - crowd.now)
     assert crowd.complete()
     end = int(crowd.now)
