@@ -191,13 +191,10 @@ class Engine:
             reason = DropReason.NOT_ASKED if handler is None else handler(state, frame, source, now)
             if reason is not None:
                 state.drops[reason] += 1
-<<<<<<< HEAD
             if reason is DropReason.OVER_BUDGET:
                 postpone(state, frames, source, now)
-=======
             if type(frame) in relaying.PASSED:
                 relaying.came(state, cast(Word, frame), session, reason, now)
->>>>>>> main
 
     def send(self, data: bytes, now: float) -> Receipt:
         """Queue one message for everybody.

@@ -93,13 +93,8 @@ def on_announcement(
         if reason is not None:
             return reason
     else:
-<<<<<<< HEAD
-        refresh(state, peer, frame, source, now)
-    if frame.flags & NEWCOMER and prompt:
-=======
         refresh(state, peer, frame, source, now, direct=not state.relayed)
-    if frame.flags & NEWCOMER:
->>>>>>> main
+    if frame.flags & NEWCOMER and prompt:
         meet_newcomer(state, run, source, now)
     inbox = state.reception.get(run)
     if inbox is not None:
@@ -168,19 +163,13 @@ def refresh(
     _fit(state, before, frame.limit)
     if changed:
         _rename(state, peer)
-<<<<<<< HEAD
-    if not peer.confirmed:
-        state.roster.confirm(peer)
-        measure(state, source, now)
-=======
     if not direct:
         peer.relayed = True
     else:
         peer.source = source
         if not peer.confirmed:
             state.roster.confirm(peer)
-            measure(state, peer.run, source, now)
->>>>>>> main
+            measure(state, source, now)
     heard(state, peer.run, now)
     if changed:
         state.events.append(PeerUpdated(peer.view()))

@@ -89,7 +89,7 @@ class Crowd(simulation.Lan):
 
     def _stand(self, number: int) -> None:
         identity = Identity(sha256(b"%d crowd %d" % (self.seed, number)).digest())
-        member = Standee(self, number + 1, f"s{number}", identity, {})
+        member = Standee(self, number + 1, f"s{number}", identity, (0,), {})
         member.engine._state.greetings._heard = self.times
         self.standees.append(member)
         self._open.append(member)
