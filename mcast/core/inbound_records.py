@@ -13,6 +13,7 @@ from .backoff import ROUNDS, backoff
 from .events import Address, Alarm
 from .inbox import Inbox
 from .probing import doubt
+from .relaying import record as relay_record
 from .runs import Run
 from .state import State
 
@@ -108,8 +109,11 @@ def _take(state: State, inbox: Inbox, record: Record, source: Address, now: floa
         _alive(state, run, now)
     state.events += inbox.accept(record, source, now)
     state.taken.append((inbox, record, now))
-    if inbox.lacking or inbox.gaps or inbox.waiting:
+    whole = state.reach.whole
+    if inbox.lacking or inbox.gaps or inbox.waiting or not whole:
         catch_up(state)
+    if not whole:
+        relay_record(state, run, record.sequence, record.payload, now)
     return None
 
 
