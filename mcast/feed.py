@@ -12,6 +12,7 @@ from .errors import SocketError
 from .iftable import Table
 from .links import REJOIN_INTERVAL, Change, Links
 from .multicast import Datagram, Sender
+from .ports import CLAIM_INTERVAL
 from .watch import Watcher
 
 LOOK_INTERVAL = 1.0
@@ -39,12 +40,14 @@ class Feed:
         self._tasks: list[asyncio.Task[None]] = []
         self._watcher: Watcher | None = None
         self._paused = False
+        self._claim_at = 0.0
 
     def start(self) -> Change:
         """Open everything and begin; the first change is returned, not called back."""
         change = self._links.update(self._read_table())
         self._loop = asyncio.get_running_loop()
         self._watch()
+        self._claim_at = self._loop.time() + CLAIM_INTERVAL
         self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._rejoin())]
         return change
 
@@ -103,7 +106,7 @@ class Feed:
                 descriptor = receiver.fileno(index)
                 self._loop.add_reader(descriptor, self._read, group, index)
                 self._watched.append(descriptor)
-        for sender in self._links.endpoints if self._links.plan.unicast else ():
+        for sender in (*self._links.endpoints, *self._links.doors) if self._links.plan.unicast else ():
             self._loop.add_reader(sender.fileno(), self._read_endpoint, sender)
             self._watched.append(sender.fileno())
 
@@ -157,6 +160,18 @@ class Feed:
             with contextlib.suppress(OSError):  # what cannot be read now is read at the next rejoin
                 if self._watcher is not None and (table := self._watcher.poll()) is not None:
                     self._update(table)
+            self._claim()
+
+    def _claim(self) -> None:
+        """Now and then, see whether the program that holds the group's port has left."""
+        links = self._links
+        if self._loop is None or self._loop.time() < self._claim_at or links.holding or not links.plan.hold:
+            return
+        self._claim_at = self._loop.time() + CLAIM_INTERVAL
+        with self._rewatching():
+            claimed = links.claim()
+        if claimed:
+            self._on_change(Change())
 
     def _update(self, table: Table) -> None:
         with self._rewatching():

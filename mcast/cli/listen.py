@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -36,6 +36,7 @@ def listen(
     source: options.Sources = None,
     only4: options.Only4 = False,
     only6: options.Only6 = False,
+    peer: options.Peers = None,
     count: options.Count = None,
     timeout: options.Timeout = None,
     idle: options.Idle = None,
@@ -56,7 +57,8 @@ def listen(
 
     async def command(ending: Ending, output: Output) -> int:
         silent = passive or bool(source)
-        wire = network.plain() if plain else network.protocol(me, several=True, quiet=True, passive=silent)
+        manners: dict[str, Any] = {"several": True, "quiet": True, "passive": silent, "peers": peer or ()}
+        wire = network.plain() if plain else network.protocol(me, **manners)
         async with wire as joined:
             reporter = Reporter(joined, quiet=quiet, verbose=verbose)
             reporter.joined("listening to")

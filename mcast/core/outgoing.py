@@ -38,7 +38,8 @@ class Sender:
         out = []
         while state.control:
             sending = state.control.popleft()
-            out.append(Outgoing(self._sealer.seal(encode_frames(sending.frames)), sending.destination))
+            plain = encode_frames(sending.frames, sending.size)
+            out.append(Outgoing(self._sealer.seal(plain), sending.destination))
         return out
 
     def repairs(self, state: State, now: float) -> list[Outgoing]:

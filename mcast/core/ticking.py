@@ -10,7 +10,9 @@ from .events import Address
 from .giving import collect, greet
 from .inbound_members import LINK_HEADERS
 from .inbound_probes import check_silence
+from .inbound_who import meet
 from .probing import measure_again, measure_until_known, probe_doubted
+from .relaying import pass_on
 from .reporting import PAGE
 from .runs import Run
 from .state import State
@@ -42,6 +44,8 @@ def tick(state: State, now: float) -> None:
     for greeting in state.greetings.due(now):
         greet(state, greeting, now)
     collect(state, now)
+    pass_on(state, now)
+    meet(state, now)
     state.retention.expire(now)
 
 
@@ -153,4 +157,6 @@ def deadline(state: State) -> float | None:
         state.keys.when(),
         state.greetings.when(),
         state.collector.when(),
+        state.relays.when(),
+        state.meetings.when(),
     )
