@@ -60,6 +60,7 @@ from .checks import Checks
 from .clock import Clock
 from .events import Address, Event, PeerView
 from .generator import Generator
+from .inbound_postponed import postpone
 from .leaving import Farewell
 from .outgoing import Outgoing, Sender, key_bytes
 from .outgoing import when as can_leave
@@ -190,6 +191,8 @@ class Engine:
             reason = DropReason.NOT_ASKED if handler is None else handler(state, frame, source, now)
             if reason is not None:
                 state.drops[reason] += 1
+            if reason is DropReason.OVER_BUDGET:
+                postpone(state, frames, source, now)
             if type(frame) in relaying.PASSED:
                 relaying.came(state, cast(Word, frame), session, reason, now)
 

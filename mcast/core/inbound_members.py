@@ -23,6 +23,7 @@ from .backoff import ROUNDS, backoff
 from .events import Address, Alarm, PeerJoined, PeerLeft, PeerUpdated
 from .giving import answer_request, meet_newcomer
 from .inbound_records import EPOCH_SHIFT, exist, first_by_hearsay, first_wanted, heard, key_came
+from .presence import announced_size
 from .probing import doubt, measure
 from .roster import Peer
 from .runs import Run
@@ -30,7 +31,6 @@ from .state import HURRY, State
 
 SILENCE = 3.5  # intervals without a signed word after which a peer is suspect
 KNOWN_ENTRIES = (None, DropReason.DUPLICATE, DropReason.STALE, DropReason.OWN)  # of a roster's page
-LINK_HEADERS = 62  # bytes of Ethernet, IPv6 and UDP around a datagram
 
 
 def on_key(state: State, key: Key, source: Address, now: float) -> DropReason | None:
@@ -76,13 +76,15 @@ def on_key_request(state: State, frame: KeyRequest, source: Address, now: float)
     return None if answered else DropReason.OVER_BUDGET
 
 
-def on_announcement(state: State, frame: Announcement, source: Address, now: float) -> DropReason | None:
-    """A run says that it is here."""
+def on_announcement(
+    state: State, frame: Announcement, source: Address, now: float, *, prompt: bool = True
+) -> DropReason | None:
+    """A run says that it is here; not `prompt`: it said so a while ago, too long to greet it."""
     run = Run(frame.origin, frame.epoch)
     reason = _vet(state, run, frame, now)
     if reason is not None:
         return reason
-    state.announcer.sized(state.datagram_size + LINK_HEADERS)
+    state.announcer.sized(announced_size(frame, state.datagram_size))
     peer = state.roster.get(run)
     if not state.liveness.judge(run, frame.timestamp, state.clock.unix_ms(now)):
         return _enter_later(state, frame, source, now)
@@ -92,7 +94,7 @@ def on_announcement(state: State, frame: Announcement, source: Address, now: flo
             return reason
     else:
         refresh(state, peer, frame, source, now, direct=not state.relayed)
-    if frame.flags & NEWCOMER:
+    if frame.flags & NEWCOMER and prompt:
         meet_newcomer(state, run, source, now)
     inbox = state.reception.get(run)
     if inbox is not None:
@@ -135,7 +137,7 @@ def enter(
     _fit(state, None, frame.limit)
     state.events.append(PeerJoined(peer.view()))
     _compare_machines(state, peer)
-    measure(state, run, peer.address, now)
+    measure(state, peer.address, now)
     return None
 
 
@@ -167,7 +169,7 @@ def refresh(
         peer.source = source
         if not peer.confirmed:
             state.roster.confirm(peer)
-            measure(state, peer.run, source, now)
+            measure(state, source, now)
     heard(state, peer.run, now)
     if changed:
         state.events.append(PeerUpdated(peer.view()))
@@ -184,7 +186,7 @@ def _fit(state: State, before: int | None, now: int | None) -> None:
 
 def interval_of(state: State, peer: Peer) -> float:
     """How often the peer announces itself: as it says, within reason, as a lie would keep a dead one here."""
-    own = state.announcer.interval
+    own = state.announcer.settled
     return max(own, min(peer.announcement.interval / 1000, 2 * own))
 
 

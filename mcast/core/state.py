@@ -26,6 +26,7 @@ from .grtt import GroupRoundTrip
 from .handover import Collector, Greetings, Tokens
 from .liveness import Liveness, Tombstones
 from .meeting import Meetings
+from .postponed import Postponed
 from .presence import Announcer
 from .publisher import Publisher
 from .quota import Bucket, Quotas
@@ -122,7 +123,15 @@ class State:
         self.candidates = Candidates()
         self.tombstones = Tombstones()
         self.silence: Timers[Run] = Timers()
-        self.announcer = Announcer(generator, settings.announce_interval, settings.announce_rate, now)
+        self.announcer = Announcer(
+            generator,
+            settings.announce_interval,
+            settings.announce_rate,
+            now,
+            settings.announce_spacing,
+            settings.announce_patience,
+        )
+        self.postponed = Postponed(settings.peers // 2)
         self.announced = 0
         self.tokens = Tokens(generator, now)
         self.greetings = Greetings(generator, now)
@@ -227,7 +236,7 @@ class State:
                 timestamp=self.clock.unix_ms(now),
                 low=sent.low,
                 high=sent.high,
-                interval=min(2**32 - 1, round(self.announcer.interval * 1000)),
+                interval=min(2**32 - 1, round(self.announcer.settled * 1000)),
                 grtt=round(self.grtt.value * 1e6),
                 limit=self.settings.payload,
                 port=self.port,
