@@ -20,10 +20,12 @@ from mcast.wire.limits import DIGEST_SIZE
 from mcast.wire.reasons import DropReason
 
 from .addresses import unpack
+from .authority import EPOCH_SHIFT
 from .backoff import ROUNDS, backoff
 from .events import Address, Alarm, PeerJoined, PeerLeft, PeerUpdated
 from .giving import answer_request, meet_newcomer
-from .inbound_records import EPOCH_SHIFT, exist, first_by_hearsay, first_wanted, heard, key_came
+from .inbound_records import exist, first_by_hearsay, first_wanted, heard, key_came
+from .presence import announced_size
 from .probing import doubt, measure
 from .roster import Peer
 from .runs import Run
@@ -31,31 +33,38 @@ from .state import HURRY, State
 
 SILENCE = 3.5  # intervals without a signed word after which a peer is suspect
 KNOWN_ENTRIES = (None, DropReason.DUPLICATE, DropReason.STALE, DropReason.OWN)  # of a roster's page
-LINK_HEADERS = 62  # bytes of Ethernet, IPv6 and UDP around a datagram
 
 
 def on_key(state: State, key: Key, source: Address, now: float) -> DropReason | None:
     """A self-signed key and name."""
     origin = origin_of(key.public_key)
     known = bool(state.roster.runs(origin))
-    renamed = known and state.authority.name(origin) != key.name
+    before = state.authority.key(origin)
     reason = state.authority.learn(key, known, now)
     if reason is not None:
         return reason
     state.keys.heard(origin, now)
-    for run in state.roster.runs(origin) if renamed else ():
+    if before is None or before.frame != key:
+        _name_runs(state, origin)
+    key_came(state, origin, now)
+    return None
+
+
+def _name_runs(state: State, origin: bytes) -> None:
+    """A new KEY of `origin`: what its runs are called may have changed."""
+    for run in state.roster.runs(origin):
         peer = state.roster.get(run)
         if peer is not None and _rename(state, peer):
             state.events.append(PeerUpdated(peer.view()))
-    key_came(state, origin, now)
-    return None
+    for inbox in state.reception.of(origin):
+        inbox.name = inbox.name or state.authority.name_of(inbox.run)
 
 
 def _rename(state: State, peer: Peer) -> bool:
     """Call the peer what it calls itself, else what goes with its key; whether that is new."""
     attributes = decode_attributes(peer.announcement.attributes)
     own = "" if isinstance(attributes, DropReason) else attributes.name
-    name = own or state.authority.name(peer.run.origin)
+    name = own or state.authority.name_of(peer.run) or state.authority.name(peer.run.origin)
     changed, peer.name = name != peer.name, name
     inbox = state.reception.get(peer.run)
     if inbox is not None:
@@ -77,13 +86,15 @@ def on_key_request(state: State, frame: KeyRequest, source: Address, now: float)
     return None if answered else DropReason.OVER_BUDGET
 
 
-def on_announcement(state: State, frame: Announcement, source: Address, now: float) -> DropReason | None:
-    """A run says that it is here."""
+def on_announcement(
+    state: State, frame: Announcement, source: Address, now: float, *, prompt: bool = True
+) -> DropReason | None:
+    """A run says that it is here; not `prompt`: it said so a while ago, too long to greet it."""
     run = Run(frame.origin, frame.epoch)
     reason = _vet(state, run, frame, now)
     if reason is not None:
         return reason
-    state.announcer.sized(state.datagram_size + LINK_HEADERS)
+    state.announcer.sized(announced_size(frame, state.datagram_size))
     peer = state.roster.get(run)
     if not state.liveness.judge(run, frame.timestamp, state.clock.unix_ms(now)):
         return _enter_later(state, frame, source, now)
@@ -93,7 +104,7 @@ def on_announcement(state: State, frame: Announcement, source: Address, now: flo
             return reason
     else:
         refresh(state, peer, frame, source, now, direct=not state.relayed)
-    if frame.flags & NEWCOMER:
+    if frame.flags & NEWCOMER and prompt:
         meet_newcomer(state, run, source, now)
         state.past.trickle.reset(now, state.members)
     inbox = state.reception.get(run)
@@ -137,7 +148,7 @@ def enter(
     _fit(state, None, frame.limit)
     state.events.append(PeerJoined(peer.view()))
     _compare_machines(state, peer)
-    measure(state, run, peer.address, now)
+    measure(state, peer.address, now)
     return None
 
 
@@ -169,7 +180,7 @@ def refresh(
         peer.source = source
         if not peer.confirmed:
             state.roster.confirm(peer)
-            measure(state, peer.run, source, now)
+            measure(state, source, now)
     heard(state, peer.run, now)
     if changed:
         state.events.append(PeerUpdated(peer.view()))
@@ -186,7 +197,7 @@ def _fit(state: State, before: int | None, now: int | None) -> None:
 
 def interval_of(state: State, peer: Peer) -> float:
     """How often the peer announces itself: as it says, within reason, as a lie would keep a dead one here."""
-    own = state.announcer.interval
+    own = state.announcer.settled
     return max(own, min(peer.announcement.interval / 1000, 2 * own))
 
 

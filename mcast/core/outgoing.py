@@ -61,7 +61,8 @@ class Sender:
     def records(self, state: State, now: float) -> list[Outgoing]:
         """The flushes that are due, as far as the pace allows."""
         out: list[Outgoing] = []
-        while state.pace.level(now) > 0 and (flush := self._flush(state, now)):
+        outbox = state.publisher.outbox
+        while outbox and state.pace.level(now) > 0 and (flush := self._flush(state, now)):
             out += flush
         return out
 
@@ -69,17 +70,19 @@ class Sender:
         payloads = state.publisher.flush(now, state.clock.unix_ms(now))
         if not payloads:
             return []
-        plains = [plain for payload in payloads for plain in self._with_key(state, encode_kept(payload))]
+        plains = list(map(encode_kept, payloads))
+        if self._keyed < KEYED_RECORDS:
+            plains = [both for plain in plains for both in self._with_key(state, plain)]
         if len(payloads) >= PADDED:
             longest = max(map(len, plains))
             plains = [plain.ljust(longest, b"\0") for plain in plains]
-        out = [Outgoing(self._sealer.seal(plain), None, True) for plain in plains]
-        size = sum(len(outgoing.data) for outgoing in out)
+        datagrams = [self._sealer.seal(plain) for plain in plains]
+        size = sum(map(len, datagrams))
         state.sent_frames["record"] += len(payloads)
         state.pace.spend(state.publisher.flushed, now)
         state.past.news.came(now)
         state.own_quotas.credit(size, state.settings.sent_bytes, now)
-        return out
+        return [Outgoing(data, None, True) for data in datagrams]
 
     def _with_key(self, state: State, frame: bytes) -> list[bytes]:
         """The first records bring the key along, in the same datagram if it fits."""

@@ -13,10 +13,11 @@ from mcast.wire import limits
 from mcast.wire.attributes import Attributes, encode_attributes
 from mcast.wire.frames import NEWCOMER, Announcement, Frame, Heartbeat, Key, Signed
 from mcast.wire.reasons import DropReason
+from mcast.wire.records import Record
 
 from .admission import Admission
 from .answers import KeyAnswers
-from .authority import Authority
+from .authority import Authority, issued
 from .candidates import Candidates
 from .checks import Checks
 from .clock import Clock
@@ -24,9 +25,11 @@ from .events import Address, Event
 from .generator import Generator
 from .grtt import GroupRoundTrip
 from .handover import Collector, Greetings, Tokens
+from .inbox import Inbox
 from .liveness import Liveness, Tombstones
 from .meeting import Meetings
 from .past import Past
+from .postponed import Postponed
 from .presence import Announcer
 from .publisher import Publisher
 from .quota import Bucket, Quotas
@@ -103,6 +106,7 @@ class State:
         # Traffic
         self.events: list[Event] = []
         self.control: deque[Sending] = deque()
+        self.taken: list[tuple[Inbox, Record, float]] = []  # told, with the rest still to be done
         self.drops: Counter[DropReason] = Counter()
         self.sent_frames: Counter[str] = Counter()
         self.payload = settings.payload
@@ -125,7 +129,15 @@ class State:
         self.candidates = Candidates()
         self.tombstones = Tombstones()
         self.silence: Timers[Run] = Timers()
-        self.announcer = Announcer(generator, settings.announce_interval, settings.announce_rate, now)
+        self.announcer = Announcer(
+            generator,
+            settings.announce_interval,
+            settings.announce_rate,
+            now,
+            settings.announce_spacing,
+            settings.announce_patience,
+        )
+        self.postponed = Postponed(settings.peers // 2)
         self.announced = 0
         self.tokens = Tokens(generator, now)
         self.greetings = Greetings(generator, now)
@@ -169,7 +181,7 @@ class State:
         self.reporter = Reporter(generator, settings.report_rate)
         self.report_requests = Bucket(REPORTS, REPORTS_AT_ONCE, now)
         self.confirmations = Confirmations(settings.peers)
-        self.key_frame = self.sign(Key(identity.public_key, clock.unix_ms(now), name))
+        self.key_frame = self.sign(Key(identity.public_key, issued(me.epoch), name))
         self.past = Past(generator, settings, manner.last, manner.since, now)
         # Life
         self.heard_any = False
@@ -231,7 +243,7 @@ class State:
                 timestamp=self.clock.unix_ms(now),
                 low=sent.low,
                 high=sent.high,
-                interval=min(2**32 - 1, round(self.announcer.interval * 1000)),
+                interval=min(2**32 - 1, round(self.announcer.settled * 1000)),
                 grtt=round(self.grtt.value * 1e6),
                 limit=self.settings.payload,
                 port=self.port,
