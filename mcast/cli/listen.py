@@ -40,6 +40,8 @@ def listen(
     count: options.Count = None,
     timeout: options.Timeout = None,
     idle: options.Idle = None,
+    last: options.Last = None,
+    since: options.Since = None,
     on: On = None,
     passive: Passive = False,
     plain: options.Plain = False,
@@ -57,7 +59,15 @@ def listen(
 
     async def command(ending: Ending, output: Output) -> int:
         silent = passive or bool(source)
-        manners: dict[str, Any] = {"several": True, "quiet": True, "passive": silent, "peers": peer or ()}
+        # Who asks for what was said before speaks up; others keep still until they have heard somebody.
+        asked = {"last": last, "since": since}
+        manners: dict[str, Any] = {
+            "several": True,
+            "quiet": last is None and since is None,
+            "passive": silent,
+            "peers": peer or (),
+            **asked,
+        }
         wire = network.plain() if plain else network.protocol(me, **manners)
         async with wire as joined:
             reporter = Reporter(joined, quiet=quiet, verbose=verbose)
