@@ -96,7 +96,6 @@ HANDLERS: dict[type, Handler] = {
     f.VectorRequest: history.on_vector_request,
     f.Vector: history.on_vector,
     f.RangeRequest: history.on_range_request,
-    f.History: history.on_history,
     f.Relayed: members.on_relayed,
     f.Who: who.on_who,
     f.Here: who.on_here,
@@ -195,7 +194,6 @@ class Engine:
         state.reach.heard(session, link)
         if not state.heard_any:
             self._first_word(now)
-        state.past.paging = False
         state.echoed, state.relayed, state.direct = None, False, direct
         state.datagram_size = len(datagram)
         handlers = LAST_HANDLERS if state.closing else HANDLERS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mcast.wire.codec import encode_frame, encode_kept
-from mcast.wire.frames import Digest, History
+from mcast.wire.frames import Digest
 from mcast.wire.limits import FRAME_HEADER_SIZE
 
 from .events import Address
@@ -15,8 +15,6 @@ from .runs import Run
 from .serving import Errand
 from .state import State
 from .timers import earliest
-
-HISTORY_SIZE = FRAME_HEADER_SIZE + 8  # bytes of a HISTORY frame
 
 
 def keeps(state: State) -> bool:
@@ -104,28 +102,38 @@ def forget(state: State) -> None:
 
 def pages(state: State, now: float) -> Iterator[tuple[bytes, Address]]:
     """Datagrams of records for those who asked, as far as the pace allows: their frames, and where to."""
-    past = state.past
-    room = state.room_left(HISTORY_SIZE)
+    past, room = state.past, state.room_left()
     while past.serving and past.pace.level(now) > 0:
-        page = past.serving.page(now, room, lambda errand: len(_frames(state, errand)))
-        records = b"".join(_frames(state, errand) for errand in page.errands)
-        if records:
-            frames = encode_frame(History(page.request, 0, 0)) + records
-            past.pace.spend(len(frames), now)
+        page = past.serving.page(now, room, lambda errand: sum(map(len, _frames(state, errand))))
+        frames = [frame for errand in page.errands for frame in _frames(state, errand)]
+        for plain in _packed(frames, room):
+            past.pace.spend(len(plain), now)
             state.sent_frames["history"] += 1
-            yield frames, page.to
+            yield plain, page.to
 
 
-def _frames(state: State, errand: Errand) -> bytes:
+def _packed(frames: list[bytes], room: int) -> Iterator[bytes]:
+    """The frames, in order, in as few datagrams as they fit in."""
+    plain = b""
+    for frame in frames:
+        if plain and len(plain) + len(frame) > room:
+            yield plain
+            plain = b""
+        plain += frame
+    if plain:
+        yield plain
+
+
+def _frames(state: State, errand: Errand) -> list[bytes]:
     """The record's frame, its author's key before it if it is the first; nothing if it is held no more."""
     payload = payload_of(state, errand.run, errand.sequence)
     if payload is None:
-        return b""
-    return (_key(state, errand.run) if errand.keyed else b"") + encode_kept(payload)
+        return []
+    return [*(_key(state, errand.run) if errand.keyed else ()), encode_kept(payload)]
 
 
-def _key(state: State, run: Run) -> bytes:
+def _key(state: State, run: Run) -> list[bytes]:
     if run == state.me:
-        return encode_frame(state.key_frame)
+        return [encode_frame(state.key_frame)]
     known = state.authority.key(run.origin)
-    return b"" if known is None else encode_frame(known.frame)
+    return [] if known is None else [encode_frame(known.frame)]

@@ -6,7 +6,6 @@ from mcast.wire.frames import (
     BY_MULTICAST,
     Challenge,
     Digest,
-    History,
     Holding,
     Missing,
     RangeRequest,
@@ -125,7 +124,7 @@ def on_range_request(state: State, frame: RangeRequest, source: Address, now: fl
         run = Run(missing.origin, missing.epoch)
         held = _held(state, run, missing, left)
         left -= len(held)
-        enough &= not held or state.past.serving.ask(source, frame.request, run, held, now, to_all=to_all)
+        enough &= not held or state.past.serving.ask(source, run, held, now, to_all=to_all)
     return None if enough else DropReason.OVER_QUOTA
 
 
@@ -144,15 +143,10 @@ def _held(state: State, run: Run, missing: Missing, most: int) -> list[int]:
     return found
 
 
-def on_history(state: State, frame: History, source: Address, now: float) -> DropReason | None:
-    """The records that follow in this datagram are an answer to a request for history."""
-    state.past.paging = True
-    return None
-
-
 def on_any_record(state: State, record: Record, source: Address, now: float) -> DropReason | None:
     """A record, live, repaired, or of the past."""
-    take = _on_past_record if state.past.paging else on_record
+    asked = state.past.syncing.wants(Run(record.origin, record.epoch), record.sequence)
+    take = _on_past_record if asked else on_record
     return take(state, record, source, now)
 
 
@@ -164,8 +158,7 @@ def _on_past_record(state: State, record: Record, source: Address, now: float) -
     if state.retention.get(run, record.sequence) is not None:
         state.past.syncing.got(run, record.sequence, now)
         return DropReason.DUPLICATE
-    trusted = run in state.roster or state.past.syncing.wants(run, record.sequence)
-    reason = state.authority.check_record(record, trusted, now)
+    reason = state.authority.check_record(record, True, now)
     if reason is not None:
         return reason
     reason = take_known(state, record, source, now)

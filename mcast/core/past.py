@@ -21,7 +21,7 @@ DIGESTS = 1024  # digests remembered
 
 
 class Past:
-    """`paging`: the records of the datagram that is being taken apart answer a request for history."""
+    """A part of State."""
 
     def __init__(
         self, generator: Generator, settings: Settings, last: int | None, since: float | None, now: float
@@ -35,5 +35,4 @@ class Past:
         self.whereabouts = Whereabouts()
         self.answers = Bucket(ANSWERS, AT_ONCE, now)
         self.pace = Bucket(settings.history_pace, settings.burst, now)
-        self.paging = False
         self.catalogue: tuple[object, Catalogue] | None = None

@@ -27,21 +27,10 @@ class Errand(NamedTuple):
 
 
 class Page(NamedTuple):
-    """What leaves in one datagram to `to` (None: to all) in answer to `request`."""
+    """What leaves together to `to` (None: to all)."""
 
     to: Address
-    request: int
     errands: list[Errand]
-
-
-class Queue:
-    """What one asker waits for, in answer to its latest request."""
-
-    __slots__ = ("records", "request")
-
-    def __init__(self) -> None:
-        self.request = 0
-        self.records: dict[tuple[Run, int], None] = {}
 
 
 class Serving:
@@ -52,7 +41,7 @@ class Serving:
     """
 
     def __init__(self) -> None:
-        self._queues: dict[Address, Queue] = {}
+        self._queues: dict[Address, dict[tuple[Run, int], None]] = {}
         self._askers: dict[Run, dict[Address, float]] = {}
         self._to_all: dict[tuple[Run, int], float] = {}
 
@@ -63,23 +52,20 @@ class Serving:
         """Nobody gets anything."""
         self._queues.clear()
 
-    def ask(
-        self, asker: Address, request: int, run: Run, sequences: Iterable[int], now: float, *, to_all: bool
-    ) -> bool:
+    def ask(self, asker: Address, run: Run, sequences: Iterable[int], now: float, *, to_all: bool) -> bool:
         """Queue records that we hold; False when there is no room for all."""
         popular = self._popular(run, asker, now)
         to = None if to_all or popular else asker
         if to not in self._queues and len(self._queues) >= ASKERS:
             return False
-        queue = self._queues.setdefault(to, Queue())
-        queue.request = request
+        queue = self._queues.setdefault(to, {})
         for sequence in sequences:
             if to is None and now - self._to_all.get((run, sequence), float("-inf")) <= RECENT:
                 continue
-            if len(queue.records) >= EACH:
+            if len(queue) >= EACH:
                 return False
-            queue.records[run, sequence] = None
-        if not queue.records:
+            queue[run, sequence] = None
+        if not queue:
             del self._queues[to]
         return True
 
@@ -98,7 +84,7 @@ class Serving:
         to, queue = next(iter(self._queues.items()))
         errands: list[Errand] = []
         origins: set[bytes] = set()
-        for run, sequence in list(islice(queue.records, PAGE)):
+        for run, sequence in list(islice(queue, PAGE)):
             errand = Errand(run, sequence, run.origin not in origins)
             size = cost(errand)
             if errands and size > room:
@@ -106,13 +92,13 @@ class Serving:
             room -= size
             errands.append(errand)
             origins.add(run.origin)
-            del queue.records[run, sequence]
+            del queue[run, sequence]
             if to is None:
                 self._trace(run, sequence, now)
         del self._queues[to]
-        if queue.records:
+        if queue:
             self._queues[to] = queue  # at the end of the line
-        return Page(to, queue.request, errands)
+        return Page(to, errands)
 
     def _trace(self, run: Run, sequence: int, now: float) -> None:
         self._to_all.pop((run, sequence), None)

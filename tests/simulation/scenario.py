@@ -10,10 +10,11 @@ from mcast.settings import Settings
 from mcast.wire import frames as f
 
 from .hostile import Attacker
-from .safety import Published, check_complete, check_life
+from .safety import Published, check_complete, check_life, holdings, holds_the_same
 
 STEPS = 25
 CALM = 25.0  # seconds without faults at the end: suspects are expired, tails are repaired
+AGREEMENT = 128.0  # seconds after the faults in which all come to hold the same records
 DAY = 86_400.0
 SIDES = ((0, 1), (0,), (1,), (0,))  # the LANs of the members in turn, when they have no common one
 
@@ -62,7 +63,17 @@ class Afternoon:
         self.lan.conditions = simulation.Conditions()
         self.lan.run(CALM)
         self._judge()
+        self._await_agreement()
         return self.lan
+
+    def _await_agreement(self) -> None:
+        """The faults have ceased: before long all hold the same records."""
+        end = self.lan.now - CALM + AGREEMENT
+        while self.lan.now < end and not holds_the_same(self.members):
+            self.lan.run(2.0)
+        assert holds_the_same(self.members), f"held after {AGREEMENT} s: {holdings(self.members)}"
+            f"not the same is held after {AGREEMENT} s: {holdings(self.members)}"
+        )
 
     def _talk(self, step: int) -> None:
         random = self.random

@@ -347,7 +347,11 @@ def test_what_was_said_before_we_came_is_only_told_on_request() -> None:
     lan.run(1.0)
     ada.send("after")
     lan.run(1.0)
-    assert _texts(bob) == _texts(hal) == ["after"]
+    assert _texts(bob) == ["after"]
+    assert [(message.text, message.history) for message in hal.messages()] == [
+        ("before", True),
+        ("after", False),
+    ]
 
 
 def test_an_old_record_of_an_older_run_is_not_asked_for() -> None:
