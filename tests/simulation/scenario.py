@@ -72,8 +72,6 @@ class Afternoon:
         while self.lan.now < end and not holds_the_same(self.members):
             self.lan.run(2.0)
         assert holds_the_same(self.members), f"held after {AGREEMENT} s: {holdings(self.members)}"
-            f"not the same is held after {AGREEMENT} s: {holdings(self.members)}"
-        )
 
     def _talk(self, step: int) -> None:
         random = self.random
