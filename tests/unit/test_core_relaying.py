@@ -102,6 +102,15 @@ def test_one_of_several_passes_a_record_on() -> None:
     assert copies == 40
 
 
+def test_what_one_between_says_itself_is_not_passed_on() -> None:
+    lan, ada, middle, zoe = world(2)
+    sent = frames_of(lan)
+    middle[0].send("hi")
+    lan.run(0.1)
+    assert texts(ada, "b0") == texts(zoe, "b0") == ["hi"]
+    assert len([frame for frames in sent for frame in frames if isinstance(frame, Record)]) == 1
+
+
 def test_when_the_first_in_line_is_gone_the_next_one_does_it() -> None:
     lan, ada, middle, zoe = world(3)
     ada.send("one")
