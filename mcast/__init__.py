@@ -29,6 +29,9 @@ from .events import (
     PeerUpdated,
     PeerView,
     PlainText,
+    SendingResumed,
+    SendingStopped,
+    SlowMember,
 )
 from .settings import Settings
 
@@ -57,7 +60,10 @@ __all__ = [
     "PlainText",
     "PortTaken",
     "Receipt",
+    "SendingResumed",
+    "SendingStopped",
     "Settings",
+    "SlowMember",
     "SocketError",
     "UnknownInterface",
     "UsageError",

@@ -65,6 +65,30 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     burst: Burst | None = None
 
 
+class Bottleneck:
+    """A link of `rate` bytes a second that holds `queue` bytes and loses what comes when it is full.
+
+    A datagram takes `OVERHEAD` bytes more on it. `lost` counts.
+    """
+
+    OVERHEAD = 46  # of UDP, IPv4, and Ethernet without the gap between frames
+
+    def __init__(self, rate: float, queue: float) -> None:
+        self.rate, self.queue = rate, queue
+        self.lost = self.carried = 0
+        self._free_at = 0.0
+
+    def carry(self, size: int, now: float) -> float | None:
+        """Seconds until a datagram of `size` bytes has crossed; None: it is lost."""
+        waiting = max(0.0, self._free_at - now)
+        if waiting * self.rate + size > self.queue:
+            self.lost += 1
+            return None
+        self.carried += size
+        self._free_at = now + waiting + (size + self.OVERHEAD) / self.rate
+        return self._free_at - now
+
+
 class SharedChecks(Checks):
     """The same checks, each made once for all members: they depend on nothing but the bytes."""
 
@@ -243,6 +267,7 @@ class Lan:
         self.on_transmit: Callable[[bytes, Address, Address], None] | None = None
         self._by_address: dict[Address, Member] = {}
         self._between: dict[tuple[Address, Address], Conditions] = {}
+        self._links: dict[Address, Bottleneck] = {}
         self._islands: dict[Address, int] = {}
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._serial = 0
@@ -266,6 +291,17 @@ class Lan:
     def between(self, sender: Member, receiver: Member, **conditions: Any) -> None:
         """Other conditions from `sender` to `receiver`."""
         self._between[sender.address, receiver.address] = Conditions(**conditions)
+
+    def narrow(self, rate: float, queue: float, *receivers: Member) -> Bottleneck:
+        """From now on all that these receivers hear of others crosses one link; see Bottleneck."""
+        link = Bottleneck(rate, queue)
+        self._links.update({member.address: link for member in receivers})
+        return link
+
+    def widen(self, *receivers: Member) -> None:
+        """These receivers are behind no such link any more."""
+        for member in receivers:
+            del self._links[member.address]
 
     def partition(self, *islands: Iterable[Member]) -> None:
         """Only members of one island hear each other; who is in none is in the last."""
@@ -296,12 +332,19 @@ class Lan:
         if self.on_transmit is not None:
             self.on_transmit(data, source, destination)
         if destination is None:
-            for member in self.members:
-                self._carry(data, source, member)
-        elif destination in self._by_address:
-            self._carry(data, source, self._by_address[destination])
+            receivers = self.members
+        else:
+            receivers = [self._by_address[destination]] if destination in self._by_address else []
+        crossed: dict[Bottleneck, float | None] = {}
+        for member in receivers:
+            link = self._links.get(member.address) if member.address != source else None
+            if link is not None and link not in crossed:
+                crossed[link] = link.carry(len(data), self.now)
+            wait = 0.0 if link is None else crossed[link]
+            if wait is not None:
+                self._carry(data, source, member, wait)
 
-    def _carry(self, data: bytes, source: Address, member: Member) -> None:
+    def _carry(self, data: bytes, source: Address, member: Member, wait: float) -> None:
         if self._islands.get(source) != self._islands.get(member.address):
             return
         conditions = self._between.get((source, member.address), self.conditions)
@@ -309,7 +352,7 @@ class Lan:
         for _ in range(copies):
             if member.address != source and self._lost(conditions, member):
                 continue
-            self._deliver(data, source, member, conditions)
+            self._deliver(data, source, member, conditions, wait)
 
     def _lost(self, conditions: Conditions, member: Member) -> bool:
         burst = conditions.burst
@@ -320,9 +363,11 @@ class Lan:
             loss = max(loss, burst.loss_bad if member.bad_state else burst.loss_good)
         return loss > 0 and self.random.random() < loss
 
-    def _deliver(self, data: bytes, source: Address, member: Member, conditions: Conditions) -> None:
+    def _deliver(
+        self, data: bytes, source: Address, member: Member, conditions: Conditions, wait: float
+    ) -> None:
         random = self.random
-        delay = conditions.delay + conditions.jitter * random.random()
+        delay = wait + conditions.delay + conditions.jitter * random.random()
         if conditions.reorder and random.random() < conditions.reorder:
             delay += conditions.reorder_delay * random.random()
         if conditions.corrupt and random.random() < conditions.corrupt:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from mcast.crypto.keys import origin_of
 from mcast.crypto.signed import flush_claim
 from mcast.wire.frames import (
+    Acker,
     Announcement,
     Goodbye,
     Heartbeat,
@@ -23,7 +24,7 @@ from .checks import Checks
 from .runs import Run
 
 FLUSHES = 4096  # verified flushes remembered; one entry saves up to 31 signature checks
-Counted = Announcement | Goodbye | Heartbeat | Nack | Report
+Counted = Announcement | Goodbye | Heartbeat | Nack | Report | Acker
 
 
 class Known(NamedTuple):

@@ -202,6 +202,8 @@ def remove(state: State, run: Run, reason: str, now: float) -> None:
     state.liveness.left(run)
     state.silence.cancel(run)
     state.reception.depart(run, now, reason == "goodbye")
+    state.flow.election.left(run)
+    state.reporter.dismissed(run)
     peer = state.roster.get(run)
     if peer is not None:
         if peer.placed and state.reception.get(run) is None:

@@ -44,6 +44,7 @@ class FrameType(IntEnum):
     RECEIPT = 0x18
     WHO = 0x19
     HERE = 0x1A
+    ACKER = 0x1B
 
 
 # Flags of the frame header.
@@ -334,6 +335,17 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     signature: bytes = b""
 
 
+class Acker(msgspec.Struct, frozen=True, gc=False):
+    """The run elects (`to_origin`, `to_epoch`) to report on its records while they come, others less often."""
+
+    origin: bytes
+    epoch: int
+    counter: int
+    to_origin: bytes
+    to_epoch: int
+    signature: bytes = b""
+
+
 class Who(msgspec.Struct, frozen=True, gc=False):
     """Asks the holder of a host's group port who else is there; `nonce` (8 bytes) comes back."""
 
@@ -356,7 +368,9 @@ class Here(msgspec.Struct, frozen=True, gc=False):
     present: tuple[Present, ...]
 
 
-Signed = Key | Announcement | Goodbye | Heartbeat | Nack | Report | ProbeReply | Private | Reply | Receipt
+Signed = (
+    Key | Announcement | Goodbye | Heartbeat | Nack | Report | ProbeReply | Private | Reply | Receipt | Acker
+)
 Request = (
     ReportRequest | Probe | KeyRequest | RosterRequest | VectorRequest | RangeRequest | HistoryRequest | Who
 )
