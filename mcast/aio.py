@@ -24,7 +24,6 @@ import msgspec
 from . import settings as presets
 from .address import GroupAddress
 from .core.engine import Engine
-from .core.engine import Receipt as Place
 from .core.runs import Run
 from .crypto.keys import Identity
 from .crypto.rooms import Room
@@ -54,6 +53,7 @@ from .mailbox import LoopMailbox, Mailbox
 from .multicast import Datagram
 from .plain import decode, payload_limit
 from .pump import HEARS, Pump
+from .receipts import Receipt
 from .settings import Settings
 from .wire.attributes import Attributes
 
@@ -68,41 +68,6 @@ __all__ = [
     "message_id",
     "parse_pair",
 ]
-
-
-ASK_AGAIN = 0.5
-"""Seconds after which those who have not confirmed are asked once more."""
-
-
-class Receipt:
-    """A message that was sent. `id` names it in logs and in the JSON of the command line."""
-
-    __slots__ = ("_group", "_place")
-
-    def __init__(self, group: Group, place: Place) -> None:
-        self._group = group
-        self._place = place
-
-    @property
-    def id(self) -> str:
-        """As in `message_id()`."""
-        return message_id(self._place.run, self._place.sequence, self._place.index)
-
-    @property
-    def heard_by(self) -> tuple[Run, ...]:
-        """The runs that confirmed that they have this message and all before it. In an open room anyone can
-        make up as many as he likes."""
-        return tuple(self._group._engine.heard_by(self._place.sequence))
-
-    @property
-    def unheard_by(self) -> tuple[Run, ...]:
-        """The peers heard of that have not confirmed yet."""
-        return tuple(self._group._engine.unheard_by(self._place.sequence))
-
-    async def confirmed(self, count: int | None = None, *, timeout: float = 2.0) -> bool:
-        """Wait until `count` peers confirmed, or with None everyone who is here and at least one; False when
-        `timeout` seconds were not enough."""
-        return await self._group._confirmed(self, count, timeout)
 
 
 class Group:
@@ -264,14 +229,14 @@ class Group:
         """Queue messages that payload() made, without waiting."""
         self._check_open()
         now, send = self._loop.time(), self._engine.send
-        receipts = [Receipt(self, send(payload, now)) for payload in payloads]
+        receipts = [Receipt(self._engine, self._pump, send(payload, now)) for payload in payloads]
         self._pump.pump()
         return receipts
 
     def _queue(self, payload: bytes, now: float) -> Receipt:
         place = self._engine.send(payload, now)
         self._pump.queued(now)
-        return Receipt(self, place)
+        return Receipt(self._engine, self._pump, place)
 
     async def batches(self) -> AsyncIterator[list[Event]]:
         """All events, in lists of what came since the last look; ends when the group is closed.
@@ -432,21 +397,6 @@ class Group:
                 return event
         return None
 
-    async def _confirmed(self, receipt: Receipt, count: int | None, timeout: float) -> bool:
-        limit = self._pump.now + timeout
-        ask_at = 0.0
-        while not (self._closed or _enough(receipt, count)):
-            now = self._pump.now
-            if now >= limit:
-                return False
-            # The first word comes by itself from whoever is fastest; then the others are asked.
-            if receipt.heard_by and now >= ask_at:
-                ask_at = now + ASK_AGAIN
-                self._engine.ask_reports(now)
-                self._pump.pump()
-            await self._pump.moved(min(limit - now, ASK_AGAIN))
-        return _enough(receipt, count)
-
     def _happened(self, events: Sequence[Event]) -> None:
         self._mailbox.put(events)
 
@@ -542,12 +492,6 @@ def join(
         attributes=make_attributes(tags, services, name),
         machine=make_machine(machine),
     )
-
-
-def _enough(receipt: Receipt, count: int | None) -> bool:
-    if count is None:
-        return bool(receipt.heard_by) and not receipt.unheard_by
-    return len(receipt.heard_by) >= count
 
 
 _open_groups: weakref.WeakSet[Group] = weakref.WeakSet()

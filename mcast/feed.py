@@ -169,4 +169,5 @@ class Feed:
             await asyncio.sleep(REJOIN_INTERVAL)
             with self._rewatching():
                 self._links.rejoin()
-            self.refresh()
+            with contextlib.suppress(OSError):
+                self.refresh()

@@ -6,6 +6,7 @@ makes the table of them and is pure, so that recorded answers of other systems c
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import os
 import re
@@ -19,8 +20,12 @@ from typing import Any, TypeVar
 import netifaces
 import psutil
 
+from .errnos import explained
+
 T = TypeVar("T")
 _IF_INET6 = "/proc/net/if_inet6"
+# Without files or memory nothing can be asked: that is no answer, and interfaces have not gone.
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 Table = tuple["Interface", ...]
 
 
@@ -90,8 +95,12 @@ class Answers:
 
 
 def read() -> Table:
-    """All interfaces there are now, by index. Whatever vanishes meanwhile is left out or has no address."""
-    return assemble(_ask())
+    """All interfaces there are now, by index. Whatever vanishes meanwhile is left out or has no address.
+
+    Raises SocketError when this process or the system has no files or memory left to ask with.
+    """
+    with explained("looking at the interfaces"):
+        return assemble(_ask())
 
 
 def assemble(answers: Answers) -> Table:
@@ -208,14 +217,23 @@ def _or_empty(ask: Callable[[], dict[str, T]]) -> dict[str, T]:
     """psutil's answer; nothing where a sandbox or an interface that vanishes meanwhile forbids it."""
     try:
         return ask()
-    except OSError:
+    except OSError as error:
+        _refuse_exhausted(error)
         return {}
+
+
+def _refuse_exhausted(error: OSError) -> None:
+    if error.errno in _EXHAUSTED:
+        raise error
 
 
 def _addresses(source: str) -> list[str]:
     try:
         families = netifaces.ifaddresses(source)
-    except (ValueError, OSError):  # ValueError: it vanished, or it has no address of any kind
+    except ValueError:  # it vanished, or it has no address of any kind
+        return []
+    except OSError as error:
+        _refuse_exhausted(error)
         return []
     entries = (*families.get(netifaces.AF_INET, ()), *families.get(netifaces.AF_INET6, ()))
     return [entry["addr"] for entry in entries if "addr" in entry]
@@ -225,7 +243,8 @@ def _default_routes() -> tuple[str, ...]:
     """netifaces' names of the interfaces with a default route, those it calls the default first."""
     try:
         found: Any = netifaces.gateways()  # its type hint says no more than "some dict"
-    except OSError:
+    except OSError as error:
+        _refuse_exhausted(error)
         return ()
     entries = [*found.get(netifaces.AF_INET, ()), *found.get(netifaces.AF_INET6, ())]
     names = [name for _, name, best in sorted(entries, key=lambda entry: not entry[2])]
@@ -249,7 +268,8 @@ def _lines(path: str) -> list[str]:
     try:
         with open(path, encoding="ascii", errors="replace") as file:
             return file.readlines()
-    except OSError:  # not Linux, or no IPv6
+    except OSError as error:  # not Linux, or no IPv6
+        _refuse_exhausted(error)
         return []
 
 

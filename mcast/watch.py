@@ -27,11 +27,15 @@ class Watcher:
         self._fresh = True
 
     def poll(self) -> Table | None:
-        """The new table if it differs from the last one told (the first time: from `known`), else None."""
-        if not (self._hint.changed() or self._fresh):
+        """The new table if it differs from the last one told (the first time: from `known`), else None.
+
+        Raises OSError when nothing can be asked now; the next call asks again.
+        """
+        self._fresh |= self._hint.changed()
+        if not self._fresh:
             return None
-        self._fresh = False
         table = read()
+        self._fresh = False
         if table == self._known:
             return None
         self._known = table
@@ -56,7 +60,9 @@ async def watch(known: Table | None = None, *, period: float = 1.0) -> AsyncIter
     """
     with Watcher(known) as watcher:
         while True:
-            table = watcher.poll()
+            table = None
+            with contextlib.suppress(OSError):  # what cannot be read now is read next time
+                table = watcher.poll()
             if table is not None:
                 yield table
             await asyncio.sleep(period)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import inf
 
 from mcast.wire.frames import Heartbeat
+from mcast.wire.limits import WINDOW
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import Record
 
@@ -141,9 +142,9 @@ def first_wanted(state: State, run: Run, timestamp: int, high: int, now: float) 
     """
     if _began_after_us(state, run, timestamp, now):
         return 1
-    back = CATCH_UP
-    if timestamp / 1000 >= run.epoch >> EPOCH_SHIFT:
-        back = min(CATCH_UP, int((now - state.clock.started) * PUBLISHED))
+    back = int((now - state.clock.started) * PUBLISHED)
+    clock_tells_age = timestamp / 1000 >= run.epoch >> EPOCH_SHIFT
+    back = min(CATCH_UP, back) if clock_tells_age else min(WINDOW, max(CATCH_UP, back))
     return max(1, high + 1 - back)
 
 

@@ -276,6 +276,7 @@ def installs(scene: Scene, command: str) -> None:
 CASES: dict[str, Case] = {
     "scripts/mcast chat --group 230.0.0.1": chats(),
     "scripts/test": elsewhere("test_test_hands_its_arguments_to_pytest"),
+    "scripts/bench --quick": elsewhere("test_bench_hands_its_arguments_to_the_measurements"),
     'alias mcast="$PWD/scripts/mcast"': sets_the_alias,
     "mcast chat --name ada": chats(name="ada"),
     "printf 'first line\\nsecond line\\n' | mcast chat": chats_in_a_pipe,

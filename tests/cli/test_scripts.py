@@ -282,6 +282,11 @@ def test_test_hands_its_arguments_to_pytest(with_tools: Path) -> None:
     assert (result.returncode, result.stdout) == (0, "python -m pytest -k a b\n")
 
 
+def test_bench_hands_its_arguments_to_the_measurements(with_tools: Path) -> None:
+    result = script(with_tools, "bench", "--quick")
+    assert (result.returncode, result.stdout) == (0, "python -m tests.bench --quick\n")
+
+
 def test_test_names_the_system_packages_it_cannot_install(with_tools: Path, bare_path: Path) -> None:
     script_text = (with_tools / "scripts" / "test").read_text()
     (with_tools / "scripts" / "test").write_text(script_text.replace(":/usr/sbin:/sbin", ""))

@@ -141,6 +141,23 @@ def test_a_clock_that_is_a_day_off_is_no_obstacle() -> None:
     assert [peer.run for peer in ada.peers() if peer.run == bob.engine.run]
 
 
+def test_a_run_that_came_back_with_an_older_clock_is_heard_from_its_first_record() -> None:
+    """Its clock is behind its epoch and does not tell how old the run is: our stay bounds what is asked."""
+    lan = simulation.Lan(7)
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(20.0)
+    bob.crash()
+    bob.skew = -86_400.0
+    lan.partition([ada], [bob])
+    bob.start()
+    for number in range(300):
+        bob.send(str(number))
+        lan.run(0.006)
+    lan.heal()
+    lan.run(15.0)
+    assert [message.text for message in ada.messages()] == [str(number) for number in range(300)]
+
+
 def test_a_visitor_with_a_wrong_clock_is_heard_after_a_probe() -> None:
     lan = simulation.Lan(8)
     ada = lan.join("ada")

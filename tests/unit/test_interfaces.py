@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcast import iftable, interfaces
-from mcast.errors import UnknownInterface
+from mcast.errors import SocketError, UnknownInterface
 from mcast.iftable import Answers, Interface, Table, assemble
 from mcast.interfaces import Choice, choose, find
 
@@ -277,6 +278,30 @@ def test_read_survives_what_refuses_to_answer(monkeypatch: pytest.MonkeyPatch) -
     assert all(not i.addresses and not i.default_route for i in interfaces.read())
     monkeypatch.setattr(psutil, "net_if_stats", refuse)
     assert interfaces.read() == ()
+
+
+@pytest.mark.parametrize("call", ["net_if_stats", "net_if_addrs"])
+def test_a_process_without_files_left_takes_no_interface_for_gone(
+    call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> Any:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(psutil, call, refuse)
+    with pytest.raises(SocketError, match="ulimit -n"):
+        interfaces.read()
+
+
+@pytest.mark.parametrize("call", ["gateways", "ifaddresses"])
+def test_a_route_or_address_that_cannot_be_asked_for_has_not_gone(
+    call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> Any:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(netifaces, call, refuse)
+    with pytest.raises(SocketError, match="looking at the interfaces"):
+        interfaces.read()
 
 
 def test_an_interface_that_vanishes_between_two_calls(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,6 +52,24 @@ def test_poll_leaves_out_what_the_caller_knows(script: Script) -> None:
         assert [watcher.poll() for _ in range(3)] == [None, TWO, None]
 
 
+def test_a_look_that_failed_is_made_up_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[Table | OSError] = [OSError(errno.EMFILE, "Too many open files"), TWO]
+
+    def read() -> Table:
+        answer = answers.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    silent = [BlockingIOError() for _ in range(3)]
+    monkeypatch.setattr(module, "read", read)
+    monkeypatch.setattr(module, "_open_hint", lambda: with_stub(*silent))
+    with Watcher(known=ONE) as watcher:
+        with pytest.raises(OSError, match="Too many"):
+            watcher.poll()
+        assert [watcher.poll(), watcher.poll()] == [TWO, None]
+
+
 def test_the_first_poll_looks_even_when_nothing_was_said(
     script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:

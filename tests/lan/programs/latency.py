@@ -8,6 +8,7 @@ Plain socket and asyncio API by turns, on the same two hosts; prints the median 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import time
 from statistics import median
@@ -47,6 +48,21 @@ def raw(sender: lab.Host, receiver: lab.Host, count: int, rate: float) -> list[f
     return [float(took) for took in json.loads(receiving.wait_lines(2, 60.0)[1])]
 
 
+def measure(rounds: int, count: int, rate: float) -> tuple[list[list[float]], list[list[float]]]:
+    """Seconds each line took, a list for each round: between plain sockets, and through the asyncio API."""
+    plain: list[list[float]] = []
+    with lab.Lan(2) as lan:
+        sender, receiver = members(lan.hosts)
+        time.sleep(2.0)
+        for place in range(rounds):
+            plain.append(raw(lan.hosts[0], lan.hosts[1], count, rate))
+            sender("burst", count, rate, 60)
+            finished(sender)
+            receiver.hears((place + 1) * count)
+        took = [message["at"] - message["sent"] for message in receiver("messages")]
+    return plain, [took[first : first + count] for first in range(0, rounds * count, count)]
+
+
 def main() -> None:
     """Measure as told on the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -54,18 +70,8 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--rate", type=float, default=100.0)
     chosen = parser.parse_args()
-    plain: list[float] = []
-    ours: list[float] = []
-    with lab.Lan(2) as lan:
-        sender, receiver = members(lan.hosts)
-        time.sleep(2.0)
-        for place in range(chosen.rounds):
-            plain += raw(lan.hosts[0], lan.hosts[1], chosen.count, chosen.rate)
-            sender("burst", chosen.count, chosen.rate, 60)
-            finished(sender)
-            receiver.hears((place + 1) * chosen.count)
-        ours = [message["at"] - message["sent"] for message in receiver("messages")]
-    base, took = 1e6 * median(plain), 1e6 * median(ours)
+    plain, ours = measure(chosen.rounds, chosen.count, chosen.rate)
+    base, took = (1e6 * median(itertools.chain(*rounds)) for rounds in (plain, ours))
     print(f"blocking socket {base:.0f} us, asyncio API {took:.0f} us: {took / base:.1f} x")
 
 

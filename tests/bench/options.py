@@ -1,0 +1,52 @@
+"""What the command line of scripts/bench asks for."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mcast.settings import Settings
+
+APIS = ("batches", "messages", "blocking")
+Changes = dict[str, Any]
+"""Fields of mcast.settings.Settings that differ from the defaults."""
+UNPACED: Changes = {"pace": 1 << 30, "repair_pace": 1 << 30}
+"""Takes the fixed pace away, for as long as there is one."""
+
+
+@dataclass
+class Options:
+    """See `scripts/bench --help`."""
+
+    rounds: int = 3
+    seconds: float = 2.0
+    sizes: tuple[int, ...] = (64, 1024)
+    receivers: tuple[int, ...] = (1, 4)
+    offloads: tuple[bool, ...] = (True, False)
+    apis: tuple[str, ...] = APIS
+    settings: Changes = field(default_factory=dict)
+    loss: tuple[float, ...] = (10.0, 30.0)
+    hosts: tuple[int, ...] = (10, 50)
+    count: int = 10_000
+    endurance: int = 10_000_000
+    quick: bool = False
+    peers: dict[str, Path] = field(default_factory=dict)
+    """The Python that can import a peer, by the peer's name."""
+
+    def python(self, contender: str) -> str:
+        """The Python that runs a contender."""
+        return str(self.peers.get(contender, sys.executable))
+
+    def paces(self) -> list[tuple[str, Changes]]:
+        """What to add to mcast's name, and its settings: as asked for; without the pace, if it has one."""
+        asked = ("", self.settings)
+        if "pace" not in Settings.__struct_fields__ or "pace" in self.settings:
+            return [asked]
+        return [asked, (", no pace", {**UNPACED, **self.settings})]
+
+
+def say(text: str) -> None:
+    """Progress, on standard error."""
+    print(f"bench: {text}", file=sys.stderr, flush=True)
