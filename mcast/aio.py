@@ -16,7 +16,7 @@ import os
 import random
 import time
 import weakref
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Self
 
 import msgspec
@@ -27,7 +27,7 @@ from .core.engine import Engine
 from .core.runs import Run
 from .crypto.keys import Identity
 from .crypto.rooms import Room
-from .errors import GroupClosed, UsageError
+from .errors import GroupClosed, SocketError, UsageError
 from .events import Event, InterfacesChanged, Message, PeerView, PlainText
 from .interfaces import Choice
 from .joining import (
@@ -51,11 +51,13 @@ from .links import Change, Links, Plan
 from .loopthread import separate_selector
 from .mailbox import LoopMailbox, Mailbox
 from .multicast import Datagram
+from .named import LOOK_AGAIN, NamedPeers, PeerName, parse_peer
 from .plain import decode, payload_limit
 from .pump import HEARS, Pump
 from .receipts import Receipt
 from .settings import Settings
 from .wire.attributes import Attributes
+from .wire.frames import HOLDER
 
 __all__ = [
     "DEFAULT_GROUP",
@@ -68,6 +70,9 @@ __all__ = [
     "message_id",
     "parse_pair",
 ]
+
+ACQUAINTED = 0.3
+"""Seconds that entering waits for the first named peer to answer."""
 
 
 class Group:
@@ -93,6 +98,7 @@ class Group:
         wait: bool = False,
         attributes: Attributes = Attributes(),  # noqa: B008 (immutable)
         machine: bytes = bytes(8),
+        peers: Sequence[PeerName] = (),
     ) -> None:
         self.groups, self.room, self.name = groups, room, name
         self.origin = identity.origin
@@ -102,6 +108,8 @@ class Group:
         self._visitor, self._passive, self._quiet = visitor, passive, quiet
         self._history, self._wait = history, wait
         self.links = Links(plan)
+        self._named = NamedPeers(peers, plan.versions)
+        self._look_now = asyncio.Event()
         self._entered = self._open = self._closed = self._forked = False
         self._mailbox: Mailbox = LoopMailbox()
         self._turn = asyncio.Lock()
@@ -112,17 +120,24 @@ class Group:
         self._entered = True
         self._loop = asyncio.get_running_loop()
         self._done = asyncio.Event()
-        self._pump = Pump(self.links, self._happened, self._plain, self._changed, lambda: self._mailbox.backlog)
+        self._pump = Pump(
+            self.links, self._happened, self._plain, self._changed, lambda: self._mailbox.backlog
+        )
         try:
+            await self._named.look(first=True)
             self.started = self._pump.open()
             self._require_link()
             self._engine = self._make_engine()
             self._pump.start(self._engine)
+            if self._named:
+                await self._meet_at_first()
         except BaseException:
             self._ended()
             await self._pump.finish()
             raise
         self._guard = self._loop.create_task(self._until_the_loop_ends())
+        if self._named:
+            self._lookout = self._loop.create_task(self._look_again())
         self._open = True
         _open_groups.add(self)
         return self
@@ -150,6 +165,7 @@ class Group:
             self._closed, self._open = True, False
             try:
                 await self._pump.finish()
+                self._stop_looking()
                 self._guard.cancel()
                 await asyncio.wait([self._guard])
             finally:
@@ -169,6 +185,7 @@ class Group:
         separate_selector(self._loop)
         with contextlib.suppress(RuntimeError):  # the loop of another thread: nothing runs there any more
             self._guard.cancel()
+            self._stop_looking()
 
     async def _until_the_loop_ends(self) -> None:
         """asyncio.run() cancels the tasks that are left, this one too: then it is time to say goodbye."""
@@ -178,6 +195,37 @@ class Group:
             if self._open:
                 self._ended()
                 self._pump.leave()
+
+    async def _meet_at_first(self) -> None:
+        """Ask the peers that the user named, and give them a moment: what is sent first is for them too."""
+        problems = (*self._named.problems, *self._meet())
+        self.started = Change(self.started.joined, self.started.left, self.started.problems + problems)
+        limit = self._pump.now + ACQUAINTED
+        while self._named.places and not self._engine.met(now := self._pump.now) and now < limit:
+            await self._pump.moved(limit - now)
+
+    def _meet(self) -> Iterator[SocketError]:
+        beyond = self._pump.meet(self._named.places)
+        if beyond:
+            yield SocketError(f"{beyond} addresses of peers are too many", "name fewer; 64 is the most")
+
+    async def _look_again(self) -> None:
+        """Where the named peers are may change with the interfaces; what was not found is tried again."""
+        told = {str(problem) for problem in self._named.problems}
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_AGAIN if self._named.problems else None):
+                    await self._look_now.wait()
+            self._look_now.clear()
+            problems = (*self._meet(),) if await self._named.look() else ()
+            news = [one for one in (*self._named.problems, *problems) if str(one) not in told]
+            told.update(map(str, news))
+            if news:
+                self._mailbox.put([InterfacesChanged((), (), tuple(news))])
+
+    def _stop_looking(self) -> None:
+        if self._named:
+            self._lookout.cancel()
 
     @property
     def run(self) -> Run:
@@ -369,12 +417,12 @@ class Group:
             quiet=self._quiet,
             history=self._history,
         )
-        engine.update(self._pump.now, flags=self._hears())
+        engine.update(self._pump.now, flags=self._flags())
         return engine
 
-    def _hears(self) -> int:
+    def _flags(self) -> int:
         joined = {group.version for group, receiver in self.links.receivers.items() if receiver.joined}
-        return sum(HEARS[version] for version in joined)
+        return sum(HEARS[version] for version in joined) | (HOLDER if self.links.holding else 0)
 
     async def _something(self) -> bool:
         """Wait until an event waits; False when the group is closed and all were taken."""
@@ -401,8 +449,10 @@ class Group:
         self._mailbox.put(events)
 
     def _changed(self, change: Change) -> None:
-        self._engine.update(self._pump.now, flags=self._hears())
-        self._mailbox.put([InterfacesChanged(change.joined, change.left, change.problems)])
+        self._engine.update(self._pump.now, flags=self._flags())
+        self._look_now.set()
+        if change:
+            self._mailbox.put([InterfacesChanged(change.joined, change.left, change.problems)])
 
     def _plain(self, group: GroupAddress, datagrams: list[Datagram]) -> None:
         if not self.room.public:
@@ -440,6 +490,7 @@ def join(
     history: bool = False,
     wait: bool = False,
     machine: bytes = bytes(8),
+    peers: Sequence[str] = (),
     settings: Settings | None = None,
 ) -> Group:
     """A group to be entered with `async with`.
@@ -458,6 +509,8 @@ def join(
     visitor: in no roster, no join or leave (for programs that only send or look). passive: never sends.
     quiet: sends nothing before it heard somebody. wait: do not fail when no interface is usable yet.
     machine: 8 bytes that name this computer, so that an identity copied to another is noticed.
+    peers: `HOST[:PORT]`, computers to meet by unicast too, for where multicast does not get through; one side
+        naming the other is enough. Entering then takes up to 0.3 s, and 3 s more while names are resolved.
 
     Raises InvalidGroup, InvalidPort, UsageError at once; the rest on entering.
     """
@@ -475,7 +528,11 @@ def join(
         check_ttl(ttl),
         list_of("sources", sources),
         unicast=True,
+        hold=not (visitor or passive),
     )
+    named = [parse_peer(text, groups[0].port, plan.versions) for text in list_of("peers", peers)]
+    if named and passive:
+        raise UsageError("a passive member asks nobody", "leave out passive, or the peers")
     return Group(
         groups,
         make_room(groups, room, key, room_id),
@@ -491,6 +548,7 @@ def join(
         wait=wait,
         attributes=make_attributes(tags, services, name),
         machine=make_machine(machine),
+        peers=named,
     )
 
 

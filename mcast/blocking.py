@@ -300,6 +300,7 @@ def join(
     history: bool = False,
     wait: bool = False,
     machine: bytes = bytes(8),
+    peers: Sequence[str] = (),
     settings: Settings | None = None,
 ) -> Group:
     """Join a group and return it joined; arguments and errors as in aio.join()."""
@@ -326,6 +327,7 @@ def join(
             history=history,
             wait=wait,
             machine=machine,
+            peers=peers,
             settings=settings,
         )
     )

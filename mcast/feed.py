@@ -12,10 +12,12 @@ from .errors import SocketError
 from .iftable import Table
 from .links import REJOIN_INTERVAL, Change, Links
 from .multicast import Datagram, Sender
+from .ports import CLAIM_INTERVAL
 from .watch import Watcher
 
 LOOK_INTERVAL = 1.0
-"""Seconds between looks at whether the interfaces changed."""
+"""Seconds between looks at whether the interfaces changed; where the kernel tells of it, from then to a look:
+an idle program is not woken by this."""
 
 
 class Feed:
@@ -38,13 +40,17 @@ class Feed:
         self._watched: list[int] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._watcher: Watcher | None = None
+        self._noticed = asyncio.Event()
+        self._listening: int | None = None
         self._paused = False
+        self._claim_at = 0.0
 
     def start(self) -> Change:
         """Open everything and begin; the first change is returned, not called back."""
         change = self._links.update(self._read_table())
         self._loop = asyncio.get_running_loop()
         self._watch()
+        self._claim_at = self._loop.time() + CLAIM_INTERVAL
         self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._rejoin())]
         return change
 
@@ -78,6 +84,7 @@ class Feed:
         """Like close(), at once: for a loop that ends. The tasks end when the loop goes on."""
         if self._loop is not None and not self._loop.is_closed():
             self._unwatch()
+            self._unlisten()
             for task in self._tasks:
                 task.cancel()
         self._tasks = []
@@ -103,7 +110,7 @@ class Feed:
                 descriptor = receiver.fileno(index)
                 self._loop.add_reader(descriptor, self._read, group, index)
                 self._watched.append(descriptor)
-        for sender in self._links.endpoints if self._links.plan.unicast else ():
+        for sender in (*self._links.endpoints, *self._links.doors) if self._links.plan.unicast else ():
             self._loop.add_reader(sender.fileno(), self._read_endpoint, sender)
             self._watched.append(sender.fileno())
 
@@ -147,16 +154,52 @@ class Feed:
         """The interfaces now; changes are noticed from here on, also one back to what was before."""
         table = interfaces.read()
         if self._watcher is not None:
+            self._unlisten()
             self._watcher.close()
         self._watcher = Watcher(table)
+        self._noticed.set()
         return table
 
     async def _follow(self) -> None:
         while True:
             await asyncio.sleep(LOOK_INTERVAL)
+            self._noticed.clear()
             with contextlib.suppress(OSError):  # what cannot be read now is read at the next rejoin
                 if self._watcher is not None and (table := self._watcher.poll()) is not None:
                     self._update(table)
+            self._claim()
+            self._listen()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._noticed.wait(), CLAIM_INTERVAL - LOOK_INTERVAL)
+
+    def _listen(self) -> None:
+        """Have the kernel tell of changes; where it cannot, look again soon."""
+        descriptor = None if self._watcher is None else self._watcher.fileno()
+        if descriptor is None or self._loop is None:
+            self._noticed.set()
+        elif self._listening is None:
+            self._loop.add_reader(descriptor, self._notice)
+            self._listening = descriptor
+
+    def _unlisten(self) -> None:
+        if self._loop is not None and self._listening is not None:
+            self._loop.remove_reader(self._listening)
+        self._listening = None
+
+    def _notice(self) -> None:
+        self._unlisten()
+        self._noticed.set()
+
+    def _claim(self) -> None:
+        """Now and then, see whether the program that holds the group's port has left."""
+        links = self._links
+        if self._loop is None or self._loop.time() < self._claim_at or links.holding or not links.plan.hold:
+            return
+        self._claim_at = self._loop.time() + CLAIM_INTERVAL
+        with self._rewatching():
+            claimed = links.claim()
+        if claimed:
+            self._on_change(Change())
 
     def _update(self, table: Table) -> None:
         with self._rewatching():

@@ -13,7 +13,7 @@ import re
 import socket
 import sys
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -37,7 +37,8 @@ class Interface:
     the system's order holds. `mtu` is in bytes. `up` is administratively up with the carrier running: a
     pulled cable is down. `tunnel` is a point-to-point link or one with a tunnel's name. `default_route`
     says that a default route of either family leaves here, `rank` which one it is (0 is the best).
-    `enslaved` marks a port of a bridge or bond: IP runs on its master, not on it.
+    `enslaved` marks a port of a bridge or bond: IP runs on its master, not on it. `networks` are those of its
+    addresses whose prefix is known, as `10.9.0.0/16`.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Interface:
     default_route: bool = False
     rank: int = 0
     enslaved: bool = False
+    networks: tuple[str, ...] = ()
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -82,7 +84,8 @@ class Answers:
     `stats`: psutil's name to (running, MTU, comma-separated flags, which Windows leaves empty).
     `names`: psutil's name to addresses; `addresses`: netifaces' name to addresses, both maybe with `%zone`.
     `defaults`: netifaces' names of what holds a default route, the best first. `indexes`: netifaces' name to
-    index. `tentative`: IPv6 addresses not to be used yet. `enslaved`: ports of a bridge.
+    index. `tentative`: IPv6 addresses not to be used yet. `enslaved`: ports of a bridge. `masks`: canonical
+    address to netmask, where psutil tells it.
     """
 
     stats: Mapping[str, tuple[bool, int, str]]
@@ -92,6 +95,7 @@ class Answers:
     indexes: Mapping[str, int] = field(default_factory=dict)
     tentative: Collection[str] = ()
     enslaved: Collection[str] = ()
+    masks: Mapping[str, str] = field(default_factory=dict)
 
 
 def read() -> Table:
@@ -169,7 +173,16 @@ def _interface(name: str, answers: Answers) -> Interface:
         default_route=bool(ranks),
         rank=min(ranks, default=0),
         enslaved=name in answers.enslaved or "slave" in flags,
+        networks=tuple(network for text in texts for network in _networks(text, answers.masks.get(text))),
     )
+
+
+def _networks(address: str, mask: str | None) -> Iterator[str]:
+    """The network of an address, if the mask tells one: a point-to-point link has a network of one."""
+    if mask is None:
+        return
+    bits = int(ipaddress.ip_address(mask)).bit_count()
+    yield str(ipaddress.ip_network(f"{address}/{bits}", strict=False))
 
 
 def _own_names(name: str, answers: Answers) -> list[str]:
@@ -194,10 +207,11 @@ def _usable(texts: Iterable[str], answers: Answers) -> list[str]:
 
 def _ask() -> Answers:
     stats = _or_empty(psutil.net_if_stats)
-    names = {
-        name: [entry.address for entry in entries if entry.family in (socket.AF_INET, socket.AF_INET6)]
+    entries = {
+        name: [entry for entry in entries if entry.family in (socket.AF_INET, socket.AF_INET6)]
         for name, entries in _or_empty(psutil.net_if_addrs).items()
     }
+    names = {name: [entry.address for entry in found] for name, found in entries.items()}
     # allifaddresses() leaks 5 kB a call, interfaces() 0.3 kB on POSIX: see docs/decisions/0001.
     with_address = [name for name, addresses in names.items() if addresses]
     sources = netifaces.interfaces() if sys.platform == "win32" else with_address
@@ -210,7 +224,14 @@ def _ask() -> Answers:
         indexes=_indexes(addresses),
         tentative=_tentative(_lines(_IF_INET6)),
         enslaved=[name for name in stats if os.path.exists(f"/sys/class/net/{name}/brport")],
+        masks=_masks((entry.address, entry.netmask) for found in entries.values() for entry in found),
     )
+
+
+def _masks(entries: Iterable[tuple[str, str | None]]) -> dict[str, str]:
+    """Canonical address to netmask, without those that are none."""
+    known = {canonical(address): canonical(mask) for address, mask in entries if mask}
+    return {address: mask for address, mask in known.items() if address and mask}
 
 
 def _or_empty(ask: Callable[[], dict[str, T]]) -> dict[str, T]:

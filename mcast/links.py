@@ -15,6 +15,8 @@ from .address import GroupAddress
 from .errors import NoInterface, SocketError
 from .interfaces import Choice, Interface
 from .multicast import Receiver, Sender
+from .onlink import Neighbourhood
+from .ports import Ports
 
 REJOIN_INTERVAL = 50.0
 """Seconds between rejoins where no querier is heard: within the 60 s that forgetful switches leave us."""
@@ -24,7 +26,7 @@ REJOIN_INTERVAL = 50.0
 class Plan:
     """What is wanted: `requested` interface names or addresses (none: choose), IP `versions`, `ttl`,
     `sources` for source-specific joins, whether to `receive` at all, and with `unicast` to have senders
-    everywhere from the start, since others answer to them."""
+    everywhere from the start, since others answer to them. `hold`: at the group's port where it is free."""
 
     groups: tuple[GroupAddress, ...]
     requested: tuple[str, ...] = ()
@@ -33,6 +35,7 @@ class Plan:
     sources: tuple[str, ...] = ()
     receive: bool = True
     unicast: bool = False
+    hold: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +60,11 @@ class Links:
     _used: dict[int, Interface] = field(default_factory=dict)
     _senders: dict[tuple[int, int], Sender] = field(default_factory=dict)
     _problems: set[str] = field(default_factory=set)
+    _ports: Ports = field(init=False)
+    neighbourhood: Neighbourhood = field(default_factory=lambda: Neighbourhood(()))
 
     def __post_init__(self) -> None:
+        self._ports = Ports(self.plan.groups[0].port if self.plan.hold else 0, self.plan.ttl)
         if self.plan.receive:
             self.receivers = {group: Receiver(group) for group in self.plan.groups}
 
@@ -82,7 +88,9 @@ class Links:
             self._leave(index)
         self._leave_lost_versions()
         self._close_moved()
+        self.neighbourhood = Neighbourhood(self.used)
         problems = [*self._join_wanted(), *self._open_wanted()]
+        self._ports.open_doors(self.used, self.endpoints)
         return Change(
             tuple(link for index, link in wanted.items() if index not in stayed),
             tuple(link for index, link in before.items() if index not in stayed),
@@ -138,7 +146,7 @@ class Links:
             address = link.address(version)
             if address is None:
                 raise NoInterface(f"{link.name} has no IPv{version} address", "see: mcast interfaces")
-            self._senders[key] = Sender(link.index, address, ttl=self.plan.ttl)
+            self._senders[key] = self._ports.open(link.index, address)
         return self._senders[key]
 
     @property
@@ -146,9 +154,38 @@ class Links:
         """The senders that are open: others reach us at their addresses and ports."""
         return tuple(self._senders.values())
 
+    @property
+    def doors(self) -> tuple[Sender, ...]:
+        """Sockets at further addresses, where we can be asked; we answer from the endpoints."""
+        return self._ports.doors
+
+    @property
+    def holding(self) -> bool:
+        """Whether we have the group's port at all our addresses."""
+        return self.plan.hold and self._ports.holds(self.endpoints)
+
+    @property
+    def unicast_port(self) -> int:
+        """The port at which we are reached where another program has the group's; 0: we have it."""
+        return self._ports.told(self.endpoints)
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Our addresses."""
+        return tuple(address for link in self._used.values() for address in link.addresses)
+
+    def claim(self) -> bool:
+        """Take the group's port where it has become free; whether it was anywhere."""
+        claimed = self._ports.claim(self._senders)
+        self._ports.open_doors(self.used, self.endpoints)
+        return claimed
+
     def drop(self, sender: Sender) -> None:
         """Close a sender that failed; the next use opens another."""
-        self._senders.pop((sender.interface, sender.version), None)
+        key = (sender.interface, sender.version)
+        if self._senders.get(key) is sender:
+            del self._senders[key]
+        self._ports.close_door(sender)
         sender.close()
 
     @property
@@ -166,6 +203,7 @@ class Links:
             receiver.close()
         for sender in self._senders.values():
             sender.close()
+        self._ports.close()
         self._senders = {}
         self._used = {}
 

@@ -37,6 +37,7 @@ from .sockopt import (
     bind_address,
     came_in_on,
     drops,
+    let_groups_share,
     membership,
     plain_source,
     prepare_receiving,
@@ -223,11 +224,15 @@ class Sender:
     also receives what is sent to that port.
 
     `interface` is an index, `address` the interface's own address to send from (its family is the sender's),
-    `ttl` how many networks a datagram may cross (1: this one only). With `loop` other programs on this
-    computer hear it too. Raises UsageError for an impossible ttl, SocketError when the socket cannot be made.
+    `port` the one to have alone on this computer at that address (0: any that is free; PortTaken where
+    another has it), `ttl` how many networks a datagram may cross (1: this one only). With `loop` other
+    programs on this computer hear it too. Raises UsageError for an impossible ttl, SocketError when the
+    socket cannot be made.
     """
 
-    def __init__(self, interface: int, address: str, *, ttl: int = 1, loop: bool = True) -> None:
+    def __init__(
+        self, interface: int, address: str, *, port: int = 0, ttl: int = 1, loop: bool = True
+    ) -> None:
         if not 0 <= ttl <= 255:
             raise UsageError(f"{ttl} is not a TTL", "use 0 to 255")
         v6 = ":" in address
@@ -235,7 +240,9 @@ class Sender:
             self._socket = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM)
             try:
                 prepare_sending(self._socket, v6, interface, ttl, loop)
-                self._socket.bind((address, 0, 0, scope(address, interface)) if v6 else (address, 0))
+                self._socket.bind((address, port, 0, scope(address, interface)) if v6 else (address, port))
+                if port:
+                    let_groups_share(self._socket)
             except BaseException:
                 self._socket.close()
                 raise

@@ -82,6 +82,7 @@ class Pump:
         self._stale = False
         self._rewire_after = 0.0
         self._engine: Engine | None = None
+        self._named: frozenset[str] = frozenset()
 
     def open(self) -> Change:
         """Open the sockets; nothing is sent or taken in before start()."""
@@ -213,7 +214,9 @@ class Pump:
         plain = []
         for datagram in datagrams:
             if datagram.data.startswith(MAGIC):
-                engine.receive(datagram.data, self._address(datagram), now)
+                source = self._address(datagram)
+                link = datagram.interface << 1 | (":" in source[0])
+                engine.receive(datagram.data, source, now, group is None, link)
             else:
                 plain.append(datagram)
         self.pump()
@@ -221,10 +224,10 @@ class Pump:
             self._on_plain(group, plain)
 
     def interface_of(self, source: tuple[object, ...]) -> int | None:
-        """The index of the interface through which `source` was last heard."""
+        """The index of the interface through which `source` was last heard, or on whose link it must be."""
         if len(source) > 3 and isinstance(source[3], int):
             return source[3]
-        return self._routes.get(source[:2])
+        return self._routes.get(source[:2]) or self._links.neighbourhood.interface(str(source[0]))
 
     def _address(self, datagram: Datagram) -> tuple[str, int] | tuple[str, int, int, int]:
         """The source as sockets name it: IPv6 with its scope, so that an answer finds the way back."""
@@ -235,6 +238,16 @@ class Pump:
         if len(self._routes) > ROUTES:
             del self._routes[next(iter(self._routes))]
         return (bare, port) if ":" not in bare else (bare, port, 0, datagram.interface)
+
+    def meet(self, addresses: Sequence[Address]) -> int:
+        """Meet whoever is at these addresses by unicast too; how many were too many."""
+        engine = self._engine
+        if engine is None:
+            return 0
+        self._named = frozenset(str(address[0]) for address in addresses if isinstance(address, tuple))
+        beyond = engine.meet(addresses, self.now)
+        self.pump()
+        return beyond
 
     def _changed(self, change: Change) -> None:
         self._rewire()
@@ -248,6 +261,8 @@ class Pump:
         link: in the first version that every peer hears, in all of them where there is none.
         """
         self._stale = False
+        if self._engine is not None:
+            self._engine.update(self.now, port=self._links.unicast_port, hosts=self._links.hosts)
         by_link: dict[int, list[Way]] = {}
         for group in self._links.plan.groups:
             for sender in self._links.endpoints:
@@ -276,17 +291,26 @@ class Pump:
     def _answer(self, data: bytes, destination: Address) -> None:
         """To one address, out of the interface from which it was last heard.
 
-        Only who spoke to us is spoken to: what others tell of an address may be a lie that aims us at it.
+        Only who spoke to us from our own link is spoken to, and whom the user named: what others tell of an
+        address, and where a datagram claims to come from, may be a lie that aims us at somebody.
         """
-        if not isinstance(destination, tuple) or destination[:2] not in self._routes:
-            self.failures["unheard"] += 1
+        if not isinstance(destination, tuple):
             return
         host, port = destination[:2]
-        version, interface = 6 if ":" in host else 4, self._routes[host, port]
+        near = self._links.neighbourhood.interface(host)
+        if host not in self._named and (near is None or not self._heard(host, port)):
+            self.failures["unheard" if near else "off-link"] += 1
+            return
+        scope = destination[3] if len(destination) > 3 else 0
+        version, interface = 6 if ":" in host else 4, self._routes.get((host, port)) or scope or near
         ways = [sender for sender in self._links.endpoints if sender.version == version]
         chosen = [sender for sender in ways if sender.interface == interface] or ways
         if chosen:
             self._send(chosen[0], data, (host, port))
+
+    def _heard(self, host: str, port: int) -> bool:
+        """Whether that address has spoken to us, or another port of it: a holder tells of others there."""
+        return (host, port) in self._routes or any(known == host for known, _ in self._routes)
 
     def _send(self, sender: Sender, data: bytes, target: tuple[str, int]) -> None:
         """What does not leave now is repaired later; a dead sender is replaced."""

@@ -82,6 +82,16 @@ def prepare_sending(sock: socket.socket, v6: bool, interface: int, ttl: int, loo
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, int(loop))
 
 
+def let_groups_share(sock: socket.socket) -> None:
+    """After an exclusive bind: a program that binds every address at this port, with SO_REUSEADDR, may.
+
+    Linux compares the options of both sockets when the later one binds, so one that is bound like this still
+    keeps everybody off who binds this address without the option. Elsewhere the socket stays as it is.
+    """
+    if LINUX:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+
 def _by_family(v6: bool, option4: int, option6: int) -> tuple[int, int]:
     return (socket.IPPROTO_IPV6, option6) if v6 else (socket.IPPROTO_IP, option4)
 

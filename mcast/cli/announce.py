@@ -41,6 +41,7 @@ def announce(
     only4: options.Only4 = False,
     only6: options.Only6 = False,
     ttl: options.Ttl = 1,
+    peer: options.Peers = None,
     timeout: options.Timeout = None,
     on: On = None,
     json: options.Json = False,
@@ -58,7 +59,7 @@ def announce(
     hooks = Hooks(on)
 
     async def command(ending: Ending, output: Output) -> int:
-        wanted = network.protocol(me, tags=tags, services=service or ())
+        wanted = network.protocol(me, tags=tags, services=service or (), peers=peer or ())
         async with wanted as wire:
             reporter = Reporter(wire, quiet=quiet, verbose=verbose)
             reporter.joined("announcing in")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -54,6 +54,7 @@ def browse(
     only4: options.Only4 = False,
     only6: options.Only6 = False,
     ttl: options.Ttl = 1,
+    peer: options.Peers = None,
     count: Peers = None,
     timeout: options.Timeout = None,
     on: On = None,
@@ -72,7 +73,11 @@ def browse(
     hooks = Hooks(on)
 
     async def command(ending: Ending, output: Output) -> int:
-        manners = {"visitor": True, "wait": bool(interface) and not terminate}
+        manners: dict[str, Any] = {
+            "visitor": True,
+            "wait": bool(interface) and not terminate,
+            "peers": peer or (),
+        }
         async with network.protocol(me, **manners) as wire:
             reporter = Reporter(wire, quiet=quiet or terminate, verbose=verbose)
             reporter.joined("browsing")

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import typer
 
@@ -54,6 +54,7 @@ def chat(
     only4: options.Only4 = False,
     only6: options.Only6 = False,
     ttl: options.Ttl = 1,
+    peer: options.Peers = None,
     plain: options.Plain = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -67,7 +68,8 @@ def chat(
     me = who.Who(profile, name, room, key_file)
 
     async def command(ending: Ending, output: Output) -> int:
-        async with network.plain() if plain else network.protocol(me, gap_timeout=GAP_TIMEOUT) as joined:
+        manners: dict[str, Any] = {"gap_timeout": GAP_TIMEOUT, "peers": peer or ()}
+        async with network.plain() if plain else network.protocol(me, **manners) as joined:
             reporter = Reporter(joined, quiet=quiet, verbose=verbose)
             reporter.joined("chatting in")
             screen = _screen(output, json)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,6 +18,8 @@ from .render import Output
 from .report import Reporter, interface_events
 from .run import Ending, run
 from .wires import Wire
+
+URGENT = ("alarm", "overflow", "gap", "slow", "sending")  # told unasked
 
 Passive = Annotated[
     bool, typer.Option("--passive", help="Never send anything, so nothing that was lost is asked for.")
@@ -36,6 +38,7 @@ def listen(
     source: options.Sources = None,
     only4: options.Only4 = False,
     only6: options.Only6 = False,
+    peer: options.Peers = None,
     count: options.Count = None,
     timeout: options.Timeout = None,
     idle: options.Idle = None,
@@ -56,7 +59,8 @@ def listen(
 
     async def command(ending: Ending, output: Output) -> int:
         silent = passive or bool(source)
-        wire = network.plain() if plain else network.protocol(me, several=True, quiet=True, passive=silent)
+        manners: dict[str, Any] = {"several": True, "quiet": True, "passive": silent, "peers": peer or ()}
+        wire = network.plain() if plain else network.protocol(me, **manners)
         async with wire as joined:
             reporter = Reporter(joined, quiet=quiet, verbose=verbose)
             reporter.joined("listening to")
@@ -146,7 +150,7 @@ class _Listener:
         for item in items:
             if item.foreign and not self._json:
                 self._reporter.say(foreign_text(item))
-            elif item.type != "message" and (self._verbose or item.type in ("alarm", "overflow", "gap")):
+            elif item.type != "message" and (self._verbose or item.type in URGENT):
                 self._reporter.say(item.news())
         self.printed += len(messages)
 

@@ -67,6 +67,15 @@ Sources = Annotated[
         help="Receive from this sender only (needed in 232/8); may be repeated.",
     ),
 ]
+Peers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--peer",
+        envvar="MCAST_PEER",
+        metavar="HOST[:PORT]",
+        help="Meet this computer by unicast too, where multicast does not get through; may be repeated.",
+    ),
+]
 Plain = Annotated[
     bool,
     typer.Option(

@@ -61,6 +61,7 @@ def send(
     only4: options.Only4 = False,
     only6: options.Only6 = False,
     ttl: options.Ttl = 1,
+    peer: options.Peers = None,
     plain: options.Plain = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -85,7 +86,7 @@ def send(
 
     async def command(ending: Ending, output: Output) -> int:
         whole = outgoing(MESSAGE_MAX, _sized)
-        async with network.protocol(me, several=True, visitor=True, wait=False) as wire:
+        async with network.protocol(me, several=True, visitor=True, wait=False, peers=peer or ()) as wire:
             sending = Sending(wire, interval, linger, acks)
             if verbose and not quiet:
                 Reporter(wire, quiet=False, verbose=False).joined("sending to")

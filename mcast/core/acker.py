@@ -11,7 +11,6 @@ from .reporting import gap
 from .roster import Peer, Roster
 from .runs import Run
 
-
 UNANSWERED = 0.5  # seconds after which another one is named while the named one never reported
 EXILES_MOST = 6  # doublings of the exile
 
@@ -110,9 +109,9 @@ class Election:
         """Somebody else whose report is overdue, having confirmed less than `confirmed`."""
         overdue = now - 2 * gap(len(roster) + 1, self._settings.report_rate)
         for run, path in self._paths.items():
-            if path.contiguous < confirmed and path.last < overdue and run != self.acker:
-                if self.counts(run, roster, now):
-                    return run
+            late = path.contiguous < confirmed and path.last < overdue
+            if late and run != self.acker and self.counts(run, roster, now):
+                return run
         return None
 
     def _banish(self, run: Run, now: float) -> None:

@@ -89,6 +89,10 @@ class Authority:
                 del self._last[next(iter(self._last))]
         return reason
 
+    def spare(self, now: float) -> bool:
+        """Whether signatures of strangers may be checked that can wait."""
+        return self._budget.spare(now)
+
     def check_reply(self, frame: ProbeReply, trusted: bool, now: float) -> DropReason | None:
         """Whether a probe's answer is genuine; its nonce makes it fresh."""
         return self._verify(frame, trusted, now)

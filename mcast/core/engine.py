@@ -15,7 +15,8 @@ port, …)`;
     Engine(settings, room, identity, *, epoch, session, name, generator, now, wall,
            visitor=False, passive=False, quiet=False, history=False, attributes=Attributes(),
            machine=bytes(8))
-    receive(datagram, source, now) -> None     never raises, whatever the bytes; drops are counted by reason
+    receive(datagram, source, now, direct=False) -> None   never raises, whatever the bytes; drops are counted
+                                               by reason; `direct`: it was sent to us, not to the group
     send(data, now) -> Receipt                 MessageTooLarge above 64 KiB, and nothing has changed then
     datagrams(now) -> list[Outgoing]           Outgoing(data, destination, record)
     deadline() -> float | None                 absolute; as of the last call that took `now`
@@ -27,14 +28,16 @@ port, …)`;
     close(now) -> None                         what is queued leaves, then a goodbye; pump until `closed`
     heard_by(sequence), unheard_by(sequence)   who confirmed our records up to `sequence`, which peers did not
     ask_reports(now), ask_roster(now)          confirmations, and the roster for a visitor
-    update(now, attributes=…, flags=…), set_wall(now, wall)
+    meet(addresses, now) -> int                whom to meet by unicast; how many were too many
+    met(now) -> int                            unicast peers
+    update(now, attributes=…, flags=…, port=…, hosts=…), set_wall(now, wall)
     peers() -> list[PeerView], stats() -> dict[str, int]
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, cast
 
 import msgspec
 
@@ -52,13 +55,17 @@ from . import inbound_members as members
 from . import inbound_probes as probes
 from . import inbound_records as records
 from . import inbound_repair as repair
+from . import inbound_who as who
+from . import relaying
 from .checks import Checks
 from .clock import Clock
 from .events import Address, Event, PeerView
 from .generator import Generator
+from .inbound_postponed import postpone
 from .leaving import Farewell
 from .outgoing import Outgoing, Sender, key_bytes
 from .outgoing import when as can_leave
+from .relays import Word
 from .runs import Run
 from .state import Manner, State
 from .ticking import deadline, tick
@@ -84,6 +91,9 @@ HANDLERS: dict[type, Handler] = {
     f.RosterRequest: members.on_roster_request,
     f.Challenge: members.on_challenge,
     f.Echo: members.on_echo,
+    f.Relayed: members.on_relayed,
+    f.Who: who.on_who,
+    f.Here: who.on_here,
 }
 
 
@@ -91,6 +101,7 @@ QUIET_SPREAD = 0.1  # seconds: many may listen quietly and all hear the same fir
 # What still counts while leaving: requests for our last records, and the keys these need.
 LAST_HANDLERS: dict[type, Handler] = {kind: HANDLERS[kind] for kind in (f.Nack, f.Key, f.KeyRequest)}
 
+SESSION = slice(8, 16)  # of a datagram: its session
 SPREAD_MAX = 65_535  # milliseconds, what the field holds
 NOTHING_OFFERED = Attributes()
 
@@ -153,27 +164,39 @@ class Engine:
         self._sender = Sender(Sealer(room, session), key_bytes(self._state))
         self._farewell = Farewell()
 
-    def receive(self, datagram: bytes, source: Address, now: float) -> None:
-        """Take in one datagram that came from `source`."""
+    def receive(
+        self, datagram: bytes, source: Address, now: float, direct: bool = False, link: int = 0
+    ) -> None:
+        """Take in one datagram from `source`; `direct`: not by way of the group; `link`: see reach."""
         state = self._state
         if state.closed:
             return
         now = state.clock.advance(now)
         frames = state.admission.admit(datagram)
+        session = datagram[SESSION]
         if isinstance(frames, DropReason):
             state.drops[frames] += 1
+            if frames is DropReason.REPEATED:
+                state.reach.heard(session, link)
             return
+        state.reach.heard(session, link)
         if not state.heard_any:
             state.heard_any = True
             if state.manner.quiet:
                 state.announcer.begin(now + QUIET_SPREAD * state.generator.random())
-        state.echoed, state.datagram_size = None, len(datagram)
+        state.echoed, state.relayed, state.direct = None, False, direct
+        state.datagram_size = len(datagram)
         handlers = LAST_HANDLERS if state.closing else HANDLERS
         for frame in frames:
+            source = None if state.relayed else source
             handler = handlers.get(type(frame))
             reason = DropReason.NOT_ASKED if handler is None else handler(state, frame, source, now)
             if reason is not None:
                 state.drops[reason] += 1
+            if reason is DropReason.OVER_BUDGET:
+                postpone(state, frames, source, now)
+            if type(frame) in relaying.PASSED:
+                relaying.came(state, cast(Word, frame), session, reason, now)
 
     def send(self, data: bytes, now: float) -> Receipt:
         """Queue one message for everybody.
@@ -198,7 +221,7 @@ class Engine:
         if state.closing and not state.publisher.outbox:
             self._farewell.proceed(state, now)
             out += self._sender.control(state, now)
-        return out
+        return who.copied(state, out, now)
 
     def deadline(self) -> float | None:
         """When to call `tick` and `datagrams` next, absolute; None: not until something arrives."""
@@ -259,7 +282,7 @@ class Engine:
     def unheard_by(self, sequence: int) -> list[Run]:
         """The peers, as far as we heard them ourselves, that have not confirmed."""
         state = self._state
-        peers = (peer.run for peer in state.roster if peer.confirmed and not peer.suspect)
+        peers = (peer.run for peer in state.roster if peer.present and not peer.suspect)
         return state.confirmations.lacking(peers, sequence)
 
     def ask_reports(self, now: float) -> None:
@@ -274,13 +297,39 @@ class Engine:
         self._state.collector.asked(self._state.clock.advance(now))
         self._state.queue(f.RosterRequest(0))
 
-    def update(self, now: float, *, attributes: Attributes | None = None, flags: int | None = None) -> None:
-        """Announce other attributes or flags from now on. Raises ValueError when they do not fit."""
+    def meet(self, addresses: Iterable[Address], now: float) -> int:
+        """Meet whoever is at `addresses` by unicast, and nobody else; how many were beyond the 64 allowed.
+
+        Who does that speaks, also before it has heard anybody.
+        """
         state = self._state
+        state.heard_any = True
+        return state.meetings.name(addresses, state.clock.advance(now))
+
+    def met(self, now: float) -> int:
+        """How many unicast peers get copies now."""
+        return len(self._state.meetings.reach(self._state.clock.advance(now)))
+
+    def update(
+        self,
+        now: float,
+        *,
+        attributes: Attributes | None = None,
+        flags: int | None = None,
+        port: int | None = None,
+        hosts: Iterable[str] | None = None,
+    ) -> None:
+        """Announce other attributes, flags or unicast port from now on; `hosts` are our own addresses.
+
+        Raises ValueError when the attributes do not fit.
+        """
+        state = self._state
+        state.hosts = state.hosts if hosts is None else frozenset(hosts)
         encoded = state.attributes if attributes is None else encode_attributes(attributes)
         flags = state.flags if flags is None else flags
-        if (encoded, flags) != (state.attributes, state.flags):
-            state.attributes, state.flags = encoded, flags
+        port = state.port if port is None else port
+        if (encoded, flags, port) != (state.attributes, state.flags, state.port):
+            state.attributes, state.flags, state.port = encoded, flags, port
             if state.announced:
                 state.announcer.soon(state.clock.advance(now))
 
@@ -299,6 +348,7 @@ class Engine:
             **{f"sent-{name}": count for name, count in sorted(state.sent_frames.items())},
             **{f"dropped-{reason}": count for reason, count in sorted(state.drops.items()) if count},
             "peers": len(state.roster),
+            "unicast-peers": len(state.meetings.reach(state.clock.now)),
             "inboxes": len(state.reception),
             "retained-records": len(state.retention),
             "retained-bytes": state.retention.bytes,

@@ -138,4 +138,16 @@ class SendingResumed(msgspec.Struct, frozen=True, gc=False):
     """A peer confirmed: sending goes on by itself."""
 
 
-Event = Message | PeerJoined | PeerUpdated | PeerLeft | GapOpened | GapFilled | GapAbandoned | Alarm | SlowMember | SendingStopped | SendingResumed
+Event = (
+    Message
+    | PeerJoined
+    | PeerUpdated
+    | PeerLeft
+    | GapOpened
+    | GapFilled
+    | GapAbandoned
+    | Alarm
+    | SlowMember
+    | SendingStopped
+    | SendingResumed
+)

@@ -53,7 +53,9 @@ class Flow:
 
     def __init__(self, settings: Settings, now: float) -> None:
         self._settings = settings
-        self.rate = Rate(settings.start_rate, settings.floor_rate, settings.queue_delay, settings.unread_bytes)
+        self.rate = Rate(
+            settings.start_rate, settings.floor_rate, settings.queue_delay, settings.unread_bytes
+        )
         self.election = Election(settings)
         self.breaker = Breaker(settings.breaker)
         self._bucket = Bucket(settings.start_rate, settings.burst, now)
@@ -156,7 +158,7 @@ class Flow:
             if run is not None and run != self.election.acker:
                 self._elect(run, now)
         pause = NAME_AGAIN if self._effective else ASK_AGAIN
-        if self.election.acker is None or now - self._asked < pause:
+        if self.election.acker is None or now < self._asked + pause:
             return None
         self._asked = now
         return self.election.acker

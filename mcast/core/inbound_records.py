@@ -13,6 +13,7 @@ from .backoff import ROUNDS, backoff
 from .events import Address, Alarm
 from .inbox import Inbox
 from .probing import doubt
+from .relaying import record as relay_record
 from .runs import Run
 from .state import State
 
@@ -106,6 +107,8 @@ def _take(state: State, inbox: Inbox, record: Record, source: Address, now: floa
         inbox.echo, inbox.echo_at = record.timestamp, now
     state.retention.add(run, record.sequence, record.payload, now)
     state.repairs.heard(run, record.sequence, now)
+    if not state.reach.whole:
+        relay_record(state, run, record.sequence, record.payload, now)
     events = inbox.accept(record, source, now)
     state.events.extend(events)
     state.reporter.news(run, now, state.members)

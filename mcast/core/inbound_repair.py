@@ -8,12 +8,13 @@ from mcast.wire.frames import BY_MULTICAST, Acker, Heard, Missing, Nack, Report,
 from mcast.wire.limits import WINDOW
 from mcast.wire.reasons import DropReason
 
+from . import steering
 from .backoff import ROUNDS, backoff
 from .events import Address
-from . import steering
 from .inbound_records import heard, want_key
 from .path import Sample
 from .quota import Bucket
+from .relaying import between
 from .runs import Run
 from .state import State
 
@@ -46,7 +47,7 @@ def on_nack(state: State, frame: Nack, source: Address, now: float) -> DropReaso
         sequences = [sequence for start, stop in ranges for sequence in range(start, stop)]
         left -= len(sequences)
         state.reception.overheard(target, ranges, now)
-        if not _serve(state, target, sequences, requester, now):
+        if not _serve(state, run, target, sequences, requester, now):
             reason = DropReason.OVER_QUOTA
     bucket.spend(max(NACK_LEAST, WINDOW - left), now)
     return reason
@@ -61,7 +62,7 @@ def _within(missing: Missing, most: int) -> Iterator[tuple[int, int]]:
         most -= stop - first
 
 
-def _serve(state: State, target: Run, sequences: list[int], requester: bytes, now: float) -> bool:
+def _serve(state: State, asker: Run, target: Run, sequences: list[int], requester: bytes, now: float) -> bool:
     """Gather the repairs we can make; False when the requester's quota did not suffice for all."""
     mine = target == state.me
     if mine:
@@ -69,9 +70,10 @@ def _serve(state: State, target: Run, sequences: list[int], requester: bytes, no
         delay = state.aggregation
     else:
         bucket = state.other_quotas.of(requester, now)
-        delay = backoff(state.generator, ROUNDS * state.grtt.value, state.members)
+        relay = between(state, asker, target)
+        delay = backoff(state.generator, ROUNDS * state.grtt.value, state.members) if relay is None else relay
         inbox = state.reception.get(target)
-        if target in state.roster and inbox is not None:
+        if relay is None and target in state.roster and inbox is not None:
             # The author repairs at once; we step in when somebody has to ask again.
             chance = CHANCES * inbox.hold(state.settings.grtt_min)
             held = [sequence for sequence in sequences if state.retention.get(target, sequence) is not None]
@@ -133,7 +135,7 @@ def reported(state: State, run: Run, entry: Heard, now: float) -> None:
         return  # of what never was: a report to be believed in nothing
     state.confirmations.take(run, entry)
     age, held = (state.clock.unix_ms(now) - entry.echo) / 1000, entry.delay / 1e6
-    trip = age - held if 0 <= age - held < ECHO_LIMIT else None
+    trip = age - held if 0 <= age - held < ECHO_LIMIT and not state.relayed else None
     steering.reported(state, run, Sample(entry, trip, now - age), now)
     if trip is not None:
         state.grtt.sample(run, trip, now)

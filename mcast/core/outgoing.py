@@ -1,4 +1,4 @@
-"""What leaves: control frames, then repairs and new records, within the rate that the slowest member allows."""
+"""What leaves: control frames, then repairs and new records at the rate that the slowest member allows."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ class Sender:
         out = []
         while state.control:
             sending = state.control.popleft()
-            out.append(Outgoing(self._sealer.seal(encode_frames(sending.frames)), sending.destination))
+            plain = encode_frames(sending.frames, sending.size)
+            out.append(Outgoing(self._sealer.seal(plain), sending.destination))
         return out
 
     def repairs(self, state: State, now: float) -> list[Outgoing]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from mcast.wire.frames import Heard
 
-SAMPLES = 3  # of the queue; the least of them counts, so that a scheduling hiccup is no queue
+SAMPLES = 5  # of the queue; the least of them counts, so that a scheduling hiccup is no queue
 SAMPLE_MEMORY = 0.5  # seconds for which one counts
 BASE_MEMORY = 20.0  # seconds after which a lower round trip than now's is forgotten
 KEPT_MEMORY = 30.0  # seconds for which it is remembered what a member kept up with

@@ -1,8 +1,8 @@
 """How fast to send: up while the slowest member keeps up, down when its queue grows.
 
-Loss alone does not slow the sender, as Wi-Fi loses a tenth whatever the rate. It makes it try: with less sent,
-is less lost? Only then was it a queue that overflowed. Additive increase and multiplicative decrease (Chiu and
-Jain 1989) let senders share.
+Loss alone does not slow the sender, as Wi-Fi loses a tenth whatever the rate. It makes it try: with less
+sent, is less lost? Only then was it a queue that overflowed. Additive increase and multiplicative decrease
+(Chiu and Jain 1989) let senders share.
 """
 
 from __future__ import annotations
@@ -12,15 +12,20 @@ from typing import NamedTuple
 from .path import SAMPLES, Path
 
 CUT = 0.85  # of what went through: empties a queue of 20 ms within 0.15 s
-LEAST_CUT, FIRST_CUT = 0.3, 0.05  # at most so much is cut at once, later and after doubling
+LEAST_CUT, FIRST_CUT = 0.6, 0.05  # at most so much is cut at once, later and after doubling
 DRAINING = -0.1  # a queue that shrinks this fast (seconds a second) needs no further cut
 TRIAL = 0.7  # of the rate, to see whether less is lost then
 TRIAL_RECORDS, TRIAL_SECONDS = 192, 0.5  # the loss is smoothed over 128 records
 SAME = 0.75  # of the loss before: no less is lost
-LOSS, LOSS_QUEUED = 0.05, 0.01  # excess that calls for a trial: alone, and with half the queue that is too much
-STEP, BEND = 64 * 1024.0, 4.0  # bytes a second that are added a second, and how much more after a second
+LOSS, LOSS_QUEUED = (
+    0.05,
+    0.01,
+)  # excess that calls for a trial: alone, and with half a queue too long
+STEP, BEND = 64 * 1024.0, 4.0  # bytes a second added a second, and how many times more after a second
 HALF = 0.5  # of the records lost: this no network does by itself
 HESITATE = 0.25  # of the queue that is too long: no doubling, as what follows of the last one is under way
+EARLY = 3  # samples after which it doubles
+REGAIN = 0.3  # seconds in which two thirds are regained of what was cut
 LEAP = 0.1  # seconds for which growth is made up at once
 AHEAD = 2  # times what is really sent that the rate may be
 
@@ -49,6 +54,7 @@ class Rate:
         """Begin as if nothing were known."""
         self.value = self._start
         self.doubling = True
+        self._goal = 0.0
         self._cut_at = self._raised = self._grown = now
         self._trial: Trial | None = None
 
@@ -57,11 +63,28 @@ class Rate:
         return max(path.queue / self._target, path.backlog / self._unread, path.excess / LOSS)
 
     def judge(self, path: Path, used: float, short: bool, now: float) -> None:
-        """The slowest member reported. `used` is the rate at which we really sent; `short`: more wanted to."""
-        if path.sent < self._cut_at:
-            self._grown = now
-            return  # it has not yet seen what the last cut does
-        used = min(used, self.value) if used > 0 else self.value
+        """The slowest member reported. `used` is the rate at which we really sent; `short`: more was to."""
+        if path.sent >= self._cut_at:  # else it has not yet seen what the last cut does
+            self._judge(path, min(used, self.value) if used > 0 else self.value, short, now)
+        self._grown = now
+
+    def _judge(self, path: Path, used: float, short: bool, now: float) -> None:
+        if self._congested(path, used, now):
+            return
+        if self._trial is not None:
+            self._conclude(self._trial, path, now)
+        elif not short:
+            return
+        elif self.doubling:
+            self._double(path, used, now)
+        elif path.excess > (LOSS_QUEUED if path.queue > self._target / 2 else LOSS):
+            self._trial = Trial(path.loss, self.value, now)
+            self._set(path, used * TRIAL, now)
+        else:
+            self._grow(used, now)
+
+    def _congested(self, path: Path, used: float, now: float) -> bool:
+        """Whether too much is on the way, or waits there for the application."""
         if path.queue > self._target and path.samples >= (1 if self.doubling else SAMPLES):
             if path.growth > DRAINING:
                 through = used * (1 - max(0.0, path.growth)) * (1 - max(0.0, path.excess))
@@ -71,22 +94,16 @@ class Rate:
                 self._cut(path, (used + path.drain) * CUT, used, now)
         elif path.loss > HALF:
             self._cut(path, used * (1 - path.loss) * CUT, used, now)
-        elif self.doubling:
-            if short and path.sent >= self._raised:
-                self._double(path, used, now)
-        elif self._trial is not None:
-            self._conclude(self._trial, path, now)
-        elif path.excess > (LOSS_QUEUED if path.queue > self._target / 2 else LOSS):
-            self._trial = Trial(path.loss, self.value, now)
-            self._set(path, used * TRIAL, now)
-        elif short:
-            self._grow(used, now)
-        self._grown = now
+        else:
+            return False
+        return True
 
     def _cut(self, path: Path, value: float, used: float, now: float) -> None:
         least = used * (FIRST_CUT if self.doubling else LEAST_CUT)
         self._trial = None
         self.doubling = False
+        # Who did not get back to where it was cut before gives way to who did (RFC 9438, 4.7).
+        self._goal = self.value if self.value >= self._goal else self.value * (1 + CUT) / 2
         self._set(path, min(max(value, least), used * CUT), now)
 
     def _set(self, path: Path, value: float, now: float) -> None:
@@ -105,7 +122,7 @@ class Rate:
                 self._set(path, trial.resume, now)
 
     def _double(self, path: Path, used: float, now: float) -> None:
-        if path.samples < SAMPLES or path.queue > self._target * HESITATE:
+        if path.sent < self._raised or path.samples < EARLY or path.queue > self._target * HESITATE:
             return
         path.accepted = path.loss
         self.value = max(self.value, min(2 * self.value, AHEAD * used))
@@ -114,5 +131,8 @@ class Rate:
 
     def _grow(self, used: float, now: float) -> None:
         since = now - self._cut_at
-        value = self.value + STEP * (1 + BEND * since * since) * min(LEAP, now - self._grown)
+        gone = min(LEAP, now - self._grown)
+        value = self.value + STEP * (1 + BEND * since * since) * gone
+        if self.value < self._goal:
+            value += (self._goal - self.value) * gone / REGAIN
         self.value = max(self.value, min(value, AHEAD * used))

@@ -26,10 +26,14 @@ from .generator import Generator
 from .grtt import GroupRoundTrip
 from .handover import Collector, Greetings, Tokens
 from .liveness import Liveness, Tombstones
+from .meeting import Meetings
+from .postponed import Postponed
 from .presence import Announcer
 from .publisher import Publisher
 from .quota import Bucket, Quotas
+from .reach import Reach
 from .reception import Reception
+from .relays import Relays
 from .repair import Repairs
 from .reporting import Confirmations, Reporter
 from .retention import Retention, Sent
@@ -46,14 +50,17 @@ REPORTS, REPORTS_AT_ONCE = 2, 5  # requests for reports heeded a second; unsigne
 PASSIVE_TIMEOUT = 5.0  # seconds: who cannot ask must not wait for ever
 DOUBTS, DOUBTS_AT_ONCE = 5, 20  # probes a second of runs that may be recordings
 HURRY = 0.02  # seconds: the group round-trip time that who is leaving tells, so that NACKs come in time
+RELAYED, RELAYED_AT_ONCE = 8192, 32_768  # bytes a second, of what is no record, passed on for others
 PROBES = 100  # probes answered a second; the attack is a flood of them
+WHOS = 100  # WHO frames answered a second; the same attack
 
 
 class Sending(NamedTuple):
-    """Frames that leave in one datagram; `destination` None is the group."""
+    """Frames that leave in one datagram, padded to `size` bytes; `destination` None is the group."""
 
     frames: tuple[Frame, ...]
     destination: Address
+    size: int = 0
 
 
 class Manner(NamedTuple):
@@ -88,6 +95,7 @@ class State:
         self.settings, self.room, self.me, self.name = settings, room, me, name
         self.generator, self.clock, self.manner = generator, clock, manner
         self.machine, self.flags = machine, 0
+        self.port, self.hosts = 0, frozenset[str]()
         self.attributes = encode_attributes(attributes)
         self._identity = identity
         self._counter = 0
@@ -102,6 +110,8 @@ class State:
         # Of the datagram that is being taken apart
         self.echoed: bytes | None = None
         self.datagram_size = 0
+        self.relayed = False
+        self.direct = False
         # Trust
         self.admission = Admission(checks, session)
         self.authority = Authority(checks, settings.verifications, 2 * settings.peers, now)
@@ -114,13 +124,28 @@ class State:
         self.candidates = Candidates()
         self.tombstones = Tombstones()
         self.silence: Timers[Run] = Timers()
-        self.announcer = Announcer(generator, settings.announce_interval, settings.announce_rate, now)
+        self.announcer = Announcer(
+            generator,
+            settings.announce_interval,
+            settings.announce_rate,
+            now,
+            settings.announce_spacing,
+            settings.announce_patience,
+        )
+        self.postponed = Postponed(settings.peers // 2)
         self.announced = 0
         self.tokens = Tokens(generator, now)
         self.greetings = Greetings(generator, now)
         self.collector = Collector(settings.peers)
         self.doubts = Bucket(DOUBTS, DOUBTS_AT_ONCE, now)
         self.probe_answers = Bucket(PROBES, PROBES, now)
+        # Those who do not hear each other
+        self.reach = Reach(me)
+        self.relays = Relays()
+        self.relay_pace = Bucket(RELAYED, RELAYED_AT_ONCE, now)
+        # Unicast
+        self.meetings = Meetings(generator)
+        self.who_answers = Bucket(WHOS, WHOS, now)
         # Records
         self.grtt = GroupRoundTrip(settings.grtt_initial, settings.grtt_min, settings.grtt_max)
         self.measured_at = float("-inf")
@@ -169,6 +194,11 @@ class State:
         return not self.manner.passive and (self.heard_any or not self.manner.quiet)
 
     @property
+    def relaying(self) -> bool:
+        """Whether this run passes on what others cannot hear; who only visits does not."""
+        return self.announced > 0 and not self.closing
+
+    @property
     def aggregation(self) -> float:
         """Seconds that an origin gathers requests before it repairs; who is leaving has no time for it."""
         return self.settings.grtt_min if self.closing else max(self.settings.grtt_min, self.grtt.value)
@@ -191,10 +221,10 @@ class State:
         self.payload = min(payload, self.settings.payload)
         self.publisher.outbox.resize(limits.max_body(self.payload))
 
-    def queue(self, *frames: Frame, to: Address = None) -> None:
-        """Send `frames` in one datagram; those who never send drop them here."""
+    def queue(self, *frames: Frame, to: Address = None, size: int = 0) -> None:
+        """Send `frames`, padded to `size` bytes, in one datagram; those who never send drop them here."""
         if self.may_send:
-            self.control.append(Sending(frames, to))
+            self.control.append(Sending(frames, to, size))
             self.sent_frames[type(frames[-1]).__name__.lower()] += 1
 
     def announcement(self, now: float, *, newcomer: bool = False) -> Announcement:
@@ -207,10 +237,10 @@ class State:
                 timestamp=self.clock.unix_ms(now),
                 low=sent.low,
                 high=sent.high,
-                interval=min(2**32 - 1, round(self.announcer.interval * 1000)),
+                interval=min(2**32 - 1, round(self.announcer.settled * 1000)),
                 grtt=round(self.grtt.value * 1e6),
                 limit=self.settings.payload,
-                port=0,
+                port=self.port,
                 flags=self.flags | (NEWCOMER if newcomer else 0),
                 machine=self.machine,
                 attributes=self.attributes,

@@ -33,5 +33,4 @@ def look(state: State, now: float) -> None:
     """Does one hold up all others?"""
     slow = state.flow.look(state.roster, now)
     if slow is not None:
-        peer = state.roster.get(slow)
-        state.events.append(SlowMember(slow, state.authority.name(slow.origin) if peer is None else peer.name))
+        state.events.append(SlowMember(slow, state.authority.name(slow.origin)))

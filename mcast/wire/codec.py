@@ -110,6 +110,7 @@ SHAPES: dict[FrameType, Shape] = {
     ),
     FrameType.WHO: _request(Layout(f.Who, "8s", "nonce")),
     FrameType.HERE: Shape(Layout(f.Here, "8s", "nonce"), lists.PRESENT, "present"),
+    FrameType.RELAYED: Shape(Layout(f.Relayed, "16sQ", "origin epoch")),
 }
 TYPES: dict[type, FrameType] = {f_type.layout.cls: number for number, f_type in SHAPES.items()}
 

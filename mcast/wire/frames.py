@@ -44,7 +44,8 @@ class FrameType(IntEnum):
     RECEIPT = 0x18
     WHO = 0x19
     HERE = 0x1A
-    ACKER = 0x1B
+    RELAYED = 0x1B
+    ACKER = 0x1C
 
 
 # Flags of the frame header.
@@ -336,7 +337,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
 
 
 class Acker(msgspec.Struct, frozen=True, gc=False):
-    """The run elects (`to_origin`, `to_epoch`) to report on its records while they come, others less often."""
+    """The run elects (`to_origin`, `to_epoch`) to report often on its records."""
 
     origin: bytes
     epoch: int
@@ -368,10 +369,17 @@ class Here(msgspec.Struct, frozen=True, gc=False):
     present: tuple[Present, ...]
 
 
+class Relayed(msgspec.Struct, frozen=True, gc=False):
+    """Heads a datagram of frames that the run passes on, verbatim, to who cannot hear their authors."""
+
+    origin: bytes
+    epoch: int
+
+
 Signed = (
     Key | Announcement | Goodbye | Heartbeat | Nack | Report | ProbeReply | Private | Reply | Receipt | Acker
 )
 Request = (
     ReportRequest | Probe | KeyRequest | RosterRequest | VectorRequest | RangeRequest | HistoryRequest | Who
 )
-Frame = Record | Signed | Request | Roster | Challenge | Echo | Digest | Vector | History | Here
+Frame = Record | Signed | Request | Roster | Challenge | Echo | Digest | Vector | History | Here | Relayed

@@ -296,6 +296,7 @@ CASES: dict[str, Case] = {
     "mcast browse -t --service '_ipp.*' --tag 'floor=*' --json": filters,
     "mcast interfaces": shows_interfaces,
     "mcast chat -i eth0": chats(),
+    "mcast chat --peer 10.9.0.2": chats(),
     "mcast chat --room kitchen": chats(["chat", "--room", "kitchen"]),
     "(umask 077; python3 -c 'import secrets; print(secrets.token_hex(32))' > lab.key)": makes_a_key,
     "mcast chat --key-file lab.key": chats_with_a_key,

@@ -91,7 +91,7 @@ def test_the_pace_holds_and_backpressure_shows() -> None:
     assert lan.sent_bytes - start < 200_000
     assert ada.engine.writable(lan.now)
     lan.run(5.0)
-    assert len(bob.messages()) == len({message.sequence for message in bob.messages()}) > 200
+    assert len(bob.messages()) == len({message.sequence for message in bob.messages()}) > 60
 
 
 def test_whoever_lost_a_record_gets_it_again() -> None:

@@ -1,0 +1,187 @@
+"""Meeting by unicast: whom the user named, whom they led to, and who asked for our words by unicast.
+
+A *contact* is asked WHO until it answers HERE; then it is *met* and gets a copy of all that goes to the
+group. Whoever asks us WHO with the token that we gave to its address has a *lease*: the same, for a while.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from mcast.wire.frames import Present
+
+from .events import Address
+from .generator import Generator
+from .runs import Run
+from .timers import earliest
+
+CONTACTS = 64  # asked and met; those beyond are refused, and the user is told
+LEASES = 64  # the attack: addresses by the dozen, each of which costs a copy of all we say; newest refused
+FIRST = (0.1, 0.2, 0.7, 2.0)  # seconds between the first questions
+AGAIN = 5.0  # seconds between the questions to who does not answer
+RENEW = 10.0  # seconds between the questions to who does
+LEASE = 35.0  # seconds after an answer or a renewal in which copies are sent: three may be lost
+PAUSE = 1.0  # seconds between two tokens taken from one contact; the attack is a new one in each answer
+IN_VAIN = 60.0  # seconds after which a contact is forgotten that others led to
+
+
+class Ask(NamedTuple):
+    """A question to send; `introduce`: to somebody who does not know us yet. `token` None: we have none."""
+
+    address: Address
+    nonce: bytes
+    token: bytes | None
+    introduce: bool
+
+
+class Contact:
+    """Somebody to be asked at `address`; `named` by the user, or one that a named one told of.
+
+    `source` is where it answered from, which may be another address of its host.
+    """
+
+    __slots__ = (
+        "address",
+        "echoed_at",
+        "introduce",
+        "met_at",
+        "named",
+        "next",
+        "nonce",
+        "run",
+        "since",
+        "source",
+        "token",
+        "tries",
+    )
+
+    def __init__(self, address: Address, named: bool, nonce: bytes, now: float) -> None:
+        self.address, self.source, self.named, self.nonce = address, address, named, nonce
+        self.next = self.since = now
+        self.met_at = self.echoed_at = float("-inf")
+        self.tries = 0
+        self.run: Run | None = None
+        self.token: bytes | None = None
+        self.introduce = True
+
+    def met(self, now: float) -> bool:
+        """Whether it has answered lately."""
+        return now - self.met_at < LEASE
+
+
+class Meetings:
+    """Contacts and leases."""
+
+    def __init__(self, generator: Generator) -> None:
+        self._generator = generator
+        self._contacts: list[Contact] = []
+        self._leases: dict[Address, float] = {}
+        self._reach: tuple[Address, ...] = ()
+        self._until = float("inf")
+
+    def name(self, addresses: Iterable[Address], now: float) -> int:
+        """The user wants to meet whoever is at `addresses`, and nobody else; how many were too many."""
+        wanted = list(dict.fromkeys(addresses))
+        known = {contact.address: contact for contact in self._contacts if contact.named}
+        kept = [
+            known.get(address) or Contact(address, True, self._nonce(), now) for address in wanted[:CONTACTS]
+        ]
+        derived = [contact for contact in self._contacts if not contact.named and kept]
+        self._contacts = (kept + derived)[:CONTACTS]
+        self._changed()
+        return len(wanted[CONTACTS:])
+
+    def when(self) -> float | None:
+        """When to ask next."""
+        return min((contact.next for contact in self._contacts), default=None)
+
+    def due(self, now: float) -> list[Ask]:
+        """The questions to send now."""
+        self._contacts = [c for c in self._contacts if c.named or c.met(now) or now - c.since < IN_VAIN]
+        return [self._ask(contact, now) for contact in self._contacts if contact.next <= now]
+
+    def _ask(self, contact: Contact, now: float) -> Ask:
+        # The next question follows soon when this one is not answered.
+        contact.next = now + (FIRST[contact.tries] if contact.tries < len(FIRST) else AGAIN)
+        contact.tries += 1
+        introduce, token = contact.introduce, contact.token
+        if token is not None:
+            contact.introduce, contact.echoed_at = False, now
+        return Ask(contact.address, contact.nonce, token, introduce and token is not None)
+
+    def answered(
+        self, nonce: bytes, source: Address, present: tuple[Present, ...], me: Run, now: float
+    ) -> bool:
+        """Somebody at `source` says that `present`, itself first, are on its host; False if not asked."""
+        contact = next((contact for contact in self._contacts if contact.nonce == nonce), None)
+        if contact is None:
+            return False
+        run = Run(present[0].origin, present[0].epoch)
+        if contact.run != run:
+            contact.run, contact.token, contact.introduce = run, None, True
+        contact.source, contact.met_at, contact.nonce = source, now, self._nonce()
+        contact.tries, contact.next = 0, now + RENEW
+        self._led_to(present[1:], source, me, now)
+        self._changed()
+        return True
+
+    def _led_to(self, present: tuple[Present, ...], source: Address, me: Run, now: float) -> None:
+        """Others on the host of who answers. A hint that nobody signed: it makes us ask there, no more."""
+        if not isinstance(source, tuple):
+            return
+        known = {source, *(c.address for c in self._contacts), *(c.source for c in self._contacts)}
+        runs = {contact.run for contact in self._contacts if contact.met(now)} | {me}
+        for one in present:
+            address = (source[0], one.port, *source[2:])
+            full = len(self._contacts) >= CONTACTS
+            if one.port and not full and address not in known and Run(one.origin, one.epoch) not in runs:
+                known.add(address)
+                self._contacts.append(Contact(address, False, self._nonce(), now))
+
+    def challenged(self, source: Address, token: bytes, now: float) -> bool:
+        """A contact that was met at `source` wants `token` back before it sends us copies."""
+        contact = next((c for c in self._contacts if c.source == source and c.met(now)), None)
+        if contact is None:
+            return False
+        if contact.token != token and self._first_of_its_run(contact, now):
+            contact.token, contact.introduce = token, True
+            contact.next = max(now, contact.echoed_at + PAUSE)
+        return True
+
+    def _first_of_its_run(self, contact: Contact, now: float) -> bool:
+        """One address of a run is enough: the first that answered."""
+        return next(c for c in self._contacts if c.run == contact.run and c.met(now)) is contact
+
+    def lease(self, source: Address, now: float) -> bool | None:
+        """`source` gets copies from now on; whether that is new. None when there are too many."""
+        fresh = self._leases.get(source, 0.0) <= now
+        if fresh:
+            self._leases = {address: until for address, until in self._leases.items() if until > now}
+            if len(self._leases) >= LEASES:
+                return None
+        self._leases[source] = now + LEASE
+        self._changed()
+        return fresh
+
+    def reach(self, now: float) -> tuple[Address, ...]:
+        """The addresses that get a copy of what goes to the group; each run of a contact once."""
+        if now >= self._until:
+            self._reach, self._until = self._reckon(now)
+        return self._reach
+
+    def _reckon(self, now: float) -> tuple[tuple[Address, ...], float]:
+        met: dict[Run | None, Contact] = {}
+        for contact in self._contacts:
+            if contact.met(now):
+                met.setdefault(contact.run, contact)
+        leases = {address: until for address, until in self._leases.items() if until > now}
+        ends = (*leases.values(), *(contact.met_at + LEASE for contact in met.values()))
+        reach = dict.fromkeys((*(contact.source for contact in met.values()), *leases))
+        return tuple(reach), earliest(*ends) or float("inf")
+
+    def _changed(self) -> None:
+        self._until = float("-inf")
+
+    def _nonce(self) -> bytes:
+        return self._generator.getrandbits(64).to_bytes(8, "big")

@@ -1,0 +1,193 @@
+"""Named peers: what is one, where it is, and what happens while nobody knows."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import socket
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from mcast import named
+from mcast.errors import UsageError
+from mcast.joining import DEFAULT_PORT
+from mcast.named import NamedPeers, PeerName, parse_peer
+
+
+def asynchronous(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    """Run a test in a loop of its own."""
+
+    @functools.wraps(test)
+    def run(**fixtures: Any) -> None:
+        asyncio.run(_awaited(test(**fixtures)))
+
+    return run
+
+
+async def _awaited(test: Awaitable[None]) -> None:
+    await test
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        ("10.9.0.1", "10.9.0.1", 28003),
+        (" 10.9.0.1:5 ", "10.9.0.1", 5),
+        ("printer", "printer", 28003),
+        ("printer.local:70", "printer.local", 70),
+        ("my_host-2", "my_host-2", 28003),
+        ("fe80::1%eth0", "fe80::1%eth0", 28003),
+        ("[fe80::1%eth0]:9", "fe80::1%eth0", 9),
+        ("[2001:db8::1]", "2001:db8::1", 28003),
+        ("2001:db8::1", "2001:db8::1", 28003),
+    ],
+)
+def test_a_peer_is_a_host_and_maybe_a_port(text: str, host: str, port: int) -> None:
+    assert parse_peer(text, DEFAULT_PORT) == PeerName(host, port)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ":5",
+        "printer:",
+        "printer:x",
+        "printer:0",
+        "printer:65536",
+        "[::1",
+        "[::1]5",
+        "[::1]:",
+        "a b",
+        "a/b",
+        "x" * 254,
+        "1.2.3",
+        "1.2.3.256",
+        "::g",
+        "230.0.0.1",
+        "ff12::6d63",
+        "0.0.0.0",  # noqa: S104 - what is refused
+        "255.255.255.255",
+        "fe80::1",
+        "\x1b[31m",
+    ],
+)
+def test_what_is_no_peer(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_peer(text, DEFAULT_PORT)
+
+
+def test_a_peer_of_the_wrong_ip_version() -> None:
+    with pytest.raises(UsageError, match="IPv4"):
+        parse_peer("2001:db8::1", 1, (4,))
+    assert str(PeerName("2001:db8::1", 5)) == "[2001:db8::1]:5"
+    assert str(PeerName("host", 5)) == "host:5"
+
+
+Answers = dict[str, Any]
+Looked = Callable[..., NamedPeers]
+
+
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> Looked:
+    """`looked(answers, *names)`: peers whose names resolve to `answers`, which holds addresses or errors."""
+
+    def make(answers: Answers, *names: str, versions: tuple[int, ...] = (4, 6)) -> NamedPeers:
+        monkeypatch.setattr(socket, "getaddrinfo", functools.partial(_answer, answers))
+        return NamedPeers([parse_peer(name, 5) for name in names], versions)
+
+    return make
+
+
+def _answer(answers: Answers, host: str, port: int, **_: Any) -> list[Any]:
+    answer = answers[host]
+    if isinstance(answer, Exception):
+        raise answer
+    return [(socket.AF_INET6 if ":" in one[0] else socket.AF_INET, 2, 17, "", one) for one in answer]
+
+
+@asynchronous
+async def test_places_are_as_sources_of_datagrams_are_written(looked: Looked) -> None:
+    answers = {
+        "b": [("fe80::1%eth0", 5, 7, 2), ("10.0.0.1", 5), ("10.0.0.1", 5)],
+        "10.0.0.9": [("10.0.0.9", 6)],
+    }
+    peers = looked(answers, "10.0.0.9", "b", "b")
+    assert await peers.look(first=True)
+    assert peers.places == [("10.0.0.9", 6), ("fe80::1", 5, 0, 2), ("10.0.0.1", 5)]
+    assert not await peers.look()
+    answers["b"] = [("10.0.0.2", 5)]
+    assert await peers.look()
+    assert peers.places == [("10.0.0.9", 6), ("10.0.0.2", 5)]
+    assert peers
+    assert not NamedPeers([], (4,))
+
+
+@asynchronous
+async def test_four_addresses_of_a_name_in_the_groups_ip_versions(looked: Looked) -> None:
+    many = [*((f"10.0.0.{number}", 5) for number in range(9)), ("2001:db8::1", 5, 0, 0)]
+    peers = looked({"b": many, "c": many[-1:]}, "b", "c", versions=(4,))
+    await peers.look(first=False)
+    assert len(peers.places) == named.ADDRESSES
+    assert [str(problem) for problem in peers.problems] == [
+        "c has no address of the group's IP version: it is looked up again"
+    ]
+
+
+@asynchronous
+async def test_an_unknown_name_is_the_callers_error_at_first_and_a_problem_later(looked: Looked) -> None:
+    peers = looked({"b": socket.gaierror(socket.EAI_NONAME, "unknown")}, "b")
+    with pytest.raises(UsageError, match="no computer is called b"):
+        await peers.look(first=True)
+    assert not await peers.look()
+    assert len(peers.problems) == 1
+    with pytest.raises(UsageError):
+        await looked({"a..b": UnicodeError("label empty")}, "a..b").look(first=True)
+
+
+@asynchronous
+async def test_what_cannot_be_resolved_now_keeps_its_last_addresses(looked: Looked) -> None:
+    answers: dict[str, Any] = {"b": socket.gaierror(socket.EAI_AGAIN, "later")}
+    peers = looked(answers, "b")
+    await peers.look(first=True)
+    assert peers.places == []
+    assert "later" in str(peers.problems[0])
+    answers["b"] = [("10.0.0.1", 5)]
+    assert await peers.look()
+    assert not peers.problems
+    answers["b"] = socket.gaierror(socket.EAI_AGAIN, "later")
+    await peers.look()
+    assert peers.places == [("10.0.0.1", 5)]
+
+
+@asynchronous
+async def test_a_resolver_that_hangs_holds_up_neither_loop_nor_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = threading.Event()
+
+    def hang(*_: Any, **__: Any) -> list[Any]:
+        answer.wait(10)
+        raise socket.gaierror(socket.EAI_AGAIN, "too late")
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    monkeypatch.setattr(named, "PATIENCE", 0.05)
+    peers = NamedPeers([PeerName("slow", 5)], (4,))
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0.005)
+            ticks += 1
+
+    ticking = asyncio.create_task(tick())
+    await peers.look(first=True)
+    ticking.cancel()
+    assert ticks > 0
+    assert "no answer" in str(peers.problems[0])
+    resolver = next(thread for thread in threading.enumerate() if thread.name == "mcast resolver")
+    assert resolver.daemon
+    answer.set()
+    resolver.join(5)
