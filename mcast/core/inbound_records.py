@@ -9,6 +9,7 @@ from mcast.wire.limits import WINDOW
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import Record
 
+from .authority import EPOCH_SHIFT
 from .backoff import ROUNDS, backoff
 from .events import Address, Alarm
 from .inbox import Inbox
@@ -17,7 +18,6 @@ from .relaying import record as relay_record
 from .runs import Run
 from .state import State
 
-EPOCH_SHIFT = 16  # an epoch is unix seconds times 2**16, so it tells when the run began by its own clock
 ROUNDING = 1.0  # seconds
 ASK_WITHIN = 0.1  # seconds: records wait for their key a second in all
 SETTLED = 10.0  # seconds after joining in which the runs of before are heard of
@@ -184,7 +184,7 @@ def _first_record(state: State, run: Run, record: Record, now: float) -> Inbox |
 
 def _open(state: State, run: Run, start: int, existing: int, since: int, now: float) -> Inbox | DropReason:
     peer = state.roster.get(run)
-    name = peer.name if peer is not None else state.authority.name(run.origin)
+    name = peer.name if peer is not None else state.authority.name_of(run)
     inbox = state.reception.open(run, name, start, existing, since, state.roster.__contains__, now)
     state.events.extend(state.reception.told())
     if isinstance(inbox, Inbox):

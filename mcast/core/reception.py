@@ -57,6 +57,10 @@ class Reception:
         """The inbox of `run`."""
         return self._shelves.get(run)
 
+    def of(self, origin: bytes) -> list[Inbox]:
+        """The inboxes of all runs of one identity."""
+        return self._shelves.of(origin)
+
     def resumes(self, run: Run) -> int | None:
         """Where the records of a run go on whose inbox is no more."""
         return self._shelves.resumes(run)

@@ -16,7 +16,7 @@ from mcast.wire.reasons import DropReason
 
 from .admission import Admission
 from .answers import KeyAnswers
-from .authority import Authority
+from .authority import Authority, issued
 from .candidates import Candidates
 from .checks import Checks
 from .clock import Clock
@@ -176,7 +176,7 @@ class State:
         self.reporter = Reporter(generator, settings.report_rate, settings.report_interval)
         self.report_requests = Bucket(REPORTS, REPORTS_AT_ONCE, now)
         self.confirmations = Confirmations(settings.peers)
-        self.key_frame = self.sign(Key(identity.public_key, clock.unix_ms(now), name))
+        self.key_frame = self.sign(Key(identity.public_key, issued(me.epoch), name))
         # Life
         self.heard_any = False
         self.closing = False
