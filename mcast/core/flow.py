@@ -157,7 +157,7 @@ class Flow:
             run = self.election.candidate(roster, now)
             if run is not None and run != self.election.acker:
                 self._elect(run, now)
-        pause = NAME_AGAIN if self._effective else ASK_AGAIN
+        pause = NAME_AGAIN if self._target(now) else ASK_AGAIN
         if self.election.acker is None or now < self._asked + pause:
             return None
         self._asked = now

@@ -59,10 +59,9 @@ class Sender:
     def records(self, state: State, now: float) -> list[Outgoing]:
         """The flushes that are due, as far as the rate allows."""
         out: list[Outgoing] = []
-        while state.flow.level(now) > 0 and (flush := self._flush(state, now)):
-            out += flush
-        flush_at = state.publisher.outbox.when()
-        if (state.repairs and state.publisher.sent.high) or (flush_at is not None and flush_at <= now):
+        while _flush_due(state, now) and state.flow.level(now) > 0:
+            out += self._flush(state, now)
+        if (state.repairs and state.publisher.sent.high) or _flush_due(state, now):
             press(state, now)
         return out
 
@@ -89,6 +88,11 @@ class Sender:
         both = self._key + frame
         room = state.room_left()
         return [both] if len(both) <= room else [self._key, frame]
+
+
+def _flush_due(state: State, now: float) -> bool:
+    when = state.publisher.outbox.when()
+    return when is not None and when <= now
 
 
 def _may_repair(state: State) -> bool:
