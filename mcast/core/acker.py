@@ -63,7 +63,7 @@ class Election:
         if not len(roster):
             return True
         peer = roster.get(run)
-        if peer is None or not peer.confirmed or peer.suspect:
+        if peer is None or not _live(peer):
             return False
         oldest = next(iter(roster))
         return now - peer.joined >= min(self._settings.settle, (now - oldest.joined) / 2)
@@ -135,4 +135,4 @@ def here(roster: Roster) -> bool:
 
 
 def _live(peer: Peer) -> bool:
-    return peer.confirmed and not peer.suspect
+    return peer.present and not peer.suspect

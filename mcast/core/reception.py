@@ -124,6 +124,10 @@ class Reception:
 
     def lacks(self, inbox: Inbox, now: float, size: int) -> None:
         """Keep the timers in step with what `inbox` holds and lacks, in a group of `size`."""
+        lacking = bool(inbox.gaps) or inbox.waiting > 0
+        if not (lacking or inbox.lacking):
+            return  # as before
+        inbox.lacking = lacking
         for robbed in self._shelves.weigh(inbox, now):
             self._settle(robbed)
             self._notice(robbed, now, size)

@@ -13,6 +13,7 @@ from mcast.wire import limits
 from mcast.wire.attributes import Attributes, encode_attributes
 from mcast.wire.frames import NEWCOMER, Announcement, Frame, Heartbeat, Key, Signed
 from mcast.wire.reasons import DropReason
+from mcast.wire.records import Record
 
 from .admission import Admission
 from .answers import KeyAnswers
@@ -25,6 +26,7 @@ from .flow import Flow
 from .generator import Generator
 from .grtt import GroupRoundTrip
 from .handover import Collector, Greetings, Tokens
+from .inbox import Inbox
 from .liveness import Liveness, Tombstones
 from .meeting import Meetings
 from .postponed import Postponed
@@ -102,6 +104,7 @@ class State:
         # Traffic
         self.events: list[Event] = []
         self.control: deque[Sending] = deque()
+        self.taken: list[tuple[Inbox, Record, float]] = []  # told, with the rest still to be done
         self.drops: Counter[DropReason] = Counter()
         self.sent_frames: Counter[str] = Counter()
         self.payload = settings.payload

@@ -97,9 +97,11 @@ def test_who_is_not_confirmed_or_suspect_or_has_just_come_does_not_count() -> No
     group = Group(0.0, 0.0, 999.0, 0.0)
     group.peer(1).confirmed = False
     group.peer(2).suspect = True
-    counts = [number for number in range(1, 6) if group.flow.election.counts(run(number), group.roster, 1000.0)]
+    counts = [
+        number for number in range(1, 6) if group.flow.election.counts(run(number), group.roster, 1000.0)
+    ]
     assert counts == [4]
-    assert group.flow.election.counts(run(3), group.roster, 1010.0)
+    assert counts(run(3), group.roster, 1010.0)
 
 
 def test_a_group_that_just_formed_does_not_wait() -> None:

@@ -29,7 +29,13 @@ class Way:
         self.rate = Rate(START, FLOOR, TARGET, UNREAD)
 
     def report(
-        self, count: int = 1, *, trip: float | None = 0.001, short: bool = True, used: float = 0.0, **fields: float
+        self,
+        count: int = 1,
+        *,
+        trip: float | None = 0.001,
+        short: bool = True,
+        used: float = 0.0,
+        **fields: float,
     ) -> float:
         """So many reports of what left just before; the rate after them."""
         for _ in range(count):
