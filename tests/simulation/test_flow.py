@@ -118,7 +118,8 @@ def hostile(entry: Callable[[simulation.Lan, simulation.Member], f.Heard | None]
     lan.run(8.0)
     talk(lan, ada)
     lan.run(4.0)
-    rates, before = [], received(bob, ada)
+    rates: list[float] = []
+    before = received(bob, ada)
     for second in range(14):
         for _ in range(10):
             heard = entry(lan, ada)

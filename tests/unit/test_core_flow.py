@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mcast import simulation
+from mcast.core import steering
 from mcast.core.acker import EXILES_MOST
 from mcast.core.events import SendingResumed, SendingStopped, SlowMember
 from mcast.core.flow import WINDOW, Flow
@@ -97,10 +98,8 @@ def test_who_is_not_confirmed_or_suspect_or_has_just_come_does_not_count() -> No
     group = Group(0.0, 0.0, 999.0, 0.0)
     group.peer(1).confirmed = False
     group.peer(2).suspect = True
-    counts = [
-        number for number in range(1, 6) if group.flow.election.counts(run(number), group.roster, 1000.0)
-    ]
-    assert counts == [4]
+    counts = group.flow.election.counts
+    assert [number for number in range(1, 6) if counts(run(number), group.roster, 1000.0)] == [4]
     assert counts(run(3), group.roster, 1010.0)
 
 
@@ -432,3 +431,13 @@ def test_what_the_application_left_is_reported() -> None:
     lan.run(2.0)
     path = ada.engine._state.flow.election._paths[bob.engine.run]
     assert path.backlog == 12_345
+
+
+def test_the_user_is_told_who_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    lan = simulation.Lan(8)
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(1.0)
+    state = ada.engine._state
+    monkeypatch.setattr(state.flow, "look", lambda roster, now: bob.engine.run)
+    steering.look(state, lan.now)
+    assert ada.engine.events() == [SlowMember(bob.engine.run, "bob")]
