@@ -60,8 +60,9 @@ class Sender:
     def records(self, state: State, now: float) -> list[Outgoing]:
         """The flushes that are due, as far as the rate allows."""
         out: list[Outgoing] = []
-        while _flush_due(state, now) and state.flow.level(now) > 0:
-            out += self._flush(state, now)
+        outbox = state.publisher.outbox
+        while outbox and state.flow.level(now) > 0 and (flush := self._flush(state, now)):
+            out += flush
         if (state.repairs and state.publisher.sent.high) or _flush_due(state, now):
             press(state, now)
         return out
