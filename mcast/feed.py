@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 
 from . import interfaces
@@ -11,13 +12,16 @@ from .address import GroupAddress
 from .errors import SocketError
 from .iftable import Table
 from .links import REJOIN_INTERVAL, Change, Links
-from .multicast import Datagram, Sender
+from .multicast import DRAIN_LIMIT, Datagram, Sender
 from .ports import CLAIM_INTERVAL
 from .watch import Watcher
 
 LOOK_INTERVAL = 1.0
 """Seconds between looks at whether the interfaces changed; where the kernel tells of it, from then to a look:
 an idle program is not woken by this."""
+RUSH = 0.002
+"""Seconds: when the sockets wake us this soon after the last time, more than one datagram may wait. One that
+comes alone is handed on before we look for another."""
 
 
 class Feed:
@@ -44,6 +48,7 @@ class Feed:
         self._listening: int | None = None
         self._paused = False
         self._claim_at = 0.0
+        self._woken = 0.0
 
     def start(self) -> Change:
         """Open everything and begin; the first change is returned, not called back."""
@@ -121,10 +126,16 @@ class Feed:
                 self._loop.remove_reader(descriptor)
         self._watched = []
 
+    def _limit(self) -> int:
+        """How many datagrams to take."""
+        now = time.monotonic()
+        woken, self._woken = self._woken, now
+        return DRAIN_LIMIT if now - woken < RUSH else 1
+
     def _read(self, group: GroupAddress, interface: int) -> None:
         receiver = self._links.receivers[group]
         try:
-            datagrams = receiver.drain(interface)
+            datagrams = receiver.drain(interface, self._limit())
         except SocketError as error:
             with self._rewatching():
                 receiver.leave(interface)
@@ -134,7 +145,7 @@ class Feed:
 
     def _read_endpoint(self, sender: Sender) -> None:
         try:
-            datagrams = sender.drain()
+            datagrams = sender.drain(self._limit())
         except SocketError as error:
             with self._rewatching():
                 self._links.drop(sender)

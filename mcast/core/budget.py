@@ -38,5 +38,5 @@ class Verifications:
     def genuine(self, origin: bytes, known: bool, now: float) -> None:
         """The signature held: most of its price is given back, as the budget is to bind forgers."""
         if known:
-            self._each.of(origin, now).spend(-REFUND, now)
-            self._known.spend(-REFUND, now)
+            self._each.of(origin, now).give_back(REFUND)
+            self._known.give_back(REFUND)

@@ -5,8 +5,8 @@ It touches no socket, reads no clock and draws no randomness of its own; whoever
     engine.receive(datagram, source, now)      for each datagram that arrived
     engine.tick(now)                           when `deadline()` has passed (and at any other time)
     for outgoing in engine.datagrams(now): send outgoing.data to outgoing.destination, or to the group if None
-    arm the one timer for engine.deadline()    on the clock of `now`; None: nothing is due
     for event in engine.events(): tell the application
+    arm the one timer for engine.deadline()    on the clock of `now`; None: nothing is due
 
 Every call takes `now`, seconds on a monotonic clock. An address is a tuple as sockets have it, `(host,
 port, …)`;
@@ -15,8 +15,9 @@ port, …)`;
     Engine(settings, room, identity, *, epoch, session, name, generator, now, wall,
            visitor=False, passive=False, quiet=False, history=False, attributes=Attributes(),
            machine=bytes(8))
-    receive(datagram, source, now, direct=False) -> None   never raises, whatever the bytes; drops are counted
-                                               by reason; `direct`: it was sent to us, not to the group
+    receive(datagram, source, now, direct=False) -> bool   never raises, whatever the bytes; drops are counted
+                                               by reason; `direct`: it was sent to us, not to the group;
+                                               False: there is nothing to do for it
     send(data, now) -> Receipt                 MessageTooLarge above 64 KiB, and nothing has changed then
     datagrams(now) -> list[Outgoing]           Outgoing(data, destination, record)
     deadline() -> float | None                 absolute; as of the last call that took `now`
@@ -164,11 +165,16 @@ class Engine:
 
     def receive(
         self, datagram: bytes, source: Address, now: float, direct: bool = False, link: int = 0
-    ) -> None:
-        """Take in one datagram from `source`; `direct`: not by way of the group; `link`: see reach."""
+    ) -> bool:
+        """Take in one datagram from `source`; `direct`: not by way of the group; `link`: see reach.
+
+        False: it was not for us, and there is nothing to do for it.
+        """
         state = self._state
         if state.closed:
-            return
+            return False
+        if state.taken:
+            records.catch_up(state)
         now = state.clock.advance(now)
         frames = state.admission.admit(datagram)
         session = datagram[SESSION]
@@ -176,12 +182,10 @@ class Engine:
             state.drops[frames] += 1
             if frames is DropReason.REPEATED:
                 state.reach.heard(session, link)
-            return
+            return False
         state.reach.heard(session, link)
         if not state.heard_any:
-            state.heard_any = True
-            if state.manner.quiet:
-                state.announcer.begin(now + QUIET_SPREAD * state.generator.random())
+            self._first_word(now)
         state.echoed, state.relayed, state.direct = None, False, direct
         state.datagram_size = len(datagram)
         handlers = LAST_HANDLERS if state.closing else HANDLERS
@@ -195,6 +199,13 @@ class Engine:
                 postpone(state, frames, source, now)
             if type(frame) in relaying.PASSED:
                 relaying.came(state, cast(Word, frame), session, reason, now)
+        return True
+
+    def _first_word(self, now: float) -> None:
+        state = self._state
+        state.heard_any = True
+        if state.manner.quiet:
+            state.announcer.begin(now + QUIET_SPREAD * state.generator.random())
 
     def send(self, data: bytes, now: float) -> Receipt:
         """Queue one message for everybody.
@@ -211,6 +222,10 @@ class Engine:
     def datagrams(self, now: float) -> list[Outgoing]:
         """What is to be sent now."""
         state = self._state
+        if not (self.backlogged or state.closing):
+            return []
+        if state.taken:
+            records.catch_up(state)
         now = state.clock.advance(now)
         out = self._sender.control(state, now)
         if state.may_send:
@@ -221,17 +236,27 @@ class Engine:
             out += self._sender.control(state, now)
         return who.copied(state, out, now)
 
+    @property
+    def backlogged(self) -> bool:
+        """Whether something waits that only its pace keeps from leaving."""
+        state = self._state
+        return bool(state.publisher.outbox or state.repairs or state.control)
+
     def deadline(self) -> float | None:
         """When to call `tick` and `datagrams` next, absolute; None: not until something arrives."""
         state = self._state
         if state.closed:
             return None
+        if state.taken:
+            records.catch_up(state)
         sending = can_leave(state, state.clock.now) if state.may_send else None
         return earliest(self._farewell.when(state), sending, deadline(state))
 
     def tick(self, now: float) -> None:
         """Do what is due."""
         state = self._state
+        if state.taken:
+            records.catch_up(state)
         tick(state, state.clock.advance(now))
 
     def events(self) -> list[Event]:
@@ -257,6 +282,7 @@ class Engine:
         state = self._state
         if state.closing:
             return
+        records.catch_up(state)
         self._farewell.begin(state, state.clock.advance(now))
 
     @property
@@ -338,6 +364,7 @@ class Engine:
     def stats(self) -> dict[str, int]:
         """Counters: `sent-<frame>`, `dropped-<reason>`, and sizes of what is kept."""
         state = self._state
+        records.catch_up(state)
         return {
             **{f"sent-{name}": count for name, count in sorted(state.sent_frames.items())},
             **{f"dropped-{reason}": count for reason, count in sorted(state.drops.items()) if count},

@@ -19,10 +19,11 @@ from mcast.wire.frames import (
 from mcast.wire.reasons import DropReason
 
 from .addresses import unpack
+from .authority import EPOCH_SHIFT
 from .backoff import ROUNDS, backoff
 from .events import Address, Alarm, PeerJoined, PeerLeft, PeerUpdated
 from .giving import answer_request, meet_newcomer
-from .inbound_records import EPOCH_SHIFT, exist, first_by_hearsay, first_wanted, heard, key_came
+from .inbound_records import exist, first_by_hearsay, first_wanted, heard, key_came
 from .presence import announced_size
 from .probing import doubt, measure
 from .roster import Peer
@@ -37,24 +38,32 @@ def on_key(state: State, key: Key, source: Address, now: float) -> DropReason | 
     """A self-signed key and name."""
     origin = origin_of(key.public_key)
     known = bool(state.roster.runs(origin))
-    renamed = known and state.authority.name(origin) != key.name
+    before = state.authority.key(origin)
     reason = state.authority.learn(key, known, now)
     if reason is not None:
         return reason
     state.keys.heard(origin, now)
-    for run in state.roster.runs(origin) if renamed else ():
+    if before is None or before.frame != key:
+        _name_runs(state, origin)
+    key_came(state, origin, now)
+    return None
+
+
+def _name_runs(state: State, origin: bytes) -> None:
+    """A new KEY of `origin`: what its runs are called may have changed."""
+    for run in state.roster.runs(origin):
         peer = state.roster.get(run)
         if peer is not None and _rename(state, peer):
             state.events.append(PeerUpdated(peer.view()))
-    key_came(state, origin, now)
-    return None
+    for inbox in state.reception.of(origin):
+        inbox.name = inbox.name or state.authority.name_of(inbox.run)
 
 
 def _rename(state: State, peer: Peer) -> bool:
     """Call the peer what it calls itself, else what goes with its key; whether that is new."""
     attributes = decode_attributes(peer.announcement.attributes)
     own = "" if isinstance(attributes, DropReason) else attributes.name
-    name = own or state.authority.name(peer.run.origin)
+    name = own or state.authority.name_of(peer.run) or state.authority.name(peer.run.origin)
     changed, peer.name = name != peer.name, name
     inbox = state.reception.get(peer.run)
     if inbox is not None:

@@ -151,7 +151,9 @@ def pass_on(state: State, now: float) -> None:
 
 
 def _with_key(state: State, word: Word, now: float) -> list[Frame]:
-    author = word.announcement if isinstance(word, Roster) else word
-    known = state.authority.key(author.origin)
-    wanted = known is not None and state.relays.wants_key(author.origin, now)
+    if isinstance(word, Roster):
+        author, wanted = word.announcement.origin, True
+    else:
+        author, wanted = word.origin, state.relays.wants_key(word.origin, now)
+    known = state.authority.key(author)
     return [known.frame, word] if known is not None and wanted else [word]

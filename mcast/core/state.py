@@ -13,10 +13,11 @@ from mcast.wire import limits
 from mcast.wire.attributes import Attributes, encode_attributes
 from mcast.wire.frames import NEWCOMER, Announcement, Frame, Heartbeat, Key, Signed
 from mcast.wire.reasons import DropReason
+from mcast.wire.records import Record
 
 from .admission import Admission
 from .answers import KeyAnswers
-from .authority import Authority
+from .authority import Authority, issued
 from .candidates import Candidates
 from .checks import Checks
 from .clock import Clock
@@ -24,6 +25,7 @@ from .events import Address, Event
 from .generator import Generator
 from .grtt import GroupRoundTrip
 from .handover import Collector, Greetings, Tokens
+from .inbox import Inbox
 from .liveness import Liveness, Tombstones
 from .meeting import Meetings
 from .postponed import Postponed
@@ -101,6 +103,7 @@ class State:
         # Traffic
         self.events: list[Event] = []
         self.control: deque[Sending] = deque()
+        self.taken: list[tuple[Inbox, Record, float]] = []  # told, with the rest still to be done
         self.drops: Counter[DropReason] = Counter()
         self.sent_frames: Counter[str] = Counter()
         self.payload = settings.payload
@@ -175,7 +178,7 @@ class State:
         self.reporter = Reporter(generator, settings.report_rate)
         self.report_requests = Bucket(REPORTS, REPORTS_AT_ONCE, now)
         self.confirmations = Confirmations(settings.peers)
-        self.key_frame = self.sign(Key(identity.public_key, clock.unix_ms(now), name))
+        self.key_frame = self.sign(Key(identity.public_key, issued(me.epoch), name))
         # Life
         self.heard_any = False
         self.closing = False
