@@ -4,8 +4,8 @@
 
 Three hosts: ada sends a line every 50 ms to bob; mallory, who knows the open room, sends `rate` datagrams
 a second. Half begin with a valid header, a tenth are sealed with the open key; these hold announcements,
-a second. Half begin with a valid header, a tenth are sealed with the open key; these hold announcements, NACKs,
-members' memory grew, and how many bytes of repairs mallory was sent or caused.
+NACKs, reports, goodbyes and records, signed by identities made up for it, or forged in ada's name. Prints
+how long ada's lines took, how much the members' memory grew, and how many bytes ada's host sent.
 """
 
 from __future__ import annotations
