@@ -9,7 +9,7 @@ from mcast.wire.limits import WINDOW
 from mcast.wire.reasons import DropReason
 
 from . import steering
-from .backoff import ROUNDS, backoff
+from .backoff import backoff, rounds
 from .events import Address
 from .inbound_records import heard, want_key
 from .path import Sample
@@ -71,7 +71,8 @@ def _serve(state: State, asker: Run, target: Run, sequences: list[int], requeste
     else:
         bucket = state.other_quotas.of(requester, now)
         relay = between(state, asker, target)
-        delay = backoff(state.generator, ROUNDS * state.grtt.value, state.members) if relay is None else relay
+        longest = rounds(state.members) * state.grtt.value
+        delay = backoff(state.generator, longest, state.members) if relay is None else relay
         inbox = state.reception.get(target)
         if relay is None and target in state.roster and inbox is not None:
             # The author repairs at once; we step in when somebody has to ask again.

@@ -67,6 +67,7 @@ def _heartbeat(state: State, now: float) -> None:
 
 
 def _presence(state: State, now: float) -> None:
+    state.announcer.waiting = len(state.postponed)
     if state.manner.visitor or not state.may_send or not state.announcer.due(now):
         return
     newcomer = state.announced == 0
