@@ -311,7 +311,7 @@ async def exception_in_the_body() -> None:
 async def gap_timeout() -> None:
     async with aio.join(GROUP, gap_timeout=0.25, settings=settings.wifi()) as group:
         assert group._engine._state.settings.gap_timeout == 0.25
-        assert group._engine._state.settings.pace == settings.wifi().pace
+        assert group._engine._state.settings.start_rate == settings.wifi().start_rate
     assert GapOpened is not None
 
 
