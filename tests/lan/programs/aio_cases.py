@@ -226,8 +226,8 @@ async def cancellation() -> None:
         await asyncio.sleep(0.05)
         await cancelled(task)
         tasks = [asyncio.create_task(sending()) for _ in range(3)]
-        await asyncio.sleep(0.1)
-        assert not ada.writable
+        await until(lambda: not ada.writable)
+        await asyncio.sleep(0.01)
         for sender in tasks:
             await cancelled(sender)
         receipt = await ada.send("last")
