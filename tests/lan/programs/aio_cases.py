@@ -227,6 +227,7 @@ async def cancellation() -> None:
         await cancelled(task)
         tasks = [asyncio.create_task(sending()) for _ in range(3)]
         await until(lambda: not ada.writable)
+        await asyncio.sleep(0.01)
         for sender in tasks:
             await cancelled(sender)
         receipt = await ada.send("last")
@@ -329,7 +330,7 @@ async def sending_without_a_pause() -> None:
 async def gap_timeout() -> None:
     async with aio.join(GROUP, gap_timeout=0.25, settings=settings.wifi()) as group:
         assert group._engine._state.settings.gap_timeout == 0.25
-        assert group._engine._state.settings.pace == settings.wifi().pace
+        assert group._engine._state.settings.start_rate == settings.wifi().start_rate
     assert GapOpened is not None
 
 
