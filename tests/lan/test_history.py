@@ -30,7 +30,7 @@ def all_of_history(newcomer: Member, within: float) -> None:
 
 def test_a_newcomer_hears_what_somebody_said_who_has_left(lan: lab.MakeLan) -> None:
     made = lan(3)
-    _, witness = told_before(made)
+    _, _witness = told_before(made)
     all_of_history(Member(made.hosts[2], history=True), 2.0)
     uninterested = Member(made.hosts[0])
     time.sleep(1.0)

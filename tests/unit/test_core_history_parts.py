@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from random import Random
 
 import pytest
@@ -112,7 +113,7 @@ def test_the_longer_all_agree_the_rarer_the_word() -> None:
         now = max(now, when)
         if trickle.due(now, 2):
             spoken.append(now)
-    waits = [later - before for before, later in zip(spoken, spoken[1:], strict=False)]
+    waits = [later - before for before, later in itertools.pairwise(spoken)]
     assert 0.5 <= spoken[0] <= 1.0
     assert waits[0] < waits[2] < 8.0
     assert max(waits) <= 12.0
@@ -213,7 +214,7 @@ def test_one_teller_is_asked_from_the_first_page_to_the_last_record() -> None:
     assert not made.expects(THERE, b"d" * 16, 0, 1.02)
     assert not made.expects(HERE, b"d" * 16, 1, 1.02)
     made.page(b"d" * 16, 2, {ADA: ranges((1, 3))}, 1.02)
-    (echo, request), to = question(made, 1.02)
+    (_echo, request), to = question(made, 1.02)
     assert isinstance(request, RangeRequest)
     assert (request.missing[0].ranges, request.flags, to) == (((1, 2),), 0, HERE)
     assert made.wants(ADA, 1)
