@@ -120,7 +120,9 @@ class Group:
         self._entered = True
         self._loop = asyncio.get_running_loop()
         self._done = asyncio.Event()
-        self._pump = Pump(self.links, self._happened, self._plain, self._changed)
+        self._pump = Pump(
+            self.links, self._happened, self._plain, self._changed, lambda: self._mailbox.backlog
+        )
         try:
             await self._named.look(first=True)
             self.started = self._pump.open()

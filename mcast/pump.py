@@ -53,7 +53,8 @@ class Pump:
     """Drives `engine` over `links` in the running loop.
 
     `on_events` is called with a list, after everything that was due has been sent; `on_plain` with datagrams
-    that are no datagrams of ours; `on_change` when interfaces changed.
+    that are no datagrams of ours; `on_change` when interfaces changed; `unread` tells how many bytes of what
+    it was told the program has yet to take.
     """
 
     def __init__(
@@ -62,7 +63,9 @@ class Pump:
         on_events: Callable[[Sequence[Event]], None],
         on_plain: Callable[[GroupAddress, list[Datagram]], None],
         on_change: Callable[[Change], None],
+        unread: Callable[[], int] = int,
     ) -> None:
+        self._unread = unread
         self.failures: Counter[str] = Counter()
         self._links = links
         self._on_events = on_events
@@ -122,6 +125,7 @@ class Pump:
             self._scheduled.cancel()
             self._scheduled = None
         now = self._loop.time()
+        engine.unread(self._unread())
         if now >= self._due:
             engine.tick(now)
         if self._stale and now >= self._rewire_after:

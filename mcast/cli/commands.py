@@ -18,6 +18,7 @@ SUMMARIES = {
     "browse": "Show who is in the group and what they offer.",
     "listen": "Print the messages that arrive in a group, a line each.",
     "send": "Send messages to a group.",
+    "bench": "Measure what the network carries between members: bandwidth, losses, jitter, repairs, CPU.",
     "interfaces": "Show the network interfaces, whether mcast uses them, and why.",
 }
 

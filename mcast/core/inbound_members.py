@@ -222,6 +222,8 @@ def remove(state: State, run: Run, reason: str, now: float) -> None:
     state.silence.cancel(run)
     state.reach.left(run)
     state.reception.depart(run, now, reason == "goodbye")
+    state.flow.election.left(run)
+    state.reporter.dismissed(run)
     peer = state.roster.get(run)
     if peer is not None:
         if peer.placed and state.reception.get(run) is None:

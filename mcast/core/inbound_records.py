@@ -107,6 +107,7 @@ def _take(state: State, inbox: Inbox, record: Record, source: Address, now: floa
         if inbox.departed and run not in state.tombstones:
             state.reception.returned(run, now, state.members)
         _alive(state, run, now)
+        inbox.echo, inbox.echo_at = record.timestamp, now
     state.events += inbox.accept(record, source, now)
     state.taken.append((inbox, record, now))
     whole = state.reach.whole
@@ -230,7 +231,6 @@ def on_heartbeat(state: State, frame: Heartbeat, source: Address, now: float) ->
     heard(state, run, now)
     inbox = state.reception.get(run)
     if inbox is not None:
-        # Only heartbeats are echoed: a record may have come by way of a repair, which takes longer.
         inbox.echo, inbox.echo_at, inbox.heard_at = frame.timestamp, now, now
         inbox.grtt = state.told_grtt(frame.grtt)
     return exist(state, run, frame.low, frame.high, frame.timestamp, now, state.told_grtt(frame.grtt))

@@ -48,6 +48,7 @@ class Announcer:
         self._spacing, self._patience = spacing, patience
         self._size = 256.0
         self._members = 1
+        self.waiting = 0  # strangers whose announcements are not verified yet; they count while we are young
         self._began = self._last = now
         self._share = 0.0
         self._spoke = self._settled = False
@@ -65,7 +66,8 @@ class Announcer:
 
     @property
     def _needed(self) -> float:
-        return max(self._shortest, self._members * self._size / self._rate)
+        members = self._members + (0 if self._settled else self.waiting)
+        return max(self._shortest, members * self._size / self._rate)
 
     def _draw(self) -> float:
         """The share of the interval after which to announce next."""

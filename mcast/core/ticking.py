@@ -67,6 +67,7 @@ def _heartbeat(state: State, now: float) -> None:
 
 
 def _presence(state: State, now: float) -> None:
+    state.announcer.waiting = len(state.postponed)
     if state.manner.visitor or not state.may_send or not state.announcer.due(now):
         return
     newcomer = state.announced == 0
@@ -93,6 +94,8 @@ def _nack(state: State, now: float) -> None:
         frame = state.sign(Nack(*state.me, state.counter(), tuple(page)))
         state.queue(*((state.key_frame, frame) if keyed else (frame,)))
         measure_again(state, Run(page[0].origin, page[0].epoch), now)
+        for missing in page:
+            state.reporter.hasten(Run(missing.origin, missing.epoch), now, state.members)
 
 
 def _reports(state: State, now: float) -> None:
@@ -123,8 +126,8 @@ def _heard(state: State, run: Run, now: float) -> Heard | None:
         highest=inbox.stream.high,
         echo=inbox.echo,
         delay=min(2**32 - 1, round((now - inbox.echo_at) * 1e6)),
-        backlog=0,
-        loss=inbox.loss,
+        backlog=min(2**32 - 1, state.unread),
+        loss=inbox.loss(now),
     )
 
 

@@ -21,6 +21,7 @@ from mcast import simulation
 from mcast.core import giving
 from mcast.core.events import Address, PeerLeft
 from mcast.core.handover import GIVERS, GREETINGS, SETTLED, is_giver, rank
+from mcast.core.postponed import Postponed
 from mcast.core.presence import LINK_HEADERS, announced_size
 from mcast.core.roster import Peer, Roster
 from mcast.core.runs import Run
@@ -57,6 +58,17 @@ class Times(deque[float]):
 def has_room(member: simulation.Member) -> bool:
     """Whether the member, new itself, notes one more newcomer to greet."""
     return len(member.engine._state.greetings._waiting) < GREETINGS
+
+
+class SharedPostponed(Postponed):
+    """How many wait in another engine, which takes them up for all."""
+
+    def __init__(self, other: Postponed) -> None:
+        super().__init__(0)
+        self._other = other
+
+    def __len__(self) -> int:
+        return len(self._other)
 
 
 class Second(NamedTuple):
@@ -194,6 +206,7 @@ class Standee(simulation.Member):
         witness = self._lan.members[0].engine._state
         state.roster = SharedRoster(witness.roster)
         state.authority._keys = witness.authority._keys
+        state.postponed = SharedPostponed(witness.postponed)
         state.liveness._live = witness.liveness._live
 
     def wake(self) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from mcast import simulation
 from mcast.core import relays as table
+from mcast.core import repair
 from mcast.core import state as core_state
 from mcast.core.events import PeerJoined, PeerLeft
 from mcast.core.reach import Station
@@ -340,6 +341,15 @@ def test_a_copy_calls_ours_off_if_it_is_the_same() -> None:
     relays.copied(run, word("a", 3))
     assert relays.when() is None
     assert relays.due(9.0) == []
+
+
+def test_records_to_pass_on_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repair, "READY", 2)
+    repairs, run = repair.Repairs(), Run(b"a", 1)
+    for sequence in range(1, 4):
+        repairs.at_once(run, sequence)
+    assert [repairs.take(1.0), repairs.take(1.0)] == [(run, 1), (run, 2)]
+    assert not repairs
 
 
 def test_the_tables_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

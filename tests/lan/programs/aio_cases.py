@@ -226,8 +226,8 @@ async def cancellation() -> None:
         await asyncio.sleep(0.05)
         await cancelled(task)
         tasks = [asyncio.create_task(sending()) for _ in range(3)]
-        await asyncio.sleep(0.1)
-        assert not ada.writable
+        await until(lambda: not ada.writable)
+        await asyncio.sleep(0.01)
         for sender in tasks:
             await cancelled(sender)
         receipt = await ada.send("last")
@@ -311,7 +311,7 @@ async def exception_in_the_body() -> None:
 async def gap_timeout() -> None:
     async with aio.join(GROUP, gap_timeout=0.25, settings=settings.wifi()) as group:
         assert group._engine._state.settings.gap_timeout == 0.25
-        assert group._engine._state.settings.pace == settings.wifi().pace
+        assert group._engine._state.settings.start_rate == settings.wifi().start_rate
     assert GapOpened is not None
 
 
