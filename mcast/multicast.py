@@ -92,10 +92,15 @@ _CANNOT_CUT = {errno.EINVAL, errno.EIO, errno.EMSGSIZE, errno.EOPNOTSUPP, errno.
 
 
 class Receiver:
-    """Receives one group on the interfaces it joined. Not thread-safe; sockets are non-blocking."""
+    """Receives one group on the interfaces it joined. Not thread-safe; sockets are non-blocking.
 
-    def __init__(self, group: GroupAddress, *, buffer: int = RECEIVE_BUFFER) -> None:
+    With `pieces` the kernel hands over datagrams of one sender and size together where it can: faster, but
+    drain() may then return more than its limit, and receive() is not to be used.
+    """
+
+    def __init__(self, group: GroupAddress, *, buffer: int = RECEIVE_BUFFER, pieces: bool = False) -> None:
         self.group = group
+        self._pieces = pieces
         self._buffer = buffer
         self._sockets: dict[int, socket.socket] = {}
         self._sources: dict[int, tuple[str, ...]] = {}
@@ -222,7 +227,8 @@ class Receiver:
             sock = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM)
             try:
                 prepare_receiving(sock, v6, self._buffer)
-                take_pieces(sock)
+                if self._pieces:
+                    take_pieces(sock)
                 sock.bind(bind_address(self.group, interface))
                 membership(sock, self.group, interface, sources, join=True)
             except BaseException:

@@ -21,7 +21,7 @@ def pieces(datagrams: Sequence[bytes]) -> list[Sequence[bytes]]:
     for at, datagram in enumerate(datagrams):
         size, first = len(datagram), len(datagrams[start])
         if at > start and (
-            size > first
+            not 0 < size <= first  # an empty one would vanish
             or len(datagrams[at - 1]) < first
             or at - start == PIECES_MAX
             or total + size > PIECE_MAX
