@@ -93,7 +93,7 @@ def on_announcement(
     reason = _vet(state, run, frame, now)
     if reason is not None:
         return reason
-    state.announcer.sized(announced_size(frame, state.datagram_size))
+    state.announcer.sized(announced_size(frame, state.authority.name(frame.origin)))
     peer = state.roster.get(run)
     if not state.liveness.judge(run, frame.timestamp, state.clock.unix_ms(now)):
         return _enter_later(state, frame, source, now)

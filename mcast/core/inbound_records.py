@@ -14,6 +14,7 @@ from .backoff import ROUNDS, backoff
 from .events import Address, Alarm
 from .inbox import Inbox
 from .probing import doubt
+from .relaying import fetched
 from .relaying import record as relay_record
 from .runs import Run
 from .state import State
@@ -32,6 +33,8 @@ def on_record(state: State, record: Record, source: Address, now: float) -> Drop
         if state.publisher.sent.get(record.sequence) == record.payload:
             state.repairs.heard(run, record.sequence, now)
         return DropReason.OWN
+    if state.relays.absent and (run, record.sequence) in state.relays.absent:
+        fetched(state, run, record, now)
     inbox = state.reception.get(run)
     if inbox is not None:
         refused = inbox.stream.refuse(record.sequence)

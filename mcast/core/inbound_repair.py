@@ -14,7 +14,7 @@ from .events import Address
 from .inbound_records import heard, want_key
 from .path import Sample
 from .quota import Bucket
-from .relaying import between
+from .relaying import between, question
 from .runs import Run
 from .state import State
 
@@ -47,7 +47,7 @@ def on_nack(state: State, frame: Nack, source: Address, now: float) -> DropReaso
         sequences = [sequence for start, stop in ranges for sequence in range(start, stop)]
         left -= len(sequences)
         state.reception.overheard(target, ranges, now)
-        if not _serve(state, run, target, sequences, requester, now):
+        if not _serve(state, frame, target, sequences, requester, now):
             reason = DropReason.OVER_QUOTA
     bucket.spend(max(NACK_LEAST, WINDOW - left), now)
     return reason
@@ -62,7 +62,7 @@ def _within(missing: Missing, most: int) -> Iterator[tuple[int, int]]:
         most -= stop - first
 
 
-def _serve(state: State, asker: Run, target: Run, sequences: list[int], requester: bytes, now: float) -> bool:
+def _serve(state: State, nack: Nack, target: Run, sequences: list[int], requester: bytes, now: float) -> bool:
     """Gather the repairs we can make; False when the requester's quota did not suffice for all."""
     mine = target == state.me
     if mine:
@@ -70,7 +70,9 @@ def _serve(state: State, asker: Run, target: Run, sequences: list[int], requeste
         delay = state.aggregation
     else:
         bucket = state.other_quotas.of(requester, now)
-        relay = between(state, asker, target)
+        relay = between(state, Run(nack.origin, nack.epoch), target)
+        if relay is not None and not state.relayed:
+            question(state, nack, target, sequences, now)
         longest = rounds(state.members) * state.grtt.value
         delay = backoff(state.generator, longest, state.members) if relay is None else relay
         inbox = state.reception.get(target)

@@ -13,6 +13,7 @@ from mcast.wire.frames import HEARS_IPV4, HEARS_IPV6, Announcement
 
 from .generator import Generator
 
+ANNOUNCEMENT_SIZE = 24 + 16 + 4 + 105 + 4 + 152  # header, tag, and the KEY and ANNOUNCEMENT frames
 LINK_HEADERS = 62  # bytes of Ethernet, IPv6 and UDP around a datagram
 
 EARLIEST, LATEST = 0.75, 1.25  # shares of the interval
@@ -21,10 +22,10 @@ YOUNG = (
 )
 
 
-def announced_size(frame: Announcement, length: int) -> int:
-    """Bytes on a link of an announcement whose datagram has `length`: it leaves in each IP version heard."""
+def announced_size(frame: Announcement, name: str) -> int:
+    """Bytes on a link of an announcement beside the KEY with `name`: it leaves in each IP version heard."""
     versions = (frame.flags & (HEARS_IPV4 | HEARS_IPV6)).bit_count()
-    return max(1, versions) * (length + LINK_HEADERS)
+    return max(1, versions) * (ANNOUNCEMENT_SIZE + len(frame.attributes) + len(name.encode()) + LINK_HEADERS)
 
 
 class Announcer:

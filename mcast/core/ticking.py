@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mcast.wire.frames import Heard, KeyRequest, Nack, Report
-from mcast.wire.limits import FRAME_HEADER_SIZE, SIGNATURE_SIZE
+from mcast.wire.limits import DATAGRAM_MAX, FRAME_HEADER_SIZE, HEADER_SIZE, SIGNATURE_SIZE, TAG_SIZE
 from mcast.wire.reasons import DropReason
 
 from .events import Address
@@ -75,12 +75,11 @@ def _presence(state: State, now: float) -> None:
         state.collector.asked(now)
     frame = state.announcement(now, newcomer=newcomer)
     state.announced += 1
-    state.queue(state.key_frame, frame)
-    length = ANNOUNCEMENT_SIZE + len(frame.attributes) + len(state.name.encode())
-    state.announcer.sized(announced_size(frame, length))
+    state.queue(state.key_frame, frame, size=NEWCOMER_SIZE if newcomer else 0)
+    state.announcer.sized(announced_size(frame, state.name))
 
 
-ANNOUNCEMENT_SIZE = 24 + 16 + 4 + 105 + 4 + 152  # header, tag, and the KEY and ANNOUNCEMENT frames
+NEWCOMER_SIZE = DATAGRAM_MAX // 3 - HEADER_SIZE - TAG_SIZE  # so that the answers may be full datagrams
 
 
 def _nack(state: State, now: float) -> None:

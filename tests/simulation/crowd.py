@@ -153,9 +153,10 @@ class Crowd(simulation.Lan):
         self.kinds[kind.__name__] += 1
 
     def _overheard(self, data: bytes, frames: list[f.Frame], source: Address) -> None:
+        name = next((frame.name for frame in frames if isinstance(frame, f.Key)), "")
         for frame in frames:
             if isinstance(frame, f.Announcement):
-                self._size += (announced_size(frame, len(data)) - self._size) / 16
+                self._size += (announced_size(frame, name) - self._size) / 16
                 if frame.flags & f.NEWCOMER:
                     self._meet(Run(frame.origin, frame.epoch), source, len(data))
             elif isinstance(frame, f.Probe | f.RosterRequest):

@@ -69,6 +69,17 @@ class Member:
         """How many messages came."""
         return len(self._heard)
 
+    async def bytes(self) -> int:
+        """How many bytes of messages came."""
+        return sum(len(message.data) for _, message in self._heard)
+
+    async def bytes_by_run(self) -> dict[str, int]:
+        """The same for each author."""
+        shares: dict[str, int] = {}
+        for _, message in self._heard:
+            shares[_name(message.run)] = shares.get(_name(message.run), 0) + len(message.data)
+        return shares
+
     async def texts(self) -> list[str]:
         """The first word of each message, in the order in which they came."""
         return [_word(message) for _, message in self._heard]
