@@ -46,6 +46,10 @@ class Way(NamedTuple):
     target: tuple[str, int]
 
 
+TURN = 0.005
+"""Seconds that a program which sends and never waits may keep the loop for itself."""
+
+
 class Pump:
     """Drives `engine` over `links` in the running loop.
 
@@ -73,6 +77,7 @@ class Pump:
         self._timer: asyncio.TimerHandle | None = None
         self._scheduled: asyncio.Handle | None = None
         self._settling: asyncio.Handle | None = None
+        self._settling_since = 0.0
         self._routes: dict[tuple[object, ...], int] = {}
         self._last_from: tuple[tuple[str, int], int] | None = None
         self._last_address: tuple[str, int] | tuple[str, int, int, int] = ("", 0)
@@ -138,6 +143,11 @@ class Pump:
             self._on_events(events)
         if self._settling is None:
             self._settling = self._loop.call_soon(self._settle)
+            self._settling_since = now
+
+    def hogged(self, now: float) -> bool:
+        """Whether the loop was kept from its other work for a while: requests for repair wait to be read."""
+        return self._settling is not None and now - self._settling_since > TURN
 
     def _let_go(self) -> None:
         """Those who wait for the pump to run go on."""
