@@ -19,7 +19,7 @@ from .timers import earliest
 LOW_GRACE = 2.0  # seconds in which other holders may still repair what the origin declared overwritten
 LAST_TRIES = 8  # NACKs nobody answered, at least, before records of a run that left are lost
 AFTER_GOODBYE = 10.0  # seconds, at least, that holders of a run that said goodbye are asked
-AFTER_SILENCE = 300.0  # the same of one that fell silent: either side may have been cut off
+AFTER_SILENCE = 300.0  # the same of one that fell silent: a switch that restarts cuts off for minutes
 ANSWER = 1.0  # seconds the last NACK has for an answer
 PAUSE_HERE, PAUSE_GONE = 1.0, 60.0  # longest seconds between NACKs in vain, while the run is here and after
 STRANGER_WINDOW = 256  # records of a run outside the roster that may be outstanding until one is delivered
