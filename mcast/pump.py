@@ -8,7 +8,9 @@ import errno
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from math import inf
+from operator import attrgetter
 from typing import NamedTuple
 
 from .address import GroupAddress
@@ -22,6 +24,7 @@ from .multicast import Datagram, Sender
 from .wire.frames import HEARS_IPV4, HEARS_IPV6
 from .wire.header import MAGIC
 
+_WAY = attrgetter("destination", "record")
 HEARS = {4: HEARS_IPV4, 6: HEARS_IPV6}
 SEND_PATIENCE = 0.05
 """Seconds to wait for room in a socket's buffer, with the loop standing still meanwhile."""
@@ -132,7 +135,7 @@ class Pump:
             engine.tick(now)
         if self._stale and now >= self._rewire_after:
             self._rewire()
-        for outgoing in engine.datagrams(now):
+        if outgoing := engine.datagrams(now):
             self._transmit(outgoing)
         if self._waiting:
             self._let_go()
@@ -318,12 +321,19 @@ class Pump:
         self._rewire_after = self._loop.time() + REWIRE_SHARE * len(hears)
         return next((version for version, flag in HEARS.items() if all(h & flag for h in hears)), None)
 
-    def _transmit(self, outgoing: Outgoing) -> None:
-        if outgoing.destination is not None:
-            self._answer(outgoing.data, outgoing.destination)
-            return
-        for way in self._record_ways if outgoing.record else self._ways:
-            self._send(way.sender, outgoing.data, way.target)
+    def _transmit(self, outgoing: Sequence[Outgoing]) -> None:
+        for (destination, record), some in groupby(outgoing, _WAY):
+            batch = [datagram.data for datagram in some]
+            if destination is not None:
+                for data in batch:
+                    self._answer(data, destination)
+                continue
+            for way in self._record_ways if record else self._ways:
+                if len(batch) == 1:
+                    self._send(way.sender, batch[0], way.target)
+                    continue
+                for error in way.sender.send_all(batch, way.target, timeout=SEND_PATIENCE):
+                    self._failed(way.sender, error)
 
     def _answer(self, data: bytes, destination: Address) -> None:
         """To one address, out of the interface from which it was last heard.
@@ -354,9 +364,12 @@ class Pump:
         try:
             sender.send_to(data, target, timeout=SEND_PATIENCE)
         except SocketError as error:
-            self.failures[errno.errorcode.get(error.errno or 0, "unknown")] += 1
-            if error.errno in DEAD and self._renewing is None:
-                self._renewing = self._loop.call_later(RENEW_AFTER, self._renew, sender)
+            self._failed(sender, error)
+
+    def _failed(self, sender: Sender, error: SocketError) -> None:
+        self.failures[errno.errorcode.get(error.errno or 0, "unknown")] += 1
+        if error.errno in DEAD and self._renewing is None:
+            self._renewing = self._loop.call_later(RENEW_AFTER, self._renew, sender)
 
     def _renew(self, sender: Sender) -> None:
         self._renewing = None

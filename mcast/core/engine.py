@@ -105,8 +105,10 @@ HANDLERS: dict[type, Handler] = {
 
 
 QUIET_SPREAD = 0.1  # seconds: many may listen quietly and all hear the same first word
-# What still counts while leaving: requests for our last records, and the keys these need.
-LAST_HANDLERS: dict[type, Handler] = {kind: HANDLERS[kind] for kind in (f.Nack, f.Key, f.KeyRequest)}
+# What still counts while leaving: requests for our last records, reports on them, and keys.
+LAST_HANDLERS: dict[type, Handler] = {
+    kind: HANDLERS[kind] for kind in (f.Nack, f.Key, f.KeyRequest, f.Report)
+}
 
 SESSION = slice(8, 16)  # of a datagram: its session
 SPREAD_MAX = 65_535  # milliseconds, what the field holds

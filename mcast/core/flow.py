@@ -19,7 +19,7 @@ RESTART = 10.0  # seconds without pressure after which the rate is found anew
 PRESSURE = 1.0  # seconds for which records that had to wait tell that more is to be sent
 NAME_AGAIN = 1.0  # seconds after which the elected one is named again while we send
 ASK_AGAIN = 0.15  # the same while we stand still for it
-LOOK = 0.1  # seconds between two looks at all members
+LOOK, LOOK_SHARE = 0.1, 1e-4  # seconds between two looks at all members, and for each: a look takes 1 us each
 OVERDUE = limits.WINDOW // 2  # unconfirmed records, at least, of a member whose report is overdue
 WINDOW = limits.WINDOW * 3 // 4  # records that the elected one may not have confirmed
 EASE = WINDOW * 2 // 3  # from here on the rate falls, to the floor at the whole window
@@ -195,7 +195,7 @@ class Flow:
 
     def look(self, roster: Roster, now: float) -> Run | None:
         """Look at the others every now and then: who has just lost its vote, as it held them all up."""
-        if now - self._looked < LOOK or now - self._pressed >= PRESSURE:
+        if now - self._looked < max(LOOK, LOOK_SHARE * len(roster)) or now - self._pressed >= PRESSURE:
             return None
         self._looked = now
         acker = self.election.acker

@@ -63,6 +63,7 @@ class Reach:
         self._sessions: dict[Run, bytes] = {}
         self._at: dict[int, list[Run]] = {}  # members by reach, sorted
         self._common = ALL
+        self._last = (b"", -1)
         self._bit = self._ours = 0  # of this datagram, and of all so far
         self.here = Station(0)  # of the datagram that is being taken apart
 
@@ -73,6 +74,9 @@ class Reach:
 
     def heard(self, session: bytes, link: int) -> None:
         """A datagram of `session` came by `link`; further copies of it count too."""
+        if self._last == (session, link):
+            return
+        self._last = (session, link)
         bit = self._bit = 1 << 2 * self._interface(link >> 1) + (link & 1)
         self._ours |= bit
         station = self._members.get(session) or self._passing.get(session)

@@ -13,7 +13,7 @@ from tests.lan.programs.remote import Member, finished, members, numbers
 SIZE = 1024
 
 
-def complete(member: Member, count: int, timeout: float = 30.0) -> None:
+def complete(member: Member, count: int, timeout: float = 60.0) -> None:
     """All of a burst came, once, in order, and nothing was given up."""
     assert member.hears(count, timeout) == numbers(count)
     assert not member.events("GapAbandoned")

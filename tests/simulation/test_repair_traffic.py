@@ -6,14 +6,15 @@ import pytest
 
 from .repair import DELAYS, counts
 
+SEEDS = 10
 
-@pytest.mark.parametrize("farthest", DELAYS)
+
 @pytest.mark.parametrize("everybody", [True, False])
-@pytest.mark.parametrize("initial", [0.002, 1.0])
+@pytest.mark.parametrize(("farthest", "initial"), [(DELAYS[0], 1.0), (DELAYS[1], 0.002)])
 def test_one_loss_among_a_thousand_is_asked_for_by_few(
-    farthest: float, everybody: bool, initial: float
+    farthest: float, initial: float, everybody: bool
 ) -> None:
-    """At most ten NACKs at the 95th percentile after three events, whatever the first round-trip time."""
-    made = counts(1000, range(20), farthest, everybody=everybody, initial=initial)
+    """At most ten NACKs after three events, though the first round-trip time was a hundred times wrong."""
+    made = counts(1000, range(SEEDS), farthest, everybody=everybody, initial=initial)
     asked = sorted(events[-1] for events in made)
-    assert asked[round(0.95 * len(asked)) - 1] <= 10
+    assert asked[round(0.95 * SEEDS) - 1] <= 10
