@@ -251,7 +251,7 @@ def test_a_wrong_clock_does_not_keep_them_apart() -> None:
 def test_what_was_missed_of_a_silent_one_is_told_when_it_is_probed() -> None:
     lan, ada, middle, zoe = world()
     lan.between(middle[0], ada, loss=1.0)
-    lan.run(17.0)
+    lan.run(15.0)
     assert names(ada) == ["b0", "c"]
     lan.between(middle[0], ada)
     lan.run(30.0)
