@@ -94,7 +94,7 @@ class Catalogue:
 
 
 def _holdings(run: Run, ranges: list[tuple[int, int]]) -> Iterator[Holding]:
-    """The entries of one run: holes that fit neither a window nor a page part them."""
+    """The entries of one run of which something is held; holes that fit no window or page part them."""
     low = high = 0
     holes: list[tuple[int, int]] = []
     pairs = 0
@@ -109,8 +109,7 @@ def _holdings(run: Run, ranges: list[tuple[int, int]]) -> Iterator[Holding]:
                 continue
             yield Holding(run.origin, run.epoch, low, high, tuple(holes))
         low, high, holes, pairs = start, stop - 1, [], 0
-    if low:
-        yield Holding(run.origin, run.epoch, low, high, tuple(holes))
+    yield Holding(run.origin, run.epoch, low, high, tuple(holes))
 
 
 def filled(holding: Holding) -> Iterator[tuple[int, int]]:

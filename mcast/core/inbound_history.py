@@ -20,7 +20,7 @@ from .backoff import ROUNDS, backoff
 from .events import Address
 from .history import catalogue, keeps
 from .holdings import filled
-from .inbound_records import asks, on_record, take_known, wanted_from
+from .inbound_records import on_record, take_known, wanted_from
 from .ranges import RangeSet
 from .runs import Run
 from .state import State
@@ -153,8 +153,6 @@ def on_any_record(state: State, record: Record, source: Address, now: float) -> 
 def _on_past_record(state: State, record: Record, source: Address, now: float) -> DropReason | None:
     """A record of a page: of a run that may be long gone."""
     run = Run(record.origin, record.epoch)
-    if run == state.me:
-        return DropReason.OWN
     if state.retention.get(run, record.sequence) is not None:
         state.past.syncing.got(run, record.sequence, now)
         return DropReason.DUPLICATE
@@ -165,8 +163,6 @@ def _on_past_record(state: State, record: Record, source: Address, now: float) -
     state.past.syncing.got(run, record.sequence, now)
     if reason is not DropReason.NOT_ASKED:
         return reason
-    if not (asks(state) and keeps(state)):
-        return DropReason.NOT_ASKED
     state.retention.add(run, record.sequence, record.payload, now)
     state.past.news.came(now)
     if state.manner.history:

@@ -9,7 +9,7 @@ import msgspec
 
 from mcast.wire.records import Record
 
-from .events import Event, GapAbandoned, Message
+from .events import Event, Message
 from .inbox import Inbox
 from .runs import Run
 
@@ -71,10 +71,8 @@ class Recall:
         inbox = Inbox(run, name, records[0].sequence, len(records), ALWAYS, ALWAYS, history=True)
         events = [event for record in records for event in inbox.accept(record, None, now)]
         for event in (*events, *inbox.end(now)):
-            if isinstance(event, Message):
-                yield msgspec.structs.replace(event, late=event.sequence <= told)
-            elif isinstance(event, GapAbandoned):
-                yield event
+            late = isinstance(event, Message) and event.sequence <= told
+            yield msgspec.structs.replace(event, late=True) if late else event
 
     def _chosen(self, told: list[Event], wall_ms: int) -> list[Event]:
         last, since = self._last, self._since
@@ -98,11 +96,10 @@ def _timed(events: Iterator[Event]) -> Iterator[tuple[int, Event]]:
     at = 0
     waiting: list[Event] = []
     for event in events:
-        if isinstance(event, GapAbandoned):
+        if not isinstance(event, Message):
             waiting.append(event)
             continue
-        if isinstance(event, Message):
-            at = max(at, event.sent)
+        at = max(at, event.sent)
         yield from ((at, gap) for gap in waiting)
         waiting = []
         yield at, event

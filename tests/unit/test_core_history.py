@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mcast import simulation
-from mcast.core import past
+from mcast.core import inbound_history, past
 from mcast.core.events import Message
 from mcast.crypto.rooms import keyed_room
 from mcast.settings import Settings
@@ -39,8 +39,11 @@ def test_who_comes_late_hears_from_others_what_was_said_if_he_asks() -> None:
     assert len(texts(lan_joined(lan, "eve"), history=True)) == 30
 
 
-def lan_joined(lan: simulation.Lan, name: str, **options: object) -> simulation.Member:
-    member = lan.join(name, history=True, **options)
+def lan_joined(
+    lan: simulation.Lan, name: str, *, last: int | None = None, since: float | None = None
+) -> simulation.Member:
+    """Somebody who asks what was said before, a while after he came."""
+    member = lan.join(name, history=True, last=last, since=since)
     lan.run(5.0)
     return member
 
@@ -303,3 +306,44 @@ def test_history_of_a_run_that_is_still_here() -> None:
     assert texts(bob, history=True) == [str(number) for number in range(400)]
     assert texts(bob, history=False) == ["now"]
     assert all(isinstance(message, Message) and not message.late for message in bob.messages())
+
+
+def test_what_is_held_already_is_not_lacking() -> None:
+    ada = simulation.Lan(17).join("ada")
+    state = ada.engine._state
+    run = Outsider(simulation.Lan(17)).run
+    for sequence in (1, 2, 7, 8, 12, 30):
+        state.retention.add(run, sequence, b"x", 0.0)
+    assert inbound_history._without(state, run, 3, 20) == [(3, 7), (9, 12), (13, 20)]
+    assert inbound_history._without(state, run, 7, 9) == []
+    wanted = f.Missing(*run, ((1, 9), (12, 40)))
+    assert inbound_history._held(state, run, wanted, 99) == [1, 2, 7, 8, 12, 30]
+    assert inbound_history._held(state, run, wanted, 3) == [1, 2, 7]
+
+
+def test_what_is_held_no_more_is_not_handed_out() -> None:
+    lan = simulation.Lan(18)
+    ada = lan.join("ada")
+    lan.run(1.0)
+    state = ada.engine._state
+    sent = lan.sent
+    state.past.serving.ask(ADDRESS, Outsider(lan).run, [1], lan.now, to_all=False)
+    assert ada.engine.datagrams(lan.now) == []
+    state.past.serving.ask(ADDRESS, state.me, [5], lan.now, to_all=False)
+    assert ada.engine.datagrams(lan.now) == []
+    assert lan.sent == sent
+
+
+def test_a_record_that_came_otherwise_meanwhile_is_not_waited_for() -> None:
+    lan = simulation.Lan(19)
+    ada = lan.join("ada", history=True)
+    lan.run(40.0)
+    eve = Outsider(lan, age=3600.0)
+    old = eve.record(1, b"old", age=3600.0)
+    eve.say(f.Digest(b"d" * 16, 1, 2))
+    lan.run(0.2)
+    eve.say(f.Vector(b"d" * 16, 0, 1, (f.Holding(*eve.run, 1, 1, ()),)))
+    ada.engine._state.retention.add(eve.run, 1, old.payload, lan.now)
+    eve.say(eve.key, old)
+    assert drops(ada, "duplicate") == 1
+    assert not ada.engine._state.past.syncing
