@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mcast import simulation
-from mcast.core import inbound_history, past
+from mcast.core import inbound_history, inbound_records, past
 from mcast.core.events import Message
 from mcast.crypto.rooms import keyed_room
 from mcast.settings import Settings
@@ -347,3 +347,26 @@ def test_a_record_that_came_otherwise_meanwhile_is_not_waited_for() -> None:
     eve.say(eve.key, old)
     assert drops(ada, "duplicate") == 1
     assert not ada.engine._state.past.syncing
+
+
+def test_from_where_who_only_listens_wants_the_records_of_a_run() -> None:
+    lan = simulation.Lan(20)
+    ada = lan.join("ada", quiet=True)
+    state = ada.engine._state
+    eve = Outsider(lan, age=30.0)
+    assert inbound_records.wanted_from(state, eve.run) == inbound_records.NEVER
+    eve.say(eve.key, eve.announcement(high=300))
+    assert inbound_records.wanted_from(state, eve.run) == 301
+    state.reception.remember(eve.run, 310)
+    assert inbound_records.wanted_from(state, eve.run) == 310
+
+
+def test_a_repair_of_what_was_before_us_does_not_concern_us() -> None:
+    lan = simulation.Lan(21)
+    ada = lan.join("ada")
+    eve = Outsider(lan, age=30.0)
+    eve.say(eve.key, eve.announcement(high=300))
+    before = drops(ada, "not-asked")
+    eve.say(eve.record(5))
+    assert drops(ada, "not-asked") == before + 1
+    assert ada.messages() == []
