@@ -46,12 +46,14 @@ from .joining import (
     make_room,
     message_id,
     parse_pair,
+    wants_history,
 )
 from .links import Change, Links, Plan
 from .loopthread import separate_selector
 from .mailbox import LoopMailbox, Mailbox
 from .multicast import Datagram
 from .named import LOOK_AGAIN, NamedPeers, PeerName, parse_peer
+from .places import Places
 from .plain import decode, payload_limit
 from .pump import HEARS, Pump
 from .receipts import Receipt
@@ -95,6 +97,8 @@ class Group:
         passive: bool = False,
         quiet: bool = False,
         history: bool = False,
+        last: int | None = None,
+        since: float | None = None,
         wait: bool = False,
         attributes: Attributes = Attributes(),  # noqa: B008 (immutable)
         machine: bytes = bytes(8),
@@ -106,9 +110,10 @@ class Group:
         self._identity, self._epoch, self._machine = identity, epoch, machine
         self._settings, self._attributes = settings, attributes
         self._visitor, self._passive, self._quiet = visitor, passive, quiet
-        self._history, self._wait = history, wait
+        self._history, self._last, self._since, self._wait = history, last, since, wait
         self.links = Links(plan)
         self._named = NamedPeers(peers, plan.versions)
+        self._places = Places()
         self._look_now = asyncio.Event()
         self._entered = self._open = self._closed = self._forked = False
         self._mailbox: Mailbox = LoopMailbox()
@@ -120,11 +125,14 @@ class Group:
         self._entered = True
         self._loop = asyncio.get_running_loop()
         self._done = asyncio.Event()
-        self._pump = Pump(self.links, self._happened, self._plain, self._changed)
+        self._pump = Pump(
+            self.links, self._happened, self._plain, self._changed, lambda: self._mailbox.backlog
+        )
         try:
             await self._named.look(first=True)
             self.started = self._pump.open()
             self._require_link()
+            self._places.left(self.links.used)
             self._engine = self._make_engine()
             self._pump.start(self._engine)
             if self._named:
@@ -239,13 +247,16 @@ class Group:
         """
         payload = self.check(data)
         now = self._loop.time()
-        if self._turn.locked() or not self._engine.writable(now):
+        if self._turn.locked() or not self._engine.writable(now) or self._pump.hogged(now):
             return await self._send_in_turn(payload)
         return self._queue(payload, now)
 
     async def _send_in_turn(self, payload: bytes) -> Receipt:
         async with self._turn:
             self._check_open()
+            if self._pump.hogged(self._loop.time()):
+                await asyncio.sleep(0)
+                self._check_open()
             while not self.writable:
                 await self._pump.moved(1.0)
                 self._check_open()
@@ -414,6 +425,8 @@ class Group:
             passive=self._passive,
             quiet=self._quiet,
             history=self._history,
+            last=self._last,
+            since=self._since,
         )
         engine.update(self._pump.now, flags=self._flags())
         return engine
@@ -448,6 +461,8 @@ class Group:
 
     def _changed(self, change: Change) -> None:
         self._engine.update(self._pump.now, flags=self._flags())
+        if self._places.left(self.links.used):
+            self._engine.lost_network(self._pump.now)
         self._look_now.set()
         if change:
             self._mailbox.put([InterfacesChanged(change.joined, change.left, change.problems)])
@@ -486,6 +501,8 @@ def join(
     passive: bool = False,
     quiet: bool = False,
     history: bool = False,
+    last: int | None = None,
+    since: float | None = None,
     wait: bool = False,
     machine: bytes = bytes(8),
     peers: Sequence[str] = (),
@@ -506,6 +523,9 @@ def join(
         repaired or declared lost.
     visitor: in no roster, no join or leave (for programs that only send or look). passive: never sends.
     quiet: sends nothing before it heard somebody. wait: do not fail when no interface is usable yet.
+    history: also tell what was said before, fetched from whoever has it: messages with history=True, in an
+        order of their own; last: of it the last N messages at most; since: what was sent in the last so many
+        seconds. Either implies history.
     machine: 8 bytes that name this computer, so that an identity copied to another is noticed.
     peers: `HOST[:PORT]`, computers to meet by unicast too, for where multicast does not get through; one side
         naming the other is enough. Entering then takes up to 0.3 s, and 3 s more while names are resolved.
@@ -542,7 +562,9 @@ def join(
         visitor=visitor,
         passive=passive,
         quiet=quiet,
-        history=history,
+        history=wants_history(history, last, since),
+        last=last,
+        since=since,
         wait=wait,
         attributes=make_attributes(tags, services, name),
         machine=make_machine(machine),

@@ -113,6 +113,15 @@ def make_attributes(tags: Mapping[str, str] | None, services: Sequence[str], nam
     return attributes
 
 
+def wants_history(history: bool, last: int | None, since: float | None) -> bool:
+    """Whether what was said before is asked for. UsageError for what is no number of messages or seconds."""
+    if last is not None and (isinstance(last, bool) or not isinstance(last, int) or last < 0):
+        raise UsageError(f"last={last!r} is no number of messages", "a whole number, 0 or more")
+    if since is not None and not (isinstance(since, (int, float)) and 0 <= since < float("inf")):
+        raise UsageError(f"since={since!r} is no number of seconds", "0 or more")
+    return history or last is not None or since is not None
+
+
 def make_payload(data: Data) -> bytes:
     """The bytes of a message: text as UTF-8, or what `data` holds.
 

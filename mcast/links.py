@@ -66,7 +66,7 @@ class Links:
     def __post_init__(self) -> None:
         self._ports = Ports(self.plan.groups[0].port if self.plan.hold else 0, self.plan.ttl)
         if self.plan.receive:
-            self.receivers = {group: Receiver(group) for group in self.plan.groups}
+            self.receivers = {group: Receiver(group, pieces=True) for group in self.plan.groups}
 
     @property
     def used(self) -> tuple[Interface, ...]:

@@ -29,13 +29,16 @@ from typing import NamedTuple, Self
 
 from .address import GroupAddress, parse_group
 from .errnos import explain, explained
-from .errors import NoInterface, UsageError
+from .errors import NoInterface, SocketError, UsageError
+from .segments import cut, pieces
 from .sockopt import (
     LINUX,
     WINDOWS,
     Ancillary,
     bind_address,
     came_in_on,
+    can_cut,
+    cut_at,
     drops,
     let_groups_share,
     membership,
@@ -43,6 +46,8 @@ from .sockopt import (
     prepare_receiving,
     prepare_sending,
     scope,
+    size_told,
+    take_pieces,
     ttl_of,
 )
 
@@ -51,6 +56,7 @@ __all__ = ["Datagram", "GroupAddress", "Receiver", "Sender", "explain", "parse_g
 RECEIVE_BUFFER = 8 << 20
 """Bytes asked for; Linux grants at most net.core.rmem_max (twice that is reported)."""
 LARGEST_DATAGRAM = 65_507
+SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 ANCILLARY_ROOM = 128
 """Bytes for the control messages that carry the TTL and, for IPv6, the interface."""
 DRAIN_LIMIT = 256
@@ -80,11 +86,21 @@ _PASSING_ON_READ = {
 }
 
 
-class Receiver:
-    """Receives one group on the interfaces it joined. Not thread-safe; sockets are non-blocking."""
+# Of a send that the kernel is to cut. EINVAL, EMSGSIZE: a datagram is larger than the MTU, on this way; EIO:
+# the interface computes no checksums (udp_send_skb of Linux).
+_CANNOT_CUT = {errno.EINVAL, errno.EIO, errno.EMSGSIZE, errno.EOPNOTSUPP, errno.ENOPROTOOPT}
 
-    def __init__(self, group: GroupAddress, *, buffer: int = RECEIVE_BUFFER) -> None:
+
+class Receiver:
+    """Receives one group on the interfaces it joined. Not thread-safe; sockets are non-blocking.
+
+    With `pieces` the kernel hands over datagrams of one sender and size together where it can: faster, but
+    drain() may then return more than its limit, and receive() is not to be used.
+    """
+
+    def __init__(self, group: GroupAddress, *, buffer: int = RECEIVE_BUFFER, pieces: bool = False) -> None:
         self.group = group
+        self._pieces = pieces
         self._buffer = buffer
         self._sockets: dict[int, socket.socket] = {}
         self._sources: dict[int, tuple[str, ...]] = {}
@@ -211,6 +227,8 @@ class Receiver:
             sock = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM)
             try:
                 prepare_receiving(sock, v6, self._buffer)
+                if self._pieces:
+                    take_pieces(sock)
                 sock.bind(bind_address(self.group, interface))
                 membership(sock, self.group, interface, sources, join=True)
             except BaseException:
@@ -250,6 +268,7 @@ class Sender:
         self.address = address
         self.version = 6 if v6 else 4
         self._space = bytearray(LARGEST_DATAGRAM + 1)
+        self._cuts = can_cut(self._socket)
 
     @property
     def source(self) -> tuple[str, int]:
@@ -266,14 +285,56 @@ class Sender:
 
     def send_to(self, data: bytes, address: tuple[str, int], *, timeout: float = 1.0) -> None:
         """Send one datagram to (address, port), the form of a Datagram's `source`. Errors as in send()."""
-        host, port = address
-        target = (host.partition("%")[0], port, 0, self.interface) if self.version == 6 else (host, port)
-        with explained(f"cannot send to {host} port {port}"):
+        target = address if self.version == 4 else self._scoped(address)
+        try:
             try:
                 self._socket.sendto(data, target)
             except BlockingIOError:
                 _wait([self._socket], selectors.EVENT_WRITE, timeout)
                 self._socket.sendto(data, target)
+        except OSError as error:
+            raise explain(error, f"cannot send to {address[0]} port {address[1]}") from error
+
+    def send_all(
+        self, datagrams: Sequence[bytes], address: tuple[str, int], *, timeout: float = 1.0
+    ) -> list[SocketError]:
+        """Send datagrams to one address; those of one size in a row take one call, where the kernel can cut.
+
+        Errors as in send(), as a list: one datagram does not keep back the next.
+        """
+        errors: list[SocketError] = []
+        for piece in pieces(datagrams) if self._cuts else ([datagram] for datagram in datagrams):
+            if len(piece) == 1 or not self._send_piece(piece, address, timeout, errors):
+                for datagram in piece:
+                    try:
+                        self.send_to(datagram, address, timeout=timeout)
+                    except SocketError as error:
+                        errors.append(error)
+        return errors
+
+    def _send_piece(
+        self, piece: Sequence[bytes], address: tuple[str, int], timeout: float, errors: list[SocketError]
+    ) -> bool:
+        """Whether the piece was dealt with; False: it must go in single datagrams."""
+        if not self._cuts:
+            return False
+        target = address if self.version == 4 else self._scoped(address)
+        ancillary = cut_at(len(piece[0]))
+        try:
+            try:
+                self._socket.sendmsg(piece, ancillary, 0, target)
+            except BlockingIOError:
+                _wait([self._socket], selectors.EVENT_WRITE, timeout)
+                self._socket.sendmsg(piece, ancillary, 0, target)
+        except OSError as error:
+            if error.errno in _CANNOT_CUT:
+                self._cuts = False  # not on this way: the interface may lack what it takes
+                return False
+            errors.append(explain(error, f"cannot send to {address[0]} port {address[1]}"))
+        return True
+
+    def _scoped(self, address: tuple[str, int]) -> tuple[str, int, int, int]:
+        return address[0].partition("%")[0], address[1], 0, self.interface
 
     def fileno(self) -> int:
         """The descriptor to watch, for selectors and event loops."""
@@ -300,10 +361,13 @@ def _drain(sock: socket.socket, space: bytearray, interface: int, limit: int) ->
     try:
         while len(datagrams) + skipped < limit:
             data, source, ancillary = _read(sock, space)
-            if not came_in_on(ancillary, interface):
-                skipped += 1
-                continue
-            datagrams.append(Datagram(data, source, interface, ttl_of(ancillary)))
+            if len(source) == 4:  # IPv6
+                if not came_in_on(ancillary, interface):
+                    skipped += 1
+                    continue
+                source = plain_source(source)
+            ttl = ttl_of(ancillary)
+            datagrams += [Datagram(one, source, interface, ttl) for one in cut(data, size_told(ancillary))]
     except (BlockingIOError, InterruptedError):
         pass
     except OSError as error:
@@ -312,13 +376,13 @@ def _drain(sock: socket.socket, space: bytearray, interface: int, limit: int) ->
     return datagrams
 
 
-def _read(sock: socket.socket, space: bytearray) -> tuple[bytes, tuple[str, int], Ancillary]:
+def _read(sock: socket.socket, space: bytearray) -> tuple[bytes, SocketAddress, Ancillary]:
     if WINDOWS:  # no recvmsg there
         size, source = sock.recvfrom_into(space)
         ancillary: Ancillary = []
     else:
         size, ancillary, _, source = sock.recvmsg_into([space], ANCILLARY_ROOM)
-    return bytes(memoryview(space)[:size]), plain_source(source), ancillary
+    return bytes(memoryview(space)[:size]), source, ancillary
 
 
 def _wait(sockets: Iterable[socket.socket], event: int, timeout: float) -> None:

@@ -8,7 +8,9 @@ import errno
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from math import inf
+from operator import attrgetter
 from typing import NamedTuple
 
 from .address import GroupAddress
@@ -22,6 +24,7 @@ from .multicast import Datagram, Sender
 from .wire.frames import HEARS_IPV4, HEARS_IPV6
 from .wire.header import MAGIC
 
+_WAY = attrgetter("destination", "record")
 HEARS = {4: HEARS_IPV4, 6: HEARS_IPV6}
 SEND_PATIENCE = 0.05
 """Seconds to wait for room in a socket's buffer, with the loop standing still meanwhile."""
@@ -46,11 +49,16 @@ class Way(NamedTuple):
     target: tuple[str, int]
 
 
+TURN = 0.005
+"""Seconds that a program which sends and never waits may keep the loop for itself."""
+
+
 class Pump:
     """Drives `engine` over `links` in the running loop.
 
     `on_events` is called with a list, after everything that was due has been sent; `on_plain` with datagrams
-    that are no datagrams of ours; `on_change` when interfaces changed.
+    that are no datagrams of ours; `on_change` when interfaces changed; `unread` tells how many bytes of what
+    it was told the program has yet to take.
     """
 
     def __init__(
@@ -59,7 +67,9 @@ class Pump:
         on_events: Callable[[Sequence[Event]], None],
         on_plain: Callable[[GroupAddress, list[Datagram]], None],
         on_change: Callable[[Change], None],
+        unread: Callable[[], int] = int,
     ) -> None:
+        self._unread = unread
         self.failures: Counter[str] = Counter()
         self._links = links
         self._on_events = on_events
@@ -69,7 +79,11 @@ class Pump:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._scheduled: asyncio.Handle | None = None
+        self._settling: asyncio.Handle | None = None
+        self._settling_since = 0.0
         self._routes: dict[tuple[object, ...], int] = {}
+        self._last_from: tuple[tuple[str, int], int] | None = None
+        self._last_address: tuple[str, int] | tuple[str, int, int, int] = ("", 0)
         self._ways: list[Way] = []
         self._record_ways: list[Way] = []
         self._renewing: asyncio.TimerHandle | None = None
@@ -105,7 +119,10 @@ class Pump:
             self._scheduled = self._loop.call_soon(self.pump)
 
     def pump(self) -> None:
-        """Do what is due, send what is ready, arm the timer, then tell what happened."""
+        """Do what is due, send what is ready, then tell what happened.
+
+        The timer is armed when the application has had its turn.
+        """
         engine = self._engine
         if engine is None:
             return
@@ -113,24 +130,34 @@ class Pump:
             self._scheduled.cancel()
             self._scheduled = None
         now = self._loop.time()
+        engine.unread(self._unread())
         if now >= self._due:
             engine.tick(now)
         if self._stale and now >= self._rewire_after:
             self._rewire()
-        for outgoing in engine.datagrams(now):
+        if outgoing := engine.datagrams(now):
             self._transmit(outgoing)
-        deadline = engine.deadline()
-        self._due = inf if deadline is None else deadline
-        self._arm(deadline)
-        waiting, self._waiting = self._waiting, []
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
+        if self._waiting:
+            self._let_go()
         events = engine.events()
         if events:
             if not PEER_EVENTS.isdisjoint(map(type, events)):
                 self._stale = True
             self._on_events(events)
+        if self._settling is None:
+            self._settling = self._loop.call_soon(self._settle)
+            self._settling_since = now
+
+    def hogged(self, now: float) -> bool:
+        """Whether the loop was kept from its other work for a while: requests for repair wait to be read."""
+        return self._settling is not None and now - self._settling_since > TURN
+
+    def _let_go(self) -> None:
+        """Those who wait for the pump to run go on."""
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
 
     async def moved(self, patience: float) -> None:
         """Until the pump ran again, `patience` seconds at most."""
@@ -185,17 +212,27 @@ class Pump:
         for future in waiting:
             if not self._loop.is_closed():
                 future.cancel()
-        for handle in (self._timer, self._scheduled, self._renewing):
+        for handle in (self._timer, self._scheduled, self._settling, self._renewing):
             if handle is not None:
                 handle.cancel()
-        self._timer = self._scheduled = self._renewing = None
+        self._timer = self._scheduled = self._settling = self._renewing = None
 
-    def _arm(self, deadline: float | None) -> None:
+    def _settle(self) -> None:
+        """Set the timer for what is due next: a look at all parts, for which no message has to wait."""
+        self._settling = None
+        if self._engine is None:
+            return
+        deadline = self._engine.deadline()
+        due = inf if deadline is None else deadline
+        if due == self._due and self._timer is not None:
+            return
+        self._due = due
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None if deadline is None else self._loop.call_at(deadline, self._timed_out)
 
     def _timed_out(self) -> None:
+        self._timer = None
         offset = time.time() - self._loop.time()
         if self._engine is not None and abs(offset - self._wall_offset) > CLOCK_JUMP:
             self._wall_offset = offset
@@ -208,12 +245,16 @@ class Pump:
             return
         now = self._loop.time()
         plain = []
+        news = False
         for datagram in datagrams:
             if datagram.data.startswith(MAGIC):
-                engine.receive(datagram.data, self._address(datagram), now, group is None)
+                source = self._address(datagram)
+                link = datagram.interface << 1 | (":" in source[0])
+                news |= engine.receive(datagram.data, source, now, group is None, link)
             else:
                 plain.append(datagram)
-        self.pump()
+        if news:
+            self.pump()
         if plain and group is not None:
             self._on_plain(group, plain)
 
@@ -225,13 +266,18 @@ class Pump:
 
     def _address(self, datagram: Datagram) -> tuple[str, int] | tuple[str, int, int, int]:
         """The source as sockets name it: IPv6 with its scope, so that an answer finds the way back."""
+        heard_from = (datagram.source, datagram.interface)
+        if heard_from == self._last_from:
+            return self._last_address
+        self._last_from = heard_from
         host, port = datagram.source
         bare = host.partition("%")[0]
         self._routes.pop((bare, port), None)
         self._routes[bare, port] = datagram.interface
         if len(self._routes) > ROUTES:
             del self._routes[next(iter(self._routes))]
-        return (bare, port) if ":" not in bare else (bare, port, 0, datagram.interface)
+        self._last_address = (bare, port) if ":" not in bare else (bare, port, 0, datagram.interface)
+        return self._last_address
 
     def meet(self, addresses: Sequence[Address]) -> int:
         """Meet whoever is at these addresses by unicast too; how many were too many."""
@@ -275,12 +321,19 @@ class Pump:
         self._rewire_after = self._loop.time() + REWIRE_SHARE * len(hears)
         return next((version for version, flag in HEARS.items() if all(h & flag for h in hears)), None)
 
-    def _transmit(self, outgoing: Outgoing) -> None:
-        if outgoing.destination is not None:
-            self._answer(outgoing.data, outgoing.destination)
-            return
-        for way in self._record_ways if outgoing.record else self._ways:
-            self._send(way.sender, outgoing.data, way.target)
+    def _transmit(self, outgoing: Sequence[Outgoing]) -> None:
+        for (destination, record), some in groupby(outgoing, _WAY):
+            batch = [datagram.data for datagram in some]
+            if destination is not None:
+                for data in batch:
+                    self._answer(data, destination)
+                continue
+            for way in self._record_ways if record else self._ways:
+                if len(batch) == 1:
+                    self._send(way.sender, batch[0], way.target)
+                    continue
+                for error in way.sender.send_all(batch, way.target, timeout=SEND_PATIENCE):
+                    self._failed(way.sender, error)
 
     def _answer(self, data: bytes, destination: Address) -> None:
         """To one address, out of the interface from which it was last heard.
@@ -311,9 +364,12 @@ class Pump:
         try:
             sender.send_to(data, target, timeout=SEND_PATIENCE)
         except SocketError as error:
-            self.failures[errno.errorcode.get(error.errno or 0, "unknown")] += 1
-            if error.errno in DEAD and self._renewing is None:
-                self._renewing = self._loop.call_later(RENEW_AFTER, self._renew, sender)
+            self._failed(sender, error)
+
+    def _failed(self, sender: Sender, error: SocketError) -> None:
+        self.failures[errno.errorcode.get(error.errno or 0, "unknown")] += 1
+        if error.errno in DEAD and self._renewing is None:
+            self._renewing = self._loop.call_later(RENEW_AFTER, self._renew, sender)
 
     def _renew(self, sender: Sender) -> None:
         self._renewing = None

@@ -65,6 +65,30 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     burst: Burst | None = None
 
 
+class Bottleneck:
+    """A link of `rate` bytes a second that holds `queue` bytes and loses what comes when it is full.
+
+    A datagram takes `OVERHEAD` bytes more on it. `lost` counts.
+    """
+
+    OVERHEAD = 46  # of UDP, IPv4, and Ethernet without the gap between frames
+
+    def __init__(self, rate: float, queue: float) -> None:
+        self.rate, self.queue = rate, queue
+        self.lost = self.carried = 0
+        self._free_at = 0.0
+
+    def carry(self, size: int, now: float) -> float | None:
+        """Seconds until a datagram of `size` bytes has crossed; None: it is lost."""
+        waiting = max(0.0, self._free_at - now)
+        if waiting * self.rate + size > self.queue:
+            self.lost += 1
+            return None
+        self.carried += size
+        self._free_at = now + waiting + (size + self.OVERHEAD) / self.rate
+        return self._free_at - now
+
+
 class SharedChecks(Checks):
     """The same checks, each made once for all members: they depend on nothing but the bytes."""
 
@@ -107,10 +131,19 @@ class Life(NamedTuple):
 class Member:
     """One member of the simulated LAN; made by Lan.join()."""
 
-    def __init__(self, lan: Lan, number: int, name: str, identity: Identity, options: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        lan: Lan,
+        number: int,
+        name: str,
+        identity: Identity,
+        lans: tuple[int, ...],
+        options: dict[str, Any],
+    ) -> None:
         self._lan, self._options = lan, options
         self.number, self.name, self.identity = number, name, identity
         self.address: Address = (f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}", PORT)
+        lan.plugs[self.address] = lans
         self.skew = 0.0
         self.armed: float | None = None
         self.bad_state = False
@@ -187,10 +220,10 @@ class Member:
         self.skew = skew
         self.engine.set_wall(self._lan.now, self.wall)
 
-    def receive(self, datagram: bytes, source: Address, direct: bool = False) -> None:
+    def receive(self, datagram: bytes, source: Address, direct: bool = False, link: int = 0) -> None:
         """A datagram arrives; `direct`: it was sent to this member alone."""
         if not self._crashed:
-            self.engine.receive(datagram, source, self._lan.now, direct)
+            self.engine.receive(datagram, source, self._lan.now, direct, link)
             self.pump()
 
     def wake(self) -> None:
@@ -243,8 +276,11 @@ class Lan:
         self.deaf: set[Address] = set()
         """Addresses of members to which no multicast gets through: their switch drops it."""
         self.on_transmit: Callable[[bytes, Address, Address], None] | None = None
+        self.plugs: dict[Address, tuple[int, ...]] = {}
         self._by_address: dict[Address, Member] = {}
         self._between: dict[tuple[Address, Address], Conditions] = {}
+        self._links: dict[Address, Bottleneck] = {}
+        self._crossed: dict[Bottleneck, float | None] = {}
         self._islands: dict[Address, int] = {}
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._serial = 0
@@ -255,12 +291,17 @@ class Lan:
         """A digest of everything that was sent and delivered, and when: equal for equal seeds."""
         return self._trace.hexdigest()
 
-    def join(self, name: str, *, identity: Identity | None = None, **options: Any) -> Member:
-        """A new member; `options` are those of Engine (visitor, passive, quiet, history, attributes)."""
+    def join(
+        self, name: str, *, identity: Identity | None = None, lans: Iterable[int] = (0,), **options: Any
+    ) -> Member:
+        """A new member; `options` are those of Engine (visitor, passive, quiet, history, attributes).
+
+        `lans` are the numbers of the LANs it is on; over each of them it hears whoever is on it too.
+        """
         number = len(self.members) + 1
         identity = identity or Identity(sha256(b"%d identity %d" % (self.seed, number)).digest())
         options.setdefault("attributes", Attributes())
-        member = Member(self, number, name, identity, options)
+        member = Member(self, number, name, identity, tuple(lans), options)
         self.members.append(member)
         self._by_address[member.address] = member
         return member
@@ -268,6 +309,17 @@ class Lan:
     def between(self, sender: Member, receiver: Member, **conditions: Any) -> None:
         """Other conditions from `sender` to `receiver`."""
         self._between[sender.address, receiver.address] = Conditions(**conditions)
+
+    def narrow(self, rate: float, queue: float, *receivers: Member) -> Bottleneck:
+        """From now on all that these receivers hear of others crosses one link; see Bottleneck."""
+        link = Bottleneck(rate, queue)
+        self._links.update({member.address: link for member in receivers})
+        return link
+
+    def widen(self, *receivers: Member) -> None:
+        """These receivers are behind no such link any more."""
+        for member in receivers:
+            del self._links[member.address]
 
     def partition(self, *islands: Iterable[Member]) -> None:
         """Only members of one island hear each other; who is in none is in the last."""
@@ -297,6 +349,7 @@ class Lan:
         self._trace.update(repr((self.now, source, destination)).encode() + data)
         if self.on_transmit is not None:
             self.on_transmit(data, source, destination)
+        self._crossed = {}
         if destination is None:
             for member in self.members:
                 if member.address == source or member.address not in self.deaf:
@@ -307,12 +360,27 @@ class Lan:
     def _carry(self, data: bytes, source: Address, member: Member, direct: bool = False) -> None:
         if self._islands.get(source) != self._islands.get(member.address):
             return
+        lans = self.plugs.get(member.address, (0,))
+        for lan in lans:
+            if lan in self.plugs.get(source, lans):
+                self._carry_by(lan, data, source, member, direct)
+
+    def _carry_by(self, lan: int, data: bytes, source: Address, member: Member, direct: bool) -> None:
         conditions = self._between.get((source, member.address), self.conditions)
         copies = 1 + (conditions.duplicate > 0 and self.random.random() < conditions.duplicate)
         for _ in range(copies):
             if member.address != source and self._lost(conditions, member):
                 continue
-            self._deliver(data, source, member, conditions, direct)
+            self._deliver(data, source, member, conditions, lan, direct)
+
+    def _cross(self, member: Member, size: int) -> float | None:
+        """Seconds until the datagram is over the link to `member`, if there is one; it crosses it once."""
+        link = self._links.get(member.address)
+        if link is None:
+            return 0.0
+        if link not in self._crossed:
+            self._crossed[link] = link.carry(size, self.now)
+        return self._crossed[link]
 
     def _lost(self, conditions: Conditions, member: Member) -> bool:
         burst = conditions.burst
@@ -324,10 +392,13 @@ class Lan:
         return loss > 0 and self.random.random() < loss
 
     def _deliver(
-        self, data: bytes, source: Address, member: Member, conditions: Conditions, direct: bool
+        self, data: bytes, source: Address, member: Member, conditions: Conditions, lan: int, direct: bool
     ) -> None:
         random = self.random
-        delay = conditions.delay + conditions.jitter * random.random()
+        wait = 0.0 if member.address == source else self._cross(member, len(data))
+        if wait is None:
+            return
+        delay = wait + conditions.delay + conditions.jitter * random.random()
         if conditions.reorder and random.random() < conditions.reorder:
             delay += conditions.reorder_delay * random.random()
         if conditions.corrupt and random.random() < conditions.corrupt:
@@ -335,7 +406,7 @@ class Lan:
 
         def arrive() -> None:
             self._trace.update(b"%.9f %d" % (self.now, member.number))
-            member.receive(data, source, direct)
+            member.receive(data, source, direct, 2 * lan)
 
         self.at(self.now + delay, arrive)
 

@@ -23,6 +23,9 @@ IP_MULTICAST_ALL = 49
 IPV6_MULTICAST_ALL = 29
 SO_RCVBUFFORCE = 33
 SO_MEMINFO = 55
+SOL_UDP = 17
+UDP_SEGMENT = 103
+UDP_GRO = 104
 _MEMINFO_DROPS = 8
 _IP_RECVTTL = {"linux": 12, "darwin": 24}
 # RFC 3678's protocol-independent source joins: (join, leave).
@@ -30,6 +33,7 @@ _SOURCE_OPTIONS = {"linux": (46, 47), "darwin": (82, 83), "win32": (45, 46)}
 
 _MREQN = struct.Struct("=4s4si")
 _ANY = bytes(4)
+_GRO = (SOL_UDP, UDP_GRO)
 _PKTINFO6 = (socket.IPPROTO_IPV6, getattr(socket, "IPV6_PKTINFO", -1))
 
 
@@ -169,6 +173,36 @@ def plain_source(address: tuple[str, int] | tuple[str, int, int, int]) -> tuple[
 
 Ancillary = list[tuple[int, int, bytes]]
 
+_UINT16 = struct.Struct("@H")
+
+
+def can_cut(sock: socket.socket) -> bool:
+    """Whether the kernel cuts one large send into datagrams of one size (udp(7), UDP_SEGMENT)."""
+    try:
+        return LINUX and sock.getsockopt(SOL_UDP, UDP_SEGMENT) == 0
+    except OSError:
+        return False
+
+
+def cut_at(size: int) -> Ancillary:
+    """The control message that asks for datagrams of `size` bytes."""
+    return [(SOL_UDP, UDP_SEGMENT, _UINT16.pack(size))]
+
+
+def take_pieces(sock: socket.socket) -> None:
+    """Have the kernel hand over several datagrams of one sender and size at once, where it can (UDP_GRO)."""
+    if LINUX:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(SOL_UDP, UDP_GRO, 1)
+
+
+def size_told(ancillary: Ancillary) -> int:
+    """The size of each datagram but the last in what was received; 0: it is one datagram."""
+    for level, kind, value in ancillary:
+        if (level, kind) == _GRO:
+            return int.from_bytes(value, sys.byteorder)
+    return 0
+
 
 def came_in_on(ancillary: Ancillary, joined: int) -> bool:
     """Whether a datagram belongs to the socket that joined on the interface `joined`.
@@ -183,7 +217,7 @@ def came_in_on(ancillary: Ancillary, joined: int) -> bool:
 
 def ttl_of(ancillary: Ancillary) -> int | None:
     for level, kind, value in ancillary:
-        if (level, kind) == _PKTINFO6:
+        if (level, kind) in (_PKTINFO6, _GRO):
             continue
         if len(value) >= 4:
             return int.from_bytes(value[:4], sys.byteorder)

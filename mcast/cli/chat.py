@@ -55,6 +55,8 @@ def chat(
     only6: options.Only6 = False,
     ttl: options.Ttl = 1,
     peer: options.Peers = None,
+    last: options.Last = None,
+    since: options.Since = None,
     plain: options.Plain = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -69,6 +71,8 @@ def chat(
 
     async def command(ending: Ending, output: Output) -> int:
         manners: dict[str, Any] = {"gap_timeout": GAP_TIMEOUT, "peers": peer or ()}
+        if since is not None or last is not None or sys.stdin.isatty():
+            manners |= {"since": since, "last": LAST if last is None and since is None else last}
         async with network.plain() if plain else network.protocol(me, **manners) as joined:
             reporter = Reporter(joined, quiet=quiet, verbose=verbose)
             reporter.joined("chatting in")
@@ -220,6 +224,8 @@ class _Chat:
         note(f"not sent: {error}")
 
 
+LAST = 100
+"""Messages of before that people are shown unless they ask for more or less."""
 GAP_TIMEOUT = 5.0
 """Seconds that people wait for a lost line before those after it are shown."""
 HELP = "/who tells who is here; /quit, exit, Ctrl-D or Ctrl-C leave; //TEXT sends a line that starts with /"

@@ -19,6 +19,8 @@ from .report import Reporter, interface_events
 from .run import Ending, run
 from .wires import Wire
 
+URGENT = ("alarm", "overflow", "gap", "slow", "sending")  # told unasked
+
 Passive = Annotated[
     bool, typer.Option("--passive", help="Never send anything, so nothing that was lost is asked for.")
 ]
@@ -40,6 +42,8 @@ def listen(
     count: options.Count = None,
     timeout: options.Timeout = None,
     idle: options.Idle = None,
+    last: options.Last = None,
+    since: options.Since = None,
     on: On = None,
     passive: Passive = False,
     plain: options.Plain = False,
@@ -57,7 +61,15 @@ def listen(
 
     async def command(ending: Ending, output: Output) -> int:
         silent = passive or bool(source)
-        manners: dict[str, Any] = {"several": True, "quiet": True, "passive": silent, "peers": peer or ()}
+        # Who asks for what was said before speaks up; others keep still until they have heard somebody.
+        asked = {"last": last, "since": since}
+        manners: dict[str, Any] = {
+            "several": True,
+            "quiet": last is None and since is None,
+            "passive": silent,
+            "peers": peer or (),
+            **asked,
+        }
         wire = network.plain() if plain else network.protocol(me, **manners)
         async with wire as joined:
             reporter = Reporter(joined, quiet=quiet, verbose=verbose)
@@ -148,7 +160,7 @@ class _Listener:
         for item in items:
             if item.foreign and not self._json:
                 self._reporter.say(foreign_text(item))
-            elif item.type != "message" and (self._verbose or item.type in ("alarm", "overflow", "gap")):
+            elif item.type != "message" and (self._verbose or item.type in URGENT):
                 self._reporter.say(item.news())
         self.printed += len(messages)
 

@@ -19,7 +19,7 @@ from .config import from_command_line
 from .who import Who
 from .wires import GroupWire, PlainWire
 
-NOT_PLAIN = ("name", "profile", "room", "key_file", "wait_acks", "linger", "passive", "peer")
+NOT_PLAIN = ("name", "profile", "room", "key_file", "wait_acks", "linger", "passive", "peer", "last", "since")
 """Parameters that plain text has no place for."""
 
 

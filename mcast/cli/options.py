@@ -94,6 +94,14 @@ Timeout = Annotated[
     float | None,
     typer.Option("--timeout", "-W", parser=duration, metavar="TIME", help="Stop after this time in all."),
 ]
+Last = Annotated[
+    int | None,
+    typer.Option("--last", min=0, metavar="N", help="Also the last N messages of those sent before."),
+]
+Since = Annotated[
+    float | None,
+    typer.Option("--since", parser=duration, metavar="TIME", help="Also what was sent in the last TIME."),
+]
 Idle = Annotated[
     float | None,
     typer.Option("--idle", parser=duration, metavar="TIME", help="Stop when nothing came for this long."),

@@ -12,6 +12,7 @@ from mcast.wire.reasons import DropReason, Malformed
 
 from .events import Address
 from .inbound_records import on_record
+from .inbound_repair import payload_of
 from .inbox import Inbox
 from .runs import Run
 from .state import State
@@ -24,7 +25,7 @@ def code(state: State, sequence: int, payload: bytes, now: float) -> bytes | Non
     room = state.room_left(FRAME_HEADER_SIZE)
     payloads = {sequence: payload}
     for other in state.askers.partners(sequence, state.repairs.waiting(state.me, LOOK)):
-        known = state.publisher.sent.get(other)
+        known = payload_of(state, state.me, other)
         longest = max(map(len, payloads.values()))
         if known is not None and coded_size(len(payloads) + 1, max(longest, len(known))) <= room:
             payloads[other] = known

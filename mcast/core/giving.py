@@ -10,7 +10,7 @@ from mcast.wire.reasons import DropReason
 
 from .addresses import pack
 from .events import Address
-from .handover import PAGE, Greeting, is_giver
+from .handover import PAGE, Greeting, first_entries, is_giver
 from .roster import Peer
 from .runs import Run
 from .state import State
@@ -32,11 +32,12 @@ def greet(state: State, greeting: Greeting, now: float) -> None:
     """If we are among the three nearest to a newcomer: ourselves, some entries, a token for more."""
     newcomer, source = greeting.run, greeting.source
     others = (peer.run for peer in state.roster if peer.run != newcomer and peer.confirmed)
-    if not is_giver(newcomer.origin + newcomer.epoch.to_bytes(8, "big"), state.me, others):
+    named = first_entries(newcomer.origin + newcomer.epoch.to_bytes(8, "big"), state.me, others)
+    if named is None:
         return
     room = min(state.room_left(), AMPLIFICATION * greeting.size)
     frames: list[Frame] = [Challenge(state.tokens.issue(source)), *_ourselves(state, now)]
-    for entry in _entries(state, 0, newcomer):
+    for entry in [_entry(state, peer) for run in named if (peer := state.roster.get(run))]:
         if len(encode_frames([*frames, *entry])) > room:
             break
         frames += entry
@@ -62,7 +63,7 @@ def answer_request(state: State, start: int, source: Address, now: float) -> Dro
 
 def _page(state: State, start: int, source: Address, now: float) -> None:
     frames = _ourselves(state, now) if start == 0 else []
-    for entry in _entries(state, max(0, start - OWN), None):
+    for entry in _entries(state, max(0, start - OWN)):
         if frames and len(encode_frames([*frames, *entry])) > state.room_left():
             state.queue(*frames, to=source)
             frames = []
@@ -75,9 +76,9 @@ def _ourselves(state: State, now: float) -> list[Frame]:
     return [state.key_frame, state.announcement(now)]
 
 
-def _entries(state: State, start: int, leave_out: Run | None) -> list[list[Frame]]:
+def _entries(state: State, start: int) -> list[list[Frame]]:
     """A page of the peers we heard ourselves, each with its key."""
-    heard = (peer for peer in state.roster if peer.confirmed and peer.run != leave_out)
+    heard = (peer for peer in state.roster if peer.confirmed)
     return [_entry(state, peer) for peer in islice(heard, start, start + PAGE - OWN)]
 
 

@@ -12,16 +12,20 @@ from mcast.wire.frames import (
     Goodbye,
     Key,
     KeyRequest,
+    Relayed,
     Roster,
     RosterRequest,
 )
+from mcast.wire.limits import DIGEST_SIZE
 from mcast.wire.reasons import DropReason
 
 from .addresses import unpack
+from .authority import EPOCH_SHIFT
 from .backoff import ROUNDS, backoff
 from .events import Address, Alarm, PeerJoined, PeerLeft, PeerUpdated
 from .giving import answer_request, meet_newcomer
-from .inbound_records import EPOCH_SHIFT, exist, first_by_hearsay, first_wanted, heard, key_came
+from .inbound_records import exist, first_by_hearsay, first_wanted, heard, key_came
+from .presence import announced_size
 from .probing import doubt, measure
 from .roster import Peer
 from .runs import Run
@@ -29,31 +33,38 @@ from .state import HURRY, State
 
 SILENCE = 3.5  # intervals without a signed word after which a peer is suspect
 KNOWN_ENTRIES = (None, DropReason.DUPLICATE, DropReason.STALE, DropReason.OWN)  # of a roster's page
-LINK_HEADERS = 62  # bytes of Ethernet, IPv6 and UDP around a datagram
 
 
 def on_key(state: State, key: Key, source: Address, now: float) -> DropReason | None:
     """A self-signed key and name."""
     origin = origin_of(key.public_key)
     known = bool(state.roster.runs(origin))
-    renamed = known and state.authority.name(origin) != key.name
+    before = state.authority.key(origin)
     reason = state.authority.learn(key, known, now)
     if reason is not None:
         return reason
     state.keys.heard(origin, now)
-    for run in state.roster.runs(origin) if renamed else ():
+    if before is None or before.frame != key:
+        _name_runs(state, origin)
+    key_came(state, origin, now)
+    return None
+
+
+def _name_runs(state: State, origin: bytes) -> None:
+    """A new KEY of `origin`: what its runs are called may have changed."""
+    for run in state.roster.runs(origin):
         peer = state.roster.get(run)
         if peer is not None and _rename(state, peer):
             state.events.append(PeerUpdated(peer.view()))
-    key_came(state, origin, now)
-    return None
+    for inbox in state.reception.of(origin):
+        inbox.name = inbox.name or state.authority.name_of(inbox.run)
 
 
 def _rename(state: State, peer: Peer) -> bool:
     """Call the peer what it calls itself, else what goes with its key; whether that is new."""
     attributes = decode_attributes(peer.announcement.attributes)
     own = "" if isinstance(attributes, DropReason) else attributes.name
-    name = own or state.authority.name(peer.run.origin)
+    name = own or state.authority.name_of(peer.run) or state.authority.name(peer.run.origin)
     changed, peer.name = name != peer.name, name
     inbox = state.reception.get(peer.run)
     if inbox is not None:
@@ -75,24 +86,27 @@ def on_key_request(state: State, frame: KeyRequest, source: Address, now: float)
     return None if answered else DropReason.OVER_BUDGET
 
 
-def on_announcement(state: State, frame: Announcement, source: Address, now: float) -> DropReason | None:
-    """A run says that it is here."""
+def on_announcement(
+    state: State, frame: Announcement, source: Address, now: float, *, prompt: bool = True
+) -> DropReason | None:
+    """A run says that it is here; not `prompt`: it said so a while ago, too long to greet it."""
     run = Run(frame.origin, frame.epoch)
     reason = _vet(state, run, frame, now)
     if reason is not None:
         return reason
-    state.announcer.sized(state.datagram_size + LINK_HEADERS)
+    state.announcer.sized(announced_size(frame, state.authority.name(frame.origin)))
     peer = state.roster.get(run)
     if not state.liveness.judge(run, frame.timestamp, state.clock.unix_ms(now)):
         return _enter_later(state, frame, source, now)
     if peer is None:
-        reason = enter(state, frame, source, now, confirmed=True)
+        reason = enter(state, frame, source, now, confirmed=not state.relayed)
         if reason is not None:
             return reason
     else:
-        refresh(state, peer, frame, source, now)
-    if frame.flags & NEWCOMER:
+        refresh(state, peer, frame, source, now, direct=not state.relayed)
+    if frame.flags & NEWCOMER and prompt:
         meet_newcomer(state, run, source, now)
+        state.past.trickle.reset(now, state.members)
     inbox = state.reception.get(run)
     if inbox is not None:
         inbox.grtt = state.told_grtt(frame.grtt)
@@ -134,7 +148,7 @@ def enter(
     _fit(state, None, frame.limit)
     state.events.append(PeerJoined(peer.view()))
     _compare_machines(state, peer)
-    measure(state, run, peer.address, now)
+    measure(state, peer.address, now)
     return None
 
 
@@ -149,17 +163,24 @@ def _compare_machines(state: State, peer: Peer) -> None:
         state.events.append(Alarm("two-machines", peer.run))
 
 
-def refresh(state: State, peer: Peer, frame: Announcement, source: Address, now: float) -> None:
-    """A peer in the roster was heard itself."""
-    changed = peer.announcement.attributes != frame.attributes or not peer.confirmed
+def refresh(
+    state: State, peer: Peer, frame: Announcement, source: Address, now: float, *, direct: bool = True
+) -> None:
+    """A peer in the roster was heard itself, `direct` or because somebody passed its word on."""
+    changed = peer.announcement.attributes != frame.attributes or not (peer.present or peer.confirmed)
     before = peer.announcement.limit
-    peer.announcement, peer.source = frame, source
+    if frame is not peer.announcement:
+        peer.announcement, peer.said = frame, now
     _fit(state, before, frame.limit)
     if changed:
         _rename(state, peer)
-    if not peer.confirmed:
-        state.roster.confirm(peer)
-        measure(state, peer.run, source, now)
+    if not direct:
+        peer.relayed = True
+    else:
+        peer.source = source
+        if not peer.confirmed:
+            state.roster.confirm(peer)
+            measure(state, source, now)
     heard(state, peer.run, now)
     if changed:
         state.events.append(PeerUpdated(peer.view()))
@@ -176,7 +197,7 @@ def _fit(state: State, before: int | None, now: int | None) -> None:
 
 def interval_of(state: State, peer: Peer) -> float:
     """How often the peer announces itself: as it says, within reason, as a lie would keep a dead one here."""
-    own = state.announcer.interval
+    own = state.announcer.settled
     return max(own, min(peer.announcement.interval / 1000, 2 * own))
 
 
@@ -201,7 +222,10 @@ def remove(state: State, run: Run, reason: str, now: float) -> None:
     """A run is gone."""
     state.liveness.left(run)
     state.silence.cancel(run)
+    state.reach.left(run)
     state.reception.depart(run, now, reason == "goodbye")
+    state.flow.election.left(run)
+    state.reporter.dismissed(run)
     peer = state.roster.get(run)
     if peer is not None:
         if peer.placed and state.reception.get(run) is None:
@@ -216,7 +240,9 @@ def on_roster(state: State, frame: Roster, source: Address, now: float) -> DropR
     """Hearsay: a peer that somebody else has heard."""
     announcement = frame.announcement
     run = Run(announcement.origin, announcement.epoch)
-    reason = DropReason.DUPLICATE if run in state.roster else _vet(state, run, announcement, now)
+    peer = state.roster.get(run)
+    known = peer is not None and (peer.confirmed or announcement.counter <= peer.announcement.counter)
+    reason = DropReason.DUPLICATE if known else _vet(state, run, announcement, now)
     if reason in KNOWN_ENTRIES:
         state.collector.entry(now)
     if reason is not None:
@@ -227,7 +253,19 @@ def on_roster(state: State, frame: Roster, source: Address, now: float) -> DropR
         state.candidates.add(run, announcement, address)
         doubt(state, run, None, now)
         return DropReason.NOT_LIVE
-    return enter(state, announcement, address, now, confirmed=False)
+    if peer is None:
+        return enter(state, announcement, address, now, confirmed=False)
+    _retold(state, peer, announcement, address, now)
+    return None
+
+
+def _retold(state: State, peer: Peer, frame: Announcement, address: Address, now: float) -> None:
+    """An announcement that we missed, of a peer not heard itself: its clock tells when that was said."""
+    said = peer.said + (frame.timestamp - peer.announcement.timestamp) / 1000
+    last = peer.heard
+    refresh(state, peer, frame, address, now, direct=False)
+    peer.said = min(now, said)
+    peer.heard = max(last, peer.said)
 
 
 def on_roster_request(state: State, frame: RosterRequest, source: Address, now: float) -> DropReason | None:
@@ -239,7 +277,19 @@ def on_challenge(state: State, frame: Challenge, source: Address, now: float) ->
     """The giver has more for us, or a contact wants to see that its copies reach us."""
     if state.meetings.challenged(source, frame.token, now):
         return None
-    return None if state.collector.challenged(source, frame.token, now) else DropReason.NOT_ASKED
+    if state.past.syncing.challenged(source, frame.token, now):
+        return None
+    if not state.collector.challenged(source, frame.token, now):
+        return DropReason.NOT_ASKED
+    if state.manner.history:  # who hands out the roster hands out what was said before, too
+        state.past.syncing.told(source, bytes(DIGEST_SIZE), now)
+    return None
+
+
+def on_relayed(state: State, frame: Relayed, source: Address, now: float) -> DropReason | None:
+    """What follows in this datagram is passed on by somebody, not said."""
+    state.relayed = True
+    return None
 
 
 def on_echo(state: State, frame: Echo, source: Address, now: float) -> DropReason | None:

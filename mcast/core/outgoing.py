@@ -1,17 +1,18 @@
-"""What leaves: control frames, then repairs and new records, each within a pace of its own."""
+"""What leaves: control frames, then repairs and new records at the rate that the slowest member allows."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from mcast.crypto.seal import Sealer
-from mcast.wire.codec import encode_frame, encode_frames
-from mcast.wire.frames import FrameType
+from mcast.wire.codec import encode_frame, encode_frames, encode_kept
 
 from .coding import code
 from .events import Address
+from .history import pages
 from .inbound_repair import payload_of
 from .state import State
+from .steering import press
 from .timers import earliest
 
 KEYED_RECORDS = 8  # our first records carry our key
@@ -44,40 +45,51 @@ class Sender:
         return out
 
     def repairs(self, state: State, now: float) -> list[Outgoing]:
-        """The repairs that are due, as far as their pace allows."""
+        """The repairs that are due, as far as the rate allows and they leave some of it to new records."""
         out: list[Outgoing] = []
-        while state.repairs and state.repair_pace.level(now) > 0:
+        flow = state.flow
+        while _may_repair(state) and flow.level(now) > 0:
             run, sequence = state.repairs.take(now)
             payload = payload_of(state, run, sequence)
             if payload is not None:
                 coded = code(state, sequence, payload, now) if run == state.me else None
-                data = self._sealer.seal(coded or _record_frame(payload))
+                data = self._sealer.seal(coded or encode_kept(payload))
                 state.sent_frames["repair"] += 1
-                state.repair_pace.spend(len(data), now)
+                flow.repaired(len(data), now)
                 out.append(Outgoing(data, None, True))
         return out
 
+    def history(self, state: State, now: float) -> list[Outgoing]:
+        """Pages of records for those who asked, as far as their pace allows."""
+        return [Outgoing(self._sealer.seal(plain), to) for plain, to in pages(state, now)]
+
     def records(self, state: State, now: float) -> list[Outgoing]:
-        """The flushes that are due, as far as the pace allows."""
+        """The flushes that are due, as far as the rate allows."""
         out: list[Outgoing] = []
-        while state.pace.level(now) > 0 and (flush := self._flush(state, now)):
+        outbox = state.publisher.outbox
+        while outbox and state.flow.level(now) > 0 and (flush := self._flush(state, now)):
             out += flush
+        if (state.repairs and state.publisher.sent.high) or _flush_due(state, now):
+            press(state, now)
         return out
 
     def _flush(self, state: State, now: float) -> list[Outgoing]:
-        payloads = state.publisher.flush(now, state.clock.unix_ms(now))
+        payloads = state.publisher.flush(now, state.clock.unix_ms(now), state.flow.records)
         if not payloads:
             return []
-        plains = [plain for payload in payloads for plain in self._with_key(state, _record_frame(payload))]
+        plains = list(map(encode_kept, payloads))
+        if self._keyed < KEYED_RECORDS:
+            plains = [both for plain in plains for both in self._with_key(state, plain)]
         if len(payloads) >= PADDED:
             longest = max(map(len, plains))
             plains = [plain.ljust(longest, b"\0") for plain in plains]
-        out = [Outgoing(self._sealer.seal(plain), None, True) for plain in plains]
-        size = sum(len(outgoing.data) for outgoing in out)
+        datagrams = [self._sealer.seal(plain) for plain in plains]
+        size = sum(map(len, datagrams))
         state.sent_frames["record"] += len(payloads)
-        state.pace.spend(state.publisher.flushed, now)
+        state.flow.sent(state.publisher.sent.high, len(payloads), size, now)
+        state.past.news.came(now)
         state.own_quotas.credit(size, state.settings.sent_bytes, now)
-        return out
+        return [Outgoing(data, None, True) for data in datagrams]
 
     def _with_key(self, state: State, frame: bytes) -> list[bytes]:
         """The first records bring the key along, in the same datagram if it fits."""
@@ -89,8 +101,14 @@ class Sender:
         return [both] if len(both) <= room else [self._key, frame]
 
 
-def _record_frame(payload: bytes) -> bytes:
-    return bytes((FrameType.RECORD, 0)) + len(payload).to_bytes(2, "big") + payload
+def _flush_due(state: State, now: float) -> bool:
+    when = state.publisher.outbox.when()
+    return when is not None and when <= now
+
+
+def _may_repair(state: State) -> bool:
+    """Whether repairs wait, and need not let new records go first."""
+    return bool(state.repairs) and not (state.flow.turn and state.publisher.outbox)
 
 
 def key_bytes(state: State) -> bytes:
@@ -102,6 +120,10 @@ def when(state: State, now: float) -> float | None:
     """When something can leave next."""
     if state.control:
         return now
-    repairs = state.repair_pace.when(1, now) if state.repairs else None
+    history = state.past.pace.when(1, now) if state.past.serving else None
     flush = state.publisher.outbox.when()
-    return earliest(repairs, None if flush is None else max(flush, state.pace.when(1, now)))
+    if not state.repairs and flush is None:
+        return history
+    free = state.flow.when(now)
+    repairs = free if _may_repair(state) else None
+    return earliest(history, repairs, None if flush is None else max(flush, free))

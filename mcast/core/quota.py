@@ -25,12 +25,24 @@ class Bucket:
             self._at = now
         return self._level
 
+    def retune(self, rate: float, depth: float, now: float) -> None:
+        """From now on another rate and depth; what is saved up above it is lost."""
+        self.level(now)
+        self._rate, self._depth = rate, depth
+        self._level = min(self._level, depth)
+
     def take(self, amount: float, now: float) -> bool:
         """Spend `amount` if it is there."""
-        if self.level(now) < amount:
+        if now > self._at:
+            self.level(now)
+        if self._level < amount:
             return False
         self._level -= amount
         return True
+
+    def give_back(self, amount: float) -> None:
+        """Some of what take() took was not needed."""
+        self._level += amount
 
     def spend(self, amount: float, now: float) -> None:
         """Spend `amount`, going into debt if need be."""

@@ -7,10 +7,10 @@ from math import inf
 
 from mcast.wire.frames import Missing
 from mcast.wire.limits import DATAGRAM_MAX, ENTRIES_MAX
-from mcast.wire.ranges import split_ranges
+from mcast.wire.ranges import pairs_of, split_ranges
 from mcast.wire.reasons import DropReason
 
-from .backoff import ROUNDS, backoff
+from .backoff import backoff, rounds
 from .events import Event
 from .gaps import Span
 from .generator import Generator
@@ -58,6 +58,10 @@ class Reception:
     def get(self, run: Run) -> Inbox | None:
         """The inbox of `run`."""
         return self._shelves.get(run)
+
+    def of(self, origin: bytes) -> list[Inbox]:
+        """The inboxes of all runs of one identity."""
+        return self._shelves.of(origin)
 
     def resumes(self, run: Run) -> int | None:
         """Where the records of a run go on whose inbox is no more."""
@@ -122,6 +126,10 @@ class Reception:
 
     def lacks(self, inbox: Inbox, now: float, size: int) -> None:
         """Keep the timers in step with what `inbox` holds and lacks, in a group of `size`."""
+        lacking = bool(inbox.gaps) or inbox.waiting > 0
+        if not (lacking or inbox.lacking):
+            return  # as before
+        inbox.lacking = lacking
         for robbed in self._shelves.weigh(inbox, now):
             self._settle(robbed)
             self._notice(robbed, now, size)
@@ -138,7 +146,7 @@ class Reception:
 
     def _arm(self, inbox: Inbox, ripe: float, size: int) -> None:
         self._ripe.set(inbox.run, ripe)
-        self._asks.set(inbox.run, ripe + backoff(self._generator, ROUNDS * inbox.grtt, size))
+        self._asks.set(inbox.run, ripe + backoff(self._generator, rounds(size) * inbox.grtt, size))
 
     def _settle(self, inbox: Inbox) -> None:
         if not inbox.gaps:
@@ -226,7 +234,7 @@ class Pages:
     def add(self, run: Run, spans: Iterable[Span]) -> None:
         """Ask for `spans` of `run`."""
         for piece in split_ranges(_joined(spans), (self._room - MISSING_HEAD) // 2):
-            cost = MISSING_HEAD + 2 * _pairs(piece)
+            cost = MISSING_HEAD + 2 * pairs_of(piece)
             if cost > self._left or len(self.lists[-1]) >= ENTRIES_MAX:
                 self.lists.append([])
                 self._left = self._room
@@ -241,12 +249,3 @@ def _joined(spans: Iterable[Span]) -> list[tuple[int, int]]:
         first = ranges.pop()[0] if ranges and ranges[-1][1] + 1 == span.start else span.start
         ranges.append((first, span.stop - 1))
     return ranges
-
-
-def _pairs(ranges: list[tuple[int, int]]) -> int:
-    """The most pairs of bytes that these ranges take on the wire."""
-    pairs, following = 0, ranges[0][0]
-    for first, last in ranges:
-        pairs += (first - following) // 255 + -(-(last - first + 1) // 255)
-        following = last + 1
-    return pairs

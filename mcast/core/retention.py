@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from .holdings import Held
 from .runs import Run
 
 
@@ -36,6 +37,11 @@ class Sent:
         while len(self._records) > self._limit or self._bytes > self._most:
             self._bytes -= len(self._records.pop(next(iter(self._records))))
 
+    def forget(self, high: int) -> None:
+        """Let go of the records up to `high`."""
+        while self._records and self.low <= high:
+            self._bytes -= len(self._records.pop(self.low))
+
     def get(self, sequence: int) -> bytes | None:
         """The payload to send again."""
         return self._records.get(sequence)
@@ -52,6 +58,7 @@ class Retention:
         self._kept: dict[tuple[Run, int], Kept] = {}
         self._mine: dict[bytes, dict[tuple[Run, int], None]] = {}
         self._sizes: dict[bytes, int] = {}
+        self.held = Held()
         self._limit, self._most, self._seconds = records, size, seconds
         self._origin_limit, self._origin_most = int(records * share), int(size * share)
         self.bytes = 0
@@ -73,6 +80,7 @@ class Retention:
         mine = self._mine.setdefault(origin, {})
         self._kept[key] = Kept(payload, now)
         mine[key] = None
+        self.held.add(run, sequence)
         self.bytes += len(payload)
         self._sizes[origin] = self._sizes.get(origin, 0) + len(payload)
         while len(mine) > self._origin_limit or self._sizes.get(origin, 0) > self._origin_most:
@@ -93,6 +101,7 @@ class Retention:
         self._kept.clear()
         self._mine.clear()
         self._sizes.clear()
+        self.held.clear()
         self.bytes = 0
 
     def _drop(self, key: tuple[Run, int]) -> None:
@@ -100,6 +109,7 @@ class Retention:
         origin = key[0].origin
         mine = self._mine[origin]
         del mine[key]
+        self.held.remove(*key)
         self.bytes -= size
         self._sizes[origin] -= size
         if not mine:

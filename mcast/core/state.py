@@ -13,24 +13,31 @@ from mcast.wire import limits
 from mcast.wire.attributes import Attributes, encode_attributes
 from mcast.wire.frames import NEWCOMER, Announcement, Frame, Heartbeat, Key, Signed
 from mcast.wire.reasons import DropReason
+from mcast.wire.records import Record
 
 from .admission import Admission
 from .answers import KeyAnswers
 from .askers import Askers
-from .authority import Authority
+from .authority import Authority, issued
 from .candidates import Candidates
 from .checks import Checks
 from .clock import Clock
 from .events import Address, Event
+from .flow import Flow
 from .generator import Generator
 from .grtt import GroupRoundTrip
 from .handover import Collector, Greetings, Tokens
+from .inbox import Inbox
 from .liveness import Liveness, Tombstones
 from .meeting import Meetings
+from .past import Past
+from .postponed import Postponed
 from .presence import Announcer
 from .publisher import Publisher
 from .quota import Bucket, Quotas
+from .reach import Reach
 from .reception import Reception
+from .relays import Relays
 from .repair import Repairs
 from .reporting import Confirmations, Reporter
 from .retention import Retention, Sent
@@ -48,6 +55,7 @@ REPORTS, REPORTS_AT_ONCE = 2, 5  # requests for reports heeded a second; unsigne
 PASSIVE_TIMEOUT = 5.0  # seconds: who cannot ask must not wait for ever
 DOUBTS, DOUBTS_AT_ONCE = 5, 20  # probes a second of runs that may be recordings
 HURRY = 0.02  # seconds: the group round-trip time that who is leaving tells, so that NACKs come in time
+RELAYED, RELAYED_AT_ONCE = 8192, 32_768  # bytes a second, of what is no record, passed on for others
 PROBES = 100  # probes answered a second; the attack is a flood of them
 WHOS = 100  # WHO frames answered a second; the same attack
 
@@ -67,6 +75,8 @@ class Manner(NamedTuple):
     passive: bool
     quiet: bool
     history: bool
+    last: int | None = None
+    since: float | None = None
 
 
 class State:
@@ -99,14 +109,16 @@ class State:
         # Traffic
         self.events: list[Event] = []
         self.control: deque[Sending] = deque()
+        self.taken: list[tuple[Inbox, Record, float]] = []  # told, with the rest still to be done
         self.drops: Counter[DropReason] = Counter()
         self.sent_frames: Counter[str] = Counter()
         self.payload = settings.payload
-        self.pace = Bucket(settings.pace, settings.burst, now)
-        self.repair_pace = Bucket(settings.repair_pace, settings.burst, now)
+        self.flow = Flow(settings, now)
+        self.unread = 0
         # Of the datagram that is being taken apart
         self.echoed: bytes | None = None
         self.datagram_size = 0
+        self.relayed = False
         self.direct = False
         # Trust
         self.admission = Admission(checks, session)
@@ -120,13 +132,25 @@ class State:
         self.candidates = Candidates()
         self.tombstones = Tombstones()
         self.silence: Timers[Run] = Timers()
-        self.announcer = Announcer(generator, settings.announce_interval, settings.announce_rate, now)
+        self.announcer = Announcer(
+            generator,
+            settings.announce_interval,
+            settings.announce_rate,
+            now,
+            settings.announce_spacing,
+            settings.announce_patience,
+        )
+        self.postponed = Postponed(settings.peers // 2)
         self.announced = 0
         self.tokens = Tokens(generator, now)
         self.greetings = Greetings(generator, now)
         self.collector = Collector(settings.peers)
         self.doubts = Bucket(DOUBTS, DOUBTS_AT_ONCE, now)
         self.probe_answers = Bucket(PROBES, PROBES, now)
+        # Those who do not hear each other
+        self.reach = Reach(me)
+        self.relays = Relays()
+        self.relay_pace = Bucket(RELAYED, RELAYED_AT_ONCE, now)
         # Unicast
         self.meetings = Meetings(generator)
         self.who_answers = Bucket(WHOS, WHOS, now)
@@ -159,10 +183,11 @@ class State:
         self.own_quotas = Quotas(settings.repair_rate, settings.repair_rate, REQUESTERS)
         self.other_quotas = Quotas(settings.repair_rate, settings.repair_rate, REQUESTERS)
         self.nack_quotas = Quotas(NACKED, 2 * limits.WINDOW, REQUESTERS)
-        self.reporter = Reporter(generator, settings.report_rate)
+        self.reporter = Reporter(generator, settings.report_rate, settings.report_interval)
         self.report_requests = Bucket(REPORTS, REPORTS_AT_ONCE, now)
         self.confirmations = Confirmations(settings.peers)
-        self.key_frame = self.sign(Key(identity.public_key, clock.unix_ms(now), name))
+        self.key_frame = self.sign(Key(identity.public_key, issued(me.epoch), name))
+        self.past = Past(generator, settings, manner.last, manner.since, now)
         # Life
         self.heard_any = False
         self.closing = False
@@ -178,6 +203,11 @@ class State:
     def may_send(self) -> bool:
         """Whether this run's manners let it send."""
         return not self.manner.passive and (self.heard_any or not self.manner.quiet)
+
+    @property
+    def relaying(self) -> bool:
+        """Whether this run passes on what others cannot hear; who only visits does not."""
+        return self.announced > 0 and not self.closing
 
     @property
     def aggregation(self) -> float:
@@ -218,7 +248,7 @@ class State:
                 timestamp=self.clock.unix_ms(now),
                 low=sent.low,
                 high=sent.high,
-                interval=min(2**32 - 1, round(self.announcer.interval * 1000)),
+                interval=min(2**32 - 1, round(self.announcer.settled * 1000)),
                 grtt=round(self.grtt.value * 1e6),
                 limit=self.settings.payload,
                 port=self.port,

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from mcast.wire.frames import Heard, KeyRequest, Nack, Report
-from mcast.wire.limits import FRAME_HEADER_SIZE, SIGNATURE_SIZE
+from mcast.wire.limits import DATAGRAM_MAX, FRAME_HEADER_SIZE, HEADER_SIZE, SIGNATURE_SIZE, TAG_SIZE
 from mcast.wire.reasons import DropReason
 
 from .coding import solve
 from .events import Address
 from .giving import collect, greet
-from .inbound_members import LINK_HEADERS
+from .history import tick_history, when_history
+from .inbound_postponed import take_up
 from .inbound_probes import check_silence
 from .inbound_who import meet
+from .presence import announced_size
 from .probing import measure_again, measure_until_known, probe_doubted
+from .relaying import pass_on
 from .reporting import PAGE
 from .runs import Run
 from .state import State
@@ -30,6 +33,7 @@ def tick(state: State, now: float) -> None:
         _last_ones(state, now)
         return
     _presence(state, now)
+    take_up(state, now)
     check_silence(state, now)
     probe_doubted(state, now)
     state.drops[DropReason.UNKNOWN_KEY] += state.unkeyed.tick(now)
@@ -44,8 +48,10 @@ def tick(state: State, now: float) -> None:
     for greeting in state.greetings.due(now):
         greet(state, greeting, now)
     collect(state, now)
+    pass_on(state, now)
     meet(state, now)
     state.retention.expire(now)
+    tick_history(state, now)
 
 
 def _last_ones(state: State, now: float) -> None:
@@ -64,6 +70,7 @@ def _heartbeat(state: State, now: float) -> None:
 
 
 def _presence(state: State, now: float) -> None:
+    state.announcer.waiting = len(state.postponed)
     if state.manner.visitor or not state.may_send or not state.announcer.due(now):
         return
     newcomer = state.announced == 0
@@ -71,11 +78,11 @@ def _presence(state: State, now: float) -> None:
         state.collector.asked(now)
     frame = state.announcement(now, newcomer=newcomer)
     state.announced += 1
-    state.queue(state.key_frame, frame)
-    state.announcer.sized(ANNOUNCEMENT_SIZE + len(frame.attributes) + len(state.name) + LINK_HEADERS)
+    state.queue(state.key_frame, frame, size=NEWCOMER_SIZE if newcomer else 0)
+    state.announcer.sized(announced_size(frame, state.name))
 
 
-ANNOUNCEMENT_SIZE = 24 + 16 + 4 + 105 + 4 + 152  # header, tag, and the KEY and ANNOUNCEMENT frames
+NEWCOMER_SIZE = DATAGRAM_MAX // 3 - HEADER_SIZE - TAG_SIZE  # so that the answers may be full datagrams
 
 
 def _nack(state: State, now: float) -> None:
@@ -93,6 +100,8 @@ def _nack(state: State, now: float) -> None:
         frame = state.sign(Nack(*state.me, state.counter(), tuple(page)))
         state.queue(*((state.key_frame, frame) if keyed else (frame,)))
         measure_again(state, Run(page[0].origin, page[0].epoch), now)
+        for missing in page:
+            state.reporter.hasten(Run(missing.origin, missing.epoch), now, state.members)
 
 
 def _reports(state: State, now: float) -> None:
@@ -123,8 +132,8 @@ def _heard(state: State, run: Run, now: float) -> Heard | None:
         highest=inbox.stream.high,
         echo=inbox.echo,
         delay=min(2**32 - 1, round((now - inbox.echo_at) * 1e6)),
-        backlog=0,
-        loss=inbox.loss,
+        backlog=min(2**32 - 1, state.unread),
+        loss=inbox.loss(now),
     )
 
 
@@ -149,6 +158,7 @@ def deadline(state: State) -> float | None:
         presence,
         state.silence.next(),
         state.liveness.when(),
+        state.postponed.when(),
         state.measure_at,
         state.unkeyed.when(),
         state.unproven.when(),
@@ -160,5 +170,7 @@ def deadline(state: State) -> float | None:
         state.keys.when(),
         state.greetings.when(),
         state.collector.when(),
+        when_history(state),
+        state.relays.when(),
         state.meetings.when(),
     )

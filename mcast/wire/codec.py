@@ -17,6 +17,7 @@ from .reasons import DropReason, Malformed
 from .records import Record, decode_record
 
 _FRAME = Struct(">BBH")
+_RECORD = int(FrameType.RECORD)  # a plain number is compared faster
 
 
 class Shape(NamedTuple):
@@ -109,8 +110,12 @@ SHAPES: dict[FrameType, Shape] = {
         lists.NUMBERS,
         "numbers",
     ),
+    FrameType.ACKER: _signed(
+        Layout(f.Acker, "16sQQ16sQ", "origin epoch counter to_origin to_epoch"),
+    ),
     FrameType.WHO: _request(Layout(f.Who, "8s", "nonce")),
     FrameType.HERE: Shape(Layout(f.Here, "8s", "nonce"), lists.PRESENT, "present"),
+    FrameType.RELAYED: Shape(Layout(f.Relayed, "16sQ", "origin epoch")),
     FrameType.CODED: Shape(
         Layout(f.Coded, "16sQQ", "origin epoch sequence"), lists.STEPS, "steps", block="block"
     ),
@@ -164,8 +169,9 @@ def _decode_all(plain: bytes) -> list[Frame]:
         at = start + length
         if at > end:
             raise Malformed(DropReason.TRUNCATED)
-        frame = _decode_one(number, flags, plain[start:at])
-        if frame is not None:
+        if number == _RECORD and not flags:  # most are
+            frames.append(decode_record(plain[start:at]))
+        elif (frame := _decode_one(number, flags, plain[start:at])) is not None:
             frames.append(frame)
     if not frames:
         raise Malformed(DropReason.EMPTY)
@@ -173,10 +179,8 @@ def _decode_all(plain: bytes) -> list[Frame]:
 
 
 def _decode_one(number: int, flags: int, payload: bytes) -> Frame | None:
-    if number == FrameType.RECORD:
-        if flags:
-            raise Malformed(DropReason.BAD_FLAGS)
-        return decode_record(payload)
+    if number == _RECORD:
+        raise Malformed(DropReason.BAD_FLAGS)
     shape = SHAPES.get(cast(FrameType, number))
     if shape is not None:
         return cast(Frame, _read(shape, payload, flags))
@@ -212,3 +216,11 @@ def _read(shape: Shape, payload: bytes, flags: int) -> Any:
         values.append(flags)
     reader.end()
     return shape.layout.build(*values)
+
+
+_RECORD_HEAD = bytes((FrameType.RECORD, 0))
+
+
+def encode_kept(payload: bytes) -> bytes:
+    """A RECORD frame around a payload that was kept verbatim."""
+    return _RECORD_HEAD + len(payload).to_bytes(2, "big") + payload

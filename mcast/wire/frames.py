@@ -45,7 +45,9 @@ class FrameType(IntEnum):
     RECEIPT = 0x18
     WHO = 0x19
     HERE = 0x1A
-    CODED = 0x1C
+    RELAYED = 0x1B
+    ACKER = 0x1C
+    CODED = 0x1D
 
 
 # Flags of the frame header.
@@ -336,6 +338,17 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     signature: bytes = b""
 
 
+class Acker(msgspec.Struct, frozen=True, gc=False):
+    """The run elects (`to_origin`, `to_epoch`) to report often on its records."""
+
+    origin: bytes
+    epoch: int
+    counter: int
+    to_origin: bytes
+    to_epoch: int
+    signature: bytes = b""
+
+
 class Who(msgspec.Struct, frozen=True, gc=False):
     """Asks the holder of a host's group port who else is there; `nonce` (8 bytes) comes back."""
 
@@ -373,8 +386,19 @@ class Coded(msgspec.Struct, frozen=True, gc=False):
         return tuple(accumulate(self.steps, initial=self.sequence))
 
 
-Signed = Key | Announcement | Goodbye | Heartbeat | Nack | Report | ProbeReply | Private | Reply | Receipt
+class Relayed(msgspec.Struct, frozen=True, gc=False):
+    """Heads a datagram of frames that the run passes on, verbatim, to who cannot hear their authors."""
+
+    origin: bytes
+    epoch: int
+
+
+Signed = (
+    Key | Announcement | Goodbye | Heartbeat | Nack | Report | ProbeReply | Private | Reply | Receipt | Acker
+)
 Request = (
     ReportRequest | Probe | KeyRequest | RosterRequest | VectorRequest | RangeRequest | HistoryRequest | Who
 )
-Frame = Record | Signed | Request | Roster | Challenge | Echo | Digest | Vector | History | Here | Coded
+Frame = (
+    Record | Signed | Request | Roster | Challenge | Echo | Digest | Vector | History | Here | Relayed | Coded
+)

@@ -56,6 +56,15 @@ def decode_ranges(base: int, pairs: bytes) -> Ranges:
     return tuple(ranges)
 
 
+def pairs_of(ranges: Sequence[tuple[int, int]]) -> int:
+    """The most pairs of bytes that `ranges`, at least one, take."""
+    pairs, following = 0, ranges[0][0]
+    for first, last in ranges:
+        pairs += (first - following) // _STEP + -(-(last - first + 1) // _STEP)
+        following = last + 1
+    return pairs
+
+
 def split_ranges(ranges: Sequence[tuple[int, int]], pairs_limit: int) -> tuple[list[tuple[int, int]], ...]:
     """`ranges` cut into lists that each keep to WINDOW and encode to at most `pairs_limit` pairs of bytes."""
     pieces: list[list[tuple[int, int]]] = []

@@ -171,6 +171,17 @@ def listens(printed: str, *, plain: bool = False, ends: bool = False) -> Case:
     return case
 
 
+def recalls(scene: Scene, command: str) -> None:
+    """What bob said before it came is printed, and it ends by itself."""
+    scene.bob.write("said before\n")
+    witness = scene.joined("listen", "-C", "1")
+    scene.bob.write("and again\n")
+    assert witness.wait() == 0
+    listener = scene.start(command)
+    assert (listener.wait(), listener.stderr.count("Error")) == (0, 0)
+    assert listener.stdout.splitlines()[-2:] == ["said before", "and again"]
+
+
 def captures_a_message(scene: Scene, command: str) -> None:
     shell = scene.start(f'{command}; printf "got %s" "$msg"')
     shell.wait_for(" on eth0", stream="stderr")
@@ -221,6 +232,21 @@ def filters(scene: Scene, command: str) -> None:
     assert browser.wait() == 0
     (peer,) = browser.objects()
     assert (peer["from"]["name"], peer["tags"]) == ("printer", {"floor": "2"})
+
+
+def measures_what_comes(scene: Scene, command: str) -> None:
+    receiver = scene.start(command)
+    receiver.wait_for(" on eth0", stream="stderr")
+    sender = scene.third.mcast("bench", "send", "--rate", "100", "-W", "1")
+    assert (sender.wait(), receiver.wait()) == (0, 0)
+    assert re.search(r"^ +0\.0-\d\.\d +\d+ +0\.\d\d ", receiver.lines()[-1])
+
+
+def measures_what_it_sends(scene: Scene, command: str) -> None:
+    receiver = scene.joined("bench", "receive")
+    sender = scene.start(command)
+    assert (sender.wait(), receiver.wait()) == (0, 0)
+    assert len(sender.lines()) >= 4
 
 
 def shows_interfaces(scene: Scene, command: str) -> None:
@@ -289,11 +315,14 @@ CASES: dict[str, Case] = {
     "mcast listen -v": listens(rf"\d\d:\d\d:\d\d\tbob{IDENTITY}\tto all who listen\n"),
     "msg=$(mcast listen -C 1 -W 10m)": captures_a_message,
     "mcast listen --json --idle 5s": listens('"name":"bob".*"text":"to all who listen"', ends=True),
+    "mcast listen --since 1h --last 20 -W 2s": recalls,
     "mcast listen --on 'message=tee -a seen.txt'": runs_a_program,
     "mcast announce --name printer --service _ipp._tcp:631 --tag floor=2": announces,
     "mcast browse": browses,
     "mcast browse -t": takes_a_snapshot,
     "mcast browse -t --service '_ipp.*' --tag 'floor=*' --json": filters,
+    "mcast bench receive": measures_what_comes,
+    "mcast bench send --size 64 -W 2s": measures_what_it_sends,
     "mcast interfaces": shows_interfaces,
     "mcast chat -i eth0": chats(),
     "mcast chat --peer 10.9.0.2": chats(),

@@ -109,3 +109,21 @@ def check_complete(lan: simulation.Lan, published: Published, authors: list[simu
             if name[0] in runs and name[0] != member.engine.run and at > life.joined + 10.0:
                 told = name in got or _touches(name[1], lost.get(name[0], set()))
                 assert told, f"{member.name} lacks {name} of {at}"
+
+
+def holdings(members: list[simulation.Member]) -> dict[str, int]:
+    """How many records each member that is here holds."""
+    return {member.name: len(_held(member)) for member in members if member.alive}
+
+
+def holds_the_same(members: list[simulation.Member]) -> bool:
+    """Whether all members that are here hold the same records."""
+    return len({_held(member) for member in members if member.alive}) <= 1
+
+
+def _held(member: simulation.Member) -> frozenset[tuple[Run, int]]:
+    state = member.engine._state
+    sent = state.publisher.sent
+    own = {(state.me, sequence) for sequence in range(sent.low, sent.high + 1)}
+    kept = {(run, n) for run, ranges in state.retention.held for a, b in ranges for n in range(a, b)}
+    return frozenset(own | kept)

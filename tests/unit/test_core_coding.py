@@ -104,18 +104,15 @@ def test_a_flood_of_nacks_fills_a_bounded_table() -> None:
 # The author.
 
 
-@pytest.mark.parametrize(("size", "coded"), [(100, 1), (1218, 0)])
-def test_an_author_codes_what_fits(size: int, coded: int) -> None:
+@pytest.mark.parametrize(("limit", "coded"), [(1452, 1), (1200, 0)])
+def test_an_author_codes_what_fits(limit: int, coded: int) -> None:
     lan = simulation.Lan(1)
     ada = lan.join("ada")
     lan.run(1.0)
-    for number in range(32):
-        ada.engine.send(bytes([number]) * size, lan.now)
-        if size < 1000:
-            ada.pump()
-            lan.run(0.01)
-    ada.pump()
-    lan.run(0.1)
+    for number in range(3):
+        ada.send(bytes([number]) * 1100)
+        lan.run(0.1)
+    ada.engine._state.fit(limit)
     one, two = Outsider(lan, 98), Outsider(lan, 99)
     one.say(one.key, nack(one, ada.engine.run, 2))
     two.say(two.key, nack(two, ada.engine.run, 3))

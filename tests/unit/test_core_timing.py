@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from mcast.core.backoff import backoff
+from mcast.core.backoff import backoff, rounds
 from mcast.core.budget import Verifications
 from mcast.core.clock import Clock
 from mcast.core.grtt import SAMPLES, GroupRoundTrip
@@ -53,6 +53,10 @@ def test_backoff_stays_within_its_bound(group: int) -> None:
     assert 0 <= min(waits) <= max(waits) <= 0.4
     # The more there are, the later most wait, and still somebody is early.
     assert sum(waits) / len(waits) > (0.19 if group == 1 else 0.2)
+
+
+def test_a_larger_group_waits_longer_as_it_knows_its_round_trip_time_less_well() -> None:
+    assert [rounds(size) for size in (1, 100, 1000, 10_000)] == [4.0, 4.0, 12.0, 20.0]
 
 
 def test_backoff_of_a_large_group_lets_few_go_first() -> None:
@@ -118,18 +122,64 @@ def test_the_first_announcement_is_at_once() -> None:
     announcer = Announcer(Random(1), 5.0, 2000, now=7.0)
     assert not announcer.due(6.9)
     assert announcer.due(7.0)
-    assert 7.0 + 2.0 < announcer.next < 7.0 + 7.0
+    assert 7.0 < announcer.next < 7.0 + 6.25
     assert not announcer.due(7.0)
 
 
 def test_a_change_is_announced_soon_but_not_more_than_once_a_second() -> None:
     announcer = Announcer(Random(1), 5.0, 2000, now=0.0)
+    announcer.begin(0.0)
     assert announcer.due(0.0)
+    announcer.next = 4.0
     announcer.soon(0.2)
     assert announcer.next == 1.0
     assert announcer.due(1.0)
     announcer.soon(4.0)
     assert announcer.due(4.0)
+
+
+def test_who_has_been_here_for_a_while_announces_itself_once_a_second_with_all_others() -> None:
+    """Fifty peers: at first as often as the bytes allow, later as seldom as is still patient."""
+    random = Random(3)
+    announcers = [Announcer(random, 5.0, 2000, 0.0, 1.0, 60.0) for _ in range(50)]
+    for announcer in announcers:
+        announcer.members(50, 0.0)
+    announcers[0].sized(2000)
+    told = [[step / 10 for step in range(6000) if a.due(step / 10)] for a in announcers]
+    early = sum(at < 30 for times in told for at in times)
+    late = sum(100 <= at < 600 for times in told for at in times)
+    assert 200 < early < 400
+    assert 450 < late < 550
+    assert announcers[0].interval == 50.0
+    announcers[0].members(500, 600.0)
+    assert announcers[0].interval > 60.0
+    announcers[0].members(70, 600.0)
+    assert announcers[0].interval == 60.0
+
+
+def test_strangers_who_wait_count_while_a_run_is_young() -> None:
+    announcer = Announcer(Random(1), 5.0, 2000, now=0.0)
+    assert announcer.due(0.0)
+    announcer.waiting = 10_000
+    assert announcer.interval == pytest.approx(10_001 * 256 / 2000)
+    announcer.next = 40.0
+    announcer.due(40.0)
+    assert announcer.interval == 5.0
+
+
+def test_the_rate_stays_even_after_all_have_joined_at_once() -> None:
+    """No second interval in which everybody speaks: each tenth of it has a tenth of the announcements."""
+    size, random = 3000, Random(5)
+    announcers = [Announcer(random, 5.0, 2000, now=0.0) for _ in range(size)]
+    for announcer in announcers:
+        assert announcer.due(0.0)
+        announcer.members(size, 0.1)
+    interval = announcers[0].interval
+    tenths = [0] * 30
+    for tenth in range(300):
+        now = 0.1 + interval * tenth / 100
+        tenths[tenth // 10] += sum(announcer.due(now) for announcer in announcers)
+    assert all(0.75 < count / (size / 10) < 1.25 for count in tenths)
 
 
 def test_the_interval_grows_with_the_group() -> None:

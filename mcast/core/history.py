@@ -1,0 +1,139 @@
+"""What members do so that all hold the same records: say what they hold, fetch what they lack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mcast.wire.codec import encode_frame, encode_kept
+from mcast.wire.frames import Digest
+from mcast.wire.limits import FRAME_HEADER_SIZE
+
+from .events import Address
+from .holdings import Catalogue
+from .inbound_repair import payload_of
+from .runs import Run
+from .serving import Errand
+from .state import State
+from .timers import earliest
+
+
+def keeps(state: State) -> bool:
+    """Whether we hand out what we hold and fetch what we lack: visitors and passive members do not."""
+    return state.may_send and not state.manner.visitor and not state.closing
+
+
+def catalogue(state: State) -> Catalogue:
+    """Everything that we may hand out now."""
+    sent, held, unsure = state.publisher.sent, state.retention.held, state.past.whereabouts.unsure
+    key = (sent.low, sent.high, held.changes, unsure)
+    if state.past.catalogue is None or state.past.catalogue[0] != key:
+        state.past.catalogue = key, Catalogue(_holdings(state, unsure=unsure))
+    return state.past.catalogue[1]
+
+
+def _holdings(state: State, *, unsure: bool) -> Iterator[tuple[Run, list[tuple[int, int]]]]:
+    sent = state.publisher.sent
+    low = max(sent.low, state.past.whereabouts.sent + 1) if unsure else sent.low
+    if low <= sent.high:
+        yield state.me, [(low, sent.high + 1)]
+    if not unsure:
+        yield from ((run, list(ranges)) for run, ranges in state.retention.held)
+
+
+def tick_history(state: State, now: float) -> None:
+    """Do what is due."""
+    past = state.past
+    if past.whereabouts.gone(now):
+        forget(state)
+    if not keeps(state):
+        return
+    if past.news.due(now):
+        past.trickle.reset(now, state.members)
+    if past.trickle.due(now, state.members) and past.news.counts(now):
+        _say_digest(state)
+    question = past.syncing.tick(now, state.room_left(FRAME_HEADER_SIZE + 8))
+    if question is not None:
+        state.queue(*question.frames, to=question.to)
+    _tell(state, now)
+
+
+def _say_digest(state: State) -> None:
+    held = catalogue(state)
+    if held.records:
+        state.queue(Digest(held.digest, len(held), held.records))
+
+
+def _tell(state: State, now: float) -> None:
+    """Tell the application what was fetched, when there is no more to come or it took long."""
+    past = state.past
+    when = past.recall.when()
+    if when is not None and (now >= when or not past.syncing):
+        state.events.extend(past.recall.tell(state.authority.name, state.clock.unix_ms(now), now))
+
+
+def when_history(state: State) -> float | None:
+    """When tick_history() has something to do."""
+    past = state.past
+    if not keeps(state):
+        return past.whereabouts.when()
+    return earliest(
+        past.whereabouts.when(),
+        past.news.when(),
+        past.trickle.when(),
+        past.syncing.when(),
+        past.recall.when() if past.syncing else state.clock.now if past.recall else None,
+    )
+
+
+def lost_network(state: State, now: float) -> None:
+    """No network remains of those on which we heard what we hold. Only open rooms mind."""
+    if state.room.public:
+        state.past.whereabouts.lost(now, state.publisher.sent.high)
+        state.past.serving.clear()
+
+
+def forget(state: State) -> None:
+    """We are elsewhere: nothing that was said there is handed out here, our own words included."""
+    state.retention.clear()
+    state.publisher.sent.forget(state.past.whereabouts.sent)
+    state.past.serving.clear()
+    state.past.recall.clear()
+
+
+def pages(state: State, now: float) -> Iterator[tuple[bytes, Address]]:
+    """Datagrams of records for those who asked, as far as the pace allows: their frames, and where to."""
+    past, room = state.past, state.room_left()
+    while past.serving and past.pace.level(now) > 0:
+        page = past.serving.page(now, room, lambda errand: sum(map(len, _frames(state, errand))))
+        frames = [frame for errand in page.errands for frame in _frames(state, errand)]
+        for plain in _packed(frames, room):
+            past.pace.spend(len(plain), now)
+            state.sent_frames["history"] += 1
+            yield plain, page.to
+
+
+def _packed(frames: list[bytes], room: int) -> Iterator[bytes]:
+    """The frames, in order, in as few datagrams as they fit in."""
+    plain = b""
+    for frame in frames:
+        if plain and len(plain) + len(frame) > room:
+            yield plain
+            plain = b""
+        plain += frame
+    if plain:
+        yield plain
+
+
+def _frames(state: State, errand: Errand) -> list[bytes]:
+    """The record's frame, its author's key before it if it is the first; nothing if it is held no more."""
+    payload = payload_of(state, errand.run, errand.sequence)
+    if payload is None:
+        return []
+    return [*(_key(state, errand.run) if errand.keyed else ()), encode_kept(payload)]
+
+
+def _key(state: State, run: Run) -> list[bytes]:
+    if run == state.me:
+        return [encode_frame(state.key_frame)]
+    known = state.authority.key(run.origin)
+    return [] if known is None else [encode_frame(known.frame)]

@@ -1,0 +1,106 @@
+"""What was said before we came, put into order for who asked for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from heapq import merge
+
+import msgspec
+
+from mcast.wire.records import Record
+
+from .events import Event, Message
+from .inbox import Inbox
+from .runs import Run
+
+RECORDS = 10_000  # kept until they are told; oldest arrivals out, as they are fetched oldest first
+RUNS = 4096  # runs of which it is remembered how far they were told, oldest out
+PATIENCE = 5.0  # seconds after the first record came
+ALWAYS = 2**63
+
+
+class Recall:
+    """Collects records of the past and tells them together: runs merged by time, each run in its own order.
+
+    `last` and `since` (seconds) bound what is told the first time; what is fetched later, when a partition
+    has healed, is all told. What then turns out to have stood before what was told is marked late.
+    """
+
+    def __init__(self, last: int | None, since: float | None) -> None:
+        self._records: dict[tuple[Run, int], Record] = {}
+        self._last, self._since = last, since
+        self._told: dict[Run, int] = {}
+        self._began = 0.0
+
+    def __bool__(self) -> bool:
+        return bool(self._records)
+
+    def when(self) -> float | None:
+        """When to tell at the latest, though more may be coming."""
+        return self._began + PATIENCE if self._records else None
+
+    def add(self, run: Run, record: Record, now: float) -> None:
+        """One more."""
+        if not self._records:
+            self._began = now
+        self._records[run, record.sequence] = record
+        if len(self._records) > RECORDS:
+            del self._records[next(iter(self._records))]
+
+    def clear(self) -> None:
+        """Forget what was not told."""
+        self._records.clear()
+
+    def tell(self, name: Callable[[bytes], str], wall_ms: int, now: float) -> list[Event]:
+        """Everything collected, as events; `name` gives what an origin calls itself."""
+        by_run: dict[Run, list[Record]] = {}
+        for (run, _), record in sorted(self._records.items(), key=lambda item: item[0]):
+            by_run.setdefault(run, []).append(record)
+        self._records.clear()
+        streams = [
+            _timed(self._events(run, name(run.origin), records, now)) for run, records in by_run.items()
+        ]
+        told = [event for _, event in merge(*streams, key=lambda timed: timed[0])]
+        return self._chosen(told, wall_ms)
+
+    def _events(self, run: Run, name: str, records: list[Record], now: float) -> Iterator[Event]:
+        told = self._told.pop(run, 0)
+        self._told[run] = max(told, records[-1].sequence)
+        if len(self._told) > RUNS:
+            del self._told[next(iter(self._told))]
+        inbox = Inbox(run, name, records[0].sequence, len(records), ALWAYS, ALWAYS, history=True)
+        events = [event for record in records for event in inbox.accept(record, None, now)]
+        for event in (*events, *inbox.end(now)):
+            late = isinstance(event, Message) and event.sequence <= told
+            yield msgspec.structs.replace(event, late=True) if late else event
+
+    def _chosen(self, told: list[Event], wall_ms: int) -> list[Event]:
+        last, since = self._last, self._since
+        self._last = self._since = None
+        if since is not None:
+            told = [event for event in told if not _before(event, wall_ms - since * 1000)]
+        if last is None:
+            return told
+        places = [at for at, event in enumerate(told) if isinstance(event, Message)]
+        if last >= len(places):
+            return told
+        return told[places[-last] :] if last else []
+
+
+def _before(event: Event, ms: float) -> bool:
+    return isinstance(event, Message) and event.sent < ms
+
+
+def _timed(events: Iterator[Event]) -> Iterator[tuple[int, Event]]:
+    """With a time that never goes back within a run; a gap stands before what follows it."""
+    at = 0
+    waiting: list[Event] = []
+    for event in events:
+        if not isinstance(event, Message):
+            waiting.append(event)
+            continue
+        at = max(at, event.sent)
+        yield from ((at, gap) for gap in waiting)
+        waiting = []
+        yield at, event
+    yield from ((at, gap) for gap in waiting)

@@ -1,0 +1,234 @@
+"""Fetching what others hold and we lack: the asker's side of digests, vectors and pages.
+
+One teller is asked at a time: for a page of its vectors, then for what that page has and we lack, then for
+the next page. Each question may meet a challenge, whose token goes with the questions after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import NamedTuple
+
+from mcast.wire import limits
+from mcast.wire.frames import BY_MULTICAST, Echo, Frame, Missing, RangeRequest, VectorRequest
+from mcast.wire.ranges import pairs_of, split_ranges
+
+from .events import Address
+from .generator import Generator
+from .ranges import RangeSet
+from .runs import Run
+from .timers import earliest
+
+WAIT = 0.1  # seconds without an answer or a record after which we ask again, by multicast if need be
+TRIES = 6  # questions without anything new before the next teller's turn
+LONGEST = 60.0  # seconds with one teller: one that hands out little by little must not hold up the others
+CHALLENGES = 8  # heeded from one teller: it may change its token, not keep us busy
+TELLERS = 32  # waiting for their turn; oldest out, each address once, so that a liar is one of them
+SETTLED = 256  # digests behind which there is nothing for us; oldest out
+SULK = 30.0  # seconds before a teller that did not deliver what it told is asked again
+REQUEST_HEAD = 4 + 4 + 1  # bytes of a RANGE_REQUEST before its entries
+MISSING_HEAD = 16 + 8 + 8 + 2  # bytes of an entry before its ranges
+CHUNK = 2048  # records asked for at once
+
+
+class Question(NamedTuple):
+    """Frames that leave in one datagram for `to`."""
+
+    frames: tuple[Frame, ...]
+    to: Address
+
+
+class Session:
+    """What is going on with one teller."""
+
+    __slots__ = (
+        "by_multicast",
+        "challenges",
+        "digest",
+        "lacking",
+        "next",
+        "page",
+        "pages",
+        "request",
+        "teller",
+        "token",
+        "tries",
+        "unchanged",
+        "until",
+    )
+
+    def __init__(self, teller: Address, digest: bytes, request: int, now: float) -> None:
+        self.teller, self.digest, self.request = teller, digest, request
+        self.token: bytes | None = None
+        self.by_multicast = False
+        self.unchanged = True
+        self.page, self.pages = 0, 1
+        self.lacking: dict[Run, RangeSet] = {}
+        self.tries = self.challenges = 0
+        self.next, self.until = now, now + LONGEST
+
+    def answered(self, now: float) -> None:
+        """Something came: the way it came is the one to go on with."""
+        self.by_multicast |= self.tries > 1
+        self.tries = 0
+        self.next = now
+
+
+class Syncing:
+    """Whom to ask for what, and when.
+
+    The attacks: tellers who tell what they do not have, or never answer. Each has one place in the line, is
+    given up after TRIES questions, and is not asked for the same again; what it told is believed only as far
+    as signed records come.
+    """
+
+    def __init__(self, generator: Generator) -> None:
+        self._generator = generator
+        self._tellers: dict[Address, tuple[bytes, float]] = {}
+        self._settled: dict[bytes, float] = {}
+        self._session: Session | None = None
+
+    def __bool__(self) -> bool:
+        """Whether something is being fetched or about to be."""
+        return self._session is not None or bool(self._tellers)
+
+    def settled(self, digest: bytes, now: float) -> bool:
+        """Whether there is nothing for us behind `digest`, for now."""
+        return self._settled.get(digest, 0.0) > now
+
+    def told(self, teller: Address, digest: bytes, when: float) -> None:
+        """`teller` holds something else than we do: ask it at `when`."""
+        session = self._session
+        if session is not None and session.teller == teller:
+            return
+        known = self._tellers.pop(teller, None)
+        self._tellers[teller] = digest, min(when, known[1]) if known else when
+        if len(self._tellers) > TELLERS:
+            del self._tellers[next(iter(self._tellers))]
+
+    def wants(self, run: Run, sequence: int) -> bool:
+        """Whether this record was asked for."""
+        return self._session is not None and sequence in self._session.lacking.get(run, ())
+
+    def challenged(self, source: Address, token: bytes, now: float) -> bool:
+        """The teller wants its token back; False when we did not ask `source`."""
+        session = self._session
+        if session is None or session.teller != source or session.challenges >= CHALLENGES:
+            return False
+        session.challenges += 1
+        session.token = token
+        session.answered(now)
+        return True
+
+    def expects(self, source: Address, digest: bytes, page: int, now: float) -> bool:
+        """Whether a page of vectors is what we asked for, or what we are about to ask for."""
+        if self._session is None and self._tellers.get(source, (b"",))[0] == digest and page == 0:
+            self._begin(source, now)
+        session = self._session
+        return (
+            session is not None and session.teller == source and session.page == page and not session.lacking
+        )
+
+    def page(self, digest: bytes, pages: int, lacking: dict[Run, RangeSet], now: float) -> None:
+        """The page that was expected came; of it we lack `lacking`."""
+        session = self._session
+        if session is None:
+            return
+        session.unchanged &= digest == session.digest or not session.page
+        session.digest, session.pages = digest, pages
+        session.lacking = lacking
+        session.answered(now)
+        self._advance(session, now)
+
+    def got(self, run: Run, sequence: int, now: float) -> None:
+        """The record is here, from whomever; or it cannot be used."""
+        session = self._session
+        if session is None:
+            return
+        ranges = session.lacking.get(run)
+        if ranges is None or not ranges.remove(sequence):
+            return
+        session.answered(now)
+        session.next = now + WAIT
+        if not ranges:
+            del session.lacking[run]
+            self._advance(session, now)
+
+    def _advance(self, session: Session, now: float) -> None:
+        """On to the next page when nothing of this one is lacking."""
+        if session.lacking:
+            return
+        session.page += 1
+        session.next = now
+        if session.page >= session.pages:
+            self._finish(session, float("inf") if session.unchanged else 0.0)
+
+    def _finish(self, session: Session, until: float) -> None:
+        self._settled.pop(session.digest, None)
+        self._settled[session.digest] = until
+        if len(self._settled) > SETTLED:
+            del self._settled[next(iter(self._settled))]
+        self._session = None
+
+    def _begin(self, teller: Address, now: float) -> Session:
+        digest, _ = self._tellers.pop(teller)
+        session = self._session = Session(teller, digest, self._generator.getrandbits(32), now)
+        return session
+
+    def when(self) -> float | None:
+        """When to call tick()."""
+        if self._session is not None:
+            return self._session.next
+        return earliest(*(at for _, at in self._tellers.values()))
+
+    def tick(self, now: float, room: int) -> Question | None:
+        """The question to put now; it fits `room` bytes of frames."""
+        session = self._session
+        if session is None:
+            teller = next((teller for teller, (_, at) in self._tellers.items() if at <= now), None)
+            if teller is None:
+                return None
+            session = self._begin(teller, now)
+        return self._ask(session, now, room)
+
+    def _ask(self, session: Session, now: float, room: int) -> Question | None:
+        if now < session.next:
+            return None
+        if session.tries == TRIES or now > session.until:
+            self._finish(session, now + SULK)
+            return None
+        session.tries += 1
+        session.next = now + WAIT
+        flags = BY_MULTICAST if session.by_multicast or session.tries > 1 else 0
+        echo = () if session.token is None else (Echo(session.token),)
+        return Question((*echo, self._question(session, flags, room)), session.teller)
+
+    def _question(self, session: Session, flags: int, room: int) -> Frame:
+        if not session.lacking:
+            return VectorRequest(session.digest, session.page, flags)
+        return RangeRequest(session.request, tuple(_missing(session.lacking, room - REQUEST_HEAD)), flags)
+
+
+def _missing(lacking: dict[Run, RangeSet], room: int) -> Iterable[Missing]:
+    """What to ask for first: at most CHUNK records in `room` bytes."""
+    left = CHUNK
+    for run, ranges in islice(lacking.items(), limits.ENTRIES_MAX):
+        pairs = (room - MISSING_HEAD) // 2
+        inclusive = [(start, stop - 1) for start, stop in _first(ranges, left)]
+        if pairs < 1 or not inclusive:
+            return
+        piece = split_ranges(inclusive, pairs)[0]
+        left -= sum(last - first + 1 for first, last in piece)
+        room -= MISSING_HEAD + 2 * pairs_of(piece)
+        yield Missing(run.origin, run.epoch, tuple(piece))
+
+
+def _first(ranges: Iterable[tuple[int, int]], most: int) -> Iterable[tuple[int, int]]:
+    """The first `most` numbers of [start, stop) ranges."""
+    for start, stop in ranges:
+        if most <= 0:
+            return
+        stop = min(stop, start + most)
+        yield start, stop
+        most -= stop - start

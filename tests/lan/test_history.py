@@ -1,0 +1,114 @@
+"""What was said before somebody came: from whoever heard it, though its author has left."""
+
+from __future__ import annotations
+
+import time
+
+from tests import lab
+from tests.lan.programs.remote import Member, finished, members, numbers
+
+COUNT, SIZE = 1000, 64
+
+
+def told_before(lan: lab.Lan) -> tuple[Member, Member]:
+    """One said a thousand lines and left; one heard them; the third host is free."""
+    author, witness = members(lan.hosts[:2])
+    author("burst", COUNT, 1000.0, SIZE)
+    finished(author)
+    assert witness.hears(COUNT) == numbers(COUNT)
+    author.leave()
+    return author, witness
+
+
+def all_of_history(newcomer: Member, within: float) -> None:
+    """Everything, in order, marked as history, within so many seconds of joining."""
+    joined = newcomer.ready()
+    assert newcomer.hears(COUNT, 20.0) == numbers(COUNT)
+    assert newcomer("last_at") - joined < within
+    assert all(message["history"] and message["name"] == "h1" for message in newcomer("messages"))
+
+
+def test_a_newcomer_hears_what_somebody_said_who_has_left(lan: lab.MakeLan) -> None:
+    made = lan(3)
+    _, _witness = told_before(made)
+    all_of_history(Member(made.hosts[2], history=True), 2.0)
+    uninterested = Member(made.hosts[0])
+    time.sleep(1.0)
+    assert uninterested("count") == 0
+
+
+def test_only_the_last_ones_when_asked_so(lan: lab.MakeLan) -> None:
+    made = lan(3)
+    told_before(made)
+    assert Member(made.hosts[2], last=10).hears(10) == numbers(10, COUNT - 10)
+
+
+def test_a_newcomer_behind_a_firewall_that_drops_unicast_answers(lan: lab.MakeLan) -> None:
+    made = lan(3)
+    told_before(made)
+    made.hosts[2].firewall(
+        "ct state established,related accept",
+        "iif lo accept",
+        "pkttype { broadcast, multicast } accept",
+        "meta l4proto ipv6-icmp accept",
+        policy="drop",
+    )
+    all_of_history(Member(made.hosts[2], history=True), 5.0)
+
+
+def test_a_newcomer_who_loses_a_fifth(lan: lab.MakeLan) -> None:
+    made = lan(3)
+    told_before(made)
+    made.hosts[2].loss(20)
+    all_of_history(Member(made.hosts[2], history=True), 5.0)
+
+
+def test_the_last_word_of_one_who_was_killed_reaches_all_by_way_of_the_one_who_heard_it(
+    lan: lab.MakeLan,
+) -> None:
+    author, witness, deaf = members(lan(3).hosts)
+    deaf.host.loss(100)
+    author("send", "last")
+    assert witness.hears(1) == ["last"]
+    author.kill()
+    time.sleep(0.5)
+    deaf.host.loss(0)
+    assert deaf.hears(1, 40.0) == ["last"]
+    assert not deaf("messages")[0]["history"]
+
+
+def test_what_was_said_in_an_open_room_does_not_leave_the_building(lan: lab.MakeLan) -> None:
+    made = lan(3)
+    elsewhere = made.add_switch()
+    _, witness = told_before(made)
+    stranger, mover = made.hosts[2], witness.host
+    for host in (stranger, mover):
+        host.down()
+        made.ip(f"link set {host.links['eth0'].port} master {elsewhere.name}")
+    time.sleep(1.5)  # longer than the second in which a change is noticed
+    for host in (stranger, mover):
+        host.up()
+    newcomer = Member(stranger, history=True)
+    newcomer.sees("h2")
+    witness("send", "here")
+    assert newcomer.hears(1) == ["here"]
+    time.sleep(2.0)
+    assert newcomer.texts() == ["here"]
+
+
+def test_a_cable_that_was_pulled_for_a_moment_leads_back_to_the_same_people(lan: lab.MakeLan) -> None:
+    made = lan(4)
+    author, witness, other = members(made.hosts[:3])
+    author("burst", 50, 1000.0, SIZE)
+    finished(author)
+    assert witness.hears(50) == numbers(50) == other.hears(50)
+    author.leave()
+    witness.host.down()
+    time.sleep(2.0)
+    witness.host.up()
+    witness.sees("h3")
+    other("send", "still here")
+    witness.hears(51)
+    other.leave()
+    newcomer = Member(made.hosts[3], history=True)
+    assert set(newcomer.hears(51)) == {*numbers(50), "still"}

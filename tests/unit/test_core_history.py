@@ -1,0 +1,372 @@
+"""History between members: what a member fetches, hands out, tells, refuses, and keeps in its building."""
+
+from __future__ import annotations
+
+import pytest
+
+from mcast import simulation
+from mcast.core import inbound_history, inbound_records, past
+from mcast.core.events import Message
+from mcast.crypto.rooms import keyed_room
+from mcast.settings import Settings
+from mcast.wire import frames as f
+from tests.simulation.safety import holdings, holds_the_same
+from tests.unit.core_support import ADDRESS, Outsider, drops
+
+
+def texts(member: simulation.Member, *, history: bool) -> list[str | None]:
+    return [message.text for message in member.messages() if message.history is history]
+
+
+def test_who_comes_late_hears_from_others_what_was_said_if_he_asks() -> None:
+    lan = simulation.Lan(1)
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(2.0)
+    for number in range(30):
+        ada.send(str(number) * 1000)
+        lan.run(0.02)
+    lan.run(2.0)
+    ada.leave()
+    lan.run(2.0)
+    cyd, dan = lan.join("cyd", history=True), lan.join("dan")
+    lan.run(3.0)
+    assert texts(cyd, history=True) == [str(number) * 1000 for number in range(30)]
+    assert texts(cyd, history=False) == texts(dan, history=False) == texts(dan, history=True) == []
+    assert all(message.name == "ada" for message in cyd.messages())
+    assert holds_the_same([bob, cyd, dan])
+    bob.leave()
+    lan.run(1.0)
+    assert len(texts(lan_joined(lan, "eve"), history=True)) == 30
+
+
+def lan_joined(
+    lan: simulation.Lan, name: str, *, last: int | None = None, since: float | None = None
+) -> simulation.Member:
+    """Somebody who asks what was said before, a while after he came."""
+    member = lan.join(name, history=True, last=last, since=since)
+    lan.run(5.0)
+    return member
+
+
+def test_only_the_last_or_the_latest() -> None:
+    lan = simulation.Lan(2)
+    lan.join("ada")
+    bob = lan.join("bob")
+    for number in range(10):
+        bob.send(str(number))
+        lan.run(10.0)
+    assert texts(lan_joined(lan, "cyd", last=3), history=True) == ["7", "8", "9"]
+    assert texts(lan_joined(lan, "dan", since=50.0), history=True) == ["6", "7", "8", "9"]
+
+
+def test_a_visitor_and_a_passive_member_neither_ask_nor_answer() -> None:
+    lan = simulation.Lan(3)
+    ada = lan.join("ada")
+    lan.run(1.0)
+    ada.send("before")
+    lan.run(5.0)
+    visitor, passive = lan.join("v", visitor=True), lan.join("p", passive=True)
+    lan.run(40.0)
+    for member in (visitor, passive):
+        assert not {"sent-digest", "sent-vectorrequest", "sent-rangerequest"} & set(member.engine.stats())
+    eve = Outsider(lan)
+    eve.say(f.Digest(b"d" * 16, 1, 1))
+    assert drops(visitor, "not-asked") > 0
+    asked = drops(visitor, "not-asked")
+    eve.say(f.VectorRequest(b"d" * 16, 0))
+    assert drops(visitor, "not-asked") == asked + 1
+
+
+def test_who_only_listens_fetches_only_what_was_said_since() -> None:
+    lan = simulation.Lan(4)
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(1.0)
+    for _number in range(300):
+        ada.send("before")
+        lan.run(0.006)
+    lan.run(3.0)
+    listener = lan.join("listener", quiet=True)
+    lan.run(20.0)
+    ada.send("after")
+    lan.run(0.5)
+    lan.partition([ada, bob], [listener])
+    ada.send("meanwhile")
+    lan.run(0.5)
+    ada.crash()
+    lan.run(1.0)
+    lan.heal()
+    lan.run(60.0)
+    assert texts(listener, history=False) == ["after", "meanwhile"]
+    assert texts(listener, history=True) == []
+    assert holdings([listener])["listener"] < holdings([bob])["bob"]
+
+
+def test_the_last_word_of_one_who_crashed_reaches_all_in_order() -> None:
+    lan = simulation.Lan(5)
+    ada, bob, cyd = lan.join("ada"), lan.join("bob"), lan.join("cyd")
+    lan.run(2.0)
+    ada.send("first")
+    lan.run(1.0)
+    lan.between(ada, cyd, loss=1.0)
+    ada.send("last")
+    lan.run(0.005)
+    ada.crash()
+    lan.run(30.0)
+    assert texts(cyd, history=False) == texts(bob, history=False) == ["first", "last"]
+
+
+def test_a_run_nobody_else_knew_of_that_spoke_while_we_were_here_is_no_history() -> None:
+    lan = simulation.Lan(6)
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(2.0)
+    visitor = lan.join("visitor", visitor=True)
+    lan.between(visitor, bob, loss=1.0)
+    visitor.send("short")
+    lan.run(0.005)
+    visitor.crash()
+    lan.run(15.0)
+    assert texts(bob, history=False) == texts(ada, history=False) == ["short"]
+
+
+def test_a_healed_partition_tells_what_was_said_by_those_who_died_in_it() -> None:
+    lan = simulation.Lan(7)
+    ada, bob, cyd = lan.join("ada"), lan.join("bob"), lan.join("cyd", history=True)
+    lan.run(2.0)
+    lan.partition([ada, bob], [cyd])
+    lan.run(60.0)
+    dan = lan.join("dan")
+    lan.partition([ada, bob, dan], [cyd])
+    dan.send("unknown to cyd")
+    ada.send("known to cyd")
+    lan.run(1.0)
+    ada.crash()
+    dan.crash()
+    lan.run(120.0)
+    lan.heal()
+    lan.run(80.0)
+    assert texts(cyd, history=False) == ["known to cyd"]
+    assert texts(cyd, history=True) == ["unknown to cyd"]
+    assert holds_the_same([bob, cyd])
+
+
+def test_requests_without_a_token_get_one_and_no_more() -> None:
+    lan = simulation.Lan(8)
+    ada = lan.join("ada")
+    lan.run(1.0)
+    ada.send("x" * 1000)
+    lan.run(3.0)
+    eve = Outsider(lan)
+    said: list[tuple[int, object]] = []
+    lan.on_transmit = lambda data, source, to: said.append((len(data), to)) if source != ADDRESS else None
+    run = ada.engine.run
+    wanted = f.RangeRequest(1, (f.Missing(*run, ((1, 1),)),))
+    eve.say(f.VectorRequest(b"d" * 16, 0))
+    eve.say(wanted)
+    assert all(size <= 60 and to == ADDRESS for size, to in said)
+    assert len(said) == 2
+    said.clear()
+    eve.say(f.RangeRequest(1, wanted.missing, f.BY_MULTICAST))
+    assert [to for _, to in said] == [None]
+    token = ada.engine._state.tokens.issue(ADDRESS)
+    said.clear()
+    eve.say(f.Echo(token), wanted)
+    assert [to for size, to in said if size > 1000] == [ADDRESS]
+    eve.say(f.Echo(token), f.VectorRequest(b"d" * 16, 5))
+    assert drops(ada, "not-asked") == 1
+    eve.say(f.Echo(token), f.RangeRequest(1, (f.Missing(b"o" * 16, 5, ((1, 9),)),)))
+
+
+def test_only_so_many_requests_are_heeded() -> None:
+    lan = simulation.Lan(9)
+    ada = lan.join("ada")
+    eve = Outsider(lan)
+    for _ in range(past.AT_ONCE + 10):
+        eve.say(f.VectorRequest(b"d" * 16, 0))
+    assert drops(ada, "over-budget") > 0
+
+
+def test_who_asks_for_too_much_is_told_so_in_the_counters(monkeypatch: pytest.MonkeyPatch) -> None:
+    lan = simulation.Lan(10, settings=Settings(history_pace=1))
+    ada = lan.join("ada")
+    lan.run(1.0)
+    for _ in range(200):
+        ada.send("x" * 1300)
+        lan.run(0.006)
+    lan.run(3.0)
+    monkeypatch.setattr("mcast.core.serving.EACH", 10)
+    eve = Outsider(lan)
+    token = ada.engine._state.tokens.issue(ADDRESS)
+    for _ in range(3):
+        eve.say(f.Echo(token), f.RangeRequest(1, (f.Missing(*ada.engine.run, ((1, 200),)),)))
+    assert drops(ada, "over-quota") > 0
+
+
+def test_lies_about_holdings_lead_nowhere() -> None:
+    lan = simulation.Lan(11)
+    ada = lan.join("ada", history=True)
+    lan.run(1.0)
+    eve = Outsider(lan)
+    eve.say(f.Digest(b"d" * 16, 1, 9), source=ADDRESS)
+    lan.run(0.5)
+    lie = f.Holding(b"o" * 16, 7, 1, 2**62, ())
+    eve.say(f.Vector(b"d" * 16, 0, 1, (lie,)))
+    eve.say(f.Vector(b"e" * 16, 0, 1, (lie,)))
+    assert drops(ada, "not-asked") > 0
+    lan.run(10.0)
+    assert not ada.engine._state.past.syncing
+    assert ada.engine.stats()["sent-rangerequest"] < 10
+    eve.say(f.Digest(b"d" * 16, 1, 9), source=None)
+    eve.say(f.Digest(b"d" * 16, 1, 9))
+    lan.run(1.0)
+    assert ada.engine.stats()["sent-rangerequest"] < 10
+
+
+def test_forged_and_repeated_records_of_a_page_are_refused() -> None:
+    lan = simulation.Lan(12)
+    ada = lan.join("ada", history=True)
+    lan.run(40.0)
+    eve = Outsider(lan, age=3600.0)
+    good = eve.record(1, b"old", age=3600.0)
+    other = Outsider(lan, seed=98, age=3600.0)
+    forged = other.record(1, b"forged", age=3600.0)
+    eve.say(f.Digest(b"d" * 16, 1, 2))
+    lan.run(0.2)
+    held = (
+        f.Holding(*eve.run, 1, 1, ()),
+        f.Holding(*other.run, 1, 1, ()),
+        f.Holding(*ada.engine.run, 1, 5, ()),
+    )
+    eve.say(f.Vector(b"d" * 16, 0, 1, held))
+    eve.say(forged)
+    assert drops(ada, "unknown-key") == 1
+    eve.say(eve.key, good)
+    eve.say(eve.key, good, f.KeyRequest((b"x" * 16,)))
+    lan.run(8.0)
+    assert texts(ada, history=True) == ["old"]
+    assert (holdings([ada])["ada"], ada.engine.stats()["retained-records"]) == (1, 1)
+
+
+def test_open_rooms_keep_their_records_in_the_building() -> None:
+    lan = simulation.Lan(13)
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(2.0)
+    ada.send("in here")
+    bob.send("mine, in here")
+    lan.run(3.0)
+    bob.engine.lost_network(lan.now)
+    lan.partition([ada], [bob])
+    cyd = lan.join("cyd", history=True)
+    lan.partition([ada], [bob, cyd])
+    lan.run(10.0)
+    bob.send("out there")
+    lan.run(5.0)
+    assert [message.text for message in cyd.messages()] == ["out there"]
+    lan.run(60.0)
+    assert holdings([bob]) == {"bob": 1}
+    dan = lan_joined(lan, "dan")
+    assert [message.text for message in dan.messages()] in ([], ["out there"])
+
+
+def test_the_same_people_again_are_the_same_building() -> None:
+    lan = simulation.Lan(14)
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(2.0)
+    ada.send("in here")
+    lan.run(3.0)
+    bob.engine.lost_network(lan.now)
+    lan.run(70.0)
+    assert holdings([bob]) == {"bob": 1}
+    ada.crash()
+    assert texts(lan_joined(lan, "cyd"), history=True) == ["in here"]
+
+
+def test_a_keyed_room_goes_where_its_key_goes() -> None:
+    lan = simulation.Lan(15, room=keyed_room(bytes(32), bytes(16)))
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(2.0)
+    ada.send("anywhere")
+    lan.run(3.0)
+    ada.crash()
+    bob.engine.lost_network(lan.now)
+    lan.run(70.0)
+    assert texts(lan_joined(lan, "cyd"), history=True) == ["anywhere"]
+
+
+def test_history_of_a_run_that_is_still_here() -> None:
+    lan = simulation.Lan(16)
+    ada = lan.join("ada")
+    lan.run(1.0)
+    for number in range(400):
+        ada.send(str(number))
+        lan.run(0.006)
+    lan.run(30.0)
+    bob = lan_joined(lan, "bob")
+    ada.send("now")
+    lan.run(1.0)
+    assert texts(bob, history=True) == [str(number) for number in range(400)]
+    assert texts(bob, history=False) == ["now"]
+    assert all(isinstance(message, Message) and not message.late for message in bob.messages())
+
+
+def test_what_is_held_already_is_not_lacking() -> None:
+    ada = simulation.Lan(17).join("ada")
+    state = ada.engine._state
+    run = Outsider(simulation.Lan(17)).run
+    for sequence in (1, 2, 7, 8, 12, 30):
+        state.retention.add(run, sequence, b"x", 0.0)
+    assert inbound_history._without(state, run, 3, 20) == [(3, 7), (9, 12), (13, 20)]
+    assert inbound_history._without(state, run, 7, 9) == []
+    wanted = f.Missing(*run, ((1, 9), (12, 40)))
+    assert inbound_history._held(state, run, wanted, 99) == [1, 2, 7, 8, 12, 30]
+    assert inbound_history._held(state, run, wanted, 3) == [1, 2, 7]
+
+
+def test_what_is_held_no_more_is_not_handed_out() -> None:
+    lan = simulation.Lan(18)
+    ada = lan.join("ada")
+    lan.run(1.0)
+    state = ada.engine._state
+    sent = lan.sent
+    state.past.serving.ask(ADDRESS, Outsider(lan).run, [1], lan.now, to_all=False)
+    assert ada.engine.datagrams(lan.now) == []
+    state.past.serving.ask(ADDRESS, state.me, [5], lan.now, to_all=False)
+    assert ada.engine.datagrams(lan.now) == []
+    assert lan.sent == sent
+
+
+def test_a_record_that_came_otherwise_meanwhile_is_not_waited_for() -> None:
+    lan = simulation.Lan(19)
+    ada = lan.join("ada", history=True)
+    lan.run(40.0)
+    eve = Outsider(lan, age=3600.0)
+    old = eve.record(1, b"old", age=3600.0)
+    eve.say(f.Digest(b"d" * 16, 1, 2))
+    lan.run(0.2)
+    eve.say(f.Vector(b"d" * 16, 0, 1, (f.Holding(*eve.run, 1, 1, ()),)))
+    ada.engine._state.retention.add(eve.run, 1, old.payload, lan.now)
+    eve.say(eve.key, old)
+    assert drops(ada, "duplicate") == 1
+    assert not ada.engine._state.past.syncing
+
+
+def test_from_where_who_only_listens_wants_the_records_of_a_run() -> None:
+    lan = simulation.Lan(20)
+    ada = lan.join("ada", quiet=True)
+    state = ada.engine._state
+    eve = Outsider(lan, age=30.0)
+    assert inbound_records.wanted_from(state, eve.run) == inbound_records.NEVER
+    eve.say(eve.key, eve.announcement(high=300))
+    assert inbound_records.wanted_from(state, eve.run) == 301
+    state.reception.remember(eve.run, 310)
+    assert inbound_records.wanted_from(state, eve.run) == 310
+
+
+def test_a_repair_of_what_was_before_us_does_not_concern_us() -> None:
+    lan = simulation.Lan(21)
+    ada = lan.join("ada")
+    eve = Outsider(lan, age=30.0)
+    eve.say(eve.key, eve.announcement(high=300))
+    before = drops(ada, "not-asked")
+    eve.say(eve.record(5))
+    assert drops(ada, "not-asked") == before + 1
+    assert ada.messages() == []
