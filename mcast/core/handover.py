@@ -33,10 +33,15 @@ def rank(asker: bytes, run: Run) -> bytes:
     return sha256(asker + run.origin + run.epoch.to_bytes(8, "big")).digest()
 
 
+def place(asker: bytes, me: Run, others: Iterable[Run]) -> int:
+    """How many of the others are nearer to `asker` than we are."""
+    mine = rank(asker, me)
+    return sum(rank(asker, run) < mine for run in others)
+
+
 def is_giver(asker: bytes, me: Run, others: Iterable[Run]) -> bool:
     """Whether we are among the three who answer."""
-    mine = rank(asker, me)
-    return sum(rank(asker, run) < mine for run in others) < GIVERS
+    return place(asker, me, others) < GIVERS
 
 
 class Tokens:

@@ -204,6 +204,7 @@ def on_heartbeat(state: State, frame: Heartbeat, source: Address, now: float) ->
         doubt(state, run, source, now)
         return DropReason.NOT_LIVE
     heard(state, run, now)
+    state.vouched = run
     inbox = state.reception.get(run)
     if inbox is not None:
         # Only heartbeats are echoed: a record may have come by way of a repair, which takes longer.

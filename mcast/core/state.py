@@ -106,6 +106,7 @@ class State:
         self.echoed: bytes | None = None
         self.datagram_size = 0
         self.direct = False
+        self.vouched: Run | None = None
         # Trust
         self.admission = Admission(checks, session)
         self.authority = Authority(checks, settings.verifications, 2 * settings.peers, now)
