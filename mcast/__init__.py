@@ -1,36 +1,43 @@
-"""Group chat and discovery for the LAN over UDP multicast."""
+"""Group chat and discovery for the LAN over UDP multicast.
 
-from . import aio, multicast, settings
-from .blocking import Group, Receipt, join
-from .errors import (
-    GroupClosed,
-    InvalidGroup,
-    InvalidPort,
-    McastError,
-    MessageTooLarge,
-    NoInterface,
-    PermissionRefused,
-    PortTaken,
-    SocketError,
-    UnknownInterface,
-    UsageError,
-)
-from .events import (
-    Alarm,
-    Event,
-    GapAbandoned,
-    GapFilled,
-    GapOpened,
-    InterfacesChanged,
-    Message,
-    Overflow,
-    PeerJoined,
-    PeerLeft,
-    PeerUpdated,
-    PeerView,
-    PlainText,
-)
-from .settings import Settings
+A name's module is imported when the name is first used: `import mcast` alone costs nothing.
+"""
+
+import importlib
+import typing
+
+if typing.TYPE_CHECKING:
+    from . import aio, multicast, settings
+    from .blocking import Group, Receipt, join
+    from .errors import (
+        GroupClosed,
+        InvalidGroup,
+        InvalidPort,
+        McastError,
+        MessageTooLarge,
+        NoInterface,
+        PermissionRefused,
+        PortTaken,
+        SocketError,
+        UnknownInterface,
+        UsageError,
+    )
+    from .events import (
+        Alarm,
+        Event,
+        GapAbandoned,
+        GapFilled,
+        GapOpened,
+        InterfacesChanged,
+        Message,
+        Overflow,
+        PeerJoined,
+        PeerLeft,
+        PeerUpdated,
+        PeerView,
+        PlainText,
+    )
+    from .settings import Settings
 
 __version__ = "0.1.0"
 __all__ = [
@@ -67,3 +74,18 @@ __all__ = [
     "multicast",
     "settings",
 ]
+
+if not typing.TYPE_CHECKING:  # for a type checker every name would exist
+
+    def __getattr__(name):
+        """Called by Python for a name not yet here (PEP 562): from the lightest module that has it."""
+        if name in ("aio", "multicast", "settings"):
+            return importlib.import_module(f".{name}", __name__)
+        for home in ("errors", "settings", "events", "blocking") if name in __all__ else ():
+            module = importlib.import_module(f".{home}", __name__)
+            if hasattr(module, name):
+                return globals().setdefault(name, getattr(module, name))
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__():
+        return sorted({*globals(), *__all__})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 
 from . import interfaces
@@ -11,12 +12,16 @@ from .address import GroupAddress
 from .errors import SocketError
 from .iftable import Table
 from .links import REJOIN_INTERVAL, Change, Links
-from .multicast import Datagram, Sender
+from .multicast import DRAIN_LIMIT, Datagram, Sender
 from .ports import CLAIM_INTERVAL
 from .watch import Watcher
 
 LOOK_INTERVAL = 1.0
-"""Seconds between looks at whether the interfaces changed."""
+"""Seconds between looks at whether the interfaces changed; where the kernel tells of it, from then to a look:
+an idle program is not woken by this."""
+RUSH = 0.002
+"""Seconds: when the sockets wake us this soon after the last time, more than one datagram may wait. One that
+comes alone is handed on before we look for another."""
 
 
 class Feed:
@@ -39,8 +44,11 @@ class Feed:
         self._watched: list[int] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._watcher: Watcher | None = None
+        self._noticed = asyncio.Event()
+        self._listening: int | None = None
         self._paused = False
         self._claim_at = 0.0
+        self._woken = 0.0
 
     def start(self) -> Change:
         """Open everything and begin; the first change is returned, not called back."""
@@ -81,6 +89,7 @@ class Feed:
         """Like close(), at once: for a loop that ends. The tasks end when the loop goes on."""
         if self._loop is not None and not self._loop.is_closed():
             self._unwatch()
+            self._unlisten()
             for task in self._tasks:
                 task.cancel()
         self._tasks = []
@@ -117,10 +126,16 @@ class Feed:
                 self._loop.remove_reader(descriptor)
         self._watched = []
 
+    def _limit(self) -> int:
+        """How many datagrams to take."""
+        now = time.monotonic()
+        woken, self._woken = self._woken, now
+        return DRAIN_LIMIT if now - woken < RUSH else 1
+
     def _read(self, group: GroupAddress, interface: int) -> None:
         receiver = self._links.receivers[group]
         try:
-            datagrams = receiver.drain(interface)
+            datagrams = receiver.drain(interface, self._limit())
         except SocketError as error:
             with self._rewatching():
                 receiver.leave(interface)
@@ -130,7 +145,7 @@ class Feed:
 
     def _read_endpoint(self, sender: Sender) -> None:
         try:
-            datagrams = sender.drain()
+            datagrams = sender.drain(self._limit())
         except SocketError as error:
             with self._rewatching():
                 self._links.drop(sender)
@@ -150,17 +165,41 @@ class Feed:
         """The interfaces now; changes are noticed from here on, also one back to what was before."""
         table = interfaces.read()
         if self._watcher is not None:
+            self._unlisten()
             self._watcher.close()
         self._watcher = Watcher(table)
+        self._noticed.set()
         return table
 
     async def _follow(self) -> None:
         while True:
             await asyncio.sleep(LOOK_INTERVAL)
+            self._noticed.clear()
             with contextlib.suppress(OSError):  # what cannot be read now is read at the next rejoin
                 if self._watcher is not None and (table := self._watcher.poll()) is not None:
                     self._update(table)
             self._claim()
+            self._listen()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._noticed.wait(), CLAIM_INTERVAL - LOOK_INTERVAL)
+
+    def _listen(self) -> None:
+        """Have the kernel tell of changes; where it cannot, look again soon."""
+        descriptor = None if self._watcher is None else self._watcher.fileno()
+        if descriptor is None or self._loop is None:
+            self._noticed.set()
+        elif self._listening is None:
+            self._loop.add_reader(descriptor, self._notice)
+            self._listening = descriptor
+
+    def _unlisten(self) -> None:
+        if self._loop is not None and self._listening is not None:
+            self._loop.remove_reader(self._listening)
+        self._listening = None
+
+    def _notice(self) -> None:
+        self._unlisten()
+        self._noticed.set()
 
     def _claim(self) -> None:
         """Now and then, see whether the program that holds the group's port has left."""

@@ -51,6 +51,7 @@ __all__ = ["Datagram", "GroupAddress", "Receiver", "Sender", "explain", "parse_g
 RECEIVE_BUFFER = 8 << 20
 """Bytes asked for; Linux grants at most net.core.rmem_max (twice that is reported)."""
 LARGEST_DATAGRAM = 65_507
+SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 ANCILLARY_ROOM = 128
 """Bytes for the control messages that carry the TTL and, for IPv6, the interface."""
 DRAIN_LIMIT = 256
@@ -266,14 +267,18 @@ class Sender:
 
     def send_to(self, data: bytes, address: tuple[str, int], *, timeout: float = 1.0) -> None:
         """Send one datagram to (address, port), the form of a Datagram's `source`. Errors as in send()."""
-        host, port = address
-        target = (host.partition("%")[0], port, 0, self.interface) if self.version == 6 else (host, port)
-        with explained(f"cannot send to {host} port {port}"):
+        target = address if self.version == 4 else self._scoped(address)
+        try:
             try:
                 self._socket.sendto(data, target)
             except BlockingIOError:
                 _wait([self._socket], selectors.EVENT_WRITE, timeout)
                 self._socket.sendto(data, target)
+        except OSError as error:
+            raise explain(error, f"cannot send to {address[0]} port {address[1]}") from error
+
+    def _scoped(self, address: tuple[str, int]) -> tuple[str, int, int, int]:
+        return address[0].partition("%")[0], address[1], 0, self.interface
 
     def fileno(self) -> int:
         """The descriptor to watch, for selectors and event loops."""
@@ -300,9 +305,11 @@ def _drain(sock: socket.socket, space: bytearray, interface: int, limit: int) ->
     try:
         while len(datagrams) + skipped < limit:
             data, source, ancillary = _read(sock, space)
-            if not came_in_on(ancillary, interface):
-                skipped += 1
-                continue
+            if len(source) == 4:  # IPv6
+                if not came_in_on(ancillary, interface):
+                    skipped += 1
+                    continue
+                source = plain_source(source)
             datagrams.append(Datagram(data, source, interface, ttl_of(ancillary)))
     except (BlockingIOError, InterruptedError):
         pass
@@ -312,13 +319,13 @@ def _drain(sock: socket.socket, space: bytearray, interface: int, limit: int) ->
     return datagrams
 
 
-def _read(sock: socket.socket, space: bytearray) -> tuple[bytes, tuple[str, int], Ancillary]:
+def _read(sock: socket.socket, space: bytearray) -> tuple[bytes, SocketAddress, Ancillary]:
     if WINDOWS:  # no recvmsg there
         size, source = sock.recvfrom_into(space)
         ancillary: Ancillary = []
     else:
         size, ancillary, _, source = sock.recvmsg_into([space], ANCILLARY_ROOM)
-    return bytes(memoryview(space)[:size]), plain_source(source), ancillary
+    return bytes(memoryview(space)[:size]), source, ancillary
 
 
 def _wait(sockets: Iterable[socket.socket], event: int, timeout: float) -> None:

@@ -69,7 +69,10 @@ class Pump:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._scheduled: asyncio.Handle | None = None
+        self._settling: asyncio.Handle | None = None
         self._routes: dict[tuple[object, ...], int] = {}
+        self._last_from: tuple[tuple[str, int], int] | None = None
+        self._last_address: tuple[str, int] | tuple[str, int, int, int] = ("", 0)
         self._ways: list[Way] = []
         self._record_ways: list[Way] = []
         self._renewing: asyncio.TimerHandle | None = None
@@ -105,7 +108,10 @@ class Pump:
             self._scheduled = self._loop.call_soon(self.pump)
 
     def pump(self) -> None:
-        """Do what is due, send what is ready, arm the timer, then tell what happened."""
+        """Do what is due, send what is ready, then tell what happened.
+
+        The timer is armed when the application has had its turn.
+        """
         engine = self._engine
         if engine is None:
             return
@@ -119,18 +125,22 @@ class Pump:
             self._rewire()
         for outgoing in engine.datagrams(now):
             self._transmit(outgoing)
-        deadline = engine.deadline()
-        self._due = inf if deadline is None else deadline
-        self._arm(deadline)
-        waiting, self._waiting = self._waiting, []
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
+        if self._waiting:
+            self._let_go()
         events = engine.events()
         if events:
             if not PEER_EVENTS.isdisjoint(map(type, events)):
                 self._stale = True
             self._on_events(events)
+        if self._settling is None:
+            self._settling = self._loop.call_soon(self._settle)
+
+    def _let_go(self) -> None:
+        """Those who wait for the pump to run go on."""
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
 
     async def moved(self, patience: float) -> None:
         """Until the pump ran again, `patience` seconds at most."""
@@ -185,17 +195,27 @@ class Pump:
         for future in waiting:
             if not self._loop.is_closed():
                 future.cancel()
-        for handle in (self._timer, self._scheduled, self._renewing):
+        for handle in (self._timer, self._scheduled, self._settling, self._renewing):
             if handle is not None:
                 handle.cancel()
-        self._timer = self._scheduled = self._renewing = None
+        self._timer = self._scheduled = self._settling = self._renewing = None
 
-    def _arm(self, deadline: float | None) -> None:
+    def _settle(self) -> None:
+        """Set the timer for what is due next: a look at all parts, for which no message has to wait."""
+        self._settling = None
+        if self._engine is None:
+            return
+        deadline = self._engine.deadline()
+        due = inf if deadline is None else deadline
+        if due == self._due and self._timer is not None:
+            return
+        self._due = due
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None if deadline is None else self._loop.call_at(deadline, self._timed_out)
 
     def _timed_out(self) -> None:
+        self._timer = None
         offset = time.time() - self._loop.time()
         if self._engine is not None and abs(offset - self._wall_offset) > CLOCK_JUMP:
             self._wall_offset = offset
@@ -208,12 +228,16 @@ class Pump:
             return
         now = self._loop.time()
         plain = []
+        news = False
         for datagram in datagrams:
             if datagram.data.startswith(MAGIC):
-                engine.receive(datagram.data, self._address(datagram), now, group is None)
+                source = self._address(datagram)
+                link = datagram.interface << 1 | (":" in source[0])
+                news |= engine.receive(datagram.data, source, now, group is None, link)
             else:
                 plain.append(datagram)
-        self.pump()
+        if news:
+            self.pump()
         if plain and group is not None:
             self._on_plain(group, plain)
 
@@ -225,13 +249,18 @@ class Pump:
 
     def _address(self, datagram: Datagram) -> tuple[str, int] | tuple[str, int, int, int]:
         """The source as sockets name it: IPv6 with its scope, so that an answer finds the way back."""
+        heard_from = (datagram.source, datagram.interface)
+        if heard_from == self._last_from:
+            return self._last_address
+        self._last_from = heard_from
         host, port = datagram.source
         bare = host.partition("%")[0]
         self._routes.pop((bare, port), None)
         self._routes[bare, port] = datagram.interface
         if len(self._routes) > ROUTES:
             del self._routes[next(iter(self._routes))]
-        return (bare, port) if ":" not in bare else (bare, port, 0, datagram.interface)
+        self._last_address = (bare, port) if ":" not in bare else (bare, port, 0, datagram.interface)
+        return self._last_address
 
     def meet(self, addresses: Sequence[Address]) -> int:
         """Meet whoever is at these addresses by unicast too; how many were too many."""

@@ -78,7 +78,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Shortest mean time between two announcements of one run."""
 
     announce_rate: int = 2000
-    """All announcements of the group together; link headers bring it to the promised 2.5 kB/s."""
+    """All announcements of the group together, link headers included; digests have the rest of 2.5 kB/s."""
+
+    announce_spacing: float = 1.25
+    """Between two announcements of the group: each wakes every computer in it, battery or not."""
+
+    announce_patience: float = 60.0
+    """The spacing alone makes no interval longer than this, as who crashed is here for 3.5 intervals."""
 
     probe_interval: float = 1.0
     """Between the three probes of a suspect."""

@@ -107,10 +107,19 @@ class Life(NamedTuple):
 class Member:
     """One member of the simulated LAN; made by Lan.join()."""
 
-    def __init__(self, lan: Lan, number: int, name: str, identity: Identity, options: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        lan: Lan,
+        number: int,
+        name: str,
+        identity: Identity,
+        lans: tuple[int, ...],
+        options: dict[str, Any],
+    ) -> None:
         self._lan, self._options = lan, options
         self.number, self.name, self.identity = number, name, identity
         self.address: Address = (f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}", PORT)
+        lan.plugs[self.address] = lans
         self.skew = 0.0
         self.armed: float | None = None
         self.bad_state = False
@@ -187,10 +196,10 @@ class Member:
         self.skew = skew
         self.engine.set_wall(self._lan.now, self.wall)
 
-    def receive(self, datagram: bytes, source: Address, direct: bool = False) -> None:
+    def receive(self, datagram: bytes, source: Address, direct: bool = False, link: int = 0) -> None:
         """A datagram arrives; `direct`: it was sent to this member alone."""
         if not self._crashed:
-            self.engine.receive(datagram, source, self._lan.now, direct)
+            self.engine.receive(datagram, source, self._lan.now, direct, link)
             self.pump()
 
     def wake(self) -> None:
@@ -243,6 +252,7 @@ class Lan:
         self.deaf: set[Address] = set()
         """Addresses of members to which no multicast gets through: their switch drops it."""
         self.on_transmit: Callable[[bytes, Address, Address], None] | None = None
+        self.plugs: dict[Address, tuple[int, ...]] = {}
         self._by_address: dict[Address, Member] = {}
         self._between: dict[tuple[Address, Address], Conditions] = {}
         self._islands: dict[Address, int] = {}
@@ -255,12 +265,17 @@ class Lan:
         """A digest of everything that was sent and delivered, and when: equal for equal seeds."""
         return self._trace.hexdigest()
 
-    def join(self, name: str, *, identity: Identity | None = None, **options: Any) -> Member:
-        """A new member; `options` are those of Engine (visitor, passive, quiet, history, attributes)."""
+    def join(
+        self, name: str, *, identity: Identity | None = None, lans: Iterable[int] = (0,), **options: Any
+    ) -> Member:
+        """A new member; `options` are those of Engine (visitor, passive, quiet, history, attributes).
+
+        `lans` are the numbers of the LANs it is on; over each of them it hears whoever is on it too.
+        """
         number = len(self.members) + 1
         identity = identity or Identity(sha256(b"%d identity %d" % (self.seed, number)).digest())
         options.setdefault("attributes", Attributes())
-        member = Member(self, number, name, identity, options)
+        member = Member(self, number, name, identity, tuple(lans), options)
         self.members.append(member)
         self._by_address[member.address] = member
         return member
@@ -307,12 +322,18 @@ class Lan:
     def _carry(self, data: bytes, source: Address, member: Member, direct: bool = False) -> None:
         if self._islands.get(source) != self._islands.get(member.address):
             return
+        lans = self.plugs.get(member.address, (0,))
+        for lan in lans:
+            if lan in self.plugs.get(source, lans):
+                self._carry_by(lan, data, source, member, direct)
+
+    def _carry_by(self, lan: int, data: bytes, source: Address, member: Member, direct: bool) -> None:
         conditions = self._between.get((source, member.address), self.conditions)
         copies = 1 + (conditions.duplicate > 0 and self.random.random() < conditions.duplicate)
         for _ in range(copies):
             if member.address != source and self._lost(conditions, member):
                 continue
-            self._deliver(data, source, member, conditions, direct)
+            self._deliver(data, source, member, conditions, lan, direct)
 
     def _lost(self, conditions: Conditions, member: Member) -> bool:
         burst = conditions.burst
@@ -324,7 +345,7 @@ class Lan:
         return loss > 0 and self.random.random() < loss
 
     def _deliver(
-        self, data: bytes, source: Address, member: Member, conditions: Conditions, direct: bool
+        self, data: bytes, source: Address, member: Member, conditions: Conditions, lan: int, direct: bool
     ) -> None:
         random = self.random
         delay = conditions.delay + conditions.jitter * random.random()
@@ -335,7 +356,7 @@ class Lan:
 
         def arrive() -> None:
             self._trace.update(b"%.9f %d" % (self.now, member.number))
-            member.receive(data, source, direct)
+            member.receive(data, source, direct, 2 * lan)
 
         self.at(self.now + delay, arrive)
 

@@ -41,6 +41,10 @@ class Watcher:
         self._known = table
         return table
 
+    def fileno(self) -> int | None:
+        """A descriptor that becomes readable when something may have changed; None: only polling tells."""
+        return self._hint.fileno()
+
     def close(self) -> None:
         """Let go of the kernel's notices. May be called twice."""
         self._hint.close()
@@ -71,6 +75,9 @@ async def watch(known: Table | None = None, *, period: float = 1.0) -> AsyncIter
 class _Hint(Protocol):
     def changed(self) -> bool:
         """Whether anything about interfaces, addresses or routes may have changed since the last call."""
+
+    def fileno(self) -> int | None:
+        """What becomes readable when that may be so, if anything does."""
 
     def close(self) -> None:
         """Free what it holds."""
@@ -104,6 +111,9 @@ class _Notices:
             seen = True
         return seen
 
+    def fileno(self) -> int | None:
+        return self._socket.fileno()
+
     def close(self) -> None:
         self._socket.close()
 
@@ -118,6 +128,9 @@ class _Comparison:
         now = fingerprint()
         before, self._last = self._last, now
         return now != before
+
+    def fileno(self) -> int | None:
+        return None
 
     def close(self) -> None:
         self._last = None

@@ -1,4 +1,4 @@
-"""The command line: one module a command, `main` to run them and turn every error into a line."""
+"""The command line: one module a command (`commands`); `main` runs them, an error is a line."""
 
 from __future__ import annotations
 
@@ -13,24 +13,19 @@ import mcast
 from mcast.errors import McastError
 
 from . import config, exits
-from .announce import announce
-from .browse import browse
-from .chat import chat
-from .interfaces import interfaces
-from .listen import listen
-from .render import OutputClosed, discard, note, prepare_console, write_error
-from .run import fault
-from .send import send
+from .commands import Commands
+from .render import OutputClosed, discard, fault, note, prepare_console, write_error
 
 app = typer.Typer(
     name="mcast",
+    cls=Commands,
     help="The LAN's own group chat: no server, no account, no configuration.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
+    # Plain help: importing rich takes longer than all else that --help does.
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (chat, announce, browse, listen, send, interfaces):
-    app.command()(command)
 
 
 def _show_version(wanted: bool) -> None:
@@ -41,6 +36,7 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _common(
+    context: typer.Context,
     debug: Annotated[
         bool, typer.Option("--debug", envvar="MCAST_DEBUG", help="Show where an error comes from.")
     ] = False,
@@ -49,6 +45,9 @@ def _common(
     ] = False,
 ) -> None:
     os.environ["MCAST_DEBUG"] = "1" if debug else ""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(exits.USAGE)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -59,14 +58,13 @@ def main(arguments: list[str] | None = None) -> int:
         code = app(args=arguments, prog_name="mcast", standalone_mode=False, default_map=defaults)
         return code or exits.DONE
     except TyperException as error:
-        text = _usage_text(error)
-        return _say(text, exits.USAGE) if text else exits.USAGE
+        return _say(_usage_text(error), exits.USAGE)
     except McastError as error:
         return _say(str(error), exits.of_error(error), error)
     except (OutputClosed, BrokenPipeError):
         return exits.DONE
     except SystemExit as end:
-        # rich's way to say that nobody reads the help.
+        # typer's way to say that nobody reads the help.
         if isinstance(end.__context__, BrokenPipeError):
             return exits.DONE
         raise
@@ -90,11 +88,10 @@ def _say(text: str, code: int, error: Exception | None = None) -> int:
 
 
 def _usage_text(error: TyperException) -> str:
-    """One line; none where the help has just been shown (`mcast` alone)."""
     message = error.format_message().rstrip(".")
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "mcast"
-    return f"{message}; see: {path} --help" if message else ""
+    return f"{message}; see: {path} --help"
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def announce(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
-    """Be in the group with what you offer, and show who else is there.
+    """Say what you offer, be in the group with it, and show who is there.
 
     Columns: mark (+ joined, = changed, - left), name, id, service, address, port, interface, age, tags.
     Exit codes: 0 done, 2 wrong usage, 3 no usable interface.

@@ -27,6 +27,8 @@ from mcast.address import parse_group, parse_port
 from mcast.errors import McastError, UsageError
 from mcast.profiles import config_directory
 
+from .commands import Named
+
 SIZE_LIMIT = 65_536
 """Bytes that a configuration file may have."""
 
@@ -234,7 +236,10 @@ def _options(command: Any) -> dict[str, _Option]:
 
 
 def _commands(command: Any) -> dict[str, Any]:
-    return getattr(command, "commands", {})
+    return {
+        name: inner.imported() if isinstance(inner, Named) else inner
+        for name, inner in getattr(command, "commands", {}).items()
+    }
 
 
 def _known(command: Any) -> set[str]:

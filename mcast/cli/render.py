@@ -121,6 +121,11 @@ def note(text: str) -> None:
         discard(stream)
 
 
+def fault(error: BaseException) -> str:
+    """What to say of an error that nobody thought of."""
+    return f"a fault of mcast itself, {type(error).__name__}: {error}; run mcast --debug … and report it"
+
+
 def prepare_console() -> None:
     """Let no console make us fail: what its encoding lacks is shown as `\\uNNNN`, what is closed is empty."""
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any
 
 from . import exits
-from .render import Output, OutputClosed, note
+from .render import Output, OutputClosed, fault, note
 
 
 class Ending:
@@ -110,11 +110,6 @@ def run(command: Callable[[Ending, Output], Coroutine[Any, Any, int]], **limits:
         return exits.DONE
     except KeyboardInterrupt:
         return exits.INTERRUPTED + ((ending.signal if ending else 0) or signal.SIGINT)
-
-
-def fault(error: BaseException) -> str:
-    """What to say of an error that nobody thought of."""
-    return f"a fault of mcast itself, {type(error).__name__}: {error}; run mcast --debug … and report it"
 
 
 def _unexpected(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

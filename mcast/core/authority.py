@@ -15,6 +15,7 @@ from mcast.wire.frames import (
     ProbeReply,
     Report,
 )
+from mcast.wire.limits import TIMESTAMP_MAX
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import Record
 
@@ -23,7 +24,13 @@ from .checks import Checks
 from .runs import Run
 
 FLUSHES = 4096  # verified flushes remembered; one entry saves up to 31 signature checks
+EPOCH_SHIFT = 16  # an epoch is unix seconds times 2**16, so it tells when the run began by its own clock
 Counted = Announcement | Goodbye | Heartbeat | Nack | Report
+
+
+def issued(epoch: int) -> int:
+    """When a run issues its KEY, in unix ms: at its epoch, so that it names the run."""
+    return min(TIMESTAMP_MAX, epoch * 1000 >> EPOCH_SHIFT)
 
 
 class Known(NamedTuple):
@@ -47,6 +54,7 @@ class Authority:
         self._budget = Verifications(verifications, now)
         self._limit = limit
         self._keys: dict[bytes, Known] = {}
+        self._issued: dict[tuple[bytes, int], Key | None] = {}
         self._last: dict[tuple[type, Run], int] = {}
         self._flushes: dict[tuple[bytes, bytes], None] = {}
 
@@ -55,20 +63,33 @@ class Authority:
         return self._keys.get(origin)
 
     def name(self, origin: bytes) -> str:
-        """The name that goes with `origin`, empty if unknown."""
+        """The name that goes with `origin`, empty if unknown: that of its latest run."""
         known = self._keys.get(origin)
         return "" if known is None else known.name
 
+    def name_of(self, run: Run) -> str:
+        """What `run` called itself in its own KEY; empty if unknown, or if it stands for two names."""
+        key = self._issued.get((run.origin, issued(run.epoch)))
+        return "" if key is None else key.name
+
     def learn(self, key: Key, trusted: bool, now: float) -> DropReason | None:
-        """Take in a self-signed key, if it is newer than the one we have."""
+        """Take in a self-signed key, if it is newer than the one we have; of an older one only its name."""
         origin = origin_of(key.public_key)
         known = self._keys.get(origin)
-        if known is not None and known.frame.issued >= key.issued:
-            return None if known.frame == key else DropReason.STALE
+        if known is not None and known.frame == key:
+            return None
+        slot = (origin, key.issued)
+        if self._issued.get(slot) == key:
+            return DropReason.STALE
         if not self._budget.allow(origin, trusted, now):
             return DropReason.OVER_BUDGET
         if not self._checks.verify_frame(key.public_key, key):
             return DropReason.BAD_SIGNATURE
+        self._issued[slot] = None if slot in self._issued else key
+        if len(self._issued) > self._limit:
+            del self._issued[next(iter(self._issued))]
+        if known is not None and known.frame.issued >= key.issued:
+            return None
         self._keys.pop(origin, None)
         self._keys[origin] = Known(key.public_key, key.name, key)
         if len(self._keys) > self._limit:
@@ -87,6 +108,10 @@ class Authority:
             if len(self._last) > 4 * self._limit:
                 del self._last[next(iter(self._last))]
         return reason
+
+    def spare(self, now: float) -> bool:
+        """Whether signatures of strangers may be checked that can wait."""
+        return self._budget.spare(now)
 
     def check_reply(self, frame: ProbeReply, trusted: bool, now: float) -> DropReason | None:
         """Whether a probe's answer is genuine; its nonce makes it fresh."""

@@ -21,6 +21,7 @@ class Verifications:
     def __init__(self, rate: int, now: float) -> None:
         self._known = Bucket(rate * KNOWN_SHARE, rate * KNOWN_SHARE, now)
         self._strangers = Bucket(rate * (1 - KNOWN_SHARE), rate * (1 - KNOWN_SHARE), now)
+        self._half = rate * (1 - KNOWN_SHARE) / 2
         half = rate * KNOWN_SHARE / 2
         self._each = Quotas(half, half, ORIGINS)
 
@@ -30,8 +31,12 @@ class Verifications:
             return self._strangers.take(1, now)
         return self._each.of(origin, now).take(1, now) and self._known.take(1, now)
 
+    def spare(self, now: float) -> bool:
+        """Whether half of what strangers may cost at once is left."""
+        return self._strangers.level(now) >= self._half
+
     def genuine(self, origin: bytes, known: bool, now: float) -> None:
         """The signature held: most of its price is given back, as the budget is to bind forgers."""
         if known:
-            self._each.of(origin, now).spend(-REFUND, now)
-            self._known.spend(-REFUND, now)
+            self._each.of(origin, now).give_back(REFUND)
+            self._known.give_back(REFUND)

@@ -5,8 +5,8 @@ It touches no socket, reads no clock and draws no randomness of its own; whoever
     engine.receive(datagram, source, now)      for each datagram that arrived
     engine.tick(now)                           when `deadline()` has passed (and at any other time)
     for outgoing in engine.datagrams(now): send outgoing.data to outgoing.destination, or to the group if None
-    arm the one timer for engine.deadline()    on the clock of `now`; None: nothing is due
     for event in engine.events(): tell the application
+    arm the one timer for engine.deadline()    on the clock of `now`; None: nothing is due
 
 Every call takes `now`, seconds on a monotonic clock. An address is a tuple as sockets have it, `(host,
 port, …)`;
@@ -15,8 +15,9 @@ port, …)`;
     Engine(settings, room, identity, *, epoch, session, name, generator, now, wall,
            visitor=False, passive=False, quiet=False, history=False, attributes=Attributes(),
            machine=bytes(8))
-    receive(datagram, source, now, direct=False) -> None   never raises, whatever the bytes; drops are counted
-                                               by reason; `direct`: it was sent to us, not to the group
+    receive(datagram, source, now, direct=False) -> bool   never raises, whatever the bytes; drops are counted
+                                               by reason; `direct`: it was sent to us, not to the group;
+                                               False: there is nothing to do for it
     send(data, now) -> Receipt                 MessageTooLarge above 64 KiB, and nothing has changed then
     datagrams(now) -> list[Outgoing]           Outgoing(data, destination, record)
     deadline() -> float | None                 absolute; as of the last call that took `now`
@@ -36,7 +37,7 @@ port, …)`;
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -55,14 +56,17 @@ from . import inbound_probes as probes
 from . import inbound_records as records
 from . import inbound_repair as repair
 from . import inbound_who as who
+from . import relaying
 from .checks import Checks
 from .clock import Clock
 from .events import Address, Event, PeerView
 from .generator import Generator
 from .giving import REQUEST_SIZE
+from .inbound_postponed import postpone
 from .leaving import Farewell
 from .outgoing import Outgoing, Sender, key_bytes
 from .outgoing import when as can_leave
+from .relays import Word
 from .runs import Run
 from .state import Manner, State
 from .ticking import deadline, tick
@@ -87,6 +91,7 @@ HANDLERS: dict[type, Handler] = {
     f.RosterRequest: members.on_roster_request,
     f.Challenge: members.on_challenge,
     f.Echo: members.on_echo,
+    f.Relayed: members.on_relayed,
     f.Who: who.on_who,
     f.Here: who.on_here,
 }
@@ -96,6 +101,7 @@ QUIET_SPREAD = 0.1  # seconds: many may listen quietly and all hear the same fir
 # What still counts while leaving: requests for our last records, and the keys these need.
 LAST_HANDLERS: dict[type, Handler] = {kind: HANDLERS[kind] for kind in (f.Nack, f.Key, f.KeyRequest)}
 
+SESSION = slice(8, 16)  # of a datagram: its session
 SPREAD_MAX = 65_535  # milliseconds, what the field holds
 NOTHING_OFFERED = Attributes()
 
@@ -158,28 +164,49 @@ class Engine:
         self._sender = Sender(Sealer(room, session), key_bytes(self._state))
         self._farewell = Farewell()
 
-    def receive(self, datagram: bytes, source: Address, now: float, direct: bool = False) -> None:
-        """Take in one datagram that came from `source`; `direct`: not by way of the group."""
+    def receive(
+        self, datagram: bytes, source: Address, now: float, direct: bool = False, link: int = 0
+    ) -> bool:
+        """Take in one datagram from `source`; `direct`: not by way of the group; `link`: see reach.
+
+        False: it was not for us, and there is nothing to do for it.
+        """
         state = self._state
         if state.closed:
-            return
+            return False
+        if state.taken:
+            records.catch_up(state)
         now = state.clock.advance(now)
         frames = state.admission.admit(datagram)
+        session = datagram[SESSION]
         if isinstance(frames, DropReason):
             state.drops[frames] += 1
-            return
+            if frames is DropReason.REPEATED:
+                state.reach.heard(session, link)
+            return False
+        state.reach.heard(session, link)
         if not state.heard_any:
-            state.heard_any = True
-            if state.manner.quiet:
-                state.announcer.begin(now + QUIET_SPREAD * state.generator.random())
-        state.echoed, state.datagram_size, state.direct = None, len(datagram), direct
-        state.vouched = None
+            self._first_word(now)
+        state.echoed, state.relayed, state.direct = None, False, direct
+        state.datagram_size, state.vouched = len(datagram), None
         handlers = LAST_HANDLERS if state.closing else HANDLERS
         for frame in frames:
+            source = None if state.relayed else source
             handler = handlers.get(type(frame))
             reason = DropReason.NOT_ASKED if handler is None else handler(state, frame, source, now)
             if reason is not None:
                 state.drops[reason] += 1
+            if reason is DropReason.OVER_BUDGET:
+                postpone(state, frames, source, now)
+            if type(frame) in relaying.PASSED:
+                relaying.came(state, cast(Word, frame), session, reason, now)
+        return True
+
+    def _first_word(self, now: float) -> None:
+        state = self._state
+        state.heard_any = True
+        if state.manner.quiet:
+            state.announcer.begin(now + QUIET_SPREAD * state.generator.random())
 
     def send(self, data: bytes, now: float) -> Receipt:
         """Queue one message for everybody.
@@ -196,6 +223,10 @@ class Engine:
     def datagrams(self, now: float) -> list[Outgoing]:
         """What is to be sent now."""
         state = self._state
+        if not (self.backlogged or state.closing):
+            return []
+        if state.taken:
+            records.catch_up(state)
         now = state.clock.advance(now)
         out = self._sender.control(state, now)
         if state.may_send:
@@ -206,17 +237,27 @@ class Engine:
             out += self._sender.control(state, now)
         return who.copied(state, out, now)
 
+    @property
+    def backlogged(self) -> bool:
+        """Whether something waits that only its pace keeps from leaving."""
+        state = self._state
+        return bool(state.publisher.outbox or state.repairs or state.control)
+
     def deadline(self) -> float | None:
         """When to call `tick` and `datagrams` next, absolute; None: not until something arrives."""
         state = self._state
         if state.closed:
             return None
+        if state.taken:
+            records.catch_up(state)
         sending = can_leave(state, state.clock.now) if state.may_send else None
         return earliest(self._farewell.when(state), sending, deadline(state))
 
     def tick(self, now: float) -> None:
         """Do what is due."""
         state = self._state
+        if state.taken:
+            records.catch_up(state)
         tick(state, state.clock.advance(now))
 
     def events(self) -> list[Event]:
@@ -242,6 +283,7 @@ class Engine:
         state = self._state
         if state.closing:
             return
+        records.catch_up(state)
         self._farewell.begin(state, state.clock.advance(now))
 
     @property
@@ -261,7 +303,7 @@ class Engine:
     def unheard_by(self, sequence: int) -> list[Run]:
         """The peers, as far as we heard them ourselves, that have not confirmed."""
         state = self._state
-        peers = (peer.run for peer in state.roster if peer.confirmed and not peer.suspect)
+        peers = (peer.run for peer in state.roster if peer.present and not peer.suspect)
         return state.confirmations.lacking(peers, sequence)
 
     def ask_reports(self, now: float) -> None:
@@ -323,6 +365,7 @@ class Engine:
     def stats(self) -> dict[str, int]:
         """Counters: `sent-<frame>`, `dropped-<reason>`, and sizes of what is kept."""
         state = self._state
+        records.catch_up(state)
         return {
             **{f"sent-{name}": count for name, count in sorted(state.sent_frames.items())},
             **{f"dropped-{reason}": count for reason, count in sorted(state.drops.items()) if count},

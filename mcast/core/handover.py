@@ -15,7 +15,7 @@ from .timers import Timers
 
 GIVERS = 3
 PAGE = 128  # roster entries an answer
-NEWCOMERS = 7  # a second that are greeted, by whomever: all hear the same ones, so 21 greetings in all
+NEWCOMERS = 6  # a second that are greeted, by whomever: all hear the same ones, so 18 greetings in all
 STORM = 20  # newcomers at once that a settled member still greets; the others learn from announcements
 SETTLED = 1.0  # seconds after joining from which on a newcomer is greeted at once
 PAUSE = 0.1  # seconds in which a member that is new itself sees whether this is a storm
@@ -81,9 +81,9 @@ class Greeting(NamedTuple):
 class Greetings:
     """Which newcomers to greet when, so that ten thousand who join at once do not greet each other.
 
-    A settled member greets at once. One that is new itself waits a moment; if by then more newcomers
-    were heard than
-    may be greeted a second, chance decides, by the newcomer's name, so that all members decide alike.
+    A settled member greets at once. One that is new itself waits a moment; if by then more newcomers were
+    heard than may be greeted at once, it greets none: all announce themselves anyhow, and as each knows few
+    others yet, hundreds would take themselves for one of the nearest three.
     """
 
     def __init__(self, generator: Generator, now: float) -> None:
@@ -108,14 +108,8 @@ class Greetings:
 
     def due(self, now: float) -> list[Greeting]:
         """The newcomers to greet now."""
-        recent = sum(now - at <= 1.0 for at in self._heard)
-        share = min(1.0, NEWCOMERS / max(1, recent))
-        return [greeting for greeting in self._waiting.due(now) if _chance(greeting.run) < share]
-
-
-def _chance(run: Run) -> float:
-    """A number in [0, 1) that goes with a run, the same for all."""
-    return int.from_bytes(rank(b"storm", run)[:4], "big") / 2**32
+        due = self._waiting.due(now)
+        return due if sum(now - at <= 1.0 for at in self._heard) <= STORM else []
 
 
 class Request(NamedTuple):

@@ -12,16 +12,19 @@ from mcast.wire.frames import (
     Goodbye,
     Key,
     KeyRequest,
+    Relayed,
     Roster,
     RosterRequest,
 )
 from mcast.wire.reasons import DropReason
 
 from .addresses import unpack
+from .authority import EPOCH_SHIFT
 from .backoff import ROUNDS, backoff
 from .events import Address, Alarm, PeerJoined, PeerLeft, PeerUpdated
 from .giving import answer_request, meet_newcomer
-from .inbound_records import EPOCH_SHIFT, exist, first_by_hearsay, first_wanted, heard, key_came
+from .inbound_records import exist, first_by_hearsay, first_wanted, heard, key_came
+from .presence import announced_size
 from .probing import doubt, measure
 from .roster import Peer
 from .runs import Run
@@ -32,31 +35,38 @@ KEY_PRICE = 71  # bytes of a request for each key: a third of the longest KEY da
 OTHERS = 3  # who answer for a key's owner at the same time, at most, as a rule
 KEY_PATIENCE = 0.5  # seconds: records wait for their key a second in all
 KNOWN_ENTRIES = (None, DropReason.DUPLICATE, DropReason.STALE, DropReason.OWN)  # of a roster's page
-LINK_HEADERS = 62  # bytes of Ethernet, IPv6 and UDP around a datagram
 
 
 def on_key(state: State, key: Key, source: Address, now: float) -> DropReason | None:
     """A self-signed key and name."""
     origin = origin_of(key.public_key)
     known = bool(state.roster.runs(origin))
-    renamed = known and state.authority.name(origin) != key.name
+    before = state.authority.key(origin)
     reason = state.authority.learn(key, known, now)
     if reason is not None:
         return reason
     state.keys.heard(origin, now)
-    for run in state.roster.runs(origin) if renamed else ():
+    if before is None or before.frame != key:
+        _name_runs(state, origin)
+    key_came(state, origin, now)
+    return None
+
+
+def _name_runs(state: State, origin: bytes) -> None:
+    """A new KEY of `origin`: what its runs are called may have changed."""
+    for run in state.roster.runs(origin):
         peer = state.roster.get(run)
         if peer is not None and _rename(state, peer):
             state.events.append(PeerUpdated(peer.view()))
-    key_came(state, origin, now)
-    return None
+    for inbox in state.reception.of(origin):
+        inbox.name = inbox.name or state.authority.name_of(inbox.run)
 
 
 def _rename(state: State, peer: Peer) -> bool:
     """Call the peer what it calls itself, else what goes with its key; whether that is new."""
     attributes = decode_attributes(peer.announcement.attributes)
     own = "" if isinstance(attributes, DropReason) else attributes.name
-    name = own or state.authority.name(peer.run.origin)
+    name = own or state.authority.name_of(peer.run) or state.authority.name(peer.run.origin)
     changed, peer.name = name != peer.name, name
     inbox = state.reception.get(peer.run)
     if inbox is not None:
@@ -81,23 +91,25 @@ def on_key_request(state: State, frame: KeyRequest, source: Address, now: float)
     return None if answered else DropReason.OVER_BUDGET
 
 
-def on_announcement(state: State, frame: Announcement, source: Address, now: float) -> DropReason | None:
-    """A run says that it is here."""
+def on_announcement(
+    state: State, frame: Announcement, source: Address, now: float, *, prompt: bool = True
+) -> DropReason | None:
+    """A run says that it is here; not `prompt`: it said so a while ago, too long to greet it."""
     run = Run(frame.origin, frame.epoch)
     reason = _vet(state, run, frame, now)
     if reason is not None:
         return reason
-    state.announcer.sized(state.datagram_size + LINK_HEADERS)
+    state.announcer.sized(announced_size(frame, state.datagram_size))
     peer = state.roster.get(run)
     if not state.liveness.judge(run, frame.timestamp, state.clock.unix_ms(now)):
         return _enter_later(state, frame, source, now)
     if peer is None:
-        reason = enter(state, frame, source, now, confirmed=True)
+        reason = enter(state, frame, source, now, confirmed=not state.relayed)
         if reason is not None:
             return reason
     else:
-        refresh(state, peer, frame, source, now)
-    if frame.flags & NEWCOMER:
+        refresh(state, peer, frame, source, now, direct=not state.relayed)
+    if frame.flags & NEWCOMER and prompt:
         meet_newcomer(state, run, source, now)
     inbox = state.reception.get(run)
     if inbox is not None:
@@ -140,7 +152,7 @@ def enter(
     _fit(state, None, frame.limit)
     state.events.append(PeerJoined(peer.view()))
     _compare_machines(state, peer)
-    measure(state, run, peer.address, now)
+    measure(state, peer.address, now)
     return None
 
 
@@ -155,17 +167,24 @@ def _compare_machines(state: State, peer: Peer) -> None:
         state.events.append(Alarm("two-machines", peer.run))
 
 
-def refresh(state: State, peer: Peer, frame: Announcement, source: Address, now: float) -> None:
-    """A peer in the roster was heard itself."""
-    changed = peer.announcement.attributes != frame.attributes or not peer.confirmed
+def refresh(
+    state: State, peer: Peer, frame: Announcement, source: Address, now: float, *, direct: bool = True
+) -> None:
+    """A peer in the roster was heard itself, `direct` or because somebody passed its word on."""
+    changed = peer.announcement.attributes != frame.attributes or not (peer.present or peer.confirmed)
     before = peer.announcement.limit
-    peer.announcement, peer.source = frame, source
+    if frame is not peer.announcement:
+        peer.announcement, peer.said = frame, now
     _fit(state, before, frame.limit)
     if changed:
         _rename(state, peer)
-    if not peer.confirmed:
-        state.roster.confirm(peer)
-        measure(state, peer.run, source, now)
+    if not direct:
+        peer.relayed = True
+    else:
+        peer.source = source
+        if not peer.confirmed:
+            state.roster.confirm(peer)
+            measure(state, source, now)
     heard(state, peer.run, now)
     if changed:
         state.events.append(PeerUpdated(peer.view()))
@@ -182,7 +201,7 @@ def _fit(state: State, before: int | None, now: int | None) -> None:
 
 def interval_of(state: State, peer: Peer) -> float:
     """How often the peer announces itself: as it says, within reason, as a lie would keep a dead one here."""
-    own = state.announcer.interval
+    own = state.announcer.settled
     return max(own, min(peer.announcement.interval / 1000, 2 * own))
 
 
@@ -207,6 +226,7 @@ def remove(state: State, run: Run, reason: str, now: float) -> None:
     """A run is gone."""
     state.liveness.left(run)
     state.silence.cancel(run)
+    state.reach.left(run)
     state.reception.depart(run, now, reason == "goodbye")
     peer = state.roster.get(run)
     if peer is not None:
@@ -222,7 +242,9 @@ def on_roster(state: State, frame: Roster, source: Address, now: float) -> DropR
     """Hearsay: a peer that somebody else has heard."""
     announcement = frame.announcement
     run = Run(announcement.origin, announcement.epoch)
-    reason = DropReason.DUPLICATE if run in state.roster else _vet(state, run, announcement, now)
+    peer = state.roster.get(run)
+    known = peer is not None and (peer.confirmed or announcement.counter <= peer.announcement.counter)
+    reason = DropReason.DUPLICATE if known else _vet(state, run, announcement, now)
     if reason in KNOWN_ENTRIES:
         state.collector.entry(now)
     if reason is not None:
@@ -233,7 +255,19 @@ def on_roster(state: State, frame: Roster, source: Address, now: float) -> DropR
         state.candidates.add(run, announcement, address)
         doubt(state, run, None, now)
         return DropReason.NOT_LIVE
-    return enter(state, announcement, address, now, confirmed=False)
+    if peer is None:
+        return enter(state, announcement, address, now, confirmed=False)
+    _retold(state, peer, announcement, address, now)
+    return None
+
+
+def _retold(state: State, peer: Peer, frame: Announcement, address: Address, now: float) -> None:
+    """An announcement that we missed, of a peer not heard itself: its clock tells when that was said."""
+    said = peer.said + (frame.timestamp - peer.announcement.timestamp) / 1000
+    last = peer.heard
+    refresh(state, peer, frame, address, now, direct=False)
+    peer.said = min(now, said)
+    peer.heard = max(last, peer.said)
 
 
 def on_roster_request(state: State, frame: RosterRequest, source: Address, now: float) -> DropReason | None:
@@ -246,6 +280,12 @@ def on_challenge(state: State, frame: Challenge, source: Address, now: float) ->
     if state.meetings.challenged(source, frame.token, now):
         return None
     return None if state.collector.challenged(source, frame.token, now) else DropReason.NOT_ASKED
+
+
+def on_relayed(state: State, frame: Relayed, source: Address, now: float) -> DropReason | None:
+    """What follows in this datagram is passed on by somebody, not said."""
+    state.relayed = True
+    return None
 
 
 def on_echo(state: State, frame: Echo, source: Address, now: float) -> DropReason | None:

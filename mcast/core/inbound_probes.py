@@ -40,16 +40,17 @@ def on_probe_reply(state: State, frame: ProbeReply, source: Address, now: float)
     if reason is not None:
         return reason
     state.liveness.redeem(frame.nonce)
-    state.grtt.sample(run, trip, now)
+    if not state.relayed:
+        state.grtt.sample(run, trip, now)
     if run in state.tombstones:
         return DropReason.DEPARTED
     state.liveness.prove(run)
     candidate = state.candidates.take(run)
     peer = state.roster.get(run)
     if peer is None and candidate is not None:
-        enter(state, candidate.frame, candidate.source, now, confirmed=True)
+        enter(state, candidate.frame, candidate.source, now, confirmed=not state.relayed)
     elif peer is not None:
-        refresh(state, peer, peer.announcement, source, now)
+        refresh(state, peer, peer.announcement, source, now, direct=not state.relayed)
     proven(state, run, now)
     heard(state, run, now)
     return exist(state, run, frame.low, frame.high, frame.timestamp, now)
@@ -72,7 +73,7 @@ def check_silence(state: State, now: float) -> None:
         else:
             peer.suspect = True
             peer.probes += 1
-            if peer.confirmed:
+            if peer.present:
                 probe(state, run, peer.address if peer.probes < 3 else None, now)
             else:
                 doubt(state, run, None, now)

@@ -9,14 +9,15 @@ from mcast.wire.limits import WINDOW
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import Record
 
+from .authority import EPOCH_SHIFT
 from .backoff import ROUNDS, backoff
 from .events import Address, Alarm
 from .inbox import Inbox
 from .probing import doubt
+from .relaying import record as relay_record
 from .runs import Run
 from .state import State
 
-EPOCH_SHIFT = 16  # an epoch is unix seconds times 2**16, so it tells when the run began by its own clock
 ROUNDING = 1.0  # seconds
 ASK_WITHIN = 0.1  # seconds: records wait for their key a second in all
 SETTLED = 10.0  # seconds after joining in which the runs of before are heard of
@@ -39,9 +40,9 @@ def on_record(state: State, record: Record, source: Address, now: float) -> Drop
         if refused is not None:
             return refused
     reason = state.authority.check_record(record, run in state.roster, now)
-    if reason is DropReason.UNKNOWN_KEY:
-        return _await_key(state, record, source, now)
-    return reason or _genuine(state, record, source, now)
+    if reason is None:
+        return _genuine(state, run, inbox, record, source, now)
+    return _await_key(state, record, source, now) if reason is DropReason.UNKNOWN_KEY else reason
 
 
 def _await_key(state: State, record: Record, source: Address, now: float) -> DropReason | None:
@@ -59,6 +60,7 @@ def want_key(state: State, origin: bytes, now: float) -> None:
 
 def _again(state: State, run: Run, inbox: Inbox, record: Record, now: float) -> DropReason:
     """A record we have: one copy more, or another record under the same number."""
+    catch_up(state)
     held = inbox.stream.held(record.sequence)
     payload = held.payload if held else state.retention.get(run, record.sequence)
     if payload == record.payload:
@@ -74,10 +76,10 @@ def _again(state: State, run: Run, inbox: Inbox, record: Record, now: float) -> 
     return DropReason.EQUIVOCATION
 
 
-def _genuine(state: State, record: Record, source: Address, now: float) -> DropReason | None:
+def _genuine(
+    state: State, run: Run, inbox: Inbox | None, record: Record, source: Address, now: float
+) -> DropReason | None:
     """A record whose signature holds."""
-    run = Run(record.origin, record.epoch)
-    inbox = state.reception.get(run)
     if inbox is None:
         if not state.liveness.judge(run, record.timestamp, state.clock.unix_ms(now)):
             if not state.unproven.add(run, record, source, now):
@@ -102,14 +104,32 @@ def _take(state: State, inbox: Inbox, record: Record, source: Address, now: floa
         return DropReason.OVER_QUOTA
     run = inbox.run
     if record.sequence > inbox.stream.high:
-        heard(state, run, now)
-    state.retention.add(run, record.sequence, record.payload, now)
-    state.repairs.heard(run, record.sequence, now)
-    events = inbox.accept(record, source, now)
-    state.events.extend(events)
-    state.reporter.news(run, now, state.members)
-    lacks(state, inbox, now)
+        if inbox.departed and run not in state.tombstones:
+            state.reception.returned(run, now, state.members)
+        _alive(state, run, now)
+    state.events += inbox.accept(record, source, now)
+    state.taken.append((inbox, record, now))
+    whole = state.reach.whole
+    if inbox.lacking or inbox.gaps or inbox.waiting or not whole:
+        catch_up(state)
+    if not whole:
+        relay_record(state, run, record.sequence, record.payload, now)
     return None
+
+
+def catch_up(state: State) -> None:
+    """What else there is to do for records that were taken; where nothing is lacking the application is told
+    before.
+
+    Every call of the engine begins with it, so that nobody sees a record taken by half.
+    """
+    taken, state.taken = state.taken, []
+    for inbox, record, now in taken:
+        run = inbox.run
+        state.retention.add(run, record.sequence, record.payload, now)
+        state.repairs.heard(run, record.sequence, now)
+        state.reporter.news(run, now, state.members)
+        lacks(state, inbox, now)
 
 
 def lacks(state: State, inbox: Inbox, now: float) -> None:
@@ -122,6 +142,10 @@ def heard(state: State, run: Run, now: float) -> None:
     """A fresh signed word of `run`: it is here."""
     if run not in state.tombstones:
         state.reception.returned(run, now, state.members)
+    _alive(state, run, now)
+
+
+def _alive(state: State, run: Run, now: float) -> None:
     peer = state.roster.get(run)
     if peer is not None:
         peer.heard = now
@@ -180,7 +204,7 @@ def _first_record(state: State, run: Run, record: Record, now: float) -> Inbox |
 
 def _open(state: State, run: Run, start: int, existing: int, since: int, now: float) -> Inbox | DropReason:
     peer = state.roster.get(run)
-    name = peer.name if peer is not None else state.authority.name(run.origin)
+    name = peer.name if peer is not None else state.authority.name_of(run)
     inbox = state.reception.open(run, name, start, existing, since, state.roster.__contains__, now)
     state.events.extend(state.reception.told())
     if isinstance(inbox, Inbox):

@@ -12,6 +12,7 @@ from .backoff import ROUNDS, backoff
 from .events import Address
 from .inbound_records import heard, want_key
 from .quota import Bucket
+from .relaying import between
 from .runs import Run
 from .state import State
 
@@ -45,7 +46,7 @@ def on_nack(state: State, frame: Nack, source: Address, now: float) -> DropReaso
         sequences = [sequence for start, stop in ranges for sequence in range(start, stop)]
         left -= len(sequences)
         state.reception.overheard(target, ranges, now)
-        if not _serve(state, target, sequences, requester, now):
+        if not _serve(state, run, target, sequences, requester, now):
             reason = DropReason.OVER_QUOTA
     bucket.spend(max(NACK_LEAST, WINDOW - left), now)
     return reason
@@ -60,7 +61,7 @@ def _within(missing: Missing, most: int) -> Iterator[tuple[int, int]]:
         most -= stop - first
 
 
-def _serve(state: State, target: Run, sequences: list[int], requester: bytes, now: float) -> bool:
+def _serve(state: State, asker: Run, target: Run, sequences: list[int], requester: bytes, now: float) -> bool:
     """Gather the repairs we can make; False when the requester's quota did not suffice for all."""
     mine = target == state.me
     if mine:
@@ -68,9 +69,10 @@ def _serve(state: State, target: Run, sequences: list[int], requester: bytes, no
         delay = state.aggregation
     else:
         bucket = state.other_quotas.of(requester, now)
-        delay = backoff(state.generator, ROUNDS * state.grtt.value, state.members)
+        relay = between(state, asker, target)
+        delay = backoff(state.generator, ROUNDS * state.grtt.value, state.members) if relay is None else relay
         inbox = state.reception.get(target)
-        if target in state.roster and inbox is not None:
+        if relay is None and target in state.roster and inbox is not None:
             # The author repairs at once; we step in when somebody has to ask again.
             chance = CHANCES * inbox.hold(state.settings.grtt_min)
             held = [sequence for sequence in sequences if state.retention.get(target, sequence) is not None]
@@ -120,7 +122,7 @@ def on_report(state: State, frame: Report, source: Address, now: float) -> DropR
         if about == state.me:
             state.confirmations.take(run, entry)
             trip = (state.clock.unix_ms(now) - entry.echo) / 1000 - entry.delay / 1e6
-            if trip < ECHO_LIMIT:
+            if trip < ECHO_LIMIT and not state.relayed:
                 state.grtt.sample(run, trip, now)
         else:
             inbox = state.reception.get(about)

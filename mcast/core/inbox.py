@@ -46,6 +46,7 @@ class Inbox:
         "grtt",
         "heard_at",
         "history",
+        "lacking",
         "name",
         "run",
         "since",
@@ -61,6 +62,7 @@ class Inbox:
         self.fragments = Fragments()
         self.existing, self.since, self.history = existing, since, history
         self.equivocated = False
+        self.lacking = True
         self.echo, self.echo_at, self.heard_at = 0, 0.0, 0.0
         self.grtt = 0.0
         self._window = window
@@ -94,8 +96,13 @@ class Inbox:
 
     def accept(self, record: Record, source: Address, now: float) -> list[Event]:
         """Take a verified record that the stream does not refuse."""
-        events: list[Event] = []
         sequence = record.sequence
+        if self.stream.follows(sequence):
+            self.heard_at = now
+            self._received += 1
+            self.trust()
+            return self._deliver([record], source)
+        events: list[Event] = []
         if sequence > self.stream.high:
             self.heard_at = now
             self.learn(sequence - 1, now)
@@ -140,21 +147,11 @@ class Inbox:
             sequence, messages = self._messages(record)
             if old and not self.history:
                 continue
-            events.extend(
-                Message(
-                    record.origin,
-                    record.epoch,
-                    sequence,
-                    index,
-                    data,
-                    record.timestamp,
-                    self.name,
-                    source,
-                    late,
-                    old,
-                )
+            origin, epoch, sent, name = record.origin, record.epoch, record.timestamp, self.name
+            events += [
+                Message(origin, epoch, sequence, index, data, sent, name, source, late, old)
                 for index, data in enumerate(messages)
-            )
+            ]
         return events
 
     def _messages(self, record: Record) -> tuple[int, list[bytes]]:

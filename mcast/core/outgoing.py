@@ -13,6 +13,7 @@ from .inbound_repair import payload_of
 from .state import State
 from .timers import earliest
 
+_RECORD_HEAD = bytes((FrameType.RECORD, 0))
 KEYED_RECORDS = 8  # our first records carry our key
 PADDED = 4  # records of a flush from which on all are padded to one length, as UDP_SEGMENT needs it
 
@@ -57,7 +58,8 @@ class Sender:
     def records(self, state: State, now: float) -> list[Outgoing]:
         """The flushes that are due, as far as the pace allows."""
         out: list[Outgoing] = []
-        while state.pace.level(now) > 0 and (flush := self._flush(state, now)):
+        outbox = state.publisher.outbox
+        while outbox and state.pace.level(now) > 0 and (flush := self._flush(state, now)):
             out += flush
         return out
 
@@ -65,16 +67,18 @@ class Sender:
         payloads = state.publisher.flush(now, state.clock.unix_ms(now))
         if not payloads:
             return []
-        plains = [plain for payload in payloads for plain in self._with_key(state, _record_frame(payload))]
+        plains = list(map(_record_frame, payloads))
+        if self._keyed < KEYED_RECORDS:
+            plains = [both for plain in plains for both in self._with_key(state, plain)]
         if len(payloads) >= PADDED:
             longest = max(map(len, plains))
             plains = [plain.ljust(longest, b"\0") for plain in plains]
-        out = [Outgoing(self._sealer.seal(plain), None, True) for plain in plains]
-        size = sum(len(outgoing.data) for outgoing in out)
+        datagrams = [self._sealer.seal(plain) for plain in plains]
+        size = sum(map(len, datagrams))
         state.sent_frames["record"] += len(payloads)
         state.pace.spend(state.publisher.flushed, now)
         state.own_quotas.credit(size, state.settings.sent_bytes, now)
-        return out
+        return [Outgoing(data, None, True) for data in datagrams]
 
     def _with_key(self, state: State, frame: bytes) -> list[bytes]:
         """The first records bring the key along, in the same datagram if it fits."""
@@ -87,7 +91,7 @@ class Sender:
 
 
 def _record_frame(payload: bytes) -> bytes:
-    return bytes((FrameType.RECORD, 0)) + len(payload).to_bytes(2, "big") + payload
+    return _RECORD_HEAD + len(payload).to_bytes(2, "big") + payload
 
 
 def key_bytes(state: State) -> bytes:

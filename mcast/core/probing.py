@@ -16,6 +16,8 @@ MEASURE_AGAIN = 10.0  # seconds
 RETRY = 0.15  # seconds without an answer after which another peer is probed
 MOST = 12  # probes until we know, in all
 CHOICE = 16  # peers to choose from
+LOOK_AROUND = 0.1  # seconds, at most, in which a member that is new sees how large the group is
+CROWD = 100  # members above which nobody measures just because it joined
 
 
 def probe(state: State, run: Run, to: Address, now: float) -> None:
@@ -38,28 +40,33 @@ def probe_doubted(state: State, now: float) -> None:
             state.drops[DropReason.OVER_BUDGET] += 1
 
 
-def measure(state: State, run: Run, to: Address, now: float) -> None:
-    """Learn the round-trip time to some peers, soon after joining."""
-    if to is not None and state.measurements < MEASURED:
-        _measure(state, run, to, now)
+def measure(state: State, to: Address, now: float) -> None:
+    """A peer was heard at `to`: learn the round-trip time to some, soon after joining.
 
-
-def _measure(state: State, run: Run, to: Address, now: float) -> None:
-    state.measurements += 1
-    state.measured_at = now
-    state.measure_at = now + RETRY if state.measurements < MOST else None
-    probe(state, run, to, now)
+    Not at once: were it ten thousand who join, all would probe the same first three. In a crowd it is
+    measured when it is needed, by who sends or lacks records.
+    """
+    if to is not None and state.measurements < MEASURED and state.measure_at is None:
+        state.measure_at = now + LOOK_AROUND * (0.5 + state.generator.random() / 2)
 
 
 def measure_until_known(state: State, now: float) -> None:
-    """Probe another peer while none has answered."""
+    """Probe some peers, and another one while none has answered."""
     if state.measure_at is None or now < state.measure_at:
         return
     state.measure_at = None
+    if state.members > CROWD:
+        return
     peers = [peer for peer in islice(state.roster, CHOICE) if peer.address is not None]
-    if peers and not state.grtt.known:
-        peer = peers[int(state.generator.random() * len(peers))]
-        _measure(state, peer.run, peer.address, now)
+    wanted = max(MEASURED - state.measurements, 1 - state.grtt.known)
+    while wanted > 0 and peers:
+        wanted -= 1
+        peer = peers.pop(int(state.generator.random() * len(peers)))
+        state.measurements += 1
+        state.measured_at = now
+        probe(state, peer.run, peer.address, now)
+    if not state.grtt.known and state.measurements < MOST:
+        state.measure_at = now + RETRY
 
 
 def measure_again(state: State, run: Run, now: float) -> None:

@@ -27,10 +27,16 @@ class Bucket:
 
     def take(self, amount: float, now: float) -> bool:
         """Spend `amount` if it is there."""
-        if self.level(now) < amount:
+        if now > self._at:
+            self.level(now)
+        if self._level < amount:
             return False
         self._level -= amount
         return True
+
+    def give_back(self, amount: float) -> None:
+        """Some of what take() took was not needed."""
+        self._level += amount
 
     def spend(self, amount: float, now: float) -> None:
         """Spend `amount`, going into debt if need be."""

@@ -57,6 +57,10 @@ class Reception:
         """The inbox of `run`."""
         return self._shelves.get(run)
 
+    def of(self, origin: bytes) -> list[Inbox]:
+        """The inboxes of all runs of one identity."""
+        return self._shelves.of(origin)
+
     def resumes(self, run: Run) -> int | None:
         """Where the records of a run go on whose inbox is no more."""
         return self._shelves.resumes(run)
@@ -120,6 +124,10 @@ class Reception:
 
     def lacks(self, inbox: Inbox, now: float, size: int) -> None:
         """Keep the timers in step with what `inbox` holds and lacks, in a group of `size`."""
+        lacking = bool(inbox.gaps) or inbox.waiting > 0
+        if not (lacking or inbox.lacking):
+            return  # as before
+        inbox.lacking = lacking
         for robbed in self._shelves.weigh(inbox, now):
             self._settle(robbed)
             self._notice(robbed, now, size)

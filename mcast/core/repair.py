@@ -101,6 +101,11 @@ class Repairs:
         if run not in self._timers:
             self._timers.set(run, when)
 
+    def at_once(self, run: Run, sequence: int) -> None:
+        """Send this record as soon as the pace allows."""
+        if len(self._ready) < READY:
+            self._ready[run, sequence] = None
+
     def heard(self, run: Run, sequence: int, now: float) -> None:
         """A verified copy of the record was heard: nobody needs ours."""
         self._ready.pop((run, sequence), None)

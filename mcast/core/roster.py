@@ -16,7 +16,8 @@ class Peer:
 
     `start` is the first of its records that concerns us, `existing` the last that existed when it was
     entered, `since` what its clock (ms) said when we joined. `placed`: the last two come from its own fresh
-    word; hearsay may be older than what it has published since.
+    word; hearsay may be older than what it has published since. `relayed`: not heard itself, but a fresh
+    word of it was passed on by somebody who hears it. `said`: when it said its announcement, on our clock.
     """
 
     __slots__ = (
@@ -28,7 +29,9 @@ class Peer:
         "name",
         "placed",
         "probes",
+        "relayed",
         "run",
+        "said",
         "since",
         "source",
         "start",
@@ -39,8 +42,9 @@ class Peer:
         self, run: Run, name: str, announcement: Announcement, source: Address, now: float, confirmed: bool
     ) -> None:
         self.run, self.name, self.announcement, self.source = run, name, announcement, source
-        self.heard = self.joined = now
+        self.heard = self.joined = self.said = now
         self.confirmed = confirmed
+        self.relayed = False
         self.suspect = False
         self.probes = 0
         self.start = 1
@@ -52,6 +56,11 @@ class Peer:
         """Where it was heard itself; None before that, as anybody can make up what a ROSTER says."""
         return self.source if self.confirmed else None
 
+    @property
+    def present(self) -> bool:
+        """Whether fresh words of its own are heard."""
+        return self.confirmed or self.relayed
+
     def view(self) -> PeerView:
         """The peer as the application sees it."""
         return PeerView(
@@ -59,7 +68,7 @@ class Peer:
             self.name,
             self.announcement.attributes,
             self.source,
-            self.confirmed,
+            self.present,
             self.suspect,
             self.heard,
             self.joined,

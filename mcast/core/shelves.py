@@ -43,6 +43,10 @@ class Shelves:
         """The inbox of `run`, if there is one."""
         return self._inboxes.get(run)
 
+    def of(self, origin: bytes) -> list[Inbox]:
+        """The inboxes of all runs of one identity."""
+        return [self._inboxes[run] for run in self._of.get(origin, ())]
+
     def resumes(self, run: Run) -> int | None:
         """The first record that was not yet told of a run whose inbox is no more."""
         return self._ended.get(run)

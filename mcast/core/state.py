@@ -13,10 +13,11 @@ from mcast.wire import limits
 from mcast.wire.attributes import Attributes, encode_attributes
 from mcast.wire.frames import NEWCOMER, Announcement, Frame, Heartbeat, Key, Signed
 from mcast.wire.reasons import DropReason
+from mcast.wire.records import Record
 
 from .admission import Admission
 from .answers import KeyAnswers
-from .authority import Authority
+from .authority import Authority, issued
 from .candidates import Candidates
 from .checks import Checks
 from .clock import Clock
@@ -24,12 +25,16 @@ from .events import Address, Event
 from .generator import Generator
 from .grtt import GroupRoundTrip
 from .handover import Collector, Greetings, Tokens
+from .inbox import Inbox
 from .liveness import Liveness, Tombstones
 from .meeting import Meetings
+from .postponed import Postponed
 from .presence import Announcer
 from .publisher import Publisher
 from .quota import Bucket, Quotas
+from .reach import Reach
 from .reception import Reception
+from .relays import Relays
 from .repair import Repairs
 from .reporting import Confirmations, Reporter
 from .retention import Retention, Sent
@@ -46,6 +51,7 @@ REPORTS, REPORTS_AT_ONCE = 2, 5  # requests for reports heeded a second; unsigne
 PASSIVE_TIMEOUT = 5.0  # seconds: who cannot ask must not wait for ever
 DOUBTS, DOUBTS_AT_ONCE = 5, 20  # probes a second of runs that may be recordings
 HURRY = 0.02  # seconds: the group round-trip time that who is leaving tells, so that NACKs come in time
+RELAYED, RELAYED_AT_ONCE = 8192, 32_768  # bytes a second, of what is no record, passed on for others
 PROBES = 100  # probes answered a second; the attack is a flood of them
 WHOS = 100  # WHO frames answered a second; the same attack
 
@@ -97,6 +103,7 @@ class State:
         # Traffic
         self.events: list[Event] = []
         self.control: deque[Sending] = deque()
+        self.taken: list[tuple[Inbox, Record, float]] = []  # told, with the rest still to be done
         self.drops: Counter[DropReason] = Counter()
         self.sent_frames: Counter[str] = Counter()
         self.payload = settings.payload
@@ -105,6 +112,7 @@ class State:
         # Of the datagram that is being taken apart
         self.echoed: bytes | None = None
         self.datagram_size = 0
+        self.relayed = False
         self.direct = False
         self.vouched: Run | None = None
         # Trust
@@ -119,13 +127,25 @@ class State:
         self.candidates = Candidates()
         self.tombstones = Tombstones()
         self.silence: Timers[Run] = Timers()
-        self.announcer = Announcer(generator, settings.announce_interval, settings.announce_rate, now)
+        self.announcer = Announcer(
+            generator,
+            settings.announce_interval,
+            settings.announce_rate,
+            now,
+            settings.announce_spacing,
+            settings.announce_patience,
+        )
+        self.postponed = Postponed(settings.peers // 2)
         self.announced = 0
         self.tokens = Tokens(generator, now)
         self.greetings = Greetings(generator, now)
         self.collector = Collector(settings.peers)
         self.doubts = Bucket(DOUBTS, DOUBTS_AT_ONCE, now)
         self.probe_answers = Bucket(PROBES, PROBES, now)
+        # Those who do not hear each other
+        self.reach = Reach(me)
+        self.relays = Relays()
+        self.relay_pace = Bucket(RELAYED, RELAYED_AT_ONCE, now)
         # Unicast
         self.meetings = Meetings(generator)
         self.who_answers = Bucket(WHOS, WHOS, now)
@@ -159,7 +179,7 @@ class State:
         self.reporter = Reporter(generator, settings.report_rate)
         self.report_requests = Bucket(REPORTS, REPORTS_AT_ONCE, now)
         self.confirmations = Confirmations(settings.peers)
-        self.key_frame = self.sign(Key(identity.public_key, clock.unix_ms(now), name))
+        self.key_frame = self.sign(Key(identity.public_key, issued(me.epoch), name))
         # Life
         self.heard_any = False
         self.closing = False
@@ -175,6 +195,11 @@ class State:
     def may_send(self) -> bool:
         """Whether this run's manners let it send."""
         return not self.manner.passive and (self.heard_any or not self.manner.quiet)
+
+    @property
+    def relaying(self) -> bool:
+        """Whether this run passes on what others cannot hear; who only visits does not."""
+        return self.announced > 0 and not self.closing
 
     @property
     def aggregation(self) -> float:
@@ -215,7 +240,7 @@ class State:
                 timestamp=self.clock.unix_ms(now),
                 low=sent.low,
                 high=sent.high,
-                interval=min(2**32 - 1, round(self.announcer.interval * 1000)),
+                interval=min(2**32 - 1, round(self.announcer.settled * 1000)),
                 grtt=round(self.grtt.value * 1e6),
                 limit=self.settings.payload,
                 port=self.port,

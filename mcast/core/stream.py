@@ -54,6 +54,14 @@ class Stream:
         self.high = max(self.high, min(self.claimed, self.next + self.window - 1))
         return start, self.high + 1
 
+    def follows(self, sequence: int) -> bool:
+        """Whether it is the next one and nothing is missing or held, as usual; it then counts as accepted."""
+        if not sequence == self.next == self.high + 1 == self.claimed + 1:
+            return False
+        self.high = self.claimed = sequence
+        self.next = sequence + 1
+        return True
+
     def accept(self, record: Record) -> tuple[list[Record], bool]:
         """Take a verified, unrefused record. The records that are now in order, or this one, late."""
         sequence = record.sequence

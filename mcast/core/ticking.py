@@ -8,10 +8,13 @@ from mcast.wire.reasons import DropReason
 
 from .events import Address
 from .giving import collect, greet
-from .inbound_members import KEY_PRICE, LINK_HEADERS, OTHERS
+from .inbound_members import KEY_PRICE, OTHERS
+from .inbound_postponed import take_up
 from .inbound_probes import check_silence
 from .inbound_who import meet
+from .presence import announced_size
 from .probing import measure_again, measure_until_known, probe_doubted
+from .relaying import pass_on
 from .reporting import PAGE
 from .runs import Run
 from .state import State
@@ -30,6 +33,7 @@ def tick(state: State, now: float) -> None:
         _last_ones(state, now)
         return
     _presence(state, now)
+    take_up(state, now)
     check_silence(state, now)
     probe_doubted(state, now)
     state.drops[DropReason.UNKNOWN_KEY] += state.unkeyed.tick(now)
@@ -44,6 +48,7 @@ def tick(state: State, now: float) -> None:
     for greeting in state.greetings.due(now):
         greet(state, greeting, now)
     collect(state, now)
+    pass_on(state, now)
     meet(state, now)
     state.retention.expire(now)
 
@@ -72,7 +77,8 @@ def _presence(state: State, now: float) -> None:
     frame = state.announcement(now, newcomer=newcomer)
     state.announced += 1
     state.queue(state.key_frame, frame)
-    state.announcer.sized(ANNOUNCEMENT_SIZE + len(frame.attributes) + len(state.name) + LINK_HEADERS)
+    length = ANNOUNCEMENT_SIZE + len(frame.attributes) + len(state.name.encode())
+    state.announcer.sized(announced_size(frame, length))
 
 
 ANNOUNCEMENT_SIZE = 24 + 16 + 4 + 105 + 4 + 152  # header, tag, and the KEY and ANNOUNCEMENT frames
@@ -145,6 +151,7 @@ def deadline(state: State) -> float | None:
         presence,
         state.silence.next(),
         state.liveness.when(),
+        state.postponed.when(),
         state.measure_at,
         state.unkeyed.when(),
         state.unproven.when(),
@@ -156,5 +163,6 @@ def deadline(state: State) -> float | None:
         state.keys.when(),
         state.greetings.when(),
         state.collector.when(),
+        state.relays.when(),
         state.meetings.when(),
     )

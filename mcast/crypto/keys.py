@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from nacl.bindings import crypto_sign, crypto_sign_open, crypto_sign_seed_keypair
-from nacl.exceptions import BadSignatureError
+from nacl.bindings import crypto_sign_seed_keypair
 
 from mcast.wire.limits import KEY_SIZE, ORIGIN_SIZE, SIGNATURE_SIZE
+
+from . import sodium
 
 
 def origin_of(public_key: bytes) -> bytes:
@@ -32,7 +33,7 @@ class Identity:
 
     def sign(self, message: bytes) -> bytes:
         """The signature (64 bytes) of `message`."""
-        return crypto_sign(message, self._secret)[:SIGNATURE_SIZE]
+        return sodium.sign(message, self._secret)
 
     def __repr__(self) -> str:
         return f"Identity({self.origin.hex()})"
@@ -42,8 +43,4 @@ def verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
     """Whether the holder of `public_key` (32 bytes) signed `message`. Any bytes are answered, none raise."""
     if len(public_key) != KEY_SIZE or len(signature) != SIGNATURE_SIZE:
         return False
-    try:
-        crypto_sign_open(signature + message, public_key)
-    except BadSignatureError:
-        return False
-    return True
+    return sodium.holds(signature + message, public_key)

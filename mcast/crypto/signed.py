@@ -40,7 +40,10 @@ def verify_frame(public_key: bytes, room_id: bytes, frame: Signed) -> bool:
 
 def sign_flush(identity: Identity, room_id: bytes, epoch: int, records: Sequence[bytes]) -> list[bytes]:
     """The payloads of RECORD frames for 1 to 32 encoded records of one run, all under one signature."""
-    root, paths = build([leaf_hash(record) for record in records])
+    if len(records) == 1:
+        root, paths = leaf_hash(records[0]), [b""]
+    else:
+        root, paths = build([leaf_hash(record) for record in records])
     size = len(records)
     signature = identity.sign(_FLUSH.pack(_FLUSH_CONTEXT, room_id, identity.origin, epoch, size, root))
     return [
@@ -54,7 +57,9 @@ def flush_claim(room_id: bytes, record: Record) -> bytes:
 
     All records of a flush have the same claim and signature: verify the pair once and remember it.
     """
-    root = root_of(leaf_hash(record.signed), record.index, record.size, record.path)
+    root = leaf_hash(record.signed)
+    if record.size > 1:
+        root = root_of(root, record.index, record.size, record.path)
     return _FLUSH.pack(_FLUSH_CONTEXT, room_id, record.origin, record.epoch, record.size, root)
 
 

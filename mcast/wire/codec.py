@@ -17,6 +17,7 @@ from .reasons import DropReason, Malformed
 from .records import Record, decode_record
 
 _FRAME = Struct(">BBH")
+_RECORD = int(FrameType.RECORD)  # a plain number is compared faster
 
 
 class Shape(NamedTuple):
@@ -107,6 +108,7 @@ SHAPES: dict[FrameType, Shape] = {
     ),
     FrameType.WHO: _request(Layout(f.Who, "8s", "nonce")),
     FrameType.HERE: Shape(Layout(f.Here, "8s", "nonce"), lists.PRESENT, "present"),
+    FrameType.RELAYED: Shape(Layout(f.Relayed, "16sQ", "origin epoch")),
 }
 TYPES: dict[type, FrameType] = {f_type.layout.cls: number for number, f_type in SHAPES.items()}
 
@@ -157,8 +159,9 @@ def _decode_all(plain: bytes) -> list[Frame]:
         at = start + length
         if at > end:
             raise Malformed(DropReason.TRUNCATED)
-        frame = _decode_one(number, flags, plain[start:at])
-        if frame is not None:
+        if number == _RECORD and not flags:  # most are
+            frames.append(decode_record(plain[start:at]))
+        elif (frame := _decode_one(number, flags, plain[start:at])) is not None:
             frames.append(frame)
     if not frames:
         raise Malformed(DropReason.EMPTY)
@@ -166,10 +169,8 @@ def _decode_all(plain: bytes) -> list[Frame]:
 
 
 def _decode_one(number: int, flags: int, payload: bytes) -> Frame | None:
-    if number == FrameType.RECORD:
-        if flags:
-            raise Malformed(DropReason.BAD_FLAGS)
-        return decode_record(payload)
+    if number == _RECORD:
+        raise Malformed(DropReason.BAD_FLAGS)
     shape = SHAPES.get(cast(FrameType, number))
     if shape is not None:
         return cast(Frame, _read(shape, payload, flags))

@@ -44,6 +44,7 @@ class FrameType(IntEnum):
     RECEIPT = 0x18
     WHO = 0x19
     HERE = 0x1A
+    RELAYED = 0x1B
 
 
 # Flags of the frame header.
@@ -356,8 +357,15 @@ class Here(msgspec.Struct, frozen=True, gc=False):
     present: tuple[Present, ...]
 
 
+class Relayed(msgspec.Struct, frozen=True, gc=False):
+    """Heads a datagram of frames that the run passes on, verbatim, to who cannot hear their authors."""
+
+    origin: bytes
+    epoch: int
+
+
 Signed = Key | Announcement | Goodbye | Heartbeat | Nack | Report | ProbeReply | Private | Reply | Receipt
 Request = (
     ReportRequest | Probe | KeyRequest | RosterRequest | VectorRequest | RangeRequest | HistoryRequest | Who
 )
-Frame = Record | Signed | Request | Roster | Challenge | Echo | Digest | Vector | History | Here
+Frame = Record | Signed | Request | Roster | Challenge | Echo | Digest | Vector | History | Here | Relayed

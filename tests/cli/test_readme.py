@@ -223,6 +223,21 @@ def filters(scene: Scene, command: str) -> None:
     assert (peer["from"]["name"], peer["tags"]) == ("printer", {"floor": "2"})
 
 
+def measures_what_comes(scene: Scene, command: str) -> None:
+    receiver = scene.start(command)
+    receiver.wait_for(" on eth0", stream="stderr")
+    sender = scene.third.mcast("bench", "send", "--rate", "100", "-W", "1")
+    assert (sender.wait(), receiver.wait()) == (0, 0)
+    assert re.search(r"^ +0\.0-\d\.\d +\d+ +0\.\d\d ", receiver.lines()[-1])
+
+
+def measures_what_it_sends(scene: Scene, command: str) -> None:
+    receiver = scene.joined("bench", "receive")
+    sender = scene.start(command)
+    assert (sender.wait(), receiver.wait()) == (0, 0)
+    assert len(sender.lines()) >= 4
+
+
 def shows_interfaces(scene: Scene, command: str) -> None:
     process = scene.start(command)
     assert process.wait() == 0
@@ -294,6 +309,8 @@ CASES: dict[str, Case] = {
     "mcast browse": browses,
     "mcast browse -t": takes_a_snapshot,
     "mcast browse -t --service '_ipp.*' --tag 'floor=*' --json": filters,
+    "mcast bench receive": measures_what_comes,
+    "mcast bench send --size 64 -W 2s": measures_what_it_sends,
     "mcast interfaces": shows_interfaces,
     "mcast chat -i eth0": chats(),
     "mcast chat --peer 10.9.0.2": chats(),

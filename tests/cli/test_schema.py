@@ -9,12 +9,19 @@ from typing import Any
 import jsonschema
 import pytest
 
+from mcast.cli import gauge
 from tests import lab
 
 SCHEMA = json.loads((lab.REPOSITORY / "docs" / "events.schema.json").read_text())
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 HEAD = {"v": 1, "ts": "2026-11-21T01:30:56.167Z"}
 PEER = {"from": {"id": "0123456789abcdef", "name": "ada"}}
+BENCH = {
+    "role": "receive",
+    "state": "summary",
+    **gauge.fields(0.0, gauge.Counts(2.0, 10, 640, 3, 1, 0.25), 0.001),
+    "peers": 1,
+}
 EXAMPLES: list[dict[str, Any]] = [
     {
         "type": "message",
@@ -35,6 +42,7 @@ EXAMPLES: list[dict[str, Any]] = [
     {"type": "interface", "interface": "eth0", "state": "joined"},
     {"type": "alarm", "kind": "equivocation", **PEER},
     {"type": "overflow", "dropped": 3, "messages": 2},
+    {"type": "bench", **BENCH},
 ]
 WRONG: list[tuple[int, dict[str, Any]]] = [
     (0, {"v": 2}),
@@ -48,6 +56,8 @@ WRONG: list[tuple[int, dict[str, Any]]] = [
     (4, {"reason": "bored"}),
     (5, {"state": "lost"}),
     (8, {"state": "down"}),
+    (11, {"state": "middle"}),
+    (11, {"lost": -1}),
 ]
 
 

@@ -48,7 +48,7 @@ def engine(data: bytes) -> None:
     while data:
         size, step = int.from_bytes(data[:2], "big") % (PLAIN_MAX + 1), data[2:3]
         plain, data = data[3 : 3 + size], data[3 + size :]
-        victim.receive(sealer.seal(plain), SOURCE, now)
+        victim.receive(sealer.seal(plain), SOURCE, now, link=step[0] & 3 if step else 0)
         victim.receive(plain, SOURCE, now)
         now += step[0] / 64 if step else 0.0
         _drive(victim, now)
@@ -85,9 +85,12 @@ def seeds() -> list[bytes]:
                 plains.append(plain)
 
     lan.on_transmit = overhear
-    members = [lan.join(name) for name in ("ada", "bob", "eve")]
+    members = [
+        lan.join(name, lans=lans)
+        for name, lans in (("ada", (0, 1)), ("bob", (0,)), ("eve", (0, 1)), ("zoe", (1,)))
+    ]
     for turn in range(6):
-        members[turn % 3].send(b"x" * (turn * 700))
+        members[turn % 4].send(b"x" * (turn * 700))
         lan.run(0.2)
     members[0].leave()
     lan.run(2.0)

@@ -76,36 +76,41 @@ def test_interfaces_come_and_go_and_nothing_is_lost(lan: lab.MakeLan) -> None:
     assert any("eth1" in change["left"] for change in changes), changes
 
 
-def knows(member: Member, *names: str) -> None:
-    """Wait until these are among its peers; whom it knows by hearsay alone may come and go."""
-    lab.until(lambda: set(names) <= set(member("peers").values()), 20.0)
-
-
-def test_members_of_either_ip_version_hear_all_that_share_one_with_them(lan: lab.MakeLan) -> None:
-    """Two dual ones, one with IPv4 only, one with IPv6 only: the last two have no common language."""
-    made = lan(2)
-    four, six = made.add_host(ipv6=False), made.add_host(ipv4=False)
-
-    def strangers(one: Member, other: Member) -> bool:
-        return one is other or {one.host, other.host} == {four, six}
-
-    everybody = [Member(host, wait=False) for host in made.hosts]
+def all_hear_all(everybody: list[Member]) -> None:
+    """Everyone knows everyone, and three messages of each reach all others, once."""
+    names = [member.host.name for member in everybody]
     for member in everybody:
-        knows(member, *(other.host.name for other in everybody if not strangers(member, other)))
-    wanted = {
-        member.host: sorted(
-            f"{other.host.name}:{round_}"
-            for other in everybody
-            if not strangers(member, other)
-            for round_ in range(3)
-        )
-        for member in everybody
-    }
-    for round_ in range(3):
+        member.sees(*(name for name in names if name != member.host.name), timeout=30.0)
+    for number in range(3):
         for member in everybody:
-            member("send", f"{member.host.name}:{round_}")
+            member("send", f"{member.host.name}:{number}")
+    wanted = {
+        mine: sorted(f"{name}:{number}" for name in names if name != mine for number in range(3))
+        for mine in names
+    }
     for member in everybody:
-        assert sorted(member.hears(len(wanted[member.host]))) == wanted[member.host]
+        assert sorted(member.hears(3 * (len(names) - 1))) == wanted[member.host.name]
     time.sleep(1.0)
     for member in everybody:
-        assert sorted(member.texts()) == wanted[member.host], "each message once"
+        assert sorted(member.texts()) == wanted[member.host.name], "each message once"
+
+
+def test_members_of_either_ip_version_hear_all(lan: lab.MakeLan) -> None:
+    """One with IPv4 only, one with IPv6 only: a dual one passes on what they cannot hear of each other."""
+    made = lan(2)
+    made.add_host(ipv6=False)
+    made.add_host(ipv4=False)
+    everybody = [Member(host, wait=False) for host in made.hosts]
+    all_hear_all(everybody)
+    *_, four, six = everybody
+    six.leave()
+    four.sees(*(member.host.name for member in everybody[:2]))
+
+
+def test_members_without_a_common_lan_hear_each_other_through_one_on_both(lan: lab.MakeLan) -> None:
+    made = lan(1, switches=2)
+    between = made.hosts[0]
+    left, right = made.add_host(switch=made.switches[0]), made.add_host(switch=made.switches[1])
+    made.connect([(between.name, made.switches[1], "eth1")])
+    everybody = [Member(host, wait=False) for host in (left, between, right)]
+    all_hear_all(everybody)

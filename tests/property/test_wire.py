@@ -110,6 +110,7 @@ FRAMES: dict[type, st.SearchStrategy[Any]] = {
     f.Roster: build(f.Roster, id16, u16, announcement),
     f.Challenge: build(f.Challenge, id8),
     f.Echo: build(f.Echo, id8),
+    f.Relayed: build(f.Relayed, run),
     f.Digest: build(f.Digest, id16, u32, u64),
     f.VectorRequest: build(f.VectorRequest, id16, u16, flags),
     f.Vector: build(f.Vector, id16, page, some(holding())),

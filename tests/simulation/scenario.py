@@ -15,13 +15,18 @@ from .safety import Published, check_complete, check_life
 STEPS = 25
 CALM = 25.0  # seconds without faults at the end: suspects are expired, tails are repaired
 DAY = 86_400.0
+SIDES = ((0, 1), (0,), (1,), (0,))  # the LANs of the members in turn, when they have no common one
 
 
 class Afternoon:
-    """Members talk, crash, come back, lose their clocks; the network loses, doubles and corrupts."""
+    """Members talk, crash, come back, lose their clocks; the network loses, doubles and corrupts.
+
+    On every tenth they are on two LANs; those between, of whom the first always stays, are on both.
+    """
 
     def __init__(self, seed: int) -> None:
         self.random = random = Random(seed)
+        split = seed % 10 == 9
         size = 50 if seed % 50 == 0 else random.choice([2, 3, 3, 4, 5, 6, 8, 10, 12, 20])
         self.lan = simulation.Lan(
             seed,
@@ -34,7 +39,11 @@ class Afternoon:
             burst=random.choice([None, simulation.Burst()]),
         )
         self.published = Published()
-        self.members = [self.lan.join(f"m{number}") for number in range(size)]
+        self.members = [
+            self.lan.join(f"m{number}", lans=SIDES[number % len(SIDES)] if split else (0,))
+            for number in range(size)
+        ]
+        self.mortal = self.members[split:]
         self.attacker = Attacker(self.lan) if random.random() < 0.5 else None
         self.lengths = [2, 20, 200, 15_000 if size <= 6 else 1500]
         self.most = 20 if size <= 6 else 3
@@ -64,7 +73,7 @@ class Afternoon:
 
     def _disturb(self) -> None:
         random, members = self.random, self.members
-        member = random.choice(members)
+        member = random.choice(self.mortal)
         disturbances: list[tuple[float, Callable[[], object]]] = [
             (0.05, lambda: self.published.jump(member, random.choice([-DAY, 0.0, DAY]), self.lan.now)),
             (0.05, member.crash),

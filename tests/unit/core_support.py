@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mcast import simulation
+from mcast.core.authority import issued
 from mcast.core.runs import Run
 from mcast.crypto.keys import Identity
 from mcast.crypto.seal import Sealer
@@ -35,10 +36,17 @@ class Outsider:
         self.sealer = Sealer(lan.room, bytes([seed]) * 8)
         self.counter = 0
         self.key = self.sign(f.Key(self.identity.public_key, 1, "eve"))
+        self.own_key = self.named("eve")
 
     def sign(self, frame: f.Signed) -> f.Signed:
         """The frame with this identity's signature."""
         return sign_frame(self.identity, self.lan.room.id, frame)
+
+    def named(self, name: str) -> f.Key:
+        """The KEY of this very run, with another name."""
+        key = self.sign(f.Key(self.identity.public_key, issued(self.run.epoch), name))
+        assert isinstance(key, f.Key)
+        return key
 
     def count(self) -> int:
         """The next counter."""

@@ -190,3 +190,16 @@ def test_what_cannot_be_is_refused_before_a_socket_opens(
     assert words in str(raised.value)
     with pytest.raises(kind):
         mcast.join(**options)
+
+
+def test_importing_alone_loads_no_module_of_ours() -> None:
+    code = (
+        "import sys, mcast; print(*(name for name in sys.modules if name.startswith(('mcast', 'asyncio'))))"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY)
+    assert loaded.stdout.split() == ["mcast"]
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="'mcast' has no attribute 'jion'"):
+        mcast.jion  # type: ignore[attr-defined]  # noqa: B018

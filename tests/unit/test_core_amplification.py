@@ -50,7 +50,7 @@ def scene() -> Scene:
     lan.run(3.0)
     members[0].send("a record")
     members[-1].crash()
-    lan.run(40.0)
+    lan.run(120.0)
     return lan, members, Victim(lan)
 
 

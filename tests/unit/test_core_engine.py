@@ -531,7 +531,7 @@ def test_made_up_runs_push_each_other_out() -> None:
     bob = lan.join("bob")
     for seed in range(1, 9):
         eve = Outsider(lan, seed)
-        eve.say(eve.key, eve.record(2))
+        eve.say(eve.own_key, eve.record(2))
     assert bob.engine.stats()["inboxes"] == 3
     members = [Outsider(lan, seed) for seed in range(20, 23)]
     for eve in members:

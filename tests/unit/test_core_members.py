@@ -224,12 +224,12 @@ def test_a_full_roster_lets_hearsay_go_and_refuses_the_rest() -> None:
 def test_a_newcomer_learns_everybody_at_once() -> None:
     lan = simulation.Lan(12)
     members = [lan.join(f"m{number}") for number in range(12)]
-    lan.run(8.0)
+    lan.run(18.0)
     late = lan.join("late")
     lan.run(0.02)
     assert len(late.peers()) == 12
     assert all(len(member.peers()) == 12 for member in members)
-    lan.run(8.0)
+    lan.run(18.0)
     assert all(peer.confirmed for peer in late.peers())
 
 
@@ -431,7 +431,7 @@ def test_a_storm_of_newcomers_is_greeted_sparingly() -> None:
     greetings = Greetings(random.Random(1), now=0.0)
     storm = [Greeting(Run(bytes([number]) * 16, 1), ADDRESS, 300) for number in range(200)]
     assert not any(greetings.heard(greeting, 0.0) for greeting in storm)
-    assert len(greetings.due(0.2)) < 15
+    assert greetings.due(0.2) == []
     assert greetings.when() is None
     assert sum(greetings.heard(greeting, 5.0) for greeting in storm) == 20
 

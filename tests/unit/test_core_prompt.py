@@ -1,8 +1,16 @@
-"""A lone message may leave at once; one sent right after it waits for company."""
+"""A lone message leaves at once and is told at once; one sent right after it waits for company."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import pytest
+
 from mcast import simulation
+from mcast.core.engine import Engine
+from mcast.core.events import Message
+
+from .core_support import ADDRESS
 
 
 def test_only_the_first_of_a_burst_may_leave_at_once() -> None:
@@ -15,3 +23,79 @@ def test_only_the_first_of_a_burst_may_leave_at_once() -> None:
     engine.send(b"second", lan.now)
     assert not engine.may_flush(lan.now)
     assert engine.may_flush(lan.now + lan.settings.flush_interval)
+
+
+def two_who_talk() -> tuple[simulation.Lan, Engine, Engine]:
+    """A LAN with two members who know each other, the first of whom has published."""
+    lan = simulation.Lan(seed=1)
+    ada, ben = lan.join("ada"), lan.join("ben")
+    lan.run(1.0)
+    ada.send(b"first")
+    lan.run(1.0)
+    return lan, ada.engine, ben.engine
+
+
+def say(ada: Engine, text: bytes, now: float) -> bytes:
+    """The datagram with a lone message."""
+    ada.send(text, now)
+    return ada.datagrams(now)[-1].data
+
+
+def hear(ben: Engine, datagram: bytes, now: float) -> list[bytes]:
+    """What `ben` is told of a datagram, at once."""
+    assert ben.receive(datagram, ADDRESS, now)
+    return [event.data for event in ben.events() if isinstance(event, Message)]
+
+
+def test_what_is_in_order_is_told_before_it_is_put_away_and_nobody_can_tell() -> None:
+    lan, ada, ben = two_who_talk()
+    now, kept = lan.now, ben.stats()["retained-records"]
+    assert hear(ben, say(ada, b"second", now), now) == [b"second"]
+    assert hear(ben, say(ada, b"third", now + 1), now + 1) == [b"third"]
+    ben.tick(now + 1)
+    assert ben.stats()["retained-records"] == kept + 2
+
+
+@pytest.mark.parametrize("call", ["stats", "deadline", "tick", "datagrams", "receive", "close"])
+def test_every_call_first_puts_away_what_was_told(call: str) -> None:
+    lan, ada, ben = two_who_talk()
+    hear(ben, say(ada, b"second", lan.now), lan.now)
+    assert ben._state.taken
+    calls: dict[str, Callable[[], object]] = {
+        "stats": ben.stats,
+        "deadline": ben.deadline,
+        "tick": lambda: ben.tick(lan.now),
+        "datagrams": lambda: (ben.send(b"mine", lan.now), ben.datagrams(lan.now)),
+        "receive": lambda: ben.receive(b"junk", ADDRESS, lan.now),
+        "close": lambda: ben.close(lan.now),
+    }
+    calls[call]()
+    assert not ben._state.taken
+
+
+def test_a_record_after_a_gap_is_put_away_at_once() -> None:
+    lan, ada, ben = two_who_talk()
+    say(ada, b"lost", lan.now)
+    assert hear(ben, say(ada, b"after", lan.now + 1), lan.now + 1) == []
+    assert not ben._state.taken
+
+
+def test_who_confirms_at_the_last_moment_counts_what_was_just_told() -> None:
+    lan, ada, ben = two_who_talk()
+    before = ben._state.sent_frames["report"]
+    hear(ben, say(ada, b"second", lan.now), lan.now)
+    ben.close(lan.now)
+    ben.datagrams(lan.now)
+    assert ben._state.sent_frames["report"] > before
+
+
+def test_a_datagram_that_is_not_for_us_changes_nothing() -> None:
+    lan, ada, ben = two_who_talk()
+    before = ada.stats()["dropped-own"]
+    datagram = say(ada, b"second", lan.now)
+    assert not ada.receive(datagram, ADDRESS, lan.now)
+    assert not ben.receive(b"plain text", ADDRESS, lan.now)
+    assert ben.receive(datagram, ADDRESS, lan.now)
+    assert not ben.receive(datagram, ADDRESS, lan.now)
+    assert ada.stats()["dropped-own"] == before + 1
+    assert ben.stats()["dropped-repeated"] == 1

@@ -412,7 +412,7 @@ def test_a_visitor_taken_to_be_gone_may_come_back() -> None:
     lan = simulation.Lan(7, settings=msgspec.structs.replace(presets.lan(), visitor_seconds=2.0))
     bob = lan.join("bob")
     eve = Outsider(lan)
-    eve.say(eve.key, eve.record(2))
+    eve.say(eve.own_key, eve.record(2))
     lan.run(5.0)
     inbox = bob.engine._state.reception.get(eve.run)
     assert inbox is not None

@@ -118,18 +118,54 @@ def test_the_first_announcement_is_at_once() -> None:
     announcer = Announcer(Random(1), 5.0, 2000, now=7.0)
     assert not announcer.due(6.9)
     assert announcer.due(7.0)
-    assert 7.0 + 2.0 < announcer.next < 7.0 + 7.0
+    assert 7.0 < announcer.next < 7.0 + 6.25
     assert not announcer.due(7.0)
 
 
 def test_a_change_is_announced_soon_but_not_more_than_once_a_second() -> None:
     announcer = Announcer(Random(1), 5.0, 2000, now=0.0)
+    announcer.begin(0.0)
     assert announcer.due(0.0)
+    announcer.next = 4.0
     announcer.soon(0.2)
     assert announcer.next == 1.0
     assert announcer.due(1.0)
     announcer.soon(4.0)
     assert announcer.due(4.0)
+
+
+def test_who_has_been_here_for_a_while_announces_itself_once_a_second_with_all_others() -> None:
+    """Fifty peers: at first as often as the bytes allow, later as seldom as is still patient."""
+    random = Random(3)
+    announcers = [Announcer(random, 5.0, 2000, 0.0, 1.0, 60.0) for _ in range(50)]
+    for announcer in announcers:
+        announcer.members(50, 0.0)
+    announcers[0].sized(2000)
+    told = [[step / 10 for step in range(6000) if a.due(step / 10)] for a in announcers]
+    early = sum(at < 30 for times in told for at in times)
+    late = sum(100 <= at < 600 for times in told for at in times)
+    assert 200 < early < 400
+    assert 450 < late < 550
+    assert announcers[0].interval == 50.0
+    announcers[0].members(500, 600.0)
+    assert announcers[0].interval > 60.0
+    announcers[0].members(70, 600.0)
+    assert announcers[0].interval == 60.0
+
+
+def test_the_rate_stays_even_after_all_have_joined_at_once() -> None:
+    """No second interval in which everybody speaks: each tenth of it has a tenth of the announcements."""
+    size, random = 3000, Random(5)
+    announcers = [Announcer(random, 5.0, 2000, now=0.0) for _ in range(size)]
+    for announcer in announcers:
+        assert announcer.due(0.0)
+        announcer.members(size, 0.1)
+    interval = announcers[0].interval
+    tenths = [0] * 30
+    for tenth in range(300):
+        now = 0.1 + interval * tenth / 100
+        tenths[tenth // 10] += sum(announcer.due(now) for announcer in announcers)
+    assert all(0.75 < count / (size / 10) < 1.25 for count in tenths)
 
 
 def test_the_interval_grows_with_the_group() -> None:

@@ -11,6 +11,7 @@ import json
 import sys
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -115,6 +116,19 @@ class Member:
     async def stats(self) -> dict[str, int]:
         """The group's counters, and processor time spent in ms."""
         return {**self._group.stats(), "cpu-ms": round(time.process_time() * 1000)}
+
+    async def wakeups(self) -> int:
+        """How often this process went to sleep and was woken, in all threads (proc_pid_status(5))."""
+        return _switches()
+
+
+def _switches() -> int:
+    return sum(
+        int(line.split()[1])
+        for status in Path("/proc/self/task").glob("*/status")
+        for line in status.read_text().splitlines()
+        if line.startswith("voluntary_ctxt_switches")
+    )
 
 
 def _word(message: events.Message) -> str:

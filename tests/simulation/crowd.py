@@ -1,0 +1,206 @@
+"""Thousands of members in one process: some hear everything, the rest share what all of them would know.
+
+A *witness* is a whole engine that takes in every datagram. A *standee* is a whole engine too: it announces
+itself, greets newcomers, answers and probes by its own timers and its own chance, and takes in what is sent
+to it alone. But the announcements of the others, which reach all alike, are taken in once for all standees,
+by one engine (the first witness): they look at its roster and its keys. Ten thousand rosters of ten
+thousand entries would take 100 GB and days.
+
+Which member is nearest to a newcomer is looked up in a table, not computed by each member: the same answer.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from mcast import simulation
+from mcast.core import giving
+from mcast.core.events import Address, PeerLeft
+from mcast.core.handover import GIVERS, GREETINGS, SETTLED, is_giver, rank
+from mcast.core.presence import LINK_HEADERS, announced_size
+from mcast.core.roster import Peer, Roster
+from mcast.core.runs import Run
+from mcast.crypto.keys import Identity
+from mcast.wire import frames as f
+from mcast.wire.header import Header, decode_header
+from mcast.wire.reasons import DropReason
+
+ANSWERS = (f.Challenge, f.Roster, f.ProbeReply)
+
+
+class SharedRoster(Roster):
+    """Another engine's roster, to look at: what a standee would enter there is there already or will be."""
+
+    def __init__(self, roster: Roster) -> None:
+        self._peers, self._hearsay, self._of = roster._peers, roster._hearsay, roster._of
+        self._limit, self._per_origin = roster._limit, roster._per_origin
+
+    def add(self, peer: Peer) -> DropReason | None:
+        """No."""
+        return DropReason.TABLE_FULL
+
+    def remove(self, run: Run) -> None:
+        """Not by us."""
+
+
+class Times(deque[float]):
+    """When newcomers were heard, entered once for all standees."""
+
+    def append(self, at: float) -> None:
+        """Not by each of them."""
+
+
+def has_room(member: simulation.Member) -> bool:
+    """Whether the member, new itself, notes one more newcomer to greet."""
+    return len(member.engine._state.greetings._waiting) < GREETINGS
+
+
+class Second(NamedTuple):
+    """What was sent in one second of virtual time; bytes with link headers."""
+
+    datagrams: int
+    bytes: int
+    announcements: int
+    answers: int
+
+
+class Crowd(simulation.Lan):
+    """A LAN of `size` members, all of whom join at once."""
+
+    def __init__(self, size: int, witnesses: int, seed: int = 0, **conditions: Any) -> None:
+        super().__init__(seed, **conditions)
+        self.size = size
+        self.kinds: Counter[str] = Counter()
+        self._seconds: dict[int, Counter[str]] = {}
+        self._thirds: dict[bytes, tuple[int, bytes]] = {}
+        self._size = 256.0
+        self.standees: list[simulation.Member] = []
+        self.times = Times(maxlen=1024)
+        self._open: list[simulation.Member] = []
+        with self.ranked():
+            for number in range(witnesses):
+                self.join(f"w{number}")
+            for number in range(witnesses, size):
+                self._stand(number)
+
+    def _stand(self, number: int) -> None:
+        identity = Identity(sha256(b"%d crowd %d" % (self.seed, number)).digest())
+        member = Standee(self, number + 1, f"s{number}", identity, (0,), {})
+        member.engine._state.greetings._heard = self.times
+        self.standees.append(member)
+        self._open.append(member)
+        self._by_address[member.address] = member
+
+    def run(self, seconds: float) -> None:
+        """Let virtual time pass."""
+        with self.ranked():
+            super().run(seconds)
+
+    @contextmanager
+    def ranked(self) -> Iterator[None]:
+        """Who is nearest is looked up."""
+        vars(giving)["is_giver"] = self._is_giver
+        try:
+            yield
+        finally:
+            vars(giving)["is_giver"] = is_giver
+
+    def _is_giver(self, asker: bytes, me: Run, others: object) -> bool:
+        """As handover.is_giver, for the roster of the first witness; its third lowest rank is remembered."""
+        roster = self.members[0].engine._state.roster
+        known, third = self._thirds.get(asker, (-1, b""))
+        if known != len(roster):
+            ranks = sorted(rank(asker, peer.run) for peer in roster if peer.confirmed)
+            third = ranks[GIVERS - 1] if len(ranks) >= GIVERS else b"\xff" * 32
+            self._thirds[asker] = len(roster), third
+        return rank(asker, me) <= third
+
+    def transmit(self, data: bytes, source: Address, destination: Address = None) -> None:
+        """As Lan.transmit; what all hear is told to all standees at once."""
+        header = decode_header(data)
+        assert isinstance(header, Header)
+        frames = self.checks.open(header, data)
+        assert isinstance(frames, list)
+        self._count(data, frames, destination)
+        super().transmit(data, source, destination)
+        if destination is None:
+            self.at(self.now + self.conditions.delay, lambda: self._overheard(data, frames, source))
+
+    def _count(self, data: bytes, frames: list[f.Frame], destination: Address) -> None:
+        second = self._seconds.setdefault(int(self.now), Counter())
+        second["datagrams"] += 1
+        second["bytes"] += len(data) + LINK_HEADERS
+        kind = type(frames[-1])
+        announced = destination is None and kind is f.Announcement
+        second["announcements"] += announced
+        second["answers"] += any(isinstance(frame, ANSWERS) for frame in frames) and not announced
+        self.kinds[kind.__name__] += 1
+
+    def _overheard(self, data: bytes, frames: list[f.Frame], source: Address) -> None:
+        for frame in frames:
+            if isinstance(frame, f.Announcement):
+                self._size += (announced_size(frame, len(data)) - self._size) / 16
+                if frame.flags & f.NEWCOMER:
+                    self._meet(Run(frame.origin, frame.epoch), source, len(data))
+            elif isinstance(frame, f.Probe | f.RosterRequest):
+                for standee in self.standees:
+                    if standee.address != source:
+                        standee.receive(data, source)
+
+    def _meet(self, newcomer: Run, source: Address, size: int) -> None:
+        self.times.extend([self.now])
+        if self.now > SETTLED:
+            self._open = self.standees
+        for standee in self._open:
+            state = standee.engine._state
+            if state.me != newcomer:
+                state.datagram_size = size
+                giving.meet_newcomer(state, newcomer, source, self.now)
+                if state.control or state.greetings.when() is not None:
+                    standee.pump()
+        if self.now <= SETTLED:
+            self._open = [member for member in self._open if has_room(member)]
+
+    def second(self, at: int) -> Second:
+        """What was sent in the second from `at` on."""
+        return self.between_seconds(at, at + 1)
+
+    def between_seconds(self, start: int, stop: int) -> Second:
+        """What was sent from `start` to `stop`."""
+        counts: Counter[str] = sum((self._seconds.get(at, Counter()) for at in range(start, stop)), Counter())
+        return Second(counts["datagrams"], counts["bytes"], counts["announcements"], counts["answers"])
+
+    def complete(self) -> bool:
+        """Whether each witness knows all others."""
+        return all(len(member.engine._state.roster) == self.size - 1 for member in self.members)
+
+    def departures(self) -> int:
+        """How often a witness took a peer for gone, or somebody in its roster is suspect."""
+        left = sum(isinstance(event, PeerLeft) for member in self.members for event in member.events())
+        return left + sum(peer.suspect for member in self.members for peer in member.engine._state.roster)
+
+
+class Standee(simulation.Member):
+    """One who shares the first witness's roster and keys."""
+
+    def start(self, *, disk: bool = True) -> None:
+        """As Member.start, with what is shared."""
+        super().start(disk=disk)
+        state = self.engine._state
+        witness = self._lan.members[0].engine._state
+        state.roster = SharedRoster(witness.roster)
+        state.authority._keys = witness.authority._keys
+        state.liveness._live = witness.liveness._live
+
+    def wake(self) -> None:
+        """As Member.wake, with the group as it is now."""
+        lan = self._lan
+        assert isinstance(lan, Crowd)
+        announcer = self.engine._state.announcer
+        announcer._size = lan._size
+        announcer.members(self.engine._state.members, lan.now)
+        super().wake()

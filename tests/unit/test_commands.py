@@ -1,0 +1,39 @@
+"""The table of commands, and that help loads nothing it does not show."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+from mcast.cli import app
+from mcast.cli.commands import SUMMARIES, Named
+
+
+@pytest.mark.parametrize("name", SUMMARIES)
+def test_the_line_of_a_command_is_the_first_of_its_help(name: str) -> None:
+    function = getattr(importlib.import_module(f"mcast.cli.{name}"), name)
+    assert (function.__doc__ or "").splitlines()[0] == SUMMARIES[name]
+    assert Named(name).imported().params
+
+
+def test_help_names_every_command_and_imports_none() -> None:
+    code = """if 1:
+        import sys
+        from mcast.cli import main
+        main(["--help"])
+        print(*sys.modules)
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    *shown, loaded = done.stdout.splitlines()
+    named = [line.split()[0] for line in shown[shown.index("Commands:") + 1 :]]
+    assert named == list(SUMMARIES)
+    unwanted = {"asyncio", "cryptography", "rich", "pydantic", *(f"mcast.cli.{name}" for name in SUMMARIES)}
+    assert unwanted & set(loaded.split()) == set()
+
+
+def test_the_group_is_what_the_table_says() -> None:
+    assert app.info.cls is not None
+    assert list(app.info.cls().commands) == list(SUMMARIES)
