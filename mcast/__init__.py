@@ -36,6 +36,9 @@ if typing.TYPE_CHECKING:
         PeerUpdated,
         PeerView,
         PlainText,
+        SendingResumed,
+        SendingStopped,
+        SlowMember,
     )
     from .settings import Settings
 
@@ -64,7 +67,10 @@ __all__ = [
     "PlainText",
     "PortTaken",
     "Receipt",
+    "SendingResumed",
+    "SendingStopped",
     "Settings",
+    "SlowMember",
     "SocketError",
     "UnknownInterface",
     "UsageError",

@@ -120,7 +120,9 @@ class Group:
         self._entered = True
         self._loop = asyncio.get_running_loop()
         self._done = asyncio.Event()
-        self._pump = Pump(self.links, self._happened, self._plain, self._changed)
+        self._pump = Pump(
+            self.links, self._happened, self._plain, self._changed, lambda: self._mailbox.backlog
+        )
         try:
             await self._named.look(first=True)
             self.started = self._pump.open()
@@ -239,13 +241,16 @@ class Group:
         """
         payload = self.check(data)
         now = self._loop.time()
-        if self._turn.locked() or not self._engine.writable(now):
+        if self._turn.locked() or not self._engine.writable(now) or self._pump.hogged(now):
             return await self._send_in_turn(payload)
         return self._queue(payload, now)
 
     async def _send_in_turn(self, payload: bytes) -> Receipt:
         async with self._turn:
             self._check_open()
+            if self._pump.hogged(self._loop.time()):
+                await asyncio.sleep(0)
+                self._check_open()
             while not self.writable:
                 await self._pump.moved(1.0)
                 self._check_open()

@@ -15,6 +15,9 @@ from .core.events import (
     PeerLeft,
     PeerUpdated,
     PeerView,
+    SendingResumed,
+    SendingStopped,
+    SlowMember,
 )
 from .errors import SocketError
 from .interfaces import Interface
@@ -33,6 +36,9 @@ __all__ = [
     "PeerUpdated",
     "PeerView",
     "PlainText",
+    "SendingResumed",
+    "SendingStopped",
+    "SlowMember",
 ]
 
 
@@ -75,6 +81,9 @@ Event = (
     | GapFilled
     | GapAbandoned
     | Alarm
+    | SlowMember
+    | SendingStopped
+    | SendingResumed
     | InterfacesChanged
     | PlainText
     | Overflow

@@ -11,6 +11,7 @@ from .events import Event, Message, Overflow, PeerJoined, PeerLeft, PeerUpdated,
 
 EVENTS_MAX = 100_000
 BYTES_MAX = 64 << 20
+EVENT_COST = 64
 
 
 class Mailbox:
@@ -23,7 +24,16 @@ class Mailbox:
         self._events: deque[Event] = deque()
         self._bytes = 0
         self._dropped = self._dropped_messages = 0
+        self._taken = False
         self.closed = False
+
+    @property
+    def backlog(self) -> int:
+        """What waits, in bytes, if somebody has ever taken something; 64 for each event besides its own.
+
+        A program that only sends takes nothing, and must not slow its peers down.
+        """
+        return self._bytes + EVENT_COST * len(self._events) if self._taken else 0
 
     def put(self, events: Sequence[Event]) -> None:
         """Add events; never waits. After close() they are dropped."""
@@ -53,6 +63,7 @@ class Mailbox:
             return self._take()
 
     def _pop(self) -> Event | None:
+        self._taken = True
         if self._dropped:
             return self._overflow()
         if not self._events:
@@ -62,6 +73,7 @@ class Mailbox:
         return event
 
     def _take(self) -> list[Event]:
+        self._taken = True
         events = list(self._events)
         if self._dropped:
             events.insert(0, self._overflow())

@@ -46,11 +46,16 @@ class Way(NamedTuple):
     target: tuple[str, int]
 
 
+TURN = 0.005
+"""Seconds that a program which sends and never waits may keep the loop for itself."""
+
+
 class Pump:
     """Drives `engine` over `links` in the running loop.
 
     `on_events` is called with a list, after everything that was due has been sent; `on_plain` with datagrams
-    that are no datagrams of ours; `on_change` when interfaces changed.
+    that are no datagrams of ours; `on_change` when interfaces changed; `unread` tells how many bytes of what
+    it was told the program has yet to take.
     """
 
     def __init__(
@@ -59,7 +64,9 @@ class Pump:
         on_events: Callable[[Sequence[Event]], None],
         on_plain: Callable[[GroupAddress, list[Datagram]], None],
         on_change: Callable[[Change], None],
+        unread: Callable[[], int] = int,
     ) -> None:
+        self._unread = unread
         self.failures: Counter[str] = Counter()
         self._links = links
         self._on_events = on_events
@@ -70,6 +77,7 @@ class Pump:
         self._timer: asyncio.TimerHandle | None = None
         self._scheduled: asyncio.Handle | None = None
         self._settling: asyncio.Handle | None = None
+        self._settling_since = 0.0
         self._routes: dict[tuple[object, ...], int] = {}
         self._last_from: tuple[tuple[str, int], int] | None = None
         self._last_address: tuple[str, int] | tuple[str, int, int, int] = ("", 0)
@@ -119,6 +127,7 @@ class Pump:
             self._scheduled.cancel()
             self._scheduled = None
         now = self._loop.time()
+        engine.unread(self._unread())
         if now >= self._due:
             engine.tick(now)
         if self._stale and now >= self._rewire_after:
@@ -134,6 +143,11 @@ class Pump:
             self._on_events(events)
         if self._settling is None:
             self._settling = self._loop.call_soon(self._settle)
+            self._settling_since = now
+
+    def hogged(self, now: float) -> bool:
+        """Whether the loop was kept from its other work for a while: requests for repair wait to be read."""
+        return self._settling is not None and now - self._settling_since > TURN
 
     def _let_go(self) -> None:
         """Those who wait for the pump to run go on."""

@@ -65,6 +65,30 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     burst: Burst | None = None
 
 
+class Bottleneck:
+    """A link of `rate` bytes a second that holds `queue` bytes and loses what comes when it is full.
+
+    A datagram takes `OVERHEAD` bytes more on it. `lost` counts.
+    """
+
+    OVERHEAD = 46  # of UDP, IPv4, and Ethernet without the gap between frames
+
+    def __init__(self, rate: float, queue: float) -> None:
+        self.rate, self.queue = rate, queue
+        self.lost = self.carried = 0
+        self._free_at = 0.0
+
+    def carry(self, size: int, now: float) -> float | None:
+        """Seconds until a datagram of `size` bytes has crossed; None: it is lost."""
+        waiting = max(0.0, self._free_at - now)
+        if waiting * self.rate + size > self.queue:
+            self.lost += 1
+            return None
+        self.carried += size
+        self._free_at = now + waiting + (size + self.OVERHEAD) / self.rate
+        return self._free_at - now
+
+
 class SharedChecks(Checks):
     """The same checks, each made once for all members: they depend on nothing but the bytes."""
 
@@ -255,6 +279,8 @@ class Lan:
         self.plugs: dict[Address, tuple[int, ...]] = {}
         self._by_address: dict[Address, Member] = {}
         self._between: dict[tuple[Address, Address], Conditions] = {}
+        self._links: dict[Address, Bottleneck] = {}
+        self._crossed: dict[Bottleneck, float | None] = {}
         self._islands: dict[Address, int] = {}
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._serial = 0
@@ -284,6 +310,17 @@ class Lan:
         """Other conditions from `sender` to `receiver`."""
         self._between[sender.address, receiver.address] = Conditions(**conditions)
 
+    def narrow(self, rate: float, queue: float, *receivers: Member) -> Bottleneck:
+        """From now on all that these receivers hear of others crosses one link; see Bottleneck."""
+        link = Bottleneck(rate, queue)
+        self._links.update({member.address: link for member in receivers})
+        return link
+
+    def widen(self, *receivers: Member) -> None:
+        """These receivers are behind no such link any more."""
+        for member in receivers:
+            del self._links[member.address]
+
     def partition(self, *islands: Iterable[Member]) -> None:
         """Only members of one island hear each other; who is in none is in the last."""
         self._islands = {member.address: at for at, island in enumerate(islands) for member in island}
@@ -312,6 +349,7 @@ class Lan:
         self._trace.update(repr((self.now, source, destination)).encode() + data)
         if self.on_transmit is not None:
             self.on_transmit(data, source, destination)
+        self._crossed = {}
         if destination is None:
             for member in self.members:
                 if member.address == source or member.address not in self.deaf:
@@ -335,6 +373,15 @@ class Lan:
                 continue
             self._deliver(data, source, member, conditions, lan, direct)
 
+    def _cross(self, member: Member, size: int) -> float | None:
+        """Seconds until the datagram is over the link to `member`, if there is one; it crosses it once."""
+        link = self._links.get(member.address)
+        if link is None:
+            return 0.0
+        if link not in self._crossed:
+            self._crossed[link] = link.carry(size, self.now)
+        return self._crossed[link]
+
     def _lost(self, conditions: Conditions, member: Member) -> bool:
         burst = conditions.burst
         loss = conditions.loss
@@ -348,7 +395,10 @@ class Lan:
         self, data: bytes, source: Address, member: Member, conditions: Conditions, lan: int, direct: bool
     ) -> None:
         random = self.random
-        delay = conditions.delay + conditions.jitter * random.random()
+        wait = 0.0 if member.address == source else self._cross(member, len(data))
+        if wait is None:
+            return
+        delay = wait + conditions.delay + conditions.jitter * random.random()
         if conditions.reorder and random.random() < conditions.reorder:
             delay += conditions.reorder_delay * random.random()
         if conditions.corrupt and random.random() < conditions.corrupt:

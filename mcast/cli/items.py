@@ -26,6 +26,9 @@ from mcast.events import (
     PeerUpdated,
     PeerView,
     PlainText,
+    SendingResumed,
+    SendingStopped,
+    SlowMember,
 )
 from mcast.plain import Line
 from mcast.wire.attributes import Attributes, Service, decode_attributes
@@ -51,7 +54,7 @@ class Item(Protocol):
 
     @property
     def type(self) -> str:
-        """message join update leave gap interface alarm overflow"""
+        """message join update leave gap interface alarm overflow slow sending"""
 
     @property
     def data(self) -> bytes:
@@ -331,6 +334,49 @@ class AlarmItem(Base):
         }
 
 
+class SlowItem(Base):
+    """One member cannot keep up, and we no longer wait for it."""
+
+    type = "slow"
+
+    def __init__(self, slow: SlowMember, scene: Scene) -> None:
+        self._slow, self._scene = slow, scene
+
+    def news(self) -> str:
+        """See Item."""
+        who = self._scene.people.label(self._slow.run, self._slow.name)
+        return f"{who} cannot keep up and is no longer waited for; it may miss what is sent"
+
+    def event(self) -> Mapping[str, Any]:
+        """See Item."""
+        return {
+            **self._scene.head("slow", time.time()),
+            **self._scene.origin(self._slow.run, self._slow.name),
+        }
+
+
+class SendingItem(Base):
+    """Nobody confirms what is sent, or somebody does again."""
+
+    type = "sending"
+
+    def __init__(self, stopped: bool, scene: Scene) -> None:
+        self._stopped, self._scene = stopped, scene
+
+    def news(self) -> str:
+        """See Item."""
+        if self._stopped:
+            return "nobody confirms what is sent: waiting until somebody does"
+        return "what is sent is confirmed again"
+
+    def event(self) -> Mapping[str, Any]:
+        """See Item."""
+        return {
+            **self._scene.head("sending", time.time()),
+            "state": "stopped" if self._stopped else "resumed",
+        }
+
+
 class OverflowItem(Base):
     """We were too slow to show everything."""
 
@@ -365,6 +411,9 @@ _MAKERS: dict[type, Callable[[Any, Scene, float], Item]] = {
     GapFilled: lambda event, scene, received: GapItem(event, scene),
     GapAbandoned: lambda event, scene, received: GapItem(event, scene),
     Alarm: lambda event, scene, received: AlarmItem(event, scene),
+    SlowMember: lambda event, scene, received: SlowItem(event, scene),
+    SendingStopped: lambda event, scene, received: SendingItem(True, scene),
+    SendingResumed: lambda event, scene, received: SendingItem(False, scene),
     Overflow: lambda event, scene, received: OverflowItem(event),
 }
 

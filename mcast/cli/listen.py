@@ -19,6 +19,8 @@ from .report import Reporter, interface_events
 from .run import Ending, run
 from .wires import Wire
 
+URGENT = ("alarm", "overflow", "gap", "slow", "sending")  # told unasked
+
 Passive = Annotated[
     bool, typer.Option("--passive", help="Never send anything, so nothing that was lost is asked for.")
 ]
@@ -148,7 +150,7 @@ class _Listener:
         for item in items:
             if item.foreign and not self._json:
                 self._reporter.say(foreign_text(item))
-            elif item.type != "message" and (self._verbose or item.type in ("alarm", "overflow", "gap")):
+            elif item.type != "message" and (self._verbose or item.type in URGENT):
                 self._reporter.say(item.news())
         self.printed += len(messages)
 

@@ -25,7 +25,7 @@ async def watch_peers(
                 items.append(happening)
         board.show(items, most)
         for item in items:
-            if item.type in ("alarm", "overflow"):
+            if item.type in ("alarm", "overflow", "slow", "sending"):
                 reporter.say(item.news())
             await hooks.run(item.type, item.variables(), item.data)
         reporter.drops()

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from mcast.crypto.keys import origin_of
 from mcast.crypto.signed import flush_claim
 from mcast.wire.frames import (
+    Acker,
     Announcement,
     Goodbye,
     Heartbeat,
@@ -25,7 +26,7 @@ from .runs import Run
 
 FLUSHES = 4096  # verified flushes remembered; one entry saves up to 31 signature checks
 EPOCH_SHIFT = 16  # an epoch is unix seconds times 2**16, so it tells when the run began by its own clock
-Counted = Announcement | Goodbye | Heartbeat | Nack | Report
+Counted = Announcement | Goodbye | Heartbeat | Nack | Report | Acker
 
 
 def issued(epoch: int) -> int:

@@ -25,6 +25,7 @@ port, …)`;
     events() -> list[Event]                    mcast.core.events; each is returned once
     may_flush(now) -> bool                     what was queued may leave at this moment
     writable(now) -> bool                      False: let it send first; more would only wait here
+    unread(size) -> None                       bytes that the application has yet to take
     close(now) -> None                         what is queued leaves, then a goodbye; pump until `closed`
     heard_by(sequence), unheard_by(sequence)   who confirmed our records up to `sequence`, which peers did not
     ask_reports(now), ask_roster(now)          confirmations, and the roster for a visitor
@@ -81,6 +82,7 @@ HANDLERS: dict[type, Handler] = {
     f.Nack: repair.on_nack,
     f.Report: repair.on_report,
     f.ReportRequest: repair.on_report_request,
+    f.Acker: repair.on_acker,
     f.Key: members.on_key,
     f.KeyRequest: members.on_key_request,
     f.Announcement: members.on_announcement,
@@ -98,8 +100,10 @@ HANDLERS: dict[type, Handler] = {
 
 
 QUIET_SPREAD = 0.1  # seconds: many may listen quietly and all hear the same first word
-# What still counts while leaving: requests for our last records, and the keys these need.
-LAST_HANDLERS: dict[type, Handler] = {kind: HANDLERS[kind] for kind in (f.Nack, f.Key, f.KeyRequest)}
+# What still counts while leaving: requests for our last records, reports on them, and keys.
+LAST_HANDLERS: dict[type, Handler] = {
+    kind: HANDLERS[kind] for kind in (f.Nack, f.Key, f.KeyRequest, f.Report)
+}
 
 SESSION = slice(8, 16)  # of a datagram: its session
 SPREAD_MAX = 65_535  # milliseconds, what the field holds
@@ -273,7 +277,11 @@ class Engine:
 
     def writable(self, now: float) -> bool:
         """Whether another message would leave soon."""
-        return self._state.publisher.outbox.bytes < self._state.settings.backlog
+        return self._state.publisher.outbox.bytes < self._state.flow.backlog
+
+    def unread(self, size: int) -> None:
+        """The application has yet to take `size` bytes of what it was told; peers hear that and slow down."""
+        self._state.unread = size
 
     def close(self, now: float) -> None:
         """End the run: what is queued leaves, then the goodbye; the last records can still be asked for.
@@ -375,4 +383,5 @@ class Engine:
             "retained-records": len(state.retention),
             "retained-bytes": state.retention.bytes,
             "grtt-us": round(state.grtt.value * 1e6),
+            "rate": round(state.flow.rate.value),
         }

@@ -121,4 +121,33 @@ class Alarm(msgspec.Struct, frozen=True, gc=False):
     run: Run
 
 
-Event = Message | PeerJoined | PeerUpdated | PeerLeft | GapOpened | GapFilled | GapAbandoned | Alarm
+class SlowMember(msgspec.Struct, frozen=True, gc=False):
+    """`run`, which calls itself `name`, has held what we send below a quarter of what the others take, for 10
+    s. We go on without waiting for it: it may miss what we send until it keeps up again."""
+
+    run: Run
+    name: str = ""
+
+
+class SendingStopped(msgspec.Struct, frozen=True, gc=False):
+    """Peers are here, but for 5 s of sending none confirmed anything: all but a datagram a second waits,
+    and so does `send`, until one does."""
+
+
+class SendingResumed(msgspec.Struct, frozen=True, gc=False):
+    """A peer confirmed: sending goes on by itself."""
+
+
+Event = (
+    Message
+    | PeerJoined
+    | PeerUpdated
+    | PeerLeft
+    | GapOpened
+    | GapFilled
+    | GapAbandoned
+    | Alarm
+    | SlowMember
+    | SendingStopped
+    | SendingResumed
+)

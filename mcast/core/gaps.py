@@ -88,6 +88,10 @@ class Gaps:
         insort(self._spans, Span(start, stop, now), key=attrgetter("start"))
         self.fresh = True
 
+    def noticed(self, sequence: int) -> float:
+        """When it was noticed that `sequence` is missing."""
+        return self._spans[self._at(sequence)].noticed
+
     def found(self, sequence: int) -> Gap | None:
         """`sequence`, which was missing, is no longer. The gap that this closes, if any."""
         at = self._at(sequence)

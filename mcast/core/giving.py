@@ -11,12 +11,12 @@ from mcast.wire.reasons import DropReason
 
 from .addresses import pack
 from .events import Address
-from .handover import GIVERS, PAGE, Greeting, is_giver, place
+from .handover import GIVERS, PAGE, Greeting, first_entries, is_giver
 from .roster import Peer
 from .runs import Run
 from .state import State
 
-AMPLIFICATION = 3  # bytes sent for a byte received, at most, to who has not echoed a token, by all together
+AMPLIFICATION = 3  # bytes sent for a byte received, at most, to who has not echoed a token
 CHALLENGE_SIZE = (
     HEADER_SIZE + TAG_SIZE + FRAME_HEADER_SIZE + TOKEN_SIZE
 )  # bytes of a datagram with a CHALLENGE
@@ -34,20 +34,15 @@ def meet_newcomer(state: State, newcomer: Run, source: Address, now: float) -> N
 
 
 def greet(state: State, greeting: Greeting, now: float) -> None:
-    """If we are among the three nearest to a newcomer: a token; the nearest also itself and some entries.
-
-    Twice the newcomer's bytes and two tokens beside them are no more than three times its bytes.
-    """
+    """If we are among the three nearest to a newcomer: ourselves, some entries, a token for more."""
     newcomer, source = greeting.run, greeting.source
     others = (peer.run for peer in state.roster if peer.run != newcomer and peer.confirmed)
-    nearer = place(newcomer.origin + newcomer.epoch.to_bytes(8, "big"), state.me, others)
-    if nearer >= GIVERS:
+    named = first_entries(newcomer.origin + newcomer.epoch.to_bytes(8, "big"), state.me, others)
+    if named is None:
         return
-    room = (
-        0 if nearer else min(state.room_left(), (AMPLIFICATION - 1) * greeting.size - HEADER_SIZE - TAG_SIZE)
-    )
-    frames: list[Frame] = [Challenge(state.tokens.issue(source))]
-    for entry in (_ourselves(state, now), *_entries(state, 0, newcomer)):
+    room = min(state.room_left(), AMPLIFICATION * greeting.size)
+    frames: list[Frame] = [Challenge(state.tokens.issue(source)), *_ourselves(state, now)]
+    for entry in [_entry(state, peer) for run in named if (peer := state.roster.get(run))]:
         if len(encode_frames([*frames, *entry])) > room:
             break
         frames += entry
@@ -75,7 +70,7 @@ def answer_request(state: State, start: int, source: Address, now: float) -> Dro
 
 def _page(state: State, start: int, source: Address, now: float) -> None:
     frames = _ourselves(state, now) if start == 0 else []
-    for entry in _entries(state, max(0, start - OWN), None):
+    for entry in _entries(state, max(0, start - OWN)):
         if frames and len(encode_frames([*frames, *entry])) > state.room_left():
             state.queue(*frames, to=source)
             frames = []
@@ -88,9 +83,9 @@ def _ourselves(state: State, now: float) -> list[Frame]:
     return [state.key_frame, state.announcement(now)]
 
 
-def _entries(state: State, start: int, leave_out: Run | None) -> list[list[Frame]]:
+def _entries(state: State, start: int) -> list[list[Frame]]:
     """A page of the peers we heard ourselves, each with its key."""
-    heard = (peer for peer in state.roster if peer.confirmed and peer.run != leave_out)
+    heard = (peer for peer in state.roster if peer.confirmed)
     return [_entry(state, peer) for peer in islice(heard, start, start + PAGE - OWN)]
 
 

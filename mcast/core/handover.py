@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from hashlib import sha256
+from heapq import nsmallest
 from typing import NamedTuple
 
 from .events import Address
@@ -14,6 +15,7 @@ from .runs import Run
 from .timers import Timers
 
 GIVERS = 3
+EACH = 4  # peers that each of them names at once, if they fit
 PAGE = 128  # roster entries an answer
 NEWCOMERS = 6  # a second that are greeted, by whomever: all hear the same ones, so 18 greetings in all
 STORM = 20  # newcomers at once that a settled member still greets; the others learn from announcements
@@ -33,15 +35,21 @@ def rank(asker: bytes, run: Run) -> bytes:
     return sha256(asker + run.origin + run.epoch.to_bytes(8, "big")).digest()
 
 
-def place(asker: bytes, me: Run, others: Iterable[Run]) -> int:
-    """How many of the others are nearer to `asker` than we are."""
-    mine = rank(asker, me)
-    return sum(rank(asker, run) < mine for run in others)
-
-
 def is_giver(asker: bytes, me: Run, others: Iterable[Run]) -> bool:
     """Whether we are among the three who answer."""
-    return place(asker, me, others) < GIVERS
+    mine = rank(asker, me)
+    return sum(rank(asker, run) < mine for run in others) < GIVERS
+
+
+def first_entries(asker: bytes, me: Run, others: Iterable[Run]) -> list[Run] | None:
+    """Whom we name to `asker` before all others, if we are among the three who answer; None: we are not.
+
+    Each of the three names others, so that a small group is known at once.
+    """
+    near = nsmallest(GIVERS + GIVERS * EACH, [me, *others], key=lambda run: rank(asker, run))
+    if me not in near[:GIVERS]:
+        return None
+    return near[GIVERS + near.index(me) :: GIVERS]
 
 
 class Tokens:

@@ -99,7 +99,7 @@ def on_announcement(
     reason = _vet(state, run, frame, now)
     if reason is not None:
         return reason
-    state.announcer.sized(announced_size(frame, state.datagram_size))
+    state.announcer.sized(announced_size(frame, state.authority.name(frame.origin)))
     peer = state.roster.get(run)
     if not state.liveness.judge(run, frame.timestamp, state.clock.unix_ms(now)):
         return _enter_later(state, frame, source, now)
@@ -228,6 +228,8 @@ def remove(state: State, run: Run, reason: str, now: float) -> None:
     state.silence.cancel(run)
     state.reach.left(run)
     state.reception.depart(run, now, reason == "goodbye")
+    state.flow.election.left(run)
+    state.reporter.dismissed(run)
     peer = state.roster.get(run)
     if peer is not None:
         if peer.placed and state.reception.get(run) is None:

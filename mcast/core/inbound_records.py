@@ -14,6 +14,7 @@ from .backoff import ROUNDS, backoff
 from .events import Address, Alarm
 from .inbox import Inbox
 from .probing import doubt
+from .relaying import fetched
 from .relaying import record as relay_record
 from .runs import Run
 from .state import State
@@ -32,6 +33,8 @@ def on_record(state: State, record: Record, source: Address, now: float) -> Drop
         if state.publisher.sent.get(record.sequence) == record.payload:
             state.repairs.heard(run, record.sequence, now)
         return DropReason.OWN
+    if state.relays.absent and (run, record.sequence) in state.relays.absent:
+        fetched(state, run, record, now)
     inbox = state.reception.get(run)
     if inbox is not None:
         refused = inbox.stream.refuse(record.sequence)
@@ -107,6 +110,7 @@ def _take(state: State, inbox: Inbox, record: Record, source: Address, now: floa
         if inbox.departed and run not in state.tombstones:
             state.reception.returned(run, now, state.members)
         _alive(state, run, now)
+        inbox.echo, inbox.echo_at = record.timestamp, now
     state.events += inbox.accept(record, source, now)
     state.taken.append((inbox, record, now))
     whole = state.reach.whole
@@ -231,7 +235,6 @@ def on_heartbeat(state: State, frame: Heartbeat, source: Address, now: float) ->
     state.vouched = run
     inbox = state.reception.get(run)
     if inbox is not None:
-        # Only heartbeats are echoed: a record may have come by way of a repair, which takes longer.
         inbox.echo, inbox.echo_at, inbox.heard_at = frame.timestamp, now, now
         inbox.grtt = state.told_grtt(frame.grtt)
     return exist(state, run, frame.low, frame.high, frame.timestamp, now, state.told_grtt(frame.grtt))

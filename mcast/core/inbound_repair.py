@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mcast.wire.frames import BY_MULTICAST, Missing, Nack, Report, ReportRequest
+from mcast.wire.frames import BY_MULTICAST, Acker, Heard, Missing, Nack, Report, ReportRequest
 from mcast.wire.limits import WINDOW
 from mcast.wire.reasons import DropReason
 
-from .backoff import ROUNDS, backoff
+from . import steering
+from .backoff import backoff, rounds
 from .events import Address
 from .inbound_records import heard, want_key
+from .path import Sample
 from .quota import Bucket
-from .relaying import between
+from .relaying import between, question
 from .runs import Run
 from .state import State
 
@@ -46,7 +48,7 @@ def on_nack(state: State, frame: Nack, source: Address, now: float) -> DropReaso
         sequences = [sequence for start, stop in ranges for sequence in range(start, stop)]
         left -= len(sequences)
         state.reception.overheard(target, ranges, now)
-        if not _serve(state, run, target, sequences, requester, now):
+        if not _serve(state, frame, target, sequences, requester, now):
             reason = DropReason.OVER_QUOTA
     bucket.spend(max(NACK_LEAST, WINDOW - left), now)
     return reason
@@ -61,7 +63,7 @@ def _within(missing: Missing, most: int) -> Iterator[tuple[int, int]]:
         most -= stop - first
 
 
-def _serve(state: State, asker: Run, target: Run, sequences: list[int], requester: bytes, now: float) -> bool:
+def _serve(state: State, nack: Nack, target: Run, sequences: list[int], requester: bytes, now: float) -> bool:
     """Gather the repairs we can make; False when the requester's quota did not suffice for all."""
     mine = target == state.me
     if mine:
@@ -69,8 +71,11 @@ def _serve(state: State, asker: Run, target: Run, sequences: list[int], requeste
         delay = state.aggregation
     else:
         bucket = state.other_quotas.of(requester, now)
-        relay = between(state, asker, target)
-        delay = backoff(state.generator, ROUNDS * state.grtt.value, state.members) if relay is None else relay
+        relay = between(state, Run(nack.origin, nack.epoch), target)
+        if relay is not None and not state.relayed:
+            question(state, nack, target, sequences, now)
+        longest = rounds(state.members) * state.grtt.value
+        delay = backoff(state.generator, longest, state.members) if relay is None else relay
         inbox = state.reception.get(target)
         if relay is None and target in state.roster and inbox is not None:
             # The author repairs at once; we step in when somebody has to ask again.
@@ -120,15 +125,24 @@ def on_report(state: State, frame: Report, source: Address, now: float) -> DropR
     for entry in frame.heard:
         about = Run(entry.origin, entry.epoch)
         if about == state.me:
-            state.confirmations.take(run, entry)
-            trip = (state.clock.unix_ms(now) - entry.echo) / 1000 - entry.delay / 1e6
-            if trip < ECHO_LIMIT and not state.relayed:
-                state.grtt.sample(run, trip, now)
+            reported(state, run, entry, now)
         else:
             inbox = state.reception.get(about)
             if inbox is None or entry.contiguous >= inbox.stream.contiguous:
                 state.reporter.overheard(about)
     return None
+
+
+def reported(state: State, run: Run, entry: Heard, now: float) -> None:
+    """`run` says what it holds of our records."""
+    if entry.highest > state.publisher.sent.high:
+        return  # of what never was: a report to be believed in nothing
+    state.confirmations.take(run, entry)
+    age, held = (state.clock.unix_ms(now) - entry.echo) / 1000, entry.delay / 1e6
+    trip = age - held if 0 <= age - held < ECHO_LIMIT and not state.relayed else None
+    steering.reported(state, run, Sample(entry, trip, now - age), now)
+    if trip is not None:
+        state.grtt.sample(run, trip, now)
 
 
 def on_report_request(state: State, frame: ReportRequest, source: Address, now: float) -> DropReason | None:
@@ -154,3 +168,23 @@ def on_report_request(state: State, frame: ReportRequest, source: Address, now: 
     known = peer is not None and peer.confirmed and peer.source == source
     accepted = state.reporter.requested(run, source, now, spread, known=known)
     return None if accepted else DropReason.OVER_BUDGET
+
+
+def on_acker(state: State, frame: Acker, source: Address, now: float) -> DropReason | None:
+    """A run says who is to report on its records."""
+    run = Run(frame.origin, frame.epoch)
+    if run == state.me:
+        return DropReason.OWN
+    me = Run(frame.to_origin, frame.to_epoch) == state.me
+    if not me:
+        # Whether it is genuine matters to nobody else; who was elected before is only asked less.
+        reason = state.authority.check(frame, run in state.roster, now) if state.reporter.has(run) else None
+        if reason is None:
+            state.reporter.dismissed(run)
+        return reason
+    reason = state.authority.check(frame, run in state.roster, now)
+    if reason is DropReason.UNKNOWN_KEY:
+        want_key(state, frame.origin, now)
+    if reason is None and state.reception.get(run) is not None:
+        state.reporter.elected(run, now)
+    return reason

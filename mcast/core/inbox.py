@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import exp
+
 from mcast.wire import bodies
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import Kind, Record
@@ -17,10 +19,12 @@ from .timers import earliest
 LOW_GRACE = 2.0  # seconds in which other holders may still repair what the origin declared overwritten
 LAST_TRIES = 8  # NACKs nobody answered, at least, before records of a run that left are lost
 AFTER_GOODBYE = 10.0  # seconds, at least, that holders of a run that said goodbye are asked
-AFTER_SILENCE = 300.0  # the same of one that fell silent: either side may have been cut off
+AFTER_SILENCE = 300.0  # the same of one that fell silent: a switch that restarts cuts off for minutes
 ANSWER = 1.0  # seconds the last NACK has for an answer
 PAUSE_HERE, PAUSE_GONE = 1.0, 60.0  # longest seconds between NACKs in vain, while the run is here and after
 STRANGER_WINDOW = 256  # records of a run outside the roster that may be outstanding until one is delivered
+REORDERED = 0.01  # seconds within which a missing record was only overtaken, or repaired for somebody else
+LOSS_RECORDS, LOSS_SECONDS = 128, 0.25  # the shorter of these is what the loss is smoothed over
 FORGOTTEN = 32  # records pushed out at once: finding the last ones takes a sort
 
 
@@ -33,6 +37,8 @@ class Inbox:
 
     __slots__ = (
         "_expected",
+        "_loss",
+        "_loss_at",
         "_low",
         "_received",
         "_until",
@@ -69,6 +75,7 @@ class Inbox:
         self._until: float | None = None
         self._low = (0, 0.0)
         self._received = self._expected = 0
+        self._loss = self._loss_at = 0.0
 
     @property
     def departed(self) -> bool:
@@ -107,6 +114,9 @@ class Inbox:
             self.heard_at = now
             self.learn(sequence - 1, now)
         if sequence in self.gaps:
+            if now - self.gaps.noticed(sequence) < REORDERED:
+                self._expected -= 1
+                self._received += 1
             closed = self.gaps.found(sequence)
             if closed is not None:
                 events.append(GapFilled(self.run, closed.first, closed.last, self.name))
@@ -242,8 +252,12 @@ class Inbox:
         for start, stop in self.stream.forget_highest(FORGOTTEN):
             self.gaps.notice(start, stop, now)
 
-    @property
-    def loss(self) -> int:
-        """Records that did not come at the first sending, as a fraction of 65535."""
+    def loss(self, now: float) -> int:
+        """Records that did not come at the first sending, as a fraction of 65535, smoothed over the last."""
         total = self._received + self._expected
-        return 65535 * self._expected // total if total else 0
+        if total > 0:
+            weight = max(total / (total + LOSS_RECORDS), 1 - exp((self._loss_at - now) / LOSS_SECONDS))
+            self._loss = max(0.0, self._loss + (self._expected / total - self._loss) * weight)
+            self._received = self._expected = 0
+            self._loss_at = now
+        return round(65535 * self._loss)

@@ -96,14 +96,14 @@ class Outbox:
             return self._last_flush
         return self._last_flush + self._interval if self else None
 
-    def flush(self, now: float) -> list[Draft]:
-        """The records of one flush, at most 32; empty before its time."""
+    def flush(self, now: float, most: int = limits.TREE_MAX) -> list[Draft]:
+        """The records of one flush, at most `most`; empty before its time."""
         when = self.when()
         if when is None or now < when:
             return []
-        if len(self._ready) < limits.TREE_MAX:
+        if len(self._ready) < most:
             self._close()
-        drafts, self._ready = self._ready[: limits.TREE_MAX], self._ready[limits.TREE_MAX :]
+        drafts, self._ready = self._ready[:most], self._ready[most:]
         self._last_flush = now
         self.bytes = sum(len(draft.body) for draft in self._ready) + self._open_size - limits.BUNDLE_HEAD_SIZE
         return drafts

@@ -1,4 +1,4 @@
-"""What leaves: control frames, then repairs and new records, each within a pace of its own."""
+"""What leaves: control frames, then repairs and new records at the rate that the slowest member allows."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from mcast.wire.frames import FrameType
 from .events import Address
 from .inbound_repair import payload_of
 from .state import State
+from .steering import press
 from .timers import earliest
 
 _RECORD_HEAD = bytes((FrameType.RECORD, 0))
@@ -44,27 +45,30 @@ class Sender:
         return out
 
     def repairs(self, state: State, now: float) -> list[Outgoing]:
-        """The repairs that are due, as far as their pace allows."""
+        """The repairs that are due, as far as the rate allows and they leave some of it to new records."""
         out: list[Outgoing] = []
-        while state.repairs and state.repair_pace.level(now) > 0:
+        flow = state.flow
+        while _may_repair(state) and flow.level(now) > 0:
             payload = payload_of(state, *state.repairs.take(now))
             if payload is not None:
                 data = self._sealer.seal(_record_frame(payload))
                 state.sent_frames["repair"] += 1
-                state.repair_pace.spend(len(data), now)
+                flow.repaired(len(data), now)
                 out.append(Outgoing(data, None, True))
         return out
 
     def records(self, state: State, now: float) -> list[Outgoing]:
-        """The flushes that are due, as far as the pace allows."""
+        """The flushes that are due, as far as the rate allows."""
         out: list[Outgoing] = []
         outbox = state.publisher.outbox
-        while outbox and state.pace.level(now) > 0 and (flush := self._flush(state, now)):
+        while outbox and state.flow.level(now) > 0 and (flush := self._flush(state, now)):
             out += flush
+        if (state.repairs and state.publisher.sent.high) or _flush_due(state, now):
+            press(state, now)
         return out
 
     def _flush(self, state: State, now: float) -> list[Outgoing]:
-        payloads = state.publisher.flush(now, state.clock.unix_ms(now))
+        payloads = state.publisher.flush(now, state.clock.unix_ms(now), state.flow.records)
         if not payloads:
             return []
         plains = list(map(_record_frame, payloads))
@@ -76,7 +80,7 @@ class Sender:
         datagrams = [self._sealer.seal(plain) for plain in plains]
         size = sum(map(len, datagrams))
         state.sent_frames["record"] += len(payloads)
-        state.pace.spend(state.publisher.flushed, now)
+        state.flow.sent(state.publisher.sent.high, len(payloads), size, now)
         state.own_quotas.credit(size, state.settings.sent_bytes, now)
         return [Outgoing(data, None, True) for data in datagrams]
 
@@ -88,6 +92,16 @@ class Sender:
         both = self._key + frame
         room = state.room_left()
         return [both] if len(both) <= room else [self._key, frame]
+
+
+def _flush_due(state: State, now: float) -> bool:
+    when = state.publisher.outbox.when()
+    return when is not None and when <= now
+
+
+def _may_repair(state: State) -> bool:
+    """Whether repairs wait, and need not let new records go first."""
+    return bool(state.repairs) and not (state.flow.turn and state.publisher.outbox)
 
 
 def _record_frame(payload: bytes) -> bytes:
@@ -103,6 +117,8 @@ def when(state: State, now: float) -> float | None:
     """When something can leave next."""
     if state.control:
         return now
-    repairs = state.repair_pace.when(1, now) if state.repairs else None
     flush = state.publisher.outbox.when()
-    return earliest(repairs, None if flush is None else max(flush, state.pace.when(1, now)))
+    if not state.repairs and flush is None:
+        return None
+    free = state.flow.when(now)
+    return earliest(free if _may_repair(state) else None, None if flush is None else max(flush, free))

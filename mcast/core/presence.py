@@ -13,6 +13,7 @@ from mcast.wire.frames import HEARS_IPV4, HEARS_IPV6, Announcement
 
 from .generator import Generator
 
+ANNOUNCEMENT_SIZE = 24 + 16 + 4 + 105 + 4 + 152  # header, tag, and the KEY and ANNOUNCEMENT frames
 LINK_HEADERS = 62  # bytes of Ethernet, IPv6 and UDP around a datagram
 
 EARLIEST, LATEST = 0.75, 1.25  # shares of the interval
@@ -21,10 +22,10 @@ YOUNG = (
 )
 
 
-def announced_size(frame: Announcement, length: int) -> int:
-    """Bytes on a link of an announcement whose datagram has `length`: it leaves in each IP version heard."""
+def announced_size(frame: Announcement, name: str) -> int:
+    """Bytes on a link of an announcement beside the KEY with `name`: it leaves in each IP version heard."""
     versions = (frame.flags & (HEARS_IPV4 | HEARS_IPV6)).bit_count()
-    return max(1, versions) * (length + LINK_HEADERS)
+    return max(1, versions) * (ANNOUNCEMENT_SIZE + len(frame.attributes) + len(name.encode()) + LINK_HEADERS)
 
 
 class Announcer:
@@ -48,6 +49,7 @@ class Announcer:
         self._spacing, self._patience = spacing, patience
         self._size = 256.0
         self._members = 1
+        self.waiting = 0  # strangers whose announcements are not verified yet; they count while we are young
         self._began = self._last = now
         self._share = 0.0
         self._spoke = self._settled = False
@@ -65,7 +67,8 @@ class Announcer:
 
     @property
     def _needed(self) -> float:
-        return max(self._shortest, self._members * self._size / self._rate)
+        members = self._members + (0 if self._settled else self.waiting)
+        return max(self._shortest, members * self._size / self._rate)
 
     def _draw(self) -> float:
         """The share of the interval after which to announce next."""

@@ -30,9 +30,9 @@ class Publisher:
         self.flushed = 0
         self.flushed_at = float("-inf")
 
-    def flush(self, now: float, wall_ms: int) -> list[bytes]:
-        """The signed payloads of one flush, if it is time for one."""
-        drafts = self.outbox.flush(now)
+    def flush(self, now: float, wall_ms: int, most: int = limits.TREE_MAX) -> list[bytes]:
+        """The signed payloads of one flush of at most `most` records, if it is time for one."""
+        drafts = self.outbox.flush(now, most)
         if not drafts:
             return []
         records = [

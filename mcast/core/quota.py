@@ -25,6 +25,12 @@ class Bucket:
             self._at = now
         return self._level
 
+    def retune(self, rate: float, depth: float, now: float) -> None:
+        """From now on another rate and depth; what is saved up above it is lost."""
+        self.level(now)
+        self._rate, self._depth = rate, depth
+        self._level = min(self._level, depth)
+
     def take(self, amount: float, now: float) -> bool:
         """Spend `amount` if it is there."""
         if now > self._at:

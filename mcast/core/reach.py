@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
+from functools import reduce
+from operator import and_
 
 from mcast.wire.frames import HEARS_IPV4, HEARS_IPV6
 
@@ -15,6 +17,7 @@ from .runs import Run
 INTERFACES = 31  # told apart; the ones beyond count as the last
 PASSING = 1024  # sessions that are no member's, first in, first out; the attack is made-up sessions
 IPV4 = int("01" * (INTERFACES + 1), 2)
+ALL = -1
 NOBODY = Run(b"", 0)
 
 
@@ -59,16 +62,21 @@ class Reach:
         self._members: dict[bytes, Station] = {}
         self._sessions: dict[Run, bytes] = {}
         self._at: dict[int, list[Run]] = {}  # members by reach, sorted
+        self._common = ALL
+        self._last = (b"", -1)
         self._bit = self._ours = 0  # of this datagram, and of all so far
         self.here = Station(0)  # of the datagram that is being taken apart
 
     @property
     def whole(self) -> bool:
-        """Whether who speaks shares every link with all peers; the usual case, and quickly told."""
-        return not self._at or (len(self._at) == 1 and self.here.reach in self._at)
+        """Whether one link is common to all peers and who speaks; the usual case, and quickly told."""
+        return bool(self._common & self.here.reach)
 
     def heard(self, session: bytes, link: int) -> None:
         """A datagram of `session` came by `link`; further copies of it count too."""
+        if self._last == (session, link):
+            return
+        self._last = (session, link)
         bit = self._bit = 1 << 2 * self._interface(link >> 1) + (link & 1)
         self._ours |= bit
         station = self._members.get(session) or self._passing.get(session)
@@ -99,13 +107,17 @@ class Reach:
             self._put_in(station)
 
     def _put_in(self, station: Station) -> None:
-        insort(self._at.setdefault(station.reach, []), station.run)
+        if station.reach not in self._at:
+            self._at[station.reach] = []
+            self._common = reduce(and_, self._at, ALL)
+        insort(self._at[station.reach], station.run)
 
     def _take_out(self, station: Station) -> None:
         runs = self._at[station.reach]
         del runs[bisect_left(runs, station.run)]
         if not runs:
             del self._at[station.reach]
+            self._common = reduce(and_, self._at, ALL)
 
     def speaks(self, run: Run) -> bool:
         """Whether `run`, the author of what this datagram brings, sent it itself, as far as we know."""

@@ -9,7 +9,7 @@ from mcast.wire.limits import DATAGRAM_MAX, ENTRIES_MAX
 from mcast.wire.ranges import split_ranges
 from mcast.wire.reasons import DropReason
 
-from .backoff import ROUNDS, backoff
+from .backoff import backoff, rounds
 from .events import Event
 from .gaps import Span
 from .generator import Generator
@@ -144,7 +144,7 @@ class Reception:
 
     def _arm(self, inbox: Inbox, ripe: float, size: int) -> None:
         self._ripe.set(inbox.run, ripe)
-        self._asks.set(inbox.run, ripe + backoff(self._generator, ROUNDS * inbox.grtt, size))
+        self._asks.set(inbox.run, ripe + backoff(self._generator, rounds(size) * inbox.grtt, size))
 
     def _settle(self, inbox: Inbox) -> None:
         if not inbox.gaps:

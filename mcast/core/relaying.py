@@ -23,6 +23,7 @@ from mcast.wire.frames import (
     Frame,
     Goodbye,
     Heartbeat,
+    Nack,
     Probe,
     ProbeReply,
     Relayed,
@@ -30,6 +31,7 @@ from mcast.wire.frames import (
     Roster,
 )
 from mcast.wire.reasons import DropReason
+from mcast.wire.records import Record
 
 from .addresses import pack
 from .backoff import ROUNDS, backoff
@@ -40,7 +42,7 @@ from .state import State
 
 SETTLE = 0.02  # seconds in which the copies of a word on other links tell where its author is
 INTRODUCED = 64  # peers at most that are told to a newcomer who cannot hear them
-PASSED = frozenset({Announcement, Goodbye, Heartbeat, Report, Probe, ProbeReply, Roster})
+PASSED = frozenset({Announcement, Goodbye, Heartbeat, Nack, Report, Probe, ProbeReply, Roster})
 
 
 def came(state: State, frame: Word, session: bytes, reason: DropReason | None, now: float) -> None:
@@ -53,7 +55,7 @@ def came(state: State, frame: Word, session: bytes, reason: DropReason | None, n
         _probed(state, run, frame, now)
     elif isinstance(frame, ProbeReply):
         _answered(state, run, frame, now)
-    elif reason is None and not isinstance(frame, Roster):
+    elif reason is None and not isinstance(frame, Roster | Nack):
         _heard(state, run, frame, session, now)
 
 
@@ -126,6 +128,27 @@ def between(state: State, requester: Run, author: Run) -> float | None:
     if not state.relaying or station is None or not state.reach.strangers(requester, author):
         return None
     return state.aggregation + _wait(state, state.reach.rank(station) or 0)
+
+
+def question(state: State, nack: Nack, target: Run, sequences: list[int], now: float) -> None:
+    """Somebody lacks records whose author it cannot hear, and so do we: who hears the author is asked too."""
+    lacking = [sequence for sequence in sequences if state.retention.get(target, sequence) is None]
+    asker = Run(nack.origin, nack.epoch)
+    station = state.reach.of(asker)
+    if lacking and station is not None:
+        state.relays.lack(target, lacking)
+        _plan(state, asker, nack, station, now)
+
+
+def fetched(state: State, run: Run, record: Record, now: float) -> None:
+    """A record that was asked for in vain: if it is genuine, it is kept and passed on."""
+    if state.authority.check_record(record, run in state.roster, now) is not None:
+        return
+    del state.relays.absent[run, record.sequence]
+    state.retention.add(run, record.sequence, record.payload, now)
+    station = state.reach.of(run)
+    rank = None if station is None else state.reach.rank(station)
+    state.repairs.gather(run, [record.sequence], now + _wait(state, rank or 0))
 
 
 def pass_on(state: State, now: float) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from mcast.wire.frames import Announcement, Goodbye, Heartbeat, Probe, ProbeReply, Report, Roster
+from mcast.wire.frames import Announcement, Goodbye, Heartbeat, Nack, Probe, ProbeReply, Report, Roster
 
 from .reach import Station
 from .runs import Run
 from .timers import Timers
 
-Word = Announcement | Goodbye | Heartbeat | Report | Roster | Probe | ProbeReply
+Word = Announcement | Goodbye | Heartbeat | Nack | Report | Roster | Probe | ProbeReply
 Slot = tuple[type, Run]
 
 WAITING = (
@@ -18,6 +18,7 @@ WAITING = (
 )
 KEYED = 1.0  # seconds after which an author's key goes along with its words again
 KEYS = 1024  # authors whose key was passed on lately, first in, first out
+ABSENT = 1024  # records asked for that we lack too, first in, first out
 NONCES = 256  # probes passed on whose answer is awaited, first in, first out
 
 
@@ -36,6 +37,7 @@ class Relays:
         self._timers: Timers[Slot] = Timers()
         self._nonces: dict[bytes, None] = {}
         self._keyed: dict[bytes, float] = {}
+        self.absent: dict[tuple[Run, int], None] = {}
 
     def add(self, run: Run, relay: Relay, when: float) -> None:
         """Pass on a word about `run` at `when`; it replaces an older one that still waits."""
@@ -61,6 +63,13 @@ class Relays:
     def due(self, now: float) -> list[Relay]:
         """What to pass on now."""
         return [self._waiting.pop(slot) for slot in self._timers.due(now)]
+
+    def lack(self, run: Run, sequences: list[int]) -> None:
+        """Somebody asks for these records; when they come, they are to be passed on."""
+        for sequence in sequences:
+            self.absent[run, sequence] = None
+        while len(self.absent) > ABSENT:
+            del self.absent[next(iter(self.absent))]
 
     def wants_key(self, author: bytes, now: float) -> bool:
         """Whether the key of `author` is to go along with its words now: who asks may not be heard by it."""

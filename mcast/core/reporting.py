@@ -14,19 +14,30 @@ from .runs import Run
 EARLIEST, LATEST = 0.02, 0.2  # seconds after a lone record in which one member reports
 REQUESTS = 64  # report requests answered later; the attack is a flood of them, the newest are refused
 PAGE = 16  # runs a report
+RECORDS = 2048  # of one run after which everyone reports: the author must not outrun who stands still
+SOONEST = 0.25  # seconds between two reports that records or losses hasten
+ELECTED = 64  # runs that may have elected us at a time, oldest out; the attack is a flood of them
+
+
+def gap(members: int, rate: float) -> float:
+    """Seconds between two hastened reports of one member, all together making `rate` a second."""
+    return max(SOONEST, members / rate)
 
 
 class Reporter:
-    """When to report what we hold.
+    """When to report what we hold, if nobody asks for it.
 
     After new records one member, by chance the first, reports at once; the others keep quiet about what
-    it covered. Everyone reports at most once a second, less in a large group.
+    it covered. Everyone reports at most once a second, less in a large group, but sooner after many records
+    and losses. Who was elected by a run reports on it every `interval` seconds while records come.
     """
 
-    def __init__(self, generator: Generator, rate: float) -> None:
-        self._generator, self._rate = generator, rate
+    def __init__(self, generator: Generator, rate: float, interval: float) -> None:
+        self._generator, self._rate, self._interval = generator, rate, interval
+        self._elected: dict[Run, float] = {}  # by whom, and when the last report for it left
+        self._elected_due: dict[Run, float] = {}
         self._early: dict[Run, None] = {}
-        self._fresh: dict[Run, None] = {}
+        self._fresh: dict[Run, int] = {}
         self._early_at: float | None = None
         self._regular_at: float | None = None
         self._last = float("-inf")
@@ -35,13 +46,40 @@ class Reporter:
 
     def news(self, run: Run, now: float, members: int) -> None:
         """A new record of `run` arrived."""
-        self._early[run] = self._fresh[run] = None
+        if run in self._elected:
+            self._elected_due.setdefault(run, max(now, self._elected[run] + self._interval))
+            return
+        self._early[run] = None
+        self._fresh[run] = count = self._fresh.get(run, 0) + 1
+        if count == RECORDS:
+            self.hasten(run, now, members)
         if self._early_at is None:
             self._early_at = now + EARLIEST + backoff(self._generator, LATEST - EARLIEST, members)
         if self._regular_at is None:
             interval = max(1.0, members / self._rate)
             spread = interval * (0.5 + self._generator.random())
             self._regular_at = max(now, self._last) + spread
+
+    def hasten(self, run: Run, now: float, members: int) -> None:
+        """We lack records of `run`, or got many: it should hear of that soon."""
+        if run in self._fresh and self._regular_at is not None:
+            self._regular_at = min(self._regular_at, max(now, self._last + gap(members, self._rate)))
+
+    def elected(self, run: Run, now: float) -> None:
+        """`run` elected us, or says so again: it wants to hear from us now."""
+        self._elected[run] = self._elected.pop(run, float("-inf"))
+        self._elected_due[run] = now
+        if len(self._elected) > ELECTED:
+            self.dismissed(next(iter(self._elected)))
+
+    def has(self, run: Run) -> bool:
+        """Whether `run` elected us."""
+        return run in self._elected
+
+    def dismissed(self, run: Run) -> None:
+        """`run` elected somebody else."""
+        self._elected.pop(run, None)
+        self._elected_due.pop(run, None)
 
     def asked(self, run: Run, now: float, spread: float, members: int) -> None:
         """Somebody wants the group to hear of `run`: one member will do."""
@@ -69,13 +107,17 @@ class Reporter:
 
     def when(self) -> float | None:
         """When something has to be reported."""
-        times = [*self._requests.values()]
+        times = [*self._requests.values(), *self._elected_due.values()]
         times.extend(when for when in (self._early_at, self._regular_at) if when is not None)
         return min(times, default=None)
 
     def due(self, now: float) -> list[Run]:
         """The runs to report on to the group now."""
-        runs: dict[Run, None] = {}
+        runs: dict[Run, object] = {}
+        for run in [run for run, when in self._elected_due.items() if when <= now]:
+            del self._elected_due[run]
+            self._elected[run] = now
+            runs[run] = None
         if self._early_at is not None and now >= self._early_at:
             runs.update(self._early)
             self._early.clear()
@@ -90,6 +132,7 @@ class Reporter:
     def all(self, now: float) -> list[Run]:
         """Every run that is still to be reported on, as we leave."""
         self._early_at = self._regular_at = now
+        self._elected_due.update(dict.fromkeys(self._elected_due, now))
         return self.due(now)
 
     def answers(self, now: float) -> list[tuple[Run, Address]]:

@@ -22,6 +22,7 @@ from .candidates import Candidates
 from .checks import Checks
 from .clock import Clock
 from .events import Address, Event
+from .flow import Flow
 from .generator import Generator
 from .grtt import GroupRoundTrip
 from .handover import Collector, Greetings, Tokens
@@ -107,8 +108,8 @@ class State:
         self.drops: Counter[DropReason] = Counter()
         self.sent_frames: Counter[str] = Counter()
         self.payload = settings.payload
-        self.pace = Bucket(settings.pace, settings.burst, now)
-        self.repair_pace = Bucket(settings.repair_pace, settings.burst, now)
+        self.flow = Flow(settings, now)
+        self.unread = 0
         # Of the datagram that is being taken apart
         self.echoed: bytes | None = None
         self.datagram_size = 0
@@ -176,7 +177,7 @@ class State:
         self.own_quotas = Quotas(settings.repair_rate, settings.repair_rate, REQUESTERS)
         self.other_quotas = Quotas(settings.repair_rate, settings.repair_rate, REQUESTERS)
         self.nack_quotas = Quotas(NACKED, 2 * limits.WINDOW, REQUESTERS)
-        self.reporter = Reporter(generator, settings.report_rate)
+        self.reporter = Reporter(generator, settings.report_rate, settings.report_interval)
         self.report_requests = Bucket(REPORTS, REPORTS_AT_ONCE, now)
         self.confirmations = Confirmations(settings.peers)
         self.key_frame = self.sign(Key(identity.public_key, issued(me.epoch), name))

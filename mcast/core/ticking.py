@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mcast.wire.frames import Heard, KeyRequest, Nack, Report
-from mcast.wire.limits import FRAME_HEADER_SIZE, HEADER_SIZE, SIGNATURE_SIZE, TAG_SIZE
+from mcast.wire.limits import DATAGRAM_MAX, FRAME_HEADER_SIZE, HEADER_SIZE, SIGNATURE_SIZE, TAG_SIZE
 from mcast.wire.reasons import DropReason
 
 from .events import Address
@@ -69,6 +69,7 @@ def _heartbeat(state: State, now: float) -> None:
 
 
 def _presence(state: State, now: float) -> None:
+    state.announcer.waiting = len(state.postponed)
     if state.manner.visitor or not state.may_send or not state.announcer.due(now):
         return
     newcomer = state.announced == 0
@@ -76,12 +77,11 @@ def _presence(state: State, now: float) -> None:
         state.collector.asked(now)
     frame = state.announcement(now, newcomer=newcomer)
     state.announced += 1
-    state.queue(state.key_frame, frame)
-    length = ANNOUNCEMENT_SIZE + len(frame.attributes) + len(state.name.encode())
-    state.announcer.sized(announced_size(frame, length))
+    state.queue(state.key_frame, frame, size=NEWCOMER_SIZE if newcomer else 0)
+    state.announcer.sized(announced_size(frame, state.name))
 
 
-ANNOUNCEMENT_SIZE = 24 + 16 + 4 + 105 + 4 + 152  # header, tag, and the KEY and ANNOUNCEMENT frames
+NEWCOMER_SIZE = DATAGRAM_MAX // 3 - HEADER_SIZE - TAG_SIZE  # so that the answers may be full datagrams
 
 
 def _nack(state: State, now: float) -> None:
@@ -95,6 +95,8 @@ def _nack(state: State, now: float) -> None:
         frame = state.sign(Nack(*state.me, state.counter(), tuple(page)))
         state.queue(*((state.key_frame, frame) if keyed else (frame,)))
         measure_again(state, Run(page[0].origin, page[0].epoch), now)
+        for missing in page:
+            state.reporter.hasten(Run(missing.origin, missing.epoch), now, state.members)
 
 
 def _reports(state: State, now: float) -> None:
@@ -125,8 +127,8 @@ def _heard(state: State, run: Run, now: float) -> Heard | None:
         highest=inbox.stream.high,
         echo=inbox.echo,
         delay=min(2**32 - 1, round((now - inbox.echo_at) * 1e6)),
-        backlog=0,
-        loss=inbox.loss,
+        backlog=min(2**32 - 1, state.unread),
+        loss=inbox.loss(now),
     )
 
 

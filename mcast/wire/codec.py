@@ -106,6 +106,9 @@ SHAPES: dict[FrameType, Shape] = {
         lists.NUMBERS,
         "numbers",
     ),
+    FrameType.ACKER: _signed(
+        Layout(f.Acker, "16sQQ16sQ", "origin epoch counter to_origin to_epoch"),
+    ),
     FrameType.WHO: _request(Layout(f.Who, "8s", "nonce")),
     FrameType.HERE: Shape(Layout(f.Here, "8s", "nonce"), lists.PRESENT, "present"),
     FrameType.RELAYED: Shape(Layout(f.Relayed, "16sQ", "origin epoch")),

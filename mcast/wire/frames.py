@@ -45,6 +45,7 @@ class FrameType(IntEnum):
     WHO = 0x19
     HERE = 0x1A
     RELAYED = 0x1B
+    ACKER = 0x1C
 
 
 # Flags of the frame header.
@@ -335,6 +336,17 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     signature: bytes = b""
 
 
+class Acker(msgspec.Struct, frozen=True, gc=False):
+    """The run elects (`to_origin`, `to_epoch`) to report often on its records."""
+
+    origin: bytes
+    epoch: int
+    counter: int
+    to_origin: bytes
+    to_epoch: int
+    signature: bytes = b""
+
+
 class Who(msgspec.Struct, frozen=True, gc=False):
     """Asks the holder of a host's group port who else is there; `nonce` (8 bytes) comes back."""
 
@@ -364,7 +376,9 @@ class Relayed(msgspec.Struct, frozen=True, gc=False):
     epoch: int
 
 
-Signed = Key | Announcement | Goodbye | Heartbeat | Nack | Report | ProbeReply | Private | Reply | Receipt
+Signed = (
+    Key | Announcement | Goodbye | Heartbeat | Nack | Report | ProbeReply | Private | Reply | Receipt | Acker
+)
 Request = (
     ReportRequest | Probe | KeyRequest | RosterRequest | VectorRequest | RangeRequest | HistoryRequest | Who
 )

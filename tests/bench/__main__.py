@@ -71,7 +71,7 @@ def options(given: argparse.Namespace) -> Options:
     """What is measured, and how thoroughly."""
     chosen = Options(settings=dict(given.set), endurance=given.count)
     if given.quick:
-        chosen.quick, chosen.rounds, chosen.seconds = True, 1, 0.5
+        chosen.quick, chosen.rounds, chosen.seconds = True, 1, 1.5
         chosen.offloads, chosen.apis, chosen.receivers = (True,), ("batches",), (4,)
         chosen.loss, chosen.hosts = (10.0,), (10,)
     for name in ("rounds", "seconds", "sizes", "receivers"):

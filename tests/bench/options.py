@@ -7,13 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mcast.settings import Settings
-
 APIS = ("batches", "messages", "blocking")
 Changes = dict[str, Any]
 """Fields of mcast.settings.Settings that differ from the defaults."""
-UNPACED: Changes = {"pace": 1 << 30, "repair_pace": 1 << 30}
-"""Takes the fixed pace away, for as long as there is one."""
 
 
 @dataclass
@@ -38,13 +34,6 @@ class Options:
     def python(self, contender: str) -> str:
         """The Python that runs a contender."""
         return str(self.peers.get(contender, sys.executable))
-
-    def paces(self) -> list[tuple[str, Changes]]:
-        """What to add to mcast's name, and its settings: as asked for; without the pace, if it has one."""
-        asked = ("", self.settings)
-        if "pace" not in Settings.__struct_fields__ or "pace" in self.settings:
-            return [asked]
-        return [asked, (", no pace", {**UNPACED, **self.settings})]
 
 
 def say(text: str) -> None:

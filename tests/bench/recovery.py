@@ -56,18 +56,17 @@ def measure(options: Options) -> Iterator[Row]:
             target=target.ratio if target else None,
             at_most=True,
         )
-    for suffix, changes in options.paces():
-        results = _rounds(options, 10.0, count, FLAT_OUT, changes)
-        yield Row(
-            "recovery",
-            f"{count:,} x 1 KiB flat out, 1->{RECEIVERS}, 10 % loss",
-            "mcast asyncio" + suffix,
-            tuple(result.sending + result.tail for result in results),
-            "s",
-            target=FLAT_OUT_TARGET if count == options.count else None,
-            at_most=True,
-            note=_note(results),
-        )
+    results = _rounds(options, 10.0, count, FLAT_OUT, options.settings)
+    yield Row(
+        "recovery",
+        f"{count:,} x 1 KiB flat out, 1->{RECEIVERS}, 10 % loss",
+        "mcast asyncio",
+        tuple(result.sending + result.tail for result in results),
+        "s",
+        target=FLAT_OUT_TARGET if count == options.count else None,
+        at_most=True,
+        note=_note(results),
+    )
 
 
 def _rounds(options: Options, loss: float, count: int, rate: float, changes: Changes) -> list[Result]:

@@ -44,10 +44,9 @@ def contenders(options: Options) -> list[Contender]:
     """The raw socket, mcast by each interface, and the peers there are."""
     ours = {"batches": "mcast batches()", "messages": "mcast messages()", "blocking": "mcast blocking"}
     made = [RAW]
-    for suffix, changes in options.paces():
-        made += [
-            Contender(ours[api] + suffix, "group", {"api": api, "settings": changes}) for api in options.apis
-        ]
+    made += [
+        Contender(ours[api], "group", {"api": api, "settings": options.settings}) for api in options.apis
+    ]
     return made + [Contender(name, name) for name in options.peers if name in FLOODING]
 
 
@@ -136,7 +135,7 @@ def _case(lan: lab.Lan, options: Options, size: int, receivers: int, offload: bo
 
 
 def _row(case: str, contender: str, runs: list[Run], base: float | None, target: float | None) -> Row:
-    counted = contender.startswith("mcast batches()")
+    counted = contender == "mcast batches()"
     return Row(
         "throughput",
         case,

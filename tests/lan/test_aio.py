@@ -21,6 +21,7 @@ CASES = (
     "exception_in_the_body",
     "gap_timeout",
     "loop_closed",
+    "sending_without_a_pause",
 )
 
 

@@ -7,12 +7,13 @@ import signal
 import pytest
 
 from tests import lab
+from tests.lan.programs.rate import narrow
 from tests.lan.programs.remote import Member, finished, members, numbers
 
 SIZE = 1024
 
 
-def complete(member: Member, count: int, timeout: float = 30.0) -> None:
+def complete(member: Member, count: int, timeout: float = 60.0) -> None:
     """All of a burst came, once, in order, and nothing was given up."""
     assert member.hears(count, timeout) == numbers(count)
     assert not member.events("GapAbandoned")
@@ -42,6 +43,16 @@ def test_a_receiver_that_stood_still_loses_nothing(lan: lab.MakeLan) -> None:
         stopped.process.signal(signal.SIGCONT)
     complete(stopped, 3000)
     complete(other, 3000)
+
+
+def test_a_slow_link_slows_the_sender_and_loses_nothing(lan: lab.MakeLan) -> None:
+    made = lan(3, offload=False)
+    sender, *receivers = members(made.hosts)
+    narrow(made.hosts[2], "10mbit")
+    sender("burst", 3000, 1e6, SIZE)
+    for receiver in receivers:
+        complete(receiver, 3000)
+    assert not sender.events("SlowMember")
 
 
 def test_a_sender_that_is_killed_and_comes_back_is_another_run(lan: lab.MakeLan) -> None:

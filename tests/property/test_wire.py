@@ -119,6 +119,7 @@ FRAMES: dict[type, st.SearchStrategy[Any]] = {
     f.History: build(f.History, u32, u16, u16),
     f.Private: build(f.Private, named, run, u64, part, key, short, signature),
     f.Reply: build(f.Reply, named, named, part, short, signature),
+    f.Acker: build(f.Acker, named, run, signature),
     f.Receipt: build(f.Receipt, named, run, st.sampled_from([0, 1]), some(number), signature),
     f.Who: build(f.Who, id8, flags),
     f.Here: build(f.Here, id8, some(build(f.Present, id16, number, u16))),

@@ -21,6 +21,7 @@ from mcast import simulation
 from mcast.core import giving
 from mcast.core.events import Address, PeerLeft
 from mcast.core.handover import GIVERS, GREETINGS, SETTLED, is_giver, rank
+from mcast.core.postponed import Postponed
 from mcast.core.presence import LINK_HEADERS, announced_size
 from mcast.core.roster import Peer, Roster
 from mcast.core.runs import Run
@@ -57,6 +58,17 @@ class Times(deque[float]):
 def has_room(member: simulation.Member) -> bool:
     """Whether the member, new itself, notes one more newcomer to greet."""
     return len(member.engine._state.greetings._waiting) < GREETINGS
+
+
+class SharedPostponed(Postponed):
+    """How many wait in another engine, which takes them up for all."""
+
+    def __init__(self, other: Postponed) -> None:
+        super().__init__(0)
+        self._other = other
+
+    def __len__(self) -> int:
+        return len(self._other)
 
 
 class Second(NamedTuple):
@@ -141,9 +153,10 @@ class Crowd(simulation.Lan):
         self.kinds[kind.__name__] += 1
 
     def _overheard(self, data: bytes, frames: list[f.Frame], source: Address) -> None:
+        name = next((frame.name for frame in frames if isinstance(frame, f.Key)), "")
         for frame in frames:
             if isinstance(frame, f.Announcement):
-                self._size += (announced_size(frame, len(data)) - self._size) / 16
+                self._size += (announced_size(frame, name) - self._size) / 16
                 if frame.flags & f.NEWCOMER:
                     self._meet(Run(frame.origin, frame.epoch), source, len(data))
             elif isinstance(frame, f.Probe | f.RosterRequest):
@@ -194,6 +207,7 @@ class Standee(simulation.Member):
         witness = self._lan.members[0].engine._state
         state.roster = SharedRoster(witness.roster)
         state.authority._keys = witness.authority._keys
+        state.postponed = SharedPostponed(witness.postponed)
         state.liveness._live = witness.liveness._live
 
     def wake(self) -> None:

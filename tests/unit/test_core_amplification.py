@@ -99,15 +99,3 @@ def test_no_request_moves_more_than_three_times_its_bytes(
     lan.transmit(question, ADDRESS, None if to == "group" else members[0].address)
     lan.run(3.0)
     assert victim.bytes <= 3 * len(question), (victim.bytes / len(question), victim.frames)
-
-
-def test_a_newcomer_brings_about_no_more_than_that_either(scene: Scene) -> None:
-    lan, _, victim = scene
-    for seed in range(100, 105):
-        newcomer = Outsider(lan, seed)
-        frames = [newcomer.key, newcomer.announcement(flags=f.NEWCOMER)]
-        question = newcomer.sealer.seal(encode_frames(frames))
-        victim.bytes, victim.frames = 0, []
-        lan.transmit(question, ADDRESS)
-        lan.run(2.0)
-        assert 0 < victim.bytes <= 3 * len(question), (victim.bytes / len(question), victim.frames)

@@ -252,7 +252,7 @@ def test_two_that_lack_the_same_ask_once() -> None:
 def test_only_what_was_reported_on_by_others_is_kept_quiet_about() -> None:
     import random
 
-    reporter = Reporter(random.Random(1), 20.0)
+    reporter = Reporter(random.Random(1), 20.0, 0.02)
     one, two = Run(b"1" * 16, 1), Run(b"2" * 16, 1)
     reporter.news(one, 0.0, 3)
     reporter.news(two, 0.0, 3)

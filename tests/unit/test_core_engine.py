@@ -80,7 +80,7 @@ def test_a_passive_or_closed_member_cannot_send() -> None:
 
 
 def test_the_pace_holds_and_backpressure_shows() -> None:
-    lan = simulation.Lan(4, settings=Settings(pace=100_000, burst=10_000))
+    lan = simulation.Lan(4, settings=Settings(start_rate=100_000, burst=10_000))
     ada, bob = lan.join("ada"), lan.join("bob")
     lan.run(1.0)
     start = lan.sent_bytes
@@ -91,7 +91,7 @@ def test_the_pace_holds_and_backpressure_shows() -> None:
     assert lan.sent_bytes - start < 200_000
     assert ada.engine.writable(lan.now)
     lan.run(5.0)
-    assert len(bob.messages()) == len({message.sequence for message in bob.messages()}) > 200
+    assert len(bob.messages()) == len({message.sequence for message in bob.messages()}) > 60
 
 
 def test_whoever_lost_a_record_gets_it_again() -> None:
@@ -562,10 +562,10 @@ def test_the_first_records_bring_the_key_even_when_full() -> None:
 
 
 def test_settings_refuse_what_cannot_work() -> None:
-    assert settings.wifi().pace < settings.lan().pace
+    assert settings.wifi().start_rate < settings.lan().start_rate
     for wrong in (
         {"payload": 100},
-        {"pace": 0},
+        {"start_rate": 0},
         {"burst": 10},
         {"gap_timeout": -1.0},
         {"grtt_min": 2.0},

@@ -134,7 +134,7 @@ def test_report_requests_cause_no_storm(flags: int) -> None:
 
 
 def test_a_stranger_waits_for_its_report_alone() -> None:
-    reporter = Reporter(Random(1), 20.0)
+    reporter = Reporter(Random(1), 20.0, 0.02)
     assert reporter.requested(RUN, "victim", 0.0, 10.0, known=False)
     assert not reporter.requested(RUN, "another", 0.0, 10.0, known=False)
     for number in range(REQUESTS - 1):

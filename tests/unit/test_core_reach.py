@@ -144,17 +144,22 @@ def test_what_somebody_else_sends_is_not_said_by_its_author() -> None:
     assert not reach.speaks(run("w"))
 
 
-def test_it_is_quickly_told_that_all_hear_all() -> None:
+def test_it_is_quickly_told_that_all_share_a_link() -> None:
     reach = Reach(ME)
-    reach.heard(b"v", CABLE)
+    reach.heard(b"v", RADIO)
     assert reach.whole
     announce(reach, "a", CABLE)
-    announce(reach, "b", CABLE)
+    announce(reach, "b", RADIO, CABLE)
     assert reach.whole
     reach.heard(b"v", RADIO)
-    assert reach.whole is False
+    assert not reach.whole
+    reach.heard(b"v", CABLE)
+    assert reach.whole
     announce(reach, "c", RADIO)
     assert not reach.whole
+    reach.left(run("c"))
+    reach.heard(b"v", CABLE)
+    assert reach.whole
 
 
 def test_sessions_of_nobody_are_forgotten_first_in_first_out() -> None:

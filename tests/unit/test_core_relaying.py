@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from mcast import simulation
@@ -9,6 +10,7 @@ from mcast.core import relays as table
 from mcast.core import repair
 from mcast.core import state as core_state
 from mcast.core.events import PeerJoined, PeerLeft
+from mcast.core.inbound_records import on_record
 from mcast.core.reach import Station
 from mcast.core.relays import Relay, Relays
 from mcast.core.runs import Run
@@ -100,6 +102,15 @@ def test_one_of_several_passes_a_record_on() -> None:
     assert copies == 40
 
 
+def test_what_one_between_says_itself_is_not_passed_on() -> None:
+    lan, ada, middle, zoe = world(2)
+    sent = frames_of(lan)
+    middle[0].send("hi")
+    lan.run(0.1)
+    assert texts(ada, "b0") == texts(zoe, "b0") == ["hi"]
+    assert len([frame for frames in sent for frame in frames if isinstance(frame, Record)]) == 1
+
+
 def test_when_the_first_in_line_is_gone_the_next_one_does_it() -> None:
     lan, ada, middle, zoe = world(3)
     ada.send("one")
@@ -156,6 +167,32 @@ def test_what_was_said_while_nobody_was_between_is_asked_for_later() -> None:
     assert texts(ada, "c") == []
     lan.run(12.0)
     assert texts(ada, "c") == list("01234")
+
+
+def test_who_comes_between_later_fetches_what_it_does_not_want_itself() -> None:
+    lan, ada, (middle,), zoe = world()
+    zoe.send("0")
+    lan.run(0.1)
+    middle.crash()
+    for number in range(1, 6):
+        zoe.send(str(number))
+    lan.run(2.0)
+    late = lan.join("b9", lans=(0, 1))
+    zoe.send("6")
+    lan.run(30.0)
+    assert texts(ada, "c") == list("0123456")
+    assert not late.engine._state.relays.absent
+
+
+def test_a_forged_record_is_not_taken_for_one_that_is_asked_for() -> None:
+    lan, _, (middle,), zoe = world()
+    eve = Outsider(lan)
+    state = middle.engine._state
+    state.relays.lack(zoe.engine.run, [7])
+    forged = msgspec.structs.replace(eve.record(7), origin=zoe.engine.run.origin, epoch=zoe.engine.run.epoch)
+    assert on_record(state, forged, None, lan.now) is not None
+    assert state.relays.absent
+    assert state.retention.get(zoe.engine.run, 7) is None
 
 
 def test_who_comes_learns_at_once_whom_it_cannot_hear() -> None:
@@ -353,7 +390,7 @@ def test_records_to_pass_on_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_the_tables_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("WAITING", "NONCES", "KEYS"):
+    for name in ("WAITING", "NONCES", "KEYS", "ABSENT"):
         monkeypatch.setattr(table, name, 2)
     relays, station = Relays(), Station(1)
     for author in "abc":
@@ -362,6 +399,8 @@ def test_the_tables_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         assert relays.wants_key(author.encode(), 1.0)
     assert len(relays.due(1.0)) == 2
     assert [relays.expects(nonce) for nonce in (b"a", b"b", b"c")] == [False, True, True]
+    relays.lack(Run(b"a", 1), [1, 2, 3])
+    assert list(relays.absent) == [(Run(b"a", 1), 2), (Run(b"a", 1), 3)]
     assert not relays.wants_key(b"c", 1.5)
     assert relays.wants_key(b"a", 1.5)
     assert relays.wants_key(b"c", 3.0)

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from mcast.core.backoff import backoff
+from mcast.core.backoff import backoff, rounds
 from mcast.core.budget import Verifications
 from mcast.core.clock import Clock
 from mcast.core.grtt import SAMPLES, GroupRoundTrip
@@ -53,6 +53,10 @@ def test_backoff_stays_within_its_bound(group: int) -> None:
     assert 0 <= min(waits) <= max(waits) <= 0.4
     # The more there are, the later most wait, and still somebody is early.
     assert sum(waits) / len(waits) > (0.19 if group == 1 else 0.2)
+
+
+def test_a_larger_group_waits_longer_as_it_knows_its_round_trip_time_less_well() -> None:
+    assert [rounds(size) for size in (1, 100, 1000, 10_000)] == [4.0, 4.0, 12.0, 20.0]
 
 
 def test_backoff_of_a_large_group_lets_few_go_first() -> None:
@@ -151,6 +155,16 @@ def test_who_has_been_here_for_a_while_announces_itself_once_a_second_with_all_o
     assert announcers[0].interval > 60.0
     announcers[0].members(70, 600.0)
     assert announcers[0].interval == 60.0
+
+
+def test_strangers_who_wait_count_while_a_run_is_young() -> None:
+    announcer = Announcer(Random(1), 5.0, 2000, now=0.0)
+    assert announcer.due(0.0)
+    announcer.waiting = 10_000
+    assert announcer.interval == pytest.approx(10_001 * 256 / 2000)
+    announcer.next = 40.0
+    announcer.due(40.0)
+    assert announcer.interval == 5.0
 
 
 def test_the_rate_stays_even_after_all_have_joined_at_once() -> None:

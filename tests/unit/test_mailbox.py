@@ -158,3 +158,16 @@ def test_threads_wait() -> None:
     threading.Timer(0.02, mailbox.close).start()
     assert mailbox.get() is None
     assert mailbox.get_all() == []
+
+
+@pytest.mark.parametrize("take", [Mailbox.pop, Mailbox.take])
+def test_what_waits_counts_once_somebody_has_taken_something(take: Callable[[Mailbox], object]) -> None:
+    """A program that only sends must not slow its peers down."""
+    mailbox = Mailbox()
+    mailbox.put([message(1, 1000)])
+    assert mailbox.backlog == 0
+    take(mailbox)
+    mailbox.put([message(2, 1000), message(3, 1000)])
+    assert mailbox.backlog == 2 * (1000 + 64)
+    assert len(drained(mailbox)) == 2
+    assert mailbox.backlog == 0

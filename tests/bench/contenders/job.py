@@ -16,8 +16,8 @@ CYCLE = 8192
 """Messages differ within this many: what is lost, twice or out of order in between is noticed."""
 CLOCK_EVERY = 32
 """Messages between two looks at the clock."""
-SILENCE = 1.0
-"""Seconds without a message after which nothing more is expected."""
+LOSSY_SILENCE, SILENCE = 1.0, 15.0
+"""Seconds without a message after which nothing more is expected; who repairs may need a while for it."""
 
 
 def cycle(size: int) -> list[bytes]:
@@ -87,6 +87,7 @@ class Receiving:
     def __init__(self, options: dict[str, Any]) -> None:
         self.options = options
         self.size: int = options["size"]
+        self.silence = SILENCE
         self.received = 0
         self.wrong = 0
         self.last = 0.0
@@ -123,7 +124,7 @@ class Receiving:
         of receive(): the libraries share no way to be stopped from another thread."""
         expected = int(sys.stdin.readline() or 0)
         told = time.monotonic()
-        while self.received < expected and time.monotonic() - max(told, self.last) < SILENCE:
+        while self.received < expected and time.monotonic() - max(told, self.last) < self.silence:
             time.sleep(0.02)
         result = {
             "received": self.received,

@@ -226,8 +226,8 @@ async def cancellation() -> None:
         await asyncio.sleep(0.05)
         await cancelled(task)
         tasks = [asyncio.create_task(sending()) for _ in range(3)]
-        await asyncio.sleep(0.1)
-        assert not ada.writable
+        await until(lambda: not ada.writable)
+        await asyncio.sleep(0.01)
         for sender in tasks:
             await cancelled(sender)
         receipt = await ada.send("last")
@@ -308,10 +308,29 @@ async def exception_in_the_body() -> None:
         await group.close()
 
 
+async def sending_without_a_pause() -> None:
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async with aio.join(GROUP) as group:
+        task = asyncio.create_task(others())
+        end = group.now + 0.5
+        # So little at a time that it always leaves at once: send() itself never has to wait.
+        while group.now < end:
+            await group.send(b"x")
+        task.cancel()
+    assert turns > 20, turns
+
+
 async def gap_timeout() -> None:
     async with aio.join(GROUP, gap_timeout=0.25, settings=settings.wifi()) as group:
         assert group._engine._state.settings.gap_timeout == 0.25
-        assert group._engine._state.settings.pace == settings.wifi().pace
+        assert group._engine._state.settings.start_rate == settings.wifi().start_rate
     assert GapOpened is not None
 
 

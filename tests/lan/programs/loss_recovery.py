@@ -12,7 +12,6 @@ import argparse
 import time
 from dataclasses import dataclass
 
-from mcast import settings as presets
 from tests import lab
 from tests.lan.programs.remote import Member, finished, members, numbers
 
@@ -58,7 +57,6 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--rate", type=float, default=2000.0)
     parser.add_argument("--size", type=int, default=1024)
-    parser.add_argument("--pace", type=int, default=presets.lan().pace)
     parser.add_argument("--verbose", action="store_true")
     chosen = parser.parse_args()
     for loss in chosen.loss:
@@ -67,7 +65,7 @@ def main() -> None:
             count=chosen.count,
             rate=chosen.rate,
             size=chosen.size,
-            settings={"pace": chosen.pace},
+            settings={},
         )
         print(
             f"loss {loss:g} %: {'all, once, in order' if result.right else 'NOT COMPLETE OR NOT IN ORDER'}; "

@@ -39,7 +39,7 @@ class Member:
             for event in batch:
                 if isinstance(event, events.Message):
                     self._heard.append((now, event))
-                else:
+                elif not isinstance(event, events.PlainText):
                     self._events.append((now, type(event).__name__, event))
 
     async def send(self, text: str) -> float:
@@ -68,6 +68,17 @@ class Member:
     async def count(self) -> int:
         """How many messages came."""
         return len(self._heard)
+
+    async def bytes(self) -> int:
+        """How many bytes of messages came."""
+        return sum(len(message.data) for _, message in self._heard)
+
+    async def bytes_by_run(self) -> dict[str, int]:
+        """The same for each author."""
+        shares: dict[str, int] = {}
+        for _, message in self._heard:
+            shares[_name(message.run)] = shares.get(_name(message.run), 0) + len(message.data)
+        return shares
 
     async def texts(self) -> list[str]:
         """The first word of each message, in the order in which they came."""
@@ -109,6 +120,14 @@ class Member:
         """Its own run."""
         return _name(self._group.run)
 
+    async def whole_run(self) -> list[Any]:
+        """Its origin in hex, and its epoch."""
+        return [self._group.run.origin.hex(), self._group.run.epoch]
+
+    async def resident(self) -> int:
+        """Bytes of memory in use (proc_pid_status(5))."""
+        return _status("VmRSS") * 1024
+
     async def unheard(self) -> int:
         """How many peers have not confirmed the last message."""
         return len(self._receipts[-1].unheard_by)
@@ -129,6 +148,11 @@ def _switches() -> int:
         for line in status.read_text().splitlines()
         if line.startswith("voluntary_ctxt_switches")
     )
+
+
+def _status(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name))
 
 
 def _word(message: events.Message) -> str:

@@ -1,0 +1,138 @@
+"""Which member the sender listens to: the slowest of those that count (pgmcc, Rizzo 2000)."""
+
+from __future__ import annotations
+
+from statistics import median
+
+from mcast.settings import Settings
+
+from .path import Path, Sample
+from .reporting import gap
+from .roster import Peer, Roster
+from .runs import Run
+
+UNANSWERED = 0.5  # seconds after which another one is named while the named one never reported
+EXILES_MOST = 6  # doublings of the exile
+
+
+class Exile:
+    """A run that does not count until `until`, for the `times`th time."""
+
+    __slots__ = ("times", "until")
+
+    def __init__(self) -> None:
+        self.until, self.times = 0.0, 0
+
+
+class Election:
+    """The paths of those who reported on us, at most `settings.peers`, oldest out; and the elected one.
+
+    The attacks: a member that claims to be slow, or to have lost all, or falls silent. It counts only after
+    some time, and no longer once it has held up the others for some time. Made-up members by the thousand
+    are as many voices: an open room is free for them.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._paths: dict[Run, Path] = {}
+        self._exiles: dict[Run, Exile] = {}
+        self._holding = 0.0  # since when the elected one has held up the others; 0: it does not
+        self.acker: Run | None = None
+        self.named = 0.0
+
+    @property
+    def path(self) -> Path | None:
+        """That of the elected one, once it reported."""
+        return None if self.acker is None else self._paths.get(self.acker)
+
+    def take(self, run: Run, sample: Sample, size: float, near: float, now: float) -> Path:
+        """`run`, which is `near` (s), reported; the records we send are of `size` bytes."""
+        path = self._paths.get(run)
+        if path is None:
+            path = self._paths[run] = Path(sample.heard.contiguous, near, now)
+            if len(self._paths) > self._settings.peers:
+                del self._paths[next(iter(self._paths))]
+        path.take(sample, size, now)
+        return path
+
+    def counts(self, run: Run, roster: Roster, now: float) -> bool:
+        """Whether the reports of `run` may slow us down."""
+        exile = self._exiles.get(run)
+        if exile is not None and now < exile.until:
+            return False
+        if not len(roster):
+            return True
+        peer = roster.get(run)
+        if peer is None or not _live(peer):
+            return False
+        oldest = next(iter(roster))
+        return now - peer.joined >= min(self._settings.settle, (now - oldest.joined) / 2)
+
+    def elect(self, run: Run, now: float) -> None:
+        """From now on we listen to `run`."""
+        self.acker, self.named, self._holding = run, now, 0.0
+
+    def lacks(self, roster: Roster, now: float) -> bool:
+        """Whether nobody is elected who could report."""
+        if self.acker is None or not self.counts(self.acker, roster, now):
+            return True
+        path = self.path
+        return path is None and now - self.named >= UNANSWERED
+
+    def candidate(self, roster: Roster, now: float) -> Run | None:
+        """Somebody to begin with: who reported last, else the next of the roster."""
+        recent = [run for run in self._paths if run != self.acker and self.counts(run, roster, now)]
+        if recent:
+            return max(recent, key=lambda run: self._paths[run].last)
+        runs = [peer.run for peer in roster if self.counts(peer.run, roster, now)]
+        if not runs:
+            return None
+        return runs[(runs.index(self.acker) + 1) % len(runs)] if self.acker in runs else runs[0]
+
+    def holds_up(self, rate: float, roster: Roster, now: float) -> bool:
+        """Whether the elected one has held `rate` down for too long; then it is exiled."""
+        others = [
+            path.kept
+            for run, path in self._paths.items()
+            if run != self.acker and self.counts(run, roster, now)
+        ]
+        if self.acker is None or not others or rate >= self._settings.slow_share * median(others):
+            self._holding = 0.0
+            return False
+        self._holding = self._holding or now
+        if now - self._holding < self._settings.slow_after:
+            return False
+        self._banish(self.acker, now)
+        return True
+
+    def silent(self, confirmed: int, roster: Roster, now: float) -> Run | None:
+        """Somebody else whose report is overdue, having confirmed less than `confirmed`."""
+        overdue = now - 2 * gap(len(roster) + 1, self._settings.report_rate)
+        for run, path in self._paths.items():
+            late = path.contiguous < confirmed and path.last < overdue
+            if late and run != self.acker and self.counts(run, roster, now):
+                return run
+        return None
+
+    def _banish(self, run: Run, now: float) -> None:
+        exile = self._exiles.setdefault(run, Exile())
+        exile.until = now + self._settings.exile * 2.0 ** min(exile.times, EXILES_MOST)
+        exile.times += 1
+        if len(self._exiles) > self._settings.peers:
+            del self._exiles[next(iter(self._exiles))]
+        self.acker = None
+
+    def left(self, run: Run) -> None:
+        """`run` is gone."""
+        self._paths.pop(run, None)
+        if self.acker == run:
+            self.acker = None
+
+
+def here(roster: Roster) -> bool:
+    """Whether anybody is here who could report."""
+    return any(_live(peer) for peer in roster)
+
+
+def _live(peer: Peer) -> bool:
+    return peer.present and not peer.suspect

@@ -1,0 +1,443 @@
+"""Whom the sender listens to, and what may leave when."""
+
+from __future__ import annotations
+
+import pytest
+
+from mcast import simulation
+from mcast.core import steering
+from mcast.core.acker import EXILES_MOST
+from mcast.core.events import SendingResumed, SendingStopped, SlowMember
+from mcast.core.flow import WINDOW, Flow
+from mcast.core.path import Sample
+from mcast.core.reporting import RECORDS, Reporter
+from mcast.core.roster import Peer, Roster
+from mcast.core.runs import Run
+from mcast.settings import Settings
+from mcast.wire import frames as f
+
+from .core_support import Outsider, drops, now_ms
+
+SETTINGS = Settings()
+SIZE = 1000
+
+
+def run(number: int) -> Run:
+    return Run(bytes([number]) * 16, number)
+
+
+class Group:
+    """A flow and a roster of peers that came at the times told."""
+
+    def __init__(self, *joined: float, settings: Settings = SETTINGS) -> None:
+        self.now = 1000.0
+        self.flow = Flow(settings, self.now)
+        self.roster = Roster(100, 16)
+        self.high = 0
+        for number, at in enumerate(joined, 1):
+            peer = Peer(run(number), f"p{number}", None, None, at, True)  # type: ignore[arg-type]
+            self.roster.add(peer)
+
+    def peer(self, number: int) -> Peer:
+        """One of them."""
+        peer = self.roster.get(run(number))
+        assert peer is not None
+        return peer
+
+    def send(self, records: int = 10) -> None:
+        """A flush leaves."""
+        self.high += records
+        self.flow.sent(self.high, records, records * SIZE, self.now)
+
+    def report(
+        self, number: int, *, lag: int = 0, trip: float | None = 0.001, loss: float = 0.0, backlog: int = 0
+    ) -> None:
+        """One reports on all but the last `lag` records."""
+        entry = f.Heard(b"me" * 8, 1, self.high - lag, self.high, 0, 0, backlog, round(65535 * loss))
+        sample = Sample(entry, trip, self.now - 0.001)
+        self.flow.report(run(number), sample, 0.001, self.roster, self.now)
+
+    def press(self) -> Run | None:
+        """Records wait."""
+        return self.flow.press(self.roster, self.now)
+
+    def pass_(self, seconds: float) -> None:
+        """Time passes."""
+        self.now += seconds
+
+
+def test_nobody_here_is_a_fixed_rate() -> None:
+    group = Group()
+    assert group.flow.level(group.now) > 0
+    assert group.press() is None
+    group.flow.spend(10_000_000, group.now)
+    assert group.flow.when(group.now) == pytest.approx(group.now + 10_000_000 / SETTINGS.alone_rate, rel=0.01)
+
+
+def test_peers_begin_at_the_start_rate_and_one_is_asked_to_report() -> None:
+    group = Group(0.0, 0.0)
+    assert group.press() == run(1)
+    assert group.flow._target(group.now) == SETTINGS.start_rate
+    assert group.press() is None, "it has just been asked"
+    group.pass_(0.6)
+    assert group.press() == run(2), "the first never answered"
+    group.report(2)
+    group.pass_(0.6)
+    assert group.press() is None
+    group.pass_(0.6)
+    assert group.press() == run(2), "again, once a second"
+
+
+def test_a_visitor_listens_to_whoever_reports() -> None:
+    group = Group()
+    group.report(7)
+    assert group.flow.election.acker == run(7)
+
+
+def test_who_is_not_confirmed_or_suspect_or_has_just_come_does_not_count() -> None:
+    group = Group(0.0, 0.0, 999.0, 0.0)
+    group.peer(1).confirmed = False
+    group.peer(2).suspect = True
+    counts = group.flow.election.counts
+    assert [number for number in range(1, 6) if counts(run(number), group.roster, 1000.0)] == [4]
+    assert counts(run(3), group.roster, 1010.0)
+
+
+def test_a_group_that_just_formed_does_not_wait() -> None:
+    group = Group(999.0, 999.1, 999.8)
+    counts = [group.flow.election.counts(run(number), group.roster, 1000.0) for number in (1, 2, 3)]
+    assert counts == [True, True, False]
+
+
+def test_the_worst_off_is_elected() -> None:
+    group = Group(0.0, 0.0, 0.0)
+    group.press()
+    group.send()
+    group.report(1)
+    group.report(2)
+    assert group.flow.election.acker == run(1)
+    group.report(2, loss=0.2)
+    assert group.flow.election.acker == run(2)
+    group.pass_(0.1)
+    group.report(3, loss=0.2)
+    assert group.flow.election.acker == run(2), "no worse"
+    group.roster.remove(run(2))
+    group.flow.election.left(run(2))
+    group.flow.election.left(run(9))
+    assert group.press() == run(3), "the one heard last"
+
+
+def test_nobody_who_counts_is_elected() -> None:
+    group = Group(0.0)
+    group.peer(1).suspect = True
+    assert group.press() is None
+    assert group.flow.election.candidate(group.roster, group.now) is None
+
+
+def test_the_sender_stands_still_for_who_falls_silent_then_goes_on_at_the_floor() -> None:
+    group = Group(0.0, 0.0)
+    group.press()
+    group.send()
+    group.report(1)
+    for _ in range(10):
+        group.send()
+    assert group.flow.level(group.now + 0.2) > 0
+    assert group.flow.level(group.now + 0.4) == 0
+    group.pass_(0.4)
+    assert group.press() == run(1), "asked again at once"
+    assert group.flow.when(group.now) == pytest.approx(group.now + 0.15)
+    group.pass_(0.15)
+    assert group.press() == run(1)
+    group.pass_(3.0)
+    assert group.flow._target(group.now) == SETTINGS.floor_rate
+    group.report(1)
+    assert group.flow._target(group.now) > SETTINGS.floor_rate
+
+
+def test_a_lone_line_never_waits_for_who_is_silent() -> None:
+    group = Group(0.0)
+    group.press()
+    group.send()
+    group.report(1)
+    group.send(1)
+    assert group.flow.level(group.now + 100.0) > 0
+
+
+def test_the_sender_does_not_outrun_who_lacks_records() -> None:
+    group = Group(0.0)
+    group.press()
+    group.send(WINDOW)
+    group.report(1)
+    whole = group.flow._target(group.now)
+    group.send(WINDOW * 5 // 6)
+    assert SETTINGS.floor_rate < group.flow._target(group.now) < whole
+    group.report(1)
+    group.send(WINDOW + 1)
+    assert group.flow._target(group.now) == SETTINGS.floor_rate
+
+
+def held_up(*kept: float) -> Group:
+    """Members who kept up with so many bytes a second each, before the last one held them up."""
+    group = Group(*(0.0 for _ in kept))
+    for number in range(1, len(kept) + 1):
+        group.report(number)
+    group.press()
+    group.flow._elect(run(len(kept)), group.now)
+    group.flow.rate.value = 50_000.0
+    for number, rate in enumerate(kept, 1):
+        group.flow.election._paths[run(number)].kept = rate
+    return group
+
+
+def looks(group: Group, seconds: float) -> list[Run | None]:
+    """What comes of looking ten times a second."""
+    found = []
+    for _ in range(round(seconds * 10)):
+        group.pass_(0.11)
+        group.press()
+        found.append(group.flow.look(group.roster, group.now))
+    return [slow for slow in found if slow is not None]
+
+
+def test_who_holds_all_up_for_ten_seconds_counts_no_longer() -> None:
+    group = held_up(1e6, 1e6, 5e4)
+    assert looks(group, 8.0) == []
+    assert looks(group, 3.0) == [run(3)]
+    assert group.flow.rate.value == SETTINGS.start_rate
+    group.report(3, loss=0.9)
+    assert group.flow.election.acker != run(3)
+    group.pass_(61.0)
+    assert group.flow.election.counts(run(3), group.roster, group.now)
+    for _ in range(2 * EXILES_MOST):
+        group.flow.election.elect(run(3), group.now)
+        group.flow.election._banish(run(3), group.now)
+    assert group.flow.election._exiles[run(3)].until <= group.now + 3840.0 + 1
+
+
+def test_who_is_no_slower_than_a_quarter_or_alone_is_waited_for() -> None:
+    assert looks(held_up(1e5, 1e5, 5e4), 12.0) == []
+    assert looks(held_up(5e4), 12.0) == []
+
+
+def test_the_exiled_are_bounded_and_so_are_those_who_reported() -> None:
+    group = Group(settings=Settings(peers=2))
+    for number in (1, 2, 3):
+        group.report(number)
+        group.flow.election._banish(run(number), group.now)
+    assert list(group.flow.election._paths) == [run(2), run(3)]
+    assert list(group.flow.election._exiles) == [run(2), run(3)]
+
+
+def test_whose_report_is_overdue_is_asked() -> None:
+    group = Group(0.0, 0.0, 0.0)
+    for number in (1, 2, 3):
+        group.report(number)
+    group.press()
+    acker = group.flow.election.acker
+    group.send(5000)
+    assert acker is not None
+    group.report(acker.epoch)
+    group.pass_(0.6)
+    group.report(acker.epoch % 3 + 1)
+    group.press()
+    assert group.flow.look(group.roster, group.now) is None
+    assert group.flow.election.acker == run((acker.epoch + 1) % 3 + 1)
+
+
+def test_without_pressure_nobody_is_looked_at() -> None:
+    group = held_up(1e6, 1e6, 5e4)
+    group.pass_(5.0)
+    assert group.flow.look(group.roster, group.now) is None
+
+
+def test_repairs_leave_new_records_a_share() -> None:
+    group = Group(0.0)
+    group.flow.repaired(SETTINGS.burst + 1, group.now)
+    assert group.flow.turn
+    group.send()
+    assert not group.flow.turn
+
+
+def test_what_is_put_off_is_bounded_by_the_rate() -> None:
+    group = Group(0.0)
+    group.press()
+    group.flow.level(group.now)
+    assert group.flow.backlog == SETTINGS.backlog
+    group.report(1)
+    group.flow.rate.value = SETTINGS.floor_rate
+    group.flow.level(group.now)
+    assert group.flow.backlog == 64 * 1024
+    assert group.flow.records == 1
+
+
+def test_after_a_long_rest_the_rate_is_found_anew() -> None:
+    group = Group(0.0)
+    group.press()
+    group.flow.rate.value, group.flow.rate.doubling = 1.0, False
+    group.pass_(20.0)
+    group.press()
+    assert group.flow.rate.value == SETTINGS.start_rate
+    assert group.flow.rate.doubling
+
+
+def test_a_sender_nobody_confirms_stops_and_recovers() -> None:
+    lan = simulation.Lan(1, settings=Settings(floor_rate=10_000, start_rate=20_000, alone_rate=20_000))
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(1.0)
+    lan.between(bob, ada, loss=1.0)
+
+    def talk(seconds: float) -> None:
+        end = lan.now + seconds
+        while lan.now < end:
+            while ada.engine.writable(lan.now):
+                ada.engine.send(bytes(1000), lan.now)
+            ada.pump()
+            lan.run(0.05)
+
+    talk(6.0)
+    assert [type(event) for event in ada.events()][-1] is SendingStopped
+    before = ada.engine.stats()["sent-record"]
+    talk(3.0)
+    assert 1 <= ada.engine.stats()["sent-record"] - before <= 4
+    assert not ada.engine.writable(lan.now)
+    lan.between(bob, ada)
+    talk(3.0)
+    assert [type(event) for event in ada.events()][-1] is SendingResumed
+    assert ada.engine.stats()["sent-record"] - before > 20
+    lan.between(bob, ada, loss=1.0)
+    talk(5.5)
+    bob.leave()
+    lan.between(bob, ada)
+    lan.run(0.3)
+    assert not ada.engine._state.flow.breaker.open or bob.engine.closed
+
+
+def test_an_empty_roster_closes_the_breaker() -> None:
+    group = Group(0.0)
+    for _ in range(60):
+        group.send(1)
+        group.press()
+        group.flow.trips(group.roster, group.now)
+        group.pass_(0.1)
+    assert group.flow.breaker.open
+    assert group.flow._target(group.now) == SETTINGS.payload
+    group.roster.remove(run(1))
+    group.press()
+    assert not group.flow.breaker.open
+
+
+def test_the_elected_one_reports_often_and_others_after_many_records() -> None:
+    lan = simulation.Lan(2)
+    ada, bob, eve = (lan.join(name) for name in ("ada", "bob", "eve"))
+    lan.run(1.0)
+
+    lan.narrow(500_000, 50_000, bob, eve)
+
+    def feed() -> None:
+        while ada.engine.writable(lan.now):
+            ada.engine.send(bytes(1000), lan.now)
+        ada.pump()
+        if lan.now < 3.0:
+            lan.at(lan.now + 0.02, feed)
+
+    feed()
+    lan.run(2.0)
+    reports = sorted(member.engine.stats()["sent-report"] for member in (bob, eve))
+    assert reports[1] > 50
+    assert reports[0] < reports[1] / 4
+    assert 1 <= ada.engine.stats()["sent-acker"] <= 6
+    assert not any(isinstance(event, SlowMember) for event in ada.events())
+
+
+def test_many_records_or_losses_hasten_a_report() -> None:
+    lan = simulation.Lan(3)
+    reporter = Reporter(lan.random, 20.0, 0.02)
+    reporter.hasten(run(1), 0.0, 2)
+    assert reporter.when() is None
+    for _ in range(RECORDS):
+        reporter.news(run(1), 100.0, 2)
+    assert run(1) in reporter.due(100.0)
+    reporter.news(run(1), 100.1, 2)
+    reporter.hasten(run(1), 100.1, 2)
+    assert reporter._regular_at == pytest.approx(100.25)
+
+
+def test_those_who_elect_us_are_bounded_and_can_elect_another() -> None:
+    lan = simulation.Lan(4)
+    reporter = Reporter(lan.random, 20.0, 0.02)
+    for number in range(65):
+        reporter.elected(run(number), 1.0)
+    assert not reporter.has(run(0))
+    assert len(reporter.due(1.0)) == 64
+    reporter.news(run(1), 1.01, 2)
+    assert reporter.when() == pytest.approx(1.02)
+    reporter.dismissed(run(1))
+    assert reporter.when() is None
+    reporter.news(run(2), 1.03, 2)
+    assert reporter.all(1.0) == [run(2)]
+
+
+def test_who_may_elect_us() -> None:
+    lan = simulation.Lan(5)
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(1.0)
+    eve = Outsider(lan)
+    me = ada.engine.run
+    reporter = ada.engine._state.reporter
+
+    def name(to: Run) -> f.Frame:
+        return eve.sign(f.Acker(*eve.run, eve.count(), *to))
+
+    eve.say(name(me))
+    assert not reporter.has(eve.run), "we do not know its key"
+    eve.say(eve.key, eve.announcement())
+    eve.say(name(me))
+    assert not reporter.has(eve.run), "it has published nothing"
+    eve.say(eve.record(1))
+    eve.say(name(bob.engine.run))
+    eve.say(name(me))
+    assert reporter.has(eve.run)
+    forged = f.Acker(*eve.run, eve.count(), *bob.engine.run, signature=bytes(64))
+    eve.say(forged)
+    assert reporter.has(eve.run)
+    assert drops(ada, "bad-signature") == 1
+    eve.say(name(bob.engine.run))
+    assert not reporter.has(eve.run)
+    own = f.Acker(*ada.engine.run, 1, *me, signature=bytes(64))
+    before = drops(ada, "own")
+    eve.say(own)
+    assert drops(ada, "own") == before + 1
+
+
+def test_a_report_on_what_never_was_is_believed_in_nothing() -> None:
+    lan = simulation.Lan(6)
+    ada, _ = lan.join("ada"), lan.join("bob")
+    lan.run(1.0)
+    eve = Outsider(lan)
+    eve.say(eve.key, eve.announcement())
+    ada.send("one")
+    lan.run(0.5)
+    entry = f.Heard(*ada.engine.run, 99, 99, now_ms(lan), 0, 0, 0)
+    eve.say(eve.sign(f.Report(*eve.run, eve.count(), (entry,))))
+    assert eve.run not in ada.engine.heard_by(1)
+
+
+def test_what_the_application_left_is_reported() -> None:
+    lan = simulation.Lan(7)
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(1.0)
+    bob.engine.unread(12_345)
+    ada.send("one")
+    lan.run(2.0)
+    path = ada.engine._state.flow.election._paths[bob.engine.run]
+    assert path.backlog == 12_345
+
+
+def test_the_user_is_told_who_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    lan = simulation.Lan(8)
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(1.0)
+    state = ada.engine._state
+    monkeypatch.setattr(state.flow, "look", lambda roster, now: bob.engine.run)
+    steering.look(state, lan.now)
+    assert ada.engine.events() == [SlowMember(bob.engine.run, "bob")]
