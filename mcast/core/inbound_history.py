@@ -59,7 +59,8 @@ def on_vector_request(state: State, frame: VectorRequest, source: Address, now: 
 
 def _vet(state: State, flags: int, source: Address, now: float) -> DropReason | None:
     """Whether a request is to be answered: its sender gets what is sent to it, and it is not one too many."""
-    if not keeps(state) or source is None:
+    # A request to all would be answered by all.
+    if not (keeps(state) and state.direct) or source is None:
         return DropReason.NOT_ASKED
     if not state.past.answers.take(1, now):
         return DropReason.OVER_BUDGET

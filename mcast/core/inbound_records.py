@@ -278,6 +278,7 @@ def on_heartbeat(state: State, frame: Heartbeat, source: Address, now: float) ->
         doubt(state, run, source, now)
         return DropReason.NOT_LIVE
     heard(state, run, now)
+    state.vouched = run
     inbox = state.reception.get(run)
     if inbox is not None:
         inbox.echo, inbox.echo_at, inbox.heard_at = frame.timestamp, now, now

@@ -160,20 +160,20 @@ def test_requests_without_a_token_get_one_and_no_more() -> None:
     lan.on_transmit = lambda data, source, to: said.append((len(data), to)) if source != ADDRESS else None
     run = ada.engine.run
     wanted = f.RangeRequest(1, (f.Missing(*run, ((1, 1),)),))
-    eve.say(f.VectorRequest(b"d" * 16, 0))
-    eve.say(wanted)
+    eve.say(f.VectorRequest(b"d" * 16, 0), to=ada.address)
+    eve.say(wanted, to=ada.address)
     assert all(size <= 60 and to == ADDRESS for size, to in said)
     assert len(said) == 2
     said.clear()
-    eve.say(f.RangeRequest(1, wanted.missing, f.BY_MULTICAST))
+    eve.say(f.RangeRequest(1, wanted.missing, f.BY_MULTICAST), to=ada.address)
     assert [to for _, to in said] == [None]
     token = ada.engine._state.tokens.issue(ADDRESS)
     said.clear()
-    eve.say(f.Echo(token), wanted)
+    eve.say(f.Echo(token), wanted, to=ada.address)
     assert [to for size, to in said if size > 1000] == [ADDRESS]
-    eve.say(f.Echo(token), f.VectorRequest(b"d" * 16, 5))
+    eve.say(f.Echo(token), f.VectorRequest(b"d" * 16, 5), to=ada.address)
     assert drops(ada, "not-asked") == 1
-    eve.say(f.Echo(token), f.RangeRequest(1, (f.Missing(b"o" * 16, 5, ((1, 9),)),)))
+    eve.say(f.Echo(token), f.RangeRequest(1, (f.Missing(b"o" * 16, 5, ((1, 9),)),)), to=ada.address)
 
 
 def test_only_so_many_requests_are_heeded() -> None:
@@ -181,8 +181,11 @@ def test_only_so_many_requests_are_heeded() -> None:
     ada = lan.join("ada")
     eve = Outsider(lan)
     for _ in range(past.AT_ONCE + 10):
-        eve.say(f.VectorRequest(b"d" * 16, 0))
+        eve.say(f.VectorRequest(b"d" * 16, 0), to=ada.address)
     assert drops(ada, "over-budget") > 0
+    told = drops(ada, "not-asked")
+    eve.say(f.VectorRequest(b"d" * 16, 0))
+    assert drops(ada, "not-asked") == told + 1
 
 
 def test_who_asks_for_too_much_is_told_so_in_the_counters(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +200,7 @@ def test_who_asks_for_too_much_is_told_so_in_the_counters(monkeypatch: pytest.Mo
     eve = Outsider(lan)
     token = ada.engine._state.tokens.issue(ADDRESS)
     for _ in range(3):
-        eve.say(f.Echo(token), f.RangeRequest(1, (f.Missing(*ada.engine.run, ((1, 200),)),)))
+        eve.say(f.Echo(token), f.RangeRequest(1, (f.Missing(*ada.engine.run, ((1, 200),)),)), to=ada.address)
     assert drops(ada, "over-quota") > 0
 
 
