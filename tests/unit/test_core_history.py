@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mcast import simulation
-from mcast.core import inbound_history, inbound_records, past
+from mcast.core import history, inbound_history, inbound_records, past
 from mcast.core.events import Message
 from mcast.crypto.rooms import keyed_room
 from mcast.settings import Settings
@@ -373,3 +373,75 @@ def test_a_repair_of_what_was_before_us_does_not_concern_us() -> None:
     eve.say(eve.record(5))
     assert drops(ada, "not-asked") == before + 1
     assert ada.messages() == []
+
+
+def test_one_copy_more_does_not_make_history_news() -> None:
+    lan = simulation.Lan(22)
+    ada = lan.join("ada", history=True)
+    lan.run(1.0)
+    eve = Outsider(lan)
+    old = eve.record(1, b"old", age=5.0)
+    eve.say(f.Digest(b"d" * 16, 1, 2))
+    lan.run(0.2)
+    eve.say(f.Vector(b"d" * 16, 0, 1, (f.Holding(*eve.run, 1, 1, ()),)))
+    eve.say(eve.key, old)
+    lan.run(8.0)
+    eve.say(old, f.KeyRequest((b"x" * 16,)))
+    lan.run(1.0)
+    assert (texts(ada, history=True), texts(ada, history=False)) == (["old"], [])
+    assert drops(ada, "duplicate") == 1
+
+
+def test_who_is_full_fetches_nothing_old() -> None:
+    lan = simulation.Lan(23, settings=Settings(retained_records=4, retained_share=1.0))
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(1.0)
+    for number in range(4):
+        ada.send(str(number))
+        lan.run(0.1)
+    eve = Outsider(lan, age=3600.0)
+    assert inbound_records.wanted_from(bob.engine._state, eve.run) == inbound_records.NEVER
+    assert inbound_records.wanted_from(bob.engine._state, ada.engine.run) == 1
+    assert bob.engine._state.retention.full
+
+
+def test_the_past_that_comes_when_all_is_full_is_told_and_not_kept() -> None:
+    lan = simulation.Lan(24, settings=Settings(retained_records=1, retained_share=1.0))
+    ada, bob = lan.join("ada", history=True), lan.join("bob")
+    lan.run(1.0)
+    eve = Outsider(lan, age=3600.0)
+    eve.say(f.Digest(b"d" * 16, 1, 2))
+    lan.run(0.2)
+    eve.say(f.Vector(b"d" * 16, 0, 1, (f.Holding(*eve.run, 1, 1, ()),)))
+    bob.send("now")
+    lan.run(0.01)
+    eve.say(eve.key, eve.record(1, b"old", age=3600.0))
+    lan.run(8.0)
+    assert (texts(ada, history=True), texts(ada, history=False)) == (["old"], ["now"])
+    assert ada.engine._state.retention.get(eve.run, 1) is None
+
+
+def test_what_is_listed_is_listed_once_a_second() -> None:
+    lan = simulation.Lan(25)
+    ada = lan.join("ada")
+    lan.run(1.0)
+    ada.send("one")
+    lan.run(0.1)
+    state = ada.engine._state
+    first = history.catalogue(state)
+    ada.send("two")
+    assert history.catalogue(state, 1.0) is first
+    assert history.catalogue(state).records == 2
+    ada.send("three")
+    lan.run(2.0)
+    assert history.catalogue(state, 1.0).records == 3
+
+
+def test_a_key_that_was_forgotten_is_not_handed_out() -> None:
+    lan = simulation.Lan(26)
+    ada = lan.join("ada")
+    lan.run(1.0)
+    sent = ada.engine.stats().get("sent-key", 0)
+    ada.engine._state.keys.requested(b"x" * 16, lan.now, 0.0)
+    lan.run(1.0)
+    assert ada.engine.stats().get("sent-key", 0) == sent
