@@ -63,6 +63,7 @@ from .checks import Checks
 from .clock import Clock
 from .events import Address, Event, PeerView
 from .generator import Generator
+from .giving import REQUEST_SIZE
 from .history import lost_network
 from .inbound_postponed import postpone
 from .leaving import Farewell
@@ -199,7 +200,7 @@ class Engine:
         if not state.heard_any:
             self._first_word(now)
         state.echoed, state.relayed, state.direct = None, False, direct
-        state.datagram_size = len(datagram)
+        state.datagram_size, state.vouched = len(datagram), None
         handlers = LAST_HANDLERS if state.closing else HANDLERS
         for frame in frames:
             source = None if state.relayed else source
@@ -325,14 +326,14 @@ class Engine:
     def ask_reports(self, now: float) -> None:
         """Ask everybody to confirm what we sent; answers come by unicast, at most 20 a second in all."""
         state = self._state
-        state.clock.advance(now)
+        now = state.clock.advance(now)
         spread = min(SPREAD_MAX, 20 + round(1000 * state.members / state.settings.report_rate))
-        state.queue(f.ReportRequest(*self.run, state.publisher.sent.high, spread))
+        state.queue(state.heartbeat(now), f.ReportRequest(*self.run, state.publisher.sent.high, spread))
 
     def ask_roster(self, now: float) -> None:
         """Ask who is here, as a visitor does; three peers answer."""
         self._state.collector.asked(self._state.clock.advance(now))
-        self._state.queue(f.RosterRequest(0))
+        self._state.queue(f.RosterRequest(0), size=REQUEST_SIZE)
 
     def meet(self, addresses: Iterable[Address], now: float) -> int:
         """Meet whoever is at `addresses` by unicast, and nobody else; how many were beyond the 64 allowed.

@@ -22,13 +22,16 @@ def keeps(state: State) -> bool:
     return state.may_send and not state.manner.visitor and not state.closing
 
 
-def catalogue(state: State) -> Catalogue:
-    """Everything that we may hand out now."""
+def catalogue(state: State, old: float = 0.0) -> Catalogue:
+    """Everything that we may hand out now, or could `old` seconds ago on the same network."""
     sent, held, unsure = state.publisher.sent, state.retention.held, state.past.whereabouts.unsure
     key = (sent.low, sent.high, held.changes, unsure)
-    if state.past.catalogue is None or state.past.catalogue[0] != key:
-        state.past.catalogue = key, Catalogue(_holdings(state, unsure=unsure))
-    return state.past.catalogue[1]
+    now, known = state.clock.now, state.past.catalogue
+    if known is not None and (known[0] == key or (known[0][-1] == unsure and now - known[2] < old)):
+        return known[1]
+    listed = Catalogue(_holdings(state, unsure=unsure))
+    state.past.catalogue = key, listed, now
+    return listed
 
 
 def _holdings(state: State, *, unsure: bool) -> Iterator[tuple[Run, list[tuple[int, int]]]]:
@@ -98,6 +101,7 @@ def forget(state: State) -> None:
     state.publisher.sent.forget(state.past.whereabouts.sent)
     state.past.serving.clear()
     state.past.recall.clear()
+    state.past.catalogue = None
 
 
 def pages(state: State, now: float) -> Iterator[tuple[bytes, Address]]:

@@ -47,6 +47,11 @@ class Recall:
         if len(self._records) > RECORDS:
             del self._records[next(iter(self._records))]
 
+    def reached(self, run: Run) -> int:
+        """The highest record of `run` that was told or is about to be; 0 when none was."""
+        waiting = (sequence for known, sequence in self._records if known == run)
+        return max(self._told.get(run, 0), max(waiting, default=0))
+
     def clear(self) -> None:
         """Forget what was not told."""
         self._records.clear()

@@ -118,6 +118,7 @@ class State:
         self.datagram_size = 0
         self.relayed = False
         self.direct = False
+        self.vouched: Run | None = None
         # Trust
         self.admission = Admission(checks, session)
         self.authority = Authority(checks, settings.verifications, 2 * settings.peers, now)
