@@ -113,6 +113,10 @@ def on_announcement(
     if frame.flags & NEWCOMER and prompt:
         meet_newcomer(state, run, source, now)
         state.past.trickle.reset(now, state.members)
+    if state.manner.history and state.past.syncing.untried and not state.relayed:
+        # Its challenge may have been lost.
+        wait = backoff(state.generator, ROUNDS * state.grtt.value, state.members)
+        state.past.syncing.told(source, bytes(DIGEST_SIZE), now + wait)
     inbox = state.reception.get(run)
     if inbox is not None:
         inbox.grtt = state.told_grtt(frame.grtt)

@@ -58,13 +58,14 @@ class Session:
         "token",
         "tries",
         "unchanged",
+        "unicast",
         "until",
     )
 
     def __init__(self, teller: Address, digest: bytes, request: int, now: float) -> None:
         self.teller, self.digest, self.request = teller, digest, request
         self.token: bytes | None = None
-        self.by_multicast = False
+        self.by_multicast = self.unicast = False  # which of the two is known to bring answers
         self.unchanged = True
         self.content = sha256()  # of what was listed: a liar must not settle another's digest
         self.page, self.pages = 0, 1
@@ -74,7 +75,9 @@ class Session:
 
     def answered(self, now: float) -> None:
         """Something came: the way it came is the one to go on with."""
-        self.by_multicast |= self.tries > 1
+        if not self.unicast:
+            self.by_multicast |= self.tries > 1
+            self.unicast = self.tries == 1 and not self.by_multicast
         self.tries = 0
         self.next = now
 
@@ -92,6 +95,12 @@ class Syncing:
         self._tellers: dict[Address, tuple[bytes, float]] = {}
         self._settled: dict[tuple[Address, bytes], float] = {}
         self._session: Session | None = None
+        self._began = False
+
+    @property
+    def untried(self) -> bool:
+        """Whether nobody was asked so far, nor is about to be."""
+        return not (self._began or self._tellers)
 
     def __bool__(self) -> bool:
         """Whether something is being fetched or about to be."""
@@ -181,6 +190,7 @@ class Syncing:
         self._session = None
 
     def _begin(self, teller: Address, now: float) -> Session:
+        self._began = True
         digest, _ = self._tellers.pop(teller)
         session = self._session = Session(teller, digest, self._generator.getrandbits(32), now)
         return session
@@ -209,7 +219,8 @@ class Syncing:
             return None
         session.tries += 1
         session.next = now + WAIT
-        flags = BY_MULTICAST if session.by_multicast or session.tries > 1 else 0
+        to_all = session.by_multicast or (session.tries > 1 and not session.unicast)
+        flags = BY_MULTICAST if to_all else 0
         echo = () if session.token is None else (Echo(session.token),)
         return Question((*echo, self._question(session, flags, room)), session.teller)
 

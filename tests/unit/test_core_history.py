@@ -48,6 +48,23 @@ def lan_joined(
     return member
 
 
+def test_who_loses_much_gets_all_soon() -> None:
+    """A copy that was lost is asked for until it comes; an announcement makes up for a lost challenge."""
+    for seed in range(6):
+        lan = simulation.Lan(seed)
+        ada, bob = lan.join("ada"), lan.join("bob")
+        lan.run(3.0)
+        for number in range(100):
+            ada.send(b"%03d" % number + bytes(500))
+        lan.run(1.0)
+        ada.leave()
+        lan.run(1.0)
+        hal = lan.join("hal", history=True)
+        lan.between(bob, hal, loss=0.4)
+        lan.run(5.0)
+        assert [message.data[:3] for message in hal.messages()] == [b"%03d" % n for n in range(100)]
+
+
 def test_only_the_last_or_the_latest() -> None:
     lan = simulation.Lan(2)
     lan.join("ada")
