@@ -16,7 +16,8 @@ import os
 import random
 import time
 import weakref
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Self
 
 import msgspec
@@ -49,10 +50,11 @@ from .joining import (
     wants_history,
 )
 from .links import Change, Links, Plan
+from .lookout import Lookout
 from .loopthread import separate_selector
 from .mailbox import LoopMailbox, Mailbox
 from .multicast import Datagram
-from .named import LOOK_AGAIN, NamedPeers, PeerName, parse_peer
+from .named import PeerName, parse_peer
 from .places import Places
 from .plain import decode, payload_limit
 from .pump import HEARS, Pump
@@ -72,9 +74,6 @@ __all__ = [
     "message_id",
     "parse_pair",
 ]
-
-ACQUAINTED = 0.3
-"""Seconds that entering waits for the first named peer to answer."""
 
 
 class Group:
@@ -112,9 +111,8 @@ class Group:
         self._visitor, self._passive, self._quiet = visitor, passive, quiet
         self._history, self._last, self._since, self._wait = history, last, since, wait
         self.links = Links(plan)
-        self._named = NamedPeers(peers, plan.versions)
+        self._lookout = Lookout(peers, plan.versions)
         self._places = Places()
-        self._look_now = asyncio.Event()
         self._entered = self._open = self._closed = self._forked = False
         self._mailbox: Mailbox = LoopMailbox()
         self._turn = asyncio.Lock()
@@ -129,21 +127,21 @@ class Group:
             self.links, self._happened, self._plain, self._changed, lambda: self._mailbox.backlog
         )
         try:
-            await self._named.look(first=True)
+            await self._lookout.resolve()
             self.started = self._pump.open()
             self._require_link()
             self._places.left(self.links.used)
             self._engine = self._make_engine()
             self._pump.start(self._engine)
-            if self._named:
-                await self._meet_at_first()
+            if self._lookout:
+                problems = await self._lookout.meet(self._pump, self._engine)
+                self.started = replace(self.started, problems=self.started.problems + problems)
         except BaseException:
             self._ended()
             await self._pump.finish()
             raise
         self._guard = self._loop.create_task(self._until_the_loop_ends())
-        if self._named:
-            self._lookout = self._loop.create_task(self._look_again())
+        self._lookout.start(self._pump, self._lost_sight)
         self._open = True
         _open_groups.add(self)
         return self
@@ -171,7 +169,7 @@ class Group:
             self._closed, self._open = True, False
             try:
                 await self._pump.finish()
-                self._stop_looking()
+                self._lookout.stop()
                 self._guard.cancel()
                 await asyncio.wait([self._guard])
             finally:
@@ -191,7 +189,7 @@ class Group:
         separate_selector(self._loop)
         with contextlib.suppress(RuntimeError):  # the loop of another thread: nothing runs there any more
             self._guard.cancel()
-            self._stop_looking()
+            self._lookout.stop()
 
     async def _until_the_loop_ends(self) -> None:
         """asyncio.run() cancels the tasks that are left, this one too: then it is time to say goodbye."""
@@ -201,37 +199,6 @@ class Group:
             if self._open:
                 self._ended()
                 self._pump.leave()
-
-    async def _meet_at_first(self) -> None:
-        """Ask the peers that the user named, and give them a moment: what is sent first is for them too."""
-        problems = (*self._named.problems, *self._meet())
-        self.started = Change(self.started.joined, self.started.left, self.started.problems + problems)
-        limit = self._pump.now + ACQUAINTED
-        while self._named.places and not self._engine.met(now := self._pump.now) and now < limit:
-            await self._pump.moved(limit - now)
-
-    def _meet(self) -> Iterator[SocketError]:
-        beyond = self._pump.meet(self._named.places)
-        if beyond:
-            yield SocketError(f"{beyond} addresses of peers are too many", "name fewer; 64 is the most")
-
-    async def _look_again(self) -> None:
-        """Where the named peers are may change with the interfaces; what was not found is tried again."""
-        told = {str(problem) for problem in self._named.problems}
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_AGAIN if self._named.problems else None):
-                    await self._look_now.wait()
-            self._look_now.clear()
-            problems = (*self._meet(),) if await self._named.look() else ()
-            news = [one for one in (*self._named.problems, *problems) if str(one) not in told]
-            told.update(map(str, news))
-            if news:
-                self._mailbox.put([InterfacesChanged((), (), tuple(news))])
-
-    def _stop_looking(self) -> None:
-        if self._named:
-            self._lookout.cancel()
 
     @property
     def run(self) -> Run:
@@ -459,11 +426,15 @@ class Group:
     def _happened(self, events: Sequence[Event]) -> None:
         self._mailbox.put(events)
 
+    def _lost_sight(self, problems: tuple[SocketError, ...]) -> None:
+        """Peers that the user named were not found."""
+        self._mailbox.put([InterfacesChanged((), (), problems)])
+
     def _changed(self, change: Change) -> None:
         self._engine.update(self._pump.now, flags=self._flags())
         if self._places.left(self.links.used):
             self._engine.lost_network(self._pump.now)
-        self._look_now.set()
+        self._lookout.look()
         if change:
             self._mailbox.put([InterfacesChanged(change.joined, change.left, change.problems)])
 
