@@ -13,7 +13,8 @@ port, …)`;
 `destination` None is the group, anything else an address that was handed in as `source` or told by a peer.
 
     Engine(settings, room, identity, *, epoch, session, name, generator, now, wall,
-           visitor=False, passive=False, quiet=False, history=False, attributes=Attributes(),
+           visitor=False, passive=False, quiet=False, history=False, last=None, since=None,
+           attributes=Attributes(),
            machine=bytes(8))
     receive(datagram, source, now, direct=False) -> bool   never raises, whatever the bytes; drops are counted
                                                by reason; `direct`: it was sent to us, not to the group;
@@ -32,6 +33,7 @@ port, …)`;
     meet(addresses, now) -> int                whom to meet by unicast; how many were too many
     met(now) -> int                            unicast peers
     update(now, attributes=…, flags=…, port=…, hosts=…), set_wall(now, wall)
+    lost_network(now) -> None                  no network is left of those we were on
     peers() -> list[PeerView], stats() -> dict[str, int]
 """
 
@@ -128,11 +130,9 @@ class Engine:
     """One run: see the module's docstring.
 
     `visitor`: in no roster, without join and goodbye (send, ask, browse). `passive`: never sends.
-    `quiet`: sends
-    nothing until it has heard a valid datagram. `history`: also tell of messages published before
-    joining, as far
-    as they come by. `generator` is drawn on for nonces too: hand in `random.SystemRandom()` outside of
-    simulations.
+    `quiet`: sends nothing until it has heard a valid datagram. `history`: also tell of messages published
+    before joining, fetched from whoever has them: the `last` ones of them, of the last `since` seconds.
+    `generator` is drawn on for nonces too: hand in `random.SystemRandom()` outside of simulations.
     """
 
     def __init__(

@@ -145,7 +145,8 @@ def _held(state: State, run: Run, missing: Missing, most: int) -> list[int]:
 
 def on_any_record(state: State, record: Record, source: Address, now: float) -> DropReason | None:
     """A record, live, repaired, or of the past."""
-    asked = state.past.syncing.wants(Run(record.origin, record.epoch), record.sequence)
+    syncing = state.past.syncing
+    asked = syncing and syncing.wants(Run(record.origin, record.epoch), record.sequence)
     take = _on_past_record if asked else on_record
     return take(state, record, source, now)
 

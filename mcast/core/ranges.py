@@ -50,6 +50,9 @@ class RangeSet:
         """Add all of [start, stop)."""
         if start >= stop:
             return
+        if self._stops and start == self._stops[-1]:  # the usual case: one more at the end
+            self._stops[-1] = stop
+            return
         first, last = self._touching(start, stop)
         if first < last:
             start = min(start, self._starts[first])
