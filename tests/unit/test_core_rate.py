@@ -41,7 +41,7 @@ class Way:
         for _ in range(count):
             self.now += EVERY
             self.high += 50
-            sample = Sample(heard(self.high, **fields), trip, self.now - 0.001)  # type: ignore[arg-type]
+            sample = Sample(heard(self.high, **fields), trip, self.now - 0.001)  # type: ignore[arg-type] # integers
             self.path.take(sample, 1000.0, self.now)
             self.rate.judge(self.path, used, short, self.now)
         return self.rate.value

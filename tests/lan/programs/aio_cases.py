@@ -99,7 +99,7 @@ async def misuse() -> None:
         before = await group.send("before")
         for wrong in (5, None, ["x"], "half \ud800"):
             with refused(errors.UsageError):
-                await group.send(wrong)  # type: ignore[arg-type]
+                await group.send(wrong)  # type: ignore[arg-type] # wrong on purpose
         with refused(errors.MessageTooLarge, "larger than 65536"):
             await group.send(bytes(65_537))
         after = await group.send("after")

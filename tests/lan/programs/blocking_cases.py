@@ -73,7 +73,7 @@ def misuse() -> None:
         before = group.send("before")
         for wrong in (5, None, ["x"], "half \ud800"):
             with refused(mcast.UsageError):
-                group.send(wrong)  # type: ignore[arg-type]
+                group.send(wrong)  # type: ignore[arg-type] # wrong on purpose
         with refused(mcast.MessageTooLarge, "larger than 65536"):
             group.send(bytes(65_537))
         after = group.send("after")
