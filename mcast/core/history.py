@@ -48,6 +48,7 @@ def tick_history(state: State, now: float) -> None:
     past = state.past
     if past.whereabouts.gone(now):
         forget(state)
+    _tell(state, now)
     if not keeps(state):
         return
     if past.news.due(now):
@@ -57,7 +58,6 @@ def tick_history(state: State, now: float) -> None:
     question = past.syncing.tick(now, state.room_left(FRAME_HEADER_SIZE + 8))
     if question is not None:
         state.queue(*question.frames, to=question.to)
-    _tell(state, now)
 
 
 def _say_digest(state: State) -> None:
@@ -69,22 +69,22 @@ def _say_digest(state: State) -> None:
 def _tell(state: State, now: float) -> None:
     """Tell the application what was fetched, when there is no more to come or it took long."""
     past = state.past
-    when = past.recall.when()
-    if when is not None and (now >= when or not past.syncing):
+    when = past.recall.when(bool(past.syncing))
+    if when is not None and now >= when:
         state.events.extend(past.recall.tell(state.authority.name, state.clock.unix_ms(now), now))
 
 
 def when_history(state: State) -> float | None:
     """When tick_history() has something to do."""
     past = state.past
+    telling = earliest(past.whereabouts.when(), past.recall.when(bool(past.syncing)))
     if not keeps(state):
-        return past.whereabouts.when()
+        return telling
     return earliest(
-        past.whereabouts.when(),
+        telling,
         past.news.when(),
         past.trickle.when(),
         past.syncing.when(),
-        past.recall.when() if past.syncing else state.clock.now if past.recall else None,
     )
 
 

@@ -180,6 +180,8 @@ def catch_up(state: State) -> None:
         run = inbox.run
         state.retention.add(run, record.sequence, record.payload, now)
         state.past.news.came(now)
+        if state.manner.history and inbox.is_old(record):
+            state.past.recall.add(run, record, now)
         state.repairs.heard(run, record.sequence, now)
         state.reporter.news(run, now, state.members)
         lacks(state, inbox, now)

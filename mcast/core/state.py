@@ -166,7 +166,6 @@ class State:
             settings.reorder_grace,
             settings.held_bytes,
             settings.peers,
-            manner.history,
             settings.grtt_min,
             PASSIVE_TIMEOUT if manner.passive and settings.gap_timeout is None else settings.gap_timeout,
         )

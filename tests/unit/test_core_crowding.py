@@ -29,7 +29,6 @@ def crowd() -> tuple[Reception, Inbox]:
         grace=0.01,
         held_bytes=ROOM * SIZE * SHARE,
         limit=10,
-        history=False,
         floor=0.002,
     )
     inbox = reception.open(RUN, "", 1, 0, 0, lambda run: True)

@@ -462,3 +462,16 @@ def test_a_key_that_was_forgotten_is_not_handed_out() -> None:
     ada.engine._state.keys.requested(b"x" * 16, lan.now, 0.0)
     lan.run(1.0)
     assert ada.engine.stats().get("sent-key", 0) == sent
+
+
+def test_the_past_of_who_is_here_and_of_who_has_gone_is_told_in_the_order_of_time() -> None:
+    lan = simulation.Lan(27)
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(1.0)
+    for number in range(6):
+        (ada, bob)[number % 2].send(str(number))
+        lan.run(1.0)
+    ada.leave()
+    lan.run(2.0)
+    cyd = lan_joined(lan, "cyd")
+    assert texts(cyd, history=True) == [str(number) for number in range(6)]

@@ -445,13 +445,13 @@ def tell(made: Recall, wall: int = 10_000) -> list[tuple[int, int]]:
 
 def test_the_past_is_told_in_the_order_of_time_and_of_each_run() -> None:
     made = Recall(None, None)
-    assert made.when() is None
+    assert made.when(False) is None
     made.add(BOB, said(1, 50, BOB), 1.0)
     made.add(ADA, said(2, 40), 2.0)
     made.add(ADA, said(1, 60), 2.0)
     assert made
     assert (made.reached(ADA), made.reached(Run(b"c" * 16, 1))) == (2, 0)
-    assert made.when() == 1.0 + recall.PATIENCE
+    assert (made.when(True), made.when(False)) == (1.0 + recall.PATIENCE, 1.0 + recall.PAUSE)
     assert tell(made) == [(1, 50), (1, 60), (2, 40)]
     assert not made
 
