@@ -16,7 +16,8 @@ import os
 import random
 import time
 import weakref
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Self
 
 import msgspec
@@ -43,16 +44,18 @@ from .joining import (
     make_machine,
     make_name,
     make_payload,
+    make_payloads,
     make_room,
     message_id,
     parse_pair,
     wants_history,
 )
 from .links import Change, Links, Plan
+from .lookout import Lookout
 from .loopthread import separate_selector
 from .mailbox import LoopMailbox, Mailbox
 from .multicast import Datagram
-from .named import LOOK_AGAIN, NamedPeers, PeerName, parse_peer
+from .named import PeerName, parse_peer
 from .places import Places
 from .plain import decode, payload_limit
 from .pump import HEARS, Pump
@@ -73,8 +76,10 @@ __all__ = [
     "parse_pair",
 ]
 
-ACQUAINTED = 0.3
-"""Seconds that entering waits for the first named peer to answer."""
+
+PORTION, PORTION_BYTES = 64, 64 * 1024
+"""Messages of send_many(), and bytes of them unless one is larger, that are queued between two looks at
+whether there is room."""
 
 
 class Group:
@@ -112,9 +117,8 @@ class Group:
         self._visitor, self._passive, self._quiet = visitor, passive, quiet
         self._history, self._last, self._since, self._wait = history, last, since, wait
         self.links = Links(plan)
-        self._named = NamedPeers(peers, plan.versions)
+        self._lookout = Lookout(peers, plan.versions)
         self._places = Places()
-        self._look_now = asyncio.Event()
         self._entered = self._open = self._closed = self._forked = False
         self._mailbox: Mailbox = LoopMailbox()
         self._turn = asyncio.Lock()
@@ -129,21 +133,21 @@ class Group:
             self.links, self._happened, self._plain, self._changed, lambda: self._mailbox.backlog
         )
         try:
-            await self._named.look(first=True)
+            await self._lookout.resolve()
             self.started = self._pump.open()
             self._require_link()
             self._places.left(self.links.used)
             self._engine = self._make_engine()
             self._pump.start(self._engine)
-            if self._named:
-                await self._meet_at_first()
+            if self._lookout:
+                problems = await self._lookout.meet(self._pump, self._engine)
+                self.started = replace(self.started, problems=self.started.problems + problems)
         except BaseException:
             self._ended()
             await self._pump.finish()
             raise
         self._guard = self._loop.create_task(self._until_the_loop_ends())
-        if self._named:
-            self._lookout = self._loop.create_task(self._look_again())
+        self._lookout.start(self._pump, self._lost_sight)
         self._open = True
         _open_groups.add(self)
         return self
@@ -171,7 +175,7 @@ class Group:
             self._closed, self._open = True, False
             try:
                 await self._pump.finish()
-                self._stop_looking()
+                self._lookout.stop()
                 self._guard.cancel()
                 await asyncio.wait([self._guard])
             finally:
@@ -191,7 +195,7 @@ class Group:
         separate_selector(self._loop)
         with contextlib.suppress(RuntimeError):  # the loop of another thread: nothing runs there any more
             self._guard.cancel()
-            self._stop_looking()
+            self._lookout.stop()
 
     async def _until_the_loop_ends(self) -> None:
         """asyncio.run() cancels the tasks that are left, this one too: then it is time to say goodbye."""
@@ -201,37 +205,6 @@ class Group:
             if self._open:
                 self._ended()
                 self._pump.leave()
-
-    async def _meet_at_first(self) -> None:
-        """Ask the peers that the user named, and give them a moment: what is sent first is for them too."""
-        problems = (*self._named.problems, *self._meet())
-        self.started = Change(self.started.joined, self.started.left, self.started.problems + problems)
-        limit = self._pump.now + ACQUAINTED
-        while self._named.places and not self._engine.met(now := self._pump.now) and now < limit:
-            await self._pump.moved(limit - now)
-
-    def _meet(self) -> Iterator[SocketError]:
-        beyond = self._pump.meet(self._named.places)
-        if beyond:
-            yield SocketError(f"{beyond} addresses of peers are too many", "name fewer; 64 is the most")
-
-    async def _look_again(self) -> None:
-        """Where the named peers are may change with the interfaces; what was not found is tried again."""
-        told = {str(problem) for problem in self._named.problems}
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_AGAIN if self._named.problems else None):
-                    await self._look_now.wait()
-            self._look_now.clear()
-            problems = (*self._meet(),) if await self._named.look() else ()
-            news = [one for one in (*self._named.problems, *problems) if str(one) not in told]
-            told.update(map(str, news))
-            if news:
-                self._mailbox.put([InterfacesChanged((), (), tuple(news))])
-
-    def _stop_looking(self) -> None:
-        if self._named:
-            self._lookout.cancel()
 
     @property
     def run(self) -> Run:
@@ -247,20 +220,44 @@ class Group:
         """
         payload = self.check(data)
         now = self._loop.time()
-        if self._turn.locked() or not self._engine.writable(now) or self._pump.hogged(now):
-            return await self._send_in_turn(payload)
+        if self._must_wait(now):
+            async with self._turn:
+                await self._room()
+                return self._queue(payload, self._loop.time())
         return self._queue(payload, now)
 
-    async def _send_in_turn(self, payload: bytes) -> Receipt:
-        async with self._turn:
+    async def send_many(self, messages: Iterable[Data]) -> Receipt | None:
+        """Send messages in their order, waiting while too much is queued: far faster than one by one.
+
+        The last one's receipt: who confirmed it has all before it, too. None if there were no messages.
+        Errors as in send(), before anything is sent; when it is cancelled, those that had room are sent.
+        """
+        self._check_open()
+        payloads = self.payloads(messages)
+        portion = max(1, min(PORTION, PORTION_BYTES // max(1, *map(len, payloads)))) if payloads else 1
+        receipt = None
+        for first in range(0, len(payloads), portion):
+            if self._must_wait(self._loop.time()):
+                async with self._turn:
+                    await self._room()
+                    receipt = self._queue_all(payloads[first : first + portion])
+            else:
+                receipt = self._queue_all(payloads[first : first + portion])
+        return receipt
+
+    def _must_wait(self, now: float) -> bool:
+        """Whether others wait already, there is no room, or the loop has other work."""
+        return self._turn.locked() or not self._engine.writable(now) or self._pump.hogged(now)
+
+    async def _room(self) -> None:
+        """Until there is room for a message."""
+        self._check_open()
+        if self._pump.hogged(self._loop.time()):
+            await asyncio.sleep(0)
             self._check_open()
-            if self._pump.hogged(self._loop.time()):
-                await asyncio.sleep(0)
-                self._check_open()
-            while not self.writable:
-                await self._pump.moved(1.0)
-                self._check_open()
-            return self._queue(payload, self._loop.time())
+        while not self.writable:
+            await self._pump.moved(1.0)
+            self._check_open()
 
     def send_nowait(self, data: Data) -> Receipt:
         """Like send(), but queues without waiting: for a caller that sends little, or looks at `writable`."""
@@ -282,6 +279,12 @@ class Group:
             raise UsageError("a passive member cannot send", "join without passive")
         return make_payload(data)
 
+    def payloads(self, messages: Iterable[Data]) -> list[bytes]:
+        """As payload() for each of many."""
+        if self._passive:
+            raise UsageError("a passive member cannot send", "join without passive")
+        return make_payloads(messages)
+
     def send_all(self, payloads: Sequence[bytes]) -> list[Receipt]:
         """Queue messages that payload() made, without waiting."""
         self._check_open()
@@ -289,6 +292,12 @@ class Group:
         receipts = [Receipt(self._engine, self._pump, send(payload, now)) for payload in payloads]
         self._pump.pump()
         return receipts
+
+    def _queue_all(self, payloads: Sequence[bytes]) -> Receipt:
+        now = self._loop.time()
+        place = self._engine.send_all(payloads, now)
+        self._pump.queued(now)
+        return Receipt(self._engine, self._pump, place)
 
     def _queue(self, payload: bytes, now: float) -> Receipt:
         place = self._engine.send(payload, now)
@@ -459,11 +468,15 @@ class Group:
     def _happened(self, events: Sequence[Event]) -> None:
         self._mailbox.put(events)
 
+    def _lost_sight(self, problems: tuple[SocketError, ...]) -> None:
+        """Peers that the user named were not found."""
+        self._mailbox.put([InterfacesChanged((), (), problems)])
+
     def _changed(self, change: Change) -> None:
         self._engine.update(self._pump.now, flags=self._flags())
         if self._places.left(self.links.used):
             self._engine.lost_network(self._pump.now)
-        self._look_now.set()
+        self._lookout.look()
         if change:
             self._mailbox.put([InterfacesChanged(change.joined, change.left, change.problems)])
 

@@ -76,7 +76,7 @@ def _parse(text: str) -> tuple[list[str], list[str]]:
 async def _run(command: list[str], environment: Mapping[str, str], payload: bytes) -> None:
     # In a thread: not every event loop of asyncio can run programs (Windows' selector loop cannot).
     try:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)  # noqa: S603, ASYNC220
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)  # noqa: S603, ASYNC220 - no shell
     except (OSError, ValueError) as error:
         note(f"--on {command[0]}: {getattr(error, 'strerror', None) or error}")
         return

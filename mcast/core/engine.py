@@ -13,7 +13,8 @@ port, …)`;
 `destination` None is the group, anything else an address that was handed in as `source` or told by a peer.
 
     Engine(settings, room, identity, *, epoch, session, name, generator, now, wall,
-           visitor=False, passive=False, quiet=False, history=False, attributes=Attributes(),
+           visitor=False, passive=False, quiet=False, history=False, last=None, since=None,
+           attributes=Attributes(),
            machine=bytes(8))
     receive(datagram, source, now, direct=False) -> bool   never raises, whatever the bytes; drops are counted
                                                by reason; `direct`: it was sent to us, not to the group;
@@ -32,12 +33,13 @@ port, …)`;
     meet(addresses, now) -> int                whom to meet by unicast; how many were too many
     met(now) -> int                            unicast peers
     update(now, attributes=…, flags=…, port=…, hosts=…), set_wall(now, wall)
+    lost_network(now) -> None                  no network is left of those we were on
     peers() -> list[PeerView], stats() -> dict[str, int]
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -63,9 +65,11 @@ from .checks import Checks
 from .clock import Clock
 from .events import Address, Event, PeerView
 from .generator import Generator
+from .giving import REQUEST_SIZE
 from .history import lost_network
 from .inbound_postponed import postpone
 from .leaving import Farewell
+from .outbox import Outbox
 from .outgoing import Outgoing, Sender, key_bytes
 from .outgoing import when as can_leave
 from .relays import Word
@@ -112,6 +116,7 @@ LAST_HANDLERS: dict[type, Handler] = {
 }
 
 SESSION = slice(8, 16)  # of a datagram: its session
+TOGETHER = 256  # records taken in a row before the rest is done for them
 SPREAD_MAX = 65_535  # milliseconds, what the field holds
 NOTHING_OFFERED = Attributes()
 
@@ -128,11 +133,9 @@ class Engine:
     """One run: see the module's docstring.
 
     `visitor`: in no roster, without join and goodbye (send, ask, browse). `passive`: never sends.
-    `quiet`: sends
-    nothing until it has heard a valid datagram. `history`: also tell of messages published before
-    joining, as far
-    as they come by. `generator` is drawn on for nonces too: hand in `random.SystemRandom()` outside of
-    simulations.
+    `quiet`: sends nothing until it has heard a valid datagram. `history`: also tell of messages published
+    before joining, fetched from whoever has them: the `last` ones of them, of the last `since` seconds.
+    `generator` is drawn on for nonces too: hand in `random.SystemRandom()` outside of simulations.
     """
 
     def __init__(
@@ -186,8 +189,6 @@ class Engine:
         state = self._state
         if state.closed:
             return False
-        if state.taken:
-            records.catch_up(state)
         now = state.clock.advance(now)
         frames = state.admission.admit(datagram)
         session = datagram[SESSION]
@@ -196,11 +197,13 @@ class Engine:
             if frames is DropReason.REPEATED:
                 state.reach.heard(session, link)
             return False
+        if state.taken and (len(frames) > 1 or type(frames[0]) is not Record or len(state.taken) >= TOGETHER):
+            records.catch_up(state)
         state.reach.heard(session, link)
         if not state.heard_any:
             self._first_word(now)
         state.echoed, state.relayed, state.direct = None, False, direct
-        state.datagram_size = len(datagram)
+        state.datagram_size, state.vouched = len(datagram), None
         handlers = LAST_HANDLERS if state.closing else HANDLERS
         for frame in frames:
             source = None if state.relayed else source
@@ -225,12 +228,19 @@ class Engine:
 
         Raises MessageTooLarge above 64 KiB, UsageError if passive or closed.
         """
+        return Receipt(self.run, *self._outbox().add(data))
+
+    def send_all(self, messages: Sequence[bytes], now: float) -> Receipt:
+        """Queue messages, at least one, of at most 64 KiB each; the last one's receipt. Errors as send()."""
+        return Receipt(self.run, *self._outbox().add_all(messages))
+
+    def _outbox(self) -> Outbox:
         state = self._state
         if state.manner.passive:
             raise UsageError("a passive member cannot send", "join without passive")
         if state.closing:
             raise UsageError("this run has been closed", "join again")
-        return Receipt(self.run, *state.publisher.outbox.add(data))
+        return state.publisher.outbox
 
     def datagrams(self, now: float) -> list[Outgoing]:
         """What is to be sent now."""
@@ -286,7 +296,7 @@ class Engine:
 
     def writable(self, now: float) -> bool:
         """Whether another message would leave soon."""
-        return self._state.publisher.outbox.bytes < self._state.flow.backlog
+        return self._state.publisher.outbox.size < self._state.flow.backlog
 
     def unread(self, size: int) -> None:
         """The application has yet to take `size` bytes of what it was told; peers hear that and slow down."""
@@ -326,14 +336,14 @@ class Engine:
     def ask_reports(self, now: float) -> None:
         """Ask everybody to confirm what we sent; answers come by unicast, at most 20 a second in all."""
         state = self._state
-        state.clock.advance(now)
+        now = state.clock.advance(now)
         spread = min(SPREAD_MAX, 20 + round(1000 * state.members / state.settings.report_rate))
-        state.queue(f.ReportRequest(*self.run, state.publisher.sent.high, spread))
+        state.queue(state.heartbeat(now), f.ReportRequest(*self.run, state.publisher.sent.high, spread))
 
     def ask_roster(self, now: float) -> None:
         """Ask who is here, as a visitor does; three peers answer."""
         self._state.collector.asked(self._state.clock.advance(now))
-        self._state.queue(f.RosterRequest(0))
+        self._state.queue(f.RosterRequest(0), size=REQUEST_SIZE)
 
     def meet(self, addresses: Iterable[Address], now: float) -> int:
         """Meet whoever is at `addresses` by unicast, and nobody else; how many were beyond the 64 allowed.

@@ -6,16 +6,21 @@ from itertools import islice
 
 from mcast.wire.codec import encode_frames
 from mcast.wire.frames import Challenge, Echo, Frame, Roster, RosterRequest
+from mcast.wire.limits import FRAME_HEADER_SIZE, HEADER_SIZE, TAG_SIZE, TOKEN_SIZE
 from mcast.wire.reasons import DropReason
 
 from .addresses import pack
 from .events import Address
-from .handover import PAGE, Greeting, first_entries, is_giver
+from .handover import GIVERS, PAGE, Greeting, first_entries, is_giver
 from .roster import Peer
 from .runs import Run
 from .state import State
 
 AMPLIFICATION = 3  # bytes sent for a byte received, at most, to who has not echoed a token
+CHALLENGE_SIZE = (
+    HEADER_SIZE + TAG_SIZE + FRAME_HEADER_SIZE + TOKEN_SIZE
+)  # bytes of a datagram with a CHALLENGE
+REQUEST_SIZE = CHALLENGE_SIZE - HEADER_SIZE - TAG_SIZE  # of frames, so that all givers may answer
 OWN = 1  # we ourselves are the first entry
 
 
@@ -51,9 +56,11 @@ def answer_request(state: State, start: int, source: Address, now: float) -> Dro
     if not state.tokens.answers.take(1, now):
         return DropReason.OVER_BUDGET
     if not state.tokens.valid(source, state.echoed):
+        if CHALLENGE_SIZE * (1 if state.direct else GIVERS) > AMPLIFICATION * state.datagram_size:
+            return DropReason.NO_TOKEN
         packed, port = pack(source)
         others = (peer.run for peer in state.roster if peer.confirmed)
-        if not is_giver(packed + port.to_bytes(2, "big"), state.me, others):
+        if not (state.direct or is_giver(packed + port.to_bytes(2, "big"), state.me, others)):
             return DropReason.NOT_ASKED
         state.queue(Challenge(state.tokens.issue(source)), to=source)
         return DropReason.NO_TOKEN

@@ -22,13 +22,16 @@ def keeps(state: State) -> bool:
     return state.may_send and not state.manner.visitor and not state.closing
 
 
-def catalogue(state: State) -> Catalogue:
-    """Everything that we may hand out now."""
+def catalogue(state: State, old: float = 0.0) -> Catalogue:
+    """Everything that we may hand out now, or could `old` seconds ago on the same network."""
     sent, held, unsure = state.publisher.sent, state.retention.held, state.past.whereabouts.unsure
     key = (sent.low, sent.high, held.changes, unsure)
-    if state.past.catalogue is None or state.past.catalogue[0] != key:
-        state.past.catalogue = key, Catalogue(_holdings(state, unsure=unsure))
-    return state.past.catalogue[1]
+    now, known = state.clock.now, state.past.catalogue
+    if known is not None and (known[0] == key or (known[0][-1] == unsure and now - known[2] < old)):
+        return known[1]
+    listed = Catalogue(_holdings(state, unsure=unsure))
+    state.past.catalogue = key, listed, now
+    return listed
 
 
 def _holdings(state: State, *, unsure: bool) -> Iterator[tuple[Run, list[tuple[int, int]]]]:
@@ -45,6 +48,7 @@ def tick_history(state: State, now: float) -> None:
     past = state.past
     if past.whereabouts.gone(now):
         forget(state)
+    _tell(state, now)
     if not keeps(state):
         return
     if past.news.due(now):
@@ -54,7 +58,6 @@ def tick_history(state: State, now: float) -> None:
     question = past.syncing.tick(now, state.room_left(FRAME_HEADER_SIZE + 8))
     if question is not None:
         state.queue(*question.frames, to=question.to)
-    _tell(state, now)
 
 
 def _say_digest(state: State) -> None:
@@ -66,22 +69,22 @@ def _say_digest(state: State) -> None:
 def _tell(state: State, now: float) -> None:
     """Tell the application what was fetched, when there is no more to come or it took long."""
     past = state.past
-    when = past.recall.when()
-    if when is not None and (now >= when or not past.syncing):
+    when = past.recall.when(bool(past.syncing))
+    if when is not None and now >= when:
         state.events.extend(past.recall.tell(state.authority.name, state.clock.unix_ms(now), now))
 
 
 def when_history(state: State) -> float | None:
     """When tick_history() has something to do."""
     past = state.past
+    telling = earliest(past.whereabouts.when(), past.recall.when(bool(past.syncing)))
     if not keeps(state):
-        return past.whereabouts.when()
+        return telling
     return earliest(
-        past.whereabouts.when(),
+        telling,
         past.news.when(),
         past.trickle.when(),
         past.syncing.when(),
-        past.recall.when() if past.syncing else state.clock.now if past.recall else None,
     )
 
 
@@ -98,6 +101,7 @@ def forget(state: State) -> None:
     state.publisher.sent.forget(state.past.whereabouts.sent)
     state.past.serving.clear()
     state.past.recall.clear()
+    state.past.catalogue = None
 
 
 def pages(state: State, now: float) -> Iterator[tuple[bytes, Address]]:

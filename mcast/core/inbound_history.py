@@ -25,6 +25,8 @@ from .ranges import RangeSet
 from .runs import Run
 from .state import State
 
+LISTED = 1.0  # seconds for which what was listed is good enough for vectors: listing takes 30 ms
+
 
 def on_digest(state: State, frame: Digest, source: Address, now: float) -> DropReason | None:
     """Somebody sums up what it holds."""
@@ -37,7 +39,7 @@ def on_digest(state: State, frame: Digest, source: Address, now: float) -> DropR
         return None
     if state.past.digests.new(frame.digest, now):
         state.past.trickle.reset(now, state.members)
-    if frame.records and not state.past.syncing.settled(frame.digest, now):
+    if frame.records and not state.past.syncing.settled(source, frame.digest, now):
         wait = backoff(state.generator, ROUNDS * state.grtt.value, state.members)
         state.past.syncing.told(source, frame.digest, now + wait)
     return None
@@ -48,7 +50,7 @@ def on_vector_request(state: State, frame: VectorRequest, source: Address, now: 
     reason = _vet(state, frame.flags, source, now)
     if reason is not None:
         return reason
-    held = catalogue(state)
+    held = catalogue(state, LISTED)
     if frame.page >= len(held.pages):
         return DropReason.NOT_ASKED
     to = None if frame.flags & BY_MULTICAST else source
@@ -59,7 +61,8 @@ def on_vector_request(state: State, frame: VectorRequest, source: Address, now: 
 
 def _vet(state: State, flags: int, source: Address, now: float) -> DropReason | None:
     """Whether a request is to be answered: its sender gets what is sent to it, and it is not one too many."""
-    if not keeps(state) or source is None:
+    # A request to all would be answered by all.
+    if not (keeps(state) and state.direct) or source is None:
         return DropReason.NOT_ASKED
     if not state.past.answers.take(1, now):
         return DropReason.OVER_BUDGET
@@ -81,7 +84,7 @@ def on_vector(state: State, frame: Vector, source: Address, now: float) -> DropR
             ranges.add(start, stop)
         if ranges:
             lacking[run] = ranges
-    state.past.syncing.page(frame.digest, frame.pages, lacking, now)
+    state.past.syncing.page(frame, lacking, now)
     return None
 
 
@@ -89,8 +92,9 @@ def _lacking(state: State, run: Run, holding: Holding) -> list[tuple[int, int]]:
     """What of it we lack and would keep."""
     if run == state.me or wanted_from(state, run) > holding.high:
         return []
-    most = state.settings.retained_records
-    floor = max(state.retention.held.floor(run), holding.high + 1 - most, wanted_from(state, run))
+    most = int(state.settings.retained_records * state.settings.retained_share)
+    high = max(holding.high, state.retention.held.of(run).high)
+    floor = max(state.retention.held.floor(run), high + 1 - most, wanted_from(state, run))
     return [
         piece for start, stop in filled(holding) for piece in _without(state, run, max(start, floor), stop)
     ]
@@ -99,11 +103,7 @@ def _lacking(state: State, run: Run, holding: Holding) -> list[tuple[int, int]]:
 def _without(state: State, run: Run, start: int, stop: int) -> list[tuple[int, int]]:
     """[start, stop) without what we hold of `run`."""
     pieces = []
-    for first, end in state.retention.held.of(run):
-        if end <= start:
-            continue
-        if first >= stop:
-            break
+    for first, end in state.retention.held.of(run).within(start, stop):
         if first > start:
             pieces.append((start, first))
         start = end
@@ -136,16 +136,17 @@ def _held(state: State, run: Run, missing: Missing, most: int) -> list[int]:
     ranges = own if run == state.me else state.retention.held.of(run)
     found: list[int] = []
     for first, last in missing.ranges:
-        for start, stop in ranges:
-            found.extend(range(max(first, start), min(last + 1, stop)))
+        for start, stop in ranges.within(first, last + 1):
+            found.extend(range(start, min(stop, start + most - len(found))))
             if len(found) >= most:
-                return found[:most]
+                return found
     return found
 
 
 def on_any_record(state: State, record: Record, source: Address, now: float) -> DropReason | None:
     """A record, live, repaired, or of the past."""
-    asked = state.past.syncing.wants(Run(record.origin, record.epoch), record.sequence)
+    syncing = state.past.syncing
+    asked = syncing and syncing.wants(Run(record.origin, record.epoch), record.sequence)
     take = _on_past_record if asked else on_record
     return take(state, record, source, now)
 
@@ -163,8 +164,9 @@ def _on_past_record(state: State, record: Record, source: Address, now: float) -
     state.past.syncing.got(run, record.sequence, now)
     if reason is not DropReason.NOT_ASKED:
         return reason
-    state.retention.add(run, record.sequence, record.payload, now)
-    state.past.news.came(now)
+    if not state.retention.full:
+        state.retention.add(run, record.sequence, record.payload, now)
+        state.past.news.came(now)
     if state.manner.history:
         state.past.recall.add(run, record, now)
     return None

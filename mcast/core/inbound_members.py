@@ -32,6 +32,9 @@ from .runs import Run
 from .state import HURRY, State
 
 SILENCE = 3.5  # intervals without a signed word after which a peer is suspect
+KEY_PRICE = 71  # bytes of a request for each key: a third of the longest KEY datagram
+OTHERS = 3  # who answer for a key's owner at the same time, at most, as a rule
+KEY_PATIENCE = 0.5  # seconds: records wait for their key a second in all
 KNOWN_ENTRIES = (None, DropReason.DUPLICATE, DropReason.STALE, DropReason.OWN)  # of a roster's page
 
 
@@ -73,15 +76,18 @@ def _rename(state: State, peer: Peer) -> bool:
 
 
 def on_key_request(state: State, frame: KeyRequest, source: Address, now: float) -> DropReason | None:
-    """Somebody lacks keys: their owner answers at once, others later if nobody did."""
+    """Somebody lacks keys: their owner answers at once, others later if nobody did.
+
+    The attack: short requests that move long answers. So a request counts for as many keys as it is long.
+    """
     answered = False
-    for origin in frame.origins:
+    grtt = state.grtt.value
+    for place, origin in enumerate(frame.origins[: state.datagram_size // KEY_PRICE], 1):
         state.keys.overheard(origin, now)
         if origin == state.me.origin:
             answered |= state.keys.requested(origin, now, 0.0)
-        elif state.authority.key(origin) is not None:
-            grtt = state.grtt.value
-            delay = grtt + backoff(state.generator, ROUNDS * grtt, state.members)
+        elif state.authority.key(origin) is not None and state.datagram_size >= place * OTHERS * KEY_PRICE:
+            delay = grtt + backoff(state.generator, min(2 * ROUNDS * grtt, KEY_PATIENCE), state.members)
             answered |= state.keys.requested(origin, now, delay)
     return None if answered else DropReason.OVER_BUDGET
 
@@ -107,6 +113,10 @@ def on_announcement(
     if frame.flags & NEWCOMER and prompt:
         meet_newcomer(state, run, source, now)
         state.past.trickle.reset(now, state.members)
+    if state.manner.history and state.past.syncing.untried and not state.relayed:
+        # Its challenge may have been lost.
+        wait = backoff(state.generator, ROUNDS * state.grtt.value, state.members)
+        state.past.syncing.told(source, bytes(DIGEST_SIZE), now + wait)
     inbox = state.reception.get(run)
     if inbox is not None:
         inbox.grtt = state.told_grtt(frame.grtt)

@@ -43,6 +43,8 @@ def on_record(state: State, record: Record, source: Address, now: float) -> Drop
             return _again(state, run, inbox, record, now)
         if refused is not None:
             return refused
+    elif state.retention.get(run, record.sequence) is not None:
+        return DropReason.DUPLICATE  # history, perhaps: one copy more must not make it news
     reason = state.authority.check_record(record, run in state.roster, now)
     if reason is None:
         return _genuine(state, run, inbox, record, source, now)
@@ -107,7 +109,7 @@ def asks(state: State) -> bool:
 
 def wanted_from(state: State, run: Run) -> int:
     """The first record of `run` that we want from who holds it."""
-    if asks(state):
+    if asks(state) and not state.retention.full:
         return 1
     inbox, peer = state.reception.get(run), state.roster.get(run)
     if inbox is not None:
@@ -136,7 +138,10 @@ def _known(state: State, run: Run, record: Record, now: float) -> Inbox | None:
     elif since_joining(state, state.clock.unix_ms(now), now) < record.timestamp and state.liveness.judge(
         run, record.timestamp, state.clock.unix_ms(now)
     ):
-        opened = _open(state, run, record.sequence, 0, 0, now)
+        # Not from this record on: others may have been overtaken, or held back by who handed it out.
+        start = min(record.sequence, first_wanted(state, run, record.timestamp, record.sequence, now))
+        since = since_joining(state, state.clock.unix_ms(now), now)
+        opened = _open(state, run, start, record.sequence, since, now)
     else:
         return None
     return None if isinstance(opened, DropReason) else opened
@@ -168,15 +173,20 @@ def catch_up(state: State) -> None:
     """What else there is to do for records that were taken; where nothing is lacking the application is told
     before.
 
-    Every call of the engine begins with it, so that nobody sees a record taken by half.
+    Every call of the engine begins with it, but for more records: so nobody sees one taken by half.
     """
     taken, state.taken = state.taken, []
+    fresh: dict[Inbox, int] = {}
     for inbox, record, now in taken:
         run = inbox.run
         state.retention.add(run, record.sequence, record.payload, now)
-        state.past.news.came(now)
+        if state.manner.history and inbox.is_old(record):
+            state.past.recall.add(run, record, now)
         state.repairs.heard(run, record.sequence, now)
-        state.reporter.news(run, now, state.members)
+        state.past.news.came(now)
+        fresh[inbox] = fresh.get(inbox, 0) + 1
+    for inbox, count in fresh.items():
+        state.reporter.news(inbox.run, now, state.members, count)
         lacks(state, inbox, now)
 
 
@@ -255,6 +265,7 @@ def _first_record(state: State, run: Run, record: Record, now: float) -> Inbox |
 def _open(state: State, run: Run, start: int, existing: int, since: int, now: float) -> Inbox | DropReason:
     peer = state.roster.get(run)
     name = peer.name if peer is not None else state.authority.name_of(run)
+    start = max(start, state.past.recall.reached(run) + 1)  # nothing is told twice
     inbox = state.reception.open(run, name, start, existing, since, state.roster.__contains__, now)
     state.events.extend(state.reception.told())
     if isinstance(inbox, Inbox):
@@ -278,6 +289,7 @@ def on_heartbeat(state: State, frame: Heartbeat, source: Address, now: float) ->
         doubt(state, run, source, now)
         return DropReason.NOT_LIVE
     heard(state, run, now)
+    state.vouched = run
     inbox = state.reception.get(run)
     if inbox is not None:
         inbox.echo, inbox.echo_at, inbox.heard_at = frame.timestamp, now, now

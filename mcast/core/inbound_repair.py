@@ -21,6 +21,7 @@ from .state import State
 ECHO_LIMIT = 10.0  # seconds: an older echo tells of a corrected clock, not of the network
 CHANCES = 4  # rounds of asking that a living author has before other holders step in
 NACK_LEAST = 64  # sequences that a NACK is charged for at least
+REPORT_SIZE = 207  # bytes of a datagram with a REPORT on one run
 STRANGERS = b""  # the key of the bucket that all unknown identities share
 
 
@@ -150,9 +151,10 @@ def reported(state: State, run: Run, entry: Heard, now: float) -> None:
 def on_report_request(state: State, frame: ReportRequest, source: Address, now: float) -> DropReason | None:
     """A run wants to know whether we have its records.
 
-    The attack: requests are unsigned and their source may be a victim's address. So few are heeded, the
-    answers of the group together never exceed the rate of reports, and a multicast answer is one member's.
-    An answer is less than three times the request.
+    The attack: requests are unsigned and their source may be a victim's address. So all members answer only
+    one that stands behind a fresh signed HEARTBEAT of the run. Another is answered to the group by one random
+    member, or two, and only if it is as long as an answer. Few are heeded, and the answers of the group
+    together never exceed the rate of reports.
     """
     run = Run(frame.origin, frame.epoch)
     if state.reception.get(run) is None:
@@ -160,7 +162,9 @@ def on_report_request(state: State, frame: ReportRequest, source: Address, now: 
     if not state.report_requests.take(1, now):
         return DropReason.OVER_BUDGET
     spread = max(frame.spread / 1000, state.members / state.settings.report_rate)
-    if frame.flags & BY_MULTICAST:
+    if state.vouched != run and state.datagram_size < REPORT_SIZE:
+        return DropReason.OVER_BUDGET
+    if frame.flags & BY_MULTICAST or state.vouched != run:
         state.reporter.asked(run, now, spread, state.members)
         return None
     peer = state.roster.get(run)

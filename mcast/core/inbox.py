@@ -61,7 +61,7 @@ class Inbox:
     )
 
     def __init__(
-        self, run: Run, name: str, start: int, window: int, existing: int, since: int, history: bool
+        self, run: Run, name: str, start: int, window: int, existing: int, since: int, history: bool = False
     ) -> None:
         self.run, self.name, self.first = run, name, start
         self.stream = Stream(start, min(window, STRANGER_WINDOW))
@@ -151,10 +151,14 @@ class Inbox:
     def _pending_low(self) -> bool:
         return self._low[0] > self.stream.next
 
+    def is_old(self, record: Record) -> bool:
+        """Whether it was published before we joined: then it is told with the rest of the past."""
+        return record.sequence <= self.existing and record.timestamp < self.since
+
     def _deliver(self, records: list[Record], source: Address, *, late: bool = False) -> list[Event]:
         events: list[Event] = []
         for record in records:
-            old = record.sequence <= self.existing and record.timestamp < self.since
+            old = self.is_old(record)
             sequence, messages = self._messages(record)
             if old and not self.history:
                 continue

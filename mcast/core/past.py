@@ -35,4 +35,4 @@ class Past:
         self.whereabouts = Whereabouts()
         self.answers = Bucket(ANSWERS, AT_ONCE, now)
         self.pace = Bucket(settings.history_pace, settings.burst, now)
-        self.catalogue: tuple[object, Catalogue] | None = None
+        self.catalogue: tuple[tuple[int, int, int, bool], Catalogue, float] | None = None

@@ -32,9 +32,26 @@ class RangeSet:
     def __iter__(self) -> Iterator[tuple[int, int]]:
         return iter(zip(self._starts, self._stops, strict=True))
 
+    @property
+    def high(self) -> int:
+        """The highest number in the set; 0 when it is empty."""
+        return self._stops[-1] - 1 if self._stops else 0
+
+    def within(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
+        """The parts of [start, stop) that are in the set, ascending; looks at no others."""
+        for at in range(max(0, bisect_right(self._starts, start) - 1), len(self._starts)):
+            first, end = max(start, self._starts[at]), min(stop, self._stops[at])
+            if self._starts[at] >= stop:
+                return
+            if first < end:
+                yield first, end
+
     def add(self, start: int, stop: int) -> None:
         """Add all of [start, stop)."""
         if start >= stop:
+            return
+        if self._stops and start == self._stops[-1]:  # the usual case: one more at the end
+            self._stops[-1] = stop
             return
         first, last = self._touching(start, stop)
         if first < last:
@@ -48,6 +65,9 @@ class RangeSet:
 
     def remove(self, value: int) -> bool:
         """Take one number out; False when it was not there."""
+        if self._starts and value == self._starts[0] < self._stops[0] - 1:  # the usual case: the oldest
+            self._starts[0] = value + 1
+            return True
         at = bisect_right(self._starts, value) - 1
         if at < 0 or value >= self._stops[at]:
             return False

@@ -15,7 +15,8 @@ from .runs import Run
 
 RECORDS = 10_000  # kept until they are told; oldest arrivals out, as they are fetched oldest first
 RUNS = 4096  # runs of which it is remembered how far they were told, oldest out
-PATIENCE = 5.0  # seconds after the first record came
+PATIENCE = 5.0  # seconds after the first record came, while others are on their way
+PAUSE = 0.25  # seconds after it in which somebody may turn out to hold more
 ALWAYS = 2**63
 
 
@@ -35,9 +36,9 @@ class Recall:
     def __bool__(self) -> bool:
         return bool(self._records)
 
-    def when(self) -> float | None:
-        """When to tell at the latest, though more may be coming."""
-        return self._began + PATIENCE if self._records else None
+    def when(self, fetching: bool) -> float | None:
+        """When to tell what was collected; while more is on its way (`fetching`), after a longer while."""
+        return self._began + (PATIENCE if fetching else PAUSE) if self._records else None
 
     def add(self, run: Run, record: Record, now: float) -> None:
         """One more."""
@@ -46,6 +47,11 @@ class Recall:
         self._records[run, record.sequence] = record
         if len(self._records) > RECORDS:
             del self._records[next(iter(self._records))]
+
+    def reached(self, run: Run) -> int:
+        """The highest record of `run` that was told or is about to be; 0 when none was."""
+        waiting = (sequence for known, sequence in self._records if known == run)
+        return max(self._told.get(run, 0), max(waiting, default=0))
 
     def clear(self) -> None:
         """Forget what was not told."""

@@ -39,12 +39,11 @@ class Reception:
         grace: float,
         held_bytes: int,
         limit: int,
-        history: bool,
         floor: float,
         gap_timeout: float | None = None,
     ) -> None:
         self._generator = generator
-        self._window, self._grace, self._history = window, grace, history
+        self._window, self._grace = window, grace
         self._floor, self._gap_timeout = floor, gap_timeout
         self._shelves = Shelves(held_bytes, limit)
         self._ripe: Timers[Run] = Timers()  # when something may be asked for
@@ -83,7 +82,7 @@ class Reception:
     ) -> Inbox | DropReason:
         """A new inbox that wants records from `start` on."""
         start = self._shelves.resumes(run) or start
-        inbox = Inbox(run, name, start, self._window, existing, since, self._history)
+        inbox = Inbox(run, name, start, self._window, existing, since)
         if keep(run):
             inbox.trust()
         reason = self._shelves.add(inbox, keep, now)

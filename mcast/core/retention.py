@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from mcast.wire.limits import DATAGRAM_MAX
+
 from .holdings import Held
 from .runs import Run
 
@@ -87,6 +89,11 @@ class Retention:
             self._drop(next(iter(mine)))
         while len(self._kept) > self._limit or self.bytes > self._most:
             self._drop(next(iter(self._kept)))
+
+    @property
+    def full(self) -> bool:
+        """Whether one more would push out another: what is old must not do that."""
+        return len(self._kept) >= self._limit or self.bytes + DATAGRAM_MAX > self._most
 
     def expire(self, now: float) -> None:
         """Drop what is too old."""

@@ -13,6 +13,7 @@ ASKERS = 64  # queues; who asks when all are taken is not served. Each has echoe
 EACH = 8192  # records in one queue
 POPULAR = 3  # askers within RECENT seconds from whom on a run's records go to all
 RECENT = 1.0
+AGAIN = 0.09  # seconds in which a record does not go to all twice: who lost it asks again 0.1 s later
 RUNS = 256  # runs whose askers are remembered, and TRACES records sent to all: oldest out
 TRACES = 8192
 PAGE = 64  # records looked at for one datagram
@@ -60,7 +61,7 @@ class Serving:
             return False
         queue = self._queues.setdefault(to, {})
         for sequence in sequences:
-            if to is None and now - self._to_all.get((run, sequence), float("-inf")) <= RECENT:
+            if to is None and now - self._to_all.get((run, sequence), float("-inf")) <= AGAIN:
                 continue
             if len(queue) >= EACH:
                 return False

@@ -120,6 +120,7 @@ class State:
         self.datagram_size = 0
         self.relayed = False
         self.direct = False
+        self.vouched: Run | None = None
         # Trust
         self.admission = Admission(checks, session)
         self.authority = Authority(checks, settings.verifications, 2 * settings.peers, now)
@@ -167,7 +168,6 @@ class State:
             settings.reorder_grace,
             settings.held_bytes,
             settings.peers,
-            manner.history,
             settings.grtt_min,
             PASSIVE_TIMEOUT if manner.passive and settings.gap_timeout is None else settings.gap_timeout,
         )

@@ -7,11 +7,13 @@ the next page. Each question may meet a challenge, whose token goes with the que
 from __future__ import annotations
 
 from collections.abc import Iterable
+from hashlib import sha256
 from itertools import islice
 from typing import NamedTuple
 
 from mcast.wire import limits
-from mcast.wire.frames import BY_MULTICAST, Echo, Frame, Missing, RangeRequest, VectorRequest
+from mcast.wire.frames import BY_MULTICAST, Echo, Frame, Missing, RangeRequest, Vector, VectorRequest
+from mcast.wire.lists import HOLDINGS
 from mcast.wire.ranges import pairs_of, split_ranges
 
 from .events import Address
@@ -45,6 +47,7 @@ class Session:
     __slots__ = (
         "by_multicast",
         "challenges",
+        "content",
         "digest",
         "lacking",
         "next",
@@ -55,14 +58,16 @@ class Session:
         "token",
         "tries",
         "unchanged",
+        "unicast",
         "until",
     )
 
     def __init__(self, teller: Address, digest: bytes, request: int, now: float) -> None:
         self.teller, self.digest, self.request = teller, digest, request
         self.token: bytes | None = None
-        self.by_multicast = False
+        self.by_multicast = self.unicast = False  # which of the two is known to bring answers
         self.unchanged = True
+        self.content = sha256()  # of what was listed: a liar must not settle another's digest
         self.page, self.pages = 0, 1
         self.lacking: dict[Run, RangeSet] = {}
         self.tries = self.challenges = 0
@@ -70,7 +75,9 @@ class Session:
 
     def answered(self, now: float) -> None:
         """Something came: the way it came is the one to go on with."""
-        self.by_multicast |= self.tries > 1
+        if not self.unicast:
+            self.by_multicast |= self.tries > 1
+            self.unicast = self.tries == 1 and not self.by_multicast
         self.tries = 0
         self.next = now
 
@@ -86,23 +93,29 @@ class Syncing:
     def __init__(self, generator: Generator) -> None:
         self._generator = generator
         self._tellers: dict[Address, tuple[bytes, float]] = {}
-        self._settled: dict[bytes, float] = {}
+        self._settled: dict[tuple[Address, bytes], float] = {}
         self._session: Session | None = None
+        self._began = False
+
+    @property
+    def untried(self) -> bool:
+        """Whether nobody was asked so far, nor is about to be."""
+        return not (self._began or self._tellers)
 
     def __bool__(self) -> bool:
         """Whether something is being fetched or about to be."""
         return self._session is not None or bool(self._tellers)
 
-    def settled(self, digest: bytes, now: float) -> bool:
-        """Whether there is nothing for us behind `digest`, for now."""
-        return self._settled.get(digest, 0.0) > now
+    def settled(self, teller: Address, digest: bytes, now: float) -> bool:
+        """Whether there is nothing for us behind `digest`, or `teller` did not deliver it, for now."""
+        return (None, digest) in self._settled or self._settled.get((teller, digest), 0.0) > now
 
     def told(self, teller: Address, digest: bytes, when: float) -> None:
         """`teller` holds something else than we do: ask it at `when`."""
         session = self._session
         if session is not None and session.teller == teller:
             return
-        known = self._tellers.pop(teller, None)
+        known = self._tellers.get(teller)  # keeps its place in the line
         self._tellers[teller] = digest, min(when, known[1]) if known else when
         if len(self._tellers) > TELLERS:
             del self._tellers[next(iter(self._tellers))]
@@ -130,13 +143,15 @@ class Syncing:
             session is not None and session.teller == source and session.page == page and not session.lacking
         )
 
-    def page(self, digest: bytes, pages: int, lacking: dict[Run, RangeSet], now: float) -> None:
+    def page(self, vector: Vector, lacking: dict[Run, RangeSet], now: float) -> None:
         """The page that was expected came; of it we lack `lacking`."""
         session = self._session
         if session is None:
             return
-        session.unchanged &= digest == session.digest or not session.page
-        session.digest, session.pages = digest, pages
+        session.unchanged &= vector.digest == session.digest or not session.page
+        session.digest, session.pages = vector.digest, vector.pages
+        for holding in vector.holdings:
+            session.content.update(HOLDINGS.write((holding,))[1:])
         session.lacking = lacking
         session.answered(now)
         self._advance(session, now)
@@ -162,16 +177,20 @@ class Syncing:
         session.page += 1
         session.next = now
         if session.page >= session.pages:
-            self._finish(session, float("inf") if session.unchanged else 0.0)
+            told = session.content.digest()[: limits.DIGEST_SIZE]
+            true = session.unchanged and told == session.digest
+            until = float("inf") if true else now + SULK if session.unchanged else 0.0
+            self._finish(session, None if true else session.teller, until)
 
-    def _finish(self, session: Session, until: float) -> None:
-        self._settled.pop(session.digest, None)
-        self._settled[session.digest] = until
+    def _finish(self, session: Session, teller: Address, until: float) -> None:
+        self._settled.pop((teller, session.digest), None)
+        self._settled[teller, session.digest] = until
         if len(self._settled) > SETTLED:
             del self._settled[next(iter(self._settled))]
         self._session = None
 
     def _begin(self, teller: Address, now: float) -> Session:
+        self._began = True
         digest, _ = self._tellers.pop(teller)
         session = self._session = Session(teller, digest, self._generator.getrandbits(32), now)
         return session
@@ -179,7 +198,7 @@ class Syncing:
     def when(self) -> float | None:
         """When to call tick()."""
         if self._session is not None:
-            return self._session.next
+            return min(self._session.next, self._session.until)
         return earliest(*(at for _, at in self._tellers.values()))
 
     def tick(self, now: float, room: int) -> Question | None:
@@ -193,14 +212,15 @@ class Syncing:
         return self._ask(session, now, room)
 
     def _ask(self, session: Session, now: float, room: int) -> Question | None:
-        if now < session.next:
+        if now >= session.until or (now >= session.next and session.tries == TRIES):
+            self._finish(session, session.teller, now + SULK)
             return None
-        if session.tries == TRIES or now > session.until:
-            self._finish(session, now + SULK)
+        if now < session.next:
             return None
         session.tries += 1
         session.next = now + WAIT
-        flags = BY_MULTICAST if session.by_multicast or session.tries > 1 else 0
+        to_all = session.by_multicast or (session.tries > 1 and not session.unicast)
+        flags = BY_MULTICAST if to_all else 0
         echo = () if session.token is None else (Echo(session.token),)
         return Question((*echo, self._question(session, flags, room)), session.teller)
 

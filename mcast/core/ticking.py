@@ -10,6 +10,7 @@ from .coding import solve
 from .events import Address
 from .giving import collect, greet
 from .history import tick_history, when_history
+from .inbound_members import KEY_PRICE, OTHERS
 from .inbound_postponed import take_up
 from .inbound_probes import check_silence
 from .inbound_who import meet
@@ -25,6 +26,7 @@ KEYED_HEARTBEATS = 3  # after data our key goes along with so many heartbeats
 KEYED_NACKS = 3  # and with our first NACKs: an unknown requester shares a small quota
 NACK_HEAD = FRAME_HEADER_SIZE + 16 + 8 + 8 + 1 + SIGNATURE_SIZE
 REPORT_BATCH = PAGE
+KEY_REQUEST_SIZE = OTHERS * KEY_PRICE - HEADER_SIZE - TAG_SIZE  # bytes of frames, so that anybody answers
 
 
 def tick(state: State, now: float) -> None:
@@ -139,7 +141,7 @@ def _heard(state: State, run: Run, now: float) -> Heard | None:
 
 def _keys(state: State, now: float) -> None:
     for origin in state.keys.ask(now):
-        state.queue(KeyRequest((origin,)))
+        state.queue(KeyRequest((origin,)), size=KEY_REQUEST_SIZE)
     for origin in state.keys.due(now):
         known = state.authority.key(origin)
         if origin == state.me.origin:

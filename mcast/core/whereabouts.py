@@ -24,8 +24,7 @@ class Whereabouts:
     def lost(self, now: float, sent: int) -> None:
         """No network is left of those we were on; we had published `sent` records."""
         if self._lost_at is None:
-            self._lost_at = now
-        self._unsure_since = now
+            self._lost_at = self._unsure_since = now
         self.sent = sent
 
     def recognised(self, joined: float) -> None:

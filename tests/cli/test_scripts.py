@@ -1,5 +1,6 @@
 """The scripts that set up and run a checkout, in copies of this one."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -170,10 +171,20 @@ def wait_for(condition: Callable[[], bool]) -> None:
 def set_up_by_pip(bundled: Path, checkout: Path) -> Iterator[subprocess.Popen[str]]:
     """A first run that has come to pip."""
     run = start(checkout, MCAST_BUNDLE=str(bundled / "bundle"))
-    me = psutil.Process(run.pid)
-    wait_for(lambda: any("install" in child.cmdline() for child in me.children(recursive=True)))
-    yield run
-    run.communicate(timeout=60)
+    try:
+        wait_for(lambda: installs(psutil.Process(run.pid)))
+        yield run
+    finally:
+        run.communicate(timeout=60)
+
+
+def installs(process: psutil.Process) -> bool:
+    """Whether a pip runs below `process`; others may end while they are looked at."""
+    for child in process.children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # a zombie is one, too
+            if "install" in child.cmdline():
+                return True
+    return False
 
 
 def test_a_killed_set_up_is_repaired_once_its_pip_has_ended(

@@ -48,7 +48,7 @@ class Group:
         self.members = [self._member() for _ in range(size)]
 
     def _member(self) -> tuple[Reception, Inbox]:
-        reception = Reception(self.random, 8192, 0.01, 1 << 24, 10, False, 0.002)
+        reception = Reception(self.random, 8192, 0.01, 1 << 24, 10, 0.002)
         inbox = reception.open(RUN, "", 1, 0, 0, lambda run: True)
         assert isinstance(inbox, Inbox)
         inbox.accept(_record(1), None, 0.0)

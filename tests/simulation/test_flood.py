@@ -22,6 +22,7 @@ BOUNDS = {
     "liveness._nonces": 1024,
     "reach._passing": 1024,
     "retention._kept": 10_000,
+    "retention.held._ranges": 10_000,
     "retention._mine": 10_000,
     "retention._sizes": 10_000,
     "tombstones._runs": 4096,

@@ -53,9 +53,9 @@ class Outsider:
         self.counter += 1
         return self.counter
 
-    def say(self, *frames: f.Frame, to: object = None, source: object = ADDRESS) -> None:
-        """Send the frames in one datagram and let it arrive."""
-        self.lan.transmit(self.sealer.seal(encode_frames(frames)), source, to)
+    def say(self, *frames: f.Frame, to: object = None, source: object = ADDRESS, size: int = 0) -> None:
+        """Send the frames in one datagram, padded to `size` bytes of them, and let it arrive."""
+        self.lan.transmit(self.sealer.seal(encode_frames(frames, size)), source, to)
         self.lan.run(0.002)
 
     def announcement(self, **fields: object) -> f.Announcement:
@@ -76,6 +76,10 @@ class Outsider:
         signed = self.sign(frame)
         assert isinstance(signed, f.Announcement)
         return signed
+
+    def heartbeat(self, high: int) -> f.Signed:
+        """A heartbeat of this run, signed."""
+        return self.sign(f.Heartbeat(*self.run, self.count(), now_ms(self.lan), 1, high, 2000))
 
     def record(
         self, sequence: int, body: bytes = b"x", kind: Kind = Kind.MESSAGE, age: float = 0.0

@@ -202,4 +202,4 @@ def test_importing_alone_loads_no_module_of_ours() -> None:
 
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="'mcast' has no attribute 'jion'"):
-        mcast.jion  # type: ignore[attr-defined]  # noqa: B018
+        mcast.jion  # type: ignore[attr-defined]  # noqa: B018 - it is not there

@@ -326,7 +326,7 @@ def test_keys_are_given_to_who_asks_by_owner_or_holder() -> None:
     eve = Outsider(lan)
     eve.say(eve.key)
     lan.run(1.0)
-    eve.say(f.KeyRequest((ada.engine.run.origin, eve.run.origin, bytes(16))))
+    eve.say(f.KeyRequest((ada.engine.run.origin, eve.run.origin, bytes(16))), size=700)
     lan.run(1.0)
     assert ada.engine.stats()["sent-key"] >= 1
     given = [member.engine.stats().get("sent-key", 0) for member in (ada, bob)]
@@ -422,10 +422,11 @@ def test_requests_for_reports_are_bounded() -> None:
     assert drops(bob, "unknown-origin") == 1
     eve.say(eve.key, eve.record(1))
     for port in range(80):
-        eve.say(f.ReportRequest(*eve.run, 1, 60_000), source=("10.0.0.9", port))
+        eve.say(eve.heartbeat(1), f.ReportRequest(*eve.run, 1, 60_000), source=("10.0.0.9", port))
     assert drops(bob, "over-budget") == 79
     lan.run(3.0)
-    eve.say(f.ReportRequest(*eve.run, 1, 60_000, f.BY_MULTICAST), source=("10.0.0.9", 1))
+    asked = f.ReportRequest(*eve.run, 1, 60_000, f.BY_MULTICAST)
+    eve.say(eve.heartbeat(1), asked, source=("10.0.0.9", 1))
     bob.engine._state.reception._shelves._inboxes.clear()
     lan.run(70.0)
     assert bob.engine._state.reporter.when() is None

@@ -35,7 +35,7 @@ class Group:
         self.roster = Roster(100, 16)
         self.high = 0
         for number, at in enumerate(joined, 1):
-            peer = Peer(run(number), f"p{number}", None, None, at, True)  # type: ignore[arg-type]
+            peer = Peer(run(number), f"p{number}", None, None, at, True)  # type: ignore[arg-type] # an announcement it does not need
             self.roster.add(peer)
 
     def peer(self, number: int) -> Peer:

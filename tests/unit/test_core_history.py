@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mcast import simulation
-from mcast.core import inbound_history, inbound_records, past
+from mcast.core import history, inbound_history, inbound_records, past
 from mcast.core.events import Message
 from mcast.crypto.rooms import keyed_room
 from mcast.settings import Settings
@@ -46,6 +46,23 @@ def lan_joined(
     member = lan.join(name, history=True, last=last, since=since)
     lan.run(5.0)
     return member
+
+
+def test_who_loses_much_gets_all_soon() -> None:
+    """A copy that was lost is asked for until it comes; an announcement makes up for a lost challenge."""
+    for seed in range(6):
+        lan = simulation.Lan(seed)
+        ada, bob = lan.join("ada"), lan.join("bob")
+        lan.run(3.0)
+        for number in range(100):
+            ada.send(b"%03d" % number + bytes(500))
+        lan.run(1.0)
+        ada.leave()
+        lan.run(1.0)
+        hal = lan.join("hal", history=True)
+        lan.between(bob, hal, loss=0.4)
+        lan.run(5.0)
+        assert [message.data[:3] for message in hal.messages()] == [b"%03d" % n for n in range(100)]
 
 
 def test_only_the_last_or_the_latest() -> None:
@@ -160,20 +177,20 @@ def test_requests_without_a_token_get_one_and_no_more() -> None:
     lan.on_transmit = lambda data, source, to: said.append((len(data), to)) if source != ADDRESS else None
     run = ada.engine.run
     wanted = f.RangeRequest(1, (f.Missing(*run, ((1, 1),)),))
-    eve.say(f.VectorRequest(b"d" * 16, 0))
-    eve.say(wanted)
+    eve.say(f.VectorRequest(b"d" * 16, 0), to=ada.address)
+    eve.say(wanted, to=ada.address)
     assert all(size <= 60 and to == ADDRESS for size, to in said)
     assert len(said) == 2
     said.clear()
-    eve.say(f.RangeRequest(1, wanted.missing, f.BY_MULTICAST))
+    eve.say(f.RangeRequest(1, wanted.missing, f.BY_MULTICAST), to=ada.address)
     assert [to for _, to in said] == [None]
     token = ada.engine._state.tokens.issue(ADDRESS)
     said.clear()
-    eve.say(f.Echo(token), wanted)
+    eve.say(f.Echo(token), wanted, to=ada.address)
     assert [to for size, to in said if size > 1000] == [ADDRESS]
-    eve.say(f.Echo(token), f.VectorRequest(b"d" * 16, 5))
+    eve.say(f.Echo(token), f.VectorRequest(b"d" * 16, 5), to=ada.address)
     assert drops(ada, "not-asked") == 1
-    eve.say(f.Echo(token), f.RangeRequest(1, (f.Missing(b"o" * 16, 5, ((1, 9),)),)))
+    eve.say(f.Echo(token), f.RangeRequest(1, (f.Missing(b"o" * 16, 5, ((1, 9),)),)), to=ada.address)
 
 
 def test_only_so_many_requests_are_heeded() -> None:
@@ -181,8 +198,11 @@ def test_only_so_many_requests_are_heeded() -> None:
     ada = lan.join("ada")
     eve = Outsider(lan)
     for _ in range(past.AT_ONCE + 10):
-        eve.say(f.VectorRequest(b"d" * 16, 0))
+        eve.say(f.VectorRequest(b"d" * 16, 0), to=ada.address)
     assert drops(ada, "over-budget") > 0
+    told = drops(ada, "not-asked")
+    eve.say(f.VectorRequest(b"d" * 16, 0))
+    assert drops(ada, "not-asked") == told + 1
 
 
 def test_who_asks_for_too_much_is_told_so_in_the_counters(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +217,7 @@ def test_who_asks_for_too_much_is_told_so_in_the_counters(monkeypatch: pytest.Mo
     eve = Outsider(lan)
     token = ada.engine._state.tokens.issue(ADDRESS)
     for _ in range(3):
-        eve.say(f.Echo(token), f.RangeRequest(1, (f.Missing(*ada.engine.run, ((1, 200),)),)))
+        eve.say(f.Echo(token), f.RangeRequest(1, (f.Missing(*ada.engine.run, ((1, 200),)),)), to=ada.address)
     assert drops(ada, "over-quota") > 0
 
 
@@ -370,3 +390,88 @@ def test_a_repair_of_what_was_before_us_does_not_concern_us() -> None:
     eve.say(eve.record(5))
     assert drops(ada, "not-asked") == before + 1
     assert ada.messages() == []
+
+
+def test_one_copy_more_does_not_make_history_news() -> None:
+    lan = simulation.Lan(22)
+    ada = lan.join("ada", history=True)
+    lan.run(1.0)
+    eve = Outsider(lan)
+    old = eve.record(1, b"old", age=5.0)
+    eve.say(f.Digest(b"d" * 16, 1, 2))
+    lan.run(0.2)
+    eve.say(f.Vector(b"d" * 16, 0, 1, (f.Holding(*eve.run, 1, 1, ()),)))
+    eve.say(eve.key, old)
+    lan.run(8.0)
+    eve.say(old, f.KeyRequest((b"x" * 16,)))
+    lan.run(1.0)
+    assert (texts(ada, history=True), texts(ada, history=False)) == (["old"], [])
+    assert drops(ada, "duplicate") == 1
+
+
+def test_who_is_full_fetches_nothing_old() -> None:
+    lan = simulation.Lan(23, settings=Settings(retained_records=4, retained_share=1.0))
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(1.0)
+    for number in range(4):
+        ada.send(str(number))
+        lan.run(0.1)
+    eve = Outsider(lan, age=3600.0)
+    assert inbound_records.wanted_from(bob.engine._state, eve.run) == inbound_records.NEVER
+    assert inbound_records.wanted_from(bob.engine._state, ada.engine.run) == 1
+    assert bob.engine._state.retention.full
+
+
+def test_the_past_that_comes_when_all_is_full_is_told_and_not_kept() -> None:
+    lan = simulation.Lan(24, settings=Settings(retained_records=1, retained_share=1.0))
+    ada, bob = lan.join("ada", history=True), lan.join("bob")
+    lan.run(1.0)
+    eve = Outsider(lan, age=3600.0)
+    eve.say(f.Digest(b"d" * 16, 1, 2))
+    lan.run(0.2)
+    eve.say(f.Vector(b"d" * 16, 0, 1, (f.Holding(*eve.run, 1, 1, ()),)))
+    bob.send("now")
+    lan.run(0.01)
+    eve.say(eve.key, eve.record(1, b"old", age=3600.0))
+    lan.run(8.0)
+    assert (texts(ada, history=True), texts(ada, history=False)) == (["old"], ["now"])
+    assert ada.engine._state.retention.get(eve.run, 1) is None
+
+
+def test_what_is_listed_is_listed_once_a_second() -> None:
+    lan = simulation.Lan(25)
+    ada = lan.join("ada")
+    lan.run(1.0)
+    ada.send("one")
+    lan.run(0.1)
+    state = ada.engine._state
+    first = history.catalogue(state)
+    ada.send("two")
+    assert history.catalogue(state, 1.0) is first
+    assert history.catalogue(state).records == 2
+    ada.send("three")
+    lan.run(2.0)
+    assert history.catalogue(state, 1.0).records == 3
+
+
+def test_a_key_that_was_forgotten_is_not_handed_out() -> None:
+    lan = simulation.Lan(26)
+    ada = lan.join("ada")
+    lan.run(1.0)
+    sent = ada.engine.stats().get("sent-key", 0)
+    ada.engine._state.keys.requested(b"x" * 16, lan.now, 0.0)
+    lan.run(1.0)
+    assert ada.engine.stats().get("sent-key", 0) == sent
+
+
+def test_the_past_of_who_is_here_and_of_who_has_gone_is_told_in_the_order_of_time() -> None:
+    lan = simulation.Lan(27)
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(1.0)
+    for number in range(6):
+        (ada, bob)[number % 2].send(str(number))
+        lan.run(1.0)
+    ada.leave()
+    lan.run(2.0)
+    cyd = lan_joined(lan, "cyd")
+    assert texts(cyd, history=True) == [str(number) for number in range(6)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from hashlib import sha256
 from random import Random
 
 import pytest
@@ -13,7 +14,7 @@ from mcast.core.events import GapAbandoned, Message
 from mcast.core.holdings import Catalogue, Held, filled
 from mcast.core.ranges import RangeSet
 from mcast.core.recall import Recall
-from mcast.core.retention import Sent
+from mcast.core.retention import Retention, Sent
 from mcast.core.runs import Run
 from mcast.core.serving import Errand, Serving
 from mcast.core.syncing import Syncing
@@ -27,6 +28,7 @@ from tests.unit.core_support import record
 
 ADA, BOB = Run(b"a" * 16, 1), Run(b"b" * 16, 1)
 HERE, THERE = ("10.0.0.1", 1), ("10.0.0.2", 1)
+TRUE = sha256(b"").digest()[:16]  # of who holds nothing: the pages here list nothing
 
 
 def ranges(*pairs: tuple[int, int]) -> RangeSet:
@@ -95,6 +97,24 @@ def test_every_page_of_vectors_fits_a_small_datagram() -> None:
 
 def test_a_holding_may_begin_with_a_hole() -> None:
     assert list(filled(Holding(*ADA, 3, 9, ((3, 4), (9, 9))))) == [(5, 9)]
+
+
+def test_only_the_ranges_within_are_looked_at() -> None:
+    made = ranges((1, 5), (7, 9), (20, 30))
+    assert list(made.within(3, 22)) == [(3, 5), (7, 9), (20, 22)]
+    assert list(made.within(5, 7)) == []
+    assert list(made.within(25, 99)) == [(25, 30)]
+    assert list(ranges().within(1, 9)) == []
+    assert (made.high, ranges().high) == (29, 0)
+
+
+def test_what_is_old_pushes_nothing_out() -> None:
+    made = Retention(records=2, size=10_000, seconds=60.0, share=1.0)
+    assert not made.full
+    made.add(ADA, 1, b"x", 0.0)
+    made.add(ADA, 2, b"x", 0.0)
+    assert made.full
+    assert Retention(records=9, size=1000, seconds=60.0, share=1.0).full
 
 
 # Trickle
@@ -169,9 +189,14 @@ def test_what_was_heard_elsewhere_is_kept_back_until_somebody_of_there_is_heard(
     assert (where.unsure, where.when(), where.sent) == (True, 10.0 + PATIENCE, 9)
     where.recognised(12.0)
     assert where.unsure
+    where.recognised(10.0)
+    assert where.unsure
     where.recognised(5.0)
     assert not where.unsure
     where.lost(20.0, 9)
+    where.lost(30.0, 9)
+    where.recognised(25.0)
+    assert where.unsure, "who was met elsewhere is nobody of before"
     assert not where.gone(79.0)
     assert where.gone(80.0)
     assert not where.unsure
@@ -192,7 +217,7 @@ def test_own_records_are_forgotten_up_to_one() -> None:
 
 def asking() -> Syncing:
     made = Syncing(Random(1))
-    made.told(HERE, b"d" * 16, 1.0)
+    made.told(HERE, TRUE, 1.0)
     return made
 
 
@@ -207,29 +232,29 @@ def test_one_teller_is_asked_from_the_first_page_to_the_last_record() -> None:
     assert made
     assert made.when() == 1.0
     assert made.tick(0.5, 1000) is None
-    assert question(made, 1.0) == ((VectorRequest(b"d" * 16, 0),), HERE)
+    assert question(made, 1.0) == ((VectorRequest(TRUE, 0),), HERE)
     assert made.challenged(HERE, b"token..1", 1.01)
-    assert question(made, 1.01) == ((Echo(b"token..1"), VectorRequest(b"d" * 16, 0)), HERE)
-    assert made.expects(HERE, b"d" * 16, 0, 1.02)
-    assert not made.expects(THERE, b"d" * 16, 0, 1.02)
-    assert not made.expects(HERE, b"d" * 16, 1, 1.02)
-    made.page(b"d" * 16, 2, {ADA: ranges((1, 3))}, 1.02)
+    assert question(made, 1.01) == ((Echo(b"token..1"), VectorRequest(TRUE, 0)), HERE)
+    assert made.expects(HERE, TRUE, 0, 1.02)
+    assert not made.expects(THERE, TRUE, 0, 1.02)
+    assert not made.expects(HERE, TRUE, 1, 1.02)
+    made.page(Vector(TRUE, 0, 2, ()), {ADA: ranges((1, 3))}, 1.02)
     (_echo, request), to = question(made, 1.02)
     assert isinstance(request, RangeRequest)
     assert (request.missing[0].ranges, request.flags, to) == (((1, 2),), 0, HERE)
     assert made.wants(ADA, 1)
     assert not made.wants(ADA, 3)
-    assert not made.expects(HERE, b"d" * 16, 0, 1.03)
+    assert not made.expects(HERE, TRUE, 0, 1.03)
     made.got(ADA, 1, 1.03)
     made.got(ADA, 1, 1.03)
     made.got(BOB, 1, 1.03)
     made.got(ADA, 2, 1.04)
-    assert question(made, 1.04)[0][1] == VectorRequest(b"d" * 16, 1)
-    made.page(b"d" * 16, 2, {}, 1.05)
+    assert question(made, 1.04)[0][1] == VectorRequest(TRUE, 1)
+    made.page(Vector(TRUE, 0, 2, ()), {}, 1.05)
     assert not made
     assert made.when() is None
-    assert made.settled(b"d" * 16, 1e9)
-    made.page(b"d" * 16, 2, {}, 1.05)
+    assert made.settled(HERE, TRUE, 1e9)
+    made.page(Vector(TRUE, 0, 2, ()), {}, 1.05)
     made.got(ADA, 1, 1.05)
     assert not made.wants(ADA, 1)
     assert not made.challenged(HERE, b"token..1", 1.1)
@@ -247,34 +272,54 @@ def test_who_does_not_answer_is_asked_by_multicast_and_then_given_up() -> None:
             flags.append(request.flags)
         now = made.when() or now
     assert flags == [0] + [BY_MULTICAST] * (syncing.TRIES - 1)
-    assert made.settled(b"d" * 16, now)
-    assert not made.settled(b"d" * 16, now + syncing.SULK)
+    assert made.settled(HERE, TRUE, now)
+    assert not made.settled(HERE, TRUE, now + syncing.SULK)
 
 
 def test_what_was_answered_by_multicast_goes_on_so() -> None:
     made = asking()
     question(made, 1.0)
     question(made, 1.2)
-    made.page(b"d" * 16, 1, {ADA: ranges((1, 3))}, 1.25)
+    made.page(Vector(TRUE, 0, 1, ()), {ADA: ranges((1, 3))}, 1.25)
     request = question(made, 1.25)[0][0]
     assert isinstance(request, RangeRequest)
     assert request.flags == BY_MULTICAST
 
 
+def test_who_answers_by_unicast_is_not_made_to_bother_everybody() -> None:
+    made = asking()
+    question(made, 1.0)
+    assert made.challenged(HERE, b"token...", 1.0)
+    echo = Echo(b"token...")
+    for at in (1.0, 1.15, 1.3):  # what is lost now and then is no firewall
+        assert question(made, at) == ((echo, VectorRequest(TRUE, 0)), HERE)
+
+
 def test_a_teller_whose_holdings_change_meanwhile_is_compared_again() -> None:
     made = asking()
     question(made, 1.0)
-    made.page(b"e" * 16, 2, {}, 1.0)
-    made.page(b"f" * 16, 2, {}, 1.0)
-    assert not made.settled(b"f" * 16, 1.0)
+    made.page(Vector(b"e" * 16, 0, 2, ()), {}, 1.0)
+    made.page(Vector(b"f" * 16, 0, 2, ()), {}, 1.0)
+    assert not made.settled(HERE, b"f" * 16, 1.0)
+
+
+def test_a_liar_settles_nothing_but_his_own_word() -> None:
+    """He lists nothing under the digest of somebody who holds much."""
+    made = asking()
+    made.told(HERE, b"e" * 16, 1.0)
+    question(made, 1.0)
+    made.page(Vector(b"e" * 16, 0, 1, ()), {}, 1.0)
+    assert made.settled(HERE, b"e" * 16, 1.0)
+    assert not made.settled(HERE, b"e" * 16, 1.0 + syncing.SULK)
+    assert not made.settled(THERE, b"e" * 16, 1.0)
 
 
 def test_a_page_that_others_asked_for_serves_us_too() -> None:
     made = asking()
-    assert made.expects(HERE, b"d" * 16, 0, 0.5)
+    assert made.expects(HERE, TRUE, 0, 0.5)
     made.told(HERE, b"g" * 16, 0.5)
     made.told(THERE, b"g" * 16, 3.0)
-    made.page(b"d" * 16, 1, {}, 0.5)
+    made.page(Vector(TRUE, 0, 1, ()), {}, 0.5)
     assert made.when() == 3.0
     made.told(THERE, b"h" * 16, 9.0)
     assert made.when() == 3.0
@@ -290,7 +335,7 @@ def test_a_teller_that_keeps_challenging_is_not_heeded_for_ever() -> None:
 def test_a_teller_that_hands_out_little_by_little_is_left() -> None:
     made = asking()
     question(made, 1.0)
-    made.page(b"d" * 16, 1, {ADA: ranges((1, 5000))}, 1.0)
+    made.page(Vector(TRUE, 0, 1, ()), {ADA: ranges((1, 5000))}, 1.0)
     now = 1.0
     while made:
         made.got(ADA, round(now * 10), now)
@@ -307,22 +352,22 @@ def test_tellers_and_digests_are_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
         made.told(("10.1.1.1", number), bytes([number]) * 16, 0.0)
     for _ in range(2):
         question(made, 1.0)
-        made.page(b"%d" % _ * 16, 1, {}, 1.0)
+        made.page(Vector(b"%d" % _ * 16, 0, 1, ()), {}, 1.0)
     assert not made
-    assert (made.settled(b"0" * 16, 1.0), made.settled(b"1" * 16, 1.0)) == (False, True)
+    assert len(made._settled) == 1
 
 
 def test_a_request_asks_for_what_fits() -> None:
     many = {Run(bytes([n]) * 16, n): ranges(*((at, at + 1) for at in range(1, 400, 2))) for n in range(9)}
     made = asking()
     question(made, 1.0)
-    made.page(b"d" * 16, 1, many, 1.0)
+    made.page(Vector(TRUE, 0, 1, ()), many, 1.0)
     asked = made.tick(1.0, 1000)
     assert asked is not None
     assert len(encode_frame(asked.frames[0])) <= 1000
     far = asking()
     question(far, 1.0)
-    far.page(b"d" * 16, 1, {ADA: ranges((1, 2**60)), BOB: ranges((1, 9))}, 1.0)
+    far.page(Vector(TRUE, 0, 1, ()), {ADA: ranges((1, 2**60)), BOB: ranges((1, 9))}, 1.0)
     request = question(far, 1.0)[0][0]
     assert isinstance(request, RangeRequest)
     assert [entry.ranges for entry in request.missing] == [((1, syncing.CHUNK),)]
@@ -362,10 +407,10 @@ def test_what_three_ask_for_within_a_second_goes_to_all_once() -> None:
         made.ask(asker, ADA, [1], 0.0, to_all=False)
     made.ask(askers[2], ADA, [1], 0.5, to_all=False)
     assert [taken(made, now=0.5)[0] for _ in range(3)] == [askers[0], askers[1], None]
-    made.ask(askers[3], ADA, [1], 0.6, to_all=False)
+    made.ask(askers[3], ADA, [1], 0.55, to_all=False)
     assert not made
-    made.ask(askers[3], ADA, [1], 9.0, to_all=True)
-    assert taken(made, now=9.0) == (None, [1])
+    made.ask(askers[3], ADA, [1], 0.6, to_all=True)
+    assert taken(made, now=0.6) == (None, [1]), "who lost it asks again after 0.1 s"
 
 
 def test_queues_askers_and_traces_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -400,12 +445,13 @@ def tell(made: Recall, wall: int = 10_000) -> list[tuple[int, int]]:
 
 def test_the_past_is_told_in_the_order_of_time_and_of_each_run() -> None:
     made = Recall(None, None)
-    assert made.when() is None
+    assert made.when(False) is None
     made.add(BOB, said(1, 50, BOB), 1.0)
     made.add(ADA, said(2, 40), 2.0)
     made.add(ADA, said(1, 60), 2.0)
     assert made
-    assert made.when() == 1.0 + recall.PATIENCE
+    assert (made.reached(ADA), made.reached(Run(b"c" * 16, 1))) == (2, 0)
+    assert (made.when(True), made.when(False)) == (1.0 + recall.PATIENCE, 1.0 + recall.PAUSE)
     assert tell(made) == [(1, 50), (1, 60), (2, 40)]
     assert not made
 

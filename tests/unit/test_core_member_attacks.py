@@ -151,7 +151,7 @@ def test_forged_keys_do_not_stop_the_answer() -> None:
     eve = Outsider(lan)
     before = sum(member.engine.stats().get("sent-key", 0) for member in (ada, carol))
     for _ in range(10):
-        eve.say(f.KeyRequest((ada.engine.run.origin,)))
+        eve.say(f.KeyRequest((ada.engine.run.origin,)), size=60)
         for _ in range(10):
             eve.say(f.Key(ada.identity.public_key, 1, "x", bytes(64)))
             lan.run(0.05)
@@ -430,7 +430,7 @@ def test_of_many_report_requests_few_are_heeded() -> None:
     lan.run(5.0)
     eve = Outsider(lan)
     for _ in range(20):
-        eve.say(f.ReportRequest(*ada.engine.run, 1, 0, f.BY_MULTICAST))
+        eve.say(f.ReportRequest(*ada.engine.run, 1, 0, f.BY_MULTICAST), size=200)
     assert drops(bob, "over-budget") == 15
 
 

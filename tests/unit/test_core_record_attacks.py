@@ -28,13 +28,13 @@ FAR = 2**62
 
 
 def _inbox(window: int = WINDOW) -> Inbox:
-    inbox = Inbox(RUN, "ada", 1, window, 0, 0, False)
+    inbox = Inbox(RUN, "ada", 1, window, 0, 0)
     inbox.trust()
     return inbox
 
 
 def _reception(held: int = 1 << 24, limit: int = 20_000, gap_timeout: float | None = None) -> Reception:
-    return Reception(Random(1), WINDOW, 0.01, held, limit, False, 0.002, gap_timeout)
+    return Reception(Random(1), WINDOW, 0.01, held, limit, 0.002, gap_timeout)
 
 
 def _open(reception: Reception, number: int, origin: bytes = b"", keep: bool = False) -> Inbox:

@@ -24,7 +24,7 @@ FEW = Settings(verifications=40, peers=100)  # 12 signatures of strangers a seco
 def entry(number: int, at: float = 0.0) -> Entry:
     lan = simulation.Lan(1)
     outsider = Outsider(lan, number)
-    return Entry(outsider.key, outsider.announcement(), ("10.9.9.9", number), 300, at)  # type: ignore[arg-type]
+    return Entry(outsider.key, outsider.announcement(), ("10.9.9.9", number), 300, at)  # type: ignore[arg-type] # an announcement it is
 
 
 def test_who_waits_is_taken_up_in_order_and_the_oldest_go_first() -> None:

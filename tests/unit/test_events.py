@@ -32,7 +32,7 @@ def test_events_are_public_documented_and_immutable(kind: type[msgspec.Struct]) 
 
 def test_an_event_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
-        Overflow(1, 1).dropped = 2  # type: ignore[misc]
+        Overflow(1, 1).dropped = 2  # type: ignore[misc] # wrong on purpose
 
 
 @pytest.mark.parametrize(("data", "text"), [(b"", ""), ("grüße".encode(), "grüße"), (b"\xff", None)])

@@ -59,7 +59,7 @@ def test_what_cannot_be_is_refused_with_the_remedy(
     groups: tuple[str, ...], options: dict[str, object], error: type[UsageError], says: str
 ) -> None:
     with pytest.raises(error, match=says):
-        plan(*groups, **options)  # type: ignore[arg-type]
+        plan(*groups, **options)  # type: ignore[arg-type] # wrong on purpose
 
 
 def test_sources_are_kept_for_the_join() -> None:

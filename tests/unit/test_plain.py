@@ -52,8 +52,8 @@ class Arrivals:
         self.group = PlainGroup(Plan((GROUP,)), clock=lambda: 1.0)
         self.group.links._used = {n: Interface(f"eth{n}", n) for n in range(1, interfaces + 1)}
         self.calls: list[str] = []
-        self.group._feed.pause = lambda: self.calls.append("pause")  # type: ignore[method-assign]
-        self.group._feed.resume = lambda: self.calls.append("resume")  # type: ignore[method-assign]
+        self.group._feed.pause = lambda: self.calls.append("pause")  # type: ignore[method-assign] # a tap
+        self.group._feed.resume = lambda: self.calls.append("resume")  # type: ignore[method-assign] # a tap
 
     def come(self, *data: bytes, interface: int = 1, source: str = "10.9.0.1") -> None:
         self.group._take(GROUP, [Datagram(one, (source, 5), interface, 1) for one in data])

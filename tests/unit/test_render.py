@@ -75,8 +75,8 @@ class _Refusing(io.TextIOWrapper):
         self.error = error
 
     def flush(self) -> None:
-        if not self.closed and self.buffer.getvalue() + b"x" and self.error:  # type: ignore[attr-defined]
-            error, self.error = self.error, None  # type: ignore[assignment]
+        if not self.closed and self.buffer.getvalue() + b"x" and self.error:  # type: ignore[attr-defined] # a BytesIO
+            error, self.error = self.error, None  # type: ignore[assignment] # once only
             raise error
 
 

@@ -73,7 +73,7 @@ def misuse() -> None:
         before = group.send("before")
         for wrong in (5, None, ["x"], "half \ud800"):
             with refused(mcast.UsageError):
-                group.send(wrong)  # type: ignore[arg-type]
+                group.send(wrong)  # type: ignore[arg-type] # wrong on purpose
         with refused(mcast.MessageTooLarge, "larger than 65536"):
             group.send(bytes(65_537))
         after = group.send("after")
@@ -140,6 +140,21 @@ def pressed() -> None:
             ada.send(f"{number} ".ljust(60_000))
             assert ada._unsent_bytes < 400_000
         assert [int(str(text)) for text in texts(bob, 50)] == list(range(50))
+
+
+def many_at_once() -> None:
+    """More than is handed over at a time: in order, once, the last one's receipt for all."""
+    with pair() as (ada, bob):
+        assert ada.send_many([]) is None
+        for wrong in ("one", b"one"):
+            with refused(mcast.UsageError, "one message"):
+                ada.send_many(wrong)  # type: ignore[arg-type] # wrong on purpose
+        receipt = ada.send_many(f"{number} ".ljust(200) for number in range(5000))
+        assert [int(str(text)) for text in texts(bob, 5000)] == list(range(5000))
+        assert receipt is not None
+        assert receipt.confirmed(timeout=PATIENCE)
+    with refused(mcast.GroupClosed, "closed"):
+        ada.send_many(["late"])
 
 
 def overflow() -> None:

@@ -19,6 +19,7 @@ import msgspec
 from mcast import aio, events, settings
 from mcast.core.runs import Run
 
+KEPT = 1000  # events after which plain text is not kept any more: some programs send floods of it
 SECRETS = ("key", "room_id", "identity")
 
 
@@ -39,7 +40,7 @@ class Member:
             for event in batch:
                 if isinstance(event, events.Message):
                     self._heard.append((now, event))
-                elif not isinstance(event, events.PlainText):
+                elif len(self._events) < KEPT or not isinstance(event, events.PlainText):
                     self._events.append((now, type(event).__name__, event))
 
     async def send(self, text: str) -> float:

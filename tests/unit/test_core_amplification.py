@@ -1,0 +1,101 @@
+"""What a request under a forged address brings about, all members together: at most three times its bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import get_args
+
+import pytest
+
+from mcast import simulation
+from mcast.core.runs import Run
+from mcast.wire import frames as f
+from mcast.wire.codec import encode_frames
+from mcast.wire.header import Header, decode_header
+
+from .core_support import ADDRESS, Outsider
+
+MEMBERS = 12
+PERIODIC = ({f.Key, f.Announcement}, {f.Announcement}, {f.Heartbeat}, {f.Key, f.Heartbeat}, {f.Digest})
+
+
+class Victim(Outsider):
+    """Its address is used by somebody else; counts what the members send because of it."""
+
+    def __init__(self, lan: simulation.Lan) -> None:
+        super().__init__(lan)
+        self.bytes = 0
+        self.frames: list[str] = []
+        lan.on_transmit = self._count
+
+    def _count(self, data: bytes, source: object, destination: object) -> None:
+        header = decode_header(data)
+        assert isinstance(header, Header)
+        frames = self.lan.checks.open(header, data)
+        assert isinstance(frames, list)
+        kinds = {type(frame) for frame in frames}
+        if source != ADDRESS and not (destination is None and kinds in PERIODIC):
+            self.bytes += len(data)
+            self.frames.append("+".join(type(frame).__name__ for frame in frames))
+
+
+Scene = tuple[simulation.Lan, list[simulation.Member], "Victim"]
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    """Members with long names that know each other; one of them is gone, one has published."""
+    lan = simulation.Lan(seed=6)
+    members = [lan.join(f"{number:064d}") for number in range(MEMBERS)]
+    lan.run(3.0)
+    members[0].send("a record")
+    members[-1].crash()
+    lan.run(120.0)
+    return lan, members, Victim(lan)
+
+
+Make = Callable[[Run, Run, list[bytes]], f.Frame]
+REQUESTS: dict[str, Make] = {
+    "key": lambda run, gone, all_: f.KeyRequest((run.origin,)),
+    "key by multicast": lambda run, gone, all_: f.KeyRequest((run.origin,), f.BY_MULTICAST),
+    "key of who is gone": lambda run, gone, all_: f.KeyRequest((gone.origin,)),
+    "all keys": lambda run, gone, all_: f.KeyRequest(tuple(all_)),
+    "roster": lambda run, gone, all_: f.RosterRequest(0),
+    "roster by multicast": lambda run, gone, all_: f.RosterRequest(0, f.BY_MULTICAST),
+    "a late page": lambda run, gone, all_: f.RosterRequest(500),
+    "report": lambda run, gone, all_: f.ReportRequest(*run, 1, 0),
+    "report by multicast": lambda run, gone, all_: f.ReportRequest(*run, 1, 0, f.BY_MULTICAST),
+    "probe": lambda run, gone, all_: f.Probe(*run, bytes(16)),
+    "probe by multicast": lambda run, gone, all_: f.Probe(*run, bytes(16), f.BY_MULTICAST),
+    "who": lambda run, gone, all_: f.Who(bytes(8)),
+    "who by multicast": lambda run, gone, all_: f.Who(bytes(8), f.BY_MULTICAST),
+    "vectors": lambda run, gone, all_: f.VectorRequest(bytes(16), 0),
+    "ranges": lambda run, gone, all_: f.RangeRequest(1, (f.Missing(*run, ((1, 1),)),)),
+    "ranges by multicast": lambda run, gone, all_: f.RangeRequest(
+        1, (f.Missing(*run, ((1, 1),)),), f.BY_MULTICAST
+    ),
+    "history": lambda run, gone, all_: f.HistoryRequest(1, 0, 0),
+    "history by multicast": lambda run, gone, all_: f.HistoryRequest(1, 0, 0, f.BY_MULTICAST),
+}
+
+
+def test_every_request_is_tried() -> None:
+    run = Run(bytes(16), 1)
+    tried = {type(make(run, run, [bytes(16)])) for make in REQUESTS.values()}
+    assert tried == set(get_args(f.Request))
+
+
+@pytest.mark.parametrize("to", ["group", "one"])
+@pytest.mark.parametrize("padding", [0, 60, 200, 1000])
+@pytest.mark.parametrize("name", REQUESTS)
+def test_no_request_moves_more_than_three_times_its_bytes(
+    scene: Scene, name: str, padding: int, to: str
+) -> None:
+    lan, members, victim = scene
+    runs = [member.engine.run for member in members]
+    request = REQUESTS[name](runs[0], runs[-1], [run.origin for run in runs])
+    question = victim.sealer.seal(encode_frames([request], padding))
+    victim.bytes, victim.frames = 0, []
+    lan.transmit(question, ADDRESS, None if to == "group" else members[0].address)
+    lan.run(3.0)
+    assert victim.bytes <= 3 * len(question), (victim.bytes / len(question), victim.frames)
