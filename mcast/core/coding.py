@@ -11,7 +11,8 @@ from mcast.wire.limits import FRAME_HEADER_SIZE
 from mcast.wire.reasons import DropReason, Malformed
 
 from .events import Address
-from .inbound_records import on_record
+from .inbound_history import on_any_record
+from .inbound_records import catch_up
 from .inbound_repair import payload_of
 from .inbox import Inbox
 from .runs import Run
@@ -83,6 +84,7 @@ def _decode(
     state: State, inbox: Inbox, frame: Coded, sequence: int, source: Address, now: float
 ) -> DropReason | None:
     """Take the only record of `frame` that we lack."""
+    catch_up(state)
     blocks = [frame.block]
     for other in frame.sequences:
         if other != sequence:
@@ -95,4 +97,4 @@ def _decode(
         record = restore(frame, sequence, lay(blocks))
     except Malformed as malformed:
         return malformed.reason
-    return on_record(state, record, source, now)
+    return on_any_record(state, record, source, now)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from math import inf
 
 from mcast.wire.frames import Missing
 from mcast.wire.limits import DATAGRAM_MAX, ENTRIES_MAX
@@ -158,7 +157,7 @@ class Reception:
         elif when != self._patience.get(inbox.run):
             self._patience.set(inbox.run, when)
 
-    def overheard(self, run: Run, ranges: Iterable[tuple[int, int]], now: float, size: float = inf) -> None:
+    def overheard(self, run: Run, ranges: Iterable[tuple[int, int]], now: float, size: float) -> None:
         """Somebody else asked for `ranges`. In a group of few, who lacks something else asks with it.
 
         The author codes by what it knows at one time.

@@ -11,6 +11,7 @@ from mcast import simulation
 from mcast.core import askers as table
 from mcast.core.askers import Askers
 from mcast.core.gaps import Gaps
+from mcast.core.ranges import RangeSet
 from mcast.core.reception import CHORUS
 from mcast.core.runs import Run
 from mcast.core.undecoded import KEPT
@@ -162,6 +163,30 @@ def test_the_record_that_is_lacking_comes_out_and_is_delivered_once() -> None:
         eve.say(code([one, two, three]))
     assert texts(bob) == [one.body, two.body, three.body]
     assert drops(bob, "duplicate") == 1
+
+
+def test_a_record_that_came_in_the_same_datagram_helps_to_decode() -> None:
+    _, bob, eve = meet(10)
+    one, two, three, four = (eve.record(n, b"%d" % n) for n in (1, 2, 3, 4))
+    eve.say(one, two, code([two, three]), code([three, four]))
+    assert texts(bob) == [b"1", b"2", b"3", b"4"]
+
+
+def test_a_record_of_the_past_that_was_asked_for_counts_as_come() -> None:
+    lan, bob, eve = meet(11)
+    one, two = (eve.record(n, b"%d" % n) for n in (1, 2))
+    eve.say(one)
+    syncing = bob.engine._state.past.syncing
+    teller = ("10.9.9.8", 28003)
+    syncing.told(teller, bytes(16), lan.now)
+    assert syncing.expects(teller, bytes(16), 0, lan.now)
+    lacking = RangeSet()
+    lacking.add(2, 4)
+    syncing.page(f.Vector(bytes(16), 0, 1, (f.Holding(*eve.run, 1, 3, ()),)), {eve.run: lacking}, lan.now)
+    assert syncing.wants(eve.run, 2)
+    eve.say(code([one, two]))
+    assert not syncing.wants(eve.run, 2)
+    assert texts(bob) == [b"1", b"2"]
 
 
 def test_what_two_records_lack_is_kept_until_one_came() -> None:
