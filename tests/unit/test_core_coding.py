@@ -78,6 +78,10 @@ def test_a_record_that_was_coded_often_or_that_many_lack_goes_plain() -> None:
         askers.note(run, [3])
     askers.note(RUNS[0], [4])
     assert askers.partners(4, [3]) == askers.partners(3, [4]) == []
+    askers.note(RUNS[1], [5])
+    assert askers.partners(5, [4]) == [4]
+    askers.plain(4)
+    assert askers.partners(5, [4]) == []
 
 
 def test_far_records_and_more_than_eight_do_not_go_together() -> None:
@@ -100,18 +104,22 @@ def test_a_flood_of_nacks_fills_a_bounded_table() -> None:
     assert len(askers) <= 2 * table.RECORDS
     askers.note(RUNS[2], [1])
     assert askers.partners(1, [1]) == []
+    for run in RUNS:
+        askers.note(run, [2])
+    assert len(askers._of[2]) == table.ASKERS
 
 
 # The author.
 
 
-@pytest.mark.parametrize(("limit", "coded"), [(1452, 1), (1200, 0)])
+@pytest.mark.parametrize(("limit", "coded"), [(1279, 1), (1278, 0)])
 def test_an_author_codes_what_fits(limit: int, coded: int) -> None:
+    """The longer of two records has a payload of 1230 bytes, a CODED frame with it one of 1235."""
     lan = simulation.Lan(1)
     ada = lan.join("ada")
     lan.run(1.0)
     for number in range(3):
-        ada.send(bytes([number]) * 1100)
+        ada.send(bytes([number]) * (1100 + 10 * number))
         lan.run(0.1)
     ada.engine._state.fit(limit)
     one, two = Outsider(lan, 98), Outsider(lan, 99)
@@ -121,6 +129,7 @@ def test_an_author_codes_what_fits(limit: int, coded: int) -> None:
     stats = ada.engine.stats()
     assert stats.get("sent-coded", 0) == coded
     assert stats["sent-repair"] == 2 - coded
+    assert len(ada.engine._state.askers) == 2 * coded, "of what went plain nothing is kept"
 
 
 def test_what_was_overwritten_meanwhile_goes_into_no_block() -> None:
