@@ -130,6 +130,7 @@ def test_an_author_codes_what_fits(limit: int, coded: int) -> None:
     assert stats.get("sent-coded", 0) == coded
     assert stats["sent-repair"] == 2 - coded
     assert len(ada.engine._state.askers) == 2 * coded, "of what went plain nothing is kept"
+    assert not ada.engine._state.askers._of
 
 
 def test_what_was_overwritten_meanwhile_goes_into_no_block() -> None:
@@ -140,11 +141,11 @@ def test_what_was_overwritten_meanwhile_goes_into_no_block() -> None:
         ada.send(b"%d" % number)
         lan.run(0.01)
     state = ada.engine._state
-    for run, sequence in zip(RUNS, [3, 1, 4], strict=False):
+    for run, sequence in zip(RUNS, [4, 1, 3], strict=False):
         state.repairs.gather(ada.engine.run, [sequence], lan.now)
         state.askers.note(run, [sequence])
     state.repairs.tick(lan.now)
-    assert state.askers.partners(3, [1, 4]) == [1, 4]
+    assert state.askers.partners(4, [1, 3]) == [1, 3]
     ada.pump()
     stats = ada.engine.stats()
     assert (stats["sent-coded"], stats["sent-repair"]) == (1, 1)
@@ -181,6 +182,17 @@ def test_a_record_that_came_in_the_same_datagram_helps_to_decode() -> None:
     assert texts(bob) == [b"1", b"2", b"3", b"4"]
 
 
+def test_what_waits_for_its_turn_helps_to_decode_though_it_is_not_retained() -> None:
+    _, bob, eve = meet(12, Settings(retained_records=8))
+    records = [eve.record(n, b"%d" % n) for n in range(1, 10)]
+    eve.say(records[0])
+    for one in records[2:]:
+        eve.say(one)
+    assert bob.engine._state.retention.get(eve.run, 3) is None
+    eve.say(code(records[1:3]))
+    assert texts(bob) == [b"%d" % n for n in range(1, 10)]
+
+
 def test_a_record_of_the_past_that_was_asked_for_counts_as_come() -> None:
     lan, bob, eve = meet(11)
     one, two = (eve.record(n, b"%d" % n) for n in (1, 2))
@@ -202,8 +214,8 @@ def test_what_two_records_lack_is_kept_until_one_came() -> None:
     lan, bob, eve = meet(4)
     one, two, three, four = (eve.record(n, b"%d" % n) for n in (1, 2, 3, 4))
     eve.say(one)
-    eve.say(code([three, four]))
     eve.say(code([two, three]))
+    eve.say(code([three, four]))
     assert texts(bob) == [b"1"]
     eve.say(four)
     lan.run(1.0)
@@ -263,6 +275,9 @@ def test_a_flood_of_coded_repairs_that_yield_nothing_is_bounded_and_forgotten_wi
         eve.say(f.Coded(*eve.run, sequence, (1,), bytes(100)))
     state = bob.engine._state
     assert len(state.undecoded) == KEPT
+    assert {frame.sequence for frame, _ in state.undecoded.all()} == set(range(3 + KEPT, 3 + 2 * KEPT))
+    eve.say(f.Coded(*eve.run, 2, (60_000,), bytes(100)))
+    assert state.undecoded.all()[-1][0].sequence == 2, "what is too far ahead is lacking too"
     state.undecoded.add(f.Coded(b"nobody" * 2 + b"else", 1, 1, (1,), bytes(100)), None)
     eve.say(eve.record(3))
     lan.run(1.0)
