@@ -7,9 +7,9 @@ from typing import NamedTuple
 from mcast.crypto.seal import Sealer
 from mcast.wire.codec import encode_frame, encode_frames, encode_kept
 
+from .ages import handed
 from .events import Address
 from .history import pages
-from .inbound_repair import payload_of
 from .state import State
 from .steering import press
 from .timers import earliest
@@ -48,9 +48,9 @@ class Sender:
         out: list[Outgoing] = []
         flow = state.flow
         while _may_repair(state) and flow.level(now) > 0:
-            payload = payload_of(state, *state.repairs.take(now))
-            if payload is not None:
-                data = self._sealer.seal(encode_kept(payload))
+            plain = handed(state, *state.repairs.take(now), now)
+            if plain is not None:
+                data = self._sealer.seal(plain)
                 state.sent_frames["repair"] += 1
                 flow.repaired(len(data), now)
                 out.append(Outgoing(data, None, True))
