@@ -187,7 +187,6 @@ def catch_up(state: State) -> None:
         if state.manner.history and inbox.is_old(record):
             state.past.recall.add(run, record, now)
         state.repairs.heard(run, record.sequence, now)
-        state.past.news.came(now)
         fresh[inbox] = fresh.get(inbox, 0) + 1
     for inbox, count in fresh.items():
         state.reporter.news(inbox.run, now, state.members, count)
