@@ -54,7 +54,7 @@ from mcast.wire.attributes import Attributes, encode_attributes
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import Record
 
-from . import coding, relaying
+from . import ages, coding, relaying
 from . import inbound_history as history
 from . import inbound_members as members
 from . import inbound_probes as probes
@@ -103,6 +103,7 @@ HANDLERS: dict[type, Handler] = {
     f.VectorRequest: history.on_vector_request,
     f.Vector: history.on_vector,
     f.RangeRequest: history.on_range_request,
+    f.History: ages.on_history,
     f.Relayed: members.on_relayed,
     f.Who: who.on_who,
     f.Here: who.on_here,
@@ -203,7 +204,7 @@ class Engine:
         if not state.heard_any:
             self._first_word(now)
         state.echoed, state.relayed, state.direct = None, False, direct
-        state.datagram_size, state.vouched = len(datagram), None
+        state.datagram_size, state.vouched, state.age = len(datagram), None, 0.0
         handlers = LAST_HANDLERS if state.closing else HANDLERS
         for frame in frames:
             source = None if state.relayed else source

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mcast.wire.codec import encode_frame, encode_kept
+from mcast.wire.codec import encode_frame
 from mcast.wire.frames import Digest
 from mcast.wire.limits import FRAME_HEADER_SIZE
 
+from .ages import handed
 from .events import Address
 from .holdings import Catalogue
-from .inbound_repair import payload_of
 from .runs import Run
 from .serving import Errand
 from .state import State
@@ -25,7 +25,7 @@ def keeps(state: State) -> bool:
 def catalogue(state: State, old: float = 0.0) -> Catalogue:
     """Everything that we may hand out now, or could `old` seconds ago on the same network."""
     sent, held, unsure = state.publisher.sent, state.retention.held, state.past.whereabouts.unsure
-    key = (sent.low, sent.high, held.changes, unsure)
+    key = (sent.young, sent.high, held.changes, unsure)
     now, known = state.clock.now, state.past.catalogue
     if known is not None and (known[0] == key or (known[0][-1] == unsure and now - known[2] < old)):
         return known[1]
@@ -36,7 +36,7 @@ def catalogue(state: State, old: float = 0.0) -> Catalogue:
 
 def _holdings(state: State, *, unsure: bool) -> Iterator[tuple[Run, list[tuple[int, int]]]]:
     sent = state.publisher.sent
-    low = max(sent.low, state.past.whereabouts.sent + 1) if unsure else sent.low
+    low = max(sent.young, state.past.whereabouts.sent + 1) if unsure else sent.young
     if low <= sent.high:
         yield state.me, [(low, sent.high + 1)]
     if not unsure:
@@ -108,8 +108,8 @@ def pages(state: State, now: float) -> Iterator[tuple[bytes, Address]]:
     """Datagrams of records for those who asked, as far as the pace allows: their frames, and where to."""
     past, room = state.past, state.room_left()
     while past.serving and past.pace.level(now) > 0:
-        page = past.serving.page(now, room, lambda errand: sum(map(len, _frames(state, errand))))
-        frames = [frame for errand in page.errands for frame in _frames(state, errand)]
+        page = past.serving.page(now, room, lambda errand: sum(map(len, _frames(state, errand, now))))
+        frames = [frame for errand in page.errands for frame in _frames(state, errand, now)]
         for plain in _packed(frames, room):
             past.pace.spend(len(plain), now)
             state.sent_frames["history"] += 1
@@ -128,12 +128,12 @@ def _packed(frames: list[bytes], room: int) -> Iterator[bytes]:
         yield plain
 
 
-def _frames(state: State, errand: Errand) -> list[bytes]:
-    """The record's frame, its author's key before it if it is the first; nothing if it is held no more."""
-    payload = payload_of(state, errand.run, errand.sequence)
-    if payload is None:
+def _frames(state: State, errand: Errand, now: float) -> list[bytes]:
+    """The record and its age, before it its author's key if it is the first; none if it is held no more."""
+    record = handed(state, errand.run, errand.sequence, now)
+    if record is None:
         return []
-    return [*(_key(state, errand.run) if errand.keyed else ()), encode_kept(payload)]
+    return [*(_key(state, errand.run) if errand.keyed else ()), record]
 
 
 def _key(state: State, run: Run) -> list[bytes]:

@@ -45,16 +45,18 @@ class Held:
         ranges.add(sequence, sequence + 1)
         self.changes += 1
 
-    def remove(self, run: Run, sequence: int) -> None:
-        """One is held no more, and those before it are not wanted back."""
+    def remove(self, run: Run, sequence: int, *, wanted: bool = False) -> None:
+        """One is held no more, and unless it may still be `wanted`, neither it nor those before it are."""
         ranges = self._ranges[run]
         ranges.remove(sequence)
         if not ranges:
             del self._ranges[run]
+        self.changes += 1
+        if wanted:
+            return
         self._floors[run] = max(self._floors.pop(run, 1), sequence + 1)
         if len(self._floors) > FLOORS:
             del self._floors[next(iter(self._floors))]
-        self.changes += 1
 
     def clear(self) -> None:
         """Nothing is held, and everything may come again."""

@@ -20,7 +20,7 @@ from .backoff import ROUNDS, backoff
 from .events import Address
 from .history import catalogue, keeps
 from .holdings import filled
-from .inbound_records import on_record, take_known, wanted_from
+from .inbound_records import keep, on_record, take_known, wanted_from
 from .ranges import RangeSet
 from .runs import Run
 from .state import State
@@ -80,7 +80,8 @@ def on_vector(state: State, frame: Vector, source: Address, now: float) -> DropR
     for holding in frame.holdings:
         run = Run(holding.origin, holding.epoch)
         ranges = lacking.get(run, RangeSet())
-        for start, stop in _lacking(state, run, holding):
+        worth = state.past.refusals.below(source, run, now)
+        for start, stop in _lacking(state, run, holding, worth):
             ranges.add(start, stop)
         if ranges:
             lacking[run] = ranges
@@ -88,13 +89,13 @@ def on_vector(state: State, frame: Vector, source: Address, now: float) -> DropR
     return None
 
 
-def _lacking(state: State, run: Run, holding: Holding) -> list[tuple[int, int]]:
-    """What of it we lack and would keep."""
+def _lacking(state: State, run: Run, holding: Holding, worth: int) -> list[tuple[int, int]]:
+    """What of it we lack and would keep, from `worth` on."""
     if run == state.me or wanted_from(state, run) > holding.high:
         return []
     most = int(state.settings.retained_records * state.settings.retained_share)
     high = max(holding.high, state.retention.held.of(run).high)
-    floor = max(state.retention.held.floor(run), high + 1 - most, wanted_from(state, run))
+    floor = max(state.retention.held.floor(run), high + 1 - most, wanted_from(state, run), worth)
     return [
         piece for start, stop in filled(holding) for piece in _without(state, run, max(start, floor), stop)
     ]
@@ -132,7 +133,7 @@ def _held(state: State, run: Run, missing: Missing, most: int) -> list[int]:
     """The first `most` sequences asked for that we hold."""
     own = RangeSet()
     if run == state.me:
-        own.add(state.publisher.sent.low, state.publisher.sent.high + 1)
+        own.add(state.publisher.sent.young, state.publisher.sent.high + 1)
     ranges = own if run == state.me else state.retention.held.of(run)
     found: list[int] = []
     for first, last in missing.ranges:
@@ -146,12 +147,15 @@ def _held(state: State, run: Run, missing: Missing, most: int) -> list[int]:
 def on_any_record(state: State, record: Record, source: Address, now: float) -> DropReason | None:
     """A record, live, repaired, or of the past."""
     syncing = state.past.syncing
+    age, state.age = state.age, 0.0
     asked = syncing and syncing.wants(Run(record.origin, record.epoch), record.sequence)
     take = _on_past_record if asked else on_record
-    return take(state, record, source, now)
+    return take(state, record, source, now, age)
 
 
-def _on_past_record(state: State, record: Record, source: Address, now: float) -> DropReason | None:
+def _on_past_record(
+    state: State, record: Record, source: Address, now: float, age: float
+) -> DropReason | None:
     """A record of a page: of a run that may be long gone."""
     run = Run(record.origin, record.epoch)
     if state.retention.get(run, record.sequence) is not None:
@@ -160,13 +164,17 @@ def _on_past_record(state: State, record: Record, source: Address, now: float) -
     reason = state.authority.check_record(record, True, now)
     if reason is not None:
         return reason
-    reason = take_known(state, record, source, now)
+    reason = take_known(state, record, source, now, age)
     state.past.syncing.got(run, record.sequence, now)
+    too_old = state.retention.outlived(age)
+    if too_old:
+        state.past.refusals.add(source, run, record.sequence, now)
     if reason is not DropReason.NOT_ASKED:
         return reason
+    if too_old:
+        return DropReason.TOO_OLD
     if not state.retention.full:
-        state.retention.add(run, record.sequence, record.payload, now)
-        state.past.news.came(now)
+        keep(state, run, record, now, age)
     if state.manner.history:
         state.past.recall.add(run, record, now)
     return None

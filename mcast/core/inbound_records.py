@@ -27,15 +27,17 @@ CATCH_UP = 256  # records asked for of a run that was there without our hearing 
 PUBLISHED = 32  # records a second of our stay that a run may have published before we first heard of it
 
 
-def on_record(state: State, record: Record, source: Address, now: float) -> DropReason | None:
-    """A record, live or repaired, from its author or from any holder."""
+def on_record(
+    state: State, record: Record, source: Address, now: float, age: float = 0.0
+) -> DropReason | None:
+    """A record, live or repaired, from its author or from any holder, who says it is `age` seconds old."""
     run = Run(record.origin, record.epoch)
     if run == state.me:
         if state.publisher.sent.get(record.sequence) == record.payload:
             state.repairs.heard(run, record.sequence, now)
         return DropReason.OWN
     if state.relays.absent and (run, record.sequence) in state.relays.absent:
-        fetched(state, run, record, now)
+        fetched(state, run, record, now, age)
     inbox = state.reception.get(run)
     if inbox is not None:
         refused = inbox.stream.refuse(record.sequence)
@@ -47,12 +49,12 @@ def on_record(state: State, record: Record, source: Address, now: float) -> Drop
         return DropReason.DUPLICATE  # history, perhaps: one copy more must not make it news
     reason = state.authority.check_record(record, run in state.roster, now)
     if reason is None:
-        return _genuine(state, run, inbox, record, source, now)
-    return _await_key(state, record, source, now) if reason is DropReason.UNKNOWN_KEY else reason
+        return _genuine(state, run, inbox, record, source, now, age)
+    return _await_key(state, record, source, now, age) if reason is DropReason.UNKNOWN_KEY else reason
 
 
-def _await_key(state: State, record: Record, source: Address, now: float) -> DropReason | None:
-    if not state.unkeyed.add(record.origin, record, source, now):
+def _await_key(state: State, record: Record, source: Address, now: float, age: float) -> DropReason | None:
+    if not state.unkeyed.add(record.origin, record, source, now, age):
         return DropReason.WAITING_FULL
     want_key(state, record.origin, now)
     return None
@@ -83,12 +85,12 @@ def _again(state: State, run: Run, inbox: Inbox, record: Record, now: float) -> 
 
 
 def _genuine(
-    state: State, run: Run, inbox: Inbox | None, record: Record, source: Address, now: float
+    state: State, run: Run, inbox: Inbox | None, record: Record, source: Address, now: float, age: float
 ) -> DropReason | None:
     """A record whose signature holds."""
     if inbox is None:
         if not state.liveness.judge(run, record.timestamp, state.clock.unix_ms(now)):
-            if not state.unproven.add(run, record, source, now):
+            if not state.unproven.add(run, record, source, now, age):
                 return DropReason.WAITING_FULL
             doubt(state, run, source, now)
             return None
@@ -99,7 +101,7 @@ def _genuine(
         refused = inbox.stream.refuse(record.sequence)
         if refused is not None:
             return DropReason.NOT_ASKED if refused is DropReason.DUPLICATE else refused
-    return _take(state, inbox, record, source, now)
+    return _take(state, inbox, record, source, now, age)
 
 
 def asks(state: State) -> bool:
@@ -118,14 +120,14 @@ def wanted_from(state: State, run: Run) -> int:
     return state.reception.resumes(run) or start or NEVER
 
 
-def take_known(state: State, record: Record, source: Address, now: float) -> DropReason | None:
+def take_known(state: State, record: Record, source: Address, now: float, age: float) -> DropReason | None:
     """A genuine record that somebody held for us; NOT_ASKED: it was published before we came, or by a run
     we know nothing of."""
     run = Run(record.origin, record.epoch)
     inbox = state.reception.get(run) or _known(state, run, record, now)
     if inbox is None or record.sequence < inbox.first:
         return DropReason.NOT_ASKED
-    return inbox.stream.refuse(record.sequence) or _take(state, inbox, record, source, now)
+    return inbox.stream.refuse(record.sequence) or _take(state, inbox, record, source, now, age)
 
 
 def _known(state: State, run: Run, record: Record, now: float) -> Inbox | None:
@@ -147,7 +149,9 @@ def _known(state: State, run: Run, record: Record, now: float) -> Inbox | None:
     return None if isinstance(opened, DropReason) else opened
 
 
-def _take(state: State, inbox: Inbox, record: Record, source: Address, now: float) -> DropReason | None:
+def _take(
+    state: State, inbox: Inbox, record: Record, source: Address, now: float, age: float
+) -> DropReason | None:
     size = len(record.payload)
     if record.sequence > inbox.stream.next and state.reception.crowded(inbox, record.sequence, size, now):
         inbox.learn(record.sequence, now)
@@ -160,7 +164,7 @@ def _take(state: State, inbox: Inbox, record: Record, source: Address, now: floa
         _alive(state, run, now)
         inbox.echo, inbox.echo_at = record.timestamp, now
     state.events += inbox.accept(record, source, now)
-    state.taken.append((inbox, record, now))
+    state.taken.append((inbox, record, now, age))
     whole = state.reach.whole
     if inbox.lacking or inbox.gaps or inbox.waiting or not whole:
         catch_up(state)
@@ -177,17 +181,25 @@ def catch_up(state: State) -> None:
     """
     taken, state.taken = state.taken, []
     fresh: dict[Inbox, int] = {}
-    for inbox, record, now in taken:
+    for inbox, record, now, age in taken:
         run = inbox.run
-        state.retention.add(run, record.sequence, record.payload, now)
+        keep(state, run, record, now, age)
         if state.manner.history and inbox.is_old(record):
             state.past.recall.add(run, record, now)
         state.repairs.heard(run, record.sequence, now)
-        state.past.news.came(now)
         fresh[inbox] = fresh.get(inbox, 0) + 1
     for inbox, count in fresh.items():
         state.reporter.news(inbox.run, now, state.members, count)
         lacks(state, inbox, now)
+
+
+def keep(state: State, run: Run, record: Record, now: float, age: float) -> None:
+    """Hold a record for others, unless it is said to be so old that it would be let go of at once."""
+    if state.retention.outlived(age):
+        state.drops[DropReason.TOO_OLD] += 1
+        return
+    state.retention.add(run, record.sequence, record.payload, now, age)
+    state.past.news.came(now)
 
 
 def lacks(state: State, inbox: Inbox, now: float) -> None:
@@ -332,7 +344,7 @@ def _heard_of(state: State, run: Run, high: int, timestamp: int, now: float) -> 
 def key_came(state: State, origin: bytes, now: float) -> None:
     """Records waited for this key."""
     for waiter in state.unkeyed.take(origin):
-        reason = on_record(state, waiter.record, waiter.source, now)
+        reason = on_record(state, waiter.record, waiter.source, now, waiter.age)
         if reason is not None:
             state.drops[reason] += 1
 
@@ -340,6 +352,6 @@ def key_came(state: State, origin: bytes, now: float) -> None:
 def proven(state: State, run: Run, now: float) -> None:
     """Records waited for their run to prove itself live."""
     for waiter in state.unproven.take(run):
-        reason = on_record(state, waiter.record, waiter.source, now)
+        reason = on_record(state, waiter.record, waiter.source, now, waiter.age)
         if reason is not None:
             state.drops[reason] += 1

@@ -9,6 +9,7 @@ from mcast.wire.limits import WINDOW
 from mcast.wire.reasons import DropReason
 
 from . import steering
+from .ages import kept_of
 from .backoff import backoff, rounds
 from .events import Address
 from .inbound_records import heard, want_key
@@ -92,23 +93,15 @@ def _serve(state: State, nack: Nack, target: Run, sequences: list[int], requeste
     return enough
 
 
-def payload_of(state: State, run: Run, sequence: int) -> bytes | None:
-    """The record to send again, if we hold it."""
-    where = state.past.whereabouts
-    if run == state.me:
-        return state.publisher.sent.get(sequence) if not where.unsure or sequence > where.sent else None
-    return None if where.unsure else state.retention.get(run, sequence)
-
-
 def _grant(
     state: State, target: Run, sequences: list[int], bucket: Bucket, now: float
 ) -> tuple[list[int], bool]:
     granted: list[int] = []
     for sequence in sequences:
-        payload = payload_of(state, target, sequence)
-        if payload is None:
+        kept = kept_of(state, target, sequence)
+        if kept is None:
             continue
-        if not bucket.take(len(payload), now):
+        if not bucket.take(len(kept.payload), now):
             return granted, False
         granted.append(sequence)
     return granted, True

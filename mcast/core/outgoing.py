@@ -7,10 +7,10 @@ from typing import NamedTuple
 from mcast.crypto.seal import Sealer
 from mcast.wire.codec import encode_frame, encode_frames, encode_kept
 
+from .ages import handed
 from .coding import code
 from .events import Address
 from .history import pages
-from .inbound_repair import payload_of
 from .state import State
 from .steering import press
 from .timers import earliest
@@ -50,10 +50,10 @@ class Sender:
         flow = state.flow
         while _may_repair(state) and flow.level(now) > 0:
             run, sequence = state.repairs.take(now)
-            payload = payload_of(state, run, sequence)
-            if payload is not None:
-                coded = code(state, sequence, payload, now) if run == state.me else None
-                data = self._sealer.seal(coded or encode_kept(payload))
+            coded = code(state, sequence, now) if run == state.me else None
+            plain = coded or handed(state, run, sequence, now)
+            if plain is not None:
+                data = self._sealer.seal(plain)
                 state.sent_frames["repair"] += 1
                 flow.repaired(len(data), now)
                 out.append(Outgoing(data, None, True))

@@ -48,7 +48,7 @@ class Publisher:
         ]
         payloads = sign_flush(self._identity, self._room.id, self._me.epoch, records)
         for draft, payload in zip(drafts, payloads, strict=True):
-            self.sent.add(draft.sequence, payload)
+            self.sent.add(draft.sequence, payload, now)
         self.flushed = sum(len(draft.body) for draft in drafts)
         self.flushed_at = now
         self.heartbeats.sent(now)

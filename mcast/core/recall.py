@@ -11,10 +11,12 @@ from mcast.wire.records import Record
 
 from .events import Event, Message
 from .inbox import Inbox
+from .ranges import RangeSet
 from .runs import Run
 
 RECORDS = 10_000  # kept until they are told; oldest arrivals out, as they are fetched oldest first
-RUNS = 4096  # runs of which it is remembered how far they were told, oldest out
+RUNS = 4096  # runs of which it is remembered what was told, oldest out; of each RANGES, lowest out
+RANGES = 256
 PATIENCE = 5.0  # seconds after the first record came, while others are on their way
 PAUSE = 0.25  # seconds after it in which somebody may turn out to hold more
 ALWAYS = 2**63
@@ -30,7 +32,7 @@ class Recall:
     def __init__(self, last: int | None, since: float | None) -> None:
         self._records: dict[tuple[Run, int], Record] = {}
         self._last, self._since = last, since
-        self._told: dict[Run, int] = {}
+        self._told: dict[Run, RangeSet] = {}
         self._began = 0.0
 
     def __bool__(self) -> bool:
@@ -41,7 +43,9 @@ class Recall:
         return self._began + (PATIENCE if fetching else PAUSE) if self._records else None
 
     def add(self, run: Run, record: Record, now: float) -> None:
-        """One more."""
+        """One more, unless it was told before: what died of a wrong age is fetched again."""
+        if record.sequence in self._told.get(run, ()):
+            return
         if not self._records:
             self._began = now
         self._records[run, record.sequence] = record
@@ -51,7 +55,8 @@ class Recall:
     def reached(self, run: Run) -> int:
         """The highest record of `run` that was told or is about to be; 0 when none was."""
         waiting = (sequence for known, sequence in self._records if known == run)
-        return max(self._told.get(run, 0), max(waiting, default=0))
+        told = self._told.get(run)
+        return max(told.high if told else 0, max(waiting, default=0))
 
     def clear(self) -> None:
         """Forget what was not told."""
@@ -70,8 +75,11 @@ class Recall:
         return self._chosen(told, wall_ms)
 
     def _events(self, run: Run, name: str, records: list[Record], now: float) -> Iterator[Event]:
-        told = self._told.pop(run, 0)
-        self._told[run] = max(told, records[-1].sequence)
+        known = self._told.pop(run, RangeSet(RANGES))
+        told = known.high
+        for record in records:
+            known.add(record.sequence, record.sequence + 1)
+        self._told[run] = known
         if len(self._told) > RUNS:
             del self._told[next(iter(self._told))]
         inbox = Inbox(run, name, records[0].sequence, len(records), ALWAYS, ALWAYS, history=True)

@@ -140,12 +140,12 @@ def question(state: State, nack: Nack, target: Run, sequences: list[int], now: f
         _plan(state, asker, nack, station, now)
 
 
-def fetched(state: State, run: Run, record: Record, now: float) -> None:
+def fetched(state: State, run: Run, record: Record, now: float, age: float) -> None:
     """A record that was asked for in vain: if it is genuine, it is kept and passed on."""
     if state.authority.check_record(record, run in state.roster, now) is not None:
         return
     del state.relays.absent[run, record.sequence]
-    state.retention.add(run, record.sequence, record.payload, now)
+    state.retention.add(run, record.sequence, record.payload, now, age)
     station = state.reach.of(run)
     rank = None if station is None else state.reach.rank(station)
     state.repairs.gather(run, [record.sequence], now + _wait(state, rank or 0))

@@ -8,45 +8,64 @@ from mcast.wire.limits import DATAGRAM_MAX
 
 from .holdings import Held
 from .runs import Run
+from .timers import Timers
 
 
 class Kept(NamedTuple):
-    """The payload of a RECORD frame, verbatim, and when it arrived here."""
+    """The payload of a RECORD frame, verbatim, and when it was published: on arrival, or as we were told."""
 
     payload: bytes
     at: float
 
 
 class Sent:
-    """Our own records, oldest overwritten first. `low` is the oldest still held: heartbeats declare it."""
+    """Our own records, oldest overwritten first. `low` is the oldest still held: heartbeats declare it.
+
+    `young` is the oldest that is history yet: older ones are repaired, not named to who comes new.
+    """
 
     def __init__(self, records: int, size: int) -> None:
-        self._records: dict[int, bytes] = {}
+        self._records: dict[int, Kept] = {}
         self._limit, self._most = records, size
         self._bytes = 0
         self.high = 0
+        self.young = 1
 
     @property
     def low(self) -> int:
         """The oldest sequence held; `high` + 1 when none is."""
         return next(iter(self._records), self.high + 1)
 
-    def add(self, sequence: int, payload: bytes) -> None:
+    def add(self, sequence: int, payload: bytes, now: float) -> None:
         """Keep one record that is about to leave."""
-        self._records[sequence] = payload
+        self._records[sequence] = Kept(payload, now)
         self._bytes += len(payload)
         self.high = sequence
         while len(self._records) > self._limit or self._bytes > self._most:
-            self._bytes -= len(self._records.pop(next(iter(self._records))))
+            self._drop(next(iter(self._records)))
 
     def forget(self, high: int) -> None:
         """Let go of the records up to `high`."""
         while self._records and self.low <= high:
-            self._bytes -= len(self._records.pop(self.low))
+            self._drop(self.low)
+
+    def expire(self, before: float) -> None:
+        """What was published before that time is history no more."""
+        while self.young <= self.high and self._records[self.young].at < before:
+            self.young += 1
+
+    def kept(self, sequence: int) -> Kept | None:
+        """A record and when it was published."""
+        return self._records.get(sequence)
 
     def get(self, sequence: int) -> bytes | None:
         """The payload to send again."""
-        return self._records.get(sequence)
+        kept = self._records.get(sequence)
+        return None if kept is None else kept.payload
+
+    def _drop(self, sequence: int) -> None:
+        self._bytes -= len(self._records.pop(sequence).payload)
+        self.young = max(self.young, sequence + 1)
 
 
 class Retention:
@@ -61,6 +80,7 @@ class Retention:
         self._mine: dict[bytes, dict[tuple[Run, int], None]] = {}
         self._sizes: dict[bytes, int] = {}
         self.held = Held()
+        self._told: Timers[tuple[Run, int]] = Timers()  # when those die whose age we were told
         self._limit, self._most, self._seconds = records, size, seconds
         self._origin_limit, self._origin_most = int(records * share), int(size * share)
         self.bytes = 0
@@ -68,19 +88,29 @@ class Retention:
     def __len__(self) -> int:
         return len(self._kept)
 
+    def kept(self, run: Run, sequence: int) -> Kept | None:
+        """A record and when it was published, as far as we know."""
+        return self._kept.get((run, sequence))
+
     def get(self, run: Run, sequence: int) -> bytes | None:
         """The payload of a record, verbatim."""
         kept = self._kept.get((run, sequence))
         return None if kept is None else kept.payload
 
-    def add(self, run: Run, sequence: int, payload: bytes, now: float) -> None:
-        """Keep a verified record."""
+    def outlived(self, age: float) -> bool:
+        """Whether a record that is said to be so old (s) is not worth keeping."""
+        return age >= self._seconds
+
+    def add(self, run: Run, sequence: int, payload: bytes, now: float, age: float = 0.0) -> None:
+        """Keep a verified record that is said to be `age` seconds old."""
         key = (run, sequence)
         if key in self._kept:
             return
         origin = run.origin
         mine = self._mine.setdefault(origin, {})
-        self._kept[key] = Kept(payload, now)
+        self._kept[key] = Kept(payload, now - age)
+        if age:
+            self._told.set(key, now - age + self._seconds)
         mine[key] = None
         self.held.add(run, sequence)
         self.bytes += len(payload)
@@ -96,7 +126,12 @@ class Retention:
         return len(self._kept) >= self._limit or self.bytes + DATAGRAM_MAX > self._most
 
     def expire(self, now: float) -> None:
-        """Drop what is too old."""
+        """Drop what is too old.
+
+        What was only said to be so old may be had again from who says otherwise: nobody signed it.
+        """
+        for key in self._told.due(now):
+            self._drop(key, wanted=True)
         while self._kept:
             key, kept = next(iter(self._kept.items()))
             if now - kept.at <= self._seconds:
@@ -109,14 +144,16 @@ class Retention:
         self._mine.clear()
         self._sizes.clear()
         self.held.clear()
+        self._told = Timers()
         self.bytes = 0
 
-    def _drop(self, key: tuple[Run, int]) -> None:
+    def _drop(self, key: tuple[Run, int], *, wanted: bool = False) -> None:
         size = len(self._kept.pop(key).payload)
+        self._told.cancel(key)
         origin = key[0].origin
         mine = self._mine[origin]
         del mine[key]
-        self.held.remove(*key)
+        self.held.remove(*key, wanted=wanted)
         self.bytes -= size
         self._sizes[origin] -= size
         if not mine:

@@ -109,7 +109,7 @@ class State:
         # Traffic
         self.events: list[Event] = []
         self.control: deque[Sending] = deque()
-        self.taken: list[tuple[Inbox, Record, float]] = []  # told, with the rest still to be done
+        self.taken: list[tuple[Inbox, Record, float, float]] = []  # told, with the rest still to be done
         self.drops: Counter[DropReason] = Counter()
         self.sent_frames: Counter[str] = Counter()
         self.payload = settings.payload
@@ -121,6 +121,7 @@ class State:
         self.relayed = False
         self.direct = False
         self.vouched: Run | None = None
+        self.age = 0.0  # of its next record, as its giver says
         # Trust
         self.admission = Admission(checks, session)
         self.authority = Authority(checks, settings.verifications, 2 * settings.peers, now)

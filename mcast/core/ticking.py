@@ -53,6 +53,7 @@ def tick(state: State, now: float) -> None:
     pass_on(state, now)
     meet(state, now)
     state.retention.expire(now)
+    state.publisher.sent.expire(now - state.settings.retained_seconds)
     tick_history(state, now)
 
 

@@ -13,14 +13,14 @@ class Undecoded:
     """The last coded repairs that could not be used when they came."""
 
     def __init__(self) -> None:
-        self._kept: dict[Coded, Address] = {}
+        self._kept: dict[Coded, tuple[Address, float]] = {}
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def add(self, frame: Coded, source: Address) -> None:
+    def add(self, frame: Coded, source: Address, now: float) -> None:
         """Keep one."""
-        self._kept[frame] = source
+        self._kept[frame] = source, now
         if len(self._kept) > KEPT:
             del self._kept[next(iter(self._kept))]
 
@@ -28,6 +28,6 @@ class Undecoded:
         """It was used, or is of no use any more."""
         self._kept.pop(frame, None)
 
-    def all(self) -> list[tuple[Coded, Address]]:
-        """All that are kept, oldest first."""
-        return list(self._kept.items())
+    def all(self) -> list[tuple[Coded, Address, float]]:
+        """All that are kept, who sent each, and when it came, oldest first."""
+        return [(frame, source, came) for frame, (source, came) in self._kept.items()]

@@ -16,11 +16,12 @@ PATIENCE = 1.0  # seconds a record waits
 
 
 class Waiter(NamedTuple):
-    """One record, who sent it, and until when it waits."""
+    """One record, who sent it, until when it waits, and how old it was said to be."""
 
     record: Record
     source: Address
     until: float
+    age: float
 
 
 class Waiting(Generic[Key]):
@@ -33,11 +34,11 @@ class Waiting(Generic[Key]):
     def __len__(self) -> int:
         return sum(map(len, self._waiters.values()))
 
-    def add(self, key: Key, record: Record, source: Address, now: float) -> bool:
+    def add(self, key: Key, record: Record, source: Address, now: float, age: float = 0.0) -> bool:
         """Let `record` wait for `key`; False when there is no room."""
         if self._bytes + len(record.payload) > MOST:
             return False
-        self._waiters.setdefault(key, []).append(Waiter(record, source, now + PATIENCE))
+        self._waiters.setdefault(key, []).append(Waiter(record, source, now + PATIENCE, age))
         self._bytes += len(record.payload)
         return True
 

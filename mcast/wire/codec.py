@@ -90,7 +90,7 @@ SHAPES: dict[FrameType, Shape] = {
     FrameType.VECTOR: Shape(Layout(f.Vector, "16sHH", "digest page pages"), lists.HOLDINGS, "holdings"),
     FrameType.RANGE_REQUEST: _request(Layout(f.RangeRequest, "I", "request"), lists.MISSING, "missing"),
     FrameType.HISTORY_REQUEST: _request(Layout(f.HistoryRequest, "IIQ", "request last since")),
-    FrameType.HISTORY: Shape(Layout(f.History, "IHH", "request page pages")),
+    FrameType.HISTORY: Shape(Layout(f.History, "I", "age")),
     FrameType.PRIVATE: _signed(
         Layout(
             f.Private,

@@ -266,7 +266,7 @@ class Vector(msgspec.Struct, frozen=True, gc=False):
 
 
 class RangeRequest(msgspec.Struct, frozen=True, gc=False):
-    """Asks for records; `request` (chosen by the asker) comes back in the HISTORY frames."""
+    """Asks for records; `request` is chosen by the asker, the same as long as it asks one teller."""
 
     request: int
     missing: tuple[Missing, ...]
@@ -283,11 +283,9 @@ class HistoryRequest(msgspec.Struct, frozen=True, gc=False):
 
 
 class History(msgspec.Struct, frozen=True, gc=False):
-    """Heads a datagram of RECORD frames: page `page` of the answer to `request`; `pages` 0 if unknown."""
+    """The RECORD frame after it was published `age` ms ago, as far as its giver knows: a hint, unsigned."""
 
-    request: int
-    page: int
-    pages: int
+    age: int
 
 
 class Private(msgspec.Struct, frozen=True, gc=False):

@@ -43,6 +43,8 @@ WINDOW = 8_192  # records from the first to the last missing one a NACK may name
 ENTRIES_MAX = 255  # of a list in a frame
 CODED_MAX = 8  # records laid over each other
 
+AGE_SIZE = FRAME_HEADER_SIZE + 4  # of the HISTORY frame that says how old the record after it is
+
 # What a record costs besides its body, in a datagram of its own.
 RECORD_OVERHEAD = (
     HEADER_SIZE + TAG_SIZE + FRAME_HEADER_SIZE + PROOF_HEAD_SIZE + PATH_MAX * NODE_SIZE + RECORD_HEADER_SIZE
@@ -52,9 +54,10 @@ RECORD_OVERHEAD = (
 def max_body(datagram_limit: int = DATAGRAM_MAX) -> int:
     """The longest record body, in bytes, that fits a datagram of `datagram_limit` bytes in any flush.
 
-    The path is counted at its longest, so that a body never depends on how many records leave with it.
+    The path is counted at its longest, so that a body never depends on how many records leave with it, and
+    room is left for its age, with which others will hand it out.
     """
-    return datagram_limit - RECORD_OVERHEAD
+    return datagram_limit - RECORD_OVERHEAD - AGE_SIZE
 
 
 def record_datagram_size(body: int, path: int = PATH_MAX) -> int:

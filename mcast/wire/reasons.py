@@ -50,6 +50,7 @@ class DropReason(StrEnum):
     NOT_LIVE = "not-live"
     NOT_ASKED = "not-asked"
     NOT_HELD = "not-held"
+    TOO_OLD = "too-old"
     NO_TOKEN = "no-token"  # noqa: S105 - the name of a counter
 
 

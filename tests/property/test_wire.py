@@ -116,7 +116,7 @@ FRAMES: dict[type, st.SearchStrategy[Any]] = {
     f.Vector: build(f.Vector, id16, page, some(holding())),
     f.RangeRequest: build(f.RangeRequest, u32, some(missing), flags),
     f.HistoryRequest: build(f.HistoryRequest, u32, u32, u64, flags),
-    f.History: build(f.History, u32, u16, u16),
+    f.History: build(f.History, u32),
     f.Private: build(f.Private, named, run, u64, part, key, short, signature),
     f.Reply: build(f.Reply, named, named, part, short, signature),
     f.Acker: build(f.Acker, named, run, signature),

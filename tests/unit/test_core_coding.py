@@ -18,6 +18,7 @@ from mcast.core.undecoded import KEPT
 from mcast.settings import Settings
 from mcast.wire import frames as f
 from mcast.wire.coded import lay, restore, shorten
+from mcast.wire.header import Header, decode_header
 from mcast.wire.limits import CODED_MAX
 from mcast.wire.reasons import DropReason, Malformed
 from mcast.wire.records import Record
@@ -133,6 +134,33 @@ def test_an_author_codes_what_fits(limit: int, coded: int) -> None:
     assert not ada.engine._state.askers._of
 
 
+def test_what_is_not_new_goes_plain_with_its_age() -> None:
+    lan = simulation.Lan(13)
+    ada = lan.join("ada")
+    lan.run(1.0)
+    for pause in (0.0, 0.0, 0.9, 0.2):
+        lan.run(pause)
+        ada.send(bytes(100))
+        lan.run(0.01)
+    state = ada.engine._state
+    for run, sequence in zip(RUNS, [3, 2, 4, 1], strict=False):
+        state.repairs.gather(ada.engine.run, [sequence], lan.now)
+        state.askers.note(run, [sequence])
+    state.repairs.tick(lan.now)
+    said: list[list[str]] = []
+
+    def listen(data: bytes, *_: object) -> None:
+        header = decode_header(data)
+        assert isinstance(header, Header)
+        frames = lan.checks.open(header, data)
+        assert isinstance(frames, list)
+        said.append([type(frame).__name__ for frame in frames])
+
+    lan.on_transmit = listen
+    ada.pump()
+    assert said == [["Coded"], ["History", "Record"], ["History", "Record"]]
+
+
 def test_what_was_overwritten_meanwhile_goes_into_no_block() -> None:
     lan = simulation.Lan(2, settings=Settings(sent_records=4))
     ada = lan.join("ada")
@@ -230,6 +258,21 @@ def test_what_two_records_lack_is_kept_until_one_came() -> None:
     assert len(bob.engine._state.undecoded) == 0, "of no use any more"
 
 
+@pytest.mark.parametrize(("kept", "age"), [(0.5, 0.0), (2.0, 2.0)])
+def test_what_comes_out_late_is_as_old_as_the_frame_has_been_kept(kept: float, age: float) -> None:
+    lan, bob, eve = meet(14)
+    one, two, three = (eve.record(n, b"%d" % n) for n in (1, 2, 3))
+    eve.say(one)
+    eve.say(code([two, three]))
+    lan.run(kept)
+    eve.say(three)
+    before = lan.now
+    lan.run(0.5)
+    held = bob.engine._state.retention.kept(eve.run, 2)
+    assert held is not None
+    assert held.at == pytest.approx(before - age, abs=0.4)
+
+
 def test_who_codes_forges_nothing() -> None:
     lan, bob, eve = meet(5)
     one, two, three = (eve.record(n, b"%d" % n * 40) for n in (1, 2, 3))
@@ -275,10 +318,10 @@ def test_a_flood_of_coded_repairs_that_yield_nothing_is_bounded_and_forgotten_wi
         eve.say(f.Coded(*eve.run, sequence, (1,), bytes(100)))
     state = bob.engine._state
     assert len(state.undecoded) == KEPT
-    assert {frame.sequence for frame, _ in state.undecoded.all()} == set(range(3 + KEPT, 3 + 2 * KEPT))
+    assert {frame.sequence for frame, _, _ in state.undecoded.all()} == set(range(3 + KEPT, 3 + 2 * KEPT))
     eve.say(f.Coded(*eve.run, 2, (60_000,), bytes(100)))
     assert state.undecoded.all()[-1][0].sequence == 2, "what is too far ahead is lacking too"
-    state.undecoded.add(f.Coded(b"nobody" * 2 + b"else", 1, 1, (1,), bytes(100)), None)
+    state.undecoded.add(f.Coded(b"nobody" * 2 + b"else", 1, 1, (1,), bytes(100)), None, lan.now)
     eve.say(eve.record(3))
     lan.run(1.0)
     assert len(state.undecoded) == KEPT - 1

@@ -205,7 +205,7 @@ def test_a_repair_that_was_overwritten_meanwhile_is_passed_over() -> None:
     lan.run(0.1)
     eve = Outsider(lan)
     eve.say(eve.key, eve.sign(f.Nack(*eve.run, eve.count(), (f.Missing(*ada.engine.run, ((1, 1),)),))))
-    ada.engine._state.publisher.sent._records.clear()
+    ada.engine._state.publisher.sent.forget(1)
     lan.run(1.0)
     assert ada.engine.stats().get("sent-repair", 0) == 0
 

@@ -279,11 +279,11 @@ def test_sent_records_are_overwritten_and_low_says_so() -> None:
     sent = Sent(3, 1000)
     assert (sent.low, sent.high) == (1, 0)
     for sequence in range(1, 6):
-        sent.add(sequence, b"x" * 10)
+        sent.add(sequence, b"x" * 10, 0.0)
     assert (sent.low, sent.high) == (3, 5)
     assert sent.get(2) is None
     assert sent.get(3) == b"x" * 10
-    sent.add(6, b"y" * 995)
+    sent.add(6, b"y" * 995, 0.0)
     assert sent.low == 6
 
 

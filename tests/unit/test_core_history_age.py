@@ -1,0 +1,250 @@
+"""How old records are that members hand on to each other: none outlives its day, whatever is said of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from mcast import simulation
+from mcast.core import refusals
+from mcast.core.ages import AGE_MAX, handed
+from mcast.core.refusals import Refusals
+from mcast.core.retention import Retention, Sent
+from mcast.core.runs import Run
+from mcast.core.waiting import Waiting
+from mcast.settings import Settings
+from mcast.wire import frames as f
+from mcast.wire.codec import decode_frames, encode_frame
+from tests.simulation.safety import holdings
+from tests.unit.core_support import ADDRESS, Outsider, drops, record
+
+ADA, BOB = Run(b"a" * 16, 1), Run(b"b" * 16, 2)
+DAY = 600.0  # seconds that records are kept in these tests
+SHORT = Settings(retained_seconds=DAY)
+
+
+def texts(member: simulation.Member) -> list[str | None]:
+    return [message.text for message in member.messages()]
+
+
+def published(member: simulation.Member, run: Run) -> float:
+    """When the member takes the first record of `run` to have been published."""
+    kept = member.engine._state.retention.kept(run, 1)
+    assert kept is not None
+    return kept.at
+
+
+def test_no_record_outlives_its_day_by_going_from_one_to_the_next() -> None:
+    lan = simulation.Lan(1, settings=SHORT)
+    author, holder = lan.join("author"), lan.join("m0", history=True)
+    lan.run(5.0)
+    author.send("old")
+    said = lan.now
+    lan.run(5.0)
+    author.leave()
+    for number, there in enumerate((True, True, False, False)):
+        lan.run(200.0)
+        newcomer = lan.join(f"m{number + 1}", history=True)
+        lan.run(50.0)
+        assert texts(newcomer) == (["old"] if there else [])
+        if there:
+            assert published(newcomer, author.engine.run) == pytest.approx(said, abs=0.1)
+        holder.leave()
+        holder = newcomer
+    assert holdings([holder]) == {"m4": 0}
+
+
+def test_a_repair_after_a_long_while_is_delivered_and_no_younger() -> None:
+    lan = simulation.Lan(2, settings=SHORT)
+    ada, bob, cyd = lan.join("ada"), lan.join("bob"), lan.join("cyd")
+    lan.run(5.0)
+    lan.partition([ada, bob], [cyd])
+    ada.send("meanwhile")
+    said = lan.now
+    lan.run(300.0)
+    lan.heal()
+    lan.run(100.0)
+    assert texts(cyd) == ["meanwhile"]
+    assert published(cyd, ada.engine.run) == pytest.approx(said, abs=0.1)
+    lan.run(250.0)
+    assert holdings([bob, cyd]) == {"bob": 0, "cyd": 0}
+
+
+def test_what_an_author_said_more_than_a_day_ago_is_repaired_and_is_no_history() -> None:
+    lan = simulation.Lan(3, settings=SHORT)
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(5.0)
+    lan.partition([ada], [bob])
+    ada.send("long ago")
+    lan.run(DAY + 100.0)
+    lan.heal()
+    lan.run(100.0)
+    assert texts(bob) == ["long ago"]
+    assert drops(bob, "too-old") == 1
+    cyd = lan.join("cyd", history=True)
+    lan.run(50.0)
+    assert texts(cyd) == []
+    assert ada.engine.stats().get("sent-vector", 0) == 0
+    ada.send("now")
+    lan.run(5.0)
+    assert texts(cyd) == ["now"]
+
+
+class Giver(Outsider):
+    """Hands out one record of its own and says how old it is."""
+
+    def hand_out(self, digest: bytes, age: float) -> None:
+        self.say(f.Digest(digest * 16, 1, 1))
+        self.lan.run(0.3)
+        self.say(f.Vector(digest * 16, 0, 1, (f.Holding(*self.run, 1, 1, ()),)))
+        old = self.record(1, b"old", age=100.0)
+        self.say(self.key, f.History(round(age * 1000)), old)
+
+
+def test_what_is_said_to_be_too_old_is_dropped_and_not_asked_for_there_again() -> None:
+    lan = simulation.Lan(4, settings=SHORT)
+    ada = lan.join("ada", history=True)
+    lan.run(40.0)
+    eve = Giver(lan, age=100.0)
+    eve.hand_out(b"1", DAY)
+    lan.run(1.0)
+    assert (drops(ada, "too-old"), texts(ada)) == (1, [])
+    assert not ada.engine._state.past.syncing
+    asked = ada.engine.stats()["sent-rangerequest"]
+    eve.hand_out(b"2", 100.0)
+    lan.run(1.0)
+    assert texts(ada) == []
+    assert ada.engine.stats()["sent-rangerequest"] == asked
+    eve.say(f.Digest(b"3" * 16, 1, 1), source=("10.9.9.8", 28003))
+    lan.run(0.3)
+    eve.say(f.Vector(b"3" * 16, 0, 1, (f.Holding(*eve.run, 1, 1, ()),)), source=("10.9.9.8", 28003))
+    assert ada.engine.stats()["sent-rangerequest"] == asked + 1, "another giver may say otherwise"
+
+
+def test_what_died_of_a_lie_is_had_again_from_an_honest_holder() -> None:
+    lan = simulation.Lan(5, settings=SHORT)
+    ada = lan.join("ada", history=True)
+    lan.run(5.0)
+    eve = Giver(lan, age=100.0)
+    eve.hand_out(b"1", DAY - 5.0)
+    lan.run(1.0)
+    assert published(ada, eve.run) == pytest.approx(lan.now - DAY + 5.0, abs=2.0)
+    bob = lan.join("bob")
+    eve.say(eve.key)
+    bob.engine._state.retention.add(eve.run, 1, eve.record(1, b"old", age=100.0).payload, lan.now)
+    lan.run(10.0)
+    assert holdings([ada]) == {"ada": 0}
+    eve.say(eve.announcement(flags=f.NEWCOMER))
+    lan.run(70.0)
+    assert published(ada, eve.run) == pytest.approx(lan.now - 80.0, abs=5.0)
+    assert texts(ada) == ["old"]
+
+
+def test_only_what_is_not_new_says_its_age() -> None:
+    lan = simulation.Lan(6)
+    ada = lan.join("ada")
+    lan.run(1.0)
+    ada.send("x")
+    at = lan.now
+
+    def kinds(now: float) -> list[object]:
+        frames = decode_frames(handed(ada.engine._state, ada.engine.run, 1, now) or b"")
+        assert isinstance(frames, list)
+        return [frame.age if isinstance(frame, f.History) else type(frame).__name__ for frame in frames]
+
+    assert kinds(at + 0.9) == ["Record"]
+    assert kinds(at + 1.0) == [1000, "Record"]
+    assert kinds(at + 1e9) == [AGE_MAX, "Record"]
+    assert handed(ada.engine._state, ada.engine.run, 2, at) is None
+    assert len(encode_frame(f.History(1))) == 8
+
+
+def test_an_age_goes_with_the_next_record_alone() -> None:
+    lan = simulation.Lan(7, settings=SHORT)
+    ada = lan.join("ada")
+    lan.run(1.0)
+    eve = Outsider(lan)
+    eve.say(eve.key, f.History(5000), eve.record(1), eve.record(2))
+    now = lan.now
+    eve.say(f.History(5000))
+    eve.say(eve.record(3))
+    ages = []
+    for sequence in (1, 2, 3):
+        kept = ada.engine._state.retention.kept(eve.run, sequence)
+        assert kept is not None
+        ages.append(round(now - kept.at))
+    assert ages == [5, 0, 0]
+
+
+def test_a_record_that_waits_for_its_key_keeps_its_age() -> None:
+    lan = simulation.Lan(8, settings=SHORT)
+    ada = lan.join("ada")
+    lan.run(1.0)
+    eve = Outsider(lan)
+    eve.say(f.History(5000), eve.record(1))
+    now = lan.now
+    eve.say(eve.key)
+    assert now - published(ada, eve.run) == pytest.approx(5.0, abs=0.1)
+    waiting: Waiting[bytes] = Waiting()
+    assert waiting.add(b"k", record(1), ADDRESS, 0.0)
+    assert [waiter.age for waiter in waiting.take(b"k")] == [0.0]
+
+
+def test_those_whose_age_was_told_die_before_those_that_came_earlier() -> None:
+    made = Retention(records=3, size=10_000, seconds=60.0, share=1.0)
+    made.add(ADA, 1, b"x", 0.0)
+    made.add(ADA, 2, b"x", 10.0, 45.0)
+    made.add(BOB, 1, b"x", 10.0, 50.0)
+    assert made.outlived(60.0)
+    assert not made.outlived(59.0)
+    made.expire(20.5)
+    assert [made.get(ADA, 1), made.get(ADA, 2), made.get(BOB, 1)] == [b"x", b"x", None]
+    assert made.held.floor(BOB) == 1, "who says otherwise may be right"
+    made.expire(26.0)
+    assert [made.get(ADA, 1), made.get(ADA, 2)] == [b"x", None]
+    made.expire(61.0)
+    assert (len(made), made.bytes, made.held.floor(ADA)) == (0, 0, 2)
+    made.add(BOB, 1, b"x", 70.0, 1.0)
+    made.clear()
+    made.add(BOB, 1, b"x", 80.0)
+    made.expire(130.0)
+    assert len(made) == 1
+
+
+def test_what_was_pushed_out_is_not_waited_for() -> None:
+    made = Retention(records=2, size=10_000, seconds=60.0, share=1.0)
+    for sequence in range(1, 300):
+        made.add(ADA, sequence, b"x", 0.0, 1.0)
+    assert len(made._told._heap) < 100
+    made.expire(100.0)
+    assert len(made) == 0
+
+
+def test_own_records_grow_old() -> None:
+    sent = Sent(3, 1000)
+    assert sent.young == 1
+    sent.expire(5.0)
+    for sequence in range(1, 4):
+        sent.add(sequence, b"x", float(sequence))
+    sent.expire(2.5)
+    assert (sent.young, sent.low) == (3, 1)
+    sent.expire(9.0)
+    assert (sent.young, sent.low) == (4, 1)
+    sent.add(4, b"x", 9.0)
+    sent.add(5, b"x", 9.5)
+    assert (sent.young, sent.low) == (4, 3)
+    sent.forget(4)
+    assert (sent.young, sent.low, sent.kept(4)) == (5, 5, None)
+
+
+def test_refusals_are_of_one_giver_for_a_while_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refusals, "REFUSALS", 2)
+    made = Refusals()
+    assert made.below(ADDRESS, ADA, 0.0) == 1
+    made.add(ADDRESS, ADA, 7, 0.0)
+    made.add(ADDRESS, ADA, 3, 1.0)
+    assert made.below(ADDRESS, ADA, 2.0) == 8
+    assert made.below(None, ADA, 2.0) == made.below(ADDRESS, BOB, 2.0) == 1
+    assert made.below(ADDRESS, ADA, 1.0 + refusals.REFUSED) == 1
+    made.add(ADDRESS, BOB, 1, 2.0)
+    made.add(None, BOB, 1, 2.0)
+    assert [made.below(ADDRESS, ADA, 3.0), made.below(ADDRESS, BOB, 3.0)] == [1, 2]
