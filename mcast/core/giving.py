@@ -34,15 +34,19 @@ def meet_newcomer(state: State, newcomer: Run, source: Address, now: float) -> N
 
 
 def greet(state: State, greeting: Greeting, now: float) -> None:
-    """If we are among the three nearest to a newcomer: ourselves, some entries, a token for more."""
+    """If we are among the three nearest to a newcomer: a token, ourselves, some entries, as far as they fit.
+
+    The attack: newcomers made up under a victim's address. The three share what AMPLIFICATION allows.
+    """
     newcomer, source = greeting.run, greeting.source
     others = (peer.run for peer in state.roster if peer.run != newcomer and peer.confirmed)
     named = first_entries(newcomer.origin + newcomer.epoch.to_bytes(8, "big"), state.me, others)
     if named is None:
         return
-    room = min(state.room_left(), AMPLIFICATION * greeting.size)
-    frames: list[Frame] = [Challenge(state.tokens.issue(source)), *_ourselves(state, now)]
-    for entry in [_entry(state, peer) for run in named if (peer := state.roster.get(run))]:
+    room = min(state.room_left(), AMPLIFICATION * greeting.size // GIVERS - HEADER_SIZE - TAG_SIZE)
+    frames: list[Frame] = [Challenge(state.tokens.issue(source))]
+    entries = (_entry(state, peer) for run in named if (peer := state.roster.get(run)))
+    for entry in (_ourselves(state, now), *entries):
         if len(encode_frames([*frames, *entry])) > room:
             break
         frames += entry

@@ -110,6 +110,7 @@ def on_announcement(
             return reason
     else:
         refresh(state, peer, frame, source, now, direct=not state.relayed)
+    state.past.syncing.met(source)
     if frame.flags & NEWCOMER and prompt:
         meet_newcomer(state, run, source, now)
         state.past.trickle.reset(now, state.members)

@@ -26,7 +26,8 @@ WAIT = 0.1  # seconds without an answer or a record after which we ask again, by
 TRIES = 6  # questions without anything new before the next teller's turn
 LONGEST = 60.0  # seconds with one teller: one that hands out little by little must not hold up the others
 CHALLENGES = 8  # heeded from one teller: it may change its token, not keep us busy
-TELLERS = 32  # waiting for their turn; oldest out, each address once, so that a liar is one of them
+TELLERS = 32  # waiting for their turn, each address once, so that a liar is one of them; strangers go first
+MET = 1024  # addresses of peers remembered, the one heard least lately out
 SETTLED = 256  # digests behind which there is nothing for us; oldest out
 SULK = 30.0  # seconds before a teller that did not deliver what it told is asked again
 REQUEST_HEAD = 4 + 4 + 1  # bytes of a RANGE_REQUEST before its entries
@@ -87,7 +88,7 @@ class Syncing:
 
     The attacks: tellers who tell what they do not have, or never answer. Each has one place in the line, is
     given up after TRIES questions, and is not asked for the same again; what it told is believed only as far
-    as signed records come.
+    as signed records come. Digests under made-up addresses: who announced nothing makes room first.
     """
 
     def __init__(self, generator: Generator) -> None:
@@ -95,6 +96,7 @@ class Syncing:
         self._tellers: dict[Address, tuple[bytes, float]] = {}
         self._settled: dict[tuple[Address, bytes], float] = {}
         self._session: Session | None = None
+        self._met: dict[Address, None] = {}
         self._began = False
 
     @property
@@ -110,6 +112,13 @@ class Syncing:
         """Whether there is nothing for us behind `digest`, or `teller` did not deliver it, for now."""
         return (None, digest) in self._settled or self._settled.get((teller, digest), 0.0) > now
 
+    def met(self, peer: Address) -> None:
+        """A peer announced itself from there."""
+        self._met.pop(peer, None)
+        self._met[peer] = None
+        if len(self._met) > MET:
+            del self._met[next(iter(self._met))]
+
     def told(self, teller: Address, digest: bytes, when: float) -> None:
         """`teller` holds something else than we do: ask it at `when`."""
         session = self._session
@@ -118,7 +127,8 @@ class Syncing:
         known = self._tellers.get(teller)  # keeps its place in the line
         self._tellers[teller] = digest, min(when, known[1]) if known else when
         if len(self._tellers) > TELLERS:
-            del self._tellers[next(iter(self._tellers))]
+            oldest = next(iter(self._tellers))
+            del self._tellers[next((one for one in self._tellers if one not in self._met), oldest)]
 
     def wants(self, run: Run, sequence: int) -> bool:
         """Whether this record was asked for."""

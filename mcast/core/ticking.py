@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mcast.wire.frames import Heard, KeyRequest, Nack, Report
-from mcast.wire.limits import DATAGRAM_MAX, FRAME_HEADER_SIZE, HEADER_SIZE, SIGNATURE_SIZE, TAG_SIZE
+from mcast.wire.limits import DATAGRAM_SAFE, FRAME_HEADER_SIZE, HEADER_SIZE, SIGNATURE_SIZE, TAG_SIZE
 from mcast.wire.reasons import DropReason
 
 from .events import Address
@@ -84,7 +84,8 @@ def _presence(state: State, now: float) -> None:
     state.announcer.sized(announced_size(frame, state.name))
 
 
-NEWCOMER_SIZE = DATAGRAM_MAX // 3 - HEADER_SIZE - TAG_SIZE  # so that the answers may be full datagrams
+# Each of the three answers may be as long; this length passes everywhere.
+NEWCOMER_SIZE = DATAGRAM_SAFE - HEADER_SIZE - TAG_SIZE
 
 
 def _nack(state: State, now: float) -> None:

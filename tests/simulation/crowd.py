@@ -6,6 +6,10 @@ to it alone. But the announcements of the others, which reach all alike, are tak
 by one engine (the first witness): they look at its roster and its keys. Ten thousand rosters of ten
 thousand entries would take 100 GB and days.
 
+What is published is published by witnesses, and kept once for all standees, by the first witness, who
+therefore publishes nothing. Each standee has its own digest timer, hears every digest, and judges it by what
+is kept. It confirms no live record and asks for none.
+
 Which member is nearest to a newcomer is looked up in a table, not computed by each member: the same answer.
 """
 
@@ -14,11 +18,12 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 from mcast import simulation
-from mcast.core import giving
+from mcast.core import giving, inbound_history
 from mcast.core.events import Address, PeerLeft
 from mcast.core.handover import GIVERS, GREETINGS, SETTLED, is_giver, rank
 from mcast.core.postponed import Postponed
@@ -29,8 +34,9 @@ from mcast.crypto.keys import Identity
 from mcast.wire import frames as f
 from mcast.wire.header import Header, decode_header
 from mcast.wire.reasons import DropReason
+from mcast.wire.records import Record
 
-ANSWERS = (f.Challenge, f.Roster, f.ProbeReply)
+ANSWERS = (f.Challenge, f.Roster, f.ProbeReply, f.Vector)
 
 
 class SharedRoster(Roster):
@@ -78,6 +84,7 @@ class Second(NamedTuple):
     bytes: int
     announcements: int
     answers: int
+    digests: int
 
 
 class Crowd(simulation.Lan):
@@ -149,6 +156,7 @@ class Crowd(simulation.Lan):
         kind = type(frames[-1])
         announced = destination is None and kind is f.Announcement
         second["announcements"] += announced
+        second["digests"] += kind is f.Digest
         second["answers"] += any(isinstance(frame, ANSWERS) for frame in frames) and not announced
         self.kinds[kind.__name__] += 1
 
@@ -163,6 +171,27 @@ class Crowd(simulation.Lan):
                 for standee in self.standees:
                     if standee.address != source:
                         standee.receive(data, source)
+            elif isinstance(frame, Record | f.Digest):
+                self._past(frame, source)
+
+    def _past(self, frame: Record | f.Digest, source: Address) -> None:
+        """A record that the first witness keeps for all standees, or somebody's sum of what it holds."""
+        for standee in self.standees:
+            if standee.address == source:
+                continue
+            state = standee.engine._state
+            state.clock.advance(self.now)
+            if isinstance(frame, Record):
+                state.past.news.came(self.now)
+            else:
+                inbound_history.on_digest(state, frame, source, self.now)
+            standee.pump()
+
+    def publish(self, records: int, start: float) -> None:
+        """All witnesses but the first publish so many in all, four a second from `start` on."""
+        authors = self.members[1:]
+        for number in range(records):
+            self.at(start + number / 4, partial(_say, authors[number % len(authors)], number))
 
     def _meet(self, newcomer: Run, source: Address, size: int) -> None:
         self.times.extend([self.now])
@@ -173,6 +202,8 @@ class Crowd(simulation.Lan):
             if state.me != newcomer:
                 state.datagram_size = size
                 giving.meet_newcomer(state, newcomer, source, self.now)
+                if self.now > SETTLED:
+                    state.past.trickle.reset(self.now, state.members)
                 if state.control or state.greetings.when() is not None:
                     standee.pump()
         if self.now <= SETTLED:
@@ -185,7 +216,7 @@ class Crowd(simulation.Lan):
     def between_seconds(self, start: int, stop: int) -> Second:
         """What was sent from `start` to `stop`."""
         counts: Counter[str] = sum((self._seconds.get(at, Counter()) for at in range(start, stop)), Counter())
-        return Second(counts["datagrams"], counts["bytes"], counts["announcements"], counts["answers"])
+        return Second(*(counts[kind] for kind in Second._fields))
 
     def complete(self) -> bool:
         """Whether each witness knows all others."""
@@ -195,6 +226,10 @@ class Crowd(simulation.Lan):
         """How often a witness took a peer for gone, or somebody in its roster is suspect."""
         left = sum(isinstance(event, PeerLeft) for member in self.members for event in member.events())
         return left + sum(peer.suspect for member in self.members for peer in member.engine._state.roster)
+
+
+def _say(author: simulation.Member, number: int) -> None:
+    author.send(b"%04d" % number + bytes(96))
 
 
 class Standee(simulation.Member):
@@ -209,6 +244,7 @@ class Standee(simulation.Member):
         state.authority._keys = witness.authority._keys
         state.postponed = SharedPostponed(witness.postponed)
         state.liveness._live = witness.liveness._live
+        state.retention = witness.retention
 
     def wake(self) -> None:
         """As Member.wake, with the group as it is now."""

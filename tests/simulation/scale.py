@@ -1,6 +1,6 @@
 """The figures of docs/scale.md: a group of any size joins at once and is then left alone.
 
-    python -m tests.simulation.scale [--seed N] [SIZE …]
+    python -m tests.simulation.scale [--seed N] [--records N] [SIZE …]
 
 Up to WHOLE members all are whole engines with rosters of their own, beyond that some are (see crowd.py).
 """
@@ -12,12 +12,14 @@ import time
 from dataclasses import dataclass
 
 from .crowd import Crowd
+from .safety import holdings
 
 WHOLE = 100  # members up to which each has a roster of its own
 WITNESSES = 4
 MINUTE = 60
 RATE = 2000.0  # bytes a second of all announcements
 STEP = 5.0  # seconds between two looks at the rosters
+EARLY = 5.0  # seconds after joining at which something is said, if at all
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Figures:
     datagrams: float
     busiest: float
     lost: int
+    digests: float
     seconds: float
 
     def check(self) -> None:
@@ -50,10 +53,16 @@ class Figures:
         assert self.lost == 0, f"{self.lost} peers taken for gone"
 
 
-def measure(size: int, *, seed: int = 0, cycles: float = 2.0, whole: int = WHOLE) -> Figures:
-    """Let `size` members join at once, and watch them for so many intervals, 5 minutes at least."""
+def measure(
+    size: int, *, seed: int = 0, cycles: float = 2.0, whole: int = WHOLE, records: int = 0
+) -> Figures:
+    """Let `size` members join at once, and watch them for so many intervals, 5 minutes at least.
+
+    From EARLY on some publish so many records, which all hold then.
+    """
     start = time.perf_counter()
     crowd = Crowd(size, size if size <= whole else WITNESSES, seed)
+    crowd.publish(records, EARLY)
     known = 0.0
     while not crowd.complete():
         crowd.run(STEP)
@@ -63,6 +72,7 @@ def measure(size: int, *, seed: int = 0, cycles: float = 2.0, whole: int = WHOLE
     interval = crowd.members[0].engine._state.announcer.settled
     crowd.run(max(5.0 * MINUTE, cycles * interval) - crowd.now)
     assert crowd.complete()
+    assert holdings(crowd.members) == {member.name: records for member in crowd.members}
     end = int(crowd.now)
     minutes = [crowd.between_seconds(at, at + MINUTE) for at in range(MINUTE, end - MINUTE + 1, 10)]
     steady = crowd.between_seconds(MINUTE, end)
@@ -82,6 +92,7 @@ def measure(size: int, *, seed: int = 0, cycles: float = 2.0, whole: int = WHOLE
         steady.datagrams / (end - MINUTE),
         max(minute.bytes / MINUTE for minute in minutes),
         crowd.departures(),
+        steady.digests / (end - MINUTE),
         time.perf_counter() - start,
     )
 
@@ -106,13 +117,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/scale", description="How quiet a group of N peers is.")
     parser.add_argument("sizes", nargs="*", type=int, default=[2, 10, 100, 1000, 10_000], metavar="SIZE")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--records", type=int, default=0, help="said early and held by all from then on (0)")
     parser.add_argument("--whole", type=int, default=WHOLE, help=f"engines with own rosters ({WHOLE})")
     chosen = parser.parse_args()
-    print(HEAD)
-    print("|" + "---:|" * HEAD.count(" | ") + "---:|")
+    head = HEAD + " digests/s |" * bool(chosen.records)
+    print(head)
+    print("|" + "---:|" * (head.count("|") - 1))
     for size in chosen.sizes:
-        figures = measure(size, seed=chosen.seed, whole=chosen.whole)
-        print(row(figures), flush=True)
+        figures = measure(size, seed=chosen.seed, whole=chosen.whole, records=chosen.records)
+        print(row(figures) + f" {figures.digests:.3f} |" * bool(chosen.records), flush=True)
         figures.check()
 
 

@@ -99,3 +99,20 @@ def test_no_request_moves_more_than_three_times_its_bytes(
     lan.transmit(question, ADDRESS, None if to == "group" else members[0].address)
     lan.run(3.0)
     assert victim.bytes <= 3 * len(question), (victim.bytes / len(question), victim.frames)
+
+
+@pytest.mark.parametrize("padding", [0, 444, 1000])
+def test_three_greet_a_newcomer_with_three_times_its_bytes(padding: int) -> None:
+    """Whoever makes up an identity can sign such an announcement under any address."""
+    lan = simulation.Lan(seed=7)
+    for number in range(MEMBERS):
+        lan.join(f"{number:064d}")
+    lan.run(120.0)
+    victim = Victim(lan)
+    frames: list[f.Frame] = [victim.own_key, victim.announcement(flags=f.NEWCOMER)]
+    question = victim.sealer.seal(encode_frames(frames, padding))
+    lan.transmit(question, ADDRESS)
+    lan.run(3.0)
+    assert len(victim.frames) == 3
+    assert all(frame.startswith("Challenge") for frame in victim.frames)
+    assert victim.bytes <= 3 * len(question), (victim.bytes / len(question), victim.frames)

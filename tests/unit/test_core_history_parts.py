@@ -357,6 +357,23 @@ def test_tellers_and_digests_are_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
     assert len(made._settled) == 1
 
 
+def test_who_announced_itself_keeps_its_place_in_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(syncing, "TELLERS", 2)
+    monkeypatch.setattr(syncing, "MET", 2)
+    made = asking()
+    for number in (7, 8, 9, 8):
+        made.met(("10.2.2.2", number))
+    made.told(("10.2.2.2", 8), b"h" * 16, 0.0)
+    for number in range(40):
+        made.told(("10.1.1.1", number), b"f" * 16, 0.0)
+    assert list(made._tellers) == [("10.2.2.2", 8), ("10.1.1.1", 39)], "forgeries push out each other"
+    made.told(("10.2.2.2", 9), b"h" * 16, 0.0)
+    assert list(made._tellers) == [("10.2.2.2", 8), ("10.2.2.2", 9)]
+    made.met(("10.2.2.2", 1))
+    made.told(("10.2.2.2", 1), b"h" * 16, 0.0)
+    assert list(made._tellers) == [("10.2.2.2", 8), ("10.2.2.2", 1)], "9 announced itself least lately"
+
+
 def test_a_request_asks_for_what_fits() -> None:
     many = {Run(bytes([n]) * 16, n): ranges(*((at, at + 1) for at in range(1, 400, 2))) for n in range(9)}
     made = asking()
