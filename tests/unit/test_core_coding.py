@@ -13,6 +13,7 @@ from mcast.core.askers import Askers
 from mcast.core.gaps import Gaps
 from mcast.core.ranges import RangeSet
 from mcast.core.reception import CHORUS
+from mcast.core.repair import Repairs
 from mcast.core.runs import Run
 from mcast.core.undecoded import KEPT
 from mcast.settings import Settings
@@ -37,6 +38,21 @@ def code(records: list[Record]) -> f.Coded:
 
 def nack(eve: Outsider, run: Run, *sequences: int) -> f.Signed:
     return eve.sign(f.Nack(*eve.run, eve.count(), (f.Missing(*run, tuple((one, one) for one in sequences)),)))
+
+
+def listen(lan: simulation.Lan) -> list[list[f.Frame]]:
+    """What is sent from now on, a list of frames a datagram."""
+    said: list[list[f.Frame]] = []
+
+    def transmitted(data: bytes, *_: object) -> None:
+        header = decode_header(data)
+        assert isinstance(header, Header)
+        frames = lan.checks.open(header, data)
+        assert isinstance(frames, list)
+        said.append(frames)
+
+    lan.on_transmit = transmitted
+    return said
 
 
 def texts(member: simulation.Member) -> list[bytes]:
@@ -95,6 +111,20 @@ def test_far_records_and_more_than_eight_do_not_go_together() -> None:
     assert askers.partners(2, [table.REACH + 2]) == [table.REACH + 2]
 
 
+def test_what_waits_for_its_turn_is_known_and_taken_out_of_turn() -> None:
+    repairs = Repairs()
+    repairs.gather(RUNS[0], [1, 2, 3], 0.0)
+    assert repairs.pending(RUNS[0], [1, 2, 4]) == [1, 2]
+    repairs.tick(0.0)
+    repairs.at_once(RUNS[1], 9)
+    assert repairs.pending(RUNS[0], [1, 2, 4]) == [1, 2]
+    assert repairs.waiting(RUNS[0], 2) == [1, 2]
+    assert repairs.waiting(RUNS[0], 9) == [1, 2, 3]
+    repairs.left(RUNS[0], 2, 1.0)
+    assert repairs.waiting(RUNS[0], 9) == [1, 3]
+    assert repairs.fresh(RUNS[0], [2], 1.5, 1.0) == [], "it was repaired just now"
+
+
 def test_a_flood_of_nacks_fills_a_bounded_table() -> None:
     askers = Askers()
     for start in range(0, 10 * table.RECORDS, table.RECORDS // 2):
@@ -113,8 +143,9 @@ def test_a_flood_of_nacks_fills_a_bounded_table() -> None:
 # The author.
 
 
+@pytest.mark.parametrize("turns", [(2, 3), (3, 2)])
 @pytest.mark.parametrize(("limit", "coded"), [(1279, 1), (1278, 0)])
-def test_an_author_codes_what_fits(limit: int, coded: int) -> None:
+def test_an_author_codes_what_fits(limit: int, coded: int, turns: tuple[int, int]) -> None:
     """The longer of two records has a payload of 1230 bytes, a CODED frame with it one of 1235."""
     lan = simulation.Lan(1)
     ada = lan.join("ada")
@@ -124,14 +155,41 @@ def test_an_author_codes_what_fits(limit: int, coded: int) -> None:
         lan.run(0.1)
     ada.engine._state.fit(limit)
     one, two = Outsider(lan, 98), Outsider(lan, 99)
-    one.say(one.key, nack(one, ada.engine.run, 2))
-    two.say(two.key, nack(two, ada.engine.run, 3))
+    one.say(one.key, nack(one, ada.engine.run, turns[0]))
+    two.say(two.key, nack(two, ada.engine.run, turns[1]))
     lan.run(0.5)
     stats = ada.engine.stats()
     assert stats.get("sent-coded", 0) == coded
     assert stats["sent-repair"] == 2 - coded
     assert len(ada.engine._state.askers) == 2 * coded, "of what went plain nothing is kept"
     assert not ada.engine._state.askers._of
+
+
+def test_only_what_is_ours_is_coded() -> None:
+    lan = simulation.Lan(15)
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(1.0)
+    for number in range(3):
+        for member in (ada, bob):
+            member.send(b"%d" % number)
+        lan.run(0.1)
+    one, two = Outsider(lan, 98), Outsider(lan, 99)
+    state = ada.engine._state
+    bob.crash()
+    state.repairs.gather(bob.engine.run, [1], lan.now + 9.0)
+    one.say(one.key, nack(one, bob.engine.run, 1), nack(one, ada.engine.run, 99))
+    assert len(state.askers) == 0
+    state.repairs.at_once(bob.engine.run, 1)
+    for asker, sequence in ((one, 1), (two, 2)):
+        state.repairs.at_once(ada.engine.run, sequence)
+        state.askers.note(asker.run, [sequence])
+    said = listen(lan)
+    ada.pump()
+    plain, coded = (frames[-1] for frames in said)
+    assert isinstance(plain, Record)
+    assert (plain.origin, plain.sequence) == (bob.engine.run.origin, 1)
+    assert isinstance(coded, f.Coded)
+    assert coded.sequences == (1, 2)
 
 
 def test_what_is_not_new_goes_plain_with_its_age() -> None:
@@ -143,22 +201,17 @@ def test_what_is_not_new_goes_plain_with_its_age() -> None:
         ada.send(bytes(100))
         lan.run(0.01)
     state = ada.engine._state
-    for run, sequence in zip(RUNS, [3, 2, 4, 1], strict=False):
+    for run, sequence in zip(RUNS, [1, 3, 2, 4], strict=False):
         state.repairs.gather(ada.engine.run, [sequence], lan.now)
         state.askers.note(run, [sequence])
     state.repairs.tick(lan.now)
-    said: list[list[str]] = []
-
-    def listen(data: bytes, *_: object) -> None:
-        header = decode_header(data)
-        assert isinstance(header, Header)
-        frames = lan.checks.open(header, data)
-        assert isinstance(frames, list)
-        said.append([type(frame).__name__ for frame in frames])
-
-    lan.on_transmit = listen
+    said = listen(lan)
     ada.pump()
-    assert said == [["Coded"], ["History", "Record"], ["History", "Record"]]
+    assert [[type(frame).__name__ for frame in frames] for frames in said] == [
+        ["History", "Record"],
+        ["Coded"],
+        ["History", "Record"],
+    ]
 
 
 def test_what_was_overwritten_meanwhile_goes_into_no_block() -> None:
@@ -342,7 +395,7 @@ def test_a_block_gives_back_what_lies_in_it_alone() -> None:
 
 
 @pytest.mark.parametrize("size", [CHORUS, CHORUS + 1])
-def test_few_ask_together_and_name_what_others_asked_for(size: int) -> None:
+def test_few_ask_together_and_name_what_others_asked_for(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     lan, bob, eve = meet(9)
     eve.say(eve.record(1))
     reception = bob.engine._state.reception
@@ -352,21 +405,19 @@ def test_few_ask_together_and_name_what_others_asked_for(size: int) -> None:
     for sequence in (3, 5):
         inbox.accept(record(sequence), None, lan.now)
     reception.lacks(inbox, lan.now, size)
-    ask = reception._asks.get(eve.run)
-    reception._asks.set(eve.run, lan.now + 3.0)
+    monkeypatch.setattr(reception._generator, "random", lambda: 0.9)
+    reception._asks.set(eve.run, lan.now + 0.5)
     reception.overheard(eve.run, [(2, 3)], lan.now, size)
-    assert reception.when() == lan.now + 3.0, "within the grace nobody asks"
+    assert reception.when() == lan.now + 0.5, "within the grace nobody asks"
     reception.overheard(eve.run, [(2, 3)], lan.now + 0.02, size)
-    when = reception.when()
-    assert ask is not None
-    assert when is not None
-    assert (when <= lan.now + 0.52) == (size == CHORUS)
-    pages, _ = reception.nack(when, size, 1000)
+    reception.overheard(eve.run, [(2, 3)], lan.now + 0.2, size)
+    when = lan.now + (0.47 if size == CHORUS else 0.5)
+    assert reception.when() == pytest.approx(when), "sooner, never later"
+    inbox.accept(record(7), None, when - 0.005)
+    monkeypatch.setattr(reception._generator, "random", lambda: 0.0)
+    pages, _ = reception.nack(when + 1e-6, size, 1000)
     assert [entry.ranges for entry in pages[0]] == [((2, 2), (4, 4)) if size == CHORUS else ((4, 4),)]
-    reception.overheard(eve.run, [(4, 5)], when + 0.005, size)
-    later = reception.when()
-    assert later is not None
-    assert later > when + 0.01
+    assert reception.when() == pytest.approx(when + (0.01 if size == CHORUS else 0.005), abs=1e-4)
 
 
 def test_what_others_asked_for_long_ago_is_not_named() -> None:
@@ -374,4 +425,7 @@ def test_what_others_asked_for_long_ago_is_not_named() -> None:
     gaps.notice(2, 3, 0.0)
     gaps.overheard([(2, 3)], 1.0)
     assert gaps.ripe(1.5, 0.0, 1.0, 1.0, 10, 1.2) == []
-    assert len(gaps.ripe(1.5, 0.0, 1.0, 1.0, 10, 0.9)) == 1
+    asked = gaps.ripe(1.5, 0.0, 1.0, 1.0, 10, 0.9)
+    assert len(asked) == 1
+    gaps.asked(asked, 1.5)
+    assert gaps.ripe(1.6, 0.0, 1.0, 1.0, 10, 0.9) == [], "what we asked for ourselves is not named again"
