@@ -12,11 +12,11 @@ LARGE = 100  # members from which on the waits are longer
 
 
 def rounds(group_size: int) -> float:
-    """The longest wait, in group round-trip times: 8 more for each ten times 100 members.
+    """The longest wait, in group round-trip times: 10 more for each ten times 100 members.
 
     A large group learns its round-trip time from a few random members; the farthest may be twice as far.
     """
-    return ROUNDS * (1.0 + 2.0 * log10(max(1.0, group_size / LARGE)))
+    return ROUNDS * (1.0 + 2.5 * log10(max(1.0, group_size / LARGE)))
 
 
 def backoff(generator: Generator, longest: float, group_size: int) -> float:
