@@ -15,7 +15,7 @@ import atexit
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Self, TypeVar
 
 from . import aio
@@ -96,7 +96,7 @@ class Group:
         self._mailbox = group._mailbox = ThreadMailbox()
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
-        self._unsent: list[tuple[bytes, Receipt]] = []
+        self._unsent: list[tuple[bytes, Receipt | None]] = []
         self._unsent_bytes = 0
         self._awake = self._closing = False
         self._timer: asyncio.TimerHandle | None = None
@@ -141,6 +141,26 @@ class Group:
         payload = self._group.payload(data)
         self._thread.require()
         receipt = Receipt(self)
+        self._put(payload, receipt)
+        return receipt
+
+    def send_many(self, messages: Iterable[Data]) -> Receipt | None:
+        """Send messages in their order, waiting while too much is queued.
+
+        The last one's receipt: who confirmed it has all before it, too. None if there were no messages.
+        Errors as in send(), before anything is sent; GroupClosed also when it is closed meanwhile.
+        """
+        payloads = self._group.payloads(messages)
+        self._thread.require()
+        if not payloads:
+            return None
+        for payload in payloads[:-1]:
+            self._put(payload, None)
+        receipt = Receipt(self)
+        self._put(payloads[-1], receipt)
+        return receipt
+
+    def _put(self, payload: bytes, receipt: Receipt | None) -> None:
         with self._lock:
             while self._unsent_bytes >= UNSENT_MAX and not self._closing:
                 self._changed.wait()
@@ -151,7 +171,6 @@ class Group:
             asleep, self._awake = not self._awake, True
         if asleep:
             self._thread.call_soon(self._take)
-        return receipt
 
     def batches(self, timeout: float | None = None) -> Iterator[list[Event]]:
         """All events, in lists of what came since the last look, until the group is closed or nothing came
@@ -232,15 +251,17 @@ class Group:
         if self._awake:
             self._timer = asyncio.get_running_loop().call_later(TAKE_INTERVAL, self._take)
 
-    def _send(self, batch: list[tuple[bytes, Receipt]]) -> None:
+    def _send(self, batch: list[tuple[bytes, Receipt | None]]) -> None:
         try:
             receipts = self._group.send_all([payload for payload, _ in batch])
         except McastError as error:
             for _, receipt in batch:
-                receipt._error = error
+                if receipt is not None:
+                    receipt._error = error
         else:
             for (_, receipt), sent in zip(batch, receipts, strict=True):
-                receipt._receipt = sent
+                if receipt is not None:
+                    receipt._receipt = sent
 
     # In any other thread.
 

@@ -19,7 +19,7 @@ from .watch import Watcher
 LOOK_INTERVAL = 1.0
 """Seconds between looks at whether the interfaces changed; where the kernel tells of it, from then to a look:
 an idle program is not woken by this."""
-RUSH = 0.002
+RUSH = 0.008
 """Seconds: when the sockets wake us this soon after the last time, more than one datagram may wait. One that
 comes alone is handed on before we look for another."""
 

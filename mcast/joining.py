@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from .address import GroupAddress, parse_group, parse_port
 from .core.runs import Run
@@ -138,6 +138,15 @@ def make_payload(data: Data) -> bytes:
             f"a message of {len(payload)} bytes is larger than {MESSAGE_MAX}", "send it in parts"
         )
     return payload
+
+
+def make_payloads(messages: Iterable[Data]) -> list[bytes]:
+    """make_payload() of each. UsageError for one message where several belong."""
+    if isinstance(messages, str | bytes | bytearray | memoryview):
+        raise UsageError("that is one message, not several", "send() sends one")
+    return [
+        data if type(data) is bytes and len(data) <= MESSAGE_MAX else make_payload(data) for data in messages
+    ]
 
 
 def list_of(what: str, values: Sequence[str]) -> tuple[str, ...]:

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.formatted_text import FormattedText
+from prompt_toolkit.output.defaults import create_output
+from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.styles import Style
 
@@ -27,7 +29,14 @@ class Terminal:
     """
 
     def __init__(self) -> None:
-        self._session: PromptSession[str] = PromptSession(erase_when_done=True, enable_suspend=True)
+        output = create_output()
+        if isinstance(output, Vt100_Output):
+            # Asked where the cursor is, a slow terminal answers when a line has been printed meanwhile, and
+            # the prompt, taken to stand higher than it does, pushes the screen up.
+            output.enable_cpr = False
+        self._session: PromptSession[str] = PromptSession(
+            erase_when_done=True, enable_suspend=True, output=output
+        )
         self._stack = contextlib.ExitStack()
         self._stack.enter_context(self._session.app.input.raw_mode())
         if sys.stderr.isatty():

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from mcast.crypto.keys import origin_of
 from mcast.crypto.signed import flush_claim
+from mcast.crypto.trees import Proofs, leaf_hash
 from mcast.wire.frames import (
     Acker,
     Announcement,
@@ -16,7 +17,7 @@ from mcast.wire.frames import (
     ProbeReply,
     Report,
 )
-from mcast.wire.limits import TIMESTAMP_MAX
+from mcast.wire.limits import NODE_SIZE, TIMESTAMP_MAX
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import Record
 
@@ -25,6 +26,7 @@ from .checks import Checks
 from .runs import Run
 
 FLUSHES = 4096  # verified flushes remembered; one entry saves up to 31 signature checks
+TABLES = 64  # of them those whose nodes are remembered too; whoever floods us with flushes costs us hashes
 EPOCH_SHIFT = 16  # an epoch is unix seconds times 2**16, so it tells when the run began by its own clock
 Counted = Announcement | Goodbye | Heartbeat | Nack | Report | Acker
 
@@ -57,6 +59,7 @@ class Authority:
         self._keys: dict[bytes, Known] = {}
         self._issued: dict[tuple[bytes, int], Key | None] = {}
         self._last: dict[tuple[type, Run], int] = {}
+        self._proofs: dict[tuple[bytes, int, int, bytes], Proofs] = {}
         self._flushes: dict[tuple[bytes, bytes], None] = {}
 
     def key(self, origin: bytes) -> Known | None:
@@ -133,6 +136,10 @@ class Authority:
         known = self._keys.get(record.origin)
         if known is None:
             return DropReason.UNKNOWN_KEY
+        flush = record.origin, record.epoch, record.size, record.signature
+        proofs = self._proofs.get(flush)
+        if proofs is not None and proofs.holds(leaf_hash(record.signed), record.index, record.path):
+            return None
         claim = flush_claim(self._checks.room.id, record)
         if (claim, record.signature) in self._flushes:
             return None
@@ -141,6 +148,9 @@ class Authority:
         if not self._checks.verify(known.public_key, claim, record.signature):
             return DropReason.BAD_SIGNATURE
         self._budget.genuine(record.origin, trusted, now)
+        self._proofs[flush] = Proofs(claim[-NODE_SIZE:], record.size)
+        if len(self._proofs) > TABLES:
+            del self._proofs[next(iter(self._proofs))]
         self._flushes[claim, record.signature] = None
         if len(self._flushes) > FLUSHES:
             del self._flushes[next(iter(self._flushes))]

@@ -39,7 +39,7 @@ port, …)`;
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -69,6 +69,7 @@ from .giving import REQUEST_SIZE
 from .history import lost_network
 from .inbound_postponed import postpone
 from .leaving import Farewell
+from .outbox import Outbox
 from .outgoing import Outgoing, Sender, key_bytes
 from .outgoing import when as can_leave
 from .relays import Word
@@ -115,6 +116,7 @@ LAST_HANDLERS: dict[type, Handler] = {
 }
 
 SESSION = slice(8, 16)  # of a datagram: its session
+TOGETHER = 256  # records taken in a row before the rest is done for them
 SPREAD_MAX = 65_535  # milliseconds, what the field holds
 NOTHING_OFFERED = Attributes()
 
@@ -187,8 +189,6 @@ class Engine:
         state = self._state
         if state.closed:
             return False
-        if state.taken:
-            records.catch_up(state)
         now = state.clock.advance(now)
         frames = state.admission.admit(datagram)
         session = datagram[SESSION]
@@ -197,6 +197,8 @@ class Engine:
             if frames is DropReason.REPEATED:
                 state.reach.heard(session, link)
             return False
+        if state.taken and (len(frames) > 1 or type(frames[0]) is not Record or len(state.taken) >= TOGETHER):
+            records.catch_up(state)
         state.reach.heard(session, link)
         if not state.heard_any:
             self._first_word(now)
@@ -226,12 +228,19 @@ class Engine:
 
         Raises MessageTooLarge above 64 KiB, UsageError if passive or closed.
         """
+        return Receipt(self.run, *self._outbox().add(data))
+
+    def send_all(self, messages: Sequence[bytes], now: float) -> Receipt:
+        """Queue messages, at least one, of at most 64 KiB each; the last one's receipt. Errors as send()."""
+        return Receipt(self.run, *self._outbox().add_all(messages))
+
+    def _outbox(self) -> Outbox:
         state = self._state
         if state.manner.passive:
             raise UsageError("a passive member cannot send", "join without passive")
         if state.closing:
             raise UsageError("this run has been closed", "join again")
-        return Receipt(self.run, *state.publisher.outbox.add(data))
+        return state.publisher.outbox
 
     def datagrams(self, now: float) -> list[Outgoing]:
         """What is to be sent now."""
@@ -287,7 +296,7 @@ class Engine:
 
     def writable(self, now: float) -> bool:
         """Whether another message would leave soon."""
-        return self._state.publisher.outbox.bytes < self._state.flow.backlog
+        return self._state.publisher.outbox.size < self._state.flow.backlog
 
     def unread(self, size: int) -> None:
         """The application has yet to take `size` bytes of what it was told; peers hear that and slow down."""

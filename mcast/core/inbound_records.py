@@ -177,16 +177,19 @@ def catch_up(state: State) -> None:
     """What else there is to do for records that were taken; where nothing is lacking the application is told
     before.
 
-    Every call of the engine begins with it, so that nobody sees a record taken by half.
+    Every call of the engine begins with it, but for more records: so nobody sees one taken by half.
     """
     taken, state.taken = state.taken, []
+    fresh: dict[Inbox, int] = {}
     for inbox, record, now, age in taken:
         run = inbox.run
         keep(state, run, record, now, age)
         if state.manner.history and inbox.is_old(record):
             state.past.recall.add(run, record, now)
         state.repairs.heard(run, record.sequence, now)
-        state.reporter.news(run, now, state.members)
+        fresh[inbox] = fresh.get(inbox, 0) + 1
+    for inbox, count in fresh.items():
+        state.reporter.news(inbox.run, now, state.members, count)
         lacks(state, inbox, now)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 from mcast.errors import MessageTooLarge
@@ -30,7 +33,12 @@ class Outbox:
         self._open_size = limits.BUNDLE_HEAD_SIZE
         self._next = 1
         self._last_flush = float("-inf")
-        self.bytes = 0
+        self._ready_bytes = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes that wait, as bodies of records."""
+        return self._ready_bytes + self._open_size - limits.BUNDLE_HEAD_SIZE
 
     def __bool__(self) -> bool:
         return bool(self._ready or self._open)
@@ -49,22 +57,38 @@ class Outbox:
         if self._open_size + size <= self._limit:
             self._open.append(data)
             self._open_size += size
-            self.bytes += size
             return self._next, len(self._open) - 1
         if len(data) > limits.MESSAGE_MAX:
             raise MessageTooLarge(
                 f"a message of {len(data)} bytes is larger than {limits.MESSAGE_MAX}", "send it in parts"
             )
         self._close()
-        self.bytes += size
         if len(data) > self._limit - limits.BUNDLE_HEAD_SIZE - limits.BUNDLE_ENTRY_SIZE:
             return self._alone(data), 0
         self._open.append(data)
         self._open_size += size
         return self._next, 0
 
+    def add_all(self, messages: Sequence[bytes]) -> tuple[int, int]:
+        """Queue messages, at least one, as add() would one by one; the place of the last."""
+        ends = list(accumulate([len(data) + limits.BUNDLE_ENTRY_SIZE for data in messages]))
+        at = gone = 0
+        place = self._next, 0
+        while at < len(messages):
+            fit = bisect_right(ends, gone + self._limit - self._open_size, at)
+            if fit > at:
+                self._open += messages[at:fit]
+                self._open_size += ends[fit - 1] - gone
+                place = self._next, len(self._open) - 1
+            else:
+                place = self.add(messages[at])
+                fit = at + 1
+            at, gone = fit, ends[fit - 1]
+        return place
+
     def _draft(self, kind: Kind, body: bytes) -> int:
         self._ready.append(Draft(self._next, kind, body))
+        self._ready_bytes += len(body)
         self._next += 1
         return self._next - 1
 
@@ -105,5 +129,5 @@ class Outbox:
             self._close()
         drafts, self._ready = self._ready[:most], self._ready[most:]
         self._last_flush = now
-        self.bytes = sum(len(draft.body) for draft in self._ready) + self._open_size - limits.BUNDLE_HEAD_SIZE
+        self._ready_bytes -= sum(len(draft.body) for draft in drafts)
         return drafts

@@ -65,6 +65,9 @@ class RangeSet:
 
     def remove(self, value: int) -> bool:
         """Take one number out; False when it was not there."""
+        if self._starts and value == self._starts[0] < self._stops[0] - 1:  # the usual case: the oldest
+            self._starts[0] = value + 1
+            return True
         at = bisect_right(self._starts, value) - 1
         if at < 0 or value >= self._stops[at]:
             return False

@@ -25,6 +25,8 @@ STEP, BEND = 64 * 1024.0, 4.0  # bytes a second added a second, and how many tim
 HALF = 0.5  # of the records lost: this no network does by itself
 HESITATE = 0.25  # of the queue that is too long: no doubling, as what follows of the last one is under way
 EARLY = 3  # samples after which it doubles
+SURE = 2  # samples of too long a queue after which doubling ends: one alone is a hiccup of a scheduler
+EPISODE = 0.2  # seconds within which another cut is for the same queue
 REGAIN = 0.3  # seconds in which two thirds are regained of what was cut
 LEAP = 0.1  # seconds for which growth is made up at once
 AHEAD = 2  # times what is really sent that the rate may be
@@ -85,7 +87,7 @@ class Rate:
 
     def _congested(self, path: Path, used: float, now: float) -> bool:
         """Whether too much is on the way, or waits there for the application."""
-        if path.queue > self._target and path.samples >= (1 if self.doubling else SAMPLES):
+        if path.queue > self._target and path.samples >= (SURE if self.doubling else SAMPLES):
             if path.growth > DRAINING:
                 through = used * (1 - max(0.0, path.growth)) * (1 - max(0.0, path.excess))
                 self._cut(path, through * CUT, used, now)
@@ -102,8 +104,10 @@ class Rate:
         least = used * (FIRST_CUT if self.doubling else LEAST_CUT)
         self._trial = None
         self.doubling = False
-        # Who did not get back to where it was cut before gives way to who did (RFC 9438, 4.7).
-        self._goal = self.value if self.value >= self._goal else self.value * (1 + CUT) / 2
+        if now - self._cut_at >= EPISODE:  # else the same queue still asks for more
+            # Who did not get back to where it was cut before gives way to who did (RFC 9438, 4.7).
+            high = min(self.value, used)
+            self._goal = high if high >= self._goal else high * (1 + CUT) / 2
         self._set(path, min(max(value, least), used * CUT), now)
 
     def _set(self, path: Path, value: float, now: float) -> None:

@@ -15,7 +15,9 @@ def digest_of(datagram: bytes) -> bytes:
 
 
 class Repeats:
-    """The digests of the last `limit` datagrams, first in, first out.
+    """The digests of the last `limit` to twice as many datagrams, first in, first out.
+
+    Two sets take turns: what is found in neither is new, and when one is full the other starts anew.
 
     Only datagrams that opened and made sense are entered, so that junk cannot flush it. It saves work; it
     is no replay protection: whoever holds the room's key may seal anything anew, so signed content carries
@@ -23,18 +25,19 @@ class Repeats:
     """
 
     def __init__(self, limit: int = 8192) -> None:
-        self._digests: dict[bytes, None] = {}
+        self._latest: set[bytes] = set()
+        self._before: set[bytes] = set()
         self._limit = limit
 
     def __len__(self) -> int:
-        return len(self._digests)
+        return len(self._latest) + len(self._before)
 
     def seen(self, digest: bytes) -> bool:
         """Whether `digest` is among the last ones."""
-        return digest in self._digests
+        return digest in self._latest or digest in self._before
 
     def add(self, digest: bytes) -> None:
         """Remember `digest`."""
-        self._digests[digest] = None
-        if len(self._digests) > self._limit:
-            del self._digests[next(iter(self._digests))]
+        self._latest.add(digest)
+        if len(self._latest) >= self._limit:
+            self._latest, self._before = set(), self._latest

@@ -44,14 +44,15 @@ class Reporter:
         self._requests: dict[tuple[Run, Address], float] = {}
         self._stranger = float("-inf")  # when the one stranger is answered
 
-    def news(self, run: Run, now: float, members: int) -> None:
-        """A new record of `run` arrived."""
+    def news(self, run: Run, now: float, members: int, records: int = 1) -> None:
+        """New records of `run` arrived."""
         if run in self._elected:
             self._elected_due.setdefault(run, max(now, self._elected[run] + self._interval))
             return
         self._early[run] = None
-        self._fresh[run] = count = self._fresh.get(run, 0) + 1
-        if count == RECORDS:
+        before = self._fresh.get(run, 0)
+        self._fresh[run] = before + records
+        if before < RECORDS <= before + records:
             self.hasten(run, now, members)
         if self._early_at is None:
             self._early_at = now + EARLIEST + backoff(self._generator, LATEST - EARLIEST, members)

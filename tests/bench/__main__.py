@@ -55,6 +55,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     add("--only", action="append", choices=list(MEASUREMENTS), help="measure this; may be repeated")
     add("--quick", action="store_true", help="a rough look in at most a minute")
     add("--peers", action="store_true", help="also LCM, Zenoh, CycloneDDS, Pyre, zeroconf (installs them)")
+    add("--limit", action="store_true", help="also C without a protocol: what the machine can do (needs cc)")
     add("--json", metavar="FILE", default="bench.json", help="where the figures go (default: bench.json)")
     add("--rounds", type=int, default=None, help=f"interleaved rounds (default: {base.rounds})")
     add("--seconds", type=float, default=None, help=f"of each flood (default: {base.seconds:g})")
@@ -69,7 +70,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 def options(given: argparse.Namespace) -> Options:
     """What is measured, and how thoroughly."""
-    chosen = Options(settings=dict(given.set), endurance=given.count)
+    chosen = Options(settings=dict(given.set), endurance=given.count, limit=given.limit)
     if given.quick:
         chosen.quick, chosen.rounds, chosen.seconds = True, 1, 1.5
         chosen.offloads, chosen.apis, chosen.receivers = (True,), ("batches",), (4,)

@@ -28,6 +28,7 @@ class Options:
     count: int = 10_000
     endurance: int = 10_000_000
     quick: bool = False
+    limit: bool = False
     peers: dict[str, Path] = field(default_factory=dict)
     """The Python that can import a peer, by the peer's name."""
 

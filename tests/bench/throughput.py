@@ -47,9 +47,13 @@ def contenders(options: Options) -> list[Contender]:
     made += [
         Contender(ours[api], "group", {"api": api, "settings": options.settings}) for api in options.apis
     ]
+    if options.limit:
+        made += [Contender(f"C, {how}", "limit", {"pack": pack}) for how, pack in LIMITS.items()]
     return made + [Contender(name, name) for name in options.peers if name in FLOODING]
 
 
+LIMITS = {"sendmmsg": False, "packed, UDP_SEGMENT": True}
+"""Ways of contenders/limit.py."""
 FLOODING = ("lcm", "zenoh", "cyclonedds", "pyre")
 """Peers with a module in contenders/."""
 

@@ -57,6 +57,7 @@ def test_a_conversation(pair: Pair, group: str) -> None:
     assert terminal.wait() == 0
     assert shown(terminal)[-1] == "TIME 10.9.0.2: 😀 and \\x1b[31m\\u202e"
     assert b"\x1b[31m\xe2\x80\xae" not in terminal.raw
+    assert b"\x1b[6n" not in terminal.raw, "a late answer to where the cursor is would move the screen"
 
 
 def test_a_hundred_lines_leave_the_one_being_typed_whole(pair: Pair, group: str) -> None:

@@ -106,8 +106,9 @@ class Wiring:
         del self.links[name]
 
     def add_address(self, address: str, interface: str = "eth0") -> None:
-        """Give it an address with prefix length, of either family."""
-        tools.ip(self.lan.namespaces, self.name, [f"address add {address} dev {interface}"])
+        """Give it an address with prefix length, of either family, usable at once."""
+        at_once = " nodad" if ":" in address else ""
+        tools.ip(self.lan.namespaces, self.name, [f"address add {address} dev {interface}{at_once}"])
 
     def delete_address(self, address: str, interface: str = "eth0") -> None:
         """Take an address, with prefix length, away."""

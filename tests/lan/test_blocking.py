@@ -7,6 +7,7 @@ import pytest
 from tests.lan.api import Api, api  # noqa: F401  (a fixture)
 
 CASES = (
+    "many_at_once",
     "talk",
     "misuse",
     "failed_entry",

@@ -10,7 +10,8 @@ PEERS = 100
 SMALL = Settings(peers=PEERS, retained_bytes=1 << 20, held_bytes=1 << 19)
 # Tables whose bound does not follow from that of the roster; `full` are those that 12,000 inventions fill.
 BOUNDS = {
-    "admission._repeats._digests": 8192,
+    "admission._repeats._latest": 8192,
+    "admission._repeats._before": 8192,
     "authority._flushes": 4096,
     "authority._last": 8 * PEERS,
     "candidates._candidates": 1024,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mcast.core.fragments import LIMIT, Fragments
 from mcast.core.gaps import Gaps
@@ -244,7 +246,7 @@ def test_the_outbox_bundles_whole_messages() -> None:
     assert [(d.sequence, d.kind) for d in drafts] == [(1, Kind.BUNDLE), (2, Kind.MESSAGE)]
     assert bodies.decode_bundle(drafts[0].body) == [b"a" * 30] * 3
     assert outbox.flush(2.0) == []
-    assert outbox.bytes == 0
+    assert outbox.size == 0
 
 
 def test_a_flush_waits_for_the_interval_unless_full() -> None:
@@ -342,6 +344,27 @@ def test_other_holders_wait_until_somebody_asks_again() -> None:
     assert repairs.insisted(RUN, [1], 100.0, 0.1, b"b") == []
 
 
+@given(
+    sizes=st.lists(st.lists(st.integers(0, 300), min_size=1, max_size=40), max_size=5),
+    flushed=st.integers(0, 3),
+)
+def test_messages_queued_together_make_the_records_of_messages_queued_one_by_one(
+    sizes: list[list[int]], flushed: int
+) -> None:
+    together, single = Outbox(100, 0.0), Outbox(100, 0.0)
+    for turn, some in enumerate(sizes):
+        messages = [bytes(size) for size in some]
+        places = [single.add(message) for message in messages]
+        assert together.add_all(messages) == places[-1]
+        assert together.size == single.size
+        if turn == flushed:
+            assert together.flush(1.0) == single.flush(1.0)
+            assert together.size == single.size
+    drafts = single.flush(2.0, 1000)
+    assert together.flush(2.0, 1000) == drafts
+    assert together.size == 0 == single.size
+
+
 def test_repairs_are_bounded() -> None:
     repairs = Repairs()
     repairs.gather(RUN, range(READY + 10), 0.0)
@@ -356,11 +379,12 @@ def test_repairs_are_bounded() -> None:
 
 def test_repeats_forget_the_oldest() -> None:
     repeats = Repeats(2)
-    for tag in (b"a", b"b", b"c"):
-        repeats.add(tag)
-    assert not repeats.seen(b"a")
-    assert repeats.seen(b"b")
-    assert len(repeats) == 2
+    for number in range(9):
+        repeats.add(bytes((number,)))
+        latest = range(max(0, number - 1), number + 1)
+        assert all(repeats.seen(bytes((one,))) for one in latest), "the last two are known"
+        assert 0 < len(repeats) < 4
+    assert not repeats.seen(b"\0")
 
 
 def test_records_wait_for_a_while_and_within_bounds() -> None:

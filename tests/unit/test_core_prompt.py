@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from mcast import simulation
-from mcast.core.engine import Engine
+from mcast.core.engine import TOGETHER, Engine
 from mcast.core.events import Message
+from mcast.errors import UsageError
 
 from .core_support import ADDRESS
 
@@ -61,12 +62,14 @@ def test_every_call_first_puts_away_what_was_told(call: str) -> None:
     lan, ada, ben = two_who_talk()
     hear(ben, say(ada, b"second", lan.now), lan.now)
     assert ben._state.taken
+    ada.tick(lan.now + 0.5)
+    heartbeat = ada.datagrams(lan.now + 0.5)[0].data
     calls: dict[str, Callable[[], object]] = {
         "stats": ben.stats,
         "deadline": ben.deadline,
         "tick": lambda: ben.tick(lan.now),
         "datagrams": lambda: (ben.send(b"mine", lan.now), ben.datagrams(lan.now)),
-        "receive": lambda: ben.receive(b"junk", ADDRESS, lan.now),
+        "receive": lambda: ben.receive(heartbeat, ADDRESS, lan.now + 0.5),
         "close": lambda: ben.close(lan.now),
     }
     calls[call]()
@@ -99,3 +102,22 @@ def test_a_datagram_that_is_not_for_us_changes_nothing() -> None:
     assert not ben.receive(datagram, ADDRESS, lan.now)
     assert ada.stats()["dropped-own"] == before + 1
     assert ben.stats()["dropped-repeated"] == 1
+
+
+def test_records_in_a_row_are_put_away_together_but_not_without_bound() -> None:
+    lan, ada, ben = two_who_talk()
+    waiting = []
+    for turn in range(TOGETHER + 20):
+        now = lan.now + turn
+        assert hear(ben, say(ada, b"one more", now), now) == [b"one more"]
+        waiting.append(len(ben._state.taken))
+    assert max(waiting) == TOGETHER
+    assert waiting[-1] < 20
+
+
+def test_a_closed_or_passive_member_cannot_send_many() -> None:
+    lan, ada, _ = two_who_talk()
+    assert ada.send_all([b"a", b"b"], lan.now).index == 1
+    ada.close(lan.now)
+    with pytest.raises(UsageError):
+        ada.send_all([b"late"], lan.now)

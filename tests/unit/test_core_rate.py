@@ -79,12 +79,24 @@ def test_it_is_never_far_above_what_is_really_sent() -> None:
     assert way.rate.value == 30_000
 
 
-def test_a_queue_ends_the_doubling_at_once_and_cuts_to_what_went_through() -> None:
+def test_a_queue_ends_the_doubling_soon_and_cuts_to_what_went_through() -> None:
     way = Way()
     way.report(6)
     value = way.rate.value
+    assert way.report(trip=0.001 + EVERY + TARGET / 2) == value, "once is a hiccup of a scheduler"
     assert way.report(trip=0.001 + EVERY + TARGET / 2) < value * (1 - 0.2)
     assert not way.rate.doubling
+
+
+def test_a_queue_that_asks_for_more_than_one_cut_does_not_lower_what_is_regained() -> None:
+    way = grown()
+    goal = way.rate.value
+    way.report(SAMPLES, trip=0.03, short=False)
+    first = way.rate.value
+    way.report(SAMPLES, trip=0.03, short=False)
+    assert way.rate.value < first, "the same queue, cut again"
+    way.report(round(1.5 / EVERY))
+    assert way.rate.value > 0.95 * min(goal, way.rate._goal) >= 0.95 * first
 
 
 def test_later_a_queue_must_last_and_a_draining_one_is_left_alone() -> None:

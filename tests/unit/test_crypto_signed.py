@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from random import Random
 
 import msgspec
 import pytest
 
 from mcast.crypto.keys import Identity
 from mcast.crypto.signed import flush_claim, frame_claim, sign_flush, sign_frame, verify_frame, verify_record
-from mcast.crypto.trees import build, leaf_hash, root_of
+from mcast.crypto.trees import Proofs, build, leaf_hash, root_of
 from mcast.wire import frames as f
 from mcast.wire.codec import decode_frames, encode_frame
 from mcast.wire.reasons import Malformed
@@ -44,6 +45,23 @@ def test_trees_are_those_of_rfc_6962(size: int) -> None:
     assert root == merkle(leaves)
     for index, path in enumerate(paths):
         assert root_of(leaves[index], index, size, path) == root
+
+
+@pytest.mark.parametrize("size", range(1, 33))
+def test_a_table_of_proofs_tells_what_the_path_alone_tells(size: int) -> None:
+    leaves = [leaf_hash(b"%d" % number) for number in range(size)]
+    root, paths = build(leaves)
+    generator = Random(size)
+    for _ in range(8):
+        proofs = Proofs(root, size)
+        for index in generator.sample(range(size), size):
+            if paths[index]:
+                at = generator.randrange(len(paths[index]))
+                forged = paths[index][:at] + bytes((paths[index][at] ^ 1,)) + paths[index][at + 1 :]
+                assert not proofs.holds(leaves[index], index, forged)
+            assert not proofs.holds(leaf_hash(b"another"), index, paths[index])
+            assert proofs.holds(leaves[index], index, paths[index])
+            assert proofs.holds(leaves[index], index, paths[index]), "and again, now that it is known"
 
 
 @pytest.mark.parametrize("size", [0, 33])

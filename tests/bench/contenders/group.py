@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -15,6 +16,8 @@ from tests.bench.contenders.job import Receiving, Sending
 
 GROUP = "239.255.77.2:7702"
 MEET_SECONDS = 20.0
+TOGETHER = 256
+"""Messages a send_many(), whose receivers take batches()."""
 
 
 def options(job: Sending | Receiving) -> dict[str, Any]:
@@ -49,9 +52,14 @@ async def _send(job: Sending) -> None:
                     break
         await asyncio.sleep(job.settle)
         await asyncio.to_thread(job.wait_for_go)
-        push = group.send
-        for message in job.flood():
-            await push(message)
+        if job.options["api"] == "batches":
+            flood = job.flood()
+            while some := list(islice(flood, TOGETHER)):
+                await group.send_many(some)
+        else:
+            push = group.send
+            for message in job.flood():
+                await push(message)
         job.tell(stats=group.stats())
         await asyncio.to_thread(sys.stdin.readline)
 

@@ -11,7 +11,7 @@ GROUP, PORT = "239.255.77.1", 7701
 BUFFER = 8 << 20
 
 
-def _request() -> bytes:
+def request() -> bytes:
     """struct ip_mreqn of ip(7): group, address, interface."""
     index = socket.if_nametoindex("eth0")
     return struct.pack("@4s4si", socket.inet_aton(GROUP), bytes(4), index)
@@ -20,7 +20,7 @@ def _request() -> bytes:
 def send(job: Sending) -> None:
     """Send as fast as the kernel takes it."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, _request())
+        sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, request())
         sender.connect((GROUP, PORT))
         push = sender.send
         job.wait_for_go()
@@ -34,7 +34,7 @@ def receive(job: Receiving) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
         receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
         receiver.bind((GROUP, PORT))
-        receiver.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, _request())
+        receiver.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request())
         pull, took = receiver.recv, job.took_one
         job.silence = LOSSY_SILENCE
         job.ready()

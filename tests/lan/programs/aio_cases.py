@@ -102,6 +102,12 @@ async def misuse() -> None:
                 await group.send(wrong)  # type: ignore[arg-type] # wrong on purpose
         with refused(errors.MessageTooLarge, "larger than 65536"):
             await group.send(bytes(65_537))
+        with refused(errors.MessageTooLarge, "larger than 65536"):
+            await group.send_many(["fits", bytes(65_537)])
+        for one in ("text", b"bytes"):
+            with refused(errors.UsageError, "one message"):
+                await group.send_many(one)  # type: ignore[arg-type] # wrong on purpose
+        assert await group.send_many([]) is None
         after = await group.send("after")
         # Nothing of what was refused took a place.
         assert [int(part, 16) for part in after.id.split("-")[2:]] == [2, 0], (before.id, after.id)
@@ -111,6 +117,8 @@ async def misuse() -> None:
             use()
     with refused(errors.GroupClosed, "closed"):
         await group.send("late")
+    with refused(errors.GroupClosed, "closed"):
+        await group.send_many(["late"])
     assert [event async for event in group.events()] == []
     assert [message async for message in group.messages()] == []
     assert group.peers() == []
@@ -120,6 +128,8 @@ async def misuse() -> None:
     async with aio.join(GROUP, passive=True) as passive:
         with refused(errors.UsageError, "passive"):
             await passive.send("x")
+        with refused(errors.UsageError, "passive"):
+            await passive.send_many([])
 
 
 async def failed_entry() -> None:
@@ -325,6 +335,23 @@ async def sending_without_a_pause() -> None:
             await group.send(b"x")
         task.cancel()
     assert turns > 20, turns
+
+
+async def many_at_once() -> None:
+    """More than fits, of all sizes, by two tasks: in order, once, the last one's receipt for all."""
+    async with pair() as (ada, bob):
+
+        async def sending(task: str) -> aio.Receipt | None:
+            sizes = [60_000 if number % 500 == 7 else number % 90 for number in range(3000)]
+            return await ada.send_many(f"{task} {number} ".ljust(size) for number, size in enumerate(sizes))
+
+        both = asyncio.gather(sending("a"), sending("b"))
+        found = [str(text).split() for text in await texts(bob, 6000)]
+        for task in "ab":
+            assert [int(number) for name, number in found if name == task] == list(range(3000))
+        for receipt in await both:
+            assert receipt is not None
+            assert await receipt.confirmed(timeout=PATIENCE)
 
 
 async def gap_timeout() -> None:

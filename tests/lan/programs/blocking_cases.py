@@ -142,6 +142,21 @@ def pressed() -> None:
         assert [int(str(text)) for text in texts(bob, 50)] == list(range(50))
 
 
+def many_at_once() -> None:
+    """More than is handed over at a time: in order, once, the last one's receipt for all."""
+    with pair() as (ada, bob):
+        assert ada.send_many([]) is None
+        for wrong in ("one", b"one"):
+            with refused(mcast.UsageError, "one message"):
+                ada.send_many(wrong)  # type: ignore[arg-type] # wrong on purpose
+        receipt = ada.send_many(f"{number} ".ljust(200) for number in range(5000))
+        assert [int(str(text)) for text in texts(bob, 5000)] == list(range(5000))
+        assert receipt is not None
+        assert receipt.confirmed(timeout=PATIENCE)
+    with refused(mcast.GroupClosed, "closed"):
+        ada.send_many(["late"])
+
+
 def overflow() -> None:
     bob = mcast.aio.join(GROUP, name="bob")
     with mcast.join(GROUP, name="ada") as ada, mcast.Group(bob) as listening:
