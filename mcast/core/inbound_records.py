@@ -94,6 +94,8 @@ def _genuine(
                 return DropReason.WAITING_FULL
             doubt(state, run, source, now)
             return None
+        if age > now - state.clock.started:
+            return DropReason.NOT_ASKED  # a repair for somebody else, of before we came
         opened = _first_record(state, run, record, now)
         if isinstance(opened, DropReason):
             return opened

@@ -147,6 +147,7 @@ def sends(*texts: str) -> Case:
         sender = scene.start(command)
         assert (sender.wait(), sender.stdout, sender.stderr) == (0, "", "")
         lines = listener.wait_lines(len(texts))
+        assert len(lines) == len(texts), lines
         assert [line for line, text in zip(lines, texts, strict=True) if not re.fullmatch(text, line)] == []
 
     return case

@@ -161,7 +161,7 @@ def test_only_what_is_not_new_says_its_age() -> None:
 def test_an_age_goes_with_the_next_record_alone() -> None:
     lan = simulation.Lan(7, settings=SHORT)
     ada = lan.join("ada")
-    lan.run(1.0)
+    lan.run(6.0)
     eve = Outsider(lan)
     eve.say(eve.key, f.History(5000), eve.record(1), eve.record(2))
     now = lan.now
@@ -178,7 +178,7 @@ def test_an_age_goes_with_the_next_record_alone() -> None:
 def test_a_record_that_waits_for_its_key_keeps_its_age() -> None:
     lan = simulation.Lan(8, settings=SHORT)
     ada = lan.join("ada")
-    lan.run(1.0)
+    lan.run(6.0)
     eve = Outsider(lan)
     eve.say(f.History(5000), eve.record(1))
     now = lan.now
@@ -248,3 +248,19 @@ def test_refusals_are_of_one_giver_for_a_while_and_bounded(monkeypatch: pytest.M
     made.add(ADDRESS, BOB, 1, 2.0)
     made.add(None, BOB, 1, 2.0)
     assert [made.below(ADDRESS, ADA, 3.0), made.below(ADDRESS, BOB, 3.0)] == [1, 2]
+
+
+def test_a_repair_for_somebody_else_of_before_we_came_is_no_news() -> None:
+    """A run of a moment, as `mcast send` is: by its own clock it is younger than our stay."""
+    lan = simulation.Lan(21)
+    lan.run(5.0)
+    eve = Outsider(lan)
+    lan.run(4.0)
+    ada = lan.join("ada", quiet=True)
+    lan.run(2.0)
+    eve.say(eve.key, f.History(3000), eve.record(1, b"before"))
+    assert ada.messages() == []
+    assert ada.engine.stats()["dropped-not-asked"] == 1
+    fay = Outsider(lan, seed=5)
+    fay.say(fay.key, f.History(1500), fay.record(1, b"a moment ago"))
+    assert [message.data for message in ada.messages()] == [b"a moment ago"]
