@@ -27,5 +27,5 @@ CASES = (
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_case(api: Api, case: str) -> None:  # noqa: F811
+def test_case(api: Api, case: str) -> None:  # noqa: F811  (the fixture)
     api.run("aio_cases", case)

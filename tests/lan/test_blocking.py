@@ -22,5 +22,5 @@ CASES = (
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_case(api: Api, case: str) -> None:  # noqa: F811
+def test_case(api: Api, case: str) -> None:  # noqa: F811  (the fixture)
     api.run("blocking_cases", case)

@@ -10,7 +10,7 @@ MODULES = ("aio_cases", "blocking_cases")
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_a_forked_child_disturbs_nobody(api: Api, module: str) -> None:  # noqa: F811
+def test_a_forked_child_disturbs_nobody(api: Api, module: str) -> None:  # noqa: F811  (the fixture)
     with api.watch() as watcher:
         api.run(module, "forked")
         watcher.wait_for("left ada goodbye", stream="stdout")
@@ -26,7 +26,7 @@ def test_a_forked_child_disturbs_nobody(api: Api, module: str) -> None:  # noqa:
         ("blocking_cases", "left_open_by_an_error", 3),
     ],
 )
-def test_a_group_left_open_says_goodbye(api: Api, module: str, case: str, code: int) -> None:  # noqa: F811
+def test_a_group_left_open_says_goodbye(api: Api, module: str, case: str, code: int) -> None:  # noqa: F811  (the fixture)
     with api.watch() as watcher:
         api.run(module, case, code)
         watcher.wait_for("left ada goodbye", stream="stdout")
@@ -34,7 +34,7 @@ def test_a_group_left_open_says_goodbye(api: Api, module: str, case: str, code: 
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_control_c(api: Api, module: str) -> None:  # noqa: F811
+def test_control_c(api: Api, module: str) -> None:  # noqa: F811  (the fixture)
     with api.watch() as watcher:
         with api.start(module, "interrupted") as process:
             process.wait_for("ready", stream="stdout")
