@@ -35,6 +35,7 @@ def on_probe_reply(state: State, frame: ProbeReply, source: Address, now: float)
     run = Run(frame.origin, frame.epoch)
     trip = state.liveness.expects(frame.nonce, run, now)
     if trip is None:
+        state.liveness.answered(run, now)
         return DropReason.NOT_ASKED
     reason = state.authority.check_reply(frame, run in state.roster, now)
     if reason is not None:

@@ -408,6 +408,25 @@ def test_hearsay_is_asked_about_once_and_by_one() -> None:
     assert live.due(20.0) == [(run, ADDRESS)]
 
 
+def test_who_left_out_a_question_asks_when_the_run_answers_the_other() -> None:
+    import random
+
+    live = Liveness(random.Random(1), 30.0, 10)
+    run = Run(b"x" * 16, 1)
+    live.answered(run, 0.0)
+    live.doubt(run, None, 0.0, 50)
+    live.answered(run, 0.0)
+    asks_at = live.when()
+    live.overheard(run, 0.0)
+    live.answered(run, 0.1)
+    again_at = live.when()
+    assert asks_at is not None and again_at is not None
+    assert asks_at < 1.0 and 0.1 < again_at < 1.1
+    assert live.due(again_at) == [(run, None)]
+    live.answered(run, 2.0)
+    assert live.due(2.0) == [], "its own question is asked once"
+
+
 def test_tombstones_and_tokens_are_bounded() -> None:
     import random
 

@@ -404,3 +404,16 @@ def test_the_tables_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not relays.wants_key(b"c", 1.5)
     assert relays.wants_key(b"a", 1.5)
     assert relays.wants_key(b"c", 3.0)
+
+
+def test_of_twenty_who_doubt_it_each_asks_in_turn() -> None:
+    """Who leaves out his question because somebody else asks is not proven anything by that answer."""
+    lan = simulation.Lan()
+    left = [lan.join(f"a{number}", lans=(0,)) for number in range(20)]
+    lan.join("b", lans=(0, 1))
+    lan.run(5.0)
+    zoe = lan.join("c", lans=(1,))
+    zoe.set_clock(86_400.0)
+    zoe.send("0")
+    lan.run(12.0)
+    assert ["c" in names(member) for member in left] == [True] * len(left)
