@@ -420,8 +420,10 @@ def test_who_left_out_a_question_asks_when_the_run_answers_the_other() -> None:
     live.overheard(run, 0.0)
     live.answered(run, 0.1)
     again_at = live.when()
-    assert asks_at is not None and again_at is not None
-    assert asks_at < 1.0 and 0.1 < again_at < 1.1
+    assert asks_at is not None
+    assert again_at is not None
+    assert asks_at < 1.0
+    assert 0.1 < again_at < 1.1
     assert live.due(again_at) == [(run, None)]
     live.answered(run, 2.0)
     assert live.due(2.0) == [], "its own question is asked once"
