@@ -136,6 +136,37 @@ def test_records_beyond_the_window_are_dropped() -> None:
     assert drops(ada, "out-of-window") == 1
 
 
+def test_an_announcement_may_overtake_records_that_are_on_their_way_a_heartbeat_may_not() -> None:
+    lan = simulation.Lan(8)
+    ada = lan.join("ada")
+    eve = Outsider(lan)
+    eve.say(eve.key, eve.record(1))
+    eve.say(eve.announcement(high=3))
+    inbox = ada.engine._state.reception.get(eve.run)
+    assert inbox is not None
+    assert not inbox.gaps
+    lan.run(1.5)
+    eve.say(eve.announcement(high=2))
+    assert len(inbox.gaps) == 1
+    eve.say(eve.heartbeat(3))
+    assert inbox.stream.high == 3
+
+
+def test_what_there_is_no_room_for_was_not_lost_by_the_network() -> None:
+    lan = simulation.Lan(8, settings=Settings(held_bytes=20_000))
+    ada = lan.join("ada")
+    eve = Outsider(lan)
+    eve.say(eve.key, eve.record(1))
+    for sequence in range(3, 50):
+        eve.say(eve.record(sequence, bytes(1000)))
+    assert drops(ada, "over-quota") > 0
+    eve.say(eve.record(49, bytes(1000)))
+    inbox = ada.engine._state.reception.get(eve.run)
+    assert inbox is not None
+    assert len(inbox.gaps) > 1
+    assert inbox.loss(lan.now) / 65535 < 0.1, "one in forty-nine"
+
+
 def test_a_duplicate_whose_first_copy_is_gone_is_a_duplicate() -> None:
     lan = simulation.Lan(9, settings=Settings(retained_records=8))
     ada = lan.join("ada")
@@ -339,3 +370,26 @@ def test_partitions_may_leave_a_member_alone() -> None:
     lan.run(12.0)
     assert len(ada.peers()) == len(bob.peers()) == 1
     assert drops(ada, "unsealed") + drops(bob, "unsealed") > 0
+
+
+def test_a_flush_whose_tree_is_forgotten_is_still_known_by_its_signature(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(authority_module, "TABLES", 0)
+    lan = simulation.Lan(13)
+    ada = lan.join("ada")
+    eve = Outsider(lan)
+    verified: list[bytes] = []
+    verify = lan.checks.verify
+
+    def counting(public_key: bytes, claim: bytes, signature: bytes) -> bool:
+        verified.append(claim)
+        return verify(public_key, claim, signature)
+
+    monkeypatch.setattr(lan.checks, "verify", counting)
+    first, second = eve.flush(b"one", b"two")
+    eve.say(eve.key, first)
+    before = len(verified)
+    eve.say(second)
+    assert [message.data for message in ada.messages()] == [b"one", b"two"]
+    assert len(verified) == before
