@@ -25,6 +25,7 @@ from .wire.frames import HEARS_IPV4, HEARS_IPV6
 from .wire.header import MAGIC
 
 _WAY = attrgetter("destination", "record")
+_FROM = attrgetter("source", "interface")
 HEARS = {4: HEARS_IPV4, 6: HEARS_IPV6}
 SEND_PATIENCE = 0.05
 """Seconds to wait for room in a socket's buffer, with the loop standing still meanwhile."""
@@ -246,13 +247,15 @@ class Pump:
         now = self._loop.time()
         plain = []
         news = False
-        for datagram in datagrams:
-            if datagram.data.startswith(MAGIC):
-                source = self._address(datagram)
-                link = datagram.interface << 1 | (":" in source[0])
-                news |= engine.receive(datagram.data, source, now, group is None, link)
-            else:
-                plain.append(datagram)
+        for _, some in groupby(datagrams, _FROM):
+            together = list(some)
+            ours = [datagram.data for datagram in together if datagram.data.startswith(MAGIC)]
+            if ours:
+                source = self._address(together[0])
+                link = together[0].interface << 1 | (":" in source[0])
+                news |= engine.receive_all(ours, source, now, group is None, link)
+            if len(ours) < len(together):
+                plain += [datagram for datagram in together if not datagram.data.startswith(MAGIC)]
         if news:
             self.pump()
         if plain and group is not None:

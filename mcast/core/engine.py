@@ -19,6 +19,7 @@ port, …)`;
     receive(datagram, source, now, direct=False) -> bool   never raises, whatever the bytes; drops are counted
                                                by reason; `direct`: it was sent to us, not to the group;
                                                False: there is nothing to do for it
+    receive_all(datagrams, source, now, direct=False) -> bool   the same of several from one source: faster
     send(data, now) -> Receipt                 MessageTooLarge above 64 KiB, and nothing has changed then
     datagrams(now) -> list[Outgoing]           Outgoing(data, destination, record)
     deadline() -> float | None                 absolute; as of the last call that took `now`
@@ -54,7 +55,7 @@ from mcast.wire.attributes import Attributes, encode_attributes
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import Record
 
-from . import ages, relaying
+from . import ages, relaying, rows
 from . import inbound_history as history
 from . import inbound_members as members
 from . import inbound_probes as probes
@@ -116,7 +117,6 @@ LAST_HANDLERS: dict[type, Handler] = {
 }
 
 SESSION = slice(8, 16)  # of a datagram: its session
-TOGETHER = 256  # records taken in a row before the rest is done for them
 SPREAD_MAX = 65_535  # milliseconds, what the field holds
 NOTHING_OFFERED = Attributes()
 
@@ -186,24 +186,61 @@ class Engine:
 
         False: it was not for us, and there is nothing to do for it.
         """
+        return self.receive_all((datagram,), source, now, direct, link)
+
+    def receive_all(
+        self, datagrams: Iterable[bytes], source: Address, now: float, direct: bool = False, link: int = 0
+    ) -> bool:
+        """Take in datagrams of one source in the order of their arrival, as receive() does with each."""
         state = self._state
         if state.closed:
             return False
         now = state.clock.advance(now)
-        frames = state.admission.admit(datagram)
-        session = datagram[SESSION]
-        if isinstance(frames, DropReason):
-            state.drops[frames] += 1
-            if frames is DropReason.REPEATED:
-                state.reach.heard(session, link)
-            return False
-        if state.taken and (len(frames) > 1 or type(frames[0]) is not Record or len(state.taken) >= TOGETHER):
-            records.catch_up(state)
+        news = False
+        row: list[Record] = []
+        row_of = b""
+        for datagram in datagrams:
+            frames = state.admission.admit(datagram)
+            session = datagram[SESSION]
+            if isinstance(frames, DropReason):
+                state.drops[frames] += 1
+                if frames is DropReason.REPEATED:
+                    state.reach.heard(session, link)
+                continue
+            news = True
+            alone = len(frames) == 1 and type(frames[0]) is Record
+            if row and not (alone and session == row_of):
+                self._begin(row_of, now, direct, link)
+                rows.on_records(state, row, source, now)
+                row = []
+            if alone and not state.closing:
+                row.append(cast(Record, frames[0]))
+                row_of = session
+            else:
+                self._begin(session, now, direct, link)
+                self._take_apart(frames, session, source, now, len(datagram))
+        if row:
+            self._begin(row_of, now, direct, link)
+            rows.on_records(state, row, source, now)
+        return news
+
+    def _begin(self, session: bytes, now: float, direct: bool, link: int) -> None:
+        """What was opened is of that session."""
+        state = self._state
         state.reach.heard(session, link)
         if not state.heard_any:
             self._first_word(now)
         state.echoed, state.relayed, state.direct = None, False, direct
-        state.datagram_size, state.vouched, state.age = len(datagram), None, 0.0
+        state.vouched, state.age = None, 0.0
+
+    def _take_apart(
+        self, frames: list[f.Frame], session: bytes, source: Address, now: float, size: int
+    ) -> None:
+        """Do with each frame of a datagram of `size` bytes what is done with its kind."""
+        state = self._state
+        if state.taken:
+            records.catch_up(state)
+        state.datagram_size = size
         handlers = LAST_HANDLERS if state.closing else HANDLERS
         for frame in frames:
             source = None if state.relayed else source
@@ -215,7 +252,6 @@ class Engine:
                 postpone(state, frames, source, now)
             if type(frame) in relaying.PASSED:
                 relaying.came(state, cast(Word, frame), session, reason, now)
-        return True
 
     def _first_word(self, now: float) -> None:
         state = self._state

@@ -174,7 +174,7 @@ def _on_past_record(
     if too_old:
         return DropReason.TOO_OLD
     if not state.retention.full:
-        keep(state, run, record, now, age)
+        keep(state, run, [record], now, age)
     if state.manner.history:
         state.past.recall.add(run, record, now)
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf
 
 from mcast.wire.frames import Heartbeat
@@ -51,10 +52,15 @@ def on_record(
     reason = state.authority.check_record(record, run in state.roster, now)
     if reason is None:
         return _genuine(state, run, inbox, record, source, now, age)
-    return _await_key(state, record, source, now, age) if reason is DropReason.UNKNOWN_KEY else reason
+    return not_genuine(state, record, reason, source, now, age)
 
 
-def _await_key(state: State, record: Record, source: Address, now: float, age: float) -> DropReason | None:
+def not_genuine(
+    state: State, record: Record, reason: DropReason, source: Address, now: float, age: float = 0.0
+) -> DropReason | None:
+    """A record that is not known to be genuine, for that reason: if only its key is missing, it waits."""
+    if reason is not DropReason.UNKNOWN_KEY:
+        return reason
     if not state.unkeyed.add(record.origin, record, source, now, age):
         return DropReason.WAITING_FULL
     want_key(state, record.origin, now)
@@ -160,20 +166,32 @@ def _take(
         inbox.refused(record.sequence, now)
         lacks(state, inbox, now)
         return DropReason.OVER_QUOTA
-    run = inbox.run
     if record.sequence > inbox.stream.high:
-        if inbox.departed and run not in state.tombstones:
-            state.reception.returned(run, now, state.members)
-        _alive(state, run, now)
-        inbox.echo, inbox.echo_at = record.timestamp, now
+        _newest(state, inbox, record, now)
     state.events += inbox.accept(record, source, now)
-    state.taken.append((inbox, record, now, age))
+    state.taken.append((inbox, [record], now, age))
     whole = state.reach.whole
     if inbox.lacking or inbox.gaps or inbox.waiting or not whole:
         catch_up(state)
     if not whole:
-        relay_record(state, run, record.sequence, record.payload, now)
+        relay_record(state, inbox.run, record.sequence, record.payload, now)
     return None
+
+
+def take_row(state: State, inbox: Inbox, row: list[Record], source: Address, now: float) -> None:
+    """Genuine records, at least one, that follow each other and what `inbox` has, which lacks nothing."""
+    _newest(state, inbox, row[-1], now)
+    state.events += inbox.accept_row(row, source, now)
+    state.taken.append((inbox, row, now, 0.0))
+
+
+def _newest(state: State, inbox: Inbox, record: Record, now: float) -> None:
+    """No record of its run is newer."""
+    run = inbox.run
+    if inbox.departed and run not in state.tombstones:
+        state.reception.returned(run, now, state.members)
+    _alive(state, run, now)
+    inbox.echo, inbox.echo_at = record.timestamp, now
 
 
 def catch_up(state: State) -> None:
@@ -184,24 +202,27 @@ def catch_up(state: State) -> None:
     """
     taken, state.taken = state.taken, []
     fresh: dict[Inbox, int] = {}
-    for inbox, record, now, age in taken:
+    for inbox, row, now, age in taken:
         run = inbox.run
-        keep(state, run, record, now, age)
-        if state.manner.history and inbox.is_old(record):
-            state.past.recall.add(run, record, now)
-        state.repairs.heard(run, record.sequence, now)
-        fresh[inbox] = fresh.get(inbox, 0) + 1
+        keep(state, run, row, now, age)
+        if state.manner.history:
+            for record in filter(inbox.is_old, row):
+                state.past.recall.add(run, record, now)
+        if state.repairs.planned:
+            for record in row:
+                state.repairs.heard(run, record.sequence, now)
+        fresh[inbox] = fresh.get(inbox, 0) + len(row)
     for inbox, count in fresh.items():
         state.reporter.news(inbox.run, now, state.members, count)
         lacks(state, inbox, now)
 
 
-def keep(state: State, run: Run, record: Record, now: float, age: float) -> None:
-    """Hold a record for others, unless it is said to be so old that it would be let go of at once."""
+def keep(state: State, run: Run, row: Sequence[Record], now: float, age: float) -> None:
+    """Hold records for others, unless they are said to be so old that they would be let go of at once."""
     if state.retention.outlived(age):
-        state.drops[DropReason.TOO_OLD] += 1
+        state.drops[DropReason.TOO_OLD] += len(row)
         return
-    state.retention.add(run, record.sequence, record.payload, now, age)
+    state.retention.add_all(run, [(record.sequence, record.payload) for record in row], now, age)
     state.past.news.came(now)
 
 

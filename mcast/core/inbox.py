@@ -105,11 +105,8 @@ class Inbox:
     def accept(self, record: Record, source: Address, now: float) -> list[Event]:
         """Take a verified record that the stream does not refuse."""
         sequence = record.sequence
-        if self.stream.follows(sequence):
-            self.heard_at = now
-            self._received += 1
-            self.trust()
-            return self._deliver([record], source)
+        if self.stream.smooth and sequence == self.stream.next:
+            return self.accept_row([record], source, now)
         events: list[Event] = []
         if sequence > self.stream.high:
             self.heard_at = now
@@ -129,6 +126,25 @@ class Inbox:
         events.extend(self._deliver(ready, source, late=late))
         self.learn(self.stream.claimed, now)
         return events
+
+    def follow(self, records: list[Record]) -> list[Record]:
+        """Those at the front that follow each other and what is here; none while anything is lacking."""
+        if self.lacking or self.gaps or not self.stream.smooth or self.fragments.bytes:
+            return []
+        (origin, epoch), following = self.run, self.stream.next
+        for record in records:
+            if record.sequence != following or record.epoch != epoch or record.origin != origin:
+                break
+            following += 1
+        return records[: following - self.stream.next]
+
+    def accept_row(self, row: list[Record], source: Address, now: float) -> list[Event]:
+        """Take verified records that follow(), at least one."""
+        self.stream.follow(len(row))
+        self.heard_at = now
+        self._received += len(row)
+        self.trust()
+        return self._deliver(row, source)
 
     def learn(self, high: int, now: float) -> bool:
         """Records up to `high` exist; whether some are thereby found missing."""

@@ -71,6 +71,11 @@ class Repairs:
     def __bool__(self) -> bool:
         return bool(self._ready)
 
+    @property
+    def planned(self) -> bool:
+        """Whether any record is going to be sent again."""
+        return bool(self._ready or self._gathering)
+
     def fresh(self, run: Run, sequences: Iterable[int], now: float, grtt: float) -> list[int]:
         """Those of `sequences` that are neither under way nor were repaired within the last `grtt`."""
         gathering = self._gathering.get(run, {})

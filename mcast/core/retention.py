@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from mcast.wire.limits import DATAGRAM_MAX
@@ -21,33 +23,29 @@ class Kept(NamedTuple):
 class Sent:
     """Our own records, oldest overwritten first. `low` is the oldest still held: heartbeats declare it.
 
-    `young` is the oldest that is history yet: older ones are repaired, not named to who comes new.
+    When none is held it is `high` + 1. `young` is the oldest that is history yet: older ones are repaired,
+    not named to who comes new.
     """
 
     def __init__(self, records: int, size: int) -> None:
         self._records: dict[int, Kept] = {}
         self._limit, self._most = records, size
         self._bytes = 0
-        self.high = 0
+        self.low, self.high = 1, 0
         self.young = 1
 
-    @property
-    def low(self) -> int:
-        """The oldest sequence held; `high` + 1 when none is."""
-        return next(iter(self._records), self.high + 1)
-
     def add(self, sequence: int, payload: bytes, now: float) -> None:
-        """Keep one record that is about to leave."""
+        """Keep the next record, which is about to leave."""
         self._records[sequence] = Kept(payload, now)
         self._bytes += len(payload)
         self.high = sequence
         while len(self._records) > self._limit or self._bytes > self._most:
-            self._drop(next(iter(self._records)))
+            self._drop()
 
     def forget(self, high: int) -> None:
         """Let go of the records up to `high`."""
-        while self._records and self.low <= high:
-            self._drop(self.low)
+        while self.low <= min(high, self.high):
+            self._drop()
 
     def expire(self, before: float) -> None:
         """What was published before that time is history no more."""
@@ -63,9 +61,10 @@ class Sent:
         kept = self._records.get(sequence)
         return None if kept is None else kept.payload
 
-    def _drop(self, sequence: int) -> None:
-        self._bytes -= len(self._records.pop(sequence).payload)
-        self.young = max(self.young, sequence + 1)
+    def _drop(self) -> None:
+        self._bytes -= len(self._records.pop(self.low).payload)
+        self.low += 1
+        self.young = max(self.young, self.low)
 
 
 class Retention:
@@ -76,8 +75,9 @@ class Retention:
     """
 
     def __init__(self, records: int, size: int, seconds: float, share: float) -> None:
-        self._kept: dict[tuple[Run, int], Kept] = {}
-        self._mine: dict[bytes, dict[tuple[Run, int], None]] = {}
+        # Ordered: the oldest of a dict is found by a walk over all that were taken out before.
+        self._kept: OrderedDict[tuple[Run, int], Kept] = OrderedDict()
+        self._mine: dict[bytes, OrderedDict[tuple[Run, int], None]] = {}
         self._sizes: dict[bytes, int] = {}
         self.held = Held()
         self._told: Timers[tuple[Run, int]] = Timers()  # when those die whose age we were told
@@ -103,18 +103,25 @@ class Retention:
 
     def add(self, run: Run, sequence: int, payload: bytes, now: float, age: float = 0.0) -> None:
         """Keep a verified record that is said to be `age` seconds old."""
-        key = (run, sequence)
-        if key in self._kept:
-            return
+        self.add_all(run, [(sequence, payload)], now, age)
+
+    def add_all(self, run: Run, records: Iterable[tuple[int, bytes]], now: float, age: float = 0.0) -> None:
+        """Keep verified records of one run, each with its sequence, that are said to be `age` seconds old."""
         origin = run.origin
-        mine = self._mine.setdefault(origin, {})
-        self._kept[key] = Kept(payload, now - age)
-        if age:
-            self._told.set(key, now - age + self._seconds)
-        mine[key] = None
-        self.held.add(run, sequence)
-        self.bytes += len(payload)
-        self._sizes[origin] = self._sizes.get(origin, 0) + len(payload)
+        kept, mine = self._kept, self._mine.setdefault(origin, OrderedDict())
+        at, size = now - age, 0
+        for sequence, payload in records:
+            key = (run, sequence)
+            if key in kept:
+                continue
+            kept[key] = Kept(payload, at)
+            mine[key] = None
+            if age:
+                self._told.set(key, at + self._seconds)
+            self.held.add(run, sequence)
+            size += len(payload)
+        self.bytes += size
+        self._sizes[origin] = self._sizes.get(origin, 0) + size
         while len(mine) > self._origin_limit or self._sizes.get(origin, 0) > self._origin_most:
             self._drop(next(iter(mine)))
         while len(self._kept) > self._limit or self.bytes > self._most:

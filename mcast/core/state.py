@@ -111,7 +111,7 @@ class State:
         # Traffic
         self.events: list[Event] = []
         self.control: deque[Sending] = deque()
-        self.taken: list[tuple[Inbox, Record, float, float]] = []  # told, with the rest still to be done
+        self.taken: list[tuple[Inbox, list[Record], float, float]] = []  # told; the rest is to be done
         self.drops: Counter[DropReason] = Counter()
         self.sent_frames: Counter[str] = Counter()
         self.payload = settings.payload

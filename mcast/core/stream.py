@@ -54,13 +54,15 @@ class Stream:
         self.high = max(self.high, min(self.claimed, self.next + self.window - 1))
         return start, self.high + 1
 
-    def follows(self, sequence: int) -> bool:
-        """Whether it is the next one and nothing is missing or held, as usual; it then counts as accepted."""
-        if not sequence == self.next == self.high + 1 == self.claimed + 1:
-            return False
-        self.high = self.claimed = sequence
-        self.next = sequence + 1
-        return True
+    @property
+    def smooth(self) -> bool:
+        """Whether nothing is missing or held, as usual."""
+        return self.next == self.high + 1 == self.claimed + 1
+
+    def follow(self, count: int) -> None:
+        """The next `count` records, one at least, are accepted; nothing is missing or held."""
+        self.next += count
+        self.high = self.claimed = self.next - 1
 
     def accept(self, record: Record) -> tuple[list[Record], bool]:
         """Take a verified, unrefused record. The records that are now in order, or this one, late."""

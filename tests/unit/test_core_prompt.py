@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from mcast import simulation
-from mcast.core.engine import TOGETHER, Engine
+from mcast.core.engine import Engine
 from mcast.core.events import Message
+from mcast.core.rows import TOGETHER
 from mcast.errors import UsageError
 
 from .core_support import ADDRESS

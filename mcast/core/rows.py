@@ -1,0 +1,58 @@
+"""Records that came together, one a datagram: those that go on where their run stands are taken as one.
+
+A flush is up to 32 records, and the kernel hands it over as one piece. What is the same for all of them is
+done once; whatever is not as usual goes record by record, as in inbound_records.
+"""
+
+from __future__ import annotations
+
+from mcast.wire.reasons import DropReason
+from mcast.wire.records import Record
+
+from .events import Address
+from .inbound_history import on_any_record
+from .inbound_records import catch_up, not_genuine, take_row
+from .inbox import Inbox
+from .runs import Run
+from .state import State
+
+TOGETHER = 16  # rows taken before the rest is done for them
+
+
+def on_records(state: State, records: list[Record], source: Address, now: float) -> None:
+    """Records, each alone in a datagram of one session: on_any_record() of each, in this order."""
+    if len(state.taken) >= TOGETHER:
+        catch_up(state)
+    while records:
+        run = Run(records[0].origin, records[0].epoch)
+        inbox = None if _special(state) else state.reception.get(run)
+        row = [] if inbox is None else inbox.follow(records)
+        if inbox is None or not row:
+            reason, done = on_any_record(state, records[0], source, now), 1
+        else:
+            reason, done = _take(state, inbox, row, source, now)
+        if reason is not None:
+            state.drops[reason] += 1
+        records = records[done:]
+
+
+def _special(state: State) -> bool:
+    """Whether any record may have been asked for, or is to be passed on."""
+    return bool(state.past.syncing or state.relays.absent) or not state.reach.whole
+
+
+def _take(
+    state: State, inbox: Inbox, row: list[Record], source: Address, now: float
+) -> tuple[DropReason | None, int]:
+    """Take those of `row` up to the first that is not genuine: why it is not, and how many are done with."""
+    known, reason, genuine = inbox.run in state.roster, None, 0
+    for record in row:
+        reason = state.authority.check_record(record, known, now)
+        if reason is not None:
+            break
+        genuine += 1
+    if genuine:
+        take_row(state, inbox, row[:genuine], source, now)
+    if reason is None:
+        return None, genuine
+    return not_genuine(state, row[genuine], reason, source, now), genuine + 1

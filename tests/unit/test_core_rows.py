@@ -1,0 +1,142 @@
+"""Records that came together are taken as if they had come one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from mcast import simulation
+from mcast.core.engine import Engine
+from mcast.core.events import Message
+from mcast.core.runs import Run
+from mcast.crypto.seal import Opener, Sealer
+from mcast.wire.codec import encode_frame
+from mcast.wire.frames import Who
+from mcast.wire.header import Header, decode_header
+
+from .core_support import ADDRESS
+
+MESSAGES = [b"%d" % number + b"." * 1000 for number in range(12)]
+
+
+def world() -> tuple[simulation.Lan, Engine, list[bytes]]:
+    """Ben, who knows ada, and a flush of hers that is on its way to him."""
+    lan = simulation.Lan(seed=5)
+    ada, ben = lan.join("ada"), lan.join("ben")
+    lan.run(1.0)
+    for _ in range(10):
+        ada.send(b"hello")
+        lan.run(0.2)
+    lan.run(2.0)
+    ada.engine.send_all(MESSAGES, lan.now)
+    return lan, ben.engine, [outgoing.data for outgoing in ada.engine.datagrams(lan.now) if outgoing.record]
+
+
+def told(engine: Engine) -> list[bytes]:
+    return [event.data for event in engine.events() if isinstance(event, Message)]
+
+
+def opened(lan: simulation.Lan, datagram: bytes) -> bytes:
+    """The frames of a datagram, as bytes."""
+    header = decode_header(datagram)
+    assert isinstance(header, Header)
+    plain = Opener(lan.room).open(header, datagram)
+    assert isinstance(plain, bytes)
+    return plain
+
+
+def forged(lan: simulation.Lan, datagram: bytes) -> bytes:
+    """The frames of a datagram, with a bit of the message changed."""
+    plain = bytearray(opened(lan, datagram))
+    plain[-100] ^= 1
+    return bytes(plain)
+
+
+def other(lan: simulation.Lan, plain: bytes) -> bytes:
+    """Sealed by another session."""
+    return Sealer(lan.room, b"01234567").seal(plain)
+
+
+Change = Callable[[simulation.Lan, list[bytes]], list[bytes]]
+CHANGES: dict[str, Change] = {
+    "nothing": lambda lan, flush: flush,
+    "one is lost": lambda lan, flush: flush[:4] + flush[5:],
+    "two change places": lambda lan, flush: [*flush[:3], flush[4], flush[3], *flush[5:]],
+    "one comes twice": lambda lan, flush: [*flush[:3], flush[2], *flush[3:]],
+    "all come twice": lambda lan, flush: flush + flush,
+    "the first comes last": lambda lan, flush: flush[1:] + flush[:1],
+    "junk among them": lambda lan, flush: [*flush[:5], b"\xffMno", flush[5][:-1], *flush[5:]],
+    "one is forged": lambda lan, flush: [*flush[:5], other(lan, forged(lan, flush[5])), *flush[6:]],
+    "one is passed on": lambda lan, flush: [*flush[:5], other(lan, opened(lan, flush[5])), *flush[6:]],
+    "a word among them": lambda lan, flush: (
+        [*flush[:5], other(lan, encode_frame(Who(bytes(8), 0))), *flush[5:]]
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_together_they_are_what_they_are_one_by_one(change: str) -> None:
+    results = []
+    for together in (True, False):
+        lan, ben, flush = world()
+        datagrams = CHANGES[change](lan, flush)
+        if together:
+            assert ben.receive_all(datagrams, ADDRESS, lan.now)
+        else:
+            for datagram in datagrams:
+                ben.receive(datagram, ADDRESS, lan.now)
+        results.append((ben.events(), ben.stats(), ben.deadline()))
+    assert results[0] == results[1]
+    assert len(results[0][0]) >= 3
+
+
+def test_a_flush_is_put_away_as_one() -> None:
+    lan, ben, flush = world()
+    assert ben.receive_all(flush, ADDRESS, lan.now)
+    assert [len(row) for _, row, _, _ in ben._state.taken] == [len(MESSAGES)]
+    assert told(ben) == MESSAGES
+
+
+def test_what_comes_before_a_forgery_counts_and_the_forgery_is_counted() -> None:
+    lan, ben, flush = world()
+    flush[5] = Sealer(lan.room, flush[0][8:16], 2**40).seal(forged(lan, flush[5]))
+    assert ben.receive_all(flush, ADDRESS, lan.now)
+    assert told(ben) == MESSAGES[:5]
+    assert ben.stats()["dropped-bad-signature"] == 1
+
+
+def test_a_row_whose_key_was_pushed_out_waits_for_it() -> None:
+    lan, ben, flush = world()
+    origin = lan.members[0].identity.origin
+    known = ben._state.authority._keys.pop(origin)
+    ben.receive_all(flush, ADDRESS, lan.now)
+    assert told(ben) == []
+    ben._state.authority._keys[origin] = known
+    ben.receive_all([other(lan, encode_frame(known.frame))], ADDRESS, lan.now)
+    assert told(ben) == MESSAGES
+
+
+def test_records_that_were_asked_for_are_taken_one_by_one() -> None:
+    lan, ben, flush = world()
+    ben._state.relays.absent[Run(bytes(16), 1), 1] = None
+    assert ben.receive_all(flush, ADDRESS, lan.now)
+    assert [len(row) for _, row, _, _ in ben._state.taken] == [1] * len(MESSAGES)
+
+
+def test_who_is_leaving_takes_no_row() -> None:
+    lan, ben, flush = world()
+    ben.close(lan.now)
+    assert ben.receive_all(flush, ADDRESS, lan.now)
+    assert told(ben) == []
+    assert ben.stats()["dropped-not-asked"] == len(MESSAGES)
+
+
+def test_a_planned_repair_of_what_came_in_a_row_is_called_off() -> None:
+    lan, ben, flush = world()
+    run = lan.members[0].engine.run
+    ben._state.repairs.at_once(run, 13)
+    ben._state.repairs.at_once(run, 99)
+    ben.receive_all(flush, ADDRESS, lan.now)
+    ben.deadline()
+    assert list(ben._state.repairs._ready) == [(run, 99)]
