@@ -19,6 +19,7 @@ port, …)`;
     receive(datagram, source, now, direct=False) -> bool   never raises, whatever the bytes; drops are counted
                                                by reason; `direct`: it was sent to us, not to the group;
                                                False: there is nothing to do for it
+    receive_all(datagrams, source, now, direct=False) -> bool   the same of several from one source: faster
     send(data, now) -> Receipt                 MessageTooLarge above 64 KiB, and nothing has changed then
     datagrams(now) -> list[Outgoing]           Outgoing(data, destination, record)
     deadline() -> float | None                 absolute; as of the last call that took `now`

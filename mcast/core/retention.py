@@ -75,6 +75,7 @@ class Retention:
     """
 
     def __init__(self, records: int, size: int, seconds: float, share: float) -> None:
+        # Ordered: the oldest of a dict is found by a walk over all that were taken out before.
         self._kept: OrderedDict[tuple[Run, int], Kept] = OrderedDict()
         self._mine: dict[bytes, OrderedDict[tuple[Run, int], None]] = {}
         self._sizes: dict[bytes, int] = {}
