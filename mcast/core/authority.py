@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from mcast.crypto.keys import origin_of
 from mcast.crypto.signed import flush_claim, whole_claim
@@ -34,7 +34,7 @@ def issued(epoch: int) -> int:
     return min(TIMESTAMP_MAX, epoch * 1000 >> EPOCH_SHIFT)
 
 
-class Known(NamedTuple):
+class Known(msgspec.Struct, frozen=True):
     """An identity whose self-signed key was verified; `frame` is handed on verbatim."""
 
     public_key: bytes
