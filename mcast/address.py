@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+
+import msgspec
 
 from .errors import InvalidGroup, InvalidPort, UsageError
 
@@ -11,8 +12,7 @@ RANGES = "224.0.0.0-239.255.255.255 or ff00::/8"
 _SSM = (ipaddress.ip_network("232.0.0.0/8"), ipaddress.ip_network("ff30::/12"))
 
 
-@dataclass(frozen=True, slots=True)
-class GroupAddress:
+class GroupAddress(msgspec.Struct, frozen=True):
     """A multicast group: `host` (a valid group address, canonical text) and UDP `port`."""
 
     host: str

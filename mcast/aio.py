@@ -17,7 +17,6 @@ import random
 import time
 import weakref
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Self
 
 import msgspec
@@ -141,7 +140,9 @@ class Group:
             self._pump.start(self._engine)
             if self._lookout:
                 problems = await self._lookout.meet(self._pump, self._engine)
-                self.started = replace(self.started, problems=self.started.problems + problems)
+                self.started = msgspec.structs.replace(
+                    self.started, problems=self.started.problems + problems
+                )
         except BaseException:
             self._ended()
             await self._pump.finish()

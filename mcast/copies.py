@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+
+import msgspec
 
 WINDOW = 1.0
 """Seconds within which the copy of a datagram comes in through another interface."""
@@ -41,13 +42,12 @@ class CopyFilter:
                 del self._by_key[key]
 
 
-@dataclass(slots=True)
-class _Equals:
+class _Equals(msgspec.Struct):
     """Equal datagrams, numbered; `first` to `end` are remembered, `next` is what each interface sees next."""
 
     first: int = 0
     end: int = 0
-    next: dict[int, int] = field(default_factory=dict)
+    next: dict[int, int] = {}
 
     def arrive(self, interface: int) -> bool:
         number = max(self.next.get(interface, 0), self.first)

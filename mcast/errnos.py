@@ -6,12 +6,13 @@ import contextlib
 import errno
 import sys
 from collections.abc import Iterator
-from typing import NamedTuple
+
+import msgspec
 
 from .errors import PermissionRefused, PortTaken, SocketError
 
 
-class _Meaning(NamedTuple):
+class _Meaning(msgspec.Struct, frozen=True):
     meaning: str
     remedy: str
     kind: type[SocketError] = SocketError

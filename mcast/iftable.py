@@ -9,14 +9,12 @@ from __future__ import annotations
 import errno
 import ipaddress
 import os
-import re
 import socket
 import sys
-import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import msgspec
 import netifaces
 import psutil
 
@@ -29,8 +27,7 @@ _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 Table = tuple["Interface", ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Interface:
+class Interface(msgspec.Struct, frozen=True):
     """One network interface as it is now.
 
     `ipv4` and `ipv6` are canonical texts without `%zone`; link-local IPv6 addresses come first, otherwise
@@ -77,8 +74,7 @@ class Interface:
         return next(iter(self.ipv4 if version == 4 else self.ipv6), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Answers:
+class Answers(msgspec.Struct, frozen=True):
     """What the operating system said. Windows interfaces have a GUID for netifaces and a name for psutil.
 
     `stats`: psutil's name to (running, MTU, comma-separated flags, which Windows leaves empty).
@@ -92,10 +88,10 @@ class Answers:
     names: Mapping[str, Sequence[str]]
     addresses: Mapping[str, Sequence[str]]
     defaults: Sequence[str] = ()
-    indexes: Mapping[str, int] = field(default_factory=dict)
+    indexes: Mapping[str, int] = {}
     tentative: Collection[str] = ()
     enslaved: Collection[str] = ()
-    masks: Mapping[str, str] = field(default_factory=dict)
+    masks: Mapping[str, str] = {}
 
 
 def read() -> Table:
@@ -137,16 +133,26 @@ def is_link_local(address: str) -> bool:
 
 
 # Names that tell a tunnel where the point-to-point flag does not (Windows, a TAP under a VPN's name).
-_TUNNEL = re.compile(
-    r"(wg|tun|utun|ppp|pptp|l2tp|tailscale|nordlynx|proton|cloudflarewarp|cscotun|gpd\d|ipsec|vti|gre|sit\d"
-    r"|ip6tnl|ip6gre|gif\d|stf\d|teredo|isatap|6to4|openvpn|wireguard).*",
-    re.IGNORECASE,
+_TUNNELS = (
+    *("wg", "tun", "utun", "ppp", "pptp", "l2tp", "ipsec", "vti", "gre", "ip6tnl", "ip6gre", "6to4"),
+    *(
+        "tailscale",
+        "nordlynx",
+        "proton",
+        "cloudflarewarp",
+        "cscotun",
+        "openvpn",
+        "wireguard",
+        "teredo",
+        "isatap",
+    ),
+    *(f"{name}{digit}" for name in ("gpd", "sit", "gif", "stf") for digit in range(10)),
 )
 
 
 def is_tunnel_name(name: str) -> bool:
     """Whether `name` is one that tunnels bear: wg0, tun0, utun3, ppp0, tailscale0 …"""
-    return bool(_TUNNEL.fullmatch(name))
+    return name.lower().startswith(_TUNNELS)
 
 
 def _interface(name: str, answers: Answers) -> Interface:
@@ -287,7 +293,7 @@ def _tentative(lines: Iterable[str]) -> set[str]:
 
 def _lines(path: str) -> list[str]:
     try:
-        with open(path, encoding="ascii", errors="replace") as file:
+        with open(path, encoding="utf-8", errors="replace") as file:
             return file.readlines()
     except OSError as error:  # not Linux, or no IPv6
         _refuse_exhausted(error)
@@ -303,6 +309,7 @@ def _indexes(addresses: Mapping[str, Sequence[str]]) -> dict[str, int]:
 
 if sys.platform == "win32":
     import ctypes
+    import uuid
 
     def _windows_index(guid: str) -> int:
         """The index of the interface with that GUID (ConvertInterfaceGuidToLuid); 0 if there is none."""

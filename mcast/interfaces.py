@@ -11,8 +11,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import msgspec
 
 from .errors import UnknownInterface
 from .iftable import Interface, Table, canonical, is_link_local, read
@@ -21,8 +22,7 @@ from .watch import Watcher, watch
 __all__ = ["Choice", "Interface", "Table", "Watcher", "choose", "default", "find", "read", "watch"]
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(msgspec.Struct, frozen=True):
     """Whether `interface` is used, and why, in a few words. `versions`: for which IP versions, () if not."""
 
     interface: Interface
@@ -70,24 +70,38 @@ def find(table: Iterable[Interface], wanted: str) -> tuple[Interface, ...]:
     return exact or alike or by_address
 
 
-_BRIDGE = re.compile(
-    r"docker\d+|docker_gwbridge|br-[0-9a-f]{12}|virbr\d+(-nic)?|cni.*|podman.*|lxcbr\d+|lxdbr\d+|incusbr\d+"
-    r"|veth[0-9a-f]{7,}|cali[0-9a-f]{11}|flannel\..*|cilium_.*|vethernet \((wsl|default switch|nat)\b.*",
-    re.IGNORECASE,
-)
-_APPLE = re.compile(r"(awdl|llw)\d+")
+_BRIDGES = {
+    "docker": r"\d+|_gwbridge",
+    "br-": r"[0-9a-f]{12}",
+    "virbr": r"\d+(-nic)?",
+    "cni": r".*",
+    "podman": r".*",
+    "lxcbr": r"\d+",
+    "lxdbr": r"\d+",
+    "incusbr": r"\d+",
+    "veth": r"[0-9a-f]{7,}",
+    "cali": r"[0-9a-f]{11}",
+    "flannel.": r".*",
+    "cilium_": r".*",
+    "vethernet (": r"(wsl|default switch|nat)\b.*",
+}
+_APPLES = {"awdl": r"\d+", "llw": r"\d+"}
+"""How names begin, in lower case, and how they go on: most begin otherwise, and no pattern is compiled."""
 
 
-def _is_inner(interface: Interface, names: re.Pattern[str]) -> bool:
+def _is_inner(interface: Interface, kinds: Mapping[str, str]) -> bool:
     """A KVM host's LAN is a bridge: what holds a default route is never set aside for its name."""
-    return not interface.default_route and bool(names.fullmatch(interface.name))
+    if interface.default_route:
+        return False
+    name = interface.name.lower()
+    return any(name.startswith(head) and re.fullmatch(kinds[head], name[len(head) :]) for head in kinds)
 
 
 _REFUSALS: tuple[tuple[str, Callable[[Interface], bool]], ...] = (
     ("loopback", lambda i: i.loopback),
     ("tunnel", lambda i: i.tunnel),
-    ("container bridge", lambda i: _is_inner(i, _BRIDGE)),
-    ("Apple peer-to-peer link", lambda i: _is_inner(i, _APPLE)),
+    ("container bridge", lambda i: _is_inner(i, _BRIDGES)),
+    ("Apple peer-to-peer link", lambda i: _is_inner(i, _APPLES)),
     ("part of a bridge or bond", lambda i: i.enslaved),
     ("down", lambda i: not i.up),
     ("multicast switched off", lambda i: not i.multicast),
@@ -121,7 +135,7 @@ def _leads_out(interface: Interface) -> bool:
     """
     if not interface.up or interface.loopback or interface.enslaved:
         return False
-    if _is_inner(interface, _BRIDGE) or _is_inner(interface, _APPLE):
+    if _is_inner(interface, _BRIDGES) or _is_inner(interface, _APPLES):
         return False
     return any(not (interface.tunnel and is_link_local(text)) for text in interface.addresses)
 

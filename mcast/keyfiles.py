@@ -11,8 +11,10 @@ import os
 import re
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from .errors import UsageError
 
@@ -26,12 +28,17 @@ _BASE64_KEY = re.compile(r"[A-Za-z0-9+/_-]{43}=?")
 _ROOM_ID = re.compile(r"[0-9a-fA-F]{32}")
 
 
-@dataclass(frozen=True, slots=True)
-class KeyMaterial:
+class KeyMaterial(msgspec.Struct, frozen=True):
     """A room's `key` (32 bytes) and, where it was written beside it, the `room_id` (16 bytes)."""
 
-    key: bytes = field(repr=False)
+    key: bytes
     room_id: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"KeyMaterial(room_id={self.room_id!r})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("room_id", self.room_id)]
 
 
 def parse_key(text: str, where: str) -> KeyMaterial:

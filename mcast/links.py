@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from . import interfaces, querier
 from .address import GroupAddress
@@ -22,8 +23,7 @@ REJOIN_INTERVAL = 50.0
 """Seconds between rejoins where no querier is heard: within the 60 s that forgetful switches leave us."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """What is wanted: `requested` interface names or addresses (none: choose), IP `versions`, `ttl`,
     `sources` for source-specific joins, whether to `receive` at all, and with `unicast` to have senders
     everywhere from the start, since others answer to them. `hold`: at the group's port where it is free."""
@@ -38,8 +38,7 @@ class Plan:
     hold: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """What an update did: interfaces that came into use, that went out of it, and what went wrong."""
 
     joined: tuple[Interface, ...] = ()
@@ -50,23 +49,18 @@ class Change:
         return bool(self.joined or self.left or self.problems)
 
 
-@dataclass(slots=True)
 class Links:
     """Receivers and senders for `plan`; call update() first and whenever the interfaces changed."""
 
-    plan: Plan
-    choices: tuple[Choice, ...] = ()
-    receivers: dict[GroupAddress, Receiver] = field(default_factory=dict)
-    _used: dict[int, Interface] = field(default_factory=dict)
-    _senders: dict[tuple[int, int], Sender] = field(default_factory=dict)
-    _problems: set[str] = field(default_factory=set)
-    _ports: Ports = field(init=False)
-    neighbourhood: Neighbourhood = field(default_factory=lambda: Neighbourhood(()))
-
-    def __post_init__(self) -> None:
-        self._ports = Ports(self.plan.groups[0].port if self.plan.hold else 0, self.plan.ttl)
-        if self.plan.receive:
-            self.receivers = {group: Receiver(group, pieces=True) for group in self.plan.groups}
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.choices: tuple[Choice, ...] = ()
+        self.receivers = {group: Receiver(group, pieces=True) for group in plan.groups if plan.receive}
+        self.neighbourhood = Neighbourhood(())
+        self._used: dict[int, Interface] = {}
+        self._senders: dict[tuple[int, int], Sender] = {}
+        self._problems: set[str] = set()
+        self._ports = Ports(plan.groups[0].port if plan.hold else 0, plan.ttl)
 
     @property
     def used(self) -> tuple[Interface, ...]:

@@ -13,7 +13,8 @@ import re
 import socket
 import threading
 from collections.abc import Sequence
-from typing import NamedTuple
+
+import msgspec
 
 from .address import parse_port
 from .errors import SocketError, UsageError
@@ -35,7 +36,7 @@ _HOST = re.compile(r"[\w.:-]+(%[\w.:-]+)?")
 _UNKNOWN = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 
 
-class PeerName(NamedTuple):
+class PeerName(msgspec.Struct, frozen=True):
     """A host, by name or address, and a port."""
 
     host: str

@@ -11,7 +11,8 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from .address import GroupAddress
 from .copies import CopyFilter
@@ -29,8 +30,7 @@ WAITING_BYTES = 16 << 20
 """What may wait for the application before reading pauses and the kernel's buffer fills instead."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(msgspec.Struct, frozen=True):
     """One datagram. `text` is None where `data` is not UTF-8; `source` is (address, port), `interface` a
     name, `received` unix seconds here, `ttl` None where the platform does not tell."""
 

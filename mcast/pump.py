@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from math import inf
 from operator import attrgetter
-from typing import NamedTuple
+
+import msgspec
 
 from .address import GroupAddress
 from .core.engine import Engine
@@ -43,7 +44,7 @@ ROUTES = 4096
 """Addresses whose interface is remembered; oldest out, as a flooder with many addresses would fill it."""
 
 
-class Way(NamedTuple):
+class Way(msgspec.Struct, frozen=True):
     """A sender and the group address it carries to."""
 
     sender: Sender

@@ -1,7 +1,5 @@
 """The command line: one module a command (`commands`); `main` runs them, an error is a line."""
 
-from __future__ import annotations
-
 import os
 import sys
 from typing import Annotated

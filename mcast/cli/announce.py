@@ -1,7 +1,5 @@
 """`mcast announce`: be there, say what you offer, and see who else is."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

@@ -1,7 +1,5 @@
 """`mcast bench`: how much a network carries from one member to the others, as iperf tells it."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import time

@@ -1,7 +1,5 @@
 """`mcast browse`: see who is there and what they offer, without being seen."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import Annotated, Any
 

@@ -1,11 +1,9 @@
 """`mcast chat`: talk with everyone in the group; on a terminal line by line, in a pipe as a filter."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import typer
@@ -68,6 +66,7 @@ def chat(
     """
     network = Network(context, group, port, interface, only4, only6, ttl)
     me = who.Who(profile, name, room, key_file)
+    make_screen = _screen(json)
 
     async def command(ending: Ending, output: Output) -> int:
         manners: dict[str, Any] = {"gap_timeout": GAP_TIMEOUT, "peers": peer or ()}
@@ -76,7 +75,7 @@ def chat(
         async with network.plain() if plain else network.protocol(me, **manners) as joined:
             reporter = Reporter(joined, quiet=quiet, verbose=verbose)
             reporter.joined("chatting in")
-            screen = _screen(output, json)
+            screen = make_screen(output)
             try:
                 talk = _Chat(joined, screen, reporter, output if json else None)
                 await ending.during(talk.work())
@@ -88,16 +87,17 @@ def chat(
     return run(command)
 
 
-def _screen(output: Output, json: bool) -> Screen:
+def _screen(json: bool) -> Callable[[Output], Screen]:
+    """What makes the screen; imported before anything runs, as it takes a while."""
     # What a dumb terminal shows cannot be taken back; it edits its line by itself.
     dumb = os.environ.get("TERM", "").lower() in ("dumb", "unknown")
     if sys.stdin.isatty() and sys.stdout.isatty() and not json and not dumb:
         from .terminal import Terminal
 
-        return Terminal()
+        return lambda _: Terminal()
     from .filter import Filter
 
-    return Filter(output)
+    return Filter
 
 
 class _Chat:

@@ -1,7 +1,5 @@
 """`mcast interfaces`: what there is, what mcast would use, and why."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 import time

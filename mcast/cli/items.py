@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
+
+import msgspec
 
 from mcast.aio import Group, message_id
 from mcast.core.runs import Run
@@ -40,7 +42,7 @@ FUTURE = 60.0
 """Seconds that a peer's clock may be ahead of ours before the time it claims is not believed."""
 
 
-class Said(NamedTuple):
+class Said(msgspec.Struct, frozen=True):
     """What a chat shows of a message: unix seconds, sender and text, both escaped; `mark` tells its kind."""
 
     seconds: float

@@ -1,7 +1,5 @@
 """`mcast listen`: print what arrives, for scripts."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Annotated, Any
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import typer
 
 from mcast.address import parse_group, parse_port
@@ -23,8 +23,7 @@ NOT_PLAIN = ("name", "profile", "room", "key_file", "wait_acks", "linger", "pass
 """Parameters that plain text has no place for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Network:
+class Network(msgspec.Struct, frozen=True):
     """Where to: groups, port, interfaces, IP versions, reach."""
 
     context: typer.Context

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mcast import aio
+from mcast import joining
 from mcast.address import GroupAddress, parse_group, parse_port
 from mcast.errors import UsageError
 from mcast.links import Plan
@@ -34,7 +34,7 @@ Port = Annotated[
         "-p",
         envvar="MCAST_PORT",
         metavar="PORT",
-        help=f"UDP port, {aio.DEFAULT_PORT} unless told, with --plain {DEFAULT_PORT}.",
+        help=f"UDP port, {joining.DEFAULT_PORT} unless told, with --plain {DEFAULT_PORT}.",
     ),
 ]
 Interfaces = Annotated[

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import errno
-import json
 import os
 import re
 import sys
@@ -51,11 +50,16 @@ def escape_bytes(data: bytes) -> str:
 
 def json_line(event: Mapping[str, Any], *, ascii_only: bool = False) -> str:
     """One line of JSON, whose strings hold no raw control or invisible character either."""
+    # Imported by who prints JSON: reading and writing it is no part of most runs.
+    import json
+
     line = json.dumps(event, ensure_ascii=ascii_only, separators=(",", ":"))
     return line if line.isascii() and line.isprintable() else re.sub(r"[^ -~]", _json_char, line)
 
 
 def _json_char(match: re.Match[str]) -> str:
+    import json
+
     char = match.group()
     return char if _is_safe(char) else json.dumps(char)[1:-1]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import stat
@@ -102,6 +103,7 @@ def run(command: Callable[[Ending, Output], Coroutine[Any, Any, int]], **limits:
         with ending.on_signals(output), ending.on_closed_output():
             return await command(ending, output)
 
+    collect()
     try:
         # Windows' default loop, the Proactor, has no add_reader and dies on ICMP errors.
         with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
@@ -110,6 +112,13 @@ def run(command: Callable[[Ending, Output], Coroutine[Any, Any, int]], **limits:
         return exits.DONE
     except KeyboardInterrupt:
         return exits.INTERRUPTED + ((ending.signal if ending else 0) or signal.SIGINT)
+
+
+def collect() -> None:
+    """Collect garbage from now on, if `mcast.__main__` put that off; what was imported stays unsearched."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
 
 
 def _unexpected(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

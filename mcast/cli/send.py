@@ -1,7 +1,5 @@
 """`mcast send`: messages from the command line, a file or standard input."""
 
-from __future__ import annotations
-
 import itertools
 import os
 import signal
@@ -22,8 +20,7 @@ from . import exits, options, stdin, who
 from .durations import duration
 from .opening import Network
 from .render import Output, note
-from .report import Reporter
-from .run import Ending, run
+from .run import Ending, collect, run
 from .sending import Sending
 
 
@@ -89,6 +86,8 @@ def send(
         async with network.protocol(me, several=True, visitor=True, wait=False, peers=peer or ()) as wire:
             sending = Sending(wire, interval, linger, acks)
             if verbose and not quiet:
+                from .report import Reporter
+
                 Reporter(wire, quiet=False, verbose=False).joined("sending to")
             complete = await ending.during(sending.work(whole))
             if not quiet:
@@ -116,6 +115,7 @@ def _send_plain(
     verbose: bool,
 ) -> int:
     """One datagram each, from the preferred interface; nothing is waited for."""
+    collect()
     plan = network.plain_plan(receive=False)
     links = Links(plan)
     try:

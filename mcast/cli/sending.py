@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from mcast.aio import Group, Receipt
 
 from . import exits
-from .input import Lines
 from .render import note
 from .wires import GroupWire
 
@@ -49,6 +48,8 @@ class Sending:
             note(f"{self._heard()} peers confirmed, {missing} did not yet; raise --linger to wait longer")
 
     async def _send_lines(self) -> None:
+        from .input import Lines
+
         lines = Lines()
         number = 0
         while (line := await lines.next()) is not None:

@@ -53,7 +53,13 @@ class Terminal:
 
     def show(self, said: Iterable[Said]) -> None:
         """Lines of others, in one go."""
-        self.print([part for one in said for part in _parts(*one, color="ansicyan")])
+        self.print(
+            [
+                part
+                for one in said
+                for part in _parts(one.seconds, one.sender, one.text, one.mark, color="ansicyan")
+            ]
+        )
 
     def sent(self, text: str) -> None:
         """A line of our own."""

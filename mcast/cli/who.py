@@ -5,20 +5,22 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import typer
 
 from mcast.aio import Group, join
 from mcast.errors import McastError, UsageError
 from mcast.joining import make_room, parse_pair
-from mcast.keyfiles import KeyMaterial, parse_key, read_key_file
 from mcast.profiles import Profile, default_name
 
 from .render import note
+
+if TYPE_CHECKING:
+    from mcast.keyfiles import KeyMaterial
 
 Name = Annotated[
     str | None,
@@ -41,8 +43,7 @@ KeyFile = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Who:
+class Who(msgspec.Struct, frozen=True):
     """Profile, display name, room and the file with its key."""
 
     profile: str = "default"
@@ -80,13 +81,18 @@ class Who:
         return name
 
     def _key(self) -> KeyMaterial | None:
+        text = os.environ.get("MCAST_KEY")
+        if self.key_file is None and not text:
+            return None
+        # Only a keyed room waits for what reads keys.
+        from mcast.keyfiles import parse_key, read_key_file
+
         if self.key_file is not None:
             material, warning = read_key_file(self.key_file)
             if warning:
                 note(warning)
             return material
-        text = os.environ.get("MCAST_KEY")
-        return parse_key(text, "MCAST_KEY") if text else None
+        return parse_key(text or "", "MCAST_KEY")
 
     def _identity(self) -> tuple[bytes, int]:
         profile = Profile(self.profile)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from mcast.crypto.keys import origin_of
-from mcast.crypto.signed import flush_claim
-from mcast.crypto.trees import Proofs, leaf_hash
+from mcast.crypto.signed import flush_claim, whole_claim
 from mcast.wire.frames import (
     Acker,
     Announcement,
@@ -17,7 +16,7 @@ from mcast.wire.frames import (
     ProbeReply,
     Report,
 )
-from mcast.wire.limits import NODE_SIZE, TIMESTAMP_MAX
+from mcast.wire.limits import TIMESTAMP_MAX
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import Record
 
@@ -26,7 +25,6 @@ from .checks import Checks
 from .runs import Run
 
 FLUSHES = 4096  # verified flushes remembered; one entry saves up to 31 signature checks
-TABLES = 64  # of them those whose nodes are remembered too; whoever floods us with flushes costs us hashes
 EPOCH_SHIFT = 16  # an epoch is unix seconds times 2**16, so it tells when the run began by its own clock
 Counted = Announcement | Goodbye | Heartbeat | Nack | Report | Acker
 
@@ -36,7 +34,7 @@ def issued(epoch: int) -> int:
     return min(TIMESTAMP_MAX, epoch * 1000 >> EPOCH_SHIFT)
 
 
-class Known(NamedTuple):
+class Known(msgspec.Struct, frozen=True):
     """An identity whose self-signed key was verified; `frame` is handed on verbatim."""
 
     public_key: bytes
@@ -59,7 +57,6 @@ class Authority:
         self._keys: dict[bytes, Known] = {}
         self._issued: dict[tuple[bytes, int], Key | None] = {}
         self._last: dict[tuple[type, Run], int] = {}
-        self._proofs: dict[tuple[bytes, int, int, bytes], Proofs] = {}
         self._flushes: dict[tuple[bytes, bytes], None] = {}
 
     def key(self, origin: bytes) -> Known | None:
@@ -133,14 +130,31 @@ class Authority:
 
     def check_record(self, record: Record, trusted: bool, now: float) -> DropReason | None:
         """Whether a record is genuine. One signature is checked a flush."""
+        if record.origin not in self._keys:
+            return DropReason.UNKNOWN_KEY
+        return self._check_claim(flush_claim(self._checks.room.id, record), record, trusted, now)
+
+    def check_row(self, row: list[Record], trusted: bool, now: float) -> tuple[int, DropReason | None]:
+        """How many records of one run, from the first on, are genuine, and why the next is not."""
+        done = 0
+        while done < len(row):
+            record = row[done]
+            flush = row[done : done + record.size]
+            claim = whole_claim(self._checks.room.id, flush)
+            if claim is not None and self._check_claim(claim, record, trusted, now) is None:
+                done += len(flush)
+                continue
+            reason = self.check_record(record, trusted, now)
+            if reason is not None:
+                return done, reason
+            done += 1
+        return done, None
+
+    def _check_claim(self, claim: bytes, record: Record, trusted: bool, now: float) -> DropReason | None:
+        """Whether the signature of `record` covers `claim`, that of its flush."""
         known = self._keys.get(record.origin)
         if known is None:
             return DropReason.UNKNOWN_KEY
-        flush = record.origin, record.epoch, record.size, record.signature
-        proofs = self._proofs.get(flush)
-        if proofs is not None and proofs.holds(leaf_hash(record.signed), record.index, record.path):
-            return None
-        claim = flush_claim(self._checks.room.id, record)
         if (claim, record.signature) in self._flushes:
             return None
         if not self._budget.allow(record.origin, trusted, now):
@@ -148,9 +162,6 @@ class Authority:
         if not self._checks.verify(known.public_key, claim, record.signature):
             return DropReason.BAD_SIGNATURE
         self._budget.genuine(record.origin, trusted, now)
-        self._proofs[flush] = Proofs(claim[-NODE_SIZE:], record.size)
-        if len(self._proofs) > TABLES:
-            del self._proofs[next(iter(self._proofs))]
         self._flushes[claim, record.signature] = None
         if len(self._flushes) > FLUSHES:
             del self._flushes[next(iter(self._flushes))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from mcast.wire.frames import Announcement
 
@@ -12,7 +12,7 @@ from .runs import Run
 LIMIT = 1024  # the attack is recordings played again by the thousand; oldest first out
 
 
-class Candidate(NamedTuple):
+class Candidate(msgspec.Struct, frozen=True):
     """What enters the roster when the run answers."""
 
     frame: Announcement

@@ -8,6 +8,8 @@ from hashlib import sha256
 from heapq import nsmallest
 from typing import NamedTuple
 
+import msgspec
+
 from .events import Address
 from .generator import Generator
 from .quota import Bucket
@@ -120,7 +122,7 @@ class Greetings:
         return due if sum(now - at <= 1.0 for at in self._heard) <= STORM else []
 
 
-class Request(NamedTuple):
+class Request(msgspec.Struct, frozen=True):
     """A page to ask for."""
 
     giver: Address

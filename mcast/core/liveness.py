@@ -5,7 +5,7 @@ A recorded run that somebody plays again has an old time and cannot answer.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from .events import Address
 from .generator import Generator
@@ -19,7 +19,7 @@ RETRIES = (0.1, 0.3, 0.5)  # seconds after which an unproven run is asked again,
 SULK = 5.0  # seconds in which a run that never answered is not asked anew
 
 
-class Probing(NamedTuple):
+class Probing(msgspec.Struct, frozen=True):
     """A probe that was sent."""
 
     run: Run

@@ -7,7 +7,8 @@ group. Whoever asks us WHO with the token that we gave to its address has a *lea
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+
+import msgspec
 
 from mcast.wire.frames import Present
 
@@ -26,7 +27,7 @@ PAUSE = 1.0  # seconds between two tokens taken from one contact; the attack is 
 IN_VAIN = 60.0  # seconds after which a contact is forgotten that others led to
 
 
-class Ask(NamedTuple):
+class Ask(msgspec.Struct, frozen=True):
     """A question to send; `introduce`: to somebody who does not know us yet. `token` None: we have none."""
 
     address: Address

@@ -5,14 +5,15 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import NamedTuple
+
+import msgspec
 
 from mcast.errors import MessageTooLarge
 from mcast.wire import bodies, limits
 from mcast.wire.records import Kind
 
 
-class Draft(NamedTuple):
+class Draft(msgspec.Struct, frozen=True):
     """A record that is not yet signed."""
 
     sequence: int

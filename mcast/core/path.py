@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from mcast.wire.frames import Heard
 
@@ -35,7 +35,7 @@ class Least:
         return min(self._now, self._before)
 
 
-class Sample(NamedTuple):
+class Sample(msgspec.Struct, frozen=True):
     """One report on our records. `trip`: seconds there and back without the time it waited there; None when
     it echoes nothing new. `sent`: when what it echoes left us."""
 

@@ -5,7 +5,7 @@ When ten thousand join at once all are known half a minute later, not when each 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from mcast.wire.frames import Announcement, Key
 
@@ -15,7 +15,7 @@ from .runs import Run
 PAUSE = 0.1  # seconds between two looks at whether signatures may be checked
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True):
     """An announcement with its key, where it came from, the size of its datagram and when it came."""
 
     key: Key

@@ -7,7 +7,7 @@ sent, is less lost? Only then was it a queue that overflowed. Additive increase 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from .path import SAMPLES, SURE, Path
 
@@ -31,7 +31,7 @@ LEAP = 0.1  # seconds for which growth is made up at once
 AHEAD = 2  # times what is really sent that the rate may be
 
 
-class Trial(NamedTuple):
+class Trial(msgspec.Struct, frozen=True):
     """Sending less to see what that does to the loss; `resume` is the rate of before."""
 
     loss: float
@@ -118,7 +118,7 @@ class Rate:
     def _conclude(self, trial: Trial, path: Path, now: float) -> None:
         """Whether the loss fell with the rate."""
         if trial.mark is None:
-            self._trial = trial._replace(mark=path.highest, marked=now)
+            self._trial = msgspec.structs.replace(trial, mark=path.highest, marked=now)
         elif path.highest >= trial.mark + TRIAL_RECORDS or now >= trial.marked + TRIAL_SECONDS:
             self._trial = None
             if path.loss >= trial.loss * SAME:

@@ -155,8 +155,9 @@ def pass_on(state: State, now: float) -> None:
     """Say what is due, as few datagrams as may be."""
     head: list[Frame] = [Relayed(*state.me)]
     frames = list(head)
-    for word, station in state.relays.due(now):
-        if state.reach.rank(station) is None:
+    for relay in state.relays.due(now):
+        word = relay.word
+        if state.reach.rank(relay.station) is None:
             continue
         if not state.relay_pace.level(now) > 0:
             state.drops[DropReason.OVER_BUDGET] += 1

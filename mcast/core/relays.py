@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from mcast.wire.frames import Announcement, Goodbye, Heartbeat, Nack, Probe, ProbeReply, Report, Roster
 
@@ -22,7 +22,7 @@ ABSENT = 1024  # records asked for that we lack too, first in, first out
 NONCES = 256  # probes passed on whose answer is awaited, first in, first out
 
 
-class Relay(NamedTuple):
+class Relay(msgspec.Struct, frozen=True):
     """A word, and who said it where."""
 
     word: Word

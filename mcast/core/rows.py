@@ -45,12 +45,7 @@ def _take(
     state: State, inbox: Inbox, row: list[Record], source: Address, now: float
 ) -> tuple[DropReason | None, int]:
     """Take those of `row` up to the first that is not genuine: why it is not, and how many are done with."""
-    known, reason, genuine = inbox.run in state.roster, None, 0
-    for record in row:
-        reason = state.authority.check_record(record, known, now)
-        if reason is not None:
-            break
-        genuine += 1
+    genuine, reason = state.authority.check_row(row, inbox.run in state.roster, now)
     if genuine:
         take_row(state, inbox, row[:genuine], source, now)
     if reason is None:

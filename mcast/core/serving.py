@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import NamedTuple
+
+import msgspec
 
 from .events import Address
 from .runs import Run
@@ -19,7 +20,7 @@ TRACES = 8192
 PAGE = 64  # records looked at for one datagram
 
 
-class Errand(NamedTuple):
+class Errand(msgspec.Struct, frozen=True):
     """A record to be sent; `keyed`: the first of its origin in this datagram, so the key goes along."""
 
     run: Run
@@ -27,7 +28,7 @@ class Errand(NamedTuple):
     keyed: bool
 
 
-class Page(NamedTuple):
+class Page(msgspec.Struct, frozen=True):
     """What leaves together to `to` (None: to all)."""
 
     to: Address

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
+
+import msgspec
 
 from mcast.crypto.keys import Identity
 from mcast.crypto.rooms import Room
@@ -58,7 +60,7 @@ PROBES = 100  # probes answered a second; the attack is a flood of them
 WHOS = 100  # WHO frames answered a second; the same attack
 
 
-class Sending(NamedTuple):
+class Sending(msgspec.Struct, frozen=True):
     """Frames that leave in one datagram, padded to `size` bytes; `destination` None is the group.
 
     `record`: the way that records go, so that they arrive in this order.
@@ -70,7 +72,7 @@ class Sending(NamedTuple):
     record: bool = False
 
 
-class Manner(NamedTuple):
+class Manner(msgspec.Struct, frozen=True):
     """How this run behaves: see Engine."""
 
     visitor: bool

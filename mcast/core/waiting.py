@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
+
+import msgspec
 
 from mcast.wire.records import Record
 
@@ -15,7 +17,7 @@ MOST = 64 * 1024  # bytes that wait in all
 PATIENCE = 1.0  # seconds a record waits
 
 
-class Waiter(NamedTuple):
+class Waiter(msgspec.Struct, frozen=True):
     """One record, who sent it, until when it waits, and how old it was said to be."""
 
     record: Record

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from nacl.bindings import crypto_sign_seed_keypair
-
 from mcast.wire.limits import KEY_SIZE, ORIGIN_SIZE, SIGNATURE_SIZE
 
 from . import sodium
@@ -28,7 +26,7 @@ class Identity:
     def __init__(self, seed: bytes) -> None:
         if len(seed) != KEY_SIZE:
             raise ValueError(f"an identity is made from {KEY_SIZE} bytes, not {len(seed)}")
-        self.public_key, self._secret = crypto_sign_seed_keypair(seed)
+        self.public_key, self._secret = sodium.keypair(seed)
         self.origin = origin_of(self.public_key)
 
     def sign(self, message: bytes) -> bytes:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import Any
 
+import msgspec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -21,17 +22,22 @@ def derive(secret: bytes, *, salt: bytes = b"", info: bytes, size: int = KEY_SIZ
     return HKDF(SHA256(), length=size, salt=salt, info=info).derive(secret)
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
+class Room(msgspec.Struct, frozen=True):
     """A room's `id` (16 bytes, in every signature), `key` (32 bytes), `key_id` (4 bytes, in every datagram).
 
     `public` says that anyone can derive the key: what is said there can be read by anyone on the LAN.
     """
 
     id: bytes
-    key: bytes = field(repr=False)
+    key: bytes
     key_id: bytes
     public: bool
+
+    def __repr__(self) -> str:
+        return f"Room(id={self.id!r}, key_id={self.key_id!r}, public={self.public})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("id", self.id), ("key_id", self.key_id), ("public", self.public)]
 
 
 def _room(room_id: bytes, key: bytes, *, public: bool) -> Room:

@@ -60,6 +60,26 @@ def flush_claim(room_id: bytes, record: Record) -> bytes:
     root = leaf_hash(record.signed)
     if record.size > 1:
         root = root_of(root, record.index, record.size, record.path)
+    return _flush_claim(room_id, record, root)
+
+
+def whole_claim(room_id: bytes, flush: Sequence[Record]) -> bytes | None:
+    """The flush_claim() that all records of a flush have, each node of their tree being hashed once.
+
+    None unless these are all of them, in order, and there are several: then each is to be asked for its own.
+    """
+    first = flush[0]
+    if first.index or not 1 < len(flush) == first.size:
+        return None
+    root, paths = build([leaf_hash(record.signed) for record in flush])
+    origin, epoch, size, signature = first.origin, first.epoch, first.size, first.signature
+    proofs = [(r.index, r.path, r.size, r.signature, r.origin, r.epoch) for r in flush]
+    if proofs != [(index, path, size, signature, origin, epoch) for index, path in enumerate(paths)]:
+        return None
+    return _flush_claim(room_id, first, root)
+
+
+def _flush_claim(room_id: bytes, record: Record, root: bytes) -> bytes:
     return _FLUSH.pack(_FLUSH_CONTEXT, room_id, record.origin, record.epoch, record.size, root)
 
 

@@ -52,34 +52,3 @@ def root_of(leaf: bytes, index: int, size: int, path: bytes) -> bytes:
         index >>= 1
         last >>= 1
     return node
-
-
-class Proofs:
-    """What is proven of the flush tree of `size` leaves under a signed `root`: a table that grows with each
-    leaf, so that of a whole flush each inner node is hashed once.
-
-    Of a node it holds the node and the path from there up, on end: a proof of it can be nothing else.
-    """
-
-    __slots__ = ("_known", "_size")
-
-    def __init__(self, root: bytes, size: int) -> None:
-        self._size = size
-        self._known = {((size - 1).bit_length(), 0): root}
-
-    def holds(self, leaf: bytes, index: int, path: bytes) -> bool:
-        """Whether `path` leads from leaf `index` to the root; its length must be that place's."""
-        node, last, at, height = leaf, self._size - 1, 0, 0
-        passed = []
-        while (known := self._known.get((height, index))) is None:
-            passed.append(((height, index), node + path[at:]))
-            if index & 1 or index != last:
-                beside = path[at : at + NODE_SIZE]
-                at += NODE_SIZE
-                passed.append(((height, index ^ 1), beside + node + path[at:]))
-                node = _node_hash(beside, node) if index & 1 else _node_hash(node, beside)
-            index, last, height = index >> 1, last >> 1, height + 1
-        if known != node + path[at:]:
-            return False
-        self._known.update(passed)
-        return True

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from struct import Struct
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
+
+import msgspec
 
 from . import frames as f
 from . import limits, lists
@@ -20,7 +22,7 @@ _FRAME = Struct(">BBH")
 _RECORD = int(FrameType.RECORD)  # a plain number is compared faster
 
 
-class Shape(NamedTuple):
+class Shape(msgspec.Struct, frozen=True):
     """A payload: fixed struct, variable part if any, signature if signed. Requests may carry BY_MULTICAST."""
 
     layout: Layout[Any]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from struct import Struct
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from . import limits
 from .frames import Heard, Holding, Missing, Present
@@ -23,7 +25,7 @@ _HEARD = Layout(Heard, "16sQQQQIIH", "origin epoch contiguous highest echo delay
 _PRESENT = Layout(Present, "16sQH", "origin epoch port")
 
 
-class Tail(NamedTuple):
+class Tail(msgspec.Struct, frozen=True):
     """The variable part of a payload: how its value becomes bytes, and how it is read back."""
 
     write: Callable[[Any], bytes]

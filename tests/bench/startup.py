@@ -15,10 +15,11 @@ from tests.bench.rows import Row
 
 Timed = Callable[[], float]
 SEND_NEEDS = (
-    "asyncio, cryptography.hazmat.primitives.ciphers.aead, msgspec, nacl.bindings, netifaces, psutil, typer"
+    "asyncio, cryptography.hazmat.primitives.ciphers.aead, cryptography.hazmat.primitives.kdf.hkdf, hashlib, "
+    "msgspec, nacl._sodium, netifaces, platformdirs.unix, psutil, random, typer"
 )
 CHAT_NEEDS = f"{SEND_NEEDS}, prompt_toolkit"
-"""What sends or chats cannot do without, imported by itself."""
+"""What sends or chats cannot do without, imported by itself; docs/performance.md says what each is for."""
 PROMPT = re.compile("^>", re.MULTILINE)
 ON_THE_WIRE = """
     import socket, struct, time

@@ -141,7 +141,9 @@ def test_set_up_is_redone_when_pyproject_changes(
     project = copy / "pyproject.toml"
     before = project.read_text()
     project.write_text(
-        before.replace('\nmcast = "mcast.cli:main"', '\nmcast = "mcast.cli:main"\nmc = "mcast.cli:main"')
+        before.replace(
+            '\nmcast = "mcast.__main__:main"', '\nmcast = "mcast.__main__:main"\nmc = "mcast.cli:main"'
+        )
     )
 
     refused = script(copy, "mcast", MCAST_BUNDLE="", **DEAD_INDEX)

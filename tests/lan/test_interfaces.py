@@ -16,7 +16,7 @@ START_SECONDS = 20.0
 Row = dict[str, Any]
 
 WATCH = """
-import asyncio, dataclasses, json, sys
+import asyncio, json, msgspec, sys
 from mcast import interfaces, watch
 
 if sys.argv[1] == "comparing":
@@ -25,7 +25,7 @@ if sys.argv[1] == "comparing":
 async def main():
     async for table in interfaces.watch():
         used = [[c.interface.name, *c.versions] for c in interfaces.choose(table) if c.used]
-        rows = {i.name: dataclasses.asdict(i) for i in table}
+        rows = {i.name: msgspec.structs.asdict(i) for i in table}
         print(json.dumps({"used": used, "rows": rows}), flush=True)
 
 asyncio.run(main())
@@ -106,10 +106,11 @@ def test_an_address_counts_once_it_is_known_to_be_unique(host: lab.Host, watched
 
 
 READ = """
-import dataclasses, json
+import json
 from mcast import interfaces
+from msgspec.structs import asdict
 choices = interfaces.choose(interfaces.read())
-print(json.dumps([[c.interface.name, c.used, c.reason, dataclasses.asdict(c.interface)] for c in choices]))
+print(json.dumps([[c.interface.name, c.used, c.reason, asdict(c.interface)] for c in choices]))
 """
 
 

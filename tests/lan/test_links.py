@@ -317,8 +317,8 @@ def test_a_number_given_to_another_interface_is_joined_anew(lan: lab.MakeLan) ->
     host.ip(
         f"link add eth7 index {index} type bridge", "link set eth7 up", "address add 10.9.0.1/16 dev eth7"
     )
-    remote("import dataclasses")
-    remote("there = [dataclasses.replace(link, up=True) for link in interfaces.read()]")
+    remote("import msgspec")
+    remote("there = [msgspec.structs.replace(link, up=True) for link in interfaces.read()]")
     remote("change = l.update(there)")
     assert remote("([i.name for i in change.left], [i.name for i in change.joined])") == [["eth0"], ["eth7"]]
     assert host.memberships() == {"eth7": {GROUP}}

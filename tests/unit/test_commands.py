@@ -30,10 +30,54 @@ def test_help_names_every_command_and_imports_none() -> None:
     *shown, loaded = done.stdout.splitlines()
     named = [line.split()[0] for line in shown[shown.index("Commands:") + 1 :]]
     assert named == list(SUMMARIES)
-    unwanted = {"asyncio", "cryptography", "rich", "pydantic", *(f"mcast.cli.{name}" for name in SUMMARIES)}
+    unwanted = {
+        "asyncio",
+        "cryptography",
+        "msgspec",
+        "rich",
+        "pydantic",
+        "tomllib",
+        *(f"mcast.cli.{name}" for name in SUMMARIES),
+    }
     assert unwanted & set(loaded.split()) == set()
 
 
 def test_the_group_is_what_the_table_says() -> None:
     assert app.info.cls is not None
     assert list(app.info.cls().commands) == list(SUMMARIES)
+
+
+NEEDED = (
+    "asyncio, cryptography.hazmat.primitives.ciphers.aead, msgspec, netifaces, platformdirs, psutil, typer"
+)
+"""What brings in modules of its own that are not for us to choose."""
+
+
+@pytest.mark.parametrize(
+    ("name", "unwanted"),
+    [
+        ("send", {"prompt_toolkit", "mcast.cli.terminal", "mcast.cli.filter", "subprocess"}),
+        ("chat", {"prompt_toolkit", "mcast.cli.terminal", "mcast.cli.filter", "subprocess"}),
+        ("interfaces", {"prompt_toolkit", "mcast.core.engine", "mcast.cli.run"}),
+    ],
+)
+def test_a_command_imports_nothing_that_it_may_not_need(name: str, unwanted: set[str]) -> None:
+    code = f"""if 1:
+        import sys
+        import {NEEDED}
+        before = set(sys.modules)
+        from mcast.cli.commands import Named
+        import mcast.cli
+        Named("{name}").imported()
+        print(*set(sys.modules) - before)
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    slow = {"dataclasses", "json", "nacl.bindings", "statistics", "tomllib", "uuid"}
+    rare = {"mcast.cli.document", "mcast.cli.hooks", "mcast.keyfiles", "mcast.simulation", "mcast.blocking"}
+    assert (slow | rare | unwanted) & set(done.stdout.split()) == set()
+
+
+@pytest.mark.parametrize("name", SUMMARIES)
+def test_typer_need_not_evaluate_annotations(name: str) -> None:
+    function = getattr(importlib.import_module(f"mcast.cli.{name}"), name)
+    assert not any(isinstance(annotation, str) for annotation in function.__annotations__.values())

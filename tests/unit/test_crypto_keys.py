@@ -6,6 +6,7 @@ from hashlib import sha256
 
 import pytest
 
+from mcast.crypto import sodium
 from mcast.crypto.keys import Identity, origin_of, verify
 
 # (seed, public key, message, signature)
@@ -92,3 +93,8 @@ def test_a_seed_of_another_size(size: int) -> None:
 def test_repr_shows_no_secret() -> None:
     seed = bytes(range(32))
     assert repr(Identity(seed)) == f"Identity({Identity(seed).origin.hex()})"
+
+
+def test_a_library_that_does_not_start_is_not_used() -> None:
+    with pytest.raises(RuntimeError, match="libsodium"):
+        sodium._start(-1)

@@ -73,3 +73,4 @@ def test_repr_shows_no_key() -> None:
     room = keyed_room(bytes(range(32)), bytes(16))
     assert repr(room.key) not in repr(room)
     assert "key=" not in repr(room)
+    assert [name for name, _ in room.__rich_repr__()] == ["id", "key_id", "public"]

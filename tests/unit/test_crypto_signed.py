@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from random import Random
 
 import msgspec
 import pytest
 
 from mcast.crypto.keys import Identity
-from mcast.crypto.signed import flush_claim, frame_claim, sign_flush, sign_frame, verify_frame, verify_record
-from mcast.crypto.trees import Proofs, build, leaf_hash, root_of
+from mcast.crypto.signed import (
+    flush_claim,
+    frame_claim,
+    sign_flush,
+    sign_frame,
+    verify_frame,
+    verify_record,
+    whole_claim,
+)
+from mcast.crypto.trees import build, leaf_hash, root_of
 from mcast.wire import frames as f
 from mcast.wire.codec import decode_frames, encode_frame
 from mcast.wire.reasons import Malformed
@@ -47,23 +54,6 @@ def test_trees_are_those_of_rfc_6962(size: int) -> None:
         assert root_of(leaves[index], index, size, path) == root
 
 
-@pytest.mark.parametrize("size", range(1, 33))
-def test_a_table_of_proofs_tells_what_the_path_alone_tells(size: int) -> None:
-    leaves = [leaf_hash(b"%d" % number) for number in range(size)]
-    root, paths = build(leaves)
-    generator = Random(size)
-    for _ in range(8):
-        proofs = Proofs(root, size)
-        for index in generator.sample(range(size), size):
-            if paths[index]:
-                at = generator.randrange(len(paths[index]))
-                forged = paths[index][:at] + bytes((paths[index][at] ^ 1,)) + paths[index][at + 1 :]
-                assert not proofs.holds(leaves[index], index, forged)
-            assert not proofs.holds(leaf_hash(b"another"), index, paths[index])
-            assert proofs.holds(leaves[index], index, paths[index])
-            assert proofs.holds(leaves[index], index, paths[index]), "and again, now that it is known"
-
-
 @pytest.mark.parametrize("size", [0, 33])
 def test_a_flush_has_1_to_32_records(size: int) -> None:
     with pytest.raises(ValueError, match="1 to 32"):
@@ -82,6 +72,46 @@ def test_one_claim_a_flush(size: int) -> None:
     assert len({flush_claim(ROOM_ID, record) for record in records}) == 1
     assert len({record.signature for record in records}) == 1
     assert all(verify_record(IDENTITY.public_key, ROOM_ID, record) for record in records)
+
+
+@pytest.mark.parametrize("size", range(2, 33))
+def test_a_whole_flush_has_the_claim_of_each_record(size: int) -> None:
+    records = [decode_record(payload) for payload in flush(size)]
+    claim = flush_claim(ROOM_ID, records[0])
+    assert whole_claim(ROOM_ID, records) == claim
+    assert whole_claim(ROOM_ID, records[:-1]) is None
+    assert whole_claim(ROOM_ID, records[1:]) is None
+    assert whole_claim(ROOM_ID, records[::-1]) is None
+    assert whole_claim(ROOM_ID, [*records, records[0]]) is None
+    assert whole_claim(bytes(16), records) != claim
+
+
+def test_a_lone_record_is_asked_for_its_own_claim() -> None:
+    assert whole_claim(ROOM_ID, [decode_record(flush(1)[0])]) is None
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_every_bit_flip_in_a_record_of_a_whole_flush_is_refused(place: int) -> None:
+    payloads = flush(3)
+    records = [decode_record(payload) for payload in payloads]
+    claim = whole_claim(ROOM_ID, records)
+    for bit in range(8 * len(payloads[place])):
+        changed = bytearray(payloads[place])
+        changed[bit // 8] ^= 1 << bit % 8
+        try:
+            records[place] = decode_record(bytes(changed))
+        except Malformed:
+            continue
+        assert whole_claim(ROOM_ID, records) != claim
+
+
+def test_nobody_signs_for_another_in_a_flush_of_his() -> None:
+    mine, other = (
+        encode_record(origin=origin, epoch=9, sequence=2, timestamp=2, kind=Kind.MESSAGE, body=b"x")
+        for origin in (IDENTITY.origin, bytes(16))
+    )
+    records = [decode_record(payload) for payload in sign_flush(IDENTITY, ROOM_ID, 9, [mine, other])]
+    assert whole_claim(ROOM_ID, records) is None
 
 
 @pytest.mark.parametrize("size", [1, 3])

@@ -92,7 +92,7 @@ def test_what_vanished_has_no_address() -> None:
 
 
 def _fields(given: Answers) -> dict[str, Any]:
-    return {name: getattr(given, name) for name in Answers.__slots__}
+    return {name: getattr(given, name) for name in Answers.__struct_fields__}
 
 
 @pytest.mark.parametrize(
@@ -337,3 +337,33 @@ def test_addresses_that_do_not_bind_yet_come_from_the_kernels_table() -> None:
         "fe800000000000000000000000000004 02 40 20 80 eth0",
     )
     assert iftable._tentative([tentative, optimistic, failed, fine]) == {"fe80::1", "fe80::3"}
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("docker0", "container bridge"),
+        ("Docker12", "container bridge"),
+        ("docker_gwbridge", "container bridge"),
+        ("docker", "up, multicast"),
+        ("br-0123456789ab", "container bridge"),
+        ("br-lan", "up, multicast"),
+        ("virbr0-nic", "container bridge"),
+        ("vethernet", "up, multicast"),
+        ("vEthernet (WSL (Hyper-V firewall))", "container bridge"),
+        ("vEthernet (Wslan)", "up, multicast"),
+        ("veth1234567", "container bridge"),
+        ("veth0", "up, multicast"),
+        ("awdl0", "Apple peer-to-peer link"),
+        ("llw", "up, multicast"),
+        ("WG0", "tunnel"),
+        ("gpd0", "tunnel"),
+        ("gpd", "up, multicast"),
+        ("stf9x", "tunnel"),
+        ("Wi-Fi", "up, multicast"),
+    ],
+)
+def test_what_a_name_tells(name: str, reason: str) -> None:
+    link = Interface(name, 2, ipv4=("10.9.0.1",), tunnel=iftable.is_tunnel_name(name))
+    (choice,) = choose([link])
+    assert choice.reason == reason

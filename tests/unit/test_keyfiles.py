@@ -99,6 +99,7 @@ def test_repr_shows_no_key() -> None:
     material = KeyMaterial(KEY, ROOM)
     for secret in (KEY.hex(), PLAIN[:20], repr(KEY)[2:20]):
         assert secret not in repr(material)
+    assert material.__rich_repr__() == [("room_id", ROOM)]
 
 
 def test_a_private_file_is_read_without_a_word(tmp_path: Path) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
+from mcast import __main__ as program
+from mcast import cli
 from mcast.cli import exits
 from mcast.cli.listen import _exit_code
 from mcast.cli.render import Output, OutputClosed
-from mcast.cli.run import Ending, run
+from mcast.cli.run import Ending, collect, run
 from mcast.errors import InvalidPort, McastError, NoInterface, PermissionRefused, PortTaken
 
 
@@ -137,3 +141,42 @@ def test_what_nohup_ignores_stays_ignored() -> None:
         assert run(main) == 0
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+@pytest.fixture
+def collector() -> Iterator[None]:
+    """What is done to the garbage collector is undone."""
+    yield
+    gc.enable()
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("collector")
+def test_no_garbage_is_collected_until_a_command_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    async def command(ending: Ending, output: Output) -> int:
+        seen.append(gc.isenabled())
+        return exits.DONE
+
+    def main() -> int:
+        seen.append(gc.isenabled())
+        return run(command)
+
+    monkeypatch.setattr(cli, "main", main)
+    assert program.main() == exits.DONE
+    assert seen == [False, True]
+
+
+@pytest.mark.usefixtures("collector")
+def test_plain_text_is_sent_with_garbage_collected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mcast.interfaces.read", lambda: ())
+    gc.disable()
+    assert cli.main(["send", "--plain", "x"]) == exits.NO_NETWORK
+    assert gc.isenabled()
+
+
+def test_who_collects_garbage_already_has_nothing_frozen() -> None:
+    frozen = gc.get_freeze_count()
+    collect()
+    assert gc.get_freeze_count() == frozen
