@@ -85,14 +85,7 @@ class Outsider:
         self, sequence: int, body: bytes = b"x", kind: Kind = Kind.MESSAGE, age: float = 0.0
     ) -> Record:
         """A genuine record of this run."""
-        return self._signed(self._encoded(sequence, body, kind, age))[0]
-
-    def flush(self, *bodies: bytes) -> list[Record]:
-        """The first records of this run, under one signature."""
-        return self._signed(*(self._encoded(sequence, body) for sequence, body in enumerate(bodies, 1)))
-
-    def _encoded(self, sequence: int, body: bytes, kind: Kind = Kind.MESSAGE, age: float = 0.0) -> bytes:
-        return encode_record(
+        encoded = encode_record(
             origin=self.run.origin,
             epoch=self.run.epoch,
             sequence=sequence,
@@ -100,10 +93,7 @@ class Outsider:
             kind=kind,
             body=body,
         )
-
-    def _signed(self, *encoded: bytes) -> list[Record]:
-        payloads = sign_flush(self.identity, self.lan.room.id, self.run.epoch, encoded)
-        return [decode_record(payload) for payload in payloads]
+        return decode_record(sign_flush(self.identity, self.lan.room.id, self.run.epoch, [encoded])[0])
 
 
 def drops(member: simulation.Member, reason: str) -> int:

@@ -370,26 +370,3 @@ def test_partitions_may_leave_a_member_alone() -> None:
     lan.run(12.0)
     assert len(ada.peers()) == len(bob.peers()) == 1
     assert drops(ada, "unsealed") + drops(bob, "unsealed") > 0
-
-
-def test_a_flush_whose_tree_is_forgotten_is_still_known_by_its_signature(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(authority_module, "TABLES", 0)
-    lan = simulation.Lan(13)
-    ada = lan.join("ada")
-    eve = Outsider(lan)
-    verified: list[bytes] = []
-    verify = lan.checks.verify
-
-    def counting(public_key: bytes, claim: bytes, signature: bytes) -> bool:
-        verified.append(claim)
-        return verify(public_key, claim, signature)
-
-    monkeypatch.setattr(lan.checks, "verify", counting)
-    first, second = eve.flush(b"one", b"two")
-    eve.say(eve.key, first)
-    before = len(verified)
-    eve.say(second)
-    assert [message.data for message in ada.messages()] == [b"one", b"two"]
-    assert len(verified) == before
