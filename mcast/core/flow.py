@@ -12,6 +12,7 @@ from .quota import Bucket
 from .rate import Rate
 from .roster import Roster
 from .runs import Run
+from .shelves import held_share
 
 AT_ONCE = 0.008  # seconds of the rate that leave at once: a flush is no longer queue than that
 METER = 0.06  # seconds over which it is measured how much leaves
@@ -20,9 +21,8 @@ PRESSURE = 1.0  # seconds for which records that had to wait tell that more is t
 NAME_AGAIN = 1.0  # seconds after which the elected one is named again while we send
 ASK_AGAIN = 0.15  # the same while we stand still for it
 LOOK, LOOK_SHARE = 0.1, 1e-4  # seconds between two looks at all members, and for each: a look takes 1 us each
-OVERDUE = limits.WINDOW // 2  # unconfirmed records, at least, of a member whose report is overdue
-WINDOW = limits.WINDOW * 3 // 4  # records that the elected one may not have confirmed
-EASE = WINDOW * 2 // 3  # from here on the rate falls, to the floor at the whole window
+SHARE = 3 / 4  # of what a receiver waits for and holds of one run: so much may be unconfirmed
+OVERDUE = 2 / 3  # of that, at least, is what a member whose report is overdue has not confirmed
 REPAIR_SHARE = 3  # bytes of repairs a byte of new records, while both wait
 WORSE = 1.25  # times worse off than the elected one, to be elected in its place
 LEAST_BACKLOG = 64 * 1024  # bytes that may always wait to be sent
@@ -59,6 +59,7 @@ class Flow:
         self.election = Election(settings)
         self.breaker = Breaker(settings.breaker)
         self._bucket = Bucket(settings.start_rate, settings.burst, now)
+        self._trickle = Bucket(settings.floor_rate, settings.payload, now)
         self._meter = Meter()
         self._alone = True
         self._effective = 0.0
@@ -76,12 +77,32 @@ class Flow:
         self._tune(now)
         return self._bucket.level(now) if self._effective else 0.0
 
+    def new_level(self, now: float) -> float:
+        """The same for new records: they trickle when the elected one has too much to catch up on."""
+        level = self.level(now)
+        return min(level, self._trickle.level(now)) if self._full else level
+
     def when(self, now: float) -> float:
         """When something may leave, or is to be looked at again."""
         self._tune(now)
         if not self._effective:
             return self._asked + ASK_AGAIN
         return self._bucket.when(1, now)
+
+    def new_when(self, now: float) -> float:
+        """The same for new records."""
+        when = self.when(now)
+        return max(when, self._trickle.when(1, now)) if self._full else when
+
+    @property
+    def window(self) -> int:
+        """Records that the elected one may not have confirmed: as many as a receiver has room for."""
+        return int(SHARE * min(limits.WINDOW, held_share(self._settings.held_bytes) / self._size))
+
+    @property
+    def _full(self) -> bool:
+        path = self.election.path
+        return path is not None and self.lag(path) >= self.window
 
     @property
     def records(self) -> int:
@@ -112,8 +133,7 @@ class Flow:
             return float(settings.floor_rate)
         if silent >= settings.stall_after:
             return 0.0
-        room = (WINDOW - self.lag(path)) / (WINDOW - EASE)
-        return max(settings.floor_rate, self.rate.value * min(1.0, room))
+        return max(settings.floor_rate, self.rate.value)
 
     def lag(self, path: Path) -> int:
         """Records that the member of `path` has not confirmed."""
@@ -127,6 +147,8 @@ class Flow:
     def sent(self, high: int, records: int, size: int, now: float) -> None:
         """A flush of `size` bytes left, up to sequence `high`."""
         self.spend(size, now)
+        if self._full:
+            self._trickle.spend(size, now)
         self.breaker.sent(now)
         self._high = high
         self._size += (size / records - self._size) * min(1.0, records / 64)
@@ -142,7 +164,7 @@ class Flow:
     @property
     def turn(self) -> bool:
         """Whether it is the turn of new records, as repairs have had their share."""
-        return self._repaired > self._settings.burst
+        return self._repaired > self._settings.burst and not self._full
 
     def press(self, roster: Roster, now: float) -> Run | None:
         """Records wait for the rate: who is to report, if that has to be said now."""
@@ -172,15 +194,23 @@ class Flow:
         """Whether the circuit breaker opens now."""
         return now - self._pressed < PRESSURE and here(roster) and self.breaker.check(now)
 
-    def report(self, run: Run, sample: Sample, near: float, roster: Roster, now: float) -> None:
-        """`run` reported on our records; the group is `near`, its round trip being so many seconds."""
+    def report(self, run: Run, sample: Sample, near: float, roster: Roster, now: float) -> float:
+        """`run` reported on our records; the group is `near`, its round trip being so many seconds.
+
+        How long (s) records wait on the way to it.
+        """
         election = self.election
         path = election.take(run, sample, self._size, near, now)
         if run == election.acker:
             self._waiting, self._unreported = None, 0
-            self.rate.judge(path, self._meter.value, now - self._pressed < PRESSURE, now)
-        elif election.counts(run, roster, now) and self._worse(path):
-            self._elect(run, now)
+            # What leaves is no measure of the rate while much is unconfirmed.
+            used = self.rate.value if self._full else self._meter.value
+            self.rate.judge(path, used, now - self._pressed < PRESSURE, now)
+        else:
+            self.rate.get_used_to(path)
+            if election.counts(run, roster, now) and self._worse(path):
+                self._elect(run, now)
+        return path.queue
 
     def _worse(self, path: Path) -> bool:
         elected = self.election.path
@@ -191,7 +221,7 @@ class Flow:
 
     def severity(self, path: Path) -> float:
         """How badly off a member is; above 1 it has to be listened to."""
-        return max(self.rate.severity(path), 2 * self.lag(path) / WINDOW)
+        return max(self.rate.severity(path), 2 * self.lag(path) / self.window)
 
     def look(self, roster: Roster, now: float) -> Run | None:
         """Look at the others every now and then: who has just lost its vote, as it held them all up."""
@@ -202,7 +232,7 @@ class Flow:
         if self.election.holds_up(self._target(now), roster, now):
             self.rate.restart(now)
             return acker
-        silent = self.election.silent(self._high - OVERDUE, roster, now)
+        silent = self.election.silent(self._high - int(OVERDUE * self.window), roster, now)
         if silent is not None:
             self._elect(silent, now)
         return None

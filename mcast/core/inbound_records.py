@@ -22,6 +22,7 @@ from .state import State
 
 NEVER = 2**63
 ROUNDING = 1.0  # seconds
+FLOWING = 1.0  # seconds after a record or heartbeat in which another word, come another way, may be too early
 ASK_WITHIN = 0.1  # seconds: records wait for their key a second in all
 SETTLED = 10.0  # seconds after joining in which the runs of before are heard of
 CATCH_UP = 256  # records asked for of a run that was there without our hearing of it
@@ -162,7 +163,7 @@ def _take(
 ) -> DropReason | None:
     size = len(record.payload)
     if record.sequence > inbox.stream.next and state.reception.crowded(inbox, record.sequence, size, now):
-        inbox.learn(record.sequence, now)
+        inbox.refused(record.sequence, now)
         lacks(state, inbox, now)
         return DropReason.OVER_QUOTA
     if record.sequence > inbox.stream.high:
@@ -349,7 +350,8 @@ def exist(
             return opened
         inbox = opened
     inbox.grtt = min(inbox.grtt, grtt)
-    inbox.learn(high, now)
+    if grtt < inf or now - inbox.heard_at > FLOWING:
+        inbox.learn(high, now)
     inbox.overwritten(low, now)
     lacks(state, inbox, now)
     return None

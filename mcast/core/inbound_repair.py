@@ -135,8 +135,6 @@ def reported(state: State, run: Run, entry: Heard, now: float) -> None:
     age, held = (state.clock.unix_ms(now) - entry.echo) / 1000, entry.delay / 1e6
     trip = age - held if 0 <= age - held < ECHO_LIMIT and not state.relayed else None
     steering.reported(state, run, Sample(entry, trip, now - age), now)
-    if trip is not None:
-        state.grtt.sample(run, trip, now)
 
 
 def on_report_request(state: State, frame: ReportRequest, source: Address, now: float) -> DropReason | None:

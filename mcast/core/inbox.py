@@ -155,6 +155,12 @@ class Inbox:
         self._expected += stop - start
         return True
 
+    def refused(self, sequence: int, now: float) -> None:
+        """The record came, but there is no room for it: it is missing, though no network lost it."""
+        if self.learn(sequence, now):
+            self._expected -= 1
+            self._received += 1
+
     def hold(self, floor: float) -> float:
         """Seconds to wait for a repair before asking again."""
         return ROUNDS * self.grtt + max(floor, self.grtt)

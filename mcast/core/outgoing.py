@@ -19,7 +19,8 @@ PADDED = 4  # records of a flush from which on all are padded to one length, as 
 
 
 class Outgoing(NamedTuple):
-    """A datagram to send; `destination` None is the group. `record`: it carries a record, not presence."""
+    """A datagram to send; `destination` None is the group. `record`: it goes the way of records, not of
+    presence."""
 
     data: bytes
     destination: Address
@@ -40,7 +41,7 @@ class Sender:
         while state.control:
             sending = state.control.popleft()
             plain = encode_frames(sending.frames, sending.size)
-            out.append(Outgoing(self._sealer.seal(plain), sending.destination))
+            out.append(Outgoing(self._sealer.seal(plain), sending.destination, sending.record))
         return out
 
     def repairs(self, state: State, now: float) -> list[Outgoing]:
@@ -64,7 +65,7 @@ class Sender:
         """The flushes that are due, as far as the rate allows."""
         out: list[Outgoing] = []
         outbox = state.publisher.outbox
-        while outbox and state.flow.level(now) > 0 and (flush := self._flush(state, now)):
+        while outbox and state.flow.new_level(now) > 0 and (flush := self._flush(state, now)):
             out += flush
         if (state.repairs and state.publisher.sent.high) or _flush_due(state, now):
             press(state, now)
@@ -121,6 +122,5 @@ def when(state: State, now: float) -> float | None:
     flush = state.publisher.outbox.when()
     if not state.repairs and flush is None:
         return history
-    free = state.flow.when(now)
-    repairs = free if _may_repair(state) else None
-    return earliest(history, repairs, None if flush is None else max(flush, free))
+    repairs = state.flow.when(now) if _may_repair(state) else None
+    return earliest(history, repairs, None if flush is None else max(flush, state.flow.new_when(now)))

@@ -7,6 +7,7 @@ import msgspec
 from mcast.wire.frames import Heard
 
 SAMPLES = 5  # of the queue; the least of them counts, so that a scheduling hiccup is no queue
+SURE = 2  # samples that do while the rate doubles: one alone is a hiccup of a scheduler
 SAMPLE_MEMORY = 0.5  # seconds for which one counts
 BASE_MEMORY = 20.0  # seconds after which a lower round trip than now's is forgotten
 KEPT_MEMORY = 30.0  # seconds for which it is remembered what a member kept up with
@@ -46,10 +47,11 @@ class Sample(msgspec.Struct, frozen=True):
 class Path:
     """One member. Times on the engine's clock, sizes in records unless named bytes.
 
-    `queue` is seconds, `growth` seconds a second: 0 is a queue that stays, 1 is all that is sent staying in
-    it. `loss` and `accepted` are shares: of records that did not come at the first sending, and of those
-    that would not come whatever the rate. `samples` is how many there are of the queue since
-    the rate changed. `kept` is the most bytes a second that it kept up with lately.
+    `queue` is seconds, `recent` what the last two samples alone say of it, `growth` seconds a second: 0 is
+    a queue that stays, 1 is all that is sent staying in it. `loss` and `accepted` are shares: of records that
+    did not come at the first sending, and of those that would not come whatever the rate. `samples` is how
+    many there are of the queue since the rate changed. `kept` is the most bytes a second that it kept up with
+    lately.
     """
 
     __slots__ = (
@@ -68,6 +70,7 @@ class Path:
         "last",
         "loss",
         "queue",
+        "recent",
         "samples",
         "sent",
     )
@@ -79,7 +82,8 @@ class Path:
         self.loss = self.accepted = 0.0
         self.backlog = 0
         self.drain = 0.0
-        self.queue, self.growth = 0.0, DRAINED  # until there are two samples
+        self.queue = self.recent = 0.0
+        self.growth = DRAINED  # until there are two samples
         self.samples = 0
         self.sent = float("-inf")
         self.kept = 0.0
@@ -110,7 +114,8 @@ class Path:
         recent = [entry for entry in self._trips[1 - SAMPLES :] if now - entry[0] < SAMPLE_MEMORY]
         self._trips = [*recent, (now, trip)]
         self.samples = min(SAMPLES, self.samples + 1, len(self._trips))
-        self.queue = min(trip for _, trip in self._trips[-self.samples :]) - base
+        trips = [trip for _, trip in self._trips[-self.samples :]]
+        self.queue, self.recent = min(trips) - base, min(trips[-SURE:]) - base
         (start, first), (end, last) = self._trips[0], self._trips[-1]
         if end > start:
             self.growth = (last - first) / (end - start)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from .path import SAMPLES, Path
+from .path import SAMPLES, SURE, Path
 
 CUT = 0.85  # of what went through: empties a queue of 20 ms within 0.15 s
 LEAST_CUT, FIRST_CUT = 0.6, 0.05  # at most so much is cut at once, later and after doubling
@@ -25,7 +25,6 @@ STEP, BEND = 64 * 1024.0, 4.0  # bytes a second added a second, and how many tim
 HALF = 0.5  # of the records lost: this no network does by itself
 HESITATE = 0.25  # of the queue that is too long: no doubling, as what follows of the last one is under way
 EARLY = 3  # samples after which it doubles
-SURE = 2  # samples of too long a queue after which doubling ends: one alone is a hiccup of a scheduler
 EPISODE = 0.2  # seconds within which another cut is for the same queue
 REGAIN = 0.3  # seconds in which two thirds are regained of what was cut
 LEAP = 0.1  # seconds for which growth is made up at once
@@ -87,7 +86,8 @@ class Rate:
 
     def _congested(self, path: Path, used: float, now: float) -> bool:
         """Whether too much is on the way, or waits there for the application."""
-        if path.queue > self._target and path.samples >= (SURE if self.doubling else SAMPLES):
+        queue, enough = (path.recent, SURE) if self.doubling else (path.queue, SAMPLES)
+        if queue > self._target and path.samples >= enough:
             if path.growth > DRAINING:
                 through = used * (1 - max(0.0, path.growth)) * (1 - max(0.0, path.excess))
                 self._cut(path, through * CUT, used, now)
@@ -124,6 +124,11 @@ class Rate:
             if path.loss >= trial.loss * SAME:
                 path.accepted = path.loss
                 self._set(path, trial.resume, now)
+
+    def get_used_to(self, path: Path) -> None:
+        """Somebody else reported: what it loses without a queue while the rate doubles is accepted."""
+        if self.doubling and path.queue <= self._target * HESITATE and path.loss <= HALF:
+            path.accepted = path.loss
 
     def _double(self, path: Path, used: float, now: float) -> None:
         if path.sent < self._raised or path.samples < EARLY or path.queue > self._target * HESITATE:

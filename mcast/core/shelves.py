@@ -17,6 +17,11 @@ SEARCH = 64  # inboxes looked at for one to evict
 KEPT = 60.0  # seconds that the inbox of a run that is gone stays, and longer while it lacks something
 
 
+def held_share(most: int) -> int:
+    """The bytes that one run may hold where all may hold `most`."""
+    return most // SHARE
+
+
 class Shelves:
     """Inboxes by run, at most `limit`, and PER_ORIGIN of one origin.
 

@@ -61,11 +61,15 @@ WHOS = 100  # WHO frames answered a second; the same attack
 
 
 class Sending(msgspec.Struct, frozen=True):
-    """Frames that leave in one datagram, padded to `size` bytes; `destination` None is the group."""
+    """Frames that leave in one datagram, padded to `size` bytes; `destination` None is the group.
+
+    `record`: the way that records go, so that they arrive in this order.
+    """
 
     frames: tuple[Frame, ...]
     destination: Address
     size: int = 0
+    record: bool = False
 
 
 class Manner(msgspec.Struct, frozen=True):
@@ -231,10 +235,10 @@ class State:
         self.payload = min(payload, self.settings.payload)
         self.publisher.outbox.resize(limits.max_body(self.payload))
 
-    def queue(self, *frames: Frame, to: Address = None, size: int = 0) -> None:
-        """Send `frames`, padded to `size` bytes, in one datagram; those who never send drop them here."""
+    def queue(self, *frames: Frame, to: Address = None, size: int = 0, record: bool = False) -> None:
+        """Send `frames` in one datagram, as Sending has it; those who never send drop them here."""
         if self.may_send:
-            self.control.append(Sending(frames, to, size))
+            self.control.append(Sending(frames, to, size, record))
             self.sent_frames[type(frames[-1]).__name__.lower()] += 1
 
     def announcement(self, now: float, *, newcomer: bool = False) -> Announcement:

@@ -15,7 +15,10 @@ def reported(state: State, run: Run, sample: Sample, now: float) -> None:
     if state.flow.breaker.heard():
         state.flow.rate.restart(now)
         state.events.append(SendingResumed())
-    state.flow.report(run, sample, state.grtt.value, state.roster, now)
+    queue = state.flow.report(run, sample, state.grtt.value, state.roster, now)
+    if sample.trip is not None:
+        # Records that wait in a queue make nobody farther away.
+        state.grtt.sample(run, sample.trip - (queue if queue > state.settings.queue_delay else 0.0), now)
     look(state, now)
 
 

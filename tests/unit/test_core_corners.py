@@ -136,6 +136,37 @@ def test_records_beyond_the_window_are_dropped() -> None:
     assert drops(ada, "out-of-window") == 1
 
 
+def test_an_announcement_may_overtake_records_that_are_on_their_way_a_heartbeat_may_not() -> None:
+    lan = simulation.Lan(8)
+    ada = lan.join("ada")
+    eve = Outsider(lan)
+    eve.say(eve.key, eve.record(1))
+    eve.say(eve.announcement(high=3))
+    inbox = ada.engine._state.reception.get(eve.run)
+    assert inbox is not None
+    assert not inbox.gaps
+    lan.run(1.5)
+    eve.say(eve.announcement(high=2))
+    assert len(inbox.gaps) == 1
+    eve.say(eve.heartbeat(3))
+    assert inbox.stream.high == 3
+
+
+def test_what_there_is_no_room_for_was_not_lost_by_the_network() -> None:
+    lan = simulation.Lan(8, settings=Settings(held_bytes=20_000))
+    ada = lan.join("ada")
+    eve = Outsider(lan)
+    eve.say(eve.key, eve.record(1))
+    for sequence in range(3, 50):
+        eve.say(eve.record(sequence, bytes(1000)))
+    assert drops(ada, "over-quota") > 0
+    eve.say(eve.record(49, bytes(1000)))
+    inbox = ada.engine._state.reception.get(eve.run)
+    assert inbox is not None
+    assert len(inbox.gaps) > 1
+    assert inbox.loss(lan.now) / 65535 < 0.1, "one in forty-nine"
+
+
 def test_a_duplicate_whose_first_copy_is_gone_is_a_duplicate() -> None:
     lan = simulation.Lan(9, settings=Settings(retained_records=8))
     ada = lan.join("ada")

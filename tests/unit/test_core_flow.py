@@ -8,7 +8,7 @@ from mcast import simulation
 from mcast.core import steering
 from mcast.core.acker import EXILES_MOST
 from mcast.core.events import SendingResumed, SendingStopped, SlowMember
-from mcast.core.flow import WINDOW, Flow
+from mcast.core.flow import Flow
 from mcast.core.path import Sample
 from mcast.core.reporting import RECORDS, Reporter
 from mcast.core.roster import Peer, Roster
@@ -116,6 +116,7 @@ def test_the_worst_off_is_elected() -> None:
     group.report(1)
     group.report(2)
     assert group.flow.election.acker == run(1)
+    group.flow.rate.doubling = False
     group.report(2, loss=0.2)
     assert group.flow.election.acker == run(2)
     group.pass_(0.1)
@@ -163,17 +164,67 @@ def test_a_lone_line_never_waits_for_who_is_silent() -> None:
     assert group.flow.level(group.now + 100.0) > 0
 
 
-def test_the_sender_does_not_outrun_who_lacks_records() -> None:
+def full() -> Group:
+    """All that a receiver has room for is unconfirmed."""
     group = Group(0.0)
     group.press()
-    group.send(WINDOW)
+    group.send(6000)
     group.report(1)
-    whole = group.flow._target(group.now)
-    group.send(WINDOW * 5 // 6)
-    assert SETTINGS.floor_rate < group.flow._target(group.now) < whole
+    group.send(group.flow.window)
+    return group
+
+
+def test_the_sender_does_not_outrun_who_lacks_records() -> None:
+    group = full()
+    assert group.flow.new_level(group.now + 60.0) > 0, "the floor, always"
+    assert group.flow.new_when(group.now) == pytest.approx(group.now + 6000 * SIZE / SETTINGS.floor_rate, 0.1)
+    group.flow._high -= 1
+    assert group.flow.new_when(group.now) == group.flow.when(group.now)
+    assert group.flow.new_level(group.now + 60.0) == group.flow.level(group.now + 60.0)
+
+
+def test_the_window_is_what_a_receiver_has_room_for() -> None:
+    group = full()
+    assert group.flow.window == 3 * 2**20 // SIZE
+    for _ in range(64):
+        group.flow.sent(1, 64, 64 * 100, group.now)
+    assert group.flow.window == 6144
+
+
+def test_repairs_go_on_when_new_records_may_not_leave() -> None:
+    group = full()
+    group.flow.repaired(10_000_000, group.now)
+    assert not group.flow.turn
+    group.flow._high -= 1
+    assert group.flow.turn
+
+
+def test_the_rate_does_not_follow_what_the_window_lets_leave() -> None:
+    """Who catches up still tells of the queue of before: that is no reason to fall to a trickle."""
+    group = full()
+    rate = group.flow.rate
+    rate.doubling, rate.value = False, 8e6
+    group.flow._meter.value = 1e5
+    for _ in range(5):
+        group.pass_(0.02)
+        group.report(1, lag=group.flow.window, trip=0.2)
+    assert 4e6 < rate.value < 8e6
+
+
+def test_while_the_rate_doubles_what_others_lose_is_accepted_too() -> None:
+    group = Group(0.0, 0.0)
+    group.press()
+    group.send()
     group.report(1)
-    group.send(WINDOW + 1)
-    assert group.flow._target(group.now) == SETTINGS.floor_rate
+    group.report(2, loss=0.1)
+    path = group.flow.election._paths[run(2)]
+    assert path.accepted == pytest.approx(0.1, 0.01)
+    group.report(2, loss=0.6)
+    assert path.accepted < 0.11, "more than half no network loses by itself"
+    path.accepted = 0.0
+    group.flow.rate.doubling = False
+    group.report(2, loss=0.1)
+    assert path.accepted == 0.0
 
 
 def held_up(*kept: float) -> Group:
