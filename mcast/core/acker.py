@@ -10,6 +10,8 @@ from .roster import Peer, Roster
 from .runs import Run
 
 UNANSWERED = 0.5  # seconds after which another one is named while the named one never reported
+LOOK_LONGEST = 1.0  # seconds between two looks that count as held up; a longer gap was no sending
+FORGIVEN = 1 / 4  # of the time in which a run holds up nobody
 EXILES_MOST = 6  # doublings of the exile
 
 
@@ -20,6 +22,25 @@ class Exile:
 
     def __init__(self) -> None:
         self.until, self.times = 0.0, 0
+
+
+class Held:
+    """Seconds for which a run has held up the others; a quarter of the time in which it does not goes off.
+
+    The attack: members that take turns or let the rate up for a moment, so that none does it for long on end.
+    """
+
+    __slots__ = ("_at", "seconds")
+
+    def __init__(self, now: float) -> None:
+        self.seconds, self._at = 0.0, now
+
+    def look(self, now: float, *, holding: bool) -> float:
+        """A look at it, the first since a while or not; the seconds."""
+        gone, self._at = now - self._at, now
+        counted = min(gone, LOOK_LONGEST) if holding else 0.0
+        self.seconds = max(0.0, self.seconds - FORGIVEN * (gone - counted)) + counted
+        return self.seconds
 
 
 class Election:
@@ -34,7 +55,7 @@ class Election:
         self._settings = settings
         self._paths: dict[Run, Path] = {}
         self._exiles: dict[Run, Exile] = {}
-        self._holding = 0.0  # since when the elected one has held up the others; 0: it does not
+        self._held: dict[Run, Held] = {}
         self.acker: Run | None = None
         self.named = 0.0
 
@@ -68,7 +89,7 @@ class Election:
 
     def elect(self, run: Run, now: float) -> None:
         """From now on we listen to `run`."""
-        self.acker, self.named, self._holding = run, now, 0.0
+        self.acker, self.named = run, now
 
     def lacks(self, roster: Roster, now: float) -> bool:
         """Whether nobody is elected who could report."""
@@ -94,11 +115,17 @@ class Election:
             for run, path in self._paths.items()
             if run != self.acker and self.counts(run, roster, now)
         ]
-        if self.acker is None or not others or rate >= self._settings.slow_share * _median(others):
-            self._holding = 0.0
+        if self.acker is None:
             return False
-        self._holding = self._holding or now
-        if now - self._holding < self._settings.slow_after:
+        slow = bool(others) and rate < self._settings.slow_share * _median(others)
+        held = self._held.get(self.acker)
+        if held is None:
+            if not slow:
+                return False
+            held = self._held[self.acker] = Held(now)
+            if len(self._held) > self._settings.peers:
+                del self._held[next(iter(self._held))]
+        if held.look(now, holding=slow) < self._settings.slow_after:
             return False
         self._banish(self.acker, now)
         return True
@@ -113,6 +140,7 @@ class Election:
         return None
 
     def _banish(self, run: Run, now: float) -> None:
+        self._held.pop(run, None)
         exile = self._exiles.setdefault(run, Exile())
         exile.until = now + self._settings.exile * 2.0 ** min(exile.times, EXILES_MOST)
         exile.times += 1
@@ -123,6 +151,7 @@ class Election:
     def left(self, run: Run) -> None:
         """`run` is gone."""
         self._paths.pop(run, None)
+        self._held.pop(run, None)
         if self.acker == run:
             self.acker = None
 

@@ -22,6 +22,7 @@ from .state import State
 from .timers import earliest
 
 KEYED_HEARTBEATS = 3  # after data our key goes along with so many heartbeats
+SOON_HEARTBEATS = 5  # within half a second of the last data
 KEYED_NACKS = 3  # and with our first NACKs: an unknown requester shares a small quota
 NACK_HEAD = FRAME_HEADER_SIZE + 16 + 8 + 8 + 1 + SIGNATURE_SIZE
 REPORT_BATCH = PAGE
@@ -69,7 +70,9 @@ def _heartbeat(state: State, now: float) -> None:
         keyed = state.publisher.heartbeats.place <= KEYED_HEARTBEATS
         frame = state.heartbeat(now)
         # On any other way it overtakes records that wait in a receiver's buffer, which would count as lost.
-        state.queue(*((state.key_frame, frame) if keyed else (frame,)), record=True)
+        # The last ones leave all ways: where that of records is dead they tell what a visitor has said.
+        soon = state.publisher.heartbeats.place <= SOON_HEARTBEATS
+        state.queue(*((state.key_frame, frame) if keyed else (frame,)), record=soon)
 
 
 def _presence(state: State, now: float) -> None:

@@ -10,11 +10,13 @@ from mcast.core import candidates as candidates_module
 from mcast.core.answers import ASKED, KeyAnswers
 from mcast.core.candidates import Candidates
 from mcast.core.events import PeerUpdated
+from mcast.core.outgoing import Outgoing
 from mcast.core.reporting import Confirmations, Reporter
 from mcast.core.runs import Run
 from mcast.settings import Settings
 from mcast.wire import frames as f
 from mcast.wire.attributes import Attributes, encode_attributes
+from mcast.wire.header import Header, decode_header
 from mcast.wire.limits import WINDOW
 
 from .core_support import Outsider, drops, now_ms
@@ -370,3 +372,31 @@ def test_partitions_may_leave_a_member_alone() -> None:
     lan.run(12.0)
     assert len(ada.peers()) == len(bob.peers()) == 1
     assert drops(ada, "unsealed") + drops(bob, "unsealed") > 0
+
+
+def test_heartbeats_go_the_way_of_records_but_for_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    lan = simulation.Lan(14)
+    ada, _ = lan.join("ada"), lan.join("bob")
+    lan.run(1.0)
+    ways: list[bool] = []
+    datagrams = ada.engine.datagrams
+
+    def watched(now: float) -> list[Outgoing]:
+        out = datagrams(now)
+        frames = [lan.checks.open(decoded(each.data), each.data) for each in out]
+        for each, some in zip(out, frames, strict=True):
+            assert isinstance(some, list)
+            ways.extend(each.record for frame in some if isinstance(frame, f.Heartbeat))
+        return out
+
+    monkeypatch.setattr(ada.engine, "datagrams", watched)
+    ada.send("hi")
+    lan.run(20.0)
+    assert ways == [True] * 5 + [False] * 4
+
+
+def decoded(datagram: bytes) -> Header:
+    """The header."""
+    header = decode_header(datagram)
+    assert isinstance(header, Header)
+    return header

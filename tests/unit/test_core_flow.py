@@ -289,6 +289,45 @@ def test_who_holds_all_up_for_ten_seconds_counts_no_longer() -> None:
     assert group.flow.election._exiles[run(3)].until <= group.now + 3840.0 + 1
 
 
+def test_two_that_take_turns_are_both_found_out() -> None:
+    group = held_up(1e6, 1e6, 1e6, 5e4, 5e4)
+    slow: list[Run | None] = []
+    for turn in range(12):
+        if run(4 + turn % 2) not in slow:
+            group.flow._elect(run(4 + turn % 2), group.now)
+            group.flow.rate.value = 50_000.0
+        slow += looks(group, 4.0)
+    assert set(slow) == {run(4), run(5)}
+    assert len(slow) == 2
+
+
+def test_who_lets_the_rate_up_for_a_moment_is_found_out_as_well() -> None:
+    group = held_up(1e6, 1e6, 5e4)
+    slow = looks(group, 6.0)
+    group.flow.rate.value = 5e6
+    slow += looks(group, 0.5)
+    group.flow.rate.value = 50_000.0
+    slow += looks(group, 5.0)
+    assert slow == [run(3)]
+
+
+def test_what_was_held_up_long_ago_is_forgotten() -> None:
+    group = held_up(1e6, 1e6, 5e4)
+    assert looks(group, 8.0) == []
+    group.pass_(60.0)
+    assert looks(group, 8.0) == []
+
+
+def test_those_who_held_up_are_bounded() -> None:
+    group = held_up(1e6, 1e6, 5e4)
+    election = group.flow.election
+    election._settings = Settings(peers=2)
+    for number in (1, 2, 3):
+        election.elect(run(number), group.now)
+        assert not election.holds_up(0.0, group.roster, group.now)
+    assert list(election._held) == [run(2), run(3)]
+
+
 def test_who_is_no_slower_than_a_quarter_or_alone_is_waited_for() -> None:
     assert looks(held_up(1e5, 1e5, 5e4), 12.0) == []
     assert looks(held_up(5e4), 12.0) == []
