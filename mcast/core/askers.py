@@ -18,7 +18,7 @@ V = TypeVar("V")
 REACH = 512  # sequences from one record to its partners: what came long ago a receiver may no longer have
 RECORDS = 4096  # remembered; a flood of NACKs that needs more has all forgotten, and repairs go plain
 ASKERS = 16  # of one record; with more of them there is hardly one that can go along
-CODED_TRIES = 2  # coded repairs of a record; then a plain one, for whoever can make nothing of these
+CODED_TRIES = 3  # coded repairs of a record; then a plain one, for whoever can make nothing of these
 
 
 class Askers:
