@@ -207,10 +207,16 @@ class Flow:
             used = self.rate.value if self._full else self._meter.value
             self.rate.judge(path, used, now - self._pressed < PRESSURE, now)
         else:
-            self.rate.get_used_to(path)
+            self._get_used_to(path)
             if election.counts(run, roster, now) and self._worse(path):
                 self._elect(run, now)
         return path.queue
+
+    def _get_used_to(self, path: Path) -> None:
+        """As much loss as the elected one has whatever the rate calls for no trial of another's own."""
+        elected = self.election.path
+        if elected is not None:
+            path.accepted = max(path.accepted, min(path.loss, elected.accepted))
 
     def _worse(self, path: Path) -> bool:
         elected = self.election.path

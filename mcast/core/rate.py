@@ -125,11 +125,6 @@ class Rate:
                 path.accepted = path.loss
                 self._set(path, trial.resume, now)
 
-    def get_used_to(self, path: Path) -> None:
-        """Somebody else reported: what it loses without a queue while the rate doubles is accepted."""
-        if self.doubling and path.queue <= self._target * HESITATE and path.loss <= HALF:
-            path.accepted = path.loss
-
     def _double(self, path: Path, used: float, now: float) -> None:
         if path.sent < self._raised or path.samples < EARLY or path.queue > self._target * HESITATE:
             return
