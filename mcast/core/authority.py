@@ -141,13 +141,13 @@ class Authority:
             record = row[done]
             flush = row[done : done + record.size]
             claim = whole_claim(self._checks.room.id, flush)
-            if claim is not None and self._check_claim(claim, record, trusted, now) is None:
-                done += len(flush)
-                continue
-            reason = self.check_record(record, trusted, now)
+            if claim is None:
+                reason, count = self.check_record(record, trusted, now), 1
+            else:
+                reason, count = self._check_claim(claim, record, trusted, now), len(flush)
             if reason is not None:
                 return done, reason
-            done += 1
+            done += count
         return done, None
 
     def _check_claim(self, claim: bytes, record: Record, trusted: bool, now: float) -> DropReason | None:

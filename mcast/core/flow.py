@@ -9,7 +9,7 @@ from .acker import Election, here
 from .breaker import Breaker
 from .path import Path, Sample
 from .quota import Bucket
-from .rate import Rate
+from .rate import AHEAD, Rate
 from .roster import Roster
 from .runs import Run
 from .shelves import held_share
@@ -97,7 +97,7 @@ class Flow:
     @property
     def window(self) -> int:
         """Records that the elected one may not have confirmed: as many as a receiver has room for."""
-        return int(SHARE * min(limits.WINDOW, held_share(self._settings.held_bytes) / self._size))
+        return max(1, int(SHARE * min(limits.WINDOW, held_share(self._settings.held_bytes) / self._size)))
 
     @property
     def _full(self) -> bool:
@@ -203,9 +203,12 @@ class Flow:
         path = election.take(run, sample, self._size, near, now)
         if run == election.acker:
             self._waiting, self._unreported = None, 0
-            # What leaves is no measure of the rate while much is unconfirmed.
-            used = self.rate.value if self._full else self._meter.value
-            self.rate.judge(path, used, now - self._pressed < PRESSURE, now)
+            used, more = self._meter.value, now - self._pressed < PRESSURE
+            if self._full:
+                # What leaves is no measure of the rate then, but what is hardly used does not grow:
+                # the attack is a member that confirms nothing and loses nothing, for ever.
+                used, more = self.rate.value, more and used * AHEAD >= self.rate.value
+            self.rate.judge(path, used, more, now)
         else:
             self._get_used_to(path)
             if election.counts(run, roster, now) and self._worse(path):
@@ -235,7 +238,10 @@ class Flow:
             return None
         self._looked = now
         acker = self.election.acker
-        if self.election.holds_up(self._target(now), roster, now):
+        rate = self._target(now)
+        if self._full:
+            rate = min(rate, self._settings.floor_rate)  # new records trickle
+        if self.election.holds_up(rate, roster, now):
             self.rate.restart(now)
             return acker
         silent = self.election.silent(self._high - int(OVERDUE * self.window), roster, now)

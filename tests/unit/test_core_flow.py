@@ -210,6 +210,31 @@ def test_the_rate_does_not_follow_what_the_window_lets_leave() -> None:
     assert 4e6 < rate.value < 8e6
 
 
+def test_the_rate_does_not_grow_while_hardly_any_of_it_leaves() -> None:
+    """The attack: a member that confirms nothing and loses nothing would have it doubled without end."""
+    group = full()
+    group.flow._meter.value = SETTINGS.start_rate
+    for _ in range(50):
+        group.pass_(0.02)
+        group.press()
+        group.report(1, lag=group.flow.window)
+    assert group.flow.rate.value == 4 * SETTINGS.start_rate, "twice, as repairs used it"
+
+
+def test_who_confirms_nothing_counts_no_longer_after_ten_seconds() -> None:
+    group = held_up(1e6, 1e6, 1e6)
+    group.flow.rate.value = 1e6
+    group.send(2 * group.flow.window)
+    found = []
+    for _ in range(110):
+        for number in (1, 2):
+            group.report(number)
+        group.report(3, lag=group.high)
+        found += looks(group, 0.1)
+    assert found == [run(3)]
+    assert not group.flow._full
+
+
 def test_what_the_elected_one_loses_whatever_the_rate_others_may_lose_too() -> None:
     group = Group(0.0, 0.0, 0.0)
     group.press()

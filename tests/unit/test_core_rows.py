@@ -10,10 +10,13 @@ from mcast import simulation
 from mcast.core.engine import Engine
 from mcast.core.events import Message
 from mcast.core.runs import Run
+from mcast.crypto.keys import Identity
 from mcast.crypto.seal import Opener, Sealer
-from mcast.wire.codec import encode_frame
+from mcast.crypto.signed import sign_flush
+from mcast.wire.codec import encode_frame, encode_kept
 from mcast.wire.frames import Who
 from mcast.wire.header import Header, decode_header
+from mcast.wire.records import Kind, encode_record
 
 from .core_support import ADDRESS
 
@@ -140,3 +143,32 @@ def test_a_planned_repair_of_what_came_in_a_row_is_called_off() -> None:
     ben.receive_all(flush, ADDRESS, lan.now)
     ben.deadline()
     assert list(ben._state.repairs._ready) == [(run, 99)]
+
+
+def test_a_forged_flush_costs_one_signature_a_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    lan, ben, _ = world()
+    run = Run(lan.members[0].identity.origin, lan.members[0].engine.run.epoch)
+    inbox = ben._state.reception.get(run)
+    assert inbox is not None
+    following = inbox.stream.next
+    drafts = [
+        encode_record(
+            origin=run.origin, epoch=run.epoch, sequence=at, timestamp=0, kind=Kind.MESSAGE, body=b"x"
+        )
+        for at in (following, following + 1)
+    ]
+    sealer = Sealer(lan.room, b"01234567")
+    forgery = [
+        sealer.seal(encode_kept(payload))
+        for payload in sign_flush(Identity(bytes(32)), lan.room.id, run.epoch, drafts)
+    ]
+    checked = []
+
+    def verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
+        checked.append(signature)
+        return False
+
+    monkeypatch.setattr(ben._state.authority._checks, "verify", verify)
+    ben.receive_all(forgery, ADDRESS, lan.now)
+    assert told(ben) == []
+    assert len(checked) == 2
