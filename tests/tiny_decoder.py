@@ -177,6 +177,7 @@ def consistent(value: dict[str, Any]) -> dict[str, Any]:
         "contiguous" in value and value["contiguous"] > value["highest"],
         "part" in value and value["part"] >= value["parts"],
         "page" in value and "holdings" in value and value["page"] >= value["pages"],
+        "steps" in value and not coded(value),
         "what" in value and (value["what"] > 1 or max(value["numbers"]) > NUMBER_MAX),
         "limit" in value and value["limit"] < 1200,
         len(value.get("attributes", "")) > 2 * 768,
@@ -185,6 +186,31 @@ def consistent(value: dict[str, Any]) -> dict[str, Any]:
     if any(wrong):
         raise Refused("bad-value")
     return value
+
+
+def uncoded(value: dict[str, Any], payloads: dict[int, bytes]) -> bytes:
+    """The payload of the one record of a CODED frame that `payloads` lacks (section 4)."""
+    block, sequences = bytearray.fromhex(value["block"]), [value["sequence"]]
+    for step in value["steps"]:
+        sequences.append(sequences[-1] + step)
+    (lacking,) = set(sequences) - set(payloads)
+    for sequence in set(sequences) - {lacking}:
+        payload = payloads[sequence]
+        at = 66 + 16 * len(path_sides(payload[1], payload[0]))
+        for place, byte in enumerate(payload[:at] + payload[at + 32 :]):
+            block[place] ^= byte
+    at = 66 + 16 * len(path_sides(block[1], block[0]))
+    end = at + 12 + int.from_bytes(block[at + 10 : at + 12], "big")
+    if any(block[end:]):
+        raise Refused("padding")
+    head = bytes.fromhex(value["origin"]) + value["epoch"].to_bytes(8, "big") + lacking.to_bytes(8, "big")
+    return bytes(block[:at] + head + block[at:end])
+
+
+def coded(value: dict[str, Any]) -> bool:
+    """Whether the numbers of a CODED frame are those of 2 to 8 records."""
+    last = value["sequence"] + sum(value["steps"])
+    return value["sequence"] > 0 and last <= NUMBER_MAX and all(value["steps"]) and len(value["steps"]) < 8
 
 
 def record(data: bytes) -> dict[str, Any]:

@@ -55,7 +55,7 @@ from mcast.wire.attributes import Attributes, encode_attributes
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import Record
 
-from . import ages, relaying, rows
+from . import ages, coding, relaying, rows
 from . import inbound_history as history
 from . import inbound_members as members
 from . import inbound_probes as probes
@@ -86,6 +86,7 @@ HANDLERS: dict[type, Handler] = {
     Record: history.on_any_record,
     f.Heartbeat: records.on_heartbeat,
     f.Nack: repair.on_nack,
+    f.Coded: coding.on_coded,
     f.Report: repair.on_report,
     f.ReportRequest: repair.on_report_request,
     f.Acker: repair.on_acker,

@@ -48,9 +48,11 @@ def on_nack(state: State, frame: Nack, source: Address, now: float) -> DropReaso
         ranges = list(_within(missing, left))
         sequences = [sequence for start, stop in ranges for sequence in range(start, stop)]
         left -= len(sequences)
-        state.reception.overheard(target, ranges, now)
+        state.reception.overheard(target, ranges, now, state.members)
         if not _serve(state, frame, target, sequences, requester, now):
             reason = DropReason.OVER_QUOTA
+        if target == state.me:
+            state.askers.note(run, state.repairs.pending(target, sequences))
     bucket.spend(max(NACK_LEAST, WINDOW - left), now)
     return reason
 

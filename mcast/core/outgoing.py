@@ -8,6 +8,7 @@ from mcast.crypto.seal import Sealer
 from mcast.wire.codec import encode_frame, encode_frames, encode_kept
 
 from .ages import handed
+from .coding import code
 from .events import Address
 from .history import pages
 from .state import State
@@ -49,7 +50,9 @@ class Sender:
         out: list[Outgoing] = []
         flow = state.flow
         while _may_repair(state) and flow.level(now) > 0:
-            plain = handed(state, *state.repairs.take(now), now)
+            run, sequence = state.repairs.take(now)
+            coded = code(state, sequence, now) if run == state.me else None
+            plain = coded or handed(state, run, sequence, now)
             if plain is not None:
                 data = self._sealer.seal(plain)
                 state.sent_frames["repair"] += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 
 from .runs import Run
 from .timers import Timers
@@ -123,6 +124,20 @@ class Repairs:
             del self._gathering[run]
             self._timers.cancel(run)
 
+    def pending(self, run: Run, sequences: Iterable[int]) -> list[int]:
+        """Those of `sequences` that are going to be repaired."""
+        gathering = self._gathering.get(run, {})
+        return [one for one in sequences if one in gathering or (run, one) in self._ready]
+
+    def waiting(self, run: Run, most: int) -> list[int]:
+        """Records of `run` among the first `most` whose turn comes next."""
+        return [sequence for of, sequence in islice(self._ready, most) if of == run]
+
+    def left(self, run: Run, sequence: int, now: float) -> None:
+        """A record that was ready is sent again out of turn."""
+        del self._ready[run, sequence]
+        _remember(self._recent, (run, sequence), now)
+
     def when(self) -> float | None:
         """The next time at which repairs become due."""
         return self._timers.next()
@@ -137,8 +152,7 @@ class Repairs:
     def take(self, now: float) -> tuple[Run, int]:
         """The next record to send again; call only when there is one."""
         run, sequence = next(iter(self._ready))
-        del self._ready[run, sequence]
-        _remember(self._recent, (run, sequence), now)
+        self.left(run, sequence, now)
         return run, sequence
 
 

@@ -19,6 +19,7 @@ from mcast.wire.records import Record
 
 from .admission import Admission
 from .answers import KeyAnswers
+from .askers import Askers
 from .authority import Authority, issued
 from .candidates import Candidates
 from .checks import Checks
@@ -45,6 +46,7 @@ from .retention import Retention, Sent
 from .roster import Roster
 from .runs import Run
 from .timers import Timers
+from .undecoded import Undecoded
 from .waiting import Waiting
 
 S = TypeVar("S", bound=Signed)
@@ -183,6 +185,8 @@ class State:
             settings.retained_share,
         )
         self.repairs = Repairs()
+        self.askers = Askers()
+        self.undecoded = Undecoded()
         self.own_quotas = Quotas(settings.repair_rate, settings.repair_rate, REQUESTERS)
         self.other_quotas = Quotas(settings.repair_rate, settings.repair_rate, REQUESTERS)
         self.nack_quotas = Quotas(NACKED, 2 * limits.WINDOW, REQUESTERS)

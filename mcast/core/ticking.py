@@ -6,6 +6,7 @@ from mcast.wire.frames import Heard, KeyRequest, Nack, Report
 from mcast.wire.limits import DATAGRAM_SAFE, FRAME_HEADER_SIZE, HEADER_SIZE, SIGNATURE_SIZE, TAG_SIZE
 from mcast.wire.reasons import DropReason
 
+from .coding import solve
 from .events import Address
 from .giving import collect, greet
 from .history import tick_history, when_history
@@ -93,6 +94,10 @@ NEWCOMER_SIZE = DATAGRAM_SAFE - HEADER_SIZE - TAG_SIZE
 
 
 def _nack(state: State, now: float) -> None:
+    when = state.reception.when()
+    if when is None or now < when:
+        return
+    solve(state, now)
     room = state.room_left(NACK_HEAD)
     keyed = state.sent_frames["nack"] < KEYED_NACKS or state.manner.visitor
     if keyed:

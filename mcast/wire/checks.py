@@ -26,6 +26,16 @@ def _announces(value: f.Announcement) -> bool:
     )
 
 
+def _lays(value: f.Coded) -> bool:
+    sequences = value.sequences
+    return (
+        sequences[0] > 0
+        and sequences[-1] <= limits.NUMBER_MAX
+        and all(value.steps)
+        and (len(sequences) <= limits.CODED_MAX)
+    )
+
+
 CHECKS: dict[type, Callable[[Any], bool]] = {
     f.Announcement: _announces,
     f.Heartbeat: _holds,
@@ -35,5 +45,6 @@ CHECKS: dict[type, Callable[[Any], bool]] = {
     f.Vector: lambda vector: vector.page < vector.pages,
     f.Private: _is_part,
     f.Reply: _is_part,
+    f.Coded: _lays,
     f.Receipt: lambda receipt: receipt.what < 2 and max(receipt.numbers) <= limits.NUMBER_MAX,
 }

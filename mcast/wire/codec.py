@@ -23,13 +23,17 @@ _RECORD = int(FrameType.RECORD)  # a plain number is compared faster
 
 
 class Shape(msgspec.Struct, frozen=True):
-    """A payload: fixed struct, variable part if any, signature if signed. Requests may carry BY_MULTICAST."""
+    """A payload: fixed struct, variable part if any, signature if signed. Requests may carry BY_MULTICAST.
+
+    `block` names bytes that follow the variable part, with their length.
+    """
 
     layout: Layout[Any]
     tail: lists.Tail | None = None
     tail_name: str = ""
     signed: bool = False
     request: bool = False
+    block: str = ""
 
 
 def _signed(layout: Layout[Any], tail: lists.Tail | None = None, name: str = "") -> Shape:
@@ -114,6 +118,9 @@ SHAPES: dict[FrameType, Shape] = {
     FrameType.WHO: _request(Layout(f.Who, "8s", "nonce")),
     FrameType.HERE: Shape(Layout(f.Here, "8s", "nonce"), lists.PRESENT, "present"),
     FrameType.RELAYED: Shape(Layout(f.Relayed, "16sQ", "origin epoch")),
+    FrameType.CODED: Shape(
+        Layout(f.Coded, "16sQQ", "origin epoch sequence"), lists.STEPS, "steps", block="block"
+    ),
 }
 TYPES: dict[type, FrameType] = {f_type.layout.cls: number for number, f_type in SHAPES.items()}
 
@@ -191,6 +198,8 @@ def _unsigned(shape: Shape, frame: Any) -> bytes:
 
 def _write(shape: Shape, frame: Any) -> bytes:
     payload = _unsigned(shape, frame)
+    if shape.block:
+        return payload + lists.write_bytes(getattr(frame, shape.block))
     return payload + frame.signature if shape.signed else payload
 
 
@@ -201,6 +210,8 @@ def _read(shape: Shape, payload: bytes, flags: int) -> Any:
     values: list[Any] = [*shape.layout.read(reader)]
     if shape.tail is not None:
         values.append(shape.tail.read(reader))
+    if shape.block:
+        values.append(lists.read_bytes(reader))
     if shape.signed:
         values.append(reader.take(limits.SIGNATURE_SIZE))
     if shape.request:

@@ -8,6 +8,7 @@ counter is above the last one of the same type and run.
 from __future__ import annotations
 
 from enum import IntEnum
+from itertools import accumulate
 
 import msgspec
 
@@ -46,6 +47,7 @@ class FrameType(IntEnum):
     HERE = 0x1A
     RELAYED = 0x1B
     ACKER = 0x1C
+    CODED = 0x1D
 
 
 # Flags of the frame header.
@@ -367,6 +369,21 @@ class Here(msgspec.Struct, frozen=True, gc=False):
     present: tuple[Present, ...]
 
 
+class Coded(msgspec.Struct, frozen=True, gc=False):
+    """Records of a run laid over each other: `sequence` and those that follow it by `steps`; see coded.py."""
+
+    origin: bytes
+    epoch: int
+    sequence: int
+    steps: tuple[int, ...]
+    block: bytes
+
+    @property
+    def sequences(self) -> tuple[int, ...]:
+        """The records that are in it, rising."""
+        return tuple(accumulate(self.steps, initial=self.sequence))
+
+
 class Relayed(msgspec.Struct, frozen=True, gc=False):
     """Heads a datagram of frames that the run passes on, verbatim, to who cannot hear their authors."""
 
@@ -380,4 +397,6 @@ Signed = (
 Request = (
     ReportRequest | Probe | KeyRequest | RosterRequest | VectorRequest | RangeRequest | HistoryRequest | Who
 )
-Frame = Record | Signed | Request | Roster | Challenge | Echo | Digest | Vector | History | Here | Relayed
+Frame = (
+    Record | Signed | Request | Roster | Challenge | Echo | Digest | Vector | History | Here | Relayed | Coded
+)

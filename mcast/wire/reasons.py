@@ -49,6 +49,7 @@ class DropReason(StrEnum):
     DEPARTED = "departed"
     NOT_LIVE = "not-live"
     NOT_ASKED = "not-asked"
+    NOT_HELD = "not-held"
     TOO_OLD = "too-old"
     NO_TOKEN = "no-token"  # noqa: S105 - the name of a counter
 

@@ -123,6 +123,7 @@ FRAMES: dict[type, st.SearchStrategy[Any]] = {
     f.Receipt: build(f.Receipt, named, run, st.sampled_from([0, 1]), some(number), signature),
     f.Who: build(f.Who, id8, flags),
     f.Here: build(f.Here, id8, some(build(f.Present, id16, number, u16))),
+    f.Coded: build(f.Coded, id16, number, st.integers(1, 2**62), some(st.integers(1, 2**16 - 1)), short),
 }
 
 

@@ -97,7 +97,7 @@ class Group:
         self._arm(number)
 
     def _overhear(self, number: int) -> None:
-        self.members[number][0].overheard(RUN, [(self.sequence, self.sequence + 1)], self.now)
+        self.members[number][0].overheard(RUN, [(self.sequence, self.sequence + 1)], self.now, self.size + 1)
 
     def _asked(self, _: int) -> None:
         if not self._repairing and self.now - self._repaired >= self.grtt.value:

@@ -113,6 +113,7 @@ class Afternoon:
             lambda: attacker.forge_nack(run, 1, 500),
             lambda: attacker.exhaust_session(random.choice(attacker.sessions)),
             lambda: attacker.forge_record(run, random.randrange(1, 50)),
+            lambda: attacker.forge_coded(run, random.randrange(1, 50)),
             lambda: attacker.other_room(victim.identity, run.epoch, random.randrange(1, 50)),
             lambda: attacker.forge_goodbye(run),
             lambda: attacker.forge_heartbeat(run),

@@ -181,7 +181,7 @@ def test_a_nack_that_names_one_run_over_and_over_defers_no_more_than_a_window(
     bob = lan.join("bob")
     seen: list[int] = []
 
-    def tap(_run: Run, ranges: Iterable[tuple[int, int]], _now: float) -> None:
+    def tap(_run: Run, ranges: Iterable[tuple[int, int]], _now: float, _size: float) -> None:
         seen.extend(stop - start for start, stop in ranges)
 
     monkeypatch.setattr(bob.engine._state.reception, "overheard", tap)

@@ -151,6 +151,11 @@ EDGES: list[tuple[str, Frame, DropReason | None]] = [
     ("holes to the edges", holding(5, 9, (5, 6), (9, 9)), None),
     ("hole below", holding(5, 9, (4, 5)), DropReason.BAD_RANGES),
     ("hole above", holding(5, 9, (9, 10)), DropReason.BAD_RANGES),
+    ("most coded records", f.Coded(ORIGIN, EPOCH, TOP - 7, (1,) * 7, b"block"), None),
+    ("a coded record of sequence 0", f.Coded(ORIGIN, EPOCH, 0, (1,), b""), DropReason.BAD_VALUE),
+    ("the same record twice", f.Coded(ORIGIN, EPOCH, 1, (1, 0), b""), DropReason.BAD_VALUE),
+    ("nine coded records", f.Coded(ORIGIN, EPOCH, 1, (1,) * 8, b""), DropReason.BAD_VALUE),
+    ("a coded record too far", f.Coded(ORIGIN, EPOCH, TOP, (1,), b""), DropReason.BAD_VALUE),
     ("holding's low", holding(0, 9), DropReason.BAD_VALUE),
 ]
 

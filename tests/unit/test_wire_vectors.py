@@ -15,6 +15,7 @@ from mcast.crypto.trees import build, leaf_hash
 from mcast.wire import frames as f
 from mcast.wire.bodies import decode_bundle, decode_first, encode_bundle, encode_first
 from mcast.wire.codec import SHAPES, TYPES, decode_frames, encode_frame, encode_frames
+from mcast.wire.coded import coded_size, lay, restore, shorten
 from mcast.wire.header import Header, decode_header
 from mcast.wire.ranges import decode_ranges, encode_ranges
 from mcast.wire.reasons import DropReason
@@ -120,6 +121,22 @@ def test_every_frame_type_has_a_vector_and_a_row() -> None:
     assert {number: name for number, (name, _, _) in tiny.FRAMES.items()} == {
         frame_type.value: frame_type.name for frame_type in f.FrameType
     }
+
+
+@cases("coded")
+def test_coded(vector: Vector) -> None:
+    (frame,) = decode_frames(bytes.fromhex(vector["hex"]))
+    assert isinstance(frame, f.Coded)
+    payloads = {int(sequence): bytes.fromhex(payload) for sequence, payload in vector["payloads"].items()}
+    assert frame.sequences == tuple(payloads)
+    assert frame.block == lay(map(shorten, payloads.values()))
+    assert len(bytes.fromhex(vector["hex"])) - 4 == coded_size(2, max(map(len, payloads.values())))
+    fields = tiny.payload(f.FrameType.CODED, 0, bytes.fromhex(vector["hex"])[4:])
+    for lacking, payload in payloads.items():
+        others = {sequence: known for sequence, known in payloads.items() if sequence != lacking}
+        left = lay([frame.block, *map(shorten, others.values())])
+        assert restore(frame, lacking, left).payload == payload
+        assert tiny.uncoded(fields, others) == payload
 
 
 @cases("ranges")
