@@ -42,13 +42,15 @@ class Receipt:
         """Wait until `count` peers confirmed, or with None everyone who is here and at least one; False when
         `timeout` seconds were not enough."""
         limit = self._pump.now + timeout
-        ask_at = 0.0
+        ask_at, asked = self._pump.now + ASK_AGAIN, False
         while not self._engine.closing and not self._enough(count):
             now = self._pump.now
             if now >= limit:
                 return False
-            # The first word comes by itself from whoever is fastest; then the others are asked.
-            if self.heard_by and now >= ask_at:
+            # The first word comes by itself from whoever is fastest; then the others are asked. If none comes
+            # soon it was lost, or signed with a key that we did not know yet: all are asked.
+            if now >= ask_at or (self.heard_by and not asked):
+                asked = True
                 ask_at = now + ASK_AGAIN
                 self._engine.ask_reports(now)
                 self._pump.pump()
