@@ -40,8 +40,8 @@ class Group:
         """What was queued leaves."""
 
     async def moved(self, patience: float) -> None:
-        """Something happens ten times a second."""
-        self.now += min(patience, 0.1)
+        """Something happens eight times a second."""
+        self.now += min(patience, 0.125)
 
 
 def confirmed(group: Group) -> bool:
