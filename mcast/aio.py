@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from . import settings as presets
+from .core.state import Manner
 from .errors import UsageError
 from .group import Group
 from .joining import (
@@ -130,12 +131,7 @@ def join(
         name=name,
         plan=plan,
         settings=chosen,
-        visitor=visitor,
-        passive=passive,
-        quiet=quiet,
-        history=wants_history(history, last, since),
-        last=last,
-        since=since,
+        manner=Manner(visitor, passive, quiet, wants_history(history, last, since), last, since),
         wait=wait,
         attributes=make_attributes(tags, services, name),
         machine=make_machine(machine),

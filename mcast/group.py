@@ -16,6 +16,7 @@ import msgspec
 from .address import GroupAddress
 from .core.engine import Engine
 from .core.runs import Run
+from .core.state import Manner
 from .crypto.keys import Identity
 from .crypto.rooms import Room
 from .errors import GroupClosed, SocketError, UsageError
@@ -62,12 +63,7 @@ class Group:
         name: str,
         plan: Plan,
         settings: Settings,
-        visitor: bool = False,
-        passive: bool = False,
-        quiet: bool = False,
-        history: bool = False,
-        last: int | None = None,
-        since: float | None = None,
+        manner: Manner,
         wait: bool = False,
         attributes: Attributes = Attributes(),  # noqa: B008 (immutable)
         machine: bytes = bytes(8),
@@ -78,8 +74,7 @@ class Group:
         self.started = Change()
         self._identity, self._epoch, self._machine = identity, epoch, machine
         self._settings, self._attributes = settings, attributes
-        self._visitor, self._passive, self._quiet = visitor, passive, quiet
-        self._history, self._last, self._since, self._wait = history, last, since, wait
+        self._manner, self._wait = manner, wait
         self.links = Links(plan)
         self._lookout = Lookout(peers, plan.versions)
         self._places = Places()
@@ -241,13 +236,13 @@ class Group:
 
     def payload(self, data: Data) -> bytes:
         """As check(), without asking whether the group is open; from any thread."""
-        if self._passive:
+        if self._manner.passive:
             raise UsageError("a passive member cannot send", "join without passive")
         return make_payload(data)
 
     def payloads(self, messages: Iterable[Data]) -> list[bytes]:
         """As payload() for each of many."""
-        if self._passive:
+        if self._manner.passive:
             raise UsageError("a passive member cannot send", "join without passive")
         return make_payloads(messages)
 
@@ -396,12 +391,7 @@ class Group:
             wall=time.time(),
             attributes=self._attributes,
             machine=self._machine,
-            visitor=self._visitor,
-            passive=self._passive,
-            quiet=self._quiet,
-            history=self._history,
-            last=self._last,
-            since=self._since,
+            **msgspec.structs.asdict(self._manner),
         )
         engine.update(self._pump.now, flags=self._flags())
         return engine

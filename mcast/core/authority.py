@@ -130,31 +130,32 @@ class Authority:
 
     def check_record(self, record: Record, trusted: bool, now: float) -> DropReason | None:
         """Whether a record is genuine. One signature is checked a flush."""
-        if record.origin not in self._keys:
+        known = self._keys.get(record.origin)
+        if known is None:
             return DropReason.UNKNOWN_KEY
-        return self._check_claim(flush_claim(self._checks.room.id, record), record, trusted, now)
+        return self._check_claim(known, flush_claim(self._checks.room.id, record), record, trusted, now)
 
     def check_row(self, row: list[Record], trusted: bool, now: float) -> tuple[int, DropReason | None]:
         """How many records of one run, from the first on, are genuine, and why the next is not."""
+        known = self._keys.get(row[0].origin)
+        if known is None:
+            return 0, DropReason.UNKNOWN_KEY
         done = 0
         while done < len(row):
             record = row[done]
             flush = row[done : done + record.size]
-            claim = whole_claim(self._checks.room.id, flush)
-            if claim is None:
-                reason, count = self.check_record(record, trusted, now), 1
-            else:
-                reason, count = self._check_claim(claim, record, trusted, now), len(flush)
+            whole = whole_claim(self._checks.room.id, flush)
+            claim = whole or flush_claim(self._checks.room.id, record)
+            reason = self._check_claim(known, claim, record, trusted, now)
             if reason is not None:
                 return done, reason
-            done += count
+            done += len(flush) if whole else 1
         return done, None
 
-    def _check_claim(self, claim: bytes, record: Record, trusted: bool, now: float) -> DropReason | None:
-        """Whether the signature of `record` covers `claim`, that of its flush."""
-        known = self._keys.get(record.origin)
-        if known is None:
-            return DropReason.UNKNOWN_KEY
+    def _check_claim(
+        self, known: Known, claim: bytes, record: Record, trusted: bool, now: float
+    ) -> DropReason | None:
+        """Whether the signature of `record`, by `known`, covers `claim`, that of its flush."""
         if (claim, record.signature) in self._flushes:
             return None
         if not self._budget.allow(record.origin, trusted, now):

@@ -22,9 +22,10 @@ from mcast.wire.reasons import DropReason
 from .addresses import unpack
 from .authority import EPOCH_SHIFT
 from .backoff import ROUNDS, backoff
+from .beginnings import first_by_hearsay, first_wanted
 from .events import Address, Alarm, PeerJoined, PeerLeft, PeerUpdated
 from .giving import answer_request, meet_newcomer
-from .inbound_records import exist, first_by_hearsay, first_wanted, heard, key_came
+from .inbound_records import exist, heard, key_came
 from .presence import announced_size
 from .probing import doubt, measure
 from .roster import Peer

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from math import inf
 
 from mcast.wire.frames import Heartbeat
-from mcast.wire.limits import WINDOW
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import Record
 
-from .authority import EPOCH_SHIFT
 from .backoff import ROUNDS, backoff
+from .beginnings import SETTLED, first_wanted, since_joining
 from .events import Address, Alarm
 from .inbox import Inbox
 from .probing import doubt
@@ -21,12 +20,8 @@ from .runs import Run
 from .state import State
 
 NEVER = 2**63
-ROUNDING = 1.0  # seconds
 FLOWING = 1.0  # seconds after a record or heartbeat in which another word, come another way, may be too early
 ASK_WITHIN = 0.1  # seconds: records wait for their key a second in all
-SETTLED = 10.0  # seconds after joining in which the runs of before are heard of
-CATCH_UP = 256  # records asked for of a run that was there without our hearing of it
-PUBLISHED = 32  # records a second of our stay that a run may have published before we first heard of it
 
 
 def on_record(
@@ -250,39 +245,6 @@ def _alive(state: State, run: Run, now: float) -> None:
             state.silence.set(run, now)
     elif run not in state.silence:
         state.silence.set(run, now + state.settings.visitor_seconds)
-
-
-def first_wanted(state: State, run: Run, timestamp: int, high: int, now: float) -> int:
-    """The first record that concerns us of a run just heard of, which has published `high`.
-
-    All of them if, by its own clock, the run is no older than our stay. Else the latest ones, as many as it
-    may have published while we were here: our first word of it need not be its first to us. Those from
-    before we joined are told apart by their time.
-    """
-    if _began_after_us(state, run, timestamp, now):
-        return 1
-    back = int((now - state.clock.started) * PUBLISHED)
-    clock_tells_age = timestamp / 1000 >= run.epoch >> EPOCH_SHIFT
-    back = min(CATCH_UP, back) if clock_tells_age else min(WINDOW, max(CATCH_UP, back))
-    return max(1, high + 1 - back)
-
-
-def first_by_hearsay(state: State, run: Run, timestamp: int, high: int, now: float) -> int:
-    """The same of a run that somebody else has heard: who has only come lacks nothing up to `high`."""
-    if now - state.clock.started > SETTLED or _began_after_us(state, run, timestamp, now):
-        return first_wanted(state, run, timestamp, high, now)
-    return high + 1
-
-
-def _began_after_us(state: State, run: Run, timestamp: int, now: float) -> bool:
-    """Whether, by its own clock, which says `timestamp`, the run is no older than our stay."""
-    age = timestamp / 1000 - (run.epoch >> EPOCH_SHIFT)
-    return -ROUNDING <= age <= now - state.clock.started + ROUNDING
-
-
-def since_joining(state: State, timestamp: int, now: float) -> int:
-    """What a clock that says `timestamp` (ms) now said when we joined."""
-    return timestamp - round((now - state.clock.started) * 1000)
 
 
 def _first_record(state: State, run: Run, record: Record, now: float) -> Inbox | DropReason:
