@@ -6,6 +6,7 @@ import base64
 import errno
 import os
 import re
+import select
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -80,20 +81,25 @@ def payload(data: bytes, text: str | None) -> dict[str, str]:
 
 
 class Output:
-    """Standard output as UTF-8 lines: flushed at once, closed pipes and full disks told apart.
-
-    `writing` is true while a write may block: a signal handler must then interrupt it.
-    """
+    """Standard output as UTF-8 lines: flushed at once, closed pipes and full disks told apart."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or _utf8(sys.stdout)
         self._ascii_json = (self._stream.encoding or "").lower().replace("-", "") != "utf8"
-        self.writing = False
+        self._writing = False
+
+    @property
+    def blocked(self) -> bool:
+        """Whether a write waits for room, as in a pipe that nobody empties: a signal must then interrupt it.
+
+        One that only has not returned yet is left to: what it wrote may have been read already.
+        """
+        return self._writing and not _has_room(self._stream)
 
     def lines(self, lines: Iterable[str]) -> None:
         """Print the lines and flush. OutputClosed when nobody reads, McastError when it cannot be written."""
         text = "".join(f"{line}\n" for line in lines)
-        self.writing = True
+        self._writing = True
         try:
             self._stream.write(text)
             self._stream.flush()
@@ -104,11 +110,19 @@ class Output:
             discard(self._stream)
             raise write_error(error) from error
         finally:
-            self.writing = False
+            self._writing = False
 
     def events(self, events: Iterable[Mapping[str, Any]]) -> None:
         """Print events as lines of JSON."""
         self.lines(json_line(event, ascii_only=self._ascii_json) for event in events)
+
+
+def _has_room(stream: TextIO) -> bool:
+    """Whether it takes a byte now. Taken as full where it cannot be asked, as on Windows."""
+    try:
+        return bool(select.select([], [stream], [], 0)[1])
+    except (OSError, ValueError):
+        return False
 
 
 class OutputClosed(Exception):

@@ -65,7 +65,7 @@ class Ending:
         """SIGINT, SIGTERM and SIGHUP end it; a second one, or one in a blocked write, interrupts at once."""
 
         def handle(number: int, _: FrameType | None) -> None:
-            if self.signal or output.writing:
+            if self.signal or output.blocked:
                 self.signal = self.signal or number
                 raise KeyboardInterrupt
             self.signal = number

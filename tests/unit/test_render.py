@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -87,18 +88,38 @@ def test_a_closed_pipe_and_a_full_disk_are_told_apart() -> None:
         Output(_Refusing(OSError(28, os.strerror(28)))).lines(["x"])
 
 
-def test_output_is_marked_as_blocking_only_while_it_writes() -> None:
+def test_output_is_blocked_while_it_writes_and_there_is_no_room() -> None:
+    seen = []
+
+    class Watching(io.TextIOWrapper):
+        def write(self, text: str) -> int:
+            seen.append(output.blocked)
+            return len(text)
+
+    reading, writing = os.pipe()
+    with open(reading, "rb"), open(writing, "wb", buffering=0) as pipe:
+        output = Output(Watching(pipe))
+        output.lines(["a", "b"])
+        os.set_blocking(writing, False)
+        with contextlib.suppress(BlockingIOError):
+            while pipe.write(bytes(4096)):
+                pass
+        assert not output.blocked
+        output.lines(["c"])
+    assert seen == [False, True]
+
+
+def test_output_that_cannot_be_asked_for_room_counts_as_blocked() -> None:
     seen = []
 
     class Watching(io.StringIO):
         def write(self, text: str) -> int:
-            seen.append(output.writing)
+            seen.append(output.blocked)
             return len(text)
 
     output = Output(Watching())
-    output.lines(["a", "b"])
-    assert seen == [True]
-    assert not output.writing
+    output.lines(["a"])
+    assert (seen, output.blocked) == ([True], False)
 
 
 def test_a_note_is_one_escaped_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,8 @@ import asyncio
 import gc
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -99,13 +101,35 @@ def test_a_signal_ends_it_and_handlers_are_put_back(number: signal.Signals) -> N
     assert signal.getsignal(number) == before
 
 
-def test_a_signal_in_a_blocked_write_interrupts_at_once() -> None:
-    async def main(_: Ending, output: Output) -> int:
-        output.writing = True
+@pytest.mark.parametrize(("blocked", "code"), [(True, 143), (False, 0)])
+def test_a_signal_interrupts_a_blocked_write_and_lets_another_return(
+    blocked: bool, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Output, "blocked", blocked)
+
+    async def main(ending: Ending, _: Output) -> int:
         os.kill(os.getpid(), signal.SIGTERM)
+        assert not await ending.during(asyncio.sleep(60))
         return 0
 
-    assert run(main) == 143
+    assert run(main) == code
+
+
+BLOCKED = """
+import os, signal, sys, threading
+from mcast.cli.run import run
+
+async def main(ending, output):
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+    output.lines(["x" * 1000] * 200)
+
+sys.exit(run(main))
+"""
+
+
+def test_a_pipe_that_nobody_empties_does_not_outlive_a_signal() -> None:
+    with subprocess.Popen([sys.executable, "-c", BLOCKED], stdout=subprocess.PIPE) as process:
+        assert process.wait(20) == 130
 
 
 def test_a_fault_in_the_background_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
