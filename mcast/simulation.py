@@ -222,8 +222,7 @@ class Member:
 
     def receive(self, datagram: bytes, source: Address, direct: bool = False, link: int = 0) -> None:
         """A datagram arrives; `direct`: it was sent to this member alone."""
-        if not self._crashed:
-            self.engine.receive(datagram, source, self._lan.now, direct, link)
+        if not self._crashed and self.engine.receive(datagram, source, self._lan.now, direct, link):
             self.pump()
 
     def wake(self) -> None:

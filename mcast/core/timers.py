@@ -65,4 +65,8 @@ class Timers(Generic[Key]):
 
 def earliest(*deadlines: float | None) -> float | None:
     """The smallest of those that are set."""
-    return min((when for when in deadlines if when is not None), default=None)
+    soonest = None
+    for when in deadlines:
+        if when is not None and (soonest is None or when < soonest):
+            soonest = when
+    return soonest
