@@ -46,9 +46,8 @@ from .sockopt import (
     prepare_receiving,
     prepare_sending,
     scope,
-    size_told,
     take_pieces,
-    ttl_of,
+    told,
 )
 
 __all__ = ["Datagram", "GroupAddress", "Receiver", "Sender", "explain", "parse_group"]
@@ -366,8 +365,11 @@ def _drain(sock: socket.socket, space: bytearray, interface: int, limit: int) ->
                     skipped += 1
                     continue
                 source = plain_source(source)
-            ttl = ttl_of(ancillary)
-            datagrams += [Datagram(one, source, interface, ttl) for one in cut(data, size_told(ancillary))]
+            ttl, size = told(ancillary)
+            if size:
+                datagrams += [Datagram(one, source, interface, ttl) for one in cut(data, size)]
+            else:
+                datagrams.append(Datagram(data, source, interface, ttl))
     except (BlockingIOError, InterruptedError):
         pass
     except OSError as error:

@@ -132,13 +132,13 @@ class Pump:
             self._scheduled.cancel()
             self._scheduled = None
         now = self._loop.time()
-        engine.unread(self._unread())
         if now >= self._due:
+            engine.unread(self._unread())
             engine.tick(now)
         if self._stale and now >= self._rewire_after:
             self._rewire()
-        if outgoing := engine.datagrams(now):
-            self._transmit(outgoing)
+        for piece in engine.leaving(now):
+            self._transmit(piece)
         if self._waiting:
             self._let_go()
         events = engine.events()

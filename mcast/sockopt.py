@@ -196,14 +196,6 @@ def take_pieces(sock: socket.socket) -> None:
             sock.setsockopt(SOL_UDP, UDP_GRO, 1)
 
 
-def size_told(ancillary: Ancillary) -> int:
-    """The size of each datagram but the last in what was received; 0: it is one datagram."""
-    for level, kind, value in ancillary:
-        if (level, kind) == _GRO:
-            return int.from_bytes(value, sys.byteorder)
-    return 0
-
-
 def came_in_on(ancillary: Ancillary, joined: int) -> bool:
     """Whether a datagram belongs to the socket that joined on the interface `joined`.
 
@@ -215,12 +207,13 @@ def came_in_on(ancillary: Ancillary, joined: int) -> bool:
     return True
 
 
-def ttl_of(ancillary: Ancillary) -> int | None:
+def told(ancillary: Ancillary) -> tuple[int | None, int]:
+    """Of what was received: its TTL or hop limit, None if not told, and the size of each datagram but the
+    last, 0 if it is one."""
+    ttl, size = None, 0
     for level, kind, value in ancillary:
-        if (level, kind) in (_PKTINFO6, _GRO):
-            continue
-        if len(value) >= 4:
-            return int.from_bytes(value[:4], sys.byteorder)
-        if value:  # BSD: one byte
-            return value[0]
-    return None
+        if (level, kind) == _GRO:
+            size = int.from_bytes(value, sys.byteorder)
+        elif (level, kind) != _PKTINFO6 and value:
+            ttl = int.from_bytes(value[:4], sys.byteorder) if len(value) >= 4 else value[0]  # BSD: one byte
+    return ttl, size

@@ -44,7 +44,8 @@ class Held:
 
 
 class Election:
-    """The paths of those who reported on us, at most `settings.peers`, oldest out; and the elected one.
+    """The paths of those who reported on us, at most `settings.peers`, oldest out; and the elected one, the
+    `acker`, with its `path` once it reported.
 
     The attacks: a member that claims to be slow, or to have lost all, or falls silent. It counts only after
     some time, and no longer once it has held up the others for some time. Made-up members by the thousand
@@ -57,12 +58,8 @@ class Election:
         self._exiles: dict[Run, Exile] = {}
         self._held: dict[Run, Held] = {}
         self.acker: Run | None = None
+        self.path: Path | None = None
         self.named = 0.0
-
-    @property
-    def path(self) -> Path | None:
-        """That of the elected one, once it reported."""
-        return None if self.acker is None else self._paths.get(self.acker)
 
     def take(self, run: Run, sample: Sample, size: float, near: float, now: float) -> Path:
         """`run`, which is `near` (s), reported; the records we send are of `size` bytes."""
@@ -71,6 +68,7 @@ class Election:
             path = self._paths[run] = Path(sample.heard.contiguous, near, now)
             if len(self._paths) > self._settings.peers:
                 del self._paths[next(iter(self._paths))]
+            self._name(self.acker)
         path.take(sample, size, now)
         return path
 
@@ -89,14 +87,18 @@ class Election:
 
     def elect(self, run: Run, now: float) -> None:
         """From now on we listen to `run`."""
-        self.acker, self.named = run, now
+        self._name(run)
+        self.named = now
+
+    def _name(self, run: Run | None) -> None:
+        self.acker = run
+        self.path = None if run is None else self._paths.get(run)
 
     def lacks(self, roster: Roster, now: float) -> bool:
         """Whether nobody is elected who could report."""
         if self.acker is None or not self.counts(self.acker, roster, now):
             return True
-        path = self.path
-        return path is None and now - self.named >= UNANSWERED
+        return self.path is None and now - self.named >= UNANSWERED
 
     def candidate(self, roster: Roster, now: float) -> Run | None:
         """Somebody to begin with: who reported last, else the next of the roster."""
@@ -146,14 +148,14 @@ class Election:
         exile.times += 1
         if len(self._exiles) > self._settings.peers:
             del self._exiles[next(iter(self._exiles))]
-        self.acker = None
+        self._name(None)
 
     def left(self, run: Run) -> None:
         """`run` is gone."""
         self._paths.pop(run, None)
         self._held.pop(run, None)
         if self.acker == run:
-            self.acker = None
+            self._name(None)
 
 
 def here(roster: Roster) -> bool:

@@ -143,13 +143,13 @@ class Authority:
         done = 0
         while done < len(row):
             record = row[done]
-            flush = row[done : done + record.size]
-            whole = whole_claim(self._checks.room.id, flush)
+            size = record.size
+            whole = whole_claim(self._checks.room.id, row[done : done + size]) if size > 1 else None
             claim = whole or flush_claim(self._checks.room.id, record)
             reason = self._check_claim(known, claim, record, trusted, now)
             if reason is not None:
                 return done, reason
-            done += len(flush) if whole else 1
+            done += size if whole else 1
         return done, None
 
     def _check_claim(

@@ -15,7 +15,8 @@ class Clock:
 
     def advance(self, now: float) -> float:
         """The time to work with: never before what was seen."""
-        self.now = max(self.now, now)
+        if now > self.now:
+            self.now = now
         return self.now
 
     def set(self, now: float, wall: float) -> None:

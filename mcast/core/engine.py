@@ -4,7 +4,7 @@ It touches no socket, reads no clock and draws no randomness of its own; whoever
 
     engine.receive(datagram, source, now)      for each datagram that arrived
     engine.tick(now)                           when `deadline()` has passed (and at any other time)
-    for outgoing in engine.datagrams(now): send outgoing.data to outgoing.destination, or to the group if None
+    for piece in engine.leaving(now): send each outgoing.data to outgoing.destination, or to the group if None
     for event in engine.events(): tell the application
     arm the one timer for engine.deadline()    on the clock of `now`; None: nothing is due
 
@@ -21,7 +21,8 @@ port, …)`;
                                                False: there is nothing to do for it
     receive_all(datagrams, source, now, direct=False) -> bool   the same of several from one source: faster
     send(data, now) -> Receipt                 MessageTooLarge above 64 KiB, and nothing has changed then
-    datagrams(now) -> list[Outgoing]           Outgoing(data, destination, record)
+    leaving(now) -> Iterable[list[Outgoing]]   Outgoing(data, destination, record)
+    datagrams(now) -> list[Outgoing]           the same in one piece
     deadline() -> float | None                 absolute; as of the last call that took `now`
     tick(now) -> None
     events() -> list[Event]                    mcast.core.events; each is returned once
@@ -40,7 +41,7 @@ port, …)`;
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -209,13 +210,14 @@ class Engine:
                     state.reach.heard(session, link)
                 continue
             news = True
-            alone = len(frames) == 1 and type(frames[0]) is Record
-            if row and not (alone and session == row_of):
+            first = frames[0]
+            record = first if type(first) is Record and len(frames) == 1 else None
+            if row and (record is None or session != row_of):
                 self._begin(row_of, now, direct, link)
                 rows.on_records(state, row, source, now)
                 row = []
-            if alone and not state.closing:
-                row.append(cast(Record, frames[0]))
+            if record is not None and not state.closing:
+                row.append(record)
                 row_of = session
             else:
                 self._begin(session, now, direct, link)
@@ -281,27 +283,36 @@ class Engine:
 
     def datagrams(self, now: float) -> list[Outgoing]:
         """What is to be sent now."""
+        return [outgoing for piece in self.leaving(now) for outgoing in piece]
+
+    def leaving(self, now: float) -> Iterable[list[Outgoing]]:
+        """What is to be sent now, piece by piece, each to be sent before the next is asked for.
+
+        What there is to write down about a flush is done in between, so that no message waits for it. All
+        pieces are to be taken before anything else is asked of the engine.
+        """
         state = self._state
-        if not (self.backlogged or state.closing):
-            return []
+        if state.control or state.publisher.outbox or state.repairs or state.past.serving or state.closing:
+            return self._pieces(now)
+        return ()
+
+    def _pieces(self, now: float) -> Iterator[list[Outgoing]]:
+        state, sender = self._state, self._sender
         if state.taken:
             records.catch_up(state)
         now = state.clock.advance(now)
-        out = self._sender.control(state, now)
+        if state.control:
+            yield who.copied(state, sender.control(state, now), now)
         if state.may_send:
-            out += self._sender.repairs(state, now)
-            out += self._sender.records(state, now)
-            out += self._sender.history(state, now)
+            if state.repairs:
+                yield who.copied(state, sender.repairs(state, now), now)
+            for flush in sender.records(state, now):
+                yield who.copied(state, flush, now)
+            if state.past.serving:
+                yield sender.history(state, now)
         if state.closing and not state.publisher.outbox:
             self._farewell.proceed(state, now)
-            out += self._sender.control(state, now)
-        return who.copied(state, out, now)
-
-    @property
-    def backlogged(self) -> bool:
-        """Whether something waits that only its pace keeps from leaving."""
-        state = self._state
-        return bool(state.publisher.outbox or state.repairs or state.past.serving or state.control)
+            yield who.copied(state, sender.control(state, now), now)
 
     def deadline(self) -> float | None:
         """When to call `tick` and `datagrams` next, absolute; None: not until something arrives."""

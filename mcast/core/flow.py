@@ -48,7 +48,9 @@ class Flow:
     """What the sender asks before it sends.
 
     A member counts as slow, stopped or gone by what it reports on our records; with nobody here to report
-    the rate is fixed.
+    the rate is fixed. What follows from the rate and the size of records is kept: `records` that may leave
+    in one flush, bytes of `backlog` that may wait to be sent, and the `window`, records that the elected one
+    may not have confirmed: as many as a receiver has room for.
     """
 
     def __init__(self, settings: Settings, now: float) -> None:
@@ -71,6 +73,7 @@ class Flow:
         self._looked = 0.0
         self._high = 0
         self._size = float(settings.payload)  # of a record, smoothed
+        self._fit()
 
     def level(self, now: float) -> float:
         """Bytes that may leave now; nothing may at or below 0."""
@@ -95,24 +98,16 @@ class Flow:
         return max(when, self._trickle.when(1, now)) if self._full else when
 
     @property
-    def window(self) -> int:
-        """Records that the elected one may not have confirmed: as many as a receiver has room for."""
-        return max(1, int(SHARE * min(limits.WINDOW, held_share(self._settings.held_bytes) / self._size)))
-
-    @property
     def _full(self) -> bool:
         path = self.election.path
-        return path is not None and self.lag(path) >= self.window
+        return path is not None and self._high - path.contiguous >= self.window
 
-    @property
-    def records(self) -> int:
-        """Records that may leave in one flush."""
-        return max(1, min(limits.TREE_MAX, int(self._effective * AT_ONCE / self._size)))
-
-    @property
-    def backlog(self) -> float:
-        """Bytes that may wait to be sent."""
-        return min(self._settings.backlog, max(LEAST_BACKLOG, self._effective * BACKLOG))
+    def _fit(self) -> None:
+        """The rate or the size of records has changed."""
+        size, rate, settings = self._size, self._effective, self._settings
+        self.records = max(1, min(limits.TREE_MAX, int(rate * AT_ONCE / size)))
+        self.window = max(1, int(SHARE * min(limits.WINDOW, held_share(settings.held_bytes) / size)))
+        self.backlog = min(settings.backlog, max(LEAST_BACKLOG, rate * BACKLOG))
 
     def _tune(self, now: float) -> None:
         rate = self._target(now)
@@ -120,6 +115,7 @@ class Flow:
             self._effective = rate
             depth = min(self._settings.burst, max(self._settings.payload, rate * AT_ONCE))
             self._bucket.retune(rate or 1.0, depth, now)
+            self._fit()
 
     def _target(self, now: float) -> float:
         settings = self._settings
@@ -152,6 +148,7 @@ class Flow:
         self.breaker.sent(now)
         self._high = high
         self._size += (size / records - self._size) * min(1.0, records / 64)
+        self._fit()
         self._waiting = self._waiting or now
         self._unreported += size
         self._repaired = max(0, self._repaired - REPAIR_SHARE * size)

@@ -75,4 +75,4 @@ def copied(state: State, out: list[Outgoing], now: float) -> list[Outgoing]:
     if not reach:
         return out
     group = [outgoing for outgoing in out if outgoing.destination is None]
-    return out + [Outgoing(data, address, record) for address in reach for data, _, record in group]
+    return out + [Outgoing(one.data, address, one.record) for address in reach for one in group]

@@ -119,7 +119,7 @@ class Outbox:
         """The time from which a flush may leave."""
         if len(self._ready) >= limits.TREE_MAX:
             return self._last_flush
-        return self._last_flush + self._interval if self else None
+        return self._last_flush + self._interval if self._ready or self._open else None
 
     def flush(self, now: float, most: int = limits.TREE_MAX) -> list[Draft]:
         """The records of one flush, at most `most`; empty before its time."""
@@ -130,5 +130,5 @@ class Outbox:
             self._close()
         drafts, self._ready = self._ready[:most], self._ready[most:]
         self._last_flush = now
-        self._ready_bytes -= sum(len(draft.body) for draft in drafts)
+        self._ready_bytes -= sum([len(draft.body) for draft in drafts]) if self._ready else self._ready_bytes
         return drafts

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
+
+import msgspec
 
 from mcast.crypto.seal import Sealer
 from mcast.wire.codec import encode_frame, encode_frames, encode_kept
@@ -11,6 +13,7 @@ from .ages import handed
 from .coding import code
 from .events import Address
 from .history import pages
+from .publisher import Flush
 from .state import State
 from .steering import press
 from .timers import earliest
@@ -19,7 +22,7 @@ KEYED_RECORDS = 8  # our first records carry our key
 PADDED = 4  # records of a flush from which on all are padded to one length, as UDP_SEGMENT needs it
 
 
-class Outgoing(NamedTuple):
+class Outgoing(msgspec.Struct, frozen=True):
     """A datagram to send; `destination` None is the group. `record`: it goes the way of records, not of
     presence."""
 
@@ -64,33 +67,27 @@ class Sender:
         """Pages of records for those who asked, as far as their pace allows."""
         return [Outgoing(self._sealer.seal(plain), to) for plain, to in pages(state, now)]
 
-    def records(self, state: State, now: float) -> list[Outgoing]:
-        """The flushes that are due, as far as the rate allows."""
-        out: list[Outgoing] = []
-        outbox = state.publisher.outbox
-        while outbox and state.flow.new_level(now) > 0 and (flush := self._flush(state, now)):
-            out += flush
-        if (state.repairs and state.publisher.sent.high) or _flush_due(state, now):
+    def records(self, state: State, now: float) -> Iterator[list[Outgoing]]:
+        """The flushes that are due, as far as the rate allows; each is written down after it was sent."""
+        publisher, flow = state.publisher, state.flow
+        while publisher.outbox and flow.new_level(now) > 0:
+            flush = publisher.flush(now, state.clock.unix_ms(now), flow.records)
+            if flush is None:
+                break
+            datagrams = self._seal(state, flush.payloads)
+            yield [Outgoing(data, None, True) for data in datagrams]
+            _left(state, flush, sum(map(len, datagrams)), now)
+        if (state.repairs and publisher.sent.high) or _flush_due(state, now):
             press(state, now)
-        return out
 
-    def _flush(self, state: State, now: float) -> list[Outgoing]:
-        payloads = state.publisher.flush(now, state.clock.unix_ms(now), state.flow.records)
-        if not payloads:
-            return []
+    def _seal(self, state: State, payloads: list[bytes]) -> list[bytes]:
         plains = list(map(encode_kept, payloads))
         if self._keyed < KEYED_RECORDS:
             plains = [both for plain in plains for both in self._with_key(state, plain)]
         if len(payloads) >= PADDED:
             longest = max(map(len, plains))
             plains = [plain.ljust(longest, b"\0") for plain in plains]
-        datagrams = [self._sealer.seal(plain) for plain in plains]
-        size = sum(map(len, datagrams))
-        state.sent_frames["record"] += len(payloads)
-        state.flow.sent(state.publisher.sent.high, len(payloads), size, now)
-        state.past.news.came(now)
-        state.own_quotas.credit(size, state.settings.sent_bytes, now)
-        return [Outgoing(data, None, True) for data in datagrams]
+        return list(map(self._sealer.seal, plains))
 
     def _with_key(self, state: State, frame: bytes) -> list[bytes]:
         """The first records bring the key along, in the same datagram if it fits."""
@@ -100,6 +97,16 @@ class Sender:
         both = self._key + frame
         room = state.room_left()
         return [both] if len(both) <= room else [self._key, frame]
+
+
+def _left(state: State, flush: Flush, size: int, now: float) -> None:
+    """`flush`, `size` bytes of datagrams, has been sent."""
+    count = len(flush.payloads)
+    state.publisher.left(flush, now)
+    state.sent_frames["record"] += count
+    state.flow.sent(state.publisher.sent.high, count, size, now)
+    state.past.news.came(now)
+    state.own_quotas.credit(size, state.settings.sent_bytes, now)
 
 
 def _flush_due(state: State, now: float) -> bool:

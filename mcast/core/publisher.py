@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from mcast.crypto.keys import Identity
 from mcast.crypto.rooms import Room
 from mcast.crypto.signed import sign_flush
@@ -14,11 +16,15 @@ from .retention import Sent
 from .runs import Run
 
 
-class Publisher:
-    """The sending side of this run.
+class Flush(msgspec.Struct, frozen=True):
+    """Records that leave together: the signed payloads of those from sequence `first` on."""
 
-    `flushed` is the bytes of messages in the last flush, `flushed_at` its time.
-    """
+    first: int
+    payloads: list[bytes]
+
+
+class Publisher:
+    """The sending side of this run. `flushed_at` is the time of the last flush."""
 
     def __init__(
         self, identity: Identity, room: Room, me: Run, payload: int, interval: float, sent: Sent
@@ -27,14 +33,13 @@ class Publisher:
         self.outbox = Outbox(limits.max_body(payload), interval)
         self.sent = sent
         self.heartbeats = Heartbeats()
-        self.flushed = 0
         self.flushed_at = float("-inf")
 
-    def flush(self, now: float, wall_ms: int, most: int = limits.TREE_MAX) -> list[bytes]:
-        """The signed payloads of one flush of at most `most` records, if it is time for one."""
+    def flush(self, now: float, wall_ms: int, most: int = limits.TREE_MAX) -> Flush | None:
+        """A flush of at most `most` records, if it is time for one; once it is sent, left() is to be told."""
         drafts = self.outbox.flush(now, most)
         if not drafts:
-            return []
+            return None
         records = [
             encode_record(
                 origin=self._me.origin,
@@ -46,10 +51,11 @@ class Publisher:
             )
             for draft in drafts
         ]
-        payloads = sign_flush(self._identity, self._room.id, self._me.epoch, records)
-        for draft, payload in zip(drafts, payloads, strict=True):
-            self.sent.add(draft.sequence, payload, now)
-        self.flushed = sum(len(draft.body) for draft in drafts)
+        return Flush(drafts[0].sequence, sign_flush(self._identity, self._room.id, self._me.epoch, records))
+
+    def left(self, flush: Flush, now: float) -> None:
+        """`flush` has been sent: its records are kept for repair, and heartbeats tell of them."""
+        for sequence, payload in enumerate(flush.payloads, flush.first):
+            self.sent.add(sequence, payload, now)
         self.flushed_at = now
         self.heartbeats.sent(now)
-        return payloads

@@ -20,8 +20,11 @@ class Bucket:
     def level(self, now: float) -> float:
         """What may be spent now; negative while a debt is paid off."""
         if now > self._at:
-            filled = min(self._depth, self._level + (now - self._at) * self._rate)
-            self._level = max(self._level, filled)
+            filled = self._level + (now - self._at) * self._rate
+            if filled > self._depth:
+                filled = self._depth
+            if filled > self._level:
+                self._level = filled
             self._at = now
         return self._level
 
@@ -33,9 +36,7 @@ class Bucket:
 
     def take(self, amount: float, now: float) -> bool:
         """Spend `amount` if it is there."""
-        if now > self._at:
-            self.level(now)
-        if self._level < amount:
+        if self.level(now) < amount:
             return False
         self._level -= amount
         return True

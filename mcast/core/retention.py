@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import NamedTuple
+
+import msgspec
 
 from mcast.wire.limits import DATAGRAM_MAX
 
@@ -13,7 +14,7 @@ from .runs import Run
 from .timers import Timers
 
 
-class Kept(NamedTuple):
+class Kept(msgspec.Struct, frozen=True, gc=False):
     """The payload of a RECORD frame, verbatim, and when it was published: on arrival, or as we were told."""
 
     payload: bytes
@@ -35,7 +36,7 @@ class Sent:
         self.young = 1
 
     def add(self, sequence: int, payload: bytes, now: float) -> None:
-        """Keep the next record, which is about to leave."""
+        """Keep the next record."""
         self._records[sequence] = Kept(payload, now)
         self._bytes += len(payload)
         self.high = sequence

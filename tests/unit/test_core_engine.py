@@ -42,6 +42,19 @@ def test_a_lone_message_leaves_at_once_in_one_datagram() -> None:
     assert abs(message.sent - now_ms(lan)) < 5
 
 
+def test_a_message_leaves_before_anything_is_written_down_about_it() -> None:
+    lan = simulation.Lan(1)
+    engine = lan.join("ada").engine
+    engine.send(b"hi", lan.now)
+    pieces = iter(engine.leaving(lan.now))
+    (outgoing,) = next(pieces)
+    assert (outgoing.destination, outgoing.record) == (None, True)
+    assert engine.stats().get("sent-record") is None
+    assert list(pieces) == []
+    assert engine.stats()["sent-record"] == 1
+    assert list(engine.leaving(lan.now)) == []
+
+
 def test_data_that_is_no_text_has_none() -> None:
     assert Message(b"", 1, 1, 0, b"\xff", 0).text is None
 

@@ -77,12 +77,12 @@ def pktinfo(interface: int) -> tuple[int, int, bytes]:
 
 def test_the_ttl_is_found_beside_other_control_messages() -> None:
     hops = (socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT, struct.pack("@i", 42))
-    assert sockopt.ttl_of([pktinfo(3), hops]) == 42
-    assert sockopt.ttl_of([hops, pktinfo(3)]) == 42
-    assert sockopt.ttl_of([(socket.IPPROTO_IP, socket.IP_TTL, b"\x07")]) == 7, "BSD: one byte"
-    assert sockopt.ttl_of([pktinfo(3)]) is None
-    assert sockopt.ttl_of([]) is None
-    assert sockopt.ttl_of([(0, 0, b"")]) is None
+    assert sockopt.told([pktinfo(3), hops])[0] == 42
+    assert sockopt.told([hops, pktinfo(3)])[0] == 42
+    assert sockopt.told([(socket.IPPROTO_IP, socket.IP_TTL, b"\x07")])[0] == 7, "BSD: one byte"
+    assert sockopt.told([pktinfo(3)])[0] is None
+    assert sockopt.told([])[0] is None
+    assert sockopt.told([(0, 0, b"")])[0] is None
 
 
 def test_a_datagram_of_another_interface_is_known_by_its_control_message() -> None:

@@ -57,9 +57,9 @@ def test_an_empty_datagram_stays_one() -> None:
 def test_the_size_is_told_beside_the_ttl() -> None:
     ttl = (socket.IPPROTO_IP, socket.IP_TTL, (7).to_bytes(4, sys.byteorder))
     told = (sockopt.SOL_UDP, sockopt.UDP_GRO, (1200).to_bytes(4, sys.byteorder))
-    assert sockopt.size_told([ttl, told]) == 1200
-    assert sockopt.size_told([ttl]) == 0
-    assert sockopt.ttl_of([told, ttl]) == 7
+    assert sockopt.told([ttl, told])[1] == 1200
+    assert sockopt.told([ttl])[1] == 0
+    assert sockopt.told([told, ttl])[0] == 7
 
 
 def test_a_socket_that_is_not_for_datagrams_cannot_cut() -> None:
