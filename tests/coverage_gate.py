@@ -2,8 +2,9 @@
 
     python -m pytest -p tests.coverage_gate …        with or without -n
 
-It measures while those tests run and not during the others, so that it costs seconds; a run in which one
-of them was left out, or failed, is not judged. The missing lines are shown, and the exit code is a failure.
+It measures while those tests run and not during the others, nor during those marked as heavy, so that it
+costs seconds; a run in which one of them was left out, or failed, is not judged. The missing lines are
+shown, and the exit code is a failure.
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ class Gate:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
-        self._measure(MEASURING.fullmatch(item.location[0]) is not None)
+        light = item.get_closest_marker("heavy") is None
+        self._measure(light and MEASURING.fullmatch(item.location[0]) is not None)
         return (yield)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

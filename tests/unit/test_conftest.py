@@ -7,11 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[2]
 SKIPPING = """
-import pytest
 def test_fine(): pass
 def test_skipped(): pytest.skip("no such thing here")
 @pytest.mark.xfail
@@ -51,8 +48,8 @@ def test_a_skipped_module_is_refused_too(tmp_path: Path) -> None:
     assert "not on this system" in out
 
 
-@pytest.mark.parametrize("name", ["forgotten", "socket:["])
-def test_leaks_are_found(tmp_path: Path, name: str) -> None:
+def test_leaks_are_found(tmp_path: Path) -> None:
     code, out = run(tmp_path, LEAKING)
     assert code == 1
-    assert f"left behind: ['{name}" in out
+    assert "left behind: ['forgotten" in out
+    assert "left behind: ['socket:[" in out

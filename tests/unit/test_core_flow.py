@@ -415,7 +415,7 @@ def test_a_sender_nobody_confirms_stops_and_recovers() -> None:
     assert 1 <= ada.engine.stats()["sent-record"] - before <= 4
     assert not ada.engine.writable(lan.now)
     lan.between(bob, ada)
-    talk(3.0)
+    talk(1.0)
     assert [type(event) for event in ada.events()][-1] is SendingResumed
     assert ada.engine.stats()["sent-record"] - before > 20
     lan.between(bob, ada, loss=1.0)

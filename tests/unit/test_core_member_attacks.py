@@ -114,6 +114,7 @@ def test_only_datagrams_that_make_sense_are_remembered_as_repeats() -> None:
     assert len(ada.engine._state.admission._repeats) == 0
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("flags", [0, f.BY_MULTICAST])
 def test_report_requests_cause_no_storm(flags: int) -> None:
     lan = simulation.Lan(5)
@@ -234,6 +235,7 @@ def test_one_who_asks_for_everything_pushes_out_its_own_requests_only() -> None:
     assert b"a new one" not in asked._of
 
 
+@pytest.mark.heavy
 def test_hearsay_makes_nobody_send_to_the_address_it_names() -> None:
     """Neither when it is doubted, nor when it is believed and its silence is noticed."""
     lan = simulation.Lan(10)
@@ -264,6 +266,7 @@ def test_recordings_by_the_hundred_get_few_probes() -> None:
     assert drops(ada, "over-budget") > 0
 
 
+@pytest.mark.heavy
 def test_a_joiner_whose_clock_is_off_is_seen_by_all_without_a_storm() -> None:
     lan = simulation.Lan(12)
     members = [lan.join(f"m{number}") for number in range(60)]
@@ -392,6 +395,7 @@ def _hostile(eve: Outsider, me: Run, random: Random, now: int) -> f.Frame:
     return random.choice([*unsigned, *map(eve.sign, frames)])
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("seed", range(6))
 def test_no_number_on_the_wire_makes_the_engine_raise(seed: int) -> None:
     """Nor anything that follows from it later, when timers run out and datagrams are made."""

@@ -406,6 +406,7 @@ def test_the_tables_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert relays.wants_key(b"c", 3.0)
 
 
+@pytest.mark.heavy
 def test_of_twenty_who_doubt_it_each_asks_in_turn() -> None:
     """Who leaves out his question because somebody else asks is not proven anything by that answer."""
     lan = simulation.Lan()

@@ -19,18 +19,21 @@ coverage_gate._measuring = lambda: {"tests/unit/test_core_sample.py"}
 
 
 @pytest.mark.parametrize(
-    ("numbers", "workers", "code"),
-    [([1, -1], "0", 0), ([1], "0", 1), ([1], "1", 1)],
-    ids=["all branches", "one left out", "one left out in a worker"],
+    ("numbers", "mark", "workers", "code"),
+    [([1, -1], "", "0", 0), ([1], "", "0", 1), ([1], "", "1", 1), ([1, -1], "@pytest.mark.heavy\n", "0", 1)],
+    ids=["all branches", "one left out", "one left out in a worker", "taken by a heavy test alone"],
 )
-def test_a_branch_left_out_fails_the_run(tmp_path: Path, numbers: list[int], workers: str, code: int) -> None:
+def test_a_branch_left_out_fails_the_run(
+    tmp_path: Path, numbers: list[int], mark: str, workers: str, code: int
+) -> None:
     (tmp_path / "tests/unit").mkdir(parents=True)
     (tmp_path / "sample.py").write_text(SAMPLE)
     (tmp_path / "patch.py").write_text(PATCH)
     (tmp_path / "tests/unit/test_core_sample.py").write_text(
-        f"import sample\n\ndef test_sign():\n    for one in {numbers}:\n        assert sample.sign(one)\n"
+        f"import pytest\nimport sample\n\n{mark}def test_sign():\n"
+        f"    for one in {numbers}:\n        assert sample.sign(one)\n"
     )
-    (tmp_path / "pytest.ini").touch()
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = heavy\n")
     plugins = ["-p", "no:cacheprovider", "-p", "patch", "-p", "tests.coverage_gate"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", *plugins, "-n", workers],

@@ -56,6 +56,7 @@ def test_another_rooms_datagram() -> None:
     assert opened(ROOM, Sealer(other, SESSION).seal(b"frames")) == DropReason.UNSEALED
 
 
+@pytest.mark.heavy
 def test_a_million_nonces_are_all_different() -> None:
     sealer = Sealer(ROOM, SESSION)
     last = b""
