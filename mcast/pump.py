@@ -181,8 +181,7 @@ class Pump:
             await self._feed.close()
 
     async def _say_goodbye(self, engine: Engine, limit: float) -> None:
-        engine.close(self.now)
-        self.pump()
+        self._close(engine)
         while not engine.closed and self.now < limit:
             self.pump()
             deadline = engine.deadline()
@@ -194,9 +193,13 @@ class Pump:
         """Say goodbye once and close, without waiting: for a loop that ends."""
         engine = self._engine
         if engine is not None and not self._loop.is_closed():
-            engine.close(self.now)
-            self.pump()
+            self._close(engine)
         self.stop()
+
+    def _close(self, engine: Engine) -> None:
+        engine.unread(self._unread())  # the last reports tell it
+        engine.close(self.now)
+        self.pump()
 
     def stop(self) -> None:
         """Close at once, without a word. Twice is fine."""

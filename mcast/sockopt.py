@@ -214,6 +214,6 @@ def told(ancillary: Ancillary) -> tuple[int | None, int]:
     for level, kind, value in ancillary:
         if (level, kind) == _GRO:
             size = int.from_bytes(value, sys.byteorder)
-        elif (level, kind) != _PKTINFO6 and value:
+        elif (level, kind) != _PKTINFO6 and value and ttl is None:
             ttl = int.from_bytes(value[:4], sys.byteorder) if len(value) >= 4 else value[0]  # BSD: one byte
     return ttl, size

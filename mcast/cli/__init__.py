@@ -88,7 +88,7 @@ def _say(text: str, code: int, error: Exception | None = None) -> int:
 def _usage_text(error: TyperException) -> str:
     message = error.format_message().rstrip(".")
     context = getattr(error, "ctx", None)
-    path = context.command_path if context is not None else "mcast"
+    path = context.command_path if context is not None else [*getattr(error, "__notes__", ()), "mcast"][0]
     return f"{message}; see: {path} --help"
 
 

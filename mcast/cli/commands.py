@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+from typer.exceptions import TyperException
 from typer.main import get_command
 
 SUMMARIES = {
@@ -42,6 +43,15 @@ class Commands(TyperGroup):
     def __init__(self, **options: Any) -> None:
         named = {name: Named(name, help=line, rich_markup_mode=None) for name, line in SUMMARIES.items()}
         super().__init__(**{**options, "commands": named})
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; an error in its arguments tells whose they are, as typer's parser may not."""
+        try:
+            return super().invoke(ctx)
+        except TyperException as error:
+            if ctx.invoked_subcommand is not None:
+                error.add_note(f"{ctx.command_path} {ctx.invoked_subcommand}")
+            raise
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Import the command that is to run, or whose options are to be completed."""

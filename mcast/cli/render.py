@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import errno
+import io
 import os
 import re
 import select
@@ -92,7 +93,7 @@ class Output:
     def blocked(self) -> bool:
         """Whether a write waits for room, as in a pipe that nobody empties: a signal must then interrupt it.
 
-        One that only has not returned yet is left to: what it wrote may have been read already.
+        One that only has not returned yet is left alone: what it wrote may have been read already.
         """
         return self._writing and not _has_room(self._stream)
 
@@ -170,6 +171,10 @@ def discard(stream: TextIO) -> None:
 
 def _utf8(stream: TextIO) -> TextIO:
     """Pipes and files get UTF-8 whatever the locale, unless PYTHONIOENCODING says otherwise."""
+    if isinstance(getattr(stream, "buffer", None), io.RawIOBase):
+        # PYTHONUNBUFFERED: what a signal cuts short would be lost without a word.
+        plain = io.FileIO(stream.fileno(), "w", closefd=False)
+        stream = io.TextIOWrapper(io.BufferedWriter(plain), stream.encoding, stream.errors)
     if not stream.isatty() and "PYTHONIOENCODING" not in os.environ and hasattr(stream, "reconfigure"):
         stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     return stream

@@ -9,12 +9,16 @@ import os
 import signal
 import stat
 import sys
+import threading
 from collections.abc import Callable, Coroutine, Iterator
 from types import FrameType
 from typing import Any
 
 from . import exits
 from .render import Output, OutputClosed, fault, note
+
+INSIST = 0.1
+"""Seconds after a signal in which a write may still begin to block."""
 
 
 class Ending:
@@ -63,6 +67,14 @@ class Ending:
     @contextlib.contextmanager
     def on_signals(self, output: Output) -> Iterator[None]:
         """SIGINT, SIGTERM and SIGHUP end it; a second one, or one in a blocked write, interrupts at once."""
+        over = threading.Event()
+
+        def insist(number: int) -> None:
+            """The signal once more, should a write block before the loop gets to see that it is to end."""
+            while not over.wait(INSIST):
+                if output.blocked:
+                    signal.pthread_kill(threading.main_thread().ident or 0, number)
+                    return
 
         def handle(number: int, _: FrameType | None) -> None:
             if self.signal or output.blocked:
@@ -70,11 +82,14 @@ class Ending:
                 raise KeyboardInterrupt
             self.signal = number
             self._loop.call_soon_threadsafe(self.end, "signal")
+            if hasattr(signal, "pthread_kill"):  # where there is none, as on Windows, any write is blocked
+                threading.Thread(target=insist, args=(number,), daemon=True).start()
 
         before = {number: signal.signal(number, handle) for number in _signals()}
         try:
             yield
         finally:
+            over.set()
             for number, handler in before.items():
                 signal.signal(number, handler)
 

@@ -309,7 +309,7 @@ class Engine:
             for flush in sender.records(state, now):
                 yield who.copied(state, flush, now)
             if state.past.serving:
-                yield sender.history(state, now)
+                yield who.copied(state, sender.history(state, now), now)
         if state.closing and not state.publisher.outbox:
             self._farewell.proceed(state, now)
             yield who.copied(state, sender.control(state, now), now)

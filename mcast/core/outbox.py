@@ -130,5 +130,8 @@ class Outbox:
             self._close()
         drafts, self._ready = self._ready[:most], self._ready[most:]
         self._last_flush = now
-        self._ready_bytes -= sum([len(draft.body) for draft in drafts]) if self._ready else self._ready_bytes
+        if self._ready:
+            self._ready_bytes -= sum([len(draft.body) for draft in drafts])
+        else:
+            self._ready_bytes = 0
         return drafts

@@ -75,8 +75,10 @@ class Sender:
             if flush is None:
                 break
             datagrams = self._seal(state, flush.payloads)
-            yield [Outgoing(data, None, True) for data in datagrams]
-            _left(state, flush, sum(map(len, datagrams)), now)
+            try:
+                yield [Outgoing(data, None, True) for data in datagrams]
+            finally:  # also of who was interrupted while sending: what has a number must be kept for repair
+                _left(state, flush, sum(map(len, datagrams)), now)
         if (state.repairs and publisher.sent.high) or _flush_due(state, now):
             press(state, now)
 

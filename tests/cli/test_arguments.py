@@ -66,6 +66,7 @@ def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, 
         ("-x", 2, "see: mcast --help"),
         ("nonsense", 2, "see: mcast --help"),
         ("chat --nonsense", 2, "see: mcast chat --help"),
+        ("send --linger", 2, "see: mcast send --help"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line_with_what_to_do(
@@ -146,6 +147,7 @@ class _Streams:
 def test_no_arguments_make_a_traceback(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
     # No interface at all: one that is asked for and down would be waited for.
     monkeypatch.setattr("mcast.interfaces.read", lambda: ())
+    monkeypatch.setenv("MCAST_DEBUG", "")  # an example with --debug sets it, for the rest of a process
     if {"--install-completion", "--show-completion"} & set(arguments):
         return
     with _Streams() as streams:

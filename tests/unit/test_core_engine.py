@@ -55,6 +55,19 @@ def test_a_message_leaves_before_anything_is_written_down_about_it() -> None:
     assert list(engine.leaving(lan.now)) == []
 
 
+def test_who_is_interrupted_while_sending_still_keeps_what_has_a_number() -> None:
+    lan = simulation.Lan(1)
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(1.0)
+    ada.engine.send(b"hi", lan.now)
+    pieces = iter(ada.engine.leaving(lan.now))
+    next(pieces)
+    del pieces  # as an exception does that leaves the loop over them
+    ada.send("there")
+    lan.run(1.0)
+    assert _texts(bob) == ["hi", "there"]
+
+
 def test_data_that_is_no_text_has_none() -> None:
     assert Message(b"", 1, 1, 0, b"\xff", 0).text is None
 

@@ -354,6 +354,20 @@ def test_what_is_held_no_more_is_not_handed_out() -> None:
     assert lan.sent == sent
 
 
+def test_what_is_handed_out_to_all_is_copied_to_unicast_peers() -> None:
+    lan = simulation.Lan(18)
+    ada = lan.join("ada")
+    lan.run(1.0)
+    ada.send("once")
+    lan.run(1.0)
+    state = ada.engine._state
+    state.meetings.lease(ADDRESS, lan.now)
+    state.past.serving.ask(("10.7.7.7", 1), state.me, [1], lan.now, to_all=True)
+    out = ada.engine.datagrams(lan.now)
+    assert [outgoing.destination for outgoing in out] == [None, ADDRESS]
+    assert len({outgoing.data for outgoing in out}) == 1
+
+
 def test_a_record_that_came_otherwise_meanwhile_is_not_waited_for() -> None:
     lan = simulation.Lan(19)
     ada = lan.join("ada", history=True)

@@ -109,6 +109,18 @@ def test_output_is_blocked_while_it_writes_and_there_is_no_room() -> None:
     assert seen == [False, True]
 
 
+def test_output_is_buffered_though_python_was_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A raw stream drops what is left of a write that a signal cuts short: this pipe takes 64 KiB at once.
+    reading, writing = os.pipe()
+    raw = io.TextIOWrapper(io.FileIO(writing, "w"), "utf-8", write_through=True)
+    with open(reading, "rb") as pipe, raw:
+        os.set_blocking(writing, False)
+        monkeypatch.setattr("sys.stdout", raw)
+        with pytest.raises(McastError):
+            Output().lines(["x" * 1_000_000])
+        assert pipe.read1(1) == b"x"
+
+
 def test_output_that_cannot_be_asked_for_room_counts_as_blocked() -> None:
     seen = []
 

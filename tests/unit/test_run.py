@@ -120,15 +120,24 @@ import os, signal, sys, threading
 from mcast.cli.run import run
 
 async def main(ending, output):
-    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+    if seconds := float(sys.argv[1]):
+        threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT)).start()
+    else:
+        os.kill(os.getpid(), signal.SIGINT)
     output.lines(["x" * 1000] * 200)
 
 sys.exit(run(main))
 """
 
 
-def test_a_pipe_that_nobody_empties_does_not_outlive_a_signal() -> None:
-    with subprocess.Popen([sys.executable, "-c", BLOCKED], stdout=subprocess.PIPE) as process:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("seconds", [0.5, 0], ids=["while it blocks", "before it blocks"])
+def test_a_pipe_that_nobody_empties_does_not_outlive_a_signal(seconds: float, unbuffered: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", BLOCKED, str(seconds)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+    ) as process:
         assert process.wait(20) == 130
 
 
