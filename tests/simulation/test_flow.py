@@ -71,7 +71,7 @@ def test_two_senders_share_a_link() -> None:
     talk(lan, bob)
     lan.run(2.0)
     before = [received(eve, sender) for sender in (ada, bob)]
-    lan.run(12.0)
+    lan.run(28.0)
     shares = [received(eve, sender) - start for sender, start in zip((ada, bob), before, strict=True)]
     assert sum(shares) ** 2 / (2 * sum(share**2 for share in shares)) > 0.9, shares
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SKIPPING = """
+import pytest
 def test_fine(): pass
 def test_skipped(): pytest.skip("no such thing here")
 @pytest.mark.xfail
