@@ -221,7 +221,8 @@ def test_suspended_and_back(here: lab.Host, group: str) -> None:
     shell.type("fg\r")
     wait_for(shell, ["> half"])
     shell.type("\x03")
-    until(lambda: here.memberships() == {})
+    shell.wait_for_screen(re.compile(r"^\$\s*\Z", re.MULTILINE))
+    assert here.memberships() == {}
     shell.type("exit\r")
     assert shell.wait() == 0
 

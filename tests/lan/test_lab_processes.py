@@ -147,8 +147,10 @@ def test_a_terminal_keeps_every_escape_sequence(host: lab.Host) -> None:
 
 
 def test_a_terminal_is_one_to_the_program(host: lab.Host) -> None:
-    with host.terminal(["sh", "-c", "tty && stty size && test -t 0 -a -t 1 -a -t 2 && cat"]) as terminal:
+    with host.terminal(["sh", "-c", "tty && stty size && test -t 0 -a -t 1 -a -t 2 && exec cat"]) as terminal:
         terminal.wait_for_screen(re.compile(r"/dev/pts/\d+\n30 100"))
+        terminal.type("cat runs\n")  # a shell about to start it forgets a Ctrl-C
+        terminal.wait_for_screen("cat runs\ncat runs")
         terminal.type("\x03")
         assert terminal.wait() == -signal.SIGINT
 
