@@ -35,7 +35,8 @@ def on_digest(state: State, frame: Digest, source: Address, now: float) -> DropR
     if not state.past.news.counts(now):
         return None  # records are on their way: what is held differs for the moment
     if frame.digest == catalogue(state).digest:
-        state.past.trickle.consistent()
+        if state.reach.everywhere:  # else those who do not hear it have to hear ours
+            state.past.trickle.consistent()
         return None
     if state.past.digests.new(frame.digest, now):
         state.past.trickle.reset(now, state.members)

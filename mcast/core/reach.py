@@ -72,6 +72,15 @@ class Reach:
         """Whether one link is common to all peers and who speaks; the usual case, and quickly told."""
         return bool(self._common & self.here.reach)
 
+    @property
+    def everywhere(self) -> bool:
+        """Whether every peer that we reach hears who speaks."""
+        return self.whole or not self._beyond(self.here)
+
+    def _beyond(self, station: Station) -> list[int]:
+        """The reaches of the peers that we reach and `station` does not."""
+        return [reach for reach in self._at if reach & self._ours and not reach & station.reach]
+
     def heard(self, session: bytes, link: int) -> None:
         """A datagram of `session` came by `link`; further copies of it count too."""
         if self._last == (session, link):
@@ -179,7 +188,7 @@ class Reach:
         the author's in a circle is the first, so the load is spread and all decide alike. Where we are we
         know from our own sockets, so that a liar cannot make everybody pass on at once.
         """
-        beyond = [reach for reach in self._at if reach & self._ours and not reach & station.reach]
+        beyond = self._beyond(station)
         if not beyond or not station.reach:
             return None
         able = [

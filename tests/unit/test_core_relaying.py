@@ -86,6 +86,24 @@ def test_they_hear_each_other_in_order_and_once(between: int, loss: float) -> No
         assert len(member.messages()) == 100
 
 
+def digests_of(member: simulation.Member, lan: simulation.Lan, seconds: float) -> int:
+    before = member.engine.stats().get("sent-digest", 0)
+    lan.run(seconds)
+    return member.engine.stats().get("sent-digest", 0) - before
+
+
+def test_what_is_held_is_summed_up_also_for_who_does_not_hear_the_others_do_so() -> None:
+    lan, ada, (bridge,), zoe = world()
+    for number in range(4):
+        lan.join(f"near{number}", lans=(0,))
+    ada.send("something to hold")
+    lan.run(60.0)
+    assert digests_of(bridge, lan, 320.0) >= 8  # else only the near ones hear what they hold
+    zoe.leave()
+    lan.run(60.0)
+    assert digests_of(bridge, lan, 320.0) <= 6
+
+
 def test_a_lone_message_arrives_at_once() -> None:
     lan, ada, _, zoe = world()
     ada.send("hi")
