@@ -45,7 +45,7 @@ class Held:
 
 class Election:
     """The paths of those who reported on us, at most `settings.peers`, oldest out; and the elected one, the
-    `acker`, with its `path` once it reported.
+    `acker`, with its `path` once it reported (kept here as each flush asks for it).
 
     The attacks: a member that claims to be slow, or to have lost all, or falls silent. It counts only after
     some time, and no longer once it has held up the others for some time. Made-up members by the thousand

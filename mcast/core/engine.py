@@ -42,6 +42,7 @@ port, …)`;
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, cast
 
 import msgspec
@@ -293,7 +294,7 @@ class Engine:
         """
         state = self._state
         if state.control or state.publisher.outbox or state.repairs or state.past.serving or state.closing:
-            return self._pieces(now)
+            return map(partial(who.copied, state), self._pieces(now))
         return ()
 
     def _pieces(self, now: float) -> Iterator[list[Outgoing]]:
@@ -302,17 +303,16 @@ class Engine:
             records.catch_up(state)
         now = state.clock.advance(now)
         if state.control:
-            yield who.copied(state, sender.control(state, now), now)
+            yield sender.control(state, now)
         if state.may_send:
             if state.repairs:
-                yield who.copied(state, sender.repairs(state, now), now)
-            for flush in sender.records(state, now):
-                yield who.copied(state, flush, now)
+                yield sender.repairs(state, now)
+            yield from sender.records(state, now)
             if state.past.serving:
-                yield who.copied(state, sender.history(state, now), now)
+                yield sender.history(state, now)
         if state.closing and not state.publisher.outbox:
             self._farewell.proceed(state, now)
-            yield who.copied(state, sender.control(state, now), now)
+            yield sender.control(state, now)
 
     def deadline(self) -> float | None:
         """When to call `tick` and `datagrams` next, absolute; None: not until something arrives."""

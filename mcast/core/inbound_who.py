@@ -69,9 +69,9 @@ def on_here(state: State, frame: Here, source: Address, now: float) -> DropReaso
     return None if asked else DropReason.NOT_ASKED
 
 
-def copied(state: State, out: list[Outgoing], now: float) -> list[Outgoing]:
+def copied(state: State, out: list[Outgoing]) -> list[Outgoing]:
     """What is to leave, with a copy to each unicast peer of what goes to the group."""
-    reach = state.meetings.reach(now)
+    reach = state.meetings.reach(state.clock.now)
     if not reach:
         return out
     group = [outgoing for outgoing in out if outgoing.destination is None]
