@@ -154,6 +154,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise UsageError(f"payload {self.payload}: from {DATAGRAM_SAFE} to {DATAGRAM_MAX} bytes")
         if not 0 < self.floor_rate <= min(self.start_rate, self.alone_rate) or self.burst < self.payload:
             raise UsageError("rates must be positive, floor_rate the least, and burst at least one payload")
+        buffers = self.unread_bytes, self.held_bytes // 4, self.sent_bytes, self.retained_bytes
+        if min(buffers) < self.payload:
+            raise UsageError("unread, held, sent and retained bytes: at least a payload, held four of them")
         if self.gap_timeout is not None and self.gap_timeout < 0:
             raise UsageError(f"gap_timeout {self.gap_timeout} is negative", "None waits for ever")
         if not 0 < self.grtt_min <= self.grtt_initial <= self.grtt_max:
