@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -140,17 +140,35 @@ def chats_in_a_pipe(scene: Scene, command: str) -> None:
 
 
 def sends(*texts: str) -> Case:
-    """Others get `texts` (regular expressions), the sender learns that they did."""
+    """Others get `texts` (regular expressions), the sender learns that they did: at one of three times, as on
+    a slow machine some confirm too late.
+    """
 
     def case(scene: Scene, command: str) -> None:
-        listener = scene.joined("listen")
-        sender = scene.start(command)
-        assert (sender.wait(), sender.stdout, sender.stderr) == (0, "", "")
-        lines = listener.wait_lines(len(texts))
-        assert len(lines) == len(texts), lines
-        assert [line for line, text in zip(lines, texts, strict=True) if not re.fullmatch(text, line)] == []
+        assert any(all_confirm(scene, command, texts) for _ in range(3))
 
     return case
+
+
+UNCONFIRMED = re.compile(
+    r"mcast: (nobody heard it|\d+ peers confirmed, \d+ did not yet; raise --linger to wait longer)\n"
+)
+
+
+def all_confirm(scene: Scene, command: str, texts: Sequence[str]) -> bool:
+    """What is sent is heard; whether the sender learnt in time that everybody heard it."""
+    listener = scene.joined("listen")
+    sender = scene.start(command)
+    code = sender.wait()
+    lines = listener.wait_lines(len(texts))
+    assert len(lines) == len(texts), lines
+    assert [line for line, text in zip(lines, texts, strict=True) if not re.fullmatch(text, line)] == []
+    assert listener.interrupt() == 0
+    assert sender.stdout == ""
+    if UNCONFIRMED.fullmatch(sender.stderr):
+        return False
+    assert (code, sender.stderr) == (0, "")
+    return True
 
 
 def sends_plain(scene: Scene, command: str) -> None:
@@ -163,13 +181,19 @@ def listens(printed: str, *, plain: bool = False, ends: bool = False) -> Case:
     """What bob says is printed as `printed` (a regular expression); Ctrl-C ends it with 0, or it `ends`."""
 
     def case(scene: Scene, command: str) -> None:
-        listener = scene.start(command)
-        listener.wait_for(" on eth0", stream="stderr")
-        (scene.plain_bob if plain else scene.bob).write("to all who listen\n")
-        listener.wait_for(re.compile(printed), stream="stdout")
+        listener = printing(scene, command, printed, plain=plain)
         assert (listener.wait() if ends else listener.interrupt()) == 0
 
     return case
+
+
+def printing(scene: Scene, command: str, printed: str, *, plain: bool = False) -> lab.Process:
+    """The command, once it has printed what bob says."""
+    listener = scene.start(command)
+    listener.wait_for(" on eth0", stream="stderr")
+    (scene.plain_bob if plain else scene.bob).write("to all who listen\n")
+    listener.wait_for(re.compile(printed), stream="stdout")
+    return listener
 
 
 def recalls(scene: Scene, command: str) -> None:
@@ -178,9 +202,9 @@ def recalls(scene: Scene, command: str) -> None:
     witness = scene.joined("listen", "-C", "1")
     scene.bob.write("and again\n")
     assert witness.wait() == 0
-    listener = scene.start(command)
-    assert (listener.wait(), listener.stderr.count("Error")) == (0, 0)
-    assert listener.stdout.splitlines()[-2:] == ["said before", "and again"]
+    said = ["said before", "and again"]
+    listener = lab.snapshot(scene.start, command, complete=lambda process: process.lines()[-2:] == said)
+    assert (listener.returncode, listener.stderr.count("Error")) == (0, 0)
 
 
 def captures_a_message(scene: Scene, command: str) -> None:
@@ -192,22 +216,29 @@ def captures_a_message(scene: Scene, command: str) -> None:
 
 
 def runs_a_program(scene: Scene, command: str) -> None:
-    listens(r"to all who listen\nto all who listen")(scene, command)
-    assert (scene.directory / "seen.txt").read_text() == "to all who listen"
+    listener = printing(scene, command, r"to all who listen\nto all who listen")
+    # tee prints before it writes.
+    lab.until(lambda: (scene.directory / "seen.txt").read_text() == "to all who listen")
+    assert listener.interrupt() == 0
 
 
 def announces(scene: Scene, command: str) -> None:
     announcer = scene.start(command)
     announcer.wait_for(re.compile(r"^\+\tbob\t", re.MULTILINE), stream="stdout")
-    seen = scene.third.mcast("browse", "-t")
-    assert seen.wait() == 0
-    assert PRINTER.search(seen.stdout), seen.stdout
+    seen = lab.snapshot(scene.third.mcast, "browse", "-t", complete=shows_the_printer)
+    assert seen.returncode == 0
     assert announcer.interrupt() == 0
 
 
 PRINTER = re.compile(
     r"^\+\tprinter\t[0-9a-f]{16}\t_ipp\._tcp\t10\.9\.0\.\d\t631\teth0\t\d+s\tfloor=2$", re.MULTILINE
 )
+
+
+def shows_the_printer(process: lab.Process) -> bool:
+    return PRINTER.search(process.stdout) is not None
+
+
 OFFER = ["announce", "--name", "printer", "--service", "_ipp._tcp:631", "--tag", "floor=2"]
 
 
@@ -221,16 +252,18 @@ def browses(scene: Scene, command: str) -> None:
 
 def takes_a_snapshot(scene: Scene, command: str) -> None:
     scene.joined(*OFFER)
-    browser = scene.start(command)
-    assert browser.wait() == 0
-    assert PRINTER.search(browser.stdout), browser.stdout
-    assert "\tbob\t" in browser.stdout
+    browser = lab.snapshot(
+        scene.start,
+        command,
+        complete=lambda process: shows_the_printer(process) and "\tbob\t" in process.stdout,
+    )
+    assert browser.returncode == 0
 
 
 def filters(scene: Scene, command: str) -> None:
     scene.joined(*OFFER)
-    browser = scene.start(command)
-    assert browser.wait() == 0
+    browser = lab.snapshot(scene.start, command, complete=lab.Process.lines)
+    assert browser.returncode == 0
     (peer,) = browser.objects()
     assert (peer["from"]["name"], peer["tags"]) == ("printer", {"floor": "2"})
 
@@ -246,7 +279,7 @@ def measures_what_comes(scene: Scene, command: str) -> None:
 def measures_what_it_sends(scene: Scene, command: str) -> None:
     receiver = scene.joined("bench", "receive")
     sender = scene.start(command)
-    assert (sender.wait(), receiver.wait()) == (0, 0)
+    assert (sender.wait(60), receiver.wait(60)) == (0, 0)
     assert len(sender.lines()) >= 4
 
 
@@ -360,21 +393,31 @@ def test_the_picture_is_what_a_chat_looks_like(scene: Scene) -> None:
     assert scene.bob.wait() == 0
     bob = scene.other.mcast("chat", "--name", "bob")
     bob.wait_for("chatting in", stream="stderr")
-    ada = scene.type("scripts/mcast chat --group 230.0.0.1")
-    ada.wait_for_screen("here: bob")
+    ada = in_time_to_greet_bob(scene, "scripts/mcast chat --group 230.0.0.1")
     ada.type("hello, LAN\r")
     bob.wait_for("hello, LAN", stream="stdout")
     bob.write("hi! 你好\n")
     ada.wait_for_screen("hi!")
     eve = scene.third.mcast("chat", "--name", "eve")
     ada.wait_for_screen(re.compile(f"eve{IDENTITY} joined"))
-    eve.wait_for("here: ", stream="stderr")
+    eve.wait_for(re.compile("here: | joined"), stream="stderr")
     eve.write("lunch at noon?\n")
-    ada.wait_for_screen("lunch at noon?")
+    ada.wait_for_screen(re.compile(r"lunch at noon\?\n>"))
     (picture,) = of_kind(README, "text chat")
     assert _timeless("\n".join(ada.screen()).rstrip() + "\n") == _timeless(picture)
     ada.type("/quit\r")
     assert ada.wait() == 0
+
+
+def in_time_to_greet_bob(scene: Scene, command: str) -> lab.Terminal:
+    """A chat on a terminal, one of three: bob's answer may come too late for the line of who is here."""
+    for _ in range(3):
+        terminal = scene.type(command)
+        if terminal.wait_for_screen(re.compile("here: bob|nobody else"))[0] == "here: bob":
+            return terminal
+        terminal.type("/quit\r")
+        assert terminal.wait() == 0
+    raise AssertionError("bob was never there in time")
 
 
 def _timeless(text: str) -> str:

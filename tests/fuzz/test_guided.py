@@ -17,6 +17,7 @@ from tests.lab.programs import REPOSITORY
 ROUNDS = 400
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize(("target", "runs"), [("engine", 300), *((name, 3000) for name in TARGETS)])
 def test_guided(target: str, runs: int, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.fuzz.guided", target, str(tmp_path / "corpus")]
@@ -24,7 +25,7 @@ def test_guided(target: str, runs: int, tmp_path: Path) -> None:
         [*command, f"-atheris_runs={runs}", "-seed=1", "-timeout=20"],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=360,
         check=False,
         cwd=REPOSITORY,
     )

@@ -19,7 +19,7 @@ from tests.lab.kernel import Traffic
 from tests.lab.lan import Lan, MakeLan, Switch
 from tests.lab.namespaces import LabError, LabUnavailable, missing
 from tests.lab.peer import Peer, Refused
-from tests.lab.probe import arrives, lost, until
+from tests.lab.probe import arrives, lost, snapshot, until
 from tests.lab.process import LabTimeout, Process
 from tests.lab.programs import REPOSITORY
 from tests.lab.terminal import Terminal
@@ -44,5 +44,6 @@ __all__ = [
     "arrives",
     "lost",
     "missing",
+    "snapshot",
     "until",
 ]

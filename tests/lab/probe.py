@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable
 
 from tests.lab.peer import Peer, Refused
-from tests.lab.process import WAIT_SECONDS, LabTimeout
+from tests.lab.process import WAIT_SECONDS, LabTimeout, Process
 
 QUIET_SECONDS = 0.3
+SNAPSHOTS = 5
 _numbers = itertools.count()
 
 
@@ -20,6 +21,21 @@ def until(condition: Callable[[], bool], timeout: float = WAIT_SECONDS) -> None:
         if time.monotonic() > deadline:
             raise LabTimeout(f"did not come true within {timeout} s")
         time.sleep(0.02)
+
+
+def snapshot(
+    start: Callable[..., Process], *arguments: str, complete: Callable[[Process], object]
+) -> Process:
+    """Run a command that looks once at what is there; the first of five runs that is `complete`.
+
+    It misses whoever stalls just then.
+    """
+    for _ in range(SNAPSHOTS):
+        process = start(*arguments)
+        process.wait()
+        if complete(process):
+            return process
+    raise LabTimeout(f"not complete {SNAPSHOTS} times: {process.shown()}")
 
 
 def arrives(sender: Peer, receiver: Peer, where: str, size: int = 20, timeout: float = WAIT_SECONDS) -> bool:

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from tests.lab.namespaces import Namespaces
 
-WAIT_SECONDS = 10.0
+WAIT_SECONDS = 30.0
 # Between two looks at output that keeps coming.
 LOOK_SECONDS = 0.005
 Pattern = str | re.Pattern[str]

@@ -65,6 +65,7 @@ def test_bytes_are_kept_and_lines_of_json_are_parsed(host: lab.Host) -> None:
 
 def test_what_does_not_come_is_a_failure_that_shows_what_came(host: lab.Host) -> None:
     with host.spawn(["sh", "-c", "echo here; exec sleep 60"]) as process:
+        process.wait_for("here")
         with pytest.raises(lab.LabTimeout, match=r"'never' in stdout(.|\n)*0\.3 s passed(.|\n)*here"):
             process.wait_for("never", 0.3, stream="stdout")
         with pytest.raises(lab.LabTimeout, match="still running after"):
@@ -134,7 +135,7 @@ def test_a_terminal_shows_what_a_person_would_see(host: lab.Host) -> None:
         terminal.type("hello\n")
         terminal.wait_for_screen("hello\nhello")
         assert terminal.screen() == ["hello", "hello", "", "", ""]
-        assert terminal.cursor() == (2, 0)
+        lab.until(lambda: terminal.cursor() == (2, 0))
         terminal.type("\x04")
         assert terminal.wait() == 0
 
@@ -172,11 +173,10 @@ def test_a_terminal_answers_where_its_cursor_is(host: lab.Host) -> None:
 
 
 def test_what_a_terminal_does_not_show_is_a_failure_with_its_screen(host: lab.Host) -> None:
-    with (
-        host.terminal(["sh", "-c", "echo visible; exec sleep 60"]) as terminal,
-        pytest.raises(lab.LabTimeout, match=r"'never' on the screen(.|\n)*visible"),
-    ):
-        terminal.wait_for_screen("never", 0.3)
+    with host.terminal(["sh", "-c", "echo visible; exec sleep 60"]) as terminal:
+        terminal.wait_for_screen("visible")
+        with pytest.raises(lab.LabTimeout, match=r"'never' on the screen(.|\n)*visible"):
+            terminal.wait_for_screen("never", 0.3)
 
 
 def test_a_sequence_that_the_screen_cannot_draw_does_not_stop_it(host: lab.Host) -> None:

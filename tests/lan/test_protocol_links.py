@@ -64,16 +64,20 @@ def test_interfaces_come_and_go_and_nothing_is_lost(lan: lab.MakeLan) -> None:
     made = lan(3, switches=2)
     sender, *others = members(made.hosts)
     sender("burst", COUNT, RATE, SIZE)
-    for host in made.hosts:
-        name = host.add_interface(made.switches[1])
-        host.add_address(f"10.77.0.{host.number}/24")
-        time.sleep(1.5)
-        host.remove_interface(name)
+    for member in (sender, *others):
+        name = member.host.add_interface(made.switches[1])
+        member.host.add_address(f"10.77.0.{member.host.number}/24")
+        has_told_of_eth1(member, "joined")
+        member.host.remove_interface(name)
     finished(sender)
     all_of(others)
-    changes = others[0].events("InterfacesChanged")
-    assert any("eth1" in change["joined"] for change in changes), changes
-    assert any("eth1" in change["left"] for change in changes), changes
+    for member in (sender, *others):
+        has_told_of_eth1(member, "left")
+
+
+def has_told_of_eth1(member: Member, what: str) -> None:
+    """Wait until a member says that it joined, or left, on its second interface."""
+    lab.until(lambda: any("eth1" in change[what] for change in member.events("InterfacesChanged")))
 
 
 def all_hear_all(everybody: list[Member]) -> None:

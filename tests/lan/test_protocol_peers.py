@@ -13,9 +13,9 @@ def test_ten_hosts_all_know_all(lan: lab.MakeLan) -> None:
     made = members(lan(10).hosts)
     newcomer_host = made[0].host.lan.add_host()
     newcomer = Member(newcomer_host)
-    newcomer.sees(*(member.host.name for member in made), timeout=5.0)
+    newcomer.sees(*(member.host.name for member in made), timeout=30.0)
     for member in made:
-        member.sees(*(other.host.name for other in (*made, newcomer) if other is not member), timeout=5.0)
+        member.sees(*(other.host.name for other in (*made, newcomer) if other is not member), timeout=30.0)
 
 
 def names(process: lab.Process, kind: str) -> list[tuple[str, str]]:

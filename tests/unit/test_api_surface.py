@@ -56,6 +56,7 @@ REVEALED = [
 ]
 
 
+@pytest.mark.timeout(400)
 def test_the_types_say_what_comes_back(tmp_path: Path) -> None:
     program = tmp_path / "user.py"
     program.write_text(USER)
@@ -66,7 +67,7 @@ def test_the_types_say_what_comes_back(tmp_path: Path) -> None:
         text=True,
         cwd=REPOSITORY,
         check=False,
-        timeout=100,
+        timeout=360,
     )
     lines = [line for line in checked.stdout.splitlines() if line.startswith(str(program))]
     notes = [line.partition("Revealed type is ")[2].strip('"') for line in lines if ": note: Rev" in line]

@@ -20,7 +20,7 @@ LEAKING = """
 import socket, threading, time
 kept = []
 def test_socket(): kept.append(socket.socket())
-def test_thread(): threading.Thread(target=time.sleep, args=[4], name="forgotten", daemon=True).start()
+def test_thread(): threading.Thread(target=time.sleep, args=[60], name="forgotten", daemon=True).start()
 """
 
 

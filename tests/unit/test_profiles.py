@@ -23,8 +23,10 @@ from mcast.profiles import MAX_EPOCH, Profile, config_directory, default_name
 
 NOW = 1_800_000_000.5
 AT_NOW = 1_800_000_000 << 16
-GO = "import sys; from pathlib import Path; from mcast.profiles import Profile; sys.stdin.readline(); "
-HERE = GO + "profile = Profile(directory=Path(sys.argv[1])); "
+PATIENCE = 100.0  # who comes last may wait long for a slow disk: locks have no queue
+GO = "import sys; from pathlib import Path; from mcast import profiles; sys.stdin.readline(); "
+PATIENT = f"profiles._LOCK_PATIENCE = {PATIENCE}; "
+HERE = GO + PATIENT + "profile = profiles.Profile(directory=Path(sys.argv[1])); "
 
 
 def run_at_once(program: str, count: int, *arguments: str) -> list[str]:
@@ -42,7 +44,7 @@ def run_at_once(program: str, count: int, *arguments: str) -> list[str]:
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-    outputs = [process.communicate(timeout=60)[0] for process in processes]
+    outputs = [process.communicate(timeout=110)[0] for process in processes]
     assert [process.returncode for process in processes] == [0] * count
     return outputs
 
@@ -66,7 +68,10 @@ def test_first_runs_at_once_agree_on_one_seed(tmp_path: Path) -> None:
         assert len(seeds[0]) == 65
 
 
-def test_threads_agree_on_one_seed_and_share_no_epoch(tmp_path: Path) -> None:
+def test_threads_agree_on_one_seed_and_share_no_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(profiles, "_LOCK_PATIENCE", PATIENCE)
     seeds: list[bytes] = []
     epochs: list[int] = []
     start = threading.Barrier(6)
@@ -81,7 +86,7 @@ def test_threads_agree_on_one_seed_and_share_no_epoch(tmp_path: Path) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(110)
     assert len(seeds) == 6
     assert len(set(seeds)) == 1
     assert sorted(epochs) == list(range(AT_NOW, AT_NOW + 60))

@@ -92,13 +92,16 @@ GROUP, PORT = "239.66.66.66", 6666
 
 @dataclass(frozen=True)
 class Result:
-    """Seconds each line took; bytes the members' memory grew by; datagrams sent; bytes ada sent meanwhile."""
+    """Seconds each line took; bytes the members' memory grew by; datagrams sent; bytes ada sent meanwhile,
+    and the seconds that passed.
+    """
 
     took: list[float]
     lines: int
     grown: list[int]
     sent: int
     said: int
+    passed: float
 
     @property
     def worst(self) -> float:
@@ -125,7 +128,7 @@ def measure(rate: int, seconds: float, prepared: int = PERIOD) -> Result:
         mallory = lan.hosts[2].python(ATTACK, json.dumps(told))
         mallory.wait_for("ready", timeout=60.0)
         before = [resident(member) for member in (ada, bob)]
-        sent_before = sent_by(lan.hosts[0])
+        start, sent_before = time.monotonic(), sent_by(lan.hosts[0])
         mallory.write("go\n")
         lines = int((seconds - 1.0) / EVERY)
         ada("burst", lines, 1 / EVERY, 60)
@@ -134,7 +137,8 @@ def measure(rate: int, seconds: float, prepared: int = PERIOD) -> Result:
         bob.hears(lines, 60.0)
         grown = [resident(member) - was for member, was in zip((ada, bob), before, strict=True)]
         took = [message["at"] - message["sent"] for message in bob("messages") if message["name"] == "h1"]
-        return Result(took, lines, grown, sent, sent_by(lan.hosts[0]) - sent_before)
+        said = sent_by(lan.hosts[0]) - sent_before
+        return Result(took, lines, grown, sent, said, time.monotonic() - start)
 
 
 def main() -> None:
