@@ -137,8 +137,8 @@ class Pump:
             engine.tick(now)
         if self._stale and now >= self._rewire_after:
             self._rewire()
-        for piece in engine.leaving(now):
-            self._transmit(piece)
+        if leaving := engine.datagrams(now):
+            self._transmit(leaving)
         if self._waiting:
             self._let_go()
         events = engine.events()

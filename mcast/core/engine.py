@@ -4,7 +4,7 @@ It touches no socket, reads no clock and draws no randomness of its own; whoever
 
     engine.receive(datagram, source, now)      for each datagram that arrived
     engine.tick(now)                           when `deadline()` has passed (and at any other time)
-    for piece in engine.leaving(now): send each outgoing.data to outgoing.destination, or to the group if None
+    for outgoing in engine.datagrams(now): send outgoing.data to outgoing.destination, or to the group if None
     for event in engine.events(): tell the application
     arm the one timer for engine.deadline()    on the clock of `now`; None: nothing is due
 
@@ -21,8 +21,7 @@ port, …)`;
                                                False: there is nothing to do for it
     receive_all(datagrams, source, now, direct=False) -> bool   the same of several from one source: faster
     send(data, now) -> Receipt                 MessageTooLarge above 64 KiB, and nothing has changed then
-    leaving(now) -> Iterable[list[Outgoing]]   Outgoing(data, destination, record)
-    datagrams(now) -> list[Outgoing]           the same in one piece
+    datagrams(now) -> list[Outgoing]           Outgoing(data, destination, record)
     deadline() -> float | None                 absolute; as of the last call that took `now`
     tick(now) -> None
     events() -> list[Event]                    mcast.core.events; each is returned once
@@ -41,8 +40,7 @@ port, …)`;
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -73,7 +71,7 @@ from .history import lost_network
 from .inbound_postponed import postpone
 from .leaving import Farewell
 from .outbox import Outbox
-from .outgoing import Outgoing, Sender, key_bytes
+from .outgoing import Outgoing, Sender, key_bytes, write_down
 from .outgoing import when as can_leave
 from .relays import Word
 from .runs import Run
@@ -122,6 +120,14 @@ LAST_HANDLERS: dict[type, Handler] = {
 SESSION = slice(8, 16)  # of a datagram: its session
 SPREAD_MAX = 65_535  # milliseconds, what the field holds
 NOTHING_OFFERED = Attributes()
+
+
+def _catch_up(state: State) -> None:
+    """What was left to do so that no message waited for it, sent or told."""
+    if state.gone:
+        write_down(state)
+    if state.taken:
+        records.catch_up(state)
 
 
 class Receipt(msgspec.Struct, frozen=True, gc=False):
@@ -231,6 +237,8 @@ class Engine:
     def _begin(self, session: bytes, now: float, direct: bool, link: int) -> None:
         """What was opened is of that session."""
         state = self._state
+        if state.gone:
+            write_down(state)
         state.reach.heard(session, link)
         if not state.heard_any:
             self._first_word(now)
@@ -283,52 +291,42 @@ class Engine:
         return state.publisher.outbox
 
     def datagrams(self, now: float) -> list[Outgoing]:
-        """What is to be sent now."""
-        return [outgoing for piece in self.leaving(now) for outgoing in piece]
-
-    def leaving(self, now: float) -> Iterable[list[Outgoing]]:
-        """What is to be sent now, piece by piece, each to be sent before the next is asked for.
-
-        What there is to write down about a flush is done in between, so that no message waits for it. All
-        pieces are to be taken before anything else is asked of the engine.
-        """
-        state = self._state
-        if state.control or state.publisher.outbox or state.repairs or state.past.serving or state.closing:
-            return map(partial(who.copied, state), self._pieces(now))
-        return ()
-
-    def _pieces(self, now: float) -> Iterator[list[Outgoing]]:
+        """What is to be sent now. What is to be written down about it is, when something else is asked."""
         state, sender = self._state, self._sender
-        if state.taken:
-            records.catch_up(state)
+        if not (
+            state.control or state.publisher.outbox or state.repairs or state.past.serving or state.closing
+        ):
+            return []
+        _catch_up(state)
         now = state.clock.advance(now)
-        if state.control:
-            yield sender.control(state, now)
+        out = sender.control(state, now) if state.control else []
         if state.may_send:
             if state.repairs:
-                yield sender.repairs(state, now)
-            yield from sender.records(state, now)
+                out += sender.repairs(state, now)
+            if state.publisher.outbox or state.repairs:
+                out += sender.records(state, now)
             if state.past.serving:
-                yield sender.history(state, now)
+                write_down(state)
+                out += sender.history(state, now)
         if state.closing and not state.publisher.outbox:
+            write_down(state)
             self._farewell.proceed(state, now)
-            yield sender.control(state, now)
+            out += sender.control(state, now)
+        return who.copied(state, out)
 
     def deadline(self) -> float | None:
         """When to call `tick` and `datagrams` next, absolute; None: not until something arrives."""
         state = self._state
         if state.closed:
             return None
-        if state.taken:
-            records.catch_up(state)
+        _catch_up(state)
         sending = can_leave(state, state.clock.now) if state.may_send else None
         return earliest(self._farewell.when(state), sending, deadline(state))
 
     def tick(self, now: float) -> None:
         """Do what is due."""
         state = self._state
-        if state.taken:
-            records.catch_up(state)
+        _catch_up(state)
         tick(state, state.clock.advance(now))
 
     def events(self) -> list[Event]:
@@ -358,7 +356,7 @@ class Engine:
         state = self._state
         if state.closing:
             return
-        records.catch_up(state)
+        _catch_up(state)
         self._farewell.begin(state, state.clock.advance(now))
 
     @property
@@ -385,6 +383,7 @@ class Engine:
         """Ask everybody to confirm what we sent; answers come by unicast, at most 20 a second in all."""
         state = self._state
         now = state.clock.advance(now)
+        _catch_up(state)
         spread = min(SPREAD_MAX, 20 + round(1000 * state.members / state.settings.report_rate))
         state.queue(state.heartbeat(now), f.ReportRequest(*self.run, state.publisher.sent.high, spread))
 
@@ -434,6 +433,7 @@ class Engine:
 
         Unless a peer of before is heard again within a minute, it is forgotten.
         """
+        _catch_up(self._state)
         lost_network(self._state, self._state.clock.advance(now))
 
     def set_wall(self, now: float, wall: float) -> None:
@@ -447,7 +447,7 @@ class Engine:
     def stats(self) -> dict[str, int]:
         """Counters: `sent-<frame>`, `dropped-<reason>`, and sizes of what is kept."""
         state = self._state
-        records.catch_up(state)
+        _catch_up(state)
         return {
             **{f"sent-{name}": count for name, count in sorted(state.sent_frames.items())},
             **{f"dropped-{reason}": count for reason, count in sorted(state.drops.items()) if count},

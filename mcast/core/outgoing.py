@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import msgspec
 
 from mcast.crypto.seal import Sealer
@@ -13,8 +11,7 @@ from .ages import handed
 from .coding import code
 from .events import Address
 from .history import pages
-from .publisher import Flush
-from .state import State
+from .state import Gone, State
 from .steering import press
 from .timers import earliest
 
@@ -67,20 +64,24 @@ class Sender:
         """Pages of records for those who asked, as far as their pace allows."""
         return [Outgoing(self._sealer.seal(plain), to) for plain, to in pages(state, now)]
 
-    def records(self, state: State, now: float) -> Iterator[list[Outgoing]]:
-        """The flushes that are due, as far as the rate allows; each is written down after it was sent."""
+    def records(self, state: State, now: float) -> list[Outgoing]:
+        """The flushes that are due, as far as the rate allows; of the last, what is left to do waits in
+        `state.gone`, so that a lone message does not wait for it."""
         publisher, flow = state.publisher, state.flow
+        out: list[Outgoing] = []
         while publisher.outbox and flow.new_level(now) > 0:
             flush = publisher.flush(now, state.clock.unix_ms(now), flow.records)
             if flush is None:
                 break
             datagrams = self._seal(state, flush.payloads)
-            try:
-                yield [Outgoing(data, None, True) for data in datagrams]
-            finally:  # also of who was interrupted while sending: what has a number must be kept for repair
-                _left(state, flush, sum(map(len, datagrams)), now)
-        if (state.repairs and publisher.sent.high) or _flush_due(state, now):
+            out += [Outgoing(data, None, True) for data in datagrams]
+            state.gone = Gone(flush, sum(map(len, datagrams)), now)
+            if publisher.outbox:
+                write_down(state)
+        if (state.repairs and (publisher.sent.high or out)) or _flush_due(state, now):
+            write_down(state)
             press(state, now)
+        return out
 
     def _seal(self, state: State, payloads: list[bytes]) -> list[bytes]:
         plains = list(map(encode_kept, payloads))
@@ -101,14 +102,20 @@ class Sender:
         return [both] if len(both) <= room else [self._key, frame]
 
 
-def _left(state: State, flush: Flush, size: int, now: float) -> None:
-    """`flush`, `size` bytes of datagrams, has been sent."""
-    count = len(flush.payloads)
-    state.publisher.left(flush, now)
+def write_down(state: State) -> None:
+    """What is left to do for the last flush: it is kept for repair, its bytes count, heartbeats tell of it.
+
+    Every call of the engine that does more than to take in a message begins with it.
+    """
+    gone, state.gone = state.gone, None
+    if gone is None:
+        return
+    count = len(gone.flush.payloads)
+    state.publisher.left(gone.flush, gone.at)
     state.sent_frames["record"] += count
-    state.flow.sent(state.publisher.sent.high, count, size, now)
-    state.past.news.came(now)
-    state.own_quotas.credit(size, state.settings.sent_bytes, now)
+    state.flow.sent(state.publisher.sent.high, count, gone.size, gone.at)
+    state.past.news.came(gone.at)
+    state.own_quotas.credit(gone.size, state.settings.sent_bytes, gone.at)
 
 
 def _flush_due(state: State, now: float) -> bool:

@@ -35,7 +35,7 @@ from .meeting import Meetings
 from .past import Past
 from .postponed import Postponed
 from .presence import Announcer
-from .publisher import Publisher
+from .publisher import Flush, Publisher
 from .quota import Bucket, Quotas
 from .reach import Reach
 from .reception import Reception
@@ -72,6 +72,14 @@ class Sending(msgspec.Struct, frozen=True):
     destination: Address
     size: int = 0
     record: bool = False
+
+
+class Gone(msgspec.Struct, frozen=True):
+    """A flush that is leaving, `size` bytes of datagrams, at time `at`."""
+
+    flush: Flush
+    size: int
+    at: float
 
 
 class Manner(msgspec.Struct, frozen=True):
@@ -116,6 +124,7 @@ class State:
         self.events: list[Event] = []
         self.control: deque[Sending] = deque()
         self.taken: list[tuple[Inbox, list[Record], float, float]] = []  # told; the rest is to be done
+        self.gone: Gone | None = None  # to be written down
         self.drops: Counter[DropReason] = Counter()
         self.sent_frames: Counter[str] = Counter()
         self.payload = settings.payload

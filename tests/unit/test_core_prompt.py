@@ -77,6 +77,29 @@ def test_every_call_first_puts_away_what_was_told(call: str) -> None:
     assert not ben._state.taken
 
 
+@pytest.mark.parametrize(
+    "call", ["stats", "deadline", "tick", "datagrams", "receive", "close", "ask_reports", "lost_network"]
+)
+def test_every_call_first_writes_down_what_was_sent(call: str) -> None:
+    lan, ada, ben = two_who_talk()
+    heard = say(ben, b"mine", lan.now)
+    before = ada._state.publisher.sent.high
+    say(ada, b"second", lan.now)
+    assert ada._state.publisher.sent.high == before
+    calls: dict[str, Callable[[], object]] = {
+        "stats": ada.stats,
+        "deadline": ada.deadline,
+        "tick": lambda: ada.tick(lan.now),
+        "datagrams": lambda: (ada.send(b"third", lan.now), ada.datagrams(lan.now)),
+        "receive": lambda: ada.receive(heard, ADDRESS, lan.now),
+        "close": lambda: ada.close(lan.now),
+        "ask_reports": lambda: ada.ask_reports(lan.now),
+        "lost_network": lambda: ada.lost_network(lan.now),
+    }
+    calls[call]()
+    assert ada._state.publisher.sent.high == before + 1
+
+
 def test_a_record_after_a_gap_is_put_away_at_once() -> None:
     lan, ada, ben = two_who_talk()
     say(ada, b"lost", lan.now)
