@@ -8,7 +8,7 @@ import os
 import random
 import time
 import weakref
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from typing import Self
 
 import msgspec
@@ -400,13 +400,12 @@ class Group:
         joined = {group.version for group, receiver in self.links.receivers.items() if receiver.joined}
         return sum(HEARS[version] for version in joined) | (HOLDER if self.links.holding else 0)
 
-    async def _something(self) -> bool:
-        """Wait until an event waits; False when the group is closed and all were taken."""
+    def _something(self) -> Awaitable[bool]:
+        """Until an event waits; False when the group is closed and all were taken."""
         self._require_entered()
         if self._forked:
             self._check_open()
-        mailbox = self._mailbox
-        return isinstance(mailbox, LoopMailbox) and await mailbox.wait()
+        return self._mailbox.wait()
 
     async def _next_message(self) -> Message | None:
         """The next message, waited for; None at the end."""

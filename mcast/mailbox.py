@@ -62,6 +62,10 @@ class Mailbox:
         with self._lock:
             return self._take()
 
+    async def wait(self) -> bool:
+        """Whether something waits; a LoopMailbox waits for it."""
+        return self._ready()
+
     def _pop(self) -> Event | None:
         self._taken = True
         if self._dropped:
@@ -104,17 +108,23 @@ class LoopMailbox(Mailbox):
 
     def __init__(self, events_max: int = EVENTS_MAX, bytes_max: int = BYTES_MAX) -> None:
         super().__init__(events_max, bytes_max)
-        self._something = asyncio.Event()
+        self._waiting: set[asyncio.Future[None]] = set()
 
     async def wait(self) -> bool:
         """Until something waits; False at the end. Cancelling it loses nothing."""
         while not self._ready():
-            self._something.clear()
-            await self._something.wait()
+            future = asyncio.get_running_loop().create_future()
+            self._waiting.add(future)
+            try:
+                await future
+            finally:
+                self._waiting.discard(future)
         return bool(self._events) or self._dropped > 0
 
     def _wake(self) -> None:
-        self._something.set()
+        for future in self._waiting:
+            if not future.done():
+                future.set_result(None)
 
 
 class ThreadMailbox(Mailbox):
