@@ -4,53 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from math import inf
 from operator import attrgetter
 
-import msgspec
-
 from .address import GroupAddress
+from .carrier import Carrier
 from .core.engine import Engine
 from .core.events import Address, Event, PeerJoined, PeerLeft, PeerUpdated
-from .core.outgoing import Outgoing
-from .errors import McastError, SocketError
+from .errors import McastError
 from .feed import Feed
 from .links import Change, Links
 from .multicast import Datagram, Sender
+from .routes import Routes
 from .wire.frames import HEARS_IPV4, HEARS_IPV6
 from .wire.header import MAGIC
 
-_WAY = attrgetter("destination", "record")
 _FROM = attrgetter("source", "interface")
 HEARS = {4: HEARS_IPV4, 6: HEARS_IPV6}
-SEND_PATIENCE = 0.05
-"""Seconds to wait for room in a socket's buffer, with the loop standing still meanwhile."""
 RENEW_AFTER = 0.2
 """Seconds after which a sender that failed is opened anew: its address may have changed."""
 PEER_EVENTS = {PeerJoined, PeerLeft, PeerUpdated}
 REWIRE_SHARE = 1e-4
 """Seconds for each peer between two looks at what all of them hear: a look takes about 1 us a peer, and a
 thousand may join in a second."""
-DEAD = {errno.EADDRNOTAVAIL, errno.ENETUNREACH, errno.ENODEV, errno.EINVAL, errno.ENETDOWN, errno.EBADF}
-
 CLOCK_JUMP = 0.5
 """Seconds by which the wall clock must have been corrected before the engine is told."""
-ROUTES = 4096
-"""Addresses whose interface is remembered; oldest out, as a flooder with many addresses would fill it."""
-
-
-class Way(msgspec.Struct, frozen=True):
-    """A sender and the group address it carries to."""
-
-    sender: Sender
-    target: tuple[str, int]
-
-
 TURN = 0.005
 """Seconds that a program which sends and never waits may keep the loop for itself."""
 
@@ -72,8 +53,9 @@ class Pump:
         unread: Callable[[], int] = int,
     ) -> None:
         self._unread = unread
-        self.failures: Counter[str] = Counter()
         self._links = links
+        self._routes = Routes(links)
+        self._carrier = Carrier(links, self._routes, self._died)
         self._on_events = on_events
         self._on_plain = on_plain
         self._on_change = on_change
@@ -83,11 +65,6 @@ class Pump:
         self._scheduled: asyncio.Handle | None = None
         self._settling: asyncio.Handle | None = None
         self._settling_since = 0.0
-        self._routes: dict[tuple[object, ...], int] = {}
-        self._last_from: tuple[tuple[str, int], int] | None = None
-        self._last_address: tuple[str, int] | tuple[str, int, int, int] = ("", 0)
-        self._ways: list[Way] = []
-        self._record_ways: list[Way] = []
         self._renewing: asyncio.TimerHandle | None = None
         self._waiting: list[asyncio.Future[None]] = []
         self._due = -inf
@@ -95,7 +72,6 @@ class Pump:
         self._stale = False
         self._rewire_after = 0.0
         self._engine: Engine | None = None
-        self._named: frozenset[str] = frozenset()
 
     def open(self) -> Change:
         """Open the sockets; nothing is sent or taken in before start()."""
@@ -107,6 +83,11 @@ class Pump:
         self._wall_offset = time.time() - self._loop.time()
         self._rewire()
         self.pump()
+
+    @property
+    def failures(self) -> Mapping[str, int]:
+        """How often sending failed, by errno."""
+        return self._carrier.failures
 
     @property
     def now(self) -> float:
@@ -138,7 +119,7 @@ class Pump:
         if self._stale and now >= self._rewire_after:
             self._rewire()
         if leaving := engine.datagrams(now):
-            self._transmit(leaving)
+            self._carrier.send(leaving)
         if self._waiting:
             self._let_go()
         events = engine.events()
@@ -255,7 +236,7 @@ class Pump:
             together = list(some)
             ours = [datagram.data for datagram in together if datagram.data.startswith(MAGIC)]
             if ours:
-                source = self._address(together[0])
+                source = self._routes.heard(together[0])
                 link = together[0].interface << 1 | (":" in source[0])
                 news |= engine.receive_all(ours, source, now, group is None, link)
             if len(ours) < len(together):
@@ -267,31 +248,14 @@ class Pump:
 
     def interface_of(self, source: tuple[object, ...]) -> int | None:
         """The index of the interface through which `source` was last heard, or on whose link it must be."""
-        if len(source) > 3 and isinstance(source[3], int):
-            return source[3]
-        return self._routes.get(source[:2]) or self._links.neighbourhood.interface(str(source[0]))
-
-    def _address(self, datagram: Datagram) -> tuple[str, int] | tuple[str, int, int, int]:
-        """The source as sockets name it: IPv6 with its scope, so that an answer finds the way back."""
-        heard_from = (datagram.source, datagram.interface)
-        if heard_from == self._last_from:
-            return self._last_address
-        self._last_from = heard_from
-        host, port = datagram.source
-        bare = host.partition("%")[0]
-        self._routes.pop((bare, port), None)
-        self._routes[bare, port] = datagram.interface
-        if len(self._routes) > ROUTES:
-            del self._routes[next(iter(self._routes))]
-        self._last_address = (bare, port) if ":" not in bare else (bare, port, 0, datagram.interface)
-        return self._last_address
+        return self._routes.interface_of(source)
 
     def meet(self, addresses: Sequence[Address]) -> int:
         """Meet whoever is at these addresses by unicast too; how many were too many."""
         engine = self._engine
         if engine is None:
             return 0
-        self._named = frozenset(str(address[0]) for address in addresses if isinstance(address, tuple))
+        self._carrier.named(addresses)
         beyond = engine.meet(addresses, self.now)
         self.pump()
         return beyond
@@ -302,80 +266,19 @@ class Pump:
         self.pump()
 
     def _rewire(self) -> None:
-        """Decide anew which senders carry what.
-
-        Presence, requests and answers go everywhere in every IP version. Records, the bulk, leave once a
-        link: in the first version that every peer hears, in all of them where there is none.
-        """
+        """The links or what peers hear may have changed."""
         self._stale = False
         if self._engine is not None:
             self._engine.update(self.now, port=self._links.unicast_port, hosts=self._links.hosts)
-        by_link: dict[int, list[Way]] = {}
-        for group in self._links.plan.groups:
-            for sender in self._links.endpoints:
-                if sender.version == group.version:
-                    by_link.setdefault(sender.interface, []).append(Way(sender, (group.host, group.port)))
-        shared = self._shared_version()
-        self._ways = [way for ways in by_link.values() for way in ways]
-        self._record_ways = [
-            way
-            for ways in by_link.values()
-            for way in [way for way in ways if way.sender.version == shared] or ways
-        ]
+        self._carrier.rewire(self._shared_version())
 
     def _shared_version(self) -> int | None:
         hears = [peer.hears for peer in self._engine.peers()] if self._engine else []
         self._rewire_after = self._loop.time() + REWIRE_SHARE * len(hears)
         return next((version for version, flag in HEARS.items() if all(h & flag for h in hears)), None)
 
-    def _transmit(self, outgoing: Sequence[Outgoing]) -> None:
-        for (destination, record), some in groupby(outgoing, _WAY):
-            batch = [datagram.data for datagram in some]
-            if destination is not None:
-                for data in batch:
-                    self._answer(data, destination)
-                continue
-            for way in self._record_ways if record else self._ways:
-                if len(batch) == 1:
-                    self._send(way.sender, batch[0], way.target)
-                    continue
-                for error in way.sender.send_all(batch, way.target, timeout=SEND_PATIENCE):
-                    self._failed(way.sender, error)
-
-    def _answer(self, data: bytes, destination: Address) -> None:
-        """To one address, out of the interface from which it was last heard.
-
-        Only who spoke to us from our own link is spoken to, and whom the user named: what others tell of an
-        address, and where a datagram claims to come from, may be a lie that aims us at somebody.
-        """
-        if not isinstance(destination, tuple):
-            return
-        host, port = destination[:2]
-        near = self._links.neighbourhood.interface(host)
-        if host not in self._named and (near is None or not self._heard(host, port)):
-            self.failures["unheard" if near else "off-link"] += 1
-            return
-        scope = destination[3] if len(destination) > 3 else 0
-        version, interface = 6 if ":" in host else 4, self._routes.get((host, port)) or scope or near
-        ways = [sender for sender in self._links.endpoints if sender.version == version]
-        chosen = [sender for sender in ways if sender.interface == interface] or ways
-        if chosen:
-            self._send(chosen[0], data, (host, port))
-
-    def _heard(self, host: str, port: int) -> bool:
-        """Whether that address has spoken to us, or another port of it: a holder tells of others there."""
-        return (host, port) in self._routes or any(known == host for known, _ in self._routes)
-
-    def _send(self, sender: Sender, data: bytes, target: tuple[str, int]) -> None:
-        """What does not leave now is repaired later; a dead sender is replaced."""
-        try:
-            sender.send_to(data, target, timeout=SEND_PATIENCE)
-        except SocketError as error:
-            self._failed(sender, error)
-
-    def _failed(self, sender: Sender, error: SocketError) -> None:
-        self.failures[errno.errorcode.get(error.errno or 0, "unknown")] += 1
-        if error.errno in DEAD and self._renewing is None:
+    def _died(self, sender: Sender) -> None:
+        if self._renewing is None:
             self._renewing = self._loop.call_later(RENEW_AFTER, self._renew, sender)
 
     def _renew(self, sender: Sender) -> None:
