@@ -48,7 +48,13 @@ class Askers:
         served = set(self._codable(sequence))
         if not served:
             return []
-        near = [other for other in waiting if abs(other - sequence) <= REACH and self._codable(other)]
+        near = [
+            other
+            for other in waiting
+            if abs(other - sequence) <= REACH
+            and served.isdisjoint(self._of.get(other, served))
+            and self._codable(other)
+        ]
         near.sort(key=lambda other: -len(self._of[other]))  # what most lack is the hardest to match
         chosen: list[int] = []
         for other in near:

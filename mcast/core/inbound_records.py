@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import inf
+from operator import attrgetter
 
 from mcast.wire.frames import Heartbeat
 from mcast.wire.reasons import DropReason
@@ -156,28 +157,67 @@ def _known(state: State, run: Run, record: Record, now: float) -> Inbox | None:
 def _take(
     state: State, inbox: Inbox, record: Record, source: Address, now: float, age: float
 ) -> DropReason | None:
-    size = len(record.payload)
-    if record.sequence > inbox.stream.next and state.reception.crowded(inbox, record.sequence, size, now):
-        inbox.refused(record.sequence, now)
-        lacks(state, inbox, now)
+    if _over_quota(state, inbox, record, now):
         return DropReason.OVER_QUOTA
     if record.sequence > inbox.stream.high:
         _newest(state, inbox, record, now)
-    state.events += inbox.accept(record, source, now)
+    _accept(state, inbox, record, source, now)
     state.taken.append((inbox, [record], now, age))
-    whole = state.reach.whole
-    if inbox.lacking or inbox.gaps or inbox.waiting or not whole:
+    if not state.reach.whole:
         catch_up(state)
-    if not whole:
         relay_record(state, inbox.run, record.sequence, record.payload, now)
     return None
 
 
-def take_row(state: State, inbox: Inbox, row: list[Record], source: Address, now: float) -> None:
-    """Genuine records, at least one, that follow each other and what `inbox` has, which lacks nothing."""
+def _over_quota(state: State, inbox: Inbox, record: Record, now: float) -> bool:
+    """Whether there is no room for a record that would have to wait; then it is missing."""
+    sequence = record.sequence
+    if sequence <= inbox.stream.next or not state.reception.crowded(
+        inbox, sequence, len(record.payload), now
+    ):
+        return False
+    inbox.refused(sequence, now)
+    lacks(state, inbox, now)
+    return True
+
+
+def _accept(state: State, inbox: Inbox, record: Record, source: Address, now: float) -> None:
+    state.events += inbox.accept(record, source, now)
+    if inbox.out_of_step:
+        lacks(state, inbox, now)
+
+
+def take_some(state: State, inbox: Inbox, row: list[Record], source: Address, now: float) -> int:
+    """Genuine records that `inbox` wants(), of which it lacks others: how many are done with, at least one.
+
+    It is not all of them if one comes twice.
+    """
+    newest = max(row, key=attrgetter("sequence"))
+    if newest.sequence > inbox.stream.high:
+        _newest(state, inbox, newest, now)
+    taken: list[Record] = []
+    done = 0
+    for record in row:
+        if inbox.stream.refuse(record.sequence) is not None:
+            break
+        if _over_quota(state, inbox, record, now):
+            state.drops[DropReason.OVER_QUOTA] += 1
+        else:
+            _accept(state, inbox, record, source, now)
+            taken.append(record)
+        done += 1
+    if taken:
+        state.taken.append((inbox, taken, now, 0.0))
+    return done
+
+
+def take_row(state: State, inbox: Inbox, row: list[Record], source: Address, now: float) -> int:
+    """Genuine records, at least one, that follow each other and what `inbox` has, which lacks nothing: all
+    are done with."""
     _newest(state, inbox, row[-1], now)
     state.events += inbox.accept_row(row, source, now)
     state.taken.append((inbox, row, now, 0.0))
+    return len(row)
 
 
 def _newest(state: State, inbox: Inbox, record: Record, now: float) -> None:
@@ -190,8 +230,7 @@ def _newest(state: State, inbox: Inbox, record: Record, now: float) -> None:
 
 
 def catch_up(state: State) -> None:
-    """What else there is to do for records that were taken; where nothing is lacking the application is told
-    before.
+    """What else there is to do for records that were taken; the application is told before.
 
     Every call of the engine begins with it, but for more records: so nobody sees one taken by half.
     """

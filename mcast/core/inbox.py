@@ -88,6 +88,11 @@ class Inbox:
         """Bytes that wait here for other records."""
         return self.stream.held_bytes + self.fragments.bytes
 
+    @property
+    def out_of_step(self) -> bool:
+        """Whether the timers must be told at once: something new is missing, or nothing is any more."""
+        return self.gaps.fresh or self.lacking != (bool(self.gaps) or self.waiting > 0)
+
     def depart(self, now: float, said: bool) -> None:
         """The run is gone; `said`: it said goodbye."""
         until = now + (AFTER_GOODBYE if said else AFTER_SILENCE)
@@ -110,8 +115,10 @@ class Inbox:
         events: list[Event] = []
         if sequence > self.stream.high:
             self.heard_at = now
-            self.learn(sequence - 1, now)
-        if sequence in self.gaps:
+            self._received += 1
+            if sequence > self.stream.high + 1:
+                self.learn(sequence - 1, now)
+        elif sequence in self.gaps:
             if now - self.gaps.noticed(sequence) < REORDERED:
                 self._expected -= 1
                 self._received += 1
@@ -123,8 +130,9 @@ class Inbox:
         ready, late = self.stream.accept(record)
         if ready:
             self.trust()
-        events.extend(self._deliver(ready, source, late=late))
-        self.learn(self.stream.claimed, now)
+            events += self._deliver(ready, source, late=late)
+        if self.stream.claimed > self.stream.high:
+            self.learn(self.stream.claimed, now)
         return events
 
     def follow(self, records: list[Record]) -> list[Record]:
@@ -137,6 +145,14 @@ class Inbox:
                 break
             following += 1
         return records[: following - self.stream.next]
+
+    def wants(self, records: list[Record]) -> list[Record]:
+        """Those at the front of this run that are not refused as things are."""
+        (origin, epoch), refuse = self.run, self.stream.refuse
+        for place, record in enumerate(records):
+            if record.epoch != epoch or record.origin != origin or refuse(record.sequence) is not None:
+                return records[:place]
+        return records
 
     def accept_row(self, row: list[Record], source: Address, now: float) -> list[Event]:
         """Take verified records that follow(), at least one."""

@@ -13,7 +13,7 @@ from mcast.wire.frames import FrameType, Signed
 from mcast.wire.records import Record, join_proof
 
 from .keys import Identity, verify
-from .trees import build, leaf_hash, root_of
+from .trees import Tree, build, leaf_hash, root_of
 
 S = TypeVar("S", bound=Signed)
 
@@ -77,6 +77,16 @@ def whole_claim(room_id: bytes, flush: Sequence[Record]) -> bytes | None:
     if proofs != [(index, path, size, signature, origin, epoch) for index, path in enumerate(paths)]:
         return None
     return _flush_claim(room_id, first, root)
+
+
+def tree_of(record: Record) -> Tree:
+    """The tree of a flush by its first record that was found genuine, for holds() of the others."""
+    return Tree(leaf_hash(record.signed), record.index, record.size, record.path)
+
+
+def holds(tree: Tree, record: Record) -> bool:
+    """Whether `record`, of the same run and with the same signature, has the claim of the flush of `tree`."""
+    return record.size == tree.size and tree.holds(leaf_hash(record.signed), record.index, record.path)
 
 
 def _flush_claim(room_id: bytes, record: Record, root: bytes) -> bytes:

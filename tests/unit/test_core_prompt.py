@@ -100,11 +100,12 @@ def test_every_call_first_writes_down_what_was_sent(call: str) -> None:
     assert ada._state.publisher.sent.high == before + 1
 
 
-def test_a_record_after_a_gap_is_put_away_at_once() -> None:
+def test_what_is_missing_before_a_record_will_be_asked_for_before_the_record_is_put_away() -> None:
     lan, ada, ben = two_who_talk()
     say(ada, b"lost", lan.now)
     assert hear(ben, say(ada, b"after", lan.now + 1), lan.now + 1) == []
-    assert not ben._state.taken
+    assert ben._state.taken
+    assert ben._state.reception.when() is not None
 
 
 def test_who_confirms_at_the_last_moment_counts_what_was_just_told() -> None:
