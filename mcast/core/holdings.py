@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from hashlib import sha256
 
 from mcast.wire import limits
 from mcast.wire.frames import Holding
 from mcast.wire.lists import HOLDINGS
 
-from .ranges import RangeSet
+from .ranges import RangeSet, collapse
 from .runs import Run
 
 FLOORS = 4096  # runs whose oldest records we let go are remembered; first in, first out
@@ -37,24 +37,29 @@ class Held:
         """The first record of `run` that may still be wanted."""
         return self._floors.get(run, 1)
 
-    def add(self, run: Run, sequence: int) -> None:
-        """One more is held."""
+    def add(self, run: Run, sequences: Collection[int]) -> None:
+        """These are held, too."""
+        if not sequences:
+            return
         ranges = self._ranges.get(run)
         if ranges is None:
             ranges = self._ranges[run] = RangeSet()
-        ranges.add(sequence, sequence + 1)
+        for start, stop in collapse(sorted(sequences)):
+            ranges.add(start, stop)
         self.changes += 1
 
-    def remove(self, run: Run, sequence: int, *, wanted: bool = False) -> None:
-        """One is held no more, and unless it may still be `wanted`, neither it nor those before it are."""
+    def remove(self, run: Run, sequences: Iterable[int], *, wanted: bool = False) -> None:
+        """These, at least one, are no more; unless they may still be `wanted`, nor is anything before."""
         ranges = self._ranges[run]
-        ranges.remove(sequence)
+        gone = collapse(sorted(sequences))
+        for start, stop in gone:
+            ranges.cut(start, stop)
         if not ranges:
             del self._ranges[run]
         self.changes += 1
         if wanted:
             return
-        self._floors[run] = max(self._floors.pop(run, 1), sequence + 1)
+        self._floors[run] = max(self._floors.pop(run, 1), gone[-1][1])
         if len(self._floors) > FLOORS:
             del self._floors[next(iter(self._floors))]
 

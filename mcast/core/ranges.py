@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 
 
@@ -65,17 +65,20 @@ class RangeSet:
 
     def remove(self, value: int) -> bool:
         """Take one number out; False when it was not there."""
-        if self._starts and value == self._starts[0] < self._stops[0] - 1:  # the usual case: the oldest
-            self._starts[0] = value + 1
-            return True
-        at = bisect_right(self._starts, value) - 1
-        if at < 0 or value >= self._stops[at]:
-            return False
-        start, stop = self._starts[at], self._stops[at]
-        rest = [(a, b) for a, b in ((start, value), (value + 1, stop)) if a < b]
-        self._starts[at : at + 1] = [a for a, _ in rest]
-        self._stops[at : at + 1] = [b for _, b in rest]
-        return True
+        found = value in self
+        if found:
+            self.cut(value, value + 1)
+        return found
+
+    def cut(self, start: int, stop: int) -> None:
+        """Take out what is there of [start, stop)."""
+        first, last = bisect_right(self._stops, start), bisect_left(self._starts, stop)
+        if first >= last or start >= stop:
+            return
+        ends = (self._starts[first], start), (stop, self._stops[last - 1])
+        rest = [(a, b) for a, b in ends if a < b]
+        self._starts[first:last] = [a for a, _ in rest]
+        self._stops[first:last] = [b for _, b in rest]
 
     def _touching(self, start: int, stop: int) -> tuple[int, int]:
         """Indices [first, last) of the ranges that overlap or border on [start, stop)."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from itertools import groupby
+from operator import itemgetter
 
 import msgspec
 
@@ -111,22 +113,23 @@ class Retention:
         origin = run.origin
         kept, mine = self._kept, self._mine.setdefault(origin, OrderedDict())
         at, size = now - age, 0
-        for sequence, payload in records:
+        fresh = {sequence: payload for sequence, payload in records if (run, sequence) not in kept}
+        for sequence, payload in fresh.items():
             key = (run, sequence)
-            if key in kept:
-                continue
             kept[key] = Kept(payload, at)
             mine[key] = None
+            size += len(payload)
             if age:
                 self._told.set(key, at + self._seconds)
-            self.held.add(run, sequence)
-            size += len(payload)
+        self.held.add(run, fresh)
         self.bytes += size
         self._sizes[origin] = self._sizes.get(origin, 0) + size
+        gone = []
         while len(mine) > self._origin_limit or self._sizes.get(origin, 0) > self._origin_most:
-            self._drop(next(iter(mine)))
-        while len(self._kept) > self._limit or self.bytes > self._most:
-            self._drop(next(iter(self._kept)))
+            gone.append(self._let_go(next(iter(mine))))
+        while len(kept) > self._limit or self.bytes > self._most:
+            gone.append(self._let_go(next(iter(kept))))
+        self._dropped(gone)
 
     @property
     def full(self) -> bool:
@@ -138,13 +141,14 @@ class Retention:
 
         What was only said to be so old may be had again from who says otherwise: nobody signed it.
         """
-        for key in self._told.due(now):
-            self._drop(key, wanted=True)
+        self._dropped([self._let_go(key) for key in self._told.due(now)], wanted=True)
+        gone = []
         while self._kept:
             key, kept = next(iter(self._kept.items()))
             if now - kept.at <= self._seconds:
-                return
-            self._drop(key)
+                break
+            gone.append(self._let_go(key))
+        self._dropped(gone)
 
     def clear(self) -> None:
         """Drop everything: the network changed, and an open room's records stay in the building."""
@@ -155,14 +159,19 @@ class Retention:
         self._told = Timers()
         self.bytes = 0
 
-    def _drop(self, key: tuple[Run, int], *, wanted: bool = False) -> None:
+    def _let_go(self, key: tuple[Run, int]) -> tuple[Run, int]:
+        """Drop a record; that it is not held any more is for _dropped() to say."""
         size = len(self._kept.pop(key).payload)
         self._told.cancel(key)
         origin = key[0].origin
         mine = self._mine[origin]
         del mine[key]
-        self.held.remove(*key, wanted=wanted)
         self.bytes -= size
         self._sizes[origin] -= size
         if not mine:
             del self._mine[origin], self._sizes[origin]
+        return key
+
+    def _dropped(self, keys: Iterable[tuple[Run, int]], *, wanted: bool = False) -> None:
+        for run, some in groupby(keys, itemgetter(0)):
+            self.held.remove(run, [sequence for _, sequence in some], wanted=wanted)

@@ -18,8 +18,10 @@ RUN = Run(b"o" * 16, 1)
 numbers = st.integers(0, 60)
 
 
-@given(st.lists(st.tuples(numbers, numbers)), st.lists(numbers))
-def test_a_range_set_is_a_set(added: list[tuple[int, int]], removed: list[int]) -> None:
+@given(st.lists(st.tuples(numbers, numbers)), st.lists(numbers), st.lists(st.tuples(numbers, numbers)))
+def test_a_range_set_is_a_set(
+    added: list[tuple[int, int]], removed: list[int], cut: list[tuple[int, int]]
+) -> None:
     ranges, model = RangeSet(), set[int]()
     for start, stop in added:
         ranges.add(start, stop)
@@ -27,6 +29,9 @@ def test_a_range_set_is_a_set(added: list[tuple[int, int]], removed: list[int]) 
     for value in removed:
         assert ranges.remove(value) == (value in model)
         model.discard(value)
+    for start, stop in cut:
+        ranges.cut(start, stop)
+        model -= set(range(start, stop))
     assert list(ranges) == collapse(sorted(model))
     assert all((value in ranges) == (value in model) for value in range(61))
 

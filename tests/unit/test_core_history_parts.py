@@ -44,13 +44,13 @@ def ranges(*pairs: tuple[int, int]) -> RangeSet:
 def test_what_was_let_go_is_not_wanted_back() -> None:
     held = Held()
     for sequence in (1, 2, 3):
-        held.add(ADA, sequence)
-    held.remove(ADA, 2)
+        held.add(ADA, [sequence])
+    held.remove(ADA, [2])
     assert list(held.of(ADA)) == [(1, 2), (3, 4)]
     assert (held.floor(ADA), held.floor(BOB)) == (3, 1)
-    held.remove(ADA, 1)
+    held.remove(ADA, [1])
     assert held.floor(ADA) == 3
-    held.remove(ADA, 3)
+    held.remove(ADA, [3])
     assert list(held) == []
     held.clear()
     assert held.floor(ADA) == 1
@@ -60,8 +60,8 @@ def test_runs_of_which_something_was_let_go_are_bounded(monkeypatch: pytest.Monk
     monkeypatch.setattr(holdings, "FLOORS", 2)
     held = Held()
     for epoch in range(3):
-        held.add(Run(b"a" * 16, epoch), 5)
-        held.remove(Run(b"a" * 16, epoch), 5)
+        held.add(Run(b"a" * 16, epoch), [5])
+        held.remove(Run(b"a" * 16, epoch), [5])
     assert [held.floor(Run(b"a" * 16, epoch)) for epoch in range(3)] == [1, 6, 6]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from random import Random
 
 import msgspec
 import pytest
@@ -17,7 +18,7 @@ from mcast.crypto.signed import (
     verify_record,
     whole_claim,
 )
-from mcast.crypto.trees import build, leaf_hash, root_of
+from mcast.crypto.trees import Tree, build, leaf_hash, root_of
 from mcast.wire import frames as f
 from mcast.wire.codec import decode_frames, encode_frame
 from mcast.wire.reasons import Malformed
@@ -52,6 +53,22 @@ def test_trees_are_those_of_rfc_6962(size: int) -> None:
     assert root == merkle(leaves)
     for index, path in enumerate(paths):
         assert root_of(leaves[index], index, size, path) == root
+
+
+@pytest.mark.parametrize("size", range(1, 33))
+def test_what_is_known_of_a_tree_judges_as_a_climb_to_its_root_does(size: int) -> None:
+    random = Random(size)
+    leaves = [leaf_hash(b"%d" % number) for number in range(size)]
+    _, paths = build(leaves)
+    order = random.sample(range(size), size)
+    tree = Tree(leaves[order[0]], order[0], size, paths[order[0]])
+    for index in order * 2:
+        leaf, path = leaves[index], paths[index]
+        for at in range(len(path)):
+            spoilt = path[:at] + bytes((path[at] ^ 1,)) + path[at + 1 :]
+            assert not tree.holds(leaf, index, spoilt)
+        assert not tree.holds(leaf_hash(b"forged"), index, path)
+        assert tree.holds(leaf, index, path)
 
 
 @pytest.mark.parametrize("size", [0, 33])
