@@ -113,7 +113,7 @@ class Pump:
             self._scheduled.cancel()
             self._scheduled = None
         now = self._loop.time()
-        if now >= self._due:
+        if now >= engine.ticking:  # not whenever records wait for the rate
             engine.unread(self._unread())
             engine.tick(now)
         if self._stale and now >= self._rewire_after:

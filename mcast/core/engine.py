@@ -23,6 +23,7 @@ port, …)`;
     send(data, now) -> Receipt                 MessageTooLarge above 64 KiB, and nothing has changed then
     datagrams(now) -> list[Outgoing]           Outgoing(data, destination, record)
     deadline() -> float | None                 absolute; as of the last call that took `now`
+    ticking                                    from when on tick() has work, as of the last deadline()
     tick(now) -> None
     events() -> list[Event]                    mcast.core.events; each is returned once
     may_flush(now) -> bool                     what was queued may leave at this moment
@@ -41,6 +42,7 @@ port, …)`;
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from math import inf
 from typing import Any, cast
 
 import msgspec
@@ -170,6 +172,7 @@ class Engine:
         checks: Checks | None = None,
     ) -> None:
         self.run = Run(identity.origin, epoch)
+        self.ticking = -inf
         manner = Manner(visitor, passive, quiet, history, last, since)
         self._state = State(
             settings,
@@ -320,8 +323,10 @@ class Engine:
         if state.closed:
             return None
         _catch_up(state)
+        ticking = deadline(state)
+        self.ticking = inf if ticking is None else ticking
         sending = can_leave(state, state.clock.now) if state.may_send else None
-        return earliest(self._farewell.when(state), sending, deadline(state))
+        return earliest(self._farewell.when(state), sending, ticking)
 
     def tick(self, now: float) -> None:
         """Do what is due."""
