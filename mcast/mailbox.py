@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
 
+from .errors import UsageError
 from .events import Event, Message, Overflow, PeerJoined, PeerLeft, PeerUpdated, PlainText
 
 EVENTS_MAX = 100_000
@@ -64,7 +65,7 @@ class Mailbox:
 
     async def wait(self) -> bool:
         """Whether something waits; a LoopMailbox waits for it."""
-        return self._ready()
+        return bool(self._events) or self._dropped > 0
 
     def _pop(self) -> Event | None:
         self._taken = True
@@ -109,11 +110,16 @@ class LoopMailbox(Mailbox):
     def __init__(self, events_max: int = EVENTS_MAX, bytes_max: int = BYTES_MAX) -> None:
         super().__init__(events_max, bytes_max)
         self._waiting: set[asyncio.Future[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def wait(self) -> bool:
         """Until something waits; False at the end. Cancelling it loses nothing."""
         while not self._ready():
-            future = asyncio.get_running_loop().create_future()
+            loop = asyncio.get_running_loop()
+            if self._loop not in (None, loop):
+                raise UsageError("events are taken in one event loop", "use mcast.join() from threads")
+            self._loop = loop
+            future = loop.create_future()
             self._waiting.add(future)
             try:
                 await future
@@ -123,7 +129,7 @@ class LoopMailbox(Mailbox):
 
     def _wake(self) -> None:
         for future in self._waiting:
-            if not future.done():
+            if not (future.done() or future.get_loop().is_closed()):
                 future.set_result(None)
 
 

@@ -68,6 +68,7 @@ class Pump:
         self._renewing: asyncio.TimerHandle | None = None
         self._waiting: list[asyncio.Future[None]] = []
         self._due = -inf
+        self._pumping = False
         self._wall_offset = 0.0
         self._stale = False
         self._rewire_after = 0.0
@@ -109,6 +110,16 @@ class Pump:
         engine = self._engine
         if engine is None:
             return
+        if self._pumping:  # by who interrupted us, a signal's handler: what it has to send leaves after this
+            self._loop.call_soon(self.pump)
+            return
+        self._pumping = True
+        try:
+            self._pump(engine)
+        finally:
+            self._pumping = False
+
+    def _pump(self, engine: Engine) -> None:
         if self._scheduled is not None:
             self._scheduled.cancel()
             self._scheduled = None

@@ -157,6 +157,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         buffers = self.unread_bytes, self.held_bytes // 4, self.sent_bytes, self.retained_bytes
         if min(buffers) < self.payload:
             raise UsageError("unread, held, sent and retained bytes: at least a payload, held four of them")
+        counts = self.window, self.sent_records, self.retained_records, self.peers, self.runs_per_origin
+        if min(counts) < 1:
+            raise UsageError("window, records, peers and runs an origin: at least one")
         if self.gap_timeout is not None and self.gap_timeout < 0:
             raise UsageError(f"gap_timeout {self.gap_timeout} is negative", "None waits for ever")
         if not 0 < self.grtt_min <= self.grtt_initial <= self.grtt_max:

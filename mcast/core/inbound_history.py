@@ -35,8 +35,7 @@ def on_digest(state: State, frame: Digest, source: Address, now: float) -> DropR
     if not state.past.news.counts(now):
         return None  # records are on their way: what is held differs for the moment
     if frame.digest == catalogue(state).digest:
-        if state.reach.everywhere:  # else those who do not hear it have to hear ours
-            state.past.trickle.consistent()
+        state.past.trickle.consistent(everywhere=state.reach.everywhere)
         return None
     if state.past.digests.new(frame.digest, now):
         state.past.trickle.reset(now, state.members)

@@ -107,11 +107,12 @@ def write_down(state: State) -> None:
 
     Every call of the engine that does more than to take in a message begins with it.
     """
-    gone, state.gone = state.gone, None
+    gone = state.gone
     if gone is None:
         return
     count = len(gone.flush.payloads)
     state.publisher.left(gone.flush, gone.at)
+    state.gone = None  # not before: who interrupts us must not lose what has a number
     state.sent_frames["record"] += count
     state.flow.sent(state.publisher.sent.high, count, gone.size, gone.at)
     state.past.news.came(gone.at)

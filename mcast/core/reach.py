@@ -74,8 +74,8 @@ class Reach:
 
     @property
     def everywhere(self) -> bool:
-        """Whether every peer that we reach hears who speaks."""
-        return self.whole or not self._beyond(self.here)
+        """Whether every peer that we reach hears who speaks; so it is taken to be of one who is no peer."""
+        return self.whole or not self.here.member or not self._beyond(self.here)
 
     def _beyond(self, station: Station) -> list[int]:
         """The reaches of the peers that we reach and `station` does not."""

@@ -144,8 +144,20 @@ def test_the_longer_all_agree_the_rarer_the_word() -> None:
 def test_one_consistent_word_is_enough() -> None:
     trickle = Trickle(Random(1), 1.0, 8.0)
     trickle.reset(0.0, 2)
-    trickle.consistent()
+    trickle.consistent(everywhere=True)
     assert not trickle.due(1.0, 2)
+
+
+def test_words_that_some_do_not_hear_are_enough_when_they_are_many() -> None:
+    trickle = Trickle(Random(1), 1.0, 8.0)
+    trickle.reset(0.0, 2)
+    for _ in range(7):
+        trickle.consistent(everywhere=False)
+    assert trickle.due(1.0, 2)
+    trickle.due(1.0, 2)
+    for _ in range(8):
+        trickle.consistent(everywhere=False)
+    assert not trickle.due(3.0, 2)
 
 
 # Digests

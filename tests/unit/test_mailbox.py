@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable
 
@@ -10,6 +11,7 @@ import pytest
 
 from mcast.address import GroupAddress
 from mcast.core.runs import Run
+from mcast.errors import UsageError
 from mcast.events import (
     Event,
     GapOpened,
@@ -146,6 +148,39 @@ def test_a_task_that_finds_it_emptied_waits_on() -> None:
         assert not await waiting
 
     asyncio.run(scenario())
+
+
+def test_it_is_waited_at_in_one_loop() -> None:
+    mailbox = LoopMailbox()
+
+    async def wait(seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(mailbox.wait(), seconds)
+
+    asyncio.run(wait(0.01))
+    with pytest.raises(UsageError, match="one event loop"):
+        asyncio.run(wait(1.0))
+
+
+def test_the_loop_of_who_waits_may_be_gone() -> None:
+    mailbox = LoopMailbox()
+    loop = asyncio.new_event_loop()
+    mailbox._waiting.add(loop.create_future())
+    loop.close()
+    mailbox.close()
+    assert mailbox.closed
+
+
+def test_only_a_mailbox_of_a_loop_waits() -> None:
+    async def scenario(mailbox: Mailbox) -> list[bool]:
+        waits = [await mailbox.wait()]
+        mailbox.put([message(1)])
+        waits.append(await mailbox.wait())
+        mailbox.take()
+        mailbox.close()
+        return [*waits, await mailbox.wait()]
+
+    assert asyncio.run(scenario(ThreadMailbox())) == [False, True, False]
 
 
 def test_threads_wait() -> None:

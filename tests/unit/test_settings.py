@@ -23,6 +23,9 @@ REFUSED: list[dict[str, Any]] = [
     {"held_bytes": 4 * 1452 - 1},
     {"sent_bytes": 0},
     {"retained_bytes": -1},
+    {"sent_records": -1},
+    {"window": 0},
+    {"peers": 0},
 ]
 
 

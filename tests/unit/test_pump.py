@@ -1,0 +1,58 @@
+"""The pump's order, with sockets that are none."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+from mcast.core.engine import Engine
+from mcast.core.events import Event
+from mcast.core.outgoing import Outgoing
+from mcast.links import Links, Plan
+from mcast.pump import Pump
+
+
+class Interrupted:
+    """An engine that, while it is asked what to send, is interrupted by somebody who runs the pump."""
+
+    ticking = float("inf")
+    depth = most = calls = 0
+    pump: Pump
+
+    def datagrams(self, now: float) -> list[Outgoing]:
+        """Nothing, the first time after an interruption."""
+        self.calls += 1
+        self.depth += 1
+        self.most = max(self.most, self.depth)
+        if self.calls == 1:
+            self.pump.pump()
+        self.depth -= 1
+        return []
+
+    def events(self) -> list[Event]:
+        """None."""
+        return []
+
+    def deadline(self) -> None:
+        """Nothing is due."""
+
+    def peers(self) -> list[Any]:
+        """Nobody."""
+        return []
+
+    def update(self, now: float, **_: object) -> None:
+        """Whatever it is."""
+
+
+def test_who_interrupts_the_pump_has_it_run_again_afterwards() -> None:
+    async def scenario() -> Interrupted:
+        engine = Interrupted()
+        engine.pump = Pump(Links(Plan(())), lambda _: None, lambda *_: None, lambda _: None)
+        engine.pump.start(cast(Engine, engine))
+        await asyncio.sleep(0.01)
+        engine.pump.stop()
+        return engine
+
+    engine = asyncio.run(scenario())
+    assert engine.most == 1
+    assert engine.calls == 2
