@@ -67,7 +67,7 @@ class Feed:
         """Close a sender that failed, and look at the interfaces for what takes its place."""
         with self._rewatching():
             self._links.drop(sender)
-        self._update(interfaces.read())
+        self.refresh()  # so that a change back to what was before is one, too
 
     def pause(self) -> None:
         """Stop reading until resume()."""
