@@ -133,14 +133,16 @@ class Pump:
             self._carrier.send(leaving)
         if self._waiting:
             self._let_go()
-        events = engine.events()
-        if events:
-            if not PEER_EVENTS.isdisjoint(map(type, events)):
-                self._stale = True
-            self._on_events(events)
+        if events := engine.events():
+            self._tell(events)
         if self._settling is None:
             self._settling = self._loop.call_soon(self._settle)
             self._settling_since = now
+
+    def _tell(self, events: Sequence[Event]) -> None:
+        if not PEER_EVENTS.isdisjoint(map(type, events)):
+            self._stale = True
+        self._on_events(events)
 
     def hogged(self, now: float) -> bool:
         """Whether the loop was kept from its other work for a while: requests for repair wait to be read."""
@@ -220,6 +222,8 @@ class Pump:
         if self._engine is None:
             return
         deadline = self._engine.deadline()
+        if events := self._engine.events():  # of what was put away only now
+            self._tell(events)
         due = inf if deadline is None else deadline
         if due == self._due and self._timer is not None:
             return

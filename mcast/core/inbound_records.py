@@ -192,9 +192,7 @@ def take_some(state: State, inbox: Inbox, row: list[Record], source: Address, no
 
     It is not all of them if one comes twice.
     """
-    newest = max(row, key=attrgetter("sequence"))
-    if newest.sequence > inbox.stream.high:
-        _newest(state, inbox, newest, now)
+    high = inbox.stream.high
     taken: list[Record] = []
     done = 0
     for record in row:
@@ -208,6 +206,9 @@ def take_some(state: State, inbox: Inbox, row: list[Record], source: Address, no
         done += 1
     if taken:
         state.taken.append((inbox, taken, now, 0.0))
+        newest = max(taken, key=attrgetter("sequence"))
+        if newest.sequence > high:
+            _newest(state, inbox, newest, now)
     return done
 
 
@@ -248,7 +249,8 @@ def catch_up(state: State) -> None:
         fresh[inbox] = fresh.get(inbox, 0) + len(row)
     for inbox, count in fresh.items():
         state.reporter.news(inbox.run, now, state.members, count)
-        lacks(state, inbox, now)
+        if state.reception.get(inbox.run) is inbox:  # it may have had to make room since
+            lacks(state, inbox, now)
 
 
 def keep(state: State, run: Run, row: Sequence[Record], now: float, age: float) -> None:

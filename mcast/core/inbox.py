@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import exp
 
-from mcast.wire import bodies
+from mcast.wire import bodies, limits
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import Kind, Record
 
@@ -147,10 +147,16 @@ class Inbox:
         return records[: following - self.stream.next]
 
     def wants(self, records: list[Record]) -> list[Record]:
-        """Those at the front of this run that are not refused as things are."""
-        (origin, epoch), refuse = self.run, self.stream.refuse
+        """Those at the front of one flush of this run that are not refused as things are."""
+        (origin, epoch), refuse, signature = self.run, self.stream.refuse, records[0].signature
         for place, record in enumerate(records):
-            if record.epoch != epoch or record.origin != origin or refuse(record.sequence) is not None:
+            if (
+                record.signature != signature
+                or record.epoch != epoch
+                or record.origin != origin
+                or place == limits.TREE_MAX
+                or refuse(record.sequence) is not None
+            ):
                 return records[:place]
         return records
 

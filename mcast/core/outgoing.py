@@ -112,7 +112,8 @@ def write_down(state: State) -> None:
         return
     count = len(gone.flush.payloads)
     state.publisher.left(gone.flush, gone.at)
-    state.gone = None  # not before: who interrupts us must not lose what has a number
+    if state.gone is gone:  # not before, and no other: who interrupts us must not lose what has a number
+        state.gone = None
     state.sent_frames["record"] += count
     state.flow.sent(state.publisher.sent.high, count, gone.size, gone.at)
     state.past.news.came(gone.at)

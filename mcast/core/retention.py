@@ -38,7 +38,9 @@ class Sent:
         self.young = 1
 
     def add(self, sequence: int, payload: bytes, now: float) -> None:
-        """Keep the next record."""
+        """Keep the next record; one that is or was kept changes nothing."""
+        if sequence <= self.high:
+            return
         self._records[sequence] = Kept(payload, now)
         self._bytes += len(payload)
         self.high = sequence
@@ -113,7 +115,10 @@ class Retention:
         origin = run.origin
         kept, mine = self._kept, self._mine.setdefault(origin, OrderedDict())
         at, size = now - age, 0
-        fresh = {sequence: payload for sequence, payload in records if (run, sequence) not in kept}
+        fresh: dict[int, bytes] = {}
+        for sequence, payload in records:
+            if (run, sequence) not in kept:
+                fresh.setdefault(sequence, payload)
         for sequence, payload in fresh.items():
             key = (run, sequence)
             kept[key] = Kept(payload, at)

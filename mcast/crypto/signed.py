@@ -71,10 +71,12 @@ def whole_claim(room_id: bytes, flush: Sequence[Record]) -> bytes | None:
     first = flush[0]
     if first.index or not 1 < len(flush) == first.size:
         return None
+    same = first.size, first.signature, first.origin, first.epoch
+    proofs = [(r.index, r.size, r.signature, r.origin, r.epoch) for r in flush]
+    if proofs != [(index, *same) for index in range(len(flush))]:
+        return None  # before anything is hashed: a forged record must not cost a tree
     root, paths = build([leaf_hash(record.signed) for record in flush])
-    origin, epoch, size, signature = first.origin, first.epoch, first.size, first.signature
-    proofs = [(r.index, r.path, r.size, r.signature, r.origin, r.epoch) for r in flush]
-    if proofs != [(index, path, size, signature, origin, epoch) for index, path in enumerate(paths)]:
+    if [record.path for record in flush] != paths:
         return None
     return _flush_claim(room_id, first, root)
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf
 from random import Random
+
+import pytest
 
 from mcast import simulation
 from mcast.core.gaps import Gaps
 from mcast.core.inbox import FORGOTTEN, Inbox
 from mcast.core.reception import Reception
 from mcast.core.runs import Run
-from mcast.core.shelves import SHARE
+from mcast.core.shelves import PER_ORIGIN, SHARE
 from mcast.core.stream import Stream
 from mcast.settings import Settings
+from mcast.wire.bodies import encode_first
+from mcast.wire.codec import encode_frame, encode_kept
+from mcast.wire.records import Kind
 
-from .core_support import record
+from .core_support import ADDRESS, Outsider, record
 
 RUN = Run(b"o" * 16, 1)
 SIZE = len(record(1, bytes(95)).payload)
@@ -88,3 +94,47 @@ def test_a_receiver_with_little_room_still_gets_everything() -> None:
         lan.run(0.001)
     lan.run(60.0)
     assert [message.data.split()[0] for message in receiver.messages()] == [b"%d" % n for n in range(400)]
+
+
+MODES: dict[str, Callable[[Callable[..., bytes], bytes, bytes], list[bytes]]] = {
+    "one after the other": lambda seal, fragment, first: [seal(fragment), seal(first)],
+    "in one datagram": lambda seal, fragment, first: [seal(fragment, first)],
+}
+
+
+@pytest.mark.parametrize("lacking", [False, True])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_run_that_goes_before_its_record_was_put_away_leaves_nothing_behind(
+    mode: str, lacking: bool
+) -> None:
+    """The attack: a fragment for the oldest run of an identity, then a record of one run too many."""
+    lan = simulation.Lan(seed=5, settings=Settings(held_bytes=65_536))
+    engine = lan.join("ben").engine
+    lan.run(1.0)
+    eve = Outsider(lan)
+    origin, epoch = eve.run
+
+    def of(number: int, sequence: int, body: bytes = b"x", kind: Kind = Kind.MESSAGE) -> bytes:
+        eve.run = Run(origin, epoch + number)
+        return encode_kept(eve.record(sequence, body, kind).payload)
+
+    def seal(*frames: bytes) -> bytes:
+        return eve.sealer.seal(b"".join(frames))
+
+    def say(*datagrams: bytes) -> None:
+        engine.receive_all(datagrams, ADDRESS, lan.now)
+        engine.deadline()
+
+    say(seal(encode_frame(eve.key)))
+    for number in range(PER_ORIGIN):
+        say(seal(of(number, 1)))
+    fragment = encode_first(60_000, bytes(1000))
+    for number in range(80):
+        lan.run(0.05)
+        if lacking:
+            say(seal(of(number, 5)))
+        begun = of(number, 2, fragment, Kind.FIRST)
+        say(*MODES[mode](seal, begun, of(number + PER_ORIGIN, 1)))
+    shelves = engine._state.reception._shelves
+    assert shelves._bytes.keys() <= shelves._inboxes.keys()
+    assert sum(shelves._bytes.values()) == shelves._total

@@ -100,6 +100,28 @@ def test_every_call_first_writes_down_what_was_sent(call: str) -> None:
     assert ada._state.publisher.sent.high == before + 1
 
 
+def test_who_sends_while_another_flush_is_written_down_loses_neither(monkeypatch: pytest.MonkeyPatch) -> None:
+    lan, ada, ben = two_who_talk()
+    sent = ada._state.publisher.sent
+    before, add = sent.high, sent.add
+    ada.send_all([b"x" * 1000] * 3, lan.now)
+    said = [outgoing.data for outgoing in ada.datagrams(lan.now)]
+
+    def interrupted(sequence: int, payload: bytes, now: float) -> None:
+        add(sequence, payload, now)
+        if sequence == before + 2:
+            monkeypatch.setattr(sent, "add", add)
+            said.append(say(ada, b"urgent", lan.now + 0.006))
+
+    monkeypatch.setattr(sent, "add", interrupted)
+    ada.deadline()
+    ada.deadline()
+    assert sent.high == before + 4
+    assert sent._bytes == sum(len(kept.payload) for kept in sent._records.values())
+    ben.receive_all(said, ADDRESS, lan.now)
+    assert len([event for event in ben.events() if isinstance(event, Message)]) == 4
+
+
 def test_what_is_missing_before_a_record_will_be_asked_for_before_the_record_is_put_away() -> None:
     lan, ada, ben = two_who_talk()
     say(ada, b"lost", lan.now)
