@@ -154,13 +154,14 @@ def test_an_announcement_may_overtake_records_that_are_on_their_way_a_heartbeat_
     assert inbox.stream.high == 3
 
 
-def test_what_there_is_no_room_for_was_not_lost_by_the_network() -> None:
+@pytest.mark.parametrize("alone", [True, False])
+def test_what_there_is_no_room_for_was_not_lost_by_the_network(alone: bool) -> None:
     lan = simulation.Lan(8, settings=Settings(held_bytes=20_000))
     ada = lan.join("ada")
     eve = Outsider(lan)
     eve.say(eve.key, eve.record(1))
     for sequence in range(3, 50):
-        eve.say(eve.record(sequence, bytes(1000)))
+        eve.say(*(() if alone else (eve.key,)), eve.record(sequence, bytes(1000)))
     assert drops(ada, "over-quota") > 0
     eve.say(eve.record(49, bytes(1000)))
     inbox = ada.engine._state.reception.get(eve.run)

@@ -108,6 +108,15 @@ def test_only_the_ranges_within_are_looked_at() -> None:
     assert (made.high, ranges().high) == (29, 0)
 
 
+def test_only_what_is_there_is_cut() -> None:
+    made = ranges((1, 5), (7, 9), (20, 30))
+    for start, stop in ((5, 7), (3, 3), (30, 99), (9, 8)):
+        made.cut(start, stop)
+    assert list(made) == [(1, 5), (7, 9), (20, 30)]
+    made.cut(3, 25)
+    assert list(made) == [(1, 3), (25, 30)]
+
+
 def test_what_is_old_pushes_nothing_out() -> None:
     made = Retention(records=2, size=10_000, seconds=60.0, share=1.0)
     assert not made.full

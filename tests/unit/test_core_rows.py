@@ -61,12 +61,20 @@ def other(lan: simulation.Lan, plain: bytes) -> bytes:
     return Sealer(lan.room, b"01234567").seal(plain)
 
 
+def resealed(lan: simulation.Lan, datagram: bytes) -> bytes:
+    """The same once more, from the same session."""
+    return Sealer(lan.room, datagram[8:16], 2**40).seal(opened(lan, datagram))
+
+
 Change = Callable[[simulation.Lan, list[bytes]], list[bytes]]
 CHANGES: dict[str, Change] = {
     "nothing": lambda lan, flush: flush,
     "one is lost": lambda lan, flush: flush[:4] + flush[5:],
     "two change places": lambda lan, flush: [*flush[:3], flush[4], flush[3], *flush[5:]],
     "one comes twice": lambda lan, flush: [*flush[:3], flush[2], *flush[3:]],
+    "one comes twice in other datagrams": lambda lan, flush: (
+        [*flush[:3], *flush[4:7], resealed(lan, flush[5]), *flush[7:]]
+    ),
     "all come twice": lambda lan, flush: flush + flush,
     "the first comes last": lambda lan, flush: flush[1:] + flush[:1],
     "junk among them": lambda lan, flush: [*flush[:5], b"\xffMno", flush[5][:-1], *flush[5:]],
