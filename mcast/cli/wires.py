@@ -136,11 +136,11 @@ class GroupWire:
         if self.last is None:
             return ""
         await asyncio.sleep(max(0.0, self._entered + ACQUAINTED - self.groups[0].now))
-        if not self.groups[0].peers():
-            return "nobody heard it"
-        if await self.last.confirmed(timeout=LINGER):
+        if self.groups[0].peers() and await self.last.confirmed(timeout=LINGER):
             return ""
-        return f"{len(self.last.unheard_by)} of those here did not confirm what was sent last"
+        if missing := len(self.last.unheard_by):
+            return f"{missing} of those here did not confirm what was sent last"
+        return "" if self.last.heard_by else "nobody heard it"  # who heard it may have left meanwhile
 
 
 async def _shown(scene: Scene) -> AsyncIterator[list[Happening]]:

@@ -272,7 +272,7 @@ def heard(state: State, run: Run, now: float) -> None:
     """A fresh signed word of `run`: it is here."""
     if run not in state.tombstones:
         state.reception.returned(run, now, state.members)
-    _alive(state, run, now)
+        _alive(state, run, now)
 
 
 def _alive(state: State, run: Run, now: float) -> None:

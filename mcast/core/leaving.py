@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mcast.wire.frames import Goodbye
 
+from .runs import Run
 from .state import State
 from .ticking import report_on
 
@@ -16,13 +17,14 @@ class Farewell:
 
     def __init__(self) -> None:
         self._goodbyes: list[float] = []
+        self._heard: list[Run] = []  # whom our last report is about
 
     def begin(self, state: State, now: float) -> None:
         """Confirm what was heard, as this is the last chance, and plan the goodbyes."""
-        due = state.reporter.all(now)
-        if due and not state.announced:  # nobody knows our key, and there is no time to ask for it
+        self._heard = state.reporter.all(now)
+        if self._heard and not state.announced:  # nobody knows our key, and there is no time to ask for it
             state.queue(state.key_frame)
-        report_on(state, due, now)
+        report_on(state, self._heard, now)
         state.closing = True
         if state.announced and not state.manner.visitor and state.may_send:
             self._goodbyes = [now + delay for delay in GOODBYES]
@@ -30,9 +32,14 @@ class Farewell:
             self._end(state, now)
 
     def proceed(self, state: State, now: float) -> None:
-        """Say the goodbyes that are due; all that was queued has left."""
+        """Say the goodbyes that are due; all that was queued has left.
+
+        With each but the first the last report goes again: whoever waits for it has nobody left to ask.
+        """
         while self._goodbyes and self._goodbyes[0] <= now:
             del self._goodbyes[0]
+            if state.departed:
+                report_on(state, self._heard, now)
             _say_goodbye(state, now)
         self._end(state, now)
 

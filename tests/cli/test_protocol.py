@@ -240,6 +240,30 @@ def test_a_filter_waits_until_all_of_it_was_heard(pair: Pair, group: str) -> Non
         pair[1].loss(0)
 
 
+def test_who_heard_it_and_left_is_not_nobody(pair: Pair, group: str) -> None:
+    """The report says that it was heard, even if nobody is here any more when the input ends."""
+    listener = listening(pair[1], "-g", group, "-C", "1")
+    talker = pair[0].mcast("chat", "-g", group)
+    talker.wait_for(re.compile("here: | joined"), stream="stderr")
+    talker.write("a line\n")
+    assert ended(listener, 0).lines() == ["a line"]
+    talker.wait_for(re.compile("left"), stream="stderr")
+    talker.close_stdin()
+    assert "heard" not in ended(talker, 0).stderr
+
+
+def test_nobody_is_left_to_hear_it(pair: Pair, group: str) -> None:
+    listener = listening(pair[1], "-g", group, "-C", "1")
+    talker = pair[0].mcast("chat", "-g", group)
+    talker.wait_for(re.compile("here: | joined"), stream="stderr")
+    talker.write("a line\n")
+    ended(listener, 0)
+    talker.wait_for(re.compile("left"), stream="stderr")
+    talker.write("another\n")
+    talker.close_stdin()
+    assert "nobody heard it" in ended(talker, 0).stderr
+
+
 def test_people_see_each_other(pair: Pair, group: str) -> None:
     ada = pair[0].mcast_terminal("chat", "-g", group, "-n", "ada", columns=120)
     ada.wait_for_screen("nobody else is here yet")

@@ -41,6 +41,24 @@ def test_members_see_each_other_and_a_goodbye() -> None:
     assert ada.peers() == []
 
 
+def test_the_last_report_is_said_as_often_as_the_goodbye() -> None:
+    """Who left after the one line it waited for has heard it, also if its first words after that are lost."""
+    lan = simulation.Lan(1)
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(1.0)
+    receipt = ada.send("hello")
+    lan.run(0.002)
+    lan.partition([ada], [bob])
+    bob.leave()
+    lan.run(0.04)
+    lan.heal()
+    assert not ada.engine.heard_by(receipt.sequence)
+    lan.run(0.1)
+    assert _left(ada) == [("bob", "goodbye")]
+    assert ada.engine.heard_by(receipt.sequence) == [bob.engine.run]
+    assert bob.engine.run not in ada.engine._state.silence
+
+
 def test_a_crash_is_noticed_in_time() -> None:
     """At most 3.5 intervals and three seconds after the last word."""
     lan = simulation.Lan(2)
