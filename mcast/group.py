@@ -89,7 +89,7 @@ class Group:
         self._loop = asyncio.get_running_loop()
         self._done = asyncio.Event()
         self._pump = Pump(
-            self.links, self._happened, self._plain, self._changed, lambda: self._mailbox.backlog
+            self.links, self._mailbox.put, self._plain, self._changed, lambda: self._mailbox.backlog
         )
         try:
             await self._lookout.resolve()
@@ -179,7 +179,8 @@ class Group:
         group, GroupClosed after close(); nothing was sent then, and nothing when it is cancelled. Messages
         of one task keep their order; tasks that wait for room are served in turn.
         """
-        payload = self.check(data)
+        self._check_open()
+        payload = self.payload(data)
         now = self._loop.time()
         if self._must_wait(now):
             async with self._turn:
@@ -419,9 +420,6 @@ class Group:
             if isinstance(event, Message):
                 return event
         return None
-
-    def _happened(self, events: Sequence[Event]) -> None:
-        self._mailbox.put(events)
 
     def _lost_sight(self, problems: tuple[SocketError, ...]) -> None:
         """Peers that the user named were not found."""

@@ -129,8 +129,11 @@ class LoopMailbox(Mailbox):
 
     def _wake(self) -> None:
         for future in self._waiting:
-            if not (future.done() or future.get_loop().is_closed()):
-                future.set_result(None)
+            if not future.done():
+                try:
+                    future.set_result(None)
+                except RuntimeError:  # its loop is closed
+                    continue
 
 
 class ThreadMailbox(Mailbox):

@@ -98,46 +98,46 @@ class Pump:
     def queued(self, now: float) -> None:
         """A message was queued: a lone one leaves at once, those sent right after it leave together."""
         if self._engine is not None and self._engine.may_flush(now):
-            self.pump()
+            self.pump(now)
         elif self._scheduled is None:
             self._scheduled = self._loop.call_soon(self.pump)
 
-    def pump(self) -> None:
-        """Do what is due, send what is ready, then tell what happened.
+    def pump(self, now: float | None = None) -> None:
+        """Do what is due, send what is ready, then tell what happened; `now` if the caller knows it.
 
         The timer is armed when the application has had its turn.
         """
         engine = self._engine
-        if engine is None:
+        if engine is None or self._pumping:
+            self._pump_again()
             return
-        if self._pumping:  # by who interrupted us, a signal's handler: what it has to send leaves after this
-            self._loop.call_soon(self.pump)
-            return
+        now = self._loop.time() if now is None else now
         self._pumping = True
         try:
-            self._pump(engine)
+            if self._scheduled is not None:
+                self._scheduled.cancel()
+                self._scheduled = None
+            if now >= engine.ticking:  # not whenever records wait for the rate
+                engine.unread(self._unread())
+                engine.tick(now)
+            if self._stale and now >= self._rewire_after:
+                self._rewire()
+            if leaving := engine.datagrams(now):
+                self._carrier.send(leaving)
+            if self._waiting:
+                self._let_go()
+            if events := engine.events():
+                self._tell(events)
+            if self._settling is None:
+                self._settling = self._loop.call_soon(self._settle)
+                self._settling_since = now
         finally:
             self._pumping = False
 
-    def _pump(self, engine: Engine) -> None:
-        if self._scheduled is not None:
-            self._scheduled.cancel()
-            self._scheduled = None
-        now = self._loop.time()
-        if now >= engine.ticking:  # not whenever records wait for the rate
-            engine.unread(self._unread())
-            engine.tick(now)
-        if self._stale and now >= self._rewire_after:
-            self._rewire()
-        if leaving := engine.datagrams(now):
-            self._carrier.send(leaving)
-        if self._waiting:
-            self._let_go()
-        if events := engine.events():
-            self._tell(events)
-        if self._settling is None:
-            self._settling = self._loop.call_soon(self._settle)
-            self._settling_since = now
+    def _pump_again(self) -> None:
+        """A signal's handler interrupted it, and asks too: what that has to send leaves next."""
+        if self._pumping:
+            self._loop.call_soon(self.pump)
 
     def _tell(self, events: Sequence[Event]) -> None:
         if not PEER_EVENTS.isdisjoint(map(type, events)):
@@ -257,7 +257,7 @@ class Pump:
             if len(ours) < len(together):
                 plain += [datagram for datagram in together if not datagram.data.startswith(MAGIC)]
         if news:
-            self.pump()
+            self.pump(now)
         if plain and group is not None:
             self._on_plain(group, plain)
 

@@ -270,7 +270,7 @@ class Engine:
 
     def _first_word(self, now: float) -> None:
         state = self._state
-        state.heard_any = True
+        state.has_heard()
         if state.manner.quiet:
             state.announcer.begin(now + QUIET_SPREAD * state.generator.random())
 
@@ -297,21 +297,26 @@ class Engine:
         """What is to be sent now. What is to be written down about it is, when something else is asked."""
         state, sender = self._state, self._sender
         if not (
-            state.control or state.publisher.outbox or state.repairs or state.past.serving or state.closing
+            state.control
+            or state.publisher.outbox.size
+            or state.repairs.ready
+            or state.past.serving.queues
+            or state.closing
         ):
             return []
-        _catch_up(state)
+        if state.gone or state.taken:
+            _catch_up(state)
         now = state.clock.advance(now)
         out = sender.control(state, now) if state.control else []
         if state.may_send:
-            if state.repairs:
+            if state.repairs.ready:
                 out += sender.repairs(state, now)
-            if state.publisher.outbox or state.repairs:
+            if state.publisher.outbox.size or state.repairs.ready:
                 out += sender.records(state, now)
-            if state.past.serving:
+            if state.past.serving.queues:
                 write_down(state)
                 out += sender.history(state, now)
-        if state.closing and not state.publisher.outbox:
+        if state.closing and not state.publisher.outbox.size:
             write_down(state)
             self._farewell.proceed(state, now)
             out += sender.control(state, now)
@@ -403,7 +408,7 @@ class Engine:
         Who does that speaks, also before it has heard anybody.
         """
         state = self._state
-        state.heard_any = True
+        state.has_heard()
         return state.meetings.name(addresses, state.clock.advance(now))
 
     def met(self, now: float) -> int:

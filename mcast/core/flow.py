@@ -77,8 +77,10 @@ class Flow:
 
     def level(self, now: float) -> float:
         """Bytes that may leave now; nothing may at or below 0."""
-        self._tune(now)
-        return self._bucket.level(now) if self._effective else 0.0
+        rate = self._target(now)
+        if rate != self._effective:
+            self._tune(rate, now)
+        return self._bucket.level(now) if rate else 0.0
 
     def new_level(self, now: float) -> float:
         """The same for new records: they trickle when the elected one has too much to catch up on."""
@@ -87,8 +89,10 @@ class Flow:
 
     def when(self, now: float) -> float:
         """When something may leave, or is to be looked at again."""
-        self._tune(now)
-        if not self._effective:
+        rate = self._target(now)
+        if rate != self._effective:
+            self._tune(rate, now)
+        if not rate:
             return self._asked + ASK_AGAIN
         return self._bucket.when(1, now)
 
@@ -109,13 +113,11 @@ class Flow:
         self.window = max(1, int(SHARE * min(limits.WINDOW, held_share(settings.held_bytes) / size)))
         self.backlog = min(settings.backlog, max(LEAST_BACKLOG, rate * BACKLOG))
 
-    def _tune(self, now: float) -> None:
-        rate = self._target(now)
-        if rate != self._effective:
-            self._effective = rate
-            depth = min(self._settings.burst, max(self._settings.payload, rate * AT_ONCE))
-            self._bucket.retune(rate or 1.0, depth, now)
-            self._fit()
+    def _tune(self, rate: float, now: float) -> None:
+        self._effective = rate
+        depth = min(self._settings.burst, max(self._settings.payload, rate * AT_ONCE))
+        self._bucket.retune(rate or 1.0, depth, now)
+        self._fit()
 
     def _target(self, now: float) -> float:
         settings = self._settings

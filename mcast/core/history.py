@@ -107,7 +107,7 @@ def forget(state: State) -> None:
 def pages(state: State, now: float) -> Iterator[tuple[bytes, Address]]:
     """Datagrams of records for those who asked, as far as the pace allows: their frames, and where to."""
     past, room = state.past, state.room_left()
-    while past.serving and past.pace.level(now) > 0:
+    while past.serving.queues and past.pace.level(now) > 0:
         page = past.serving.page(now, room, lambda errand: sum(map(len, _frames(state, errand, now))))
         frames = [frame for errand in page.errands for frame in _frames(state, errand, now)]
         for plain in _packed(frames, room):

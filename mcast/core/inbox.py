@@ -32,7 +32,7 @@ class Inbox:
     """What we have and lack of one run.
 
     Its records before `first` do not concern us. Of those up to `existing` those signed before `since` (ms
-    by its clock) were published before we joined.
+    by its clock) were published before we joined. `departed`: the run said goodbye or fell silent.
     """
 
     __slots__ = (
@@ -43,6 +43,7 @@ class Inbox:
         "_received",
         "_until",
         "_window",
+        "departed",
         "echo",
         "echo_at",
         "equivocated",
@@ -73,15 +74,11 @@ class Inbox:
         self.echo, self.echo_at, self.heard_at = 0, 0.0, 0.0
         self.grtt = 0.0
         self._window = window
+        self.departed = False
         self._until: float | None = None
         self._low = (0, 0.0)
         self._received = self._expected = 0
         self._loss = self._loss_at = 0.0
-
-    @property
-    def departed(self) -> bool:
-        """Whether the run said goodbye or fell silent."""
-        return self._until is not None
 
     @property
     def waiting(self) -> int:
@@ -97,10 +94,12 @@ class Inbox:
         """The run is gone; `said`: it said goodbye."""
         until = now + (AFTER_GOODBYE if said else AFTER_SILENCE)
         self._until = until if self._until is None else min(until, self._until)
+        self.departed = True
 
     def returned(self) -> None:
         """The run is here after all."""
         self._until = None
+        self.departed = False
         self.gaps.again()
 
     def trust(self) -> None:
@@ -137,7 +136,7 @@ class Inbox:
 
     def follow(self, records: list[Record]) -> list[Record]:
         """Those at the front that follow each other and what is here; none while anything is lacking."""
-        if self.lacking or self.gaps or not self.stream.smooth or self.fragments.bytes:
+        if self.lacking or not self.stream.smooth or self.fragments.bytes:
             return []
         (origin, epoch), following = self.run, self.stream.next
         for record in records:

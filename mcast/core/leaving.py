@@ -28,7 +28,7 @@ class Farewell:
         state.closing = True
         if state.announced and not state.manner.visitor and state.may_send:
             self._goodbyes = [now + delay for delay in GOODBYES]
-        if not (state.publisher.outbox and state.may_send):
+        if not (state.publisher.outbox.size and state.may_send):
             self._end(state, now)
 
     def proceed(self, state: State, now: float) -> None:
@@ -48,7 +48,7 @@ class Farewell:
 
     def when(self, state: State) -> float | None:
         """When to proceed."""
-        if not state.closing or state.publisher.outbox:
+        if not state.closing or state.publisher.outbox.size:
             return None
         return self._goodbyes[0] if self._goodbyes else state.publisher.flushed_at + LINGER
 

@@ -25,6 +25,7 @@ class Outbox:
     """Messages in, records out, sequenced at once so that a receipt can name them.
 
     A flush leaves at once if the last left `interval` ago, else that long after it, or when it is full.
+    `size` is the bytes that wait, each message or record with two more: 0 only if nothing does.
     """
 
     def __init__(self, body_limit: int, interval: float) -> None:
@@ -34,15 +35,7 @@ class Outbox:
         self._open_size = limits.BUNDLE_HEAD_SIZE
         self._next = 1
         self._last_flush = float("-inf")
-        self._ready_bytes = 0
-
-    @property
-    def size(self) -> int:
-        """Bytes that wait, as bodies of records."""
-        return self._ready_bytes + self._open_size - limits.BUNDLE_HEAD_SIZE
-
-    def __bool__(self) -> bool:
-        return bool(self._ready or self._open)
+        self.size = 0
 
     def resize(self, body_limit: int) -> None:
         """Records begun from now on take at most `body_limit` bytes."""
@@ -58,6 +51,7 @@ class Outbox:
         if self._open_size + size <= self._limit:
             self._open.append(data)
             self._open_size += size
+            self.size += size
             return self._next, len(self._open) - 1
         if len(data) > limits.MESSAGE_MAX:
             raise MessageTooLarge(
@@ -68,6 +62,7 @@ class Outbox:
             return self._alone(data), 0
         self._open.append(data)
         self._open_size += size
+        self.size += size
         return self._next, 0
 
     def add_all(self, messages: Sequence[bytes]) -> tuple[int, int]:
@@ -80,6 +75,7 @@ class Outbox:
             if fit > at:
                 self._open += messages[at:fit]
                 self._open_size += ends[fit - 1] - gone
+                self.size += ends[fit - 1] - gone
                 place = self._next, len(self._open) - 1
             else:
                 place = self.add(messages[at])
@@ -89,7 +85,7 @@ class Outbox:
 
     def _draft(self, kind: Kind, body: bytes) -> int:
         self._ready.append(Draft(self._next, kind, body))
-        self._ready_bytes += len(body)
+        self.size += len(body) + limits.BUNDLE_ENTRY_SIZE
         self._next += 1
         return self._next - 1
 
@@ -112,6 +108,7 @@ class Outbox:
             self._draft(Kind.MESSAGE, self._open[0])
         elif self._open:
             self._draft(Kind.BUNDLE, bodies.encode_bundle(self._open))
+        self.size -= self._open_size - limits.BUNDLE_HEAD_SIZE
         self._open = []
         self._open_size = limits.BUNDLE_HEAD_SIZE
 
@@ -130,8 +127,8 @@ class Outbox:
             self._close()
         drafts, self._ready = self._ready[:most], self._ready[most:]
         self._last_flush = now
-        if self._ready:
-            self._ready_bytes -= sum([len(draft.body) for draft in drafts])
+        if self._ready or self._open:
+            self.size -= sum([len(draft.body) + limits.BUNDLE_ENTRY_SIZE for draft in drafts])
         else:
-            self._ready_bytes = 0
+            self.size = 0
         return drafts

@@ -69,16 +69,16 @@ class Sender:
         `state.gone`, so that a lone message does not wait for it."""
         publisher, flow = state.publisher, state.flow
         out: list[Outgoing] = []
-        while publisher.outbox and flow.new_level(now) > 0:
+        while publisher.outbox.size and flow.new_level(now) > 0:
             flush = publisher.flush(now, state.clock.unix_ms(now), flow.records)
             if flush is None:
                 break
             datagrams = self._seal(state, flush.payloads)
             out += [Outgoing(data, None, True) for data in datagrams]
             state.gone = Gone(flush, sum(map(len, datagrams)), now)
-            if publisher.outbox:
+            if publisher.outbox.size:
                 write_down(state)
-        if (state.repairs and (publisher.sent.high or out)) or _flush_due(state, now):
+        if (state.repairs.ready and (publisher.sent.high or out)) or _flush_due(state, now):
             write_down(state)
             press(state, now)
         return out
@@ -121,13 +121,14 @@ def write_down(state: State) -> None:
 
 
 def _flush_due(state: State, now: float) -> bool:
-    when = state.publisher.outbox.when()
+    outbox = state.publisher.outbox
+    when = outbox.when() if outbox.size else None
     return when is not None and when <= now
 
 
 def _may_repair(state: State) -> bool:
     """Whether repairs wait, and need not let new records go first."""
-    return bool(state.repairs) and not (state.flow.turn and state.publisher.outbox)
+    return bool(state.repairs.ready) and not (state.flow.turn and state.publisher.outbox.size)
 
 
 def key_bytes(state: State) -> bytes:
@@ -139,9 +140,9 @@ def when(state: State, now: float) -> float | None:
     """When something can leave next."""
     if state.control:
         return now
-    history = state.past.pace.when(1, now) if state.past.serving else None
+    history = state.past.pace.when(1, now) if state.past.serving.queues else None
     flush = state.publisher.outbox.when()
-    if not state.repairs and flush is None:
+    if not state.repairs.ready and flush is None:
         return history
     repairs = state.flow.when(now) if _may_repair(state) else None
     return earliest(history, repairs, None if flush is None else max(flush, state.flow.new_when(now)))

@@ -28,7 +28,7 @@ class Reception:
     """What is lacked of all runs, and when to ask for it or give it up.
 
     No step looks at more than one inbox for a datagram that arrives: the attack is thousands of inboxes
-    that lack something.
+    that lack something. `get(run)` is the inbox of a run, None if there is none.
     """
 
     def __init__(
@@ -49,13 +49,10 @@ class Reception:
         self._asks: Timers[Run] = Timers()  # and with the backoff
         self._patience: Timers[Run] = Timers()
         self._not_before = 0.0
+        self.get = self._shelves.get
 
     def __len__(self) -> int:
         return len(self._shelves)
-
-    def get(self, run: Run) -> Inbox | None:
-        """The inbox of `run`."""
-        return self._shelves.get(run)
 
     def of(self, origin: bytes) -> list[Inbox]:
         """The inboxes of all runs of one identity."""

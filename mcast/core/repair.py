@@ -58,24 +58,21 @@ class Asked:
 class Repairs:
     """Which records are going to be sent again, and when.
 
-    Requests for one run are gathered until its timer runs out. A verified copy heard from anybody
-    cancels ours.
+    Requests for one run are gathered until its timer runs out; then they are `ready`, in their order. A
+    verified copy heard from anybody cancels ours.
     """
 
     def __init__(self) -> None:
         self._gathering: dict[Run, dict[int, None]] = {}
         self._timers: Timers[Run] = Timers()
-        self._ready: dict[tuple[Run, int], None] = {}
+        self.ready: dict[tuple[Run, int], None] = {}
         self._recent: dict[tuple[Run, int], float] = {}
         self._asked = Asked()
-
-    def __bool__(self) -> bool:
-        return bool(self._ready)
 
     @property
     def planned(self) -> bool:
         """Whether any record is going to be sent again."""
-        return bool(self._ready or self._gathering)
+        return bool(self.ready or self._gathering)
 
     def fresh(self, run: Run, sequences: Iterable[int], now: float, grtt: float) -> list[int]:
         """Those of `sequences` that are neither under way nor were repaired within the last `grtt`."""
@@ -84,7 +81,7 @@ class Repairs:
             sequence
             for sequence in sequences
             if sequence not in gathering
-            and (run, sequence) not in self._ready
+            and (run, sequence) not in self.ready
             and now - self._recent.get((run, sequence), float("-inf")) >= grtt
         ]
 
@@ -109,12 +106,12 @@ class Repairs:
 
     def at_once(self, run: Run, sequence: int) -> None:
         """Send this record as soon as the pace allows."""
-        if len(self._ready) < READY:
-            self._ready[run, sequence] = None
+        if len(self.ready) < READY:
+            self.ready[run, sequence] = None
 
     def heard(self, run: Run, sequence: int, now: float) -> None:
         """A verified copy of the record was heard: nobody needs ours."""
-        self._ready.pop((run, sequence), None)
+        self.ready.pop((run, sequence), None)
         gathering = self._gathering.get(run)
         if gathering is None or sequence not in gathering:
             return
@@ -127,15 +124,15 @@ class Repairs:
     def pending(self, run: Run, sequences: Iterable[int]) -> list[int]:
         """Those of `sequences` that are going to be repaired."""
         gathering = self._gathering.get(run, {})
-        return [one for one in sequences if one in gathering or (run, one) in self._ready]
+        return [one for one in sequences if one in gathering or (run, one) in self.ready]
 
     def waiting(self, run: Run, most: int) -> list[int]:
         """Records of `run` among the first `most` whose turn comes next."""
-        return [sequence for of, sequence in islice(self._ready, most) if of == run]
+        return [sequence for of, sequence in islice(self.ready, most) if of == run]
 
     def left(self, run: Run, sequence: int, now: float) -> None:
         """A record that was ready is sent again out of turn."""
-        del self._ready[run, sequence]
+        del self.ready[run, sequence]
         _remember(self._recent, (run, sequence), now)
 
     def when(self) -> float | None:
@@ -146,12 +143,12 @@ class Repairs:
         """Move what is due to the queue."""
         for run in self._timers.due(now):
             for sequence in self._gathering.pop(run):
-                if len(self._ready) < READY:
-                    self._ready[run, sequence] = None
+                if len(self.ready) < READY:
+                    self.ready[run, sequence] = None
 
     def take(self, now: float) -> tuple[Run, int]:
         """The next record to send again; call only when there is one."""
-        run, sequence = next(iter(self._ready))
+        run, sequence = next(iter(self.ready))
         self.left(run, sequence, now)
         return run, sequence
 

@@ -81,11 +81,13 @@ class Roster:
     """Peers by run; at most `limit`, and `per_origin` of one origin.
 
     The attack: made-up peers by the thousand. Entries nobody heard himself go first, oldest first; when
-    all are confirmed a new one is refused, so a flooder cannot push out who is here.
+    all are confirmed a new one is refused, so a flooder cannot push out who is here. `get(run)` is the peer,
+    None if unknown.
     """
 
     def __init__(self, limit: int, per_origin: int) -> None:
         self._peers: dict[Run, Peer] = {}
+        self.get = self._peers.get
         self._hearsay: dict[Run, None] = {}
         self._of: dict[bytes, list[Run]] = {}
         self._limit, self._per_origin = limit, per_origin
@@ -98,10 +100,6 @@ class Roster:
 
     def __iter__(self) -> Iterator[Peer]:
         return iter(self._peers.values())
-
-    def get(self, run: Run) -> Peer | None:
-        """The peer, if known."""
-        return self._peers.get(run)
 
     def runs(self, origin: bytes) -> list[Run]:
         """The runs of one origin."""

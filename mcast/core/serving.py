@@ -36,31 +36,28 @@ class Page(msgspec.Struct, frozen=True):
 
 
 class Serving:
-    """What was asked for and has not left, in turn between those who asked.
+    """What was asked for and has not left: `queues`, in turn between those who asked.
 
     The attack: one who asks for everything again and again. What it is waiting for is not queued twice,
     others have their turn between, and the pace of all answers is bounded.
     """
 
     def __init__(self) -> None:
-        self._queues: dict[Address, dict[tuple[Run, int], None]] = {}
+        self.queues: dict[Address, dict[tuple[Run, int], None]] = {}
         self._askers: dict[Run, dict[Address, float]] = {}
         self._to_all: dict[tuple[Run, int], float] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self._queues)
-
     def clear(self) -> None:
         """Nobody gets anything."""
-        self._queues.clear()
+        self.queues.clear()
 
     def ask(self, asker: Address, run: Run, sequences: Iterable[int], now: float, *, to_all: bool) -> bool:
         """Queue records that we hold; False when there is no room for all."""
         popular = self._popular(run, asker, now)
         to = None if to_all or popular else asker
-        if to not in self._queues and len(self._queues) >= ASKERS:
+        if to not in self.queues and len(self.queues) >= ASKERS:
             return False
-        queue = self._queues.setdefault(to, {})
+        queue = self.queues.setdefault(to, {})
         for sequence in sequences:
             if to is None and now - self._to_all.get((run, sequence), float("-inf")) <= AGAIN:
                 continue
@@ -68,7 +65,7 @@ class Serving:
                 return False
             queue[run, sequence] = None
         if not queue:
-            del self._queues[to]
+            del self.queues[to]
         return True
 
     def _popular(self, run: Run, asker: Address, now: float) -> bool:
@@ -83,7 +80,7 @@ class Serving:
 
     def page(self, now: float, room: int, cost: Callable[[Errand], int]) -> Page:
         """The next asker's records, as many as fit `room` bytes and at least one; only while there is one."""
-        to, queue = next(iter(self._queues.items()))
+        to, queue = next(iter(self.queues.items()))
         errands: list[Errand] = []
         origins: set[bytes] = set()
         for run, sequence in list(islice(queue, PAGE)):
@@ -97,9 +94,9 @@ class Serving:
             del queue[run, sequence]
             if to is None:
                 self._trace(run, sequence, now)
-        del self._queues[to]
+        del self.queues[to]
         if queue:
-            self._queues[to] = queue  # at the end of the line
+            self.queues[to] = queue  # at the end of the line
         return Page(to, errands)
 
     def _trace(self, run: Run, sequence: int, now: float) -> None:

@@ -27,12 +27,13 @@ class Shelves:
 
     The attack: made-up runs by the thousand. Those outside the roster go first, oldest first; what an
     inbox lacks is told when it goes, and where its run would go on is remembered, so that nothing of it
-    is told twice.
+    is told twice. `get(run)` is the inbox of a run, None if there is none.
     """
 
     def __init__(self, most: int, limit: int) -> None:
         self._most, self._limit = most, limit
         self._inboxes: dict[Run, Inbox] = {}
+        self.get = self._inboxes.get
         self._of: dict[bytes, dict[Run, None]] = {}
         self._strangers: dict[Run, None] = {}
         self._ended: dict[Run, int] = {}
@@ -43,10 +44,6 @@ class Shelves:
 
     def __len__(self) -> int:
         return len(self._inboxes)
-
-    def get(self, run: Run) -> Inbox | None:
-        """The inbox of `run`, if there is one."""
-        return self._inboxes.get(run)
 
     def of(self, origin: bytes) -> list[Inbox]:
         """The inboxes of all runs of one identity."""

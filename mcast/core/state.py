@@ -206,6 +206,7 @@ class State:
         self.past = Past(generator, settings, manner.last, manner.since, now)
         # Life
         self.heard_any = False
+        self.may_send = not (manner.passive or manner.quiet)
         self.closing = False
         self.departed = False
         self.closed = False
@@ -215,10 +216,10 @@ class State:
         """Peers and we."""
         return len(self.roster) + 1
 
-    @property
-    def may_send(self) -> bool:
-        """Whether this run's manners let it send."""
-        return not self.manner.passive and (self.heard_any or not self.manner.quiet)
+    def has_heard(self) -> None:
+        """Somebody was heard: who was quiet until then may send, unless passive."""
+        self.heard_any = True
+        self.may_send = not self.manner.passive
 
     @property
     def relaying(self) -> bool:

@@ -9,36 +9,32 @@ class Whereabouts:
     """After the network was lost nothing from before is handed out until a peer of before is heard again.
 
     A pulled cable that is put back leads to the same peers; another network with the same addresses does not.
+    `unsure`: what was heard before must be kept back.
     """
 
     def __init__(self) -> None:
-        self._lost_at: float | None = None
-        self._unsure_since = 0.0
+        self.unsure = False
+        self._lost_at = 0.0
         self.sent = 0
-
-    @property
-    def unsure(self) -> bool:
-        """Whether what was heard before must be kept back."""
-        return self._lost_at is not None
 
     def lost(self, now: float, sent: int) -> None:
         """No network is left of those we were on; we had published `sent` records."""
-        if self._lost_at is None:
-            self._lost_at = self._unsure_since = now
+        if not self.unsure:
+            self.unsure, self._lost_at = True, now
         self.sent = sent
 
     def recognised(self, joined: float) -> None:
         """A peer that joined then was heard."""
-        if joined < self._unsure_since:
-            self._lost_at = None
+        if joined < self._lost_at:
+            self.unsure = False
 
     def when(self) -> float | None:
         """When to call gone()."""
-        return None if self._lost_at is None else self._lost_at + PATIENCE
+        return self._lost_at + PATIENCE if self.unsure else None
 
     def gone(self, now: float) -> bool:
         """Whether nobody of before was heard in time: what was heard there is to be forgotten. Once."""
-        if self._lost_at is None or now < self._lost_at + PATIENCE:
+        if not self.unsure or now < self._lost_at + PATIENCE:
             return False
-        self._lost_at = None
+        self.unsure = False
         return True

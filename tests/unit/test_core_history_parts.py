@@ -423,11 +423,11 @@ def test_those_who_ask_are_served_in_turn() -> None:
     made = Serving()
     assert made.ask(HERE, ADA, [1, 2, 3], 0.0, to_all=False)
     assert made.ask(THERE, BOB, [7], 0.0, to_all=False)
-    assert made
+    assert made.queues
     assert taken(made) == (HERE, [1, 2])
     assert taken(made) == (THERE, [7])
     assert taken(made) == (HERE, [3])
-    assert not made
+    assert not made.queues
 
 
 def test_the_first_record_of_an_origin_in_a_datagram_brings_the_key() -> None:
@@ -446,7 +446,7 @@ def test_what_three_ask_for_within_a_second_goes_to_all_once() -> None:
     made.ask(askers[2], ADA, [1], 0.5, to_all=False)
     assert [taken(made, now=0.5)[0] for _ in range(3)] == [askers[0], askers[1], None]
     made.ask(askers[3], ADA, [1], 0.55, to_all=False)
-    assert not made
+    assert not made.queues
     made.ask(askers[3], ADA, [1], 0.6, to_all=True)
     assert taken(made, now=0.6) == (None, [1]), "who lost it asks again after 0.1 s"
 
@@ -464,7 +464,7 @@ def test_queues_askers_and_traces_are_bounded(monkeypatch: pytest.MonkeyPatch) -
     assert len(made._to_all) == len(made._askers) == 1
     made.ask(HERE, BOB, [5], 0.0, to_all=True)
     made.clear()
-    assert not made
+    assert not made.queues
 
 
 # Recall

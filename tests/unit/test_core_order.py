@@ -239,9 +239,9 @@ def test_fragments_without_an_end_push_each_other_out() -> None:
 
 def test_the_outbox_bundles_whole_messages() -> None:
     outbox = Outbox(100, 0.005)
-    assert not outbox
+    assert not outbox.size
     assert [outbox.add(b"a" * 30) for _ in range(4)] == [(1, 0), (1, 1), (1, 2), (2, 0)]
-    assert outbox
+    assert outbox.size
     drafts = outbox.flush(1.0)
     assert [(d.sequence, d.kind) for d in drafts] == [(1, Kind.BUNDLE), (2, Kind.MESSAGE)]
     assert bodies.decode_bundle(drafts[0].body) == [b"a" * 30] * 3
@@ -320,11 +320,11 @@ def test_repairs_are_gathered_sent_once_and_called_off() -> None:
     repairs.heard(RUN, 2, 0.05)
     repairs.heard(RUN, 99, 0.05)
     repairs.tick(0.1)
-    assert repairs
+    assert repairs.ready
     assert repairs.fresh(RUN, [1], 0.1, 0.1) == []
     repairs.heard(RUN, 4, 0.1)
     assert [repairs.take(0.1), repairs.take(0.1)] == [(RUN, 1), (RUN, 3)]
-    assert not repairs
+    assert not repairs.ready
     assert repairs.fresh(RUN, [1, 2], 0.12, 0.1) == []
     assert repairs.fresh(RUN, [1, 2], 0.21, 0.1) == [1, 2]
 
@@ -369,7 +369,7 @@ def test_repairs_are_bounded() -> None:
     repairs = Repairs()
     repairs.gather(RUN, range(READY + 10), 0.0)
     repairs.tick(0.0)
-    while repairs:
+    while repairs.ready:
         repairs.take(0.0)
     repairs.gather(RUN, range(READY, READY + 10), 0.0)
     repairs.tick(0.0)

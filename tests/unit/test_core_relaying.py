@@ -404,7 +404,7 @@ def test_records_to_pass_on_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None
     for sequence in range(1, 4):
         repairs.at_once(run, sequence)
     assert [repairs.take(1.0), repairs.take(1.0)] == [(run, 1), (run, 2)]
-    assert not repairs
+    assert not repairs.ready
 
 
 def test_the_tables_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -150,7 +150,7 @@ def test_a_planned_repair_of_what_came_in_a_row_is_called_off() -> None:
     ben._state.repairs.at_once(run, 99)
     ben.receive_all(flush, ADDRESS, lan.now)
     ben.deadline()
-    assert list(ben._state.repairs._ready) == [(run, 99)]
+    assert list(ben._state.repairs.ready) == [(run, 99)]
 
 
 def test_a_forged_flush_costs_one_signature_a_record(monkeypatch: pytest.MonkeyPatch) -> None:

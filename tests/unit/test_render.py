@@ -73,11 +73,11 @@ def test_times_are_utc_in_milliseconds() -> None:
 class _Refusing(io.TextIOWrapper):
     def __init__(self, error: OSError) -> None:
         super().__init__(io.BytesIO(), "utf-8")
-        self.error = error
+        self.error: OSError | None = error
 
     def flush(self) -> None:
-        if not self.closed and self.buffer.getvalue() + b"x" and self.error:  # type: ignore[attr-defined] # a BytesIO
-            error, self.error = self.error, None  # type: ignore[assignment] # once only
+        if not self.closed and self.error is not None:
+            error, self.error = self.error, None  # once only
             raise error
 
 
