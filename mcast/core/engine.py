@@ -320,7 +320,8 @@ class Engine:
             write_down(state)
             self._farewell.proceed(state, now)
             out += sender.control(state, now)
-        return who.copied(state, out)
+        reach = state.meetings.reach(now)
+        return who.copied(out, reach) if reach else out
 
     def deadline(self) -> float | None:
         """When to call `tick` and `datagrams` next, absolute; None: not until something arrives."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mcast.wire.frames import Challenge, Echo, Frame, Here, Present, Who
 from mcast.wire.limits import HEADER_SIZE, TAG_SIZE
 from mcast.wire.reasons import DropReason
@@ -69,10 +71,7 @@ def on_here(state: State, frame: Here, source: Address, now: float) -> DropReaso
     return None if asked else DropReason.NOT_ASKED
 
 
-def copied(state: State, out: list[Outgoing]) -> list[Outgoing]:
-    """What is to leave, with a copy to each unicast peer of what goes to the group."""
-    reach = state.meetings.reach(state.clock.now)
-    if not reach:
-        return out
+def copied(out: list[Outgoing], reach: Sequence[Address]) -> list[Outgoing]:
+    """What is to leave, with a copy of what goes to the group for each address in `reach`."""
     group = [outgoing for outgoing in out if outgoing.destination is None]
     return out + [Outgoing(one.data, address, one.record) for address in reach for one in group]

@@ -164,7 +164,8 @@ class Inbox:
         self.stream.follow(len(row))
         self.heard_at = now
         self._received += len(row)
-        self.trust()
+        if self.stream.window != self._window:
+            self.trust()
         return self._deliver(row, source)
 
     def learn(self, high: int, now: float) -> bool:

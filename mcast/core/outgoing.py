@@ -78,7 +78,8 @@ class Sender:
             state.gone = Gone(flush, sum(map(len, datagrams)), now)
             if publisher.outbox.size:
                 write_down(state)
-        if (state.repairs.ready and (publisher.sent.high or out)) or _flush_due(state, now):
+        repairs_wait = state.repairs.ready and (publisher.sent.high or out)
+        if repairs_wait or (publisher.outbox.size and _flush_due(state, now)):
             write_down(state)
             press(state, now)
         return out
@@ -121,8 +122,7 @@ def write_down(state: State) -> None:
 
 
 def _flush_due(state: State, now: float) -> bool:
-    outbox = state.publisher.outbox
-    when = outbox.when() if outbox.size else None
+    when = state.publisher.outbox.when()
     return when is not None and when <= now
 
 
