@@ -6,21 +6,23 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Sequence
-from typing import Protocol, Self
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol, Self
 
 from mcast.aio import Group, Receipt
 from mcast.events import InterfacesChanged
 from mcast.links import Change, Links, Plan
 from mcast.plain import Line, PlainGroup
 
-from .items import Item, PlainItem, Scene, items_of
+if TYPE_CHECKING:  # only who shows what happens needs it: `send` starts without
+    from .items import Item, Scene
+
+    Happening = Item | InterfacesChanged | Change
 
 LINGER = 2.0
 """Seconds that a chat in a pipe waits at the end of its input until everyone confirmed."""
 ACQUAINTED = 0.4
 """Seconds after joining by which those who are here have said so."""
-
-Happening = Item | InterfacesChanged | Change
 
 
 class Wire(Protocol):
@@ -74,6 +76,8 @@ class PlainWire:
 
     async def batches(self) -> AsyncIterator[list[Happening]]:
         """See Wire."""
+        from .items import PlainItem
+
         async for batch in self._group.batches():
             yield [PlainItem(event) if isinstance(event, Line) else event for event in batch]
 
@@ -92,7 +96,7 @@ class GroupWire:
     def __init__(self, groups: Sequence[Group], room: str) -> None:
         self.groups = tuple(groups)
         self.last: Receipt | None = None
-        self._scenes = [Scene(group, room) for group in groups]
+        self._room = room
         self._stack = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -112,6 +116,12 @@ class GroupWire:
     def kernel_drops(self) -> int:
         """See Wire."""
         return sum(group.kernel_drops for group in self.groups)
+
+    @cached_property
+    def _scenes(self) -> list[Scene]:
+        from .items import Scene
+
+        return [Scene(group, self._room) for group in self.groups]
 
     @property
     def scene(self) -> Scene:
@@ -144,6 +154,8 @@ class GroupWire:
 
 
 async def _shown(scene: Scene) -> AsyncIterator[list[Happening]]:
+    from .items import items_of
+
     async for batch in scene.group.batches():
         received = time.time()
         yield [items_of(event, scene, received) for event in batch]
