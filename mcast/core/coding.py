@@ -13,10 +13,10 @@ from mcast.wire.reasons import DropReason, Malformed
 from .ages import NEW, kept_of
 from .events import Address
 from .inbound_history import on_any_record
-from .inbound_records import catch_up
 from .inbox import Inbox
 from .runs import Run
 from .state import State
+from .upkeep import catch_up
 
 LOOK = 64  # waiting repairs that are looked at for partners of one
 

@@ -80,6 +80,7 @@ from .runs import Run
 from .state import Manner, State
 from .ticking import deadline, tick
 from .timers import earliest
+from .upkeep import catch_up
 
 Handler = Callable[[State, Any, Address, float], DropReason | None]
 
@@ -129,7 +130,7 @@ def _catch_up(state: State) -> None:
     if state.gone:
         write_down(state)
     if state.taken:
-        records.catch_up(state)
+        catch_up(state)
 
 
 class Receipt(msgspec.Struct, frozen=True, gc=False):
@@ -254,7 +255,7 @@ class Engine:
         """Do with each frame of a datagram of `size` bytes what is done with its kind."""
         state = self._state
         if state.taken:
-            records.catch_up(state)
+            catch_up(state)
         state.datagram_size = size
         handlers = LAST_HANDLERS if state.closing else HANDLERS
         for frame in frames:

@@ -20,10 +20,11 @@ from .backoff import ROUNDS, backoff
 from .events import Address
 from .history import catalogue, keeps
 from .holdings import filled
-from .inbound_records import keep, on_record, take_known, wanted_from
+from .inbound_records import on_record, take_known, wanted_from
 from .ranges import RangeSet
 from .runs import Run
 from .state import State
+from .upkeep import keep
 
 LISTED = 1.0  # seconds for which what was listed is good enough for vectors: listing takes 30 ms
 

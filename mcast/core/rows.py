@@ -14,10 +14,11 @@ from mcast.wire.records import Record
 
 from .events import Address
 from .inbound_history import on_any_record
-from .inbound_records import catch_up, not_genuine, take_row, take_some
+from .inbound_records import not_genuine, take_row, take_some
 from .inbox import Inbox
 from .runs import Run
 from .state import State
+from .upkeep import catch_up
 
 TOGETHER = 16  # rows taken before the rest is done for them
 Take = Callable[[State, Inbox, list[Record], Address, float], int]
