@@ -37,8 +37,10 @@ def test_two_chats_meet_although_one_side_alone_names_the_other(lan: lab.MakeLan
     lab.until(lambda: heard(bob) == [("ada", "hello bob")])
     bob.interrupt()
     lab.until(lambda: any(one["type"] == "leave" for one in ada.objects()))
-    visitor = h2.mcast("send", "-4", "--peer", "10.9.0.1", "--wait-acks", "1", "from a visitor")
-    looker = h2.mcast("browse", "-4", "-t", "--json", "--peer", "10.9.0.1")
+    acks = ("--wait-acks", "1", "--linger", "10s")
+    visitor = h2.mcast("send", "-4", "--peer", "10.9.0.1", *acks, "from a visitor")
+    look = ("browse", "-4", "-t", "--json", "--peer", "10.9.0.1")
+    looker = lab.snapshot(h2.mcast, *look, complete=lambda browse: browse.objects())
     assert visitor.wait() == looker.wait() == 0
     lab.until(lambda: [text for _, text in heard(ada)] == ["hello ada", "from a visitor"])
     assert [one["from"]["name"] for one in looker.objects()] == ["ada"]
