@@ -132,8 +132,9 @@ class LoopMailbox(Mailbox):
             if not future.done():
                 try:
                     future.set_result(None)
-                except RuntimeError:  # its loop is closed
-                    continue
+                except RuntimeError:
+                    if not future.get_loop().is_closed():
+                        raise
 
 
 class ThreadMailbox(Mailbox):

@@ -109,7 +109,7 @@ class Pump:
         """
         engine = self._engine
         if engine is None or self._pumping:
-            self._pump_again()
+            self._put_off(engine)
             return
         now = self._loop.time() if now is None else now
         self._pumping = True
@@ -134,9 +134,9 @@ class Pump:
         finally:
             self._pumping = False
 
-    def _pump_again(self) -> None:
-        """A signal's handler interrupted it, and asks too: what that has to send leaves next."""
-        if self._pumping:
+    def _put_off(self, engine: Engine | None) -> None:
+        """A signal's handler interrupted the pump: what it has to send leaves after this."""
+        if engine is not None:
             self._loop.call_soon(self.pump)
 
     def _tell(self, events: Sequence[Event]) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:  # only who shows what happens needs it: `send` starts without
 
 LINGER = 2.0
 """Seconds that a chat in a pipe waits at the end of its input until everyone confirmed."""
+PARTING = 0.1
+"""The same once everyone has left: for their last reports."""
 ACQUAINTED = 0.4
 """Seconds after joining by which those who are here have said so."""
 
@@ -146,7 +148,7 @@ class GroupWire:
         if self.last is None:
             return ""
         await asyncio.sleep(max(0.0, self._entered + ACQUAINTED - self.groups[0].now))
-        if self.groups[0].peers() and await self.last.confirmed(timeout=LINGER):
+        if await self.last.confirmed(timeout=LINGER if self.groups[0].peers() else PARTING):
             return ""
         if missing := len(self.last.unheard_by):
             return f"{missing} of those here did not confirm what was sent last"

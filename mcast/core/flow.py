@@ -170,6 +170,7 @@ class Flow:
         alone = not here(roster)
         if alone:
             self.breaker.heard()
+            self._forget_silent(now)
         self._alone = alone and self.election.path is None
         if now - self._pressed >= RESTART:
             self.rate.restart(now)
@@ -183,6 +184,13 @@ class Flow:
             return None
         self._asked = now
         return self.election.acker
+
+    def _forget_silent(self, now: float) -> None:
+        """Nobody is here, yet one reported that left without a word, as who never announced itself does."""
+        acker, since = self.election.acker, self._waiting
+        if acker is not None and since is not None and now - since >= self._settings.suspect_after:
+            self.election.left(acker)
+            self._waiting, self._unreported = None, 0
 
     def _elect(self, run: Run, now: float) -> None:
         self.election.elect(run, now)

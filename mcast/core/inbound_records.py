@@ -132,7 +132,11 @@ def take_known(state: State, record: Record, source: Address, now: float, age: f
     inbox = state.reception.get(run) or _known(state, run, record, now)
     if inbox is None or record.sequence < inbox.first:
         return DropReason.NOT_ASKED
-    return inbox.stream.refuse(record.sequence) or _take(state, inbox, record, source, now, age)
+    refused = inbox.stream.refuse(record.sequence)
+    if refused is DropReason.OUT_OF_WINDOW:  # what comes before is asked for first; the author may be gone
+        inbox.learn(record.sequence, now)
+        lacks(state, inbox, now)
+    return refused or _take(state, inbox, record, source, now, age)
 
 
 def _known(state: State, run: Run, record: Record, now: float) -> Inbox | None:
@@ -231,10 +235,10 @@ def _newest(state: State, inbox: Inbox, record: Record, now: float) -> None:
 
 
 def heard(state: State, run: Run, now: float) -> None:
-    """A fresh signed word of `run`: it is here."""
+    """A fresh signed word of `run`: it is here, or, after its goodbye, is watched until it falls silent."""
     if run not in state.tombstones:
         state.reception.returned(run, now, state.members)
-        _alive(state, run, now)
+    _alive(state, run, now)
 
 
 def _alive(state: State, run: Run, now: float) -> None:
@@ -270,6 +274,8 @@ def _open(state: State, run: Run, start: int, existing: int, since: int, now: fl
     inbox = state.reception.open(run, name, start, existing, since, state.roster.__contains__, now)
     state.events.extend(state.reception.told())
     if isinstance(inbox, Inbox):
+        if peer is None and run not in state.silence:
+            state.silence.set(run, now + state.settings.visitor_seconds)
         inbox.grtt = state.grtt.value
         if peer is not None:
             inbox.grtt = min(inbox.grtt, state.told_grtt(peer.announcement.grtt))

@@ -117,7 +117,8 @@ def on_report(state: State, frame: Report, source: Address, now: float) -> DropR
         want_key(state, frame.origin, now)
     if reason is not None:
         return reason
-    heard(state, run, now)
+    if run not in state.tombstones:  # it says its last report again with its last goodbyes
+        heard(state, run, now)
     for entry in frame.heard:
         about = Run(entry.origin, entry.epoch)
         if about == state.me:
@@ -134,6 +135,8 @@ def reported(state: State, run: Run, entry: Heard, now: float) -> None:
     if entry.highest > state.publisher.sent.high:
         return  # of what never was: a report to be believed in nothing
     state.confirmations.take(run, entry)
+    if run in state.tombstones:
+        return  # it has heard what it says, but nobody waits for it any more
     age, held = (state.clock.unix_ms(now) - entry.echo) / 1000, entry.delay / 1e6
     trip = age - held if 0 <= age - held < ECHO_LIMIT and not state.relayed else None
     steering.reported(state, run, Sample(entry, trip, now - age), now)

@@ -6,7 +6,7 @@ from mcast.wire.frames import Goodbye
 
 from .runs import Run
 from .state import State
-from .ticking import report_on
+from .ticking import REPORT_BATCH, report_on
 
 GOODBYES = (0.0, 0.03, 0.06)  # seconds after closing at which the goodbye is said
 LINGER = 0.3  # seconds after the last record in which we still answer NACKs: perhaps we alone have it
@@ -17,14 +17,15 @@ class Farewell:
 
     def __init__(self) -> None:
         self._goodbyes: list[float] = []
-        self._heard: list[Run] = []  # whom our last report is about
+        self._heard: list[Run] = []  # whom our last report is about, as many as one datagram holds
 
     def begin(self, state: State, now: float) -> None:
         """Confirm what was heard, as this is the last chance, and plan the goodbyes."""
-        self._heard = state.reporter.all(now)
-        if self._heard and not state.announced:  # nobody knows our key, and there is no time to ask for it
+        due = state.reporter.all(now)
+        if due and not state.announced:  # nobody knows our key, and there is no time to ask for it
             state.queue(state.key_frame)
-        report_on(state, self._heard, now)
+        report_on(state, due, now)
+        self._heard = due[:REPORT_BATCH]
         state.closing = True
         if state.announced and not state.manner.visitor and state.may_send:
             self._goodbyes = [now + delay for delay in GOODBYES]

@@ -84,8 +84,9 @@ class Outbox:
         return place
 
     def _draft(self, kind: Kind, body: bytes) -> int:
+        size = len(body) + limits.BUNDLE_ENTRY_SIZE
         self._ready.append(Draft(self._next, kind, body))
-        self.size += len(body) + limits.BUNDLE_ENTRY_SIZE
+        self.size += size
         self._next += 1
         return self._next - 1
 
@@ -104,13 +105,14 @@ class Outbox:
         return self._next - 1
 
     def _close(self) -> None:
-        if len(self._open) == 1:
-            self._draft(Kind.MESSAGE, self._open[0])
-        elif self._open:
-            self._draft(Kind.BUNDLE, bodies.encode_bundle(self._open))
-        self.size -= self._open_size - limits.BUNDLE_HEAD_SIZE
-        self._open = []
-        self._open_size = limits.BUNDLE_HEAD_SIZE
+        # No call between these: who interrupts us, a signal's handler, may add what must not be lost.
+        closed, size = self._open, self._open_size
+        self._open, self._open_size = [], limits.BUNDLE_HEAD_SIZE
+        self.size -= size - limits.BUNDLE_HEAD_SIZE
+        if len(closed) == 1:
+            self._draft(Kind.MESSAGE, closed[0])
+        elif closed:
+            self._draft(Kind.BUNDLE, bodies.encode_bundle(closed))
 
     def when(self) -> float | None:
         """The time from which a flush may leave."""
@@ -127,8 +129,7 @@ class Outbox:
             self._close()
         drafts, self._ready = self._ready[:most], self._ready[most:]
         self._last_flush = now
-        if self._ready or self._open:
-            self.size -= sum([len(draft.body) + limits.BUNDLE_ENTRY_SIZE for draft in drafts])
-        else:
-            self.size = 0
+        for draft in drafts:
+            size = len(draft.body) + limits.BUNDLE_ENTRY_SIZE
+            self.size -= size
         return drafts

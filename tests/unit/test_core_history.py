@@ -10,6 +10,7 @@ from mcast.core.events import Message
 from mcast.crypto.rooms import keyed_room
 from mcast.settings import Settings
 from mcast.wire import frames as f
+from mcast.wire.reasons import DropReason
 from tests.simulation.safety import holdings, holds_the_same
 from tests.unit.core_support import ADDRESS, Outsider, drops
 
@@ -489,3 +490,22 @@ def test_the_past_of_who_is_here_and_of_who_has_gone_is_told_in_the_order_of_tim
     lan.run(2.0)
     cyd = lan_joined(lan, "cyd")
     assert texts(cyd, history=True) == [str(number) for number in range(6)]
+
+
+def test_a_record_of_a_gone_run_that_is_too_far_ahead_has_those_before_it_asked_for() -> None:
+    """Nobody else may tell of them, and what we kept of them as history is not known to the inbox."""
+    lan = simulation.Lan(1)
+    ada = lan.join("ada")
+    lan.join("bob")
+    lan.run(20.0)
+    eve = Outsider(lan, age=-86_400.0)  # its clock was set back since it began
+    eve.say(eve.key)
+    state = ada.engine._state
+    refused = inbound_records.take_known(state, eve.record(300), None, lan.now, 1.0)
+    assert refused is DropReason.OUT_OF_WINDOW
+    inbox = state.reception.get(eve.run)
+    assert inbox is not None
+    assert [(span.start, span.stop) for span in inbox.gaps] == [(1, 257)]
+    lan.run(Settings().visitor_seconds + 10.0)
+    assert state.sent_frames["nack"] > 0
+    assert inbox.departed, "nobody waits for ever for who is not here"

@@ -59,6 +59,69 @@ def test_the_last_report_is_said_as_often_as_the_goodbye() -> None:
     assert bob.engine.run not in ada.engine._state.silence
 
 
+def _report(eve: Outsider, about: simulation.Member, high: int) -> f.Signed:
+    heard = f.Heard(
+        *about.engine.run, contiguous=high, highest=high, echo=now_ms(eve.lan), delay=0, backlog=0, loss=0
+    )
+    return eve.sign(f.Report(*eve.run, eve.count(), (heard,)))
+
+
+def test_a_report_after_the_goodbye_confirms_and_slows_nobody_down() -> None:
+    """Its last goodbye may be lost: nobody waits for who has gone."""
+    lan = simulation.Lan(1)
+    ada = lan.join("ada")
+    receipt = ada.send("hello")
+    eve = Outsider(lan)
+    eve.say(eve.key, eve.announcement())
+    eve.say(_report(eve, ada, 0))
+    flow = ada.engine._state.flow
+    assert flow.election.acker == eve.run
+    eve.say(eve.sign(f.Goodbye(*eve.run, eve.count(), 0)))
+    assert flow.election.acker is None
+    eve.say(_report(eve, ada, receipt.sequence))
+    assert ada.engine.heard_by(receipt.sequence) == [eve.run]
+    assert flow.election.acker is None
+    assert not flow.election._paths
+    assert ada.peers() == []
+
+
+def test_who_left_without_a_word_before_it_was_a_peer_is_not_waited_for() -> None:
+    lan = simulation.Lan(1)
+    ada = lan.join("ada")
+    lan.run(15.0)
+    bob = lan.join("bob", quiet=True)
+    lan.run(0.2)
+    ada.send("x")
+    lan.run(0.002)
+    bob.leave()
+    lan.run(2.0)
+    flow = ada.engine._state.flow
+    assert flow.election.acker == bob.engine.run
+    for _ in range(800):
+        while ada.engine.writable(lan.now):
+            ada.send(bytes(1000))
+        lan.run(0.01)
+    assert flow.election.acker is None
+    before = ada.engine._state.publisher.sent.high
+    lan.run(0.2)
+    assert (ada.engine._state.publisher.sent.high - before) * 1000 > 0.1 * Settings().alone_rate
+
+
+def test_a_goodbye_of_an_unknown_run_and_a_heartbeat_are_not_asked_about_for_ever() -> None:
+    """The attack: two datagrams a run, and members that ask for what never was as long as they live."""
+    lan = simulation.Lan(1)
+    ada = lan.join("ada")
+    lan.join("bob")
+    lan.run(15.0)
+    eve = Outsider(lan, age=100.0)
+    eve.say(eve.key, eve.sign(f.Goodbye(*eve.run, eve.count(), 0)))
+    eve.say(eve.key, eve.heartbeat(5000))
+    assert ada.engine._state.reception.get(eve.run) is not None
+    lan.run(600.0)
+    assert ada.engine._state.reception.get(eve.run) is None
+    assert ada.engine._state.sent_frames["nack"] < 50
+
+
 def test_a_crash_is_noticed_in_time() -> None:
     """At most 3.5 intervals and three seconds after the last word."""
     lan = simulation.Lan(2)

@@ -249,6 +249,26 @@ def test_the_outbox_bundles_whole_messages() -> None:
     assert outbox.size == 0
 
 
+def test_a_signals_handler_that_sends_while_a_record_is_closed_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    outbox = Outbox(100, 0.0)
+    real = bodies.encode_bundle
+
+    def interrupted(messages: list[bytes]) -> bytes:
+        outbox.add(b"meanwhile")
+        return real(messages)
+
+    monkeypatch.setattr(bodies, "encode_bundle", interrupted)
+    outbox.add(b"one")
+    outbox.add(b"two")
+    first = outbox.flush(1.0)
+    assert bodies.decode_bundle(first[0].body) == [b"one", b"two"]
+    assert outbox.size == len(b"meanwhile") + 2
+    (second,) = outbox.flush(2.0)
+    assert (second.body, outbox.size) == (b"meanwhile", 0)
+
+
 def test_a_flush_waits_for_the_interval_unless_full() -> None:
     outbox = Outbox(100, 0.005)
     outbox.add(b"one")

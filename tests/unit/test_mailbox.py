@@ -28,6 +28,31 @@ RUN = Run(bytes(16), 1)
 GROUP = GroupAddress("239.0.0.1", 1)
 
 
+def test_only_a_closed_loop_is_forgiven() -> None:
+    """Whoever waits would wait for ever if a wake-up from a wrong thread were swallowed."""
+    mailbox = LoopMailbox()
+    refused: list[BaseException] = []
+
+    def put() -> None:
+        try:
+            mailbox.put([gap(1)])
+        except RuntimeError as error:
+            refused.append(error)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_debug(True)
+        future = loop.create_future()
+        future.add_done_callback(str)
+        mailbox._waiting.add(future)
+        thread = threading.Thread(target=put)
+        thread.start()
+        thread.join()
+
+    asyncio.run(main())
+    assert len(refused) == 1
+
+
 def message(number: int, size: int = 1) -> Message:
     return Message(bytes(16), 1, number, 0, bytes(size), 0)
 
