@@ -41,7 +41,7 @@ def main() -> int:
     )
     parser.add_argument("--seeds", type=int, default=1000, metavar="N", help="how many (1000)")
     parser.add_argument("--from", dest="first", type=int, default=0, metavar="SEED", help="the first (0)")
-    parser.add_argument("--minutes", type=float, default=60.0, metavar="M", help="stop after this (60)")
+    parser.add_argument("--minutes", type=float, default=180.0, metavar="M", help="stop after this (180)")
     chosen = parser.parse_args()
     start = time.monotonic()
     outcomes: list[Outcome] = []
@@ -53,6 +53,8 @@ def main() -> int:
             print(f"{len(outcomes)} of {chosen.seeds}", file=sys.stderr, flush=True)
         if time.monotonic() - start > 60 * chosen.minutes:
             break
+    if len(outcomes) < chosen.seeds:
+        print(f"{chosen.minutes:g} minutes were over before {chosen.seeds} seeds were: --minutes allows more")
     return _summary(outcomes, time.monotonic() - start)
 
 
