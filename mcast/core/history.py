@@ -101,6 +101,7 @@ def forget(state: State) -> None:
     state.publisher.sent.forget(state.past.whereabouts.sent)
     state.past.serving.clear()
     state.past.recall.clear()
+    state.past.syncing.unsettle()
     state.past.catalogue = None
 
 

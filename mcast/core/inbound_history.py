@@ -170,12 +170,14 @@ def _on_past_record(
     too_old = state.retention.outlived(age)
     if too_old:
         state.past.refusals.add(source, run, record.sequence, now)
-    if reason is not DropReason.NOT_ASKED:
-        return reason
+    if reason is None:
+        return None
     if too_old:
         return DropReason.TOO_OLD
-    if not state.retention.full:
+    if not state.retention.full:  # it is genuine, and others hold it: also if the inbox has no use for it
         keep(state, run, [record], now, age)
+    if reason is not DropReason.NOT_ASKED:
+        return reason
     if state.manner.history:
         state.past.recall.add(run, record, now)
     return None

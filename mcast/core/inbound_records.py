@@ -132,6 +132,7 @@ def take_known(state: State, record: Record, source: Address, now: float, age: f
     inbox = state.reception.get(run) or _known(state, run, record, now)
     if inbox is None or record.sequence < inbox.first:
         return DropReason.NOT_ASKED
+    inbox.trust()  # the record is genuine, so its run has published
     refused = inbox.stream.refuse(record.sequence)
     if refused is DropReason.OUT_OF_WINDOW:  # what comes before is asked for first; the author may be gone
         inbox.learn(record.sequence, now)

@@ -60,11 +60,12 @@ class Reception:
 
     def resumes(self, run: Run) -> int | None:
         """Where the records of a run go on whose inbox is no more."""
-        return self._shelves.resumes(run)
+        ended = self._shelves.ended(run)
+        return None if ended is None else ended.resumes
 
     def remember(self, run: Run, start: int) -> None:
         """`run`, of which there is no inbox, goes: should it return, its records count from `start`."""
-        self._shelves.remember(run, start)
+        self._shelves.remember(run, start, start)
 
     def open(
         self,
@@ -76,9 +77,11 @@ class Reception:
         keep: Callable[[Run], bool],
         now: float = 0.0,
     ) -> Inbox | DropReason:
-        """A new inbox that wants records from `start` on."""
-        start = self._shelves.resumes(run) or start
-        inbox = Inbox(run, name, start, self._window, existing, since)
+        """A new inbox that wants records from `start` on, or from where another ended."""
+        ended = self._shelves.ended(run)
+        inbox = Inbox(run, name, start if ended is None else ended.resumes, self._window, existing, since)
+        if ended is not None:
+            inbox.first = ended.first  # what was told before is no history that was not
         if keep(run):
             inbox.trust()
         reason = self._shelves.add(inbox, keep, now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import islice
+from typing import NamedTuple
 
 from mcast.wire.reasons import DropReason
 
@@ -22,6 +23,13 @@ def held_share(most: int) -> int:
     return most // SHARE
 
 
+class Ended(NamedTuple):
+    """An inbox that is no more: the first record that concerned us, and the first that was not yet told."""
+
+    first: int
+    resumes: int
+
+
 class Shelves:
     """Inboxes by run, at most `limit`, and PER_ORIGIN of one origin.
 
@@ -36,7 +44,7 @@ class Shelves:
         self.get = self._inboxes.get
         self._of: dict[bytes, dict[Run, None]] = {}
         self._strangers: dict[Run, None] = {}
-        self._ended: dict[Run, int] = {}
+        self._ended: dict[Run, Ended] = {}
         self._gone: dict[Run, float] = {}
         self._bytes: dict[Run, int] = {}
         self._total = 0
@@ -49,13 +57,13 @@ class Shelves:
         """The inboxes of all runs of one identity."""
         return [self._inboxes[run] for run in self._of.get(origin, ())]
 
-    def resumes(self, run: Run) -> int | None:
-        """The first record that was not yet told of a run whose inbox is no more."""
+    def ended(self, run: Run) -> Ended | None:
+        """What is remembered of a run whose inbox is no more."""
         return self._ended.get(run)
 
-    def remember(self, run: Run, start: int) -> None:
-        """Should `run` return, its records count from `start`."""
-        self._ended[run] = start
+    def remember(self, run: Run, first: int, resumes: int) -> None:
+        """Should `run` return, its records concern us from `first` on; those before `resumes` were told."""
+        self._ended[run] = Ended(first, resumes)
         if len(self._ended) > self._limit:
             del self._ended[next(iter(self._ended))]
 
@@ -91,7 +99,7 @@ class Shelves:
     def _end(self, run: Run, now: float) -> None:
         inbox = self._inboxes.pop(run)
         self._events.extend(inbox.end(now))
-        self.remember(run, inbox.stream.next)
+        self.remember(run, inbox.first, inbox.stream.next)
         self._strangers.pop(run, None)
         self._gone.pop(run, None)
         self._total -= self._bytes.pop(run, 0)

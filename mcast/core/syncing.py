@@ -108,6 +108,10 @@ class Syncing:
         """Whether something is being fetched or about to be."""
         return self._session is not None or bool(self._tellers)
 
+    def unsettle(self) -> None:
+        """We hold nothing any more: what was fetched once may have to be fetched again."""
+        self._settled.clear()
+
     def settled(self, teller: Address, digest: bytes, now: float) -> bool:
         """Whether there is nothing for us behind `digest`, or `teller` did not deliver it, for now."""
         return (None, digest) in self._settled or self._settled.get((teller, digest), 0.0) > now

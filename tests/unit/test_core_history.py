@@ -6,7 +6,7 @@ import pytest
 
 from mcast import simulation
 from mcast.core import history, inbound_history, inbound_records, past
-from mcast.core.events import Message
+from mcast.core.events import GapAbandoned, Message
 from mcast.crypto.rooms import keyed_room
 from mcast.settings import Settings
 from mcast.wire import frames as f
@@ -501,11 +501,106 @@ def test_a_record_of_a_gone_run_that_is_too_far_ahead_has_those_before_it_asked_
     eve = Outsider(lan, age=-86_400.0)  # its clock was set back since it began
     eve.say(eve.key)
     state = ada.engine._state
-    refused = inbound_records.take_known(state, eve.record(300), None, lan.now, 1.0)
+    assert inbound_records.take_known(state, eve.record(300), None, lan.now, 1.0) is None
+    refused = inbound_records.take_known(state, eve.record(9000), None, lan.now, 1.0)
     assert refused is DropReason.OUT_OF_WINDOW
     inbox = state.reception.get(eve.run)
     assert inbox is not None
-    assert [(span.start, span.stop) for span in inbox.gaps] == [(1, 257)]
+    assert [(span.start, span.stop) for span in inbox.gaps] == [(1, 300), (301, 8193)]
     lan.run(Settings().visitor_seconds + 10.0)
     assert state.sent_frames["nack"] > 0
     assert inbox.departed, "nobody waits for ever for who is not here"
+
+
+@pytest.mark.parametrize("asked", [False, True])
+@pytest.mark.parametrize("away", [70.0, 400.0], ids=["the inbox still there", "the inbox gone"])
+def test_who_was_away_from_the_network_holds_all_again_and_is_told_nothing_twice(
+    away: float, asked: bool
+) -> None:
+    lan = simulation.Lan(5)
+    ada, bob, cyd = lan.join("ada"), lan.join("bob"), lan.join("cyd", history=asked)
+    lan.run(3.0)
+    for number in range(10):
+        ada.send(f"a{number}")
+        bob.send(f"b{number}")
+        lan.run(0.1)
+    lan.run(5.0)
+    cyd.engine.lost_network(lan.now)
+    lan.partition([ada, bob], [cyd])
+    lan.run(away)
+    lan.heal()
+    lan.run(300.0)
+    assert holdings([ada, bob, cyd]) == {"ada": 20, "bob": 20, "cyd": 20}
+    told = [message.text for message in cyd.messages()]
+    assert sorted(told, key=str) == sorted(f"{who}{number}" for who in "ab" for number in range(10))
+
+
+def test_what_was_fetched_and_forgotten_is_fetched_again() -> None:
+    lan = simulation.Lan(6)
+    ada, bob, cyd = lan.join("ada"), lan.join("bob"), lan.join("cyd")
+    lan.run(3.0)
+    for number in range(10):
+        ada.send(str(number))
+        lan.run(0.1)
+    ada.leave()
+    lan.run(90.0)
+    dan = lan.join("dan")
+    lan.run(80.0)
+    assert holds_the_same([bob, cyd, dan])
+    dan.engine.lost_network(lan.now)
+    lan.partition([bob, cyd], [dan])
+    lan.run(100.0)
+    assert holdings([dan]) == {"dan": 0}
+    lan.heal()
+    lan.run(300.0)
+    assert holdings([bob, cyd, dan]) == {"bob": 10, "cyd": 10, "dan": 10}
+
+
+def test_what_was_declared_lost_is_not_told_as_history_when_its_run_and_inbox_are_gone() -> None:
+    """It would come after what was said after it."""
+    lan = simulation.Lan(3)
+    ada, bob, cyd = lan.join("ada"), lan.join("bob"), lan.join("cyd", history=True)
+    lan.run(20.0)
+    for number in range(1, 7):
+        if number == 3:
+            for one, other in ((ada, cyd), (cyd, ada), (bob, cyd)):
+                lan.between(one, other, loss=1.0)
+        if number == 5:
+            lan.between(ada, cyd)
+        ada.send(str(number))
+        lan.run(0.004)
+    ada.crash()
+    lan.run(0.5)
+    lan.partition([ada, bob], [cyd])
+    lan.between(bob, cyd)
+    lan.run(800.0)
+    events = cyd.events()
+    lost = [(event.first, event.last) for event in events if isinstance(event, GapAbandoned)]
+    told = [event.sequence for event in events if isinstance(event, Message)]
+    assert lost == [(3, 4)]
+    assert told[:3] == [1, 2, 5]
+    lan.heal()
+    lan.run(200.0)
+    assert not {3, 4} & {message.sequence for message in cyd.messages()}
+    assert holds_the_same([bob, cyd])
+
+
+@pytest.mark.parametrize("gap_timeout", [None, 2.0])
+def test_of_a_gone_run_all_that_somebody_holds_is_told_however_far_ahead_it_is(
+    gap_timeout: float | None,
+) -> None:
+    lan = simulation.Lan(1, settings=Settings(gap_timeout=gap_timeout))
+    bob, cyd = lan.join("bob"), lan.join("cyd")
+    lan.run(20.0)
+    eve = Outsider(lan, age=-86_400.0)  # its clock was set back since it began
+    eve.say(eve.key)
+    retention = bob.engine._state.retention
+    for sequence in range(300, 1301):
+        retention.add(eve.run, sequence, eve.record(sequence).payload, lan.now)
+    bob.engine._state.past.news.came(lan.now)
+    lan.run(600.0)
+    events = cyd.events()
+    lost = [(event.first, event.last) for event in events if isinstance(event, GapAbandoned)]
+    told = [event.sequence for event in events if isinstance(event, Message)]
+    assert (lost, told) == ([(1, 299)], list(range(300, 1301)))
+    assert holds_the_same([bob, cyd])
