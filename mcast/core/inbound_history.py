@@ -78,15 +78,17 @@ def on_vector(state: State, frame: Vector, source: Address, now: float) -> DropR
     if not state.past.syncing.expects(source, frame.digest, frame.page, now):
         return DropReason.NOT_ASKED
     lacking: dict[Run, RangeSet] = {}
+    refused = False
     for holding in frame.holdings:
         run = Run(holding.origin, holding.epoch)
         ranges = lacking.get(run, RangeSet())
         worth = state.past.refusals.below(source, run, now)
+        refused |= worth > 1
         for start, stop in _lacking(state, run, holding, worth):
             ranges.add(start, stop)
         if ranges:
             lacking[run] = ranges
-    state.past.syncing.page(frame, lacking, now)
+    state.past.syncing.page(frame, lacking, now, refused=refused)
     return None
 
 
@@ -166,10 +168,10 @@ def _on_past_record(
     if reason is not None:
         return reason
     reason = take_known(state, record, source, now, age)
-    state.past.syncing.got(run, record.sequence, now)
     too_old = state.retention.outlived(age)
     if too_old:
         state.past.refusals.add(source, run, record.sequence, now)
+    state.past.syncing.got(run, record.sequence, now, refused=too_old)
     if reason is None:
         return None
     if too_old:

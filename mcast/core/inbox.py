@@ -223,11 +223,14 @@ class Inbox:
             return sequence, [] if isinstance(bundle, DropReason) else bundle
         if kind is Kind.ASK:
             return sequence, []
-        before = sequence - 1
-        if kind is not Kind.FIRST and not (before in self.fragments or self.stream.given_up(before)):
+        if kind is not Kind.FIRST and not self._awaited(sequence - 1):
             return sequence, []  # its beginning is nowhere, and cannot come any more
         whole = self.fragments.add(record)
         return (whole[0], [whole[1]]) if isinstance(whole, tuple) else (sequence, [])
+
+    def _awaited(self, before: int) -> bool:
+        """Whether fragment `before` is here or may yet come; of the past it may be told later."""
+        return self.history or before in self.fragments or self.stream.given_up(before)
 
     @property
     def pause(self) -> float:

@@ -10,6 +10,7 @@ import msgspec
 from mcast.wire.records import Record
 
 from .events import Event, Message
+from .fragments import Fragments
 from .inbox import Inbox
 from .ranges import RangeSet
 from .runs import Run
@@ -17,6 +18,7 @@ from .runs import Run
 RECORDS = 10_000  # kept until they are told; oldest arrivals out, as they are fetched oldest first
 RUNS = 4096  # runs of which it is remembered what was told, oldest out; of each RANGES, lowest out
 RANGES = 256
+PARTS = 64  # runs of which fragments wait for those of a later telling, oldest out
 PATIENCE = 5.0  # seconds after the first record came, while others are on their way
 PAUSE = 0.25  # seconds after it in which somebody may turn out to hold more
 ALWAYS = 2**63
@@ -33,6 +35,7 @@ class Recall:
         self._records: dict[tuple[Run, int], Record] = {}
         self._last, self._since = last, since
         self._told: dict[Run, RangeSet] = {}
+        self._parts: dict[Run, Fragments] = {}
         self._began = 0.0
 
     def __bool__(self) -> bool:
@@ -61,6 +64,7 @@ class Recall:
     def clear(self) -> None:
         """Forget what was not told."""
         self._records.clear()
+        self._parts.clear()
 
     def tell(self, name: Callable[[bytes], str], wall_ms: int, now: float) -> list[Event]:
         """Everything collected, as events; `name` gives what an origin calls itself."""
@@ -83,8 +87,14 @@ class Recall:
         if len(self._told) > RUNS:
             del self._told[next(iter(self._told))]
         inbox = Inbox(run, name, records[0].sequence, len(records), ALWAYS, ALWAYS, history=True)
+        inbox.fragments = self._parts.pop(run, inbox.fragments)
         events = [event for record in records for event in inbox.accept(record, None, now)]
-        for event in (*events, *inbox.end(now)):
+        events += inbox.end(now)
+        if len(inbox.fragments):
+            self._parts[run] = inbox.fragments
+            if len(self._parts) > PARTS:
+                del self._parts[next(iter(self._parts))]
+        for event in events:
             late = isinstance(event, Message) and event.sequence <= told
             yield msgspec.structs.replace(event, late=True) if late else event
 

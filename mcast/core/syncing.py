@@ -19,6 +19,7 @@ from mcast.wire.ranges import pairs_of, split_ranges
 from .events import Address
 from .generator import Generator
 from .ranges import RangeSet
+from .refusals import REFUSED
 from .runs import Run
 from .timers import earliest
 
@@ -54,6 +55,7 @@ class Session:
         "next",
         "page",
         "pages",
+        "refused",
         "request",
         "teller",
         "token",
@@ -68,6 +70,7 @@ class Session:
         self.token: bytes | None = None
         self.by_multicast = self.unicast = False  # which of the two is known to bring answers
         self.unchanged = True
+        self.refused = False  # something was too old, as the teller says: others may say otherwise
         self.content = sha256()  # of what was listed: a liar must not settle another's digest
         self.page, self.pages = 0, 1
         self.lacking: dict[Run, RangeSet] = {}
@@ -157,11 +160,14 @@ class Syncing:
             session is not None and session.teller == source and session.page == page and not session.lacking
         )
 
-    def page(self, vector: Vector, lacking: dict[Run, RangeSet], now: float) -> None:
-        """The page that was expected came; of it we lack `lacking`."""
+    def page(
+        self, vector: Vector, lacking: dict[Run, RangeSet], now: float, *, refused: bool = False
+    ) -> None:
+        """The page that was expected came; of it we lack `lacking`; some was `refused` before, as too old."""
         session = self._session
         if session is None:
             return
+        session.refused |= refused
         session.unchanged &= vector.digest == session.digest or not session.page
         session.digest, session.pages = vector.digest, vector.pages
         for holding in vector.holdings:
@@ -170,14 +176,15 @@ class Syncing:
         session.answered(now)
         self._advance(session, now)
 
-    def got(self, run: Run, sequence: int, now: float) -> None:
-        """The record is here, from whomever; or it cannot be used."""
+    def got(self, run: Run, sequence: int, now: float, *, refused: bool = False) -> None:
+        """The record is here, from whomever; or it cannot be used, `refused` as too old."""
         session = self._session
         if session is None:
             return
         ranges = session.lacking.get(run)
         if ranges is None or not ranges.remove(sequence):
             return
+        session.refused |= refused
         session.answered(now)
         session.next = now + WAIT
         if not ranges:
@@ -192,9 +199,12 @@ class Syncing:
         session.next = now
         if session.page >= session.pages:
             told = session.content.digest()[: limits.DIGEST_SIZE]
-            true = session.unchanged and told == session.digest
-            until = float("inf") if true else now + SULK if session.unchanged else 0.0
-            self._finish(session, None if true else session.teller, until)
+            if not session.unchanged or told != session.digest:
+                self._finish(session, session.teller, now + SULK if session.unchanged else 0.0)
+            elif session.refused:
+                self._finish(session, session.teller, now + REFUSED)
+            else:
+                self._finish(session, None, float("inf"))
 
     def _finish(self, session: Session, teller: Address, until: float) -> None:
         self._settled.pop((teller, session.digest), None)

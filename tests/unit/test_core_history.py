@@ -5,12 +5,15 @@ from __future__ import annotations
 import pytest
 
 from mcast import simulation
-from mcast.core import history, inbound_history, inbound_records, past
-from mcast.core.events import GapAbandoned, Message
+from mcast.core import history, inbound_history, inbound_records, past, recall
+from mcast.core.ages import AGE_MAX
+from mcast.core.events import Event, GapAbandoned, Message
 from mcast.crypto.rooms import keyed_room
 from mcast.settings import Settings
+from mcast.wire import bodies
 from mcast.wire import frames as f
 from mcast.wire.reasons import DropReason
+from mcast.wire.records import Kind, decode_record
 from tests.simulation.safety import holdings, holds_the_same
 from tests.unit.core_support import ADDRESS, Outsider, drops
 
@@ -604,3 +607,68 @@ def test_of_a_gone_run_all_that_somebody_holds_is_told_however_far_ahead_it_is(
     told = [event.sequence for event in events if isinstance(event, Message)]
     assert (lost, told) == ([(1, 299)], list(range(300, 1301)))
     assert holds_the_same([bob, cyd])
+
+
+@pytest.mark.parametrize("liar", [False, True])
+def test_who_says_that_all_is_too_old_keeps_nobody_from_asking_others(liar: bool) -> None:
+    """The attack: the digest of those who are honest, said first, so that they are silent; a true list of
+    what they hold; and all of it handed out as a day old."""
+    lan = simulation.Lan(3)
+    bob, cyd = lan.join("bob"), lan.join("cyd", history=True)
+    lan.run(40.0)
+    lan.partition([bob], [cyd])
+    lan.run(1.0)
+    dan = lan.join("dan")
+    lan.partition([bob, dan], [cyd])
+    lan.run(2.0)
+    for number in range(10):
+        dan.send(str(number))
+        lan.run(0.1)
+    lan.run(3.0)
+    dan.leave()
+    lan.run(60.0)
+    state = bob.engine._state
+    listed = history.catalogue(state)
+    kept = [state.retention.get(dan.engine.run, sequence) for sequence in range(1, 11)]
+    known = state.authority.key(dan.engine.run.origin)
+    assert known is not None
+    eve = Outsider(lan)
+    lan.heal()
+    if liar:
+        eve.say(f.Digest(listed.digest, len(listed), listed.records))
+        lan.run(0.5)
+        eve.say(f.Vector(listed.digest, 0, 1, listed.pages[0]), to=cyd.address)
+        for payload in filter(None, kept):
+            eve.say(known.frame, f.History(AGE_MAX), decode_record(payload), to=cyd.address)
+        assert drops(cyd, "too-old") == 10
+    lan.run(900.0)
+    assert texts(cyd, history=True) + texts(cyd, history=False) == [str(number) for number in range(10)]
+
+
+def test_a_long_message_of_the_past_that_comes_in_two_tellings_is_told_whole() -> None:
+    told = recall.Recall(None, None)
+    eve = Outsider(simulation.Lan(1))
+    body = bodies.encode_first(9, b"abc")
+    pieces = [(1, body, Kind.FIRST), (2, b"def", Kind.MIDDLE), (3, b"ghi", Kind.LAST)]
+    records = [eve.record(sequence, data, kind) for sequence, data, kind in pieces]
+    tellings: list[list[Event]] = []
+    for some in (records[:1], records[2:], records[1:2]):
+        for one in some:
+            told.add(eve.run, one, 0.0)
+        tellings.append(told.tell(lambda origin: "eve", 0, 1.0))
+    messages = [[event.data for event in some if isinstance(event, Message)] for some in tellings]
+    assert messages == [[], [], [b"abcdefghi"]]
+    assert not told._parts
+
+
+def test_runs_whose_fragments_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recall, "PARTS", 1)
+    told = recall.Recall(None, None)
+    lan = simulation.Lan(1)
+    for seed in (1, 2):
+        eve = Outsider(lan, seed)
+        told.add(eve.run, eve.record(1, bodies.encode_first(9, b"abc"), Kind.FIRST), 0.0)
+        told.tell(lambda origin: "", 0, 1.0)
+    assert list(told._parts) == [eve.run]
+    told.clear()
+    assert not told._parts
