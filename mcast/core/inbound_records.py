@@ -34,17 +34,17 @@ def on_record(
         if state.publisher.sent.get(record.sequence) == record.payload:
             state.repairs.heard(run, record.sequence, now)
         return DropReason.OWN
+    inbox = state.reception.get(run)
+    if inbox is None and state.retention.get(run, record.sequence) is not None:
+        return DropReason.DUPLICATE  # history, perhaps: one copy more must not make it news
     if state.relays.absent and (run, record.sequence) in state.relays.absent:
         fetched(state, run, record, now, age)
-    inbox = state.reception.get(run)
     if inbox is not None:
         refused = inbox.stream.refuse(record.sequence)
         if refused is DropReason.DUPLICATE:
             return _again(state, run, inbox, record, now)
         if refused is not None:
             return refused
-    elif state.retention.get(run, record.sequence) is not None:
-        return DropReason.DUPLICATE  # history, perhaps: one copy more must not make it news
     reason = state.authority.check_record(record, run in state.roster, now)
     if reason is None:
         return _genuine(state, run, inbox, record, source, now, age)

@@ -436,3 +436,14 @@ def test_of_twenty_who_doubt_it_each_asks_in_turn() -> None:
     zoe.send("0")
     lan.run(12.0)
     assert ["c" in names(member) for member in left] == [True] * len(left)
+
+
+def test_what_was_fetched_for_another_is_told_too() -> None:
+    lan = simulation.Lan(3)
+    ada = lan.join("ada")
+    lan.run(5.0)
+    eve = Outsider(lan)
+    ada.engine._state.relays.lack(eve.run, [1])
+    eve.say(eve.key, eve.record(1, b"hello"))
+    lan.run(1.0)
+    assert [message.data for message in ada.messages()] == [b"hello"]
