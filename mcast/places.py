@@ -21,6 +21,11 @@ class Places:
 
 
 def _telling(link: Interface) -> tuple[str, ...]:
-    """Addresses that tell networks apart: link-local ones, made of the hardware's, are the same on all."""
+    """Addresses that tell networks apart: link-local ones, made of the hardware's, are the same on all.
+
+    This computer alone is no network: what is said while a cable is out may be told when it is back.
+    """
+    if link.loopback:
+        return ()
     routed = tuple(address for address in link.addresses if not is_link_local(address))
     return routed or link.addresses

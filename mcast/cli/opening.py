@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,6 +47,10 @@ class Network(msgspec.Struct, frozen=True):
             if name in self.context.params and from_command_line(self.context, name):
                 flag = name.replace("_", "-")
                 raise UsageError(f"--plain has no --{flag}", "leave one of them out")
+        if self.context.info_name != "listen" and self._has_key():
+            raise UsageError(
+                "--plain would send in clear, and a key is set", "unset MCAST_KEY, MCAST_KEY_FILE or key-file"
+            )
         return options.make_plan(
             self.groups,
             self._port(),
@@ -56,6 +61,11 @@ class Network(msgspec.Struct, frozen=True):
             sources=list(self.sources) if "source" in self.context.params else None,
             receive=receive,
         )
+
+    def _has_key(self) -> bool:
+        """Whether the environment or the settings name a key."""
+        params = self.context.params
+        return "key_file" in params and bool(params["key_file"] or os.environ.get("MCAST_KEY"))
 
     def protocol(self, who: Who, *, several: bool = False, **manners: Any) -> GroupWire:
         """The protocol in the group, or in each of `several`."""

@@ -91,7 +91,8 @@ def when_history(state: State) -> float | None:
 def lost_network(state: State, now: float) -> None:
     """No network remains of those on which we heard what we hold. Only open rooms mind."""
     if state.room.public:
-        state.past.whereabouts.lost(now, state.publisher.sent.high)
+        peers = [peer.run for peer in state.roster]
+        state.past.whereabouts.lost(now, state.publisher.sent.high, peers)
         state.past.serving.clear()
 
 

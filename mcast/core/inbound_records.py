@@ -243,11 +243,11 @@ def heard(state: State, run: Run, now: float) -> None:
 
 
 def _alive(state: State, run: Run, now: float) -> None:
+    if state.past.whereabouts.unsure:
+        state.past.whereabouts.heard(run)
     peer = state.roster.get(run)
     if peer is not None:
         peer.heard = now
-        if state.past.whereabouts.unsure:
-            state.past.whereabouts.recognised(peer.joined)
         if peer.suspect:
             peer.suspect, peer.probes = False, 0
             state.silence.set(run, now)

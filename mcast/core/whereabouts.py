@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from .runs import Run
+
 PATIENCE = 60.0  # seconds after the network was lost in which a peer of before must be heard again
 
 
@@ -15,17 +19,18 @@ class Whereabouts:
     def __init__(self) -> None:
         self.unsure = False
         self._lost_at = 0.0
+        self._before: frozenset[Run] = frozenset()
         self.sent = 0
 
-    def lost(self, now: float, sent: int) -> None:
-        """No network is left of those we were on; we had published `sent` records."""
+    def lost(self, now: float, sent: int, peers: Iterable[Run]) -> None:
+        """No network is left of those we were on, where `peers` were; we had published `sent` records."""
         if not self.unsure:
-            self.unsure, self._lost_at = True, now
+            self.unsure, self._lost_at, self._before = True, now, frozenset(peers)
         self.sent = sent
 
-    def recognised(self, joined: float) -> None:
-        """A peer that joined then was heard."""
-        if joined < self._lost_at:
+    def heard(self, run: Run) -> None:
+        """A fresh word of `run`: one of before, though it may have expired since, tells where we are."""
+        if run in self._before:
             self.unsure = False
 
     def when(self) -> float | None:

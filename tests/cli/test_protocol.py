@@ -199,6 +199,16 @@ def test_hooks_see_who_comes_and_goes(pair: Pair, group: str) -> None:
     ended(listener, 0)
 
 
+@pytest.mark.parametrize("variable", ["MCAST_KEY", "MCAST_KEY_FILE"])
+def test_plain_text_is_not_sent_where_a_key_is_set(here: lab.Host, group: str, variable: str) -> None:
+    """Whoever set it takes what he says for sealed."""
+    env = {variable: "0" * 64, "MCAST_PLAIN": "1"}
+    for command in (("send", "secret"), ("chat",)):
+        refused = ended(here.mcast(*command, "-g", group, input="", env=env), 2)
+        assert refused.stderr.count("\n") == 1
+        assert "unset MCAST_KEY" in refused.stderr
+
+
 @pytest.mark.parametrize("words", [("--room", "x"), ("--name", "x"), ("--key-file", "/dev/null")])
 def test_plain_text_has_no_rooms_names_or_keys(here: lab.Host, group: str, words: tuple[str, str]) -> None:
     refused = ended(here.mcast("chat", "--plain", "-g", group, *words, input=""), 2)

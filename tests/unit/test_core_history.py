@@ -672,3 +672,24 @@ def test_runs_whose_fragments_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) 
     assert list(told._parts) == [eve.run]
     told.clear()
     assert not told._parts
+
+
+def test_what_is_said_while_a_cable_is_out_for_long_is_told_when_it_is_back() -> None:
+    """Everybody has given up everybody else by then; they know each other again."""
+    lan = simulation.Lan(5)
+    ada, bob, eve = lan.join("ada"), lan.join("bob"), lan.join("eve")
+    lan.run(60.0)
+    eve.send("before")
+    lan.run(5.0)
+    eve.engine.lost_network(lan.now)
+    lan.partition([ada, bob], [eve])
+    lan.run(10.0)
+    eve.send("unplugged")
+    lan.run(30.0)
+    assert eve.peers() == []
+    lan.heal()
+    lan.run(120.0)
+    for member in (ada, bob):
+        assert texts(member, history=False) == ["before", "unplugged"]
+    assert not eve.engine._state.past.whereabouts.unsure
+    assert holdings([ada, bob, eve]) == {"ada": 2, "bob": 2, "eve": 2}

@@ -205,19 +205,17 @@ def test_what_was_heard_elsewhere_is_kept_back_until_somebody_of_there_is_heard(
     assert not where.unsure
     assert where.when() is None
     assert not where.gone(100.0)
-    where.lost(10.0, 7)
-    where.lost(11.0, 9)
+    where.lost(10.0, 7, [ADA])
+    where.lost(11.0, 9, [ADA, BOB])
     assert (where.unsure, where.when(), where.sent) == (True, 10.0 + PATIENCE, 9)
-    where.recognised(12.0)
-    assert where.unsure
-    where.recognised(10.0)
-    assert where.unsure
-    where.recognised(5.0)
-    assert not where.unsure
-    where.lost(20.0, 9)
-    where.lost(30.0, 9)
-    where.recognised(25.0)
+    where.heard(BOB)
     assert where.unsure, "who was met elsewhere is nobody of before"
+    where.heard(ADA)
+    assert not where.unsure
+    where.lost(20.0, 9, [])
+    where.lost(30.0, 9, [ADA])
+    where.heard(ADA)
+    assert where.unsure
     assert not where.gone(79.0)
     assert where.gone(80.0)
     assert not where.unsure
