@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from .address import GroupAddress, parse_group, parse_port
-from .core.runs import Run
+from .core.runs import Run, following
 from .crypto.keys import Identity
 from .crypto.rooms import Room, derive, keyed_room, open_room
 from .errors import MessageTooLarge, UsageError
@@ -74,7 +74,7 @@ def make_identity(seed: bytes | None) -> Identity:
 def make_epoch(epoch: int | None) -> int:
     """An epoch: the one given, a positive number of 63 bits, or one made from the clock."""
     if epoch is None:
-        return (int(time.time()) << 16) | int.from_bytes(os.urandom(2), "big")
+        return following(0, time.time(), int.from_bytes(os.urandom(2), "big"))
     if not isinstance(epoch, int) or not 0 < epoch < 1 << 63:
         raise UsageError(f"{epoch!r} is no epoch", "use a number from 1 to 2**63 - 1")
     return epoch

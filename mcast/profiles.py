@@ -21,6 +21,7 @@ from pathlib import Path
 
 import platformdirs
 
+from .core.runs import following
 from .errors import McastError, UsageError
 
 SEED_SIZE = 32
@@ -69,12 +70,12 @@ class Profile:
             return _parse_seed(self._seed_path)
 
     def next_epoch(self, now_unix: float, entropy: int) -> int:
-        """The epoch of a new run: max(last + 1, seconds * 2^16 + 16 bits of `entropy`), at most 2^63 - 1.
+        """The epoch of a new run: that after the last one, at most 2^63 - 1.
 
         No two runs of a profile get the same, whatever the clock says. McastError when it cannot be kept.
         """
         with _explained(self._epoch_path), _locked(self._epoch_path) as file:
-            epoch = _following(_read_epoch(file), now_unix, entropy)
+            epoch = following(_read_epoch(file), now_unix, entropy)
             if epoch > MAX_EPOCH:
                 raise McastError(f"{self._epoch_path} holds the last epoch there is", "remove that file")
             _write_epoch(file, epoch)
@@ -103,7 +104,7 @@ class _Temporary(Profile):
         return self._seed
 
     def next_epoch(self, now_unix: float, entropy: int) -> int:
-        self._last = _following(self._last, now_unix, entropy)
+        self._last = following(self._last, now_unix, entropy)
         return self._last
 
 
@@ -144,12 +145,6 @@ def _displayable(text: str) -> str:
     words = unicodedata.normalize("NFC", text).split()
     shown = "".join(char for char in " ".join(words) if char.isprintable() and char not in _INVISIBLE)
     return shown.encode("utf-8", "ignore")[:NAME_LIMIT].decode("utf-8", "ignore").strip()
-
-
-def _following(last: int, now_unix: float, entropy: int) -> int:
-    # A clock outside of what fits (or nan) says nothing; the count goes on.
-    clock = int(now_unix) if 0 <= now_unix < 2**47 else 0
-    return max(last + 1, clock << 16 | entropy & 0xFFFF)
 
 
 def _seed_text(seed: bytes) -> bytes:

@@ -25,7 +25,7 @@ from . import settings as presets
 from .core.checks import Checks
 from .core.engine import Engine, Receipt
 from .core.events import Address, Event, Message, PeerView
-from .core.runs import Run
+from .core.runs import Run, following
 from .crypto.keys import Identity
 from .crypto.rooms import Room, open_room
 from .settings import Settings
@@ -167,7 +167,7 @@ class Member:
         lan = self._lan
         self._runs += 1
         last = self._last_epoch if disk else 0
-        epoch = max(last + 1, int(self.wall) << 16 | lan.random.getrandbits(16))
+        epoch = following(last, self.wall, lan.random.getrandbits(16))
         self._last_epoch = epoch
         self.engine = Engine(
             lan.settings,

@@ -10,3 +10,13 @@ class Run(NamedTuple):
 
     origin: bytes
     epoch: int
+
+
+EPOCH_STEP = 66  # just above a millisecond of 2**-16 s: a KEY names its run by the millisecond of its epoch
+
+
+def following(last: int, now_unix: float, entropy: int) -> int:
+    """The epoch of a run after `last`: max(last + 66, seconds * 2^16 + 16 bits of `entropy`)."""
+    # A clock outside of what fits (or nan) says nothing; the count goes on.
+    clock = int(now_unix) if 0 <= now_unix < 2**47 else 0
+    return max(last + EPOCH_STEP, clock << 16 | entropy & 0xFFFF)

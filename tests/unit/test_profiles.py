@@ -18,6 +18,8 @@ import platformdirs
 import pytest
 
 from mcast import profiles
+from mcast.core.authority import issued
+from mcast.core.runs import EPOCH_STEP
 from mcast.errors import McastError, UsageError
 from mcast.profiles import MAX_EPOCH, Profile, config_directory, default_name
 
@@ -170,8 +172,14 @@ def test_epoch_only_rises(tmp_path: Path) -> None:
     for profile in (Profile(directory=tmp_path), Profile.temporary()):
         epochs = [profile.next_epoch(clock, 7) for clock in clocks]
         assert all(one < other for one, other in itertools.pairwise(epochs))
-        assert epochs[-1] == ((1_800_000_001 << 16) | 7) + 1
-    assert Profile(directory=tmp_path).next_epoch(NOW, 7) == epochs[-1] + 1
+        assert epochs[-1] == ((1_800_000_001 << 16) | 7) + EPOCH_STEP
+    assert Profile(directory=tmp_path).next_epoch(NOW, 7) == epochs[-1] + EPOCH_STEP
+
+
+def test_no_two_runs_of_a_second_are_named_alike() -> None:
+    profile = Profile.temporary()
+    epochs = [profile.next_epoch(NOW, entropy) for entropy in (0xFFFF, 7, 0x8000, 0)]
+    assert len({issued(epoch) for epoch in epochs}) == len(epochs)
 
 
 @pytest.mark.parametrize(
@@ -180,12 +188,12 @@ def test_epoch_only_rises(tmp_path: Path) -> None:
 def test_a_damaged_epoch_goes_on_from_the_clock(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "epoch-default").write_bytes(content)
     assert Profile(directory=tmp_path).next_epoch(NOW, 3) == AT_NOW + 3
-    assert Profile(directory=tmp_path).next_epoch(NOW, 3) == AT_NOW + 4
+    assert Profile(directory=tmp_path).next_epoch(NOW, 3) == AT_NOW + 3 + EPOCH_STEP
 
 
 def test_the_last_epoch_of_all(tmp_path: Path) -> None:
     file = tmp_path / "epoch-default"
-    file.write_text(f"{MAX_EPOCH - 1:019d}\n")
+    file.write_text(f"{MAX_EPOCH - EPOCH_STEP:019d}\n")
     assert Profile(directory=tmp_path).next_epoch(NOW, 0) == MAX_EPOCH
     with pytest.raises(McastError, match="remove that file"):
         Profile(directory=tmp_path).next_epoch(NOW, 0)
