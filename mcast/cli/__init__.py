@@ -8,7 +8,7 @@ import typer
 from typer.exceptions import TyperException
 
 import mcast
-from mcast.errors import McastError
+from mcast.errors import McastError, UsageError
 
 from . import config, exits
 from .commands import Commands
@@ -57,6 +57,9 @@ def main(arguments: list[str] | None = None) -> int:
         return code or exits.DONE
     except TyperException as error:
         return _say(_usage_text(error), exits.USAGE)
+    except UsageError as error:
+        typed = sys.argv[1:] if arguments is None else arguments
+        return _say(f"{error}{config.set_in_environment(error.message, typed)}", exits.USAGE, error)
     except McastError as error:
         return _say(str(error), exits.of_error(error), error)
     except (OutputClosed, BrokenPipeError):

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import typer
 
+from mcast.aio import Receipt
 from mcast.errors import McastError
 from mcast.events import InterfacesChanged
 from mcast.links import Change
@@ -112,6 +113,7 @@ class _Chat:
         self._commands = sys.stdin.isatty()
         self._people: Sequence[str] | None = None if json else []
         self._warned = False
+        self._doubts = Doubts(reporter)
 
     async def work(self) -> None:
         showing = asyncio.ensure_future(self._show())
@@ -125,7 +127,7 @@ class _Chat:
             greeting.cancel()
             showing.cancel()
             typing.cancel()
-            await asyncio.gather(showing, typing, return_exceptions=True)
+            await asyncio.gather(showing, typing, self._doubts.end(), return_exceptions=True)
 
     async def _show(self) -> None:
         async for batch in self._wire.batches():
@@ -208,14 +210,17 @@ class _Chat:
             self._failed(error)
         else:
             self._screen.sent(text)
+            if self._commands and isinstance(self._wire, GroupWire) and self._wire.last is not None:
+                self._doubts.sent(self._wire.last)
 
     def _who(self) -> None:
         if not isinstance(self._wire, GroupWire):
             note("plain text has no names: nobody knows who is here")
             return
         scene = self._wire.scene
-        labels = [scene.people.label(peer.run, peer.name) for peer in scene.group.peers()]
-        note(f"here: {', '.join(['you', *labels])}")
+        people, group = scene.people, scene.group
+        labels = [people.label(peer.run, peer.name) for peer in group.peers()]
+        note(f"here: {', '.join([f'{people.label(group.run, group.name)} (you)', *labels])}")
 
     def _failed(self, error: McastError) -> None:
         # In a pipe nobody sees that a line was lost but by the exit code.
@@ -224,6 +229,34 @@ class _Chat:
         note(f"not sent: {error}")
 
 
+class Doubts:
+    """Tells who types when nobody confirms it: once, until somebody does again."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self._unheard = False
+        self._waiting: asyncio.Task[None] | None = None
+
+    def sent(self, receipt: Receipt) -> None:
+        """A line went out. Of those typed while one is waited for nothing is asked."""
+        if self._waiting is None or self._waiting.done():
+            self._waiting = asyncio.create_task(self._wait(receipt))
+
+    async def _wait(self, receipt: Receipt) -> None:
+        unheard = not await receipt.confirmed(1, timeout=HEARD)
+        if unheard and not self._unheard:
+            self._reporter.say("nobody has heard this yet; who comes soon can still get it")
+        self._unheard = unheard
+
+    async def end(self) -> None:
+        """Nothing more is told."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+            await asyncio.gather(self._waiting, return_exceptions=True)
+
+
+HEARD = 3.0
+"""Seconds in which somebody confirms what was typed, as a rule within 0.2."""
 LAST = 100
 """Messages of before that people are shown unless they ask for more or less."""
 GAP_TIMEOUT = 5.0

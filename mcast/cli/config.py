@@ -12,7 +12,8 @@ is read; `document` understands it.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,17 @@ def from_command_line(context: typer.Context, name: str) -> bool:
     """Whether the parameter `name` was given as a flag, not by the environment, the file or a default."""
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
+
+
+def set_in_environment(problem: str, typed: Iterable[str], environ: Mapping[str, str] = os.environ) -> str:
+    """What to add to a usage error about a value nobody typed: " (MCAST_PORT is set)"; mostly nothing."""
+    wrong = _words(problem) - _words(" ".join(typed))
+    guilty = [name for name in environ if name.startswith("MCAST_") and wrong & _words(environ[name])]
+    return f" ({' and '.join(sorted(guilty))} {'are' if len(guilty) > 1 else 'is'} set)" if guilty else ""
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"[^\s'\":;,()]+", text))
 
 
 def _read(named: str) -> tuple[Path, str]:

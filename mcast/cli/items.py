@@ -294,7 +294,7 @@ class GapItem(Base):
         gap = self._gap
         count = gap.last - gap.first + 1
         who = self._scene.people.label(gap.run, self._name)
-        return f"lost for good: {count} record{'s' if count > 1 else ''} of {who}"
+        return f"missing, no longer waited for: {count} record{'s' if count > 1 else ''} of {who}"
 
     def event(self) -> Mapping[str, Any]:
         """See Item."""

@@ -46,7 +46,9 @@ class Reporter:
     def joined(self, doing: str) -> None:
         """The one line once everything is joined."""
         used = [choice for choice in self._group.links.choices if choice.used]
-        groups = ", ".join(map(str, self._group.plan.groups))
+        versions = {version for choice in used for version in choice.interface.versions}
+        named = self._group.plan.groups
+        groups = ", ".join(str(group) for group in named if group.version in versions or not used)
         where = ", ".join(map(_describe, used)) or f"no interface yet ({waiting_for(self._group)})"
         self.say(f"{doing} {groups} on {where}")
         self._problems(self._group.started)

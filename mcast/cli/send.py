@@ -90,7 +90,7 @@ def send(
 
                 Reporter(wire, quiet=False, verbose=False).joined("sending to")
             complete = await ending.during(sending.work(whole))
-            if not quiet:
+            if complete and (sending.exit_code or not quiet):
                 sending.tell()
             return sending.exit_code if complete else exits.INTERRUPTED + ending.signal
 
@@ -104,7 +104,7 @@ def _acks(text: str | None) -> int | None:
     if text == "all":
         return 0
     if not (text.isascii() and text.isdigit() and 0 < int(text) <= 1_000_000):
-        raise UsageError(f"--wait-acks {text!r} is no number", "give a number of peers, or all")
+        raise UsageError(f"--wait-acks {text!r} is no number of peers", "give one from 1 on, or all")
     return int(text)
 
 

@@ -37,15 +37,17 @@ class Sending:
                 self.exit_code = exits.NOTHING_FOUND
 
     def tell(self) -> None:
-        """Say when nobody heard it, or not everybody did."""
-        if not self._last or not self._linger:
+        """Say when nobody heard it, or not everybody did, or not as many as were asked for."""
+        if not self._last or not (self._linger or self.exit_code):
             return
-        if not self._heard():
-            note("nobody heard it" if len(self._last) == 1 else "nobody heard it in any of the groups")
-            return
+        heard = self._heard()
         missing = sum(len(receipt.unheard_by) for receipt in self._last.values())
-        if missing:
-            note(f"{self._heard()} peers confirmed, {missing} did not yet; raise --linger to wait longer")
+        if not heard:
+            note("nobody heard it" if len(self._last) == 1 else "nobody heard it in any of the groups")
+        elif missing:
+            note(f"{_peers(heard)} confirmed, {missing} did not yet; raise --linger to wait longer")
+        elif self.exit_code:
+            note(f"{_peers(heard)} confirmed of {self._acks} wanted; raise --linger to wait longer")
 
     async def _send_lines(self) -> None:
         from .input import Lines
@@ -68,3 +70,7 @@ class Sending:
 
     def _heard(self) -> int:
         return sum(len(receipt.heard_by) for receipt in self._last.values())
+
+
+def _peers(count: int) -> str:
+    return "1 peer" if count == 1 else f"{count} peers"

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, Self
 
+import msgspec
+
 from mcast.aio import Group, Receipt
 from mcast.events import InterfacesChanged
 from mcast.links import Change, Links, Plan
@@ -108,7 +110,9 @@ class GroupWire:
             self._stack = stack.pop_all()
         first = self.groups[0]
         self._entered = first.now
-        self.links, self.plan, self.started = first.links, first.plan, first.started
+        self.links, self.started = first.links, first.started
+        named = tuple(address for group in self.groups for address in group.plan.groups)
+        self.plan = msgspec.structs.replace(first.plan, groups=named)
         return self
 
     async def __aexit__(self, *_: object) -> None:

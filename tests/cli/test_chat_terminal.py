@@ -211,6 +211,31 @@ def test_only_some_of_the_streams_are_a_terminal(
         assert "unknown command /x" in file
 
 
+def test_what_nobody_hears_is_told_once(pair: Pair, group: str) -> None:
+    terminal = pair[0].mcast_terminal("chat", "-g", group, "-n", "ada")
+    terminal.wait_for_screen(PROMPT)
+
+    def told() -> int:
+        return "\n".join(terminal.screen()).count("nobody has heard this yet")
+
+    terminal.type("one\r")
+    until(lambda: told() == 1, terminal.screen())
+    terminal.type("two\r/who\r")
+    terminal.wait_for_screen(re.compile(r"here: ada·\w{4} \(you\)$", re.MULTILINE))
+    friend = pair[1].mcast("chat", "-g", group)
+    friend.wait_for("chatting in")
+    terminal.wait_for_screen("joined")
+    terminal.type("three\r")
+    friend.wait_for("three", stream="stdout")
+    time.sleep(4.0)
+    assert told() == 1, "somebody confirmed the last line"
+    friend.interrupt()
+    terminal.wait_for_screen("left")
+    terminal.type("four\r")
+    until(lambda: told() == 2, terminal.screen())
+    assert terminal.interrupt() == 0
+
+
 def test_suspended_and_back(here: lab.Host, group: str) -> None:
     shell = here.terminal(["bash", "--norc", "-i"], env={"PS1": "$ "})
     shell.wait_for_screen("$")

@@ -75,6 +75,8 @@ def test_nobody_heard_it(here: lab.Host, group: str) -> None:
     assert "nobody heard it" in alone.stderr
     ended(here.mcast("send", "-g", group, "--linger", "300ms", "--wait-acks", "all", "x"), 4)
     ended(here.mcast("send", "-g", group, "--linger", "300ms", "--wait-acks", "2", "x"), 27)
+    quiet = ended(here.mcast("send", "-q", "-g", group, "--linger", "0s", "--wait-acks", "2", "x"), 27)
+    assert quiet.stderr.count("\n") == 1, "an error is said even so"
     ended(here.mcast("send", "-g", group, "--wait-acks", "few", "x"), 2)
 
 
@@ -83,6 +85,13 @@ def test_all_that_are_there_confirm(pair: Pair, group: str) -> None:
     ended(pair[0].mcast("send", "-g", group, "--linger", "10s", "--wait-acks", "3", "x"), 0)
     for listener in listeners:
         assert ended(listener, 0).lines() == ["x"]
+
+
+def test_fewer_confirm_than_were_asked_for(pair: Pair, group: str) -> None:
+    listener = listening(pair[1], "-g", group, "-C", "1")
+    short = ended(pair[0].mcast("send", "-g", group, "--linger", "2s", "--wait-acks", "2", "x"), 27)
+    assert short.stderr == "mcast: 1 peer confirmed of 2 wanted; raise --linger to wait longer\n"
+    assert ended(listener, 0).lines() == ["x"]
 
 
 def test_lines_and_bytes_of_any_kind(pair: Pair, group: str) -> None:

@@ -151,7 +151,7 @@ def sends(*texts: str) -> Case:
 
 
 UNCONFIRMED = re.compile(
-    r"mcast: (nobody heard it|\d+ peers confirmed, \d+ did not yet; raise --linger to wait longer)\n"
+    r"mcast: (nobody heard it|\d+ peers? confirmed, \d+ did not yet; raise --linger to wait longer)\n"
 )
 
 
@@ -218,7 +218,7 @@ def captures_a_message(scene: Scene, command: str) -> None:
 def runs_a_program(scene: Scene, command: str) -> None:
     listener = printing(scene, command, r"to all who listen\nto all who listen")
     # tee prints before it writes.
-    lab.until(lambda: (scene.directory / "seen.txt").read_text() == "to all who listen")
+    lab.until(lambda: (scene.directory / "latest.txt").read_text() == "to all who listen")
     assert listener.interrupt() == 0
 
 
@@ -350,7 +350,7 @@ CASES: dict[str, Case] = {
     "msg=$(mcast listen -C 1 -W 10m)": captures_a_message,
     "mcast listen --json --idle 5s": listens('"name":"bob".*"text":"to all who listen"', ends=True),
     "mcast listen --since 1h --last 20 -W 2s": recalls,
-    "mcast listen --on 'message=tee -a seen.txt'": runs_a_program,
+    "mcast listen --on 'message=tee latest.txt'": runs_a_program,
     "mcast announce --name printer --service _ipp._tcp:631 --tag floor=2": announces,
     "mcast browse": browses,
     "mcast browse -t": takes_a_snapshot,

@@ -310,3 +310,25 @@ def test_the_real_commands(write: Write) -> None:
 )
 def test_the_real_commands_refuse(text: str, said: str, write: Write) -> None:
     assert refused(text, write, cli.app) == said
+
+
+@pytest.mark.parametrize(
+    ("problem", "typed", "added"),
+    [
+        ("'abc' is not a port", ["listen"], " (MCAST_PORT is set)"),
+        ("'abc' is not a port", ["listen", "-p", "abc"], ""),
+        ("'99999' is not a port", ["chat"], " (MCAST_PEER is set)"),
+        ("-6 excludes the group 230.0.0.1", ["chat", "-6"], " (MCAST_GROUP is set)"),
+        ("'1' is not a group", ["chat", "-g", "1"], ""),
+        ("nothing to send", ["send"], ""),
+    ],
+)
+def test_an_error_tells_of_a_value_nobody_typed(problem: str, typed: list[str], added: str) -> None:
+    environ = {
+        "MCAST_PORT": "abc",
+        "MCAST_PEER": "foo:99999",
+        "MCAST_GROUP": "230.0.0.1:4000",
+        "MCAST_JSON": "1",
+        "PORT": "abc",
+    }
+    assert config.set_in_environment(problem, typed, environ) == added
