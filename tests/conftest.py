@@ -7,6 +7,7 @@ import contextlib
 import gc
 import logging
 import os
+import signal
 import threading
 import time
 from collections.abc import Generator, Iterator
@@ -14,6 +15,9 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in what a shell started with & or nohup
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REFUSE_SKIPS = os.environ.get("MCAST_REFUSE_SKIPS") == "1"
 LEAK_SECONDS = 3.0

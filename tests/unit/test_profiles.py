@@ -91,13 +91,13 @@ def test_threads_agree_on_one_seed_and_share_no_epoch(
         thread.join(110)
     assert len(seeds) == 6
     assert len(set(seeds)) == 1
-    assert sorted(epochs) == list(range(AT_NOW, AT_NOW + 60))
+    assert sorted(epochs) == list(range(AT_NOW, AT_NOW + 60 * EPOCH_STEP, EPOCH_STEP))
 
 
 def test_processes_share_no_epoch(tmp_path: Path) -> None:
     program = HERE + "print(*[profile.next_epoch(1.8e9, 0) for _ in range(20)])"
     epochs = [int(word) for text in run_at_once(program, 5, str(tmp_path)) for word in text.split()]
-    assert sorted(epochs) == list(range(AT_NOW, AT_NOW + 100))
+    assert sorted(epochs) == list(range(AT_NOW, AT_NOW + 100 * EPOCH_STEP, EPOCH_STEP))
 
 
 def test_only_the_user_can_read(tmp_path: Path) -> None:
