@@ -68,7 +68,7 @@ def listen(
             "peers": peer or (),
             **asked,
         }
-        wire = network.plain() if plain else network.protocol(me, **manners)
+        wire = network.plain(sends=False) if plain else network.protocol(me, **manners)
         async with wire as joined:
             reporter = Reporter(joined, quiet=quiet, verbose=verbose)
             reporter.joined("listening to")

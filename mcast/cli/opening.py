@@ -36,18 +36,18 @@ class Network(msgspec.Struct, frozen=True):
     ttl: int = 1
     sources: tuple[str, ...] = ()
 
-    def plain(self) -> PlainWire:
+    def plain(self, *, sends: bool = True) -> PlainWire:
         """Plain text in all the groups. UsageError for options that only the protocol knows."""
-        plan = self.plain_plan()
+        plan = self.plain_plan(sends=sends)
         return PlainWire(PlainGroup(plan, wait=bool(plan.requested)))
 
-    def plain_plan(self, *, receive: bool = True) -> Plan:
-        """What the flags ask for of plain text."""
+    def plain_plan(self, *, receive: bool = True, sends: bool = True) -> Plan:
+        """What the flags ask for of plain text. UsageError if it `sends` and a key is set."""
         for name in NOT_PLAIN:
             if name in self.context.params and from_command_line(self.context, name):
                 flag = name.replace("_", "-")
                 raise UsageError(f"--plain has no --{flag}", "leave one of them out")
-        if self.context.info_name != "listen" and self._has_key():
+        if sends and self._has_key():
             raise UsageError(
                 "--plain would send in clear, and a key is set", "unset MCAST_KEY, MCAST_KEY_FILE or key-file"
             )
@@ -58,7 +58,7 @@ class Network(msgspec.Struct, frozen=True):
             self.only4,
             self.only6,
             ttl=self.ttl,
-            sources=list(self.sources) if "source" in self.context.params else None,
+            sources=self._named_sources,
             receive=receive,
         )
 
@@ -89,11 +89,15 @@ class Network(msgspec.Struct, frozen=True):
         return GroupWire(joined, who.room)
 
     def _check_sources(self, groups: Sequence[str | None]) -> None:
-        sources = list(self.sources) if "source" in self.context.params else None
         port = self._port()
         number = None if port is None else parse_port(port)
         named = [parse_group(group, number, default_port=DEFAULT_PORT) for group in groups if group]
-        options.check_sources(tuple(named), sources)
+        options.check_sources(tuple(named), self._named_sources)
+
+    @property
+    def _named_sources(self) -> list[str] | None:
+        """None for a command that has no --source."""
+        return list(self.sources) if "source" in self.context.params else None
 
     def _port(self) -> str | None:
         """--port; one from file or environment yields to a group that brings its own."""
