@@ -32,10 +32,12 @@ class Inbox:
     """What we have and lack of one run.
 
     Its records before `first` do not concern us. Of those up to `existing` those signed before `since` (ms
-    by its clock) were published before we joined. `departed`: the run said goodbye or fell silent.
+    by its clock) were published before we joined. `departed`: the run said goodbye or fell silent. `begun`:
+    the end, since somebody last took it, of a message that began before `first`.
     """
 
     __slots__ = (
+        "_begun_to",
         "_expected",
         "_loss",
         "_loss_at",
@@ -43,6 +45,7 @@ class Inbox:
         "_received",
         "_until",
         "_window",
+        "begun",
         "departed",
         "echo",
         "echo_at",
@@ -68,6 +71,8 @@ class Inbox:
         self.stream = Stream(start, min(window, STRANGER_WINDOW))
         self.gaps = Gaps()
         self.fragments = Fragments()
+        self.begun: list[Record] = []
+        self._begun_to = 0
         self.existing, self.since, self.history = existing, since, history
         self.equivocated = False
         self.lacking = True
@@ -224,13 +229,20 @@ class Inbox:
         if kind is Kind.ASK:
             return sequence, []
         if kind is not Kind.FIRST and not self._awaited(sequence - 1):
-            return sequence, []  # its beginning is nowhere, and cannot come any more
+            self._goes_on(record)
+            return sequence, []  # its beginning is nowhere here, and cannot come any more
         whole = self.fragments.add(record)
         return (whole[0], [whole[1]]) if isinstance(whole, tuple) else (sequence, [])
 
     def _awaited(self, before: int) -> bool:
         """Whether fragment `before` is here or may yet come; of the past it may be told later."""
         return self.history or before in self.fragments or self.stream.given_up(before)
+
+    def _goes_on(self, record: Record) -> None:
+        """A fragment of a message that began before: who has the past has its beginning."""
+        if record.sequence == max(self.first, self._begun_to):
+            self._begun_to = record.sequence + 1
+            self.begun.append(record)
 
     @property
     def pause(self) -> float:
@@ -274,6 +286,10 @@ class Inbox:
     def give_up(self, now: float, gap_timeout: float | None) -> list[Event]:
         """Abandon what has been waited for long enough."""
         return self._abandon(self._lost_below(now, gap_timeout), now)
+
+    def unfinished(self, now: float) -> bool:
+        """Whether a message has come in part of which the run, which is gone, may yet say the rest."""
+        return self.fragments.bytes > 0 and self._until is not None and now < self._until
 
     def end(self, now: float) -> list[Event]:
         """There is no more room for this run: what it lacks is abandoned, and what is held comes out."""

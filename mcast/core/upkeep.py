@@ -22,8 +22,9 @@ def catch_up(state: State) -> None:
     for inbox, row, now, age in taken:
         run = inbox.run
         keep(state, run, row, now, age)
+        begun, inbox.begun = inbox.begun, []
         if state.manner.history:
-            for record in filter(inbox.is_old, row):
+            for record in (*filter(inbox.is_old, row), *begun):
                 state.past.recall.add(run, record, now)
         if state.repairs.planned:
             for record in row:
