@@ -68,16 +68,31 @@ def _say_digest(state: State) -> None:
 
 def _tell(state: State, now: float) -> None:
     """Tell the application what was fetched, when there is no more to come or it took long."""
-    past = state.past
-    when = past.recall.when(bool(past.syncing))
-    if when is not None and now >= when:
-        state.events.extend(past.recall.tell(state.authority.name, state.clock.unix_ms(now), now))
+    recall, fetching = state.past.recall, _fetching(state)
+    when = recall.when(fetching)
+    if when is None or now < when:
+        return
+    wall_ms = state.clock.unix_ms(now)
+    state.events.extend(recall.tell(lambda run: _name(state, run), wall_ms, now, fetching=fetching))
+
+
+def _name(state: State, run: Run) -> str:
+    """What a run calls itself; if that is not known, what its identity was called last."""
+    peer = state.roster.get(run)
+    if peer is not None:
+        return peer.name
+    return state.authority.name_of(run) or state.authority.name(run.origin)
+
+
+def _fetching(state: State) -> bool:
+    """Whether more of the past may be on its way: also while we have only come and asked nobody yet."""
+    return bool(state.past.syncing) or (keeps(state) and state.past.syncing.untried)
 
 
 def when_history(state: State) -> float | None:
     """When tick_history() has something to do."""
     past = state.past
-    telling = earliest(past.whereabouts.when(), past.recall.when(bool(past.syncing)))
+    telling = earliest(past.whereabouts.when(), past.recall.when(_fetching(state)))
     if not keeps(state):
         return telling
     return earliest(

@@ -20,21 +20,33 @@ RUNS = 4096  # runs of which it is remembered what was told, oldest out; of each
 RANGES = 256
 PARTS = 64  # runs of which fragments wait for those of a later telling, oldest out
 PATIENCE = 5.0  # seconds after the first record came, while others are on their way
+LAST_PATIENCE = 30.0  # the same for who wants the last few: the oldest come first, all that one holds in 16 s
 PAUSE = 0.25  # seconds after it in which somebody may turn out to hold more
 ALWAYS = 2**63
+
+
+class Told:
+    """What was told of one run: its records, and the highest that names a message."""
+
+    __slots__ = ("message", "records")
+
+    def __init__(self) -> None:
+        self.records = RangeSet(RANGES)
+        self.message = 0
 
 
 class Recall:
     """Collects records of the past and tells them together: runs merged by time, each run in its own order.
 
-    `last` and `since` (seconds) bound what is told the first time; what is fetched later, when a partition
-    has healed, is all told. What then turns out to have stood before what was told is marked late.
+    `last` and `since` (seconds) bound what is told until there is nothing more to fetch; what is fetched
+    later, when a partition has healed, is all told. What then turns out to have stood before what was told is
+    marked late.
     """
 
     def __init__(self, last: int | None, since: float | None) -> None:
         self._records: dict[tuple[Run, int], Record] = {}
         self._last, self._since = last, since
-        self._told: dict[Run, RangeSet] = {}
+        self._told: dict[Run, Told] = {}
         self._parts: dict[Run, Fragments] = {}
         self._began = 0.0
 
@@ -43,11 +55,15 @@ class Recall:
 
     def when(self, fetching: bool) -> float | None:
         """When to tell what was collected; while more is on its way (`fetching`), after a longer while."""
-        return self._began + (PATIENCE if fetching else PAUSE) if self._records else None
+        if not self._records:
+            return None
+        patience = PATIENCE if self._last is None else LAST_PATIENCE
+        return self._began + (patience if fetching else PAUSE)
 
     def add(self, run: Run, record: Record, now: float) -> None:
         """One more, unless it was told before: what died of a wrong age is fetched again."""
-        if record.sequence in self._told.get(run, ()):
+        told = self._told.get(run)
+        if told is not None and record.sequence in told.records:
             return
         if not self._records:
             self._began = now
@@ -59,30 +75,33 @@ class Recall:
         """The highest record of `run` that was told or is about to be; 0 when none was."""
         waiting = (sequence for known, sequence in self._records if known == run)
         told = self._told.get(run)
-        return max(told.high if told else 0, max(waiting, default=0))
+        return max(0 if told is None else told.records.high, max(waiting, default=0))
 
     def clear(self) -> None:
         """Forget what was not told."""
         self._records.clear()
         self._parts.clear()
 
-    def tell(self, name: Callable[[bytes], str], wall_ms: int, now: float) -> list[Event]:
-        """Everything collected, as events; `name` gives what an origin calls itself."""
+    def tell(
+        self, name: Callable[[Run], str], wall_ms: int, now: float, *, fetching: bool = False
+    ) -> list[Event]:
+        """Everything collected, as events; `name` gives what a run calls itself. More may be on its way."""
         by_run: dict[Run, list[Record]] = {}
         for (run, _), record in sorted(self._records.items(), key=lambda item: item[0]):
             by_run.setdefault(run, []).append(record)
         self._records.clear()
-        streams = [
-            _timed(self._events(run, name(run.origin), records, now)) for run, records in by_run.items()
-        ]
+        streams = [_timed(self._events(run, name(run), records, now)) for run, records in by_run.items()]
         told = [event for _, event in merge(*streams, key=lambda timed: timed[0])]
-        return self._chosen(told, wall_ms)
+        chosen = self._chosen(told, wall_ms)
+        if not fetching:
+            self._last = self._since = None
+        return chosen
 
     def _events(self, run: Run, name: str, records: list[Record], now: float) -> Iterator[Event]:
-        known = self._told.pop(run, RangeSet(RANGES))
-        told = known.high
+        known = self._told.pop(run, None) or Told()
+        told = known.message
         for record in records:
-            known.add(record.sequence, record.sequence + 1)
+            known.records.add(record.sequence, record.sequence + 1)
         self._told[run] = known
         if len(self._told) > RUNS:
             del self._told[next(iter(self._told))]
@@ -95,12 +114,14 @@ class Recall:
             if len(self._parts) > PARTS:
                 del self._parts[next(iter(self._parts))]
         for event in events:
-            late = isinstance(event, Message) and event.sequence <= told
-            yield msgspec.structs.replace(event, late=True) if late else event
+            if not isinstance(event, Message):
+                yield event
+                continue
+            known.message = max(known.message, event.sequence)
+            yield msgspec.structs.replace(event, late=True) if event.sequence <= told else event
 
     def _chosen(self, told: list[Event], wall_ms: int) -> list[Event]:
         last, since = self._last, self._since
-        self._last = self._since = None
         if since is not None:
             told = [event for event in told if not _before(event, wall_ms - since * 1000)]
         if last is None:

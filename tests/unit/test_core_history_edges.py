@@ -5,13 +5,16 @@ from __future__ import annotations
 import pytest
 
 from mcast import simulation
+from mcast.core import recall
 from mcast.core.events import GapAbandoned, Message
 from mcast.core.inbox import AFTER_SILENCE, Inbox
+from mcast.core.recall import Recall
 from mcast.core.runs import Run
 from mcast.core.shelves import KEPT, Shelves
+from mcast.settings import Settings
 from mcast.wire import bodies
 from mcast.wire.records import Kind, Record
-from tests.unit.core_support import record
+from tests.unit.core_support import Outsider, record
 
 ADA, BOB = Run(b"a" * 16, 1), Run(b"b" * 16, 2)
 OLD, NEW = Run(b"a" * 16, 1), Run(b"a" * 16, 2)  # of one identity
@@ -85,3 +88,86 @@ def test_of_a_message_whose_rest_never_came_the_beginning_is_told_as_lost() -> N
         shelves.clear_out(float(now))
     assert shelves.get(ADA) is None
     assert shelves.told() == [GapAbandoned(ADA, 1, 1, "ada")]
+
+
+# Telling
+
+
+def _messages(made: Recall, *, fetching: bool = False) -> list[tuple[int, bool]]:
+    told = made.tell(lambda run: "", 100_000, 0.0, fetching=fetching)
+    return [(event.sequence, event.late) for event in told if isinstance(event, Message)]
+
+
+def test_what_stands_before_fragments_that_were_no_message_yet_is_not_late() -> None:
+    made = Recall(None, None)
+    made.add(ADA, record(4, b"ghi", Kind.LAST), 0.0)
+    assert _messages(made) == []
+    for one in (record(1), first(2, 9, b"abc"), record(3, b"def", Kind.MIDDLE)):
+        made.add(ADA, one, 1.0)
+    assert _messages(made) == [(1, False), (4, False)]
+    made.add(ADA, record(6), 2.0)
+    assert _messages(made) == [(6, False)]
+    made.add(ADA, record(5), 3.0)
+    assert _messages(made) == [(5, True)]
+
+
+def test_the_last_few_are_the_last_of_all_that_is_fetched() -> None:
+    made = Recall(2, None)
+    made.add(ADA, record(1, timestamp=1), 0.0)
+    assert made.when(True) == recall.LAST_PATIENCE
+    assert Recall(None, None).when(True) is None
+    for sequence in (2, 3):
+        made.add(ADA, record(sequence, timestamp=sequence), 0.0)
+    assert [sequence for sequence, _ in _messages(made, fetching=True)] == [2, 3]
+    for sequence in (4, 5, 6):
+        made.add(ADA, record(sequence, timestamp=sequence), 40.0)
+    assert [sequence for sequence, _ in _messages(made)] == [5, 6], "it took too long to wait for"
+    for sequence in (7, 8, 9):
+        made.add(ADA, record(sequence, timestamp=sequence), 90.0)
+    assert len(_messages(made)) == 3, "what is fetched later is all told"
+
+
+def test_only_the_latest_are_told_however_long_it_takes_to_fetch() -> None:
+    made = Recall(None, 60.0)
+    for telling, fetching in ((0, True), (10, False)):
+        made.add(ADA, record(telling + 1, timestamp=39_000), 0.0)
+        made.add(ADA, record(telling + 2, timestamp=41_000), 0.0)
+        assert _messages(made, fetching=fetching) == [(telling + 2, False)]
+    made.add(ADA, record(30, timestamp=1), 0.0)
+    assert _messages(made) == [(30, False)]
+
+
+def test_the_last_few_of_what_takes_long_to_fetch() -> None:
+    lan = simulation.Lan(4, settings=Settings(history_pace=10_000))
+    ada, _bob = lan.join("ada"), lan.join("bob")
+    lan.run(2.0)
+    for number in range(120):
+        ada.send(b"%03d" % number + bytes(1000))
+        lan.run(0.02)
+    lan.run(10.0)
+    ada.leave()
+    lan.run(60.0)
+    new = lan.join("new", history=True, last=3)
+    lan.run(60.0)
+    assert [message.data[:3] for message in new.messages()] == [b"117", b"118", b"119"]
+
+
+def test_the_past_bears_the_names_that_its_runs_had() -> None:
+    lan = simulation.Lan(1)
+    bob = lan.join("bob")
+    lan.run(1.0)
+    former, nameless, latter = Outsider(lan, age=300.0), Outsider(lan, age=200.0), Outsider(lan, age=100.0)
+    latter.say(former.named("former"))
+    latter.say(latter.named("latter"), latter.announcement())
+    records = [
+        one.record(1, body, age=50.0) for one, body in ((former, b"a"), (nameless, b"b"), (latter, b"c"))
+    ]
+    state = bob.engine._state
+    for one in records:
+        state.past.recall.add(Run(one.origin, one.epoch), one, lan.now)
+    lan.run(6.0)
+    assert [(message.data, message.name) for message in bob.messages()] == [
+        (b"a", "former"),
+        (b"b", "latter"),
+        (b"c", "latter"),
+    ]
