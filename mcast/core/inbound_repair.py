@@ -37,7 +37,7 @@ def on_nack(state: State, frame: Nack, source: Address, now: float) -> DropReaso
         want_key(state, frame.origin, now)
     if reason is not None:
         return reason
-    heard(state, run, now)
+    _heard(state, run, now)
     requester = run.origin if known else STRANGERS
     bucket = state.nack_quotas.of(requester, now)
     if bucket.level(now) <= 0:
@@ -55,6 +55,12 @@ def on_nack(state: State, frame: Nack, source: Address, now: float) -> DropReaso
             state.askers.note(run, state.repairs.pending(target, sequences))
     bucket.spend(max(NACK_LEAST, WINDOW - left), now)
     return reason
+
+
+def _heard(state: State, run: Run, now: float) -> None:
+    """What `run` signed names no time: it may be a recording of a run that is gone, unless it is live."""
+    if run in state.liveness:
+        heard(state, run, now)
 
 
 def _within(missing: Missing, most: int) -> Iterator[tuple[int, int]]:
@@ -118,7 +124,7 @@ def on_report(state: State, frame: Report, source: Address, now: float) -> DropR
     if reason is not None:
         return reason
     if run not in state.tombstones:  # it says its last report again with its last goodbyes
-        heard(state, run, now)
+        _heard(state, run, now)
     for entry in frame.heard:
         about = Run(entry.origin, entry.epoch)
         if about == state.me:

@@ -13,6 +13,7 @@ from mcast.core.runs import Run
 from mcast.core.shelves import KEPT, Shelves
 from mcast.settings import Settings
 from mcast.wire import bodies
+from mcast.wire import frames as f
 from mcast.wire.records import Kind, Record
 from tests.unit.core_support import Outsider, record
 
@@ -171,3 +172,31 @@ def test_the_past_bears_the_names_that_its_runs_had() -> None:
         (b"b", "latter"),
         (b"c", "latter"),
     ]
+
+
+# Recordings
+
+
+@pytest.mark.parametrize("kind", [f.Nack, f.Report])
+def test_recorded_words_without_a_time_bring_no_run_back(kind: type) -> None:
+    lan = simulation.Lan(1)
+    ada = lan.join("ada")
+    lan.run(20.0)
+    eve = Outsider(lan)
+    eve.say(eve.key, eve.announcement(high=0))
+    eve.say(eve.record(1))
+    eve.say(eve.heartbeat(3))
+    entry = f.Missing(b"z" * 16, 1, ((1, 1),)) if kind is f.Nack else f.Heard(b"z" * 16, 1, 0, 0, 0, 0, 0, 0)
+    live, *recorded = [eve.sign(kind(*eve.run, eve.count(), (entry,))) for _ in range(5)]
+    lan.run(20.0)
+    state = ada.engine._state
+    eve.say(live)
+    peer = state.roster.get(eve.run)
+    assert peer is not None
+    assert lan.now - peer.heard < 1.0
+    for word in recorded:
+        lan.run(250.0)
+        eve.say(word)
+        inbox = state.reception.get(eve.run)
+        assert inbox is None or inbox.departed
+    assert [event.first for event in ada.events() if isinstance(event, GapAbandoned)] == [2]
