@@ -11,7 +11,7 @@ from mcast.wire.codec import encode_frame, encode_kept
 from mcast.wire.frames import History
 
 from .events import Address
-from .retention import Kept
+from .kept import Kept
 from .runs import Run
 from .state import State
 

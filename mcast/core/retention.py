@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable
 from itertools import groupby
 from operator import itemgetter
 
-import msgspec
-
 from mcast.wire.limits import DATAGRAM_MAX
 
 from .holdings import Held
+from .kept import Kept, Name, Shelf
 from .runs import Run
-from .timers import Timers
-
-
-class Kept(msgspec.Struct, frozen=True, gc=False):
-    """The payload of a RECORD frame, verbatim, and when it was published: on arrival, or as we were told."""
-
-    payload: bytes
-    at: float
 
 
 class Sent:
@@ -80,12 +70,10 @@ class Retention:
     """
 
     def __init__(self, records: int, size: int, seconds: float, share: float) -> None:
-        # Ordered: the oldest of a dict is found by a walk over all that were taken out before.
-        self._kept: OrderedDict[tuple[Run, int], Kept] = OrderedDict()
-        self._mine: dict[bytes, OrderedDict[tuple[Run, int], None]] = {}
+        self._kept = Shelf()
+        self._mine: dict[bytes, Shelf] = {}
         self._sizes: dict[bytes, int] = {}
         self.held = Held()
-        self._told: Timers[tuple[Run, int]] = Timers()  # when those die whose age we were told
         self._limit, self._most, self._seconds = records, size, seconds
         self._origin_limit, self._origin_most = int(records * share), int(size * share)
         self.bytes = 0
@@ -113,27 +101,30 @@ class Retention:
     def add_all(self, run: Run, records: Iterable[tuple[int, bytes]], now: float, age: float = 0.0) -> None:
         """Keep verified records of one run, each with its sequence, that are said to be `age` seconds old."""
         origin = run.origin
-        kept, mine = self._kept, self._mine.setdefault(origin, OrderedDict())
+        kept, mine = self._kept, self._mine.setdefault(origin, Shelf())
         at, size = now - age, 0
-        fresh: dict[int, bytes] = {}
+        fresh = []
         for sequence, payload in records:
-            if (run, sequence) not in kept:
-                fresh.setdefault(sequence, payload)
-        for sequence, payload in fresh.items():
-            key = (run, sequence)
-            kept[key] = Kept(payload, at)
-            mine[key] = None
-            size += len(payload)
+            name = (run, sequence)
+            if name in kept.new or name in kept.old:
+                continue
+            one = Kept(payload, at)
             if age:
-                self._told.set(key, at + self._seconds)
+                kept.add_old(name, one)
+                mine.add_old(name, one)
+            else:
+                kept.new[name] = mine.new[name] = one
+            fresh.append(sequence)
+            size += len(payload)
         self.held.add(run, fresh)
         self.bytes += size
         self._sizes[origin] = self._sizes.get(origin, 0) + size
-        gone = []
-        while len(mine) > self._origin_limit or self._sizes.get(origin, 0) > self._origin_most:
-            gone.append(self._let_go(next(iter(mine))))
+        gone, count = [], len(mine)
+        while count > self._origin_limit or self._sizes.get(origin, 0) > self._origin_most:
+            gone.append(self._let_go(mine.oldest()))
+            count -= 1
         while len(kept) > self._limit or self.bytes > self._most:
-            gone.append(self._let_go(next(iter(kept))))
+            gone.append(self._let_go(kept.oldest()))
         self._dropped(gone)
 
     @property
@@ -146,37 +137,30 @@ class Retention:
 
         What was only said to be so old may be had again from who says otherwise: nobody signed it.
         """
-        self._dropped([self._let_go(key) for key in self._told.due(now)], wanted=True)
-        gone = []
-        while self._kept:
-            key, kept = next(iter(self._kept.items()))
-            if now - kept.at <= self._seconds:
-                break
-            gone.append(self._let_go(key))
-        self._dropped(gone)
+        died, told = self._kept.older(now - self._seconds)
+        self._dropped([self._let_go(name) for name in told], wanted=True)
+        self._dropped([self._let_go(name) for name in died])
 
     def clear(self) -> None:
         """Drop everything: the network changed, and an open room's records stay in the building."""
-        self._kept.clear()
+        self._kept = Shelf()
         self._mine.clear()
         self._sizes.clear()
         self.held.clear()
-        self._told = Timers()
         self.bytes = 0
 
-    def _let_go(self, key: tuple[Run, int]) -> tuple[Run, int]:
+    def _let_go(self, name: Name) -> Name:
         """Drop a record; that it is not held any more is for _dropped() to say."""
-        size = len(self._kept.pop(key).payload)
-        self._told.cancel(key)
-        origin = key[0].origin
+        size = len(self._kept.pop(name).payload)
+        origin = name[0].origin
         mine = self._mine[origin]
-        del mine[key]
+        mine.pop(name)
         self.bytes -= size
         self._sizes[origin] -= size
         if not mine:
             del self._mine[origin], self._sizes[origin]
-        return key
+        return name
 
-    def _dropped(self, keys: Iterable[tuple[Run, int]], *, wanted: bool = False) -> None:
-        for run, some in groupby(keys, itemgetter(0)):
+    def _dropped(self, names: Iterable[Name], *, wanted: bool = False) -> None:
+        for run, some in groupby(names, itemgetter(0)):
             self.held.remove(run, [sequence for _, sequence in some], wanted=wanted)

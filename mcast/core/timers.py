@@ -53,6 +53,11 @@ class Timers(Generic[Key]):
             heappop(heap)
         return None
 
+    def first(self) -> Key:
+        """The key of the earliest deadline; at least one is armed."""
+        self.next()
+        return self._heap[0][2]
+
     def due(self, now: float) -> list[Key]:
         """The keys whose time has come, earliest first; they are disarmed."""
         keys: list[Key] = []

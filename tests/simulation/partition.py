@@ -98,7 +98,8 @@ def _held(member: simulation.Member) -> dict[tuple[Run, int], int]:
     own = {
         (state.me, sequence): len(sent.get(sequence) or b"") for sequence in range(sent.low, sent.high + 1)
     }
-    return own | {key: len(kept.payload) for key, kept in state.retention._kept.items()}
+    held = [(run, n) for run, ranges in state.retention.held for a, b in ranges for n in range(a, b)]
+    return own | {name: len(state.retention.get(*name) or b"") for name in held}
 
 
 HEAD = (

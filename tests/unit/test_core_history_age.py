@@ -214,7 +214,7 @@ def test_what_was_pushed_out_is_not_waited_for() -> None:
     made = Retention(records=2, size=10_000, seconds=60.0, share=1.0)
     for sequence in range(1, 300):
         made.add(ADA, sequence, b"x", 0.0, 1.0)
-    assert len(made._told._heap) < 100
+    assert len(made._kept._order._heap) < 100
     made.expire(100.0)
     assert len(made) == 0
 

@@ -9,6 +9,7 @@ from mcast.core import recall
 from mcast.core.events import GapAbandoned, Message
 from mcast.core.inbox import AFTER_SILENCE, Inbox
 from mcast.core.recall import Recall
+from mcast.core.retention import Retention
 from mcast.core.runs import Run
 from mcast.core.shelves import KEPT, Shelves
 from mcast.settings import Settings
@@ -200,3 +201,43 @@ def test_recorded_words_without_a_time_bring_no_run_back(kind: type) -> None:
         inbox = state.reception.get(eve.run)
         assert inbox is None or inbox.departed
     assert [event.first for event in ada.events() if isinstance(event, GapAbandoned)] == [2]
+
+
+# What makes room
+
+
+def test_the_oldest_of_an_origin_makes_room_whatever_came_first() -> None:
+    made = Retention(records=8, size=10_000, seconds=600.0, share=0.5)
+    for sequence in range(1, 5):
+        made.add(NEW, sequence, b"x", 100.0)
+        made.add(OLD, sequence, b"x", 110.0, 60.0)
+    assert [list(made.held.of(run)) for run in (OLD, NEW)] == [[], [(1, 5)]]
+    assert made.held.floor(OLD) == 5
+    assert (len(made), made.bytes) == (4, 4)
+    made.add(NEW, 6, b"x", 120.0, 5.0)
+    made.add(NEW, 5, b"x", 121.0)
+    assert list(made.held.of(NEW)) == [(3, 7)]
+
+
+def test_those_who_hold_an_earlier_and_a_later_run_come_to_hold_the_later() -> None:
+    lan = simulation.Lan(3, settings=Settings(retained_records=80))
+    ada, bob, cyd = lan.join("ada"), lan.join("bob"), lan.join("cyd")
+    lan.run(3.0)
+    runs = []
+    for away, there in ((cyd, bob), (bob, cyd)):
+        lan.partition([away], [ada, there])
+        lan.run(5.0)
+        runs.append(ada.engine.run)
+        for number in range(20):
+            ada.send(str(number))
+            lan.run(0.01)
+        lan.run(2.0)
+        ada.crash()
+        lan.run(60.0)
+        if there is bob:
+            ada.start()
+    lan.heal()
+    lan.run(300.0)
+    for member in (bob, cyd):
+        held = member.engine._state.retention.held
+        assert [list(held.of(run)) for run in runs] == [[], [(1, 21)]]
