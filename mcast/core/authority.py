@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import islice
+
 import msgspec
 
 from mcast.crypto.keys import origin_of
@@ -25,6 +28,7 @@ from .checks import Checks
 from .runs import Run
 
 FLUSHES = 4096  # verified flushes remembered; one entry saves up to 31 signature checks
+SEARCH = 1024  # keys looked at for one to evict
 EPOCH_SHIFT = 16  # an epoch is unix seconds times 2**16, so it tells when the run began by its own clock
 Counted = Announcement | Goodbye | Heartbeat | Nack | Report | Acker
 
@@ -45,9 +49,9 @@ class Known(msgspec.Struct, frozen=True):
 class Authority:
     """Checks signatures, within a budget. Bounds: keys, freshness and flushes are first-in-first-out.
 
-    The attacks: floods of made-up identities (they push out each other's keys; a live peer's key comes
-    again with
-    its next announcement), replayed frames (their counter is not above the last of the same type and run).
+    The attacks: floods of made-up identities (they push out each other's keys, but no key of records that we
+    hold, as nobody could check those; a live peer's key comes again with its next announcement), replayed
+    frames (their counter is not above the last of the same type and run).
     """
 
     def __init__(self, checks: Checks, verifications: int, limit: int, now: float) -> None:
@@ -73,8 +77,11 @@ class Authority:
         key = self._issued.get((run.origin, issued(run.epoch)))
         return "" if key is None else key.name
 
-    def learn(self, key: Key, trusted: bool, now: float) -> DropReason | None:
-        """Take in a self-signed key, if it is newer than the one we have; of an older one only its name."""
+    def learn(self, key: Key, trusted: bool, now: float, keep: Callable[[bytes], bool]) -> DropReason | None:
+        """Take in a self-signed key, if it is newer than the one we have; of an older one only its name.
+
+        The keys of origins that `keep` names are not pushed out by others.
+        """
         origin = origin_of(key.public_key)
         known = self._keys.get(origin)
         if known is not None and known.frame == key:
@@ -92,10 +99,19 @@ class Authority:
         if known is not None and known.frame.issued >= key.issued:
             return None
         self._keys.pop(origin, None)
+        if len(self._keys) >= self._limit:
+            self._evict(keep)
         self._keys[origin] = Known(key.public_key, key.name, key)
-        if len(self._keys) > self._limit:
-            del self._keys[next(iter(self._keys))]
         return None
+
+    def _evict(self, keep: Callable[[bytes], bool]) -> None:
+        """Let go of the oldest key that is not to be kept; of the oldest if there are too many of those."""
+        for origin in list(islice(self._keys, SEARCH)):
+            if not keep(origin):
+                del self._keys[origin]
+                return
+            self._keys[origin] = self._keys.pop(origin)  # to the end: others are looked at next time
+        del self._keys[next(iter(self._keys))]
 
     def check(self, frame: Counted, trusted: bool, now: float) -> DropReason | None:
         """Whether a signed frame is fresh and genuine; it then counts as seen."""

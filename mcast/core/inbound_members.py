@@ -44,7 +44,7 @@ def on_key(state: State, key: Key, source: Address, now: float) -> DropReason | 
     origin = origin_of(key.public_key)
     known = bool(state.roster.runs(origin))
     before = state.authority.key(origin)
-    reason = state.authority.learn(key, known, now)
+    reason = state.authority.learn(key, known, now, state.retention.holds)
     if reason is not None:
         return reason
     state.keys.heard(origin, now)

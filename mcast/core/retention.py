@@ -132,6 +132,10 @@ class Retention:
         """Whether one more would push out another: what is old must not do that."""
         return len(self._kept) >= self._limit or self.bytes + DATAGRAM_MAX > self._most
 
+    def holds(self, origin: bytes) -> bool:
+        """Whether anything of `origin` is kept."""
+        return origin in self._mine
+
     def expire(self, now: float) -> None:
         """Drop what is too old.
 

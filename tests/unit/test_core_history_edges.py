@@ -5,13 +5,16 @@ from __future__ import annotations
 import pytest
 
 from mcast import simulation
-from mcast.core import recall
+from mcast.core import authority, recall
+from mcast.core.authority import Authority
+from mcast.core.checks import Checks
 from mcast.core.events import GapAbandoned, Message
 from mcast.core.inbox import AFTER_SILENCE, Inbox
 from mcast.core.recall import Recall
 from mcast.core.retention import Retention
 from mcast.core.runs import Run
 from mcast.core.shelves import KEPT, Shelves
+from mcast.crypto.keys import Identity
 from mcast.settings import Settings
 from mcast.wire import bodies
 from mcast.wire import frames as f
@@ -241,3 +244,47 @@ def test_those_who_hold_an_earlier_and_a_later_run_come_to_hold_the_later() -> N
     for member in (bob, cyd):
         held = member.engine._state.retention.held
         assert [list(held.of(run)) for run in runs] == [[], [(1, 21)]]
+
+
+# Keys
+
+
+def _key(seed: int) -> f.Key:
+    lan = simulation.Lan()
+    made = Outsider(lan, seed)
+    key = made.key
+    assert isinstance(key, f.Key)
+    return key
+
+
+def test_keys_of_records_that_are_held_are_not_pushed_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Authority(Checks(simulation.Lan().room), 1000, 3, 0.0)
+    origins = [Identity(bytes([seed]) * 32).origin for seed in range(1, 8)]
+    wanted = {origins[0]}
+    for seed in range(1, 6):
+        assert made.learn(_key(seed), False, 0.0, wanted.__contains__) is None
+    assert [made.key(origin) is not None for origin in origins[:5]] == [True, False, False, True, True]
+    wanted.update(origins)
+    made.learn(_key(6), False, 0.0, wanted.__contains__)
+    assert made.key(origins[5]) is not None, "if all were kept nobody new could be known"
+    assert sum(made.key(origin) is not None for origin in origins) == 3
+    monkeypatch.setattr(authority, "SEARCH", 0)
+    made.learn(_key(7), False, 0.0, wanted.__contains__)
+    assert sum(made.key(origin) is not None for origin in origins) == 3
+
+
+def test_made_up_keys_do_not_make_the_past_worthless() -> None:
+    lan = simulation.Lan(3, settings=Settings(peers=20))
+    ada, _bob = lan.join("ada"), lan.join("bob")
+    lan.run(3.0)
+    ada.send("kept")
+    lan.run(3.0)
+    ada.leave()
+    lan.run(90.0)
+    for seed in range(100, 200):
+        eve = Outsider(lan, seed)
+        eve.say(eve.key)
+    lan.run(30.0)
+    new = lan.join("new", history=True)
+    lan.run(30.0)
+    assert [message.text for message in new.messages()] == ["kept"]

@@ -98,8 +98,8 @@ def test_names_are_first_in_first_out() -> None:
     epochs = [eve.run.epoch + (seconds << 16) for seconds in (3, 2, 1)]
     for epoch in epochs:
         eve.run = Run(eve.run.origin, epoch)
-        assert authority.learn(eve.named("eve"), False, 0.0) is None
-    assert authority.learn(eve.named("eve"), False, 0.0) is DropReason.STALE
+        assert authority.learn(eve.named("eve"), False, 0.0, lambda origin: False) is None
+    assert authority.learn(eve.named("eve"), False, 0.0, lambda origin: False) is DropReason.STALE
     assert [authority.name_of(Run(eve.run.origin, epoch)) for epoch in epochs] == ["", "eve", "eve"]
 
 
