@@ -7,10 +7,16 @@ import multiprocessing
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
+from mcast import simulation
+
+from .guests import visits
 from .scenario import afternoon
+
+Kind = Callable[[int], simulation.Lan]
 
 WORST = 5
 
@@ -24,11 +30,11 @@ class Outcome(NamedTuple):
     wrong: str
 
 
-def play(seed: int) -> Outcome:
+def play(kind: Kind, seed: int) -> Outcome:
     """One afternoon."""
     start = time.perf_counter()
     try:
-        lan = afternoon(seed)
+        lan = kind(seed)
     except Exception:
         return Outcome(seed, 0, time.perf_counter() - start, traceback.format_exc())
     return Outcome(seed, lan.sent, time.perf_counter() - start, "")
@@ -42,10 +48,13 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=1000, metavar="N", help="how many (1000)")
     parser.add_argument("--from", dest="first", type=int, default=0, metavar="SEED", help="the first (0)")
     parser.add_argument("--minutes", type=float, default=180.0, metavar="M", help="stop after this (180)")
+    parser.add_argument("--guests", action="store_true", help="people who come and go, and ask what was said")
     chosen = parser.parse_args()
     start = time.monotonic()
     outcomes: list[Outcome] = []
-    for outcome in _outcomes(range(chosen.first, chosen.first + chosen.seeds)):
+    for outcome in _outcomes(
+        visits if chosen.guests else afternoon, range(chosen.first, chosen.first + chosen.seeds)
+    ):
         outcomes.append(outcome)
         if outcome.wrong:
             print(f"seed {outcome.seed} failed:\n{outcome.wrong}", flush=True)
@@ -55,20 +64,20 @@ def main() -> int:
             break
     if len(outcomes) < chosen.seeds:
         print(f"{chosen.minutes:g} minutes were over before {chosen.seeds} seeds were: --minutes allows more")
-    return _summary(outcomes, time.monotonic() - start)
+    return _summary(outcomes, time.monotonic() - start, " --guests" if chosen.guests else "")
 
 
-def _outcomes(seeds: range) -> Iterator[Outcome]:
+def _outcomes(kind: Kind, seeds: range) -> Iterator[Outcome]:
     with multiprocessing.get_context("spawn").Pool() as pool:
-        yield from pool.imap_unordered(play, seeds)
+        yield from pool.imap_unordered(partial(play, kind), seeds)
 
 
-def _summary(outcomes: list[Outcome], seconds: float) -> int:
+def _summary(outcomes: list[Outcome], seconds: float, flag: str) -> int:
     failed = sorted(outcome.seed for outcome in outcomes if outcome.wrong)
     sent = sum(outcome.sent for outcome in outcomes)
     print(f"{len(outcomes)} seeds, {len(failed)} failed, {sent} datagrams sent, {seconds:.0f} s")
     slowest = sorted(outcomes, key=lambda outcome: -outcome.seconds)[:WORST]
     print("slowest:", ", ".join(f"seed {outcome.seed} {outcome.seconds:.1f} s" for outcome in slowest))
     for seed in failed:
-        print(f"again: scripts/simulate --from {seed} --seeds 1")
+        print(f"again: scripts/simulate{flag} --from {seed} --seeds 1")
     return 1 if failed or not outcomes else 0

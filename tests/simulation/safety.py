@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from mcast import simulation
 from mcast.core.engine import Receipt
 from mcast.core.events import GapAbandoned, Message
@@ -15,6 +17,11 @@ class Published:
         self.messages: dict[tuple[Run, int, int], bytes] = {}
         self.sent_at: dict[tuple[Run, int, int], float] = {}
         self._jumps: dict[Run, float] = {}
+
+    @property
+    def runs(self) -> set[Run]:
+        """Whoever sent something."""
+        return {run for run, _, _ in self.messages}
 
     def jump(self, member: simulation.Member, skew: float, now: float) -> None:
         """Set the clock of `member`. Who first hears of its run after that cannot tell when what it had
@@ -40,10 +47,16 @@ def name_of(message: Message) -> tuple[Run, int, int]:
     return (message.run, message.sequence, message.index)
 
 
-def check_life(life: simulation.Life, published: Published) -> None:
-    """No duplicate, no forgery, no disorder, no silent gap within what one run was told."""
+def check_life(
+    life: simulation.Life, published: Published, *, asks: bool = False, forgetful: Collection[Run] = ()
+) -> None:
+    """No duplicate, no forgery, no disorder, no silent gap within what one run was told.
+
+    If it `asks` for history that holds of what was said before it came as well, but for the `forgetful`.
+    History and what is live are each in order.
+    """
     seen: set[tuple[Run, int, int]] = set()
-    last: dict[Run, tuple[int, int]] = {}
+    last: dict[tuple[Run, bool], tuple[int, int]] = {}
     abandoned: dict[Run, set[int]] = {}
     for event in life.events:
         if isinstance(event, GapAbandoned):
@@ -54,35 +67,37 @@ def check_life(life: simulation.Life, published: Published) -> None:
         assert name not in seen, f"delivered twice: {name}"
         seen.add(name)
         assert published.messages.get(name) == event.data, f"never sent: {name}"
+        assert asks or not event.history, f"history that was not asked for: {name}"
         if event.late:
-            assert _touches(event.sequence, abandoned.get(event.run, set())), f"late without a gap: {name}"
+            told = event.history or _touches(event.sequence, abandoned.get(event.run, set()))
+            assert told, f"late without a gap: {name}"
             continue
-        place = (event.sequence, event.index)
-        assert last.get(event.run, (0, 0)) <= place, f"out of order: {name}"
-        last[event.run] = place
-    _check_gaps(life, seen, last, abandoned, published)
+        place, stream = (event.sequence, event.index), (event.run, event.history)
+        assert last.get(stream, (0, 0)) <= place, f"out of order: {name}"
+        last[stream] = place
+    _check_gaps(life, seen, abandoned, published, asks, forgetful)
 
 
 def _check_gaps(
     life: simulation.Life,
     seen: set[tuple[Run, int, int]],
-    last: dict[Run, tuple[int, int]],
     abandoned: dict[Run, set[int]],
     published: Published,
+    asks: bool,
+    forgetful: Collection[Run],
 ) -> None:
     """Between the first and last message of a run that were delivered, all others were, or a gap was told."""
-    first: dict[Run, tuple[int, int]] = {}
+    told: dict[Run, list[tuple[int, int]]] = {}
     for run, sequence, index in seen:
-        first[run] = min(first.get(run, (sequence, index)), (sequence, index))
+        told.setdefault(run, []).append((sequence, index))
+    spans = {run: (min(places), max(places)) for run, places in told.items()}
     for name, at in published.sent_at.items():
         run, sequence, index = name
-        if (
-            at >= life.joined
-            and not published.blurred(name)
-            and run in last
-            and first[run] <= (sequence, index) <= last[run]
-            and name not in seen
-        ):
+        concerned = at >= life.joined or (asks and run not in forgetful)
+        if run not in spans or name in seen or not concerned or published.blurred(name):
+            continue
+        first, last = spans[run]
+        if first <= (sequence, index) <= last:
             assert _touches(sequence, abandoned.get(run, set())), f"silently lost: {name}"
 
 
@@ -116,14 +131,14 @@ def holdings(members: list[simulation.Member]) -> dict[str, int]:
     return {member.name: len(_held(member)) for member in members if member.alive}
 
 
-def holds_the_same(members: list[simulation.Member]) -> bool:
-    """Whether all members that are here hold the same records."""
-    return len({_held(member) for member in members if member.alive}) <= 1
+def holds_the_same(members: list[simulation.Member], forgetful: Collection[Run] = ()) -> bool:
+    """Whether all members that are here hold the same records, but for those of the `forgetful`."""
+    return len({_held(member, forgetful) for member in members if member.alive}) <= 1
 
 
-def _held(member: simulation.Member) -> frozenset[tuple[Run, int]]:
+def _held(member: simulation.Member, forgetful: Collection[Run] = ()) -> frozenset[tuple[Run, int]]:
     state = member.engine._state
     sent = state.publisher.sent
     own = {(state.me, sequence) for sequence in range(sent.low, sent.high + 1)}
     kept = {(run, n) for run, ranges in state.retention.held for a, b in ranges for n in range(a, b)}
-    return frozenset(own | kept)
+    return frozenset(name for name in own | kept if name[0] not in forgetful)

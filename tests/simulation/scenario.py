@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 from mcast import simulation
 from mcast.settings import Settings
@@ -25,10 +26,12 @@ class Afternoon:
     On every tenth they are on two LANs; those between, of whom the first always stays, are on both.
     """
 
+    steps = STEPS
+
     def __init__(self, seed: int) -> None:
         self.random = random = Random(seed)
         split = seed % 10 == 9
-        size = 50 if seed % 50 == 0 else random.choice([2, 3, 3, 4, 5, 6, 8, 10, 12, 20])
+        size = self._size(seed)
         self.lan = simulation.Lan(
             seed,
             settings=Settings(gap_timeout=random.choice([None, None, 2.0])),
@@ -41,7 +44,7 @@ class Afternoon:
         )
         self.published = Published()
         self.members = [
-            self.lan.join(f"m{number}", lans=SIDES[number % len(SIDES)] if split else (0,))
+            self.lan.join(f"m{number}", lans=SIDES[number % len(SIDES)] if split else (0,), **self._options())
             for number in range(size)
         ]
         self.mortal = self.members[split:]
@@ -49,11 +52,18 @@ class Afternoon:
         self.lengths = [2, 20, 200, 15_000 if size <= 6 else 1500]
         self.most = 20 if size <= 6 else 3
 
+    def _size(self, seed: int) -> int:
+        return 50 if seed % 50 == 0 else self.random.choice([2, 3, 3, 4, 5, 6, 8, 10, 12, 20])
+
+    def _options(self) -> dict[str, Any]:
+        """Of the engine of the next member."""
+        return {}
+
     def run(self) -> simulation.Lan:
         """Let it all happen, then be calm, then judge."""
         random = self.random
         self.lan.run(3 * random.random())
-        for step in range(STEPS):
+        for step in range(self.steps):
             self._talk(step)
             self._disturb()
             if self.attacker is not None and random.random() < 0.5:
@@ -62,16 +72,22 @@ class Afternoon:
         self.lan.heal()
         self.lan.conditions = simulation.Conditions()
         self.lan.run(CALM)
+        self._conclude()
+        return self.lan
+
+    def _conclude(self) -> None:
         self._judge()
         self._await_agreement()
-        return self.lan
 
     def _await_agreement(self) -> None:
         """The faults have ceased: before long all hold the same records."""
         end = self.lan.now - CALM + AGREEMENT
-        while self.lan.now < end and not holds_the_same(self.members):
+        while self.lan.now < end and not self._agree():
             self.lan.run(2.0)
-        assert holds_the_same(self.members), f"held after {AGREEMENT} s: {holdings(self.members)}"
+        assert self._agree(), f"held after {AGREEMENT} s: {holdings(self.members)}"
+
+    def _agree(self) -> bool:
+        return holds_the_same(self.members)
 
     def _talk(self, step: int) -> None:
         random = self.random

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from .guests import visits
 from .scenario import afternoon
 
 SEEDS = 200
+GUESTS = 30
 BATCH = 10  # seeds a test, so that one that hangs is told from one that fails
 
 
@@ -15,6 +17,14 @@ def test_bad_afternoons(first: int) -> None:
     """Each seed judges itself; the note on a failure names the seed."""
     for seed in range(first, first + BATCH):
         lan = afternoon(seed)
+        assert lan.sent > 0
+
+
+@pytest.mark.parametrize("first", range(0, GUESTS, BATCH))
+def test_afternoons_with_guests(first: int) -> None:
+    """The same of people who come and go, of whom some ask what was said before."""
+    for seed in range(first, first + BATCH):
+        lan = visits(seed)
         assert lan.sent > 0
 
 
