@@ -93,7 +93,9 @@ class Guests(Afternoon):
         for member in self.lan.members:
             asks = member.engine._state.manner.history
             for life in member.lives:
-                forgetful = self.published.runs if life.run in self.lost else self.forgetful
+                # Who is gone, or may have forgotten what it was about to tell, need not have had it all.
+                whole = member.alive and life is member.lives[-1] and life.run not in self.lost
+                forgetful = self.forgetful if whole else self.published.runs
                 check_life(life, self.published, asks=asks, forgetful=forgetful)
         check_complete(self.lan, self.published, self.members)
 
