@@ -287,9 +287,22 @@ class Inbox:
         """Abandon what has been waited for long enough."""
         return self._abandon(self._lost_below(now, gap_timeout), now)
 
-    def unfinished(self, now: float) -> bool:
-        """Whether a message has come in part of which the run, which is gone, may yet say the rest."""
-        return self.fragments.bytes > 0 and self._until is not None and now < self._until
+    @property
+    def _unfinished(self) -> bool:
+        """Whether the last message has come in part, and nobody named the rest."""
+        return self.stream.contiguous in self.fragments
+
+    def may_go_on(self, now: float) -> bool:
+        """Whether the run, which is gone, may yet come back and say the rest of a message."""
+        return self._unfinished and self._until is not None and now < self._until
+
+    def close(self, now: float) -> list[Event]:
+        """The inbox goes, and with it what it lacks and a message that has come in part."""
+        events = self.end(now)
+        if self._unfinished:
+            start, stop = self.fragments.clear()[-1]
+            events.append(GapAbandoned(self.run, start, stop - 1, self.name))
+        return events
 
     def end(self, now: float) -> list[Event]:
         """There is no more room for this run: what it lacks is abandoned, and what is held comes out."""

@@ -98,8 +98,7 @@ class Shelves:
 
     def _end(self, run: Run, now: float) -> None:
         inbox = self._inboxes.pop(run)
-        self._events.extend(inbox.end(now))
-        self._events.extend(inbox.drop_held(now))  # fragments
+        self._events.extend(inbox.close(now))
         self.remember(run, inbox.first, inbox.stream.next)
         self._strangers.pop(run, None)
         self._gone.pop(run, None)
@@ -124,7 +123,7 @@ class Shelves:
             inbox = self._inboxes[run]
             if not inbox.departed:
                 continue
-            if inbox.gaps or inbox.unfinished(now):
+            if inbox.gaps or inbox.may_go_on(now):
                 self._gone[run] = now
             else:
                 self._end(run, now)

@@ -95,6 +95,16 @@ def test_of_a_message_whose_rest_never_came_the_beginning_is_told_as_lost() -> N
     assert shelves.told() == [GapAbandoned(ADA, 1, 1, "ada")]
 
 
+def test_pieces_beside_what_was_told_as_lost_are_not_told_as_lost_too() -> None:
+    inbox = Inbox(ADA, "ada", 1, 100, 0, 0)
+    inbox.accept(first(1, 9, b"abc"), None, 0.0)
+    inbox.accept(record(3, b"ghi", Kind.LAST), None, 0.0)
+    inbox.accept(record(4), None, 0.0)
+    assert [event for event in inbox.close(0.0) if isinstance(event, GapAbandoned)] == [
+        GapAbandoned(ADA, 2, 2, "ada")
+    ]
+
+
 # Telling
 
 
