@@ -97,7 +97,8 @@ class Guests(Afternoon):
                 whole = member.alive and life is member.lives[-1] and life.run not in self.lost
                 forgetful = self.forgetful if whole else self.published.runs
                 check_life(life, self.published, asks=asks, forgetful=forgetful)
-        check_complete(self.lan, self.published, self.members)
+        authors = [member for member in self.members if member.engine.run not in self.forgetful]
+        check_complete(self.lan, self.published, authors)
 
 
 def visits(seed: int) -> simulation.Lan:
