@@ -53,6 +53,8 @@ class Shelf:
 
     def oldest(self) -> Name:
         """The oldest of at least one."""
+        if not self.old:
+            return next(iter(self.new))
         old = self._order.next()
         if self.new:
             name, kept = next(iter(self.new.items()))
