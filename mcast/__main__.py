@@ -9,9 +9,12 @@ def main() -> int:
     # What is imported stays. Looking through it for garbage again and again takes a tenth of the time to the
     # first datagram; run.collect() has garbage looked for from then on.
     gc.disable()
-    from .cli import main as run
+    try:
+        from .cli import main as run
 
-    return run()
+        return run()
+    except KeyboardInterrupt:  # while all this is imported
+        return 130
 
 
 if __name__ == "__main__":

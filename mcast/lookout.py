@@ -12,7 +12,7 @@ from .named import LOOK_AGAIN, NamedPeers, PeerName
 from .pump import Pump
 
 ACQUAINTED = 0.3
-"""Seconds that entering waits for the first named peer to answer."""
+"""Seconds that entering waits for the first named peer to answer, and for others on its computer."""
 
 Problems = tuple[SocketError, ...]
 
@@ -36,7 +36,7 @@ class Lookout:
         """Ask them, and give them a moment: what is sent first is for them too. What did not work out."""
         problems = (*self._named.problems, *self._ask(pump))
         limit = pump.now + ACQUAINTED
-        while self._named.places and not engine.met(now := pump.now) and now < limit:
+        while self._named.places and not engine.acquainted(now := pump.now) and now < limit:
             await pump.moved(limit - now)
         return problems
 

@@ -1,6 +1,7 @@
 """The command line: one module a command (`commands`); `main` runs them, an error is a line."""
 
 import os
+import re
 import sys
 from typing import Annotated
 
@@ -88,8 +89,13 @@ def _say(text: str, code: int, error: Exception | None = None) -> int:
     return code
 
 
+def _if_set(variable: re.Match[str]) -> str:
+    return f" ({variable[1]} is set)" if os.environ.get(variable[1]) else ""
+
+
 def _usage_text(error: TyperException) -> str:
-    message = error.format_message().rstrip(".")
+    # Of a value that was typed, too, typer tells from which variable it might have come.
+    message = re.sub(r" \(env var: '(\w+)'\)", _if_set, error.format_message()).rstrip(".")
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else [*getattr(error, "__notes__", ()), "mcast"][0]
     return f"{message}; see: {path} --help"

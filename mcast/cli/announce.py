@@ -58,7 +58,7 @@ def announce(
 
     async def command(ending: Ending, output: Output) -> int:
         wanted = network.protocol(me, tags=tags, services=service or (), peers=peer or ())
-        async with wanted as wire:
+        async with wanted as wire, hooks:
             reporter = Reporter(wire, quiet=quiet, verbose=verbose)
             reporter.joined("announcing in")
             board = Board(output, Filter((), ()), json=json)

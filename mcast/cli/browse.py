@@ -76,7 +76,7 @@ def browse(
             "wait": bool(interface) and not terminate,
             "peers": peer or (),
         }
-        async with network.protocol(me, **manners) as wire:
+        async with network.protocol(me, **manners) as wire, hooks:
             reporter = Reporter(wire, quiet=quiet or terminate, verbose=verbose)
             reporter.joined("browsing")
             board = Board(output, wanted, json=json)

@@ -163,8 +163,10 @@ class _Chat:
     def _news(self, item: Item) -> None:
         if self._people is not None and isinstance(item, PeerItem) and item.type == "join":
             self._people = [*self._people, item.label]
-        else:
-            self._reporter.say(item.news())
+            return
+        if self._people and isinstance(item, PeerItem) and item.type == "leave":
+            self._people = [label for label in self._people if label != item.label]
+        self._reporter.say(item.news())
 
     def _greet(self) -> None:
         """Who was there already, in one line."""
@@ -188,7 +190,7 @@ class _Chat:
             except McastError as error:
                 self._failed(error)
                 continue
-            if self._commands and text is not None and text.strip() == "/who":
+            if self._commands and text is not None and text.strip().casefold() == "/who":
                 self._who()
                 continue
             messages = [text] if text is None or not self._commands else typed(text)
@@ -261,7 +263,10 @@ LAST = 100
 """Messages of before that people are shown unless they ask for more or less."""
 GAP_TIMEOUT = 5.0
 """Seconds that people wait for a lost line before those after it are shown."""
-HELP = "/who tells who is here; /quit, exit, Ctrl-D or Ctrl-C leave; //TEXT sends a line that starts with /"
+HELP = (
+    "/who tells who is here, /help this; /quit, exit, Ctrl-D or Ctrl-C leave; "
+    "//TEXT sends a line that starts with /"
+)
 
 
 def typed(text: str) -> list[str | None]:
@@ -276,12 +281,12 @@ def typed(text: str) -> list[str | None]:
 
 
 def _command(line: str) -> list[str | None]:
-    word = line.split()[0]
-    if line.strip() in ("exit", "/quit", "/exit"):
+    word, whole = line.split()[0], line.strip()
+    if whole.casefold() in ("exit", "/quit", "/exit"):
         return [None]
     if word.startswith("//"):
         return [line.replace("//", "/", 1)]
     if not word.startswith("/"):
         return [line]
-    note(HELP if word in ("/help", "/?") else f"unknown command {word}, not sent; {HELP}")
+    note(HELP if word.casefold() in ("/help", "/?") else f"unknown command {whole}, not sent; {HELP}")
     return []

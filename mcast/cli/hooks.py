@@ -10,7 +10,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterable, Mapping
-from typing import Annotated
+from typing import Annotated, Self
 
 import typer
 
@@ -19,6 +19,7 @@ from mcast.errors import UsageError
 from .render import note
 
 EVENTS = ("ready", "message", "join", "update", "leave", "gap")
+WAITING = 1000
 TIME_LIMIT = 60.0
 """Seconds a command may take before it is ended, so that one that hangs cannot stop the watch for ever."""
 
@@ -37,6 +38,8 @@ class Hooks:
 
     def __init__(self, texts: Iterable[str] | None) -> None:
         self._commands: dict[str, list[list[str]]] = {event: [] for event in EVENTS}
+        self._waiting: asyncio.Queue[tuple[str, Mapping[str, str], bytes]] = asyncio.Queue(WAITING)
+        self._worker: asyncio.Task[None] | None = None
         for text in texts or ():
             events, command = _parse(text)
             for event in events:
@@ -45,6 +48,32 @@ class Hooks:
     def wants_any(self) -> bool:
         """Whether any command waits for an event of the group."""
         return any(self._commands[event] for event in EVENTS if event != "ready")
+
+    async def __aenter__(self) -> Self:
+        self._worker = asyncio.create_task(self._work())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._worker is not None:
+            self._worker.cancel()
+            await asyncio.gather(self._worker, return_exceptions=True)
+        if left := self._waiting.qsize():
+            note(f"--on was not run for the last {left}: what it runs takes longer than they took to come")
+
+    async def hand(self, event: str, variables: Mapping[str, str], payload: bytes) -> None:
+        """Have run() do it after all before; who hands over waits only while WAITING others wait."""
+        await self._waiting.put((event, variables, payload))
+
+    async def done(self) -> None:
+        """Wait until all that was handed over was run."""
+        await self._waiting.join()
+
+    async def _work(self) -> None:
+        while True:
+            try:
+                await self.run(*await self._waiting.get())
+            finally:
+                self._waiting.task_done()
 
     async def run(self, event: str, variables: Mapping[str, str], payload: bytes = b"") -> None:
         """Run the commands for `event` with `variables` in their environment and `payload` on stdin."""

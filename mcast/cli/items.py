@@ -172,11 +172,17 @@ class Scene:
         """The `source` and `interface` fields, as far as they are known."""
         if not isinstance(source, tuple) or len(source) < 2:
             return {}
-        interface = self.group.interface_of(source)
         host, port = source[:2]
-        scoped = host.startswith("fe80:") and interface
+        local = host.startswith("fe80:")
+        interface = self.group.interface_of(source) or (self._only_link() if local else None)
+        scoped = local and interface
         text = source_text((f"{host}%{interface}" if scoped else host, port))
         return {"source": text, "interface": interface} if interface else {"source": text}
+
+    def _only_link(self) -> str | None:
+        """Where a link-local address must be that others told us of: on our interface, if there is one."""
+        used = self.group.links.used
+        return used[0].name if len(used) == 1 else None
 
 
 class MessageItem(Base):
@@ -461,5 +467,5 @@ def verbose_text(item: Item) -> str:
 
 
 def _text(data: bytes, text: str | None) -> str:
-    """The text, escaped; bytes that are not UTF-8 as `\\xNN`."""
-    return escape(text) if text is not None else escape_bytes(data)
+    """The text, escaped, without the newline it may end with; bytes that are not UTF-8 as `\\xNN`."""
+    return escape(text.removesuffix("\n").removesuffix("\r")) if text is not None else escape_bytes(data)

@@ -69,7 +69,7 @@ def listen(
             **asked,
         }
         wire = network.plain(sends=False) if plain else network.protocol(me, **manners)
-        async with wire as joined:
+        async with wire as joined, hooks:
             reporter = Reporter(joined, quiet=quiet, verbose=verbose)
             reporter.joined("listening to")
             listener = _Listener(joined, ending, output, reporter, hooks, count, json, verbose)
@@ -126,6 +126,7 @@ class _Listener:
             await self._show(self._wanted(items))
             self._reporter.drops()
             if self.printed == self._count:
+                await self._hooks.done()
                 return
 
     def _wanted(self, items: list[Item]) -> list[Item]:
@@ -140,12 +141,9 @@ class _Listener:
         return items
 
     async def _show(self, items: Sequence[Item]) -> None:
-        if not self._hooks.wants_any():
-            self._print(items)
-            return
-        for item in items:
-            self._print([item])
-            await self._hooks.run(item.type, item.variables(), item.data)
+        self._print(items)
+        for item in items if self._hooks.wants_any() else ():
+            await self._hooks.hand(item.type, item.variables(), item.data)
 
     def _print(self, items: Sequence[Item]) -> None:
         messages = [item for item in items if item.type == "message" and not item.foreign]

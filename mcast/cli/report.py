@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from mcast.events import InterfacesChanged
@@ -29,6 +29,10 @@ class Joined(Protocol):
         """What came of joining."""
 
     @property
+    def room_words(self) -> Sequence[str]:
+        """What room it is, unless it is the open one that needs no name."""
+
+    @property
     def kernel_drops(self) -> int:
         """Datagrams that came faster than they were read."""
 
@@ -48,9 +52,10 @@ class Reporter:
         used = [choice for choice in self._group.links.choices if choice.used]
         versions = {version for choice in used for version in choice.interface.versions}
         named = self._group.plan.groups
-        groups = ", ".join(str(group) for group in named if group.version in versions or not used)
+        groups = [str(group) for group in named if group.version in versions or not used]
+        what = ", ".join([*groups, *self._group.room_words])
         where = ", ".join(map(_describe, used)) or f"no interface yet ({waiting_for(self._group)})"
-        self.say(f"{doing} {groups} on {where}")
+        self.say(f"{doing} {what} on {where}")
         self._problems(self._group.started)
         if self._verbose:
             for receiver in self._group.links.receivers.values():

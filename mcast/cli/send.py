@@ -32,7 +32,8 @@ def send(
     ] = None,
     lines: Annotated[bool, typer.Option("--lines", "-l", help="A message per line of stdin.")] = False,
     file: Annotated[
-        str | None, typer.Option("--file", "-f", metavar="FILE", help="The content of FILE as one message.")
+        list[str] | None,
+        typer.Option("--file", "-f", metavar="FILE", help="The content of FILE as one message; repeatable."),
     ] = None,
     everything: Annotated[bool, typer.Option("--stdin", "-s", help="All of stdin as one message.")] = False,
     interval: Annotated[
@@ -68,7 +69,7 @@ def send(
     Exit codes: 0 sent, 1 not sent, 2 wrong or too large, 3 no usable interface or no permission, 27 fewer
     confirmed than --wait-acks asked for, 4 it asked for all and nobody was there.
     """
-    present = {"TEXT": text, "-m": message, "-l": lines, "-f": file is not None, "-s": everything}
+    present = {"TEXT": text, "-m": message, "-l": lines, "-f": file, "-s": everything}
     chosen = _chosen(present)
     network = Network(context, group, port, interface, only4, only6, ttl)
 
@@ -159,7 +160,7 @@ def _messages(
     chosen: list[str],
     text: list[str] | None,
     message: list[str] | None,
-    file: str | None,
+    file: list[str] | None,
     limit: int,
     check: Callable[[bytes, str, int], bytes],
 ) -> list[bytes]:
@@ -167,7 +168,7 @@ def _messages(
     given: dict[str, Callable[[], Iterable[bytes]]] = {
         "TEXT": lambda: [_argument(" ".join(text or ()))],
         "-m": lambda: map(_argument, message or ()),
-        "-f": lambda: [_file(file or "", limit)],
+        "-f": lambda: (_file(name, limit) for name in file or ()),
         "-s": lambda: [stdin.read(limit + 1)],
     }
     parts = itertools.chain.from_iterable(given[name]() for name in chosen)

@@ -9,7 +9,10 @@ from mcast.aio import Group, Receipt
 
 from . import exits
 from .render import note
-from .wires import GroupWire
+from .wires import NOBODY, GroupWire
+
+ENOUGH = 1.0
+"""Seconds in which whoever hears and confirms at all has confirmed."""
 
 
 class Sending:
@@ -38,16 +41,21 @@ class Sending:
 
     def tell(self) -> None:
         """Say when nobody heard it, or not everybody did, or not as many as were asked for."""
-        if not self._last or not (self._linger or self.exit_code):
+        if not (self._linger or self.exit_code):
             return
-        heard = self._heard()
-        missing = sum(len(receipt.unheard_by) for receipt in self._last.values())
+        for group, receipt in self._last.items():
+            place = f"{group.groups[0]}: " if len(self._last) > 1 else ""
+            if words := self._outcome(len(receipt.heard_by), len(receipt.unheard_by)):
+                note(place + words)
+
+    def _outcome(self, heard: int, missing: int) -> str:
+        if heard and not missing and heard >= (self._acks or 0):
+            return ""
+        more = "" if self._linger >= ENOUGH and not heard else "; raise --linger to wait longer"
         if not heard:
-            note("nobody heard it" if len(self._last) == 1 else "nobody heard it in any of the groups")
-        elif missing:
-            note(f"{_peers(heard)} confirmed, {missing} did not yet; raise --linger to wait longer")
-        elif self.exit_code:
-            note(f"{_peers(heard)} confirmed of {self._acks} wanted; raise --linger to wait longer")
+            return NOBODY + more
+        peers = "1 peer" if heard == 1 else f"{heard} peers"
+        return f"{peers} confirmed, " + (f"{missing} did not yet" if missing else f"not {self._acks}") + more
 
     async def _send_lines(self) -> None:
         from .input import Lines
@@ -70,7 +78,3 @@ class Sending:
 
     def _heard(self) -> int:
         return sum(len(receipt.heard_by) for receipt in self._last.values())
-
-
-def _peers(count: int) -> str:
-    return "1 peer" if count == 1 else f"{count} peers"

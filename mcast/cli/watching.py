@@ -27,7 +27,8 @@ async def watch_peers(
         for item in items:
             if item.type in ("alarm", "overflow", "slow", "sending"):
                 reporter.say(item.news())
-            await hooks.run(item.type, item.variables(), item.data)
+            await hooks.hand(item.type, item.variables(), item.data)
         reporter.drops()
         if most is not None and board.found >= most:
+            await hooks.done()
             return

@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # only who shows what happens needs it: `send` starts without
 
     Happening = Item | InterfacesChanged | Change
 
+NOBODY = "nobody confirmed that they heard it"
 LINGER = 2.0
 """Seconds that a chat in a pipe waits at the end of its input until everyone confirmed."""
 PARTING = 0.1
@@ -45,6 +46,10 @@ class Wire(Protocol):
         """What came of joining."""
 
     @property
+    def room_words(self) -> Sequence[str]:
+        """What room it is, unless it is the open one that needs no name."""
+
+    @property
     def kernel_drops(self) -> int:
         """Datagrams that came faster than they were read."""
 
@@ -60,6 +65,8 @@ class Wire(Protocol):
 
 class PlainWire:
     """Plain text."""
+
+    room_words = ()
 
     def __init__(self, group: PlainGroup) -> None:
         self._group = group
@@ -119,6 +126,13 @@ class GroupWire:
         await self._stack.aclose()
 
     @property
+    def room_words(self) -> Sequence[str]:
+        """See Wire."""
+        if not self.groups[0].room.public:
+            return ["sealed with a key"]
+        return [f"room {self._room}"] if self._room else []
+
+    @property
     def kernel_drops(self) -> int:
         """See Wire."""
         return sum(group.kernel_drops for group in self.groups)
@@ -156,7 +170,7 @@ class GroupWire:
             return ""
         if missing := len(self.last.unheard_by):
             return f"{missing} of those here did not confirm what was sent last"
-        return "" if self.last.heard_by else "nobody heard it"  # who heard it may have left meanwhile
+        return "" if self.last.heard_by else NOBODY  # who heard it may have left meanwhile
 
 
 async def _shown(scene: Scene) -> AsyncIterator[list[Happening]]:

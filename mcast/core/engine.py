@@ -413,9 +413,9 @@ class Engine:
         state.has_heard()
         return state.meetings.name(addresses, state.clock.advance(now))
 
-    def met(self, now: float) -> int:
-        """How many unicast peers get copies now."""
-        return len(self._state.meetings.reach(self._state.clock.advance(now)))
+    def acquainted(self, now: float) -> bool:
+        """Whether a unicast peer has answered, and those that it led to."""
+        return self._state.meetings.acquainted(self._state.clock.advance(now))
 
     def update(
         self,

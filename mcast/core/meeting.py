@@ -165,6 +165,11 @@ class Meetings:
         self._changed()
         return fresh
 
+    def acquainted(self, now: float) -> bool:
+        """Whether a contact has answered, and all have that it led to."""
+        led_to = all(contact.met(now) for contact in self._contacts if not contact.named)
+        return bool(self.reach(now)) and led_to
+
     def reach(self, now: float) -> tuple[Address, ...]:
         """The addresses that get a copy of what goes to the group; each run of a contact once."""
         if now >= self._until:

@@ -79,7 +79,7 @@ def test_it_prints_what_arrives_each_once_and_not_its_own(pair: Pair, group: str
     process.close_stdin()
     assert process.wait() == 0
     assert process.lines() == lines
-    assert re.fullmatch(r"\d\d:\d\d:\d\d 10\.9\.0\.2:\d+: é\\x1b\[2J\\x0a", lines[0])
+    assert re.fullmatch(r"\d\d:\d\d:\d\d 10\.9\.0\.2:\d+: é\\x1b\[2J", lines[0])
     assert re.fullmatch(r"\d\d:\d\d:\d\d 10\.9\.0\.1:\d+: mine", neighbour.lines()[0])
 
 

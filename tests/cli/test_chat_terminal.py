@@ -100,10 +100,10 @@ def test_a_signal_gives_the_terminal_back(here: lab.Host, group: str, number: in
 
 
 def test_commands_are_no_messages(pair: Pair, group: str) -> None:
-    terminal, friend = chat(pair[0], group, columns=150), other(pair[1], group)
+    terminal, friend = chat(pair[0], group, columns=200), other(pair[1], group)
     help_text = HELP
     terminal.type("/nick ada\r")
-    wait_for(terminal, [f"mcast: unknown command /nick, not sent; {help_text}", ">"])
+    wait_for(terminal, [f"mcast: unknown command /nick ada, not sent; {help_text}", ">"])
     terminal.type("/help\r")
     wait_for(terminal, [f"mcast: {help_text}", ">"])
     terminal.type("   \r\r//etc\r")

@@ -72,7 +72,7 @@ def test_text_is_the_message_alone(pair: Pair, group: str) -> None:
 
 def test_nobody_heard_it(here: lab.Host, group: str) -> None:
     alone = ended(here.mcast("send", "-g", group, "--linger", "300ms", "x"), 0)
-    assert "nobody heard it" in alone.stderr
+    assert "nobody confirmed that they heard it" in alone.stderr
     ended(here.mcast("send", "-g", group, "--linger", "300ms", "--wait-acks", "all", "x"), 4)
     ended(here.mcast("send", "-g", group, "--linger", "300ms", "--wait-acks", "2", "x"), 27)
     quiet = ended(here.mcast("send", "-q", "-g", group, "--linger", "0s", "--wait-acks", "2", "x"), 27)
@@ -90,8 +90,33 @@ def test_all_that_are_there_confirm(pair: Pair, group: str) -> None:
 def test_fewer_confirm_than_were_asked_for(pair: Pair, group: str) -> None:
     listener = listening(pair[1], "-g", group, "-C", "1")
     short = ended(pair[0].mcast("send", "-g", group, "--linger", "2s", "--wait-acks", "2", "x"), 27)
-    assert short.stderr == "mcast: 1 peer confirmed of 2 wanted; raise --linger to wait longer\n"
+    assert short.stderr == "mcast: 1 peer confirmed, not 2; raise --linger to wait longer\n"
     assert ended(listener, 0).lines() == ["x"]
+
+
+def test_of_several_groups_each_is_named_where_too_few_confirm(pair: Pair, group: str) -> None:
+    other = f"239.1.2.3:{group.rpartition(':')[2]}"
+    listener = listening(pair[1], "-g", group, "-C", "1")
+    sent = pair[0].mcast("send", "-g", group, "-g", other, "--wait-acks", "1", "x")
+    assert ended(sent, 27).stderr == f"mcast: {other}: nobody confirmed that they heard it\n"
+    assert ended(listener, 0).lines() == ["x"]
+
+
+def test_the_newline_at_the_end_is_not_shown_and_files_may_be_several(pair: Pair, group: str) -> None:
+    listener = listening(pair[1], "-g", group, "-C", "2")
+    for name, text in (("a", "one\n"), ("b", "two\nthree\r\n")):
+        (pair[0].home / name).write_text(text, newline="")
+    ended(pair[0].mcast("send", "-g", group, "-f", str(pair[0].home / "a"), "-f", str(pair[0].home / "b")), 0)
+    assert ended(listener, 0).lines() == ["one", "two\\x0athree"]
+
+
+def test_the_banner_names_the_room_and_the_key(here: lab.Host, group: str) -> None:
+    for words, env, what in (
+        (("--room", "kitchen"), {}, "room kitchen"),
+        ((), {"MCAST_KEY": "ab" * 32}, "sealed with a key"),
+    ):
+        alone = ended(here.mcast("listen", "-g", group, *words, "-4", "-W", "0.1s", env=env), 4)
+        assert alone.stderr == f"mcast: listening to {group}, {what} on eth0 (default route)\n"
 
 
 def test_lines_and_bytes_of_any_kind(pair: Pair, group: str) -> None:
@@ -280,7 +305,7 @@ def test_nobody_is_left_to_hear_it(pair: Pair, group: str) -> None:
     talker.wait_for(re.compile("left"), stream="stderr")
     talker.write("another\n")
     talker.close_stdin()
-    assert "nobody heard it" in ended(talker, 0).stderr
+    assert "nobody confirmed that they heard it" in ended(talker, 0).stderr
 
 
 def test_people_see_each_other(pair: Pair, group: str) -> None:
@@ -293,7 +318,7 @@ def test_people_see_each_other(pair: Pair, group: str) -> None:
     ada.wait_for_screen(re.compile(r"\d\d:\d\d:\d\d bob·[0-9a-f]{4}: good morning 汉字"))
     bob.wait_for_screen(re.compile(r"\d\d:\d\d:\d\d you: good morning 汉字"))
     ada.type("/who\r")
-    ada.wait_for_screen(re.compile(r"here: you, bob·[0-9a-f]{4}"))
+    ada.wait_for_screen(re.compile(r"here: ada·[0-9a-f]{4} \(you\), bob·[0-9a-f]{4}"))
     bob.type("/quit\r")
     ada.wait_for_screen(re.compile(r"bob·[0-9a-f]{4} left"))
     assert bob.wait(10) == 0

@@ -151,7 +151,8 @@ def sends(*texts: str) -> Case:
 
 
 UNCONFIRMED = re.compile(
-    r"mcast: (nobody heard it|\d+ peers? confirmed, \d+ did not yet; raise --linger to wait longer)\n"
+    r"mcast: (nobody confirmed that they heard it|\d+ peers? confirmed, \d+ did not yet)"
+    r"(; raise --linger to wait longer)?\n"
 )
 
 

@@ -44,10 +44,12 @@ def test_without_a_named_peer_nothing_gets_through() -> None:
 
 def test_one_side_names_the_other_and_both_talk() -> None:
     lan, (ada, bob) = dead()
-    assert ada.engine.met(lan.now) == 0
+    assert not ada.engine.acquainted(lan.now)
     meet(ada, bob)
     lan.run(0.1)
-    assert ada.engine.met(lan.now) == bob.engine.met(lan.now) == 1
+    assert ada.engine.acquainted(lan.now)
+    assert len(ada.engine._state.meetings.reach(lan.now)) == 1
+    assert len(bob.engine._state.meetings.reach(lan.now)) == 1
     assert [peer.run for peer in ada.peers()] == [bob.engine.run]
     assert [peer.run for peer in bob.peers()] == [ada.engine.run]
     ada.send("to bob")
@@ -298,6 +300,16 @@ def met(meetings: meeting.Meetings, address: object, now: float, *ports: int) ->
     """The contact at `address` answers."""
     nonce = next(ask.nonce for ask in meetings.due(now) if ask.address == address)
     return meetings.answered(nonce, address, present(*ports), ME, now)
+
+
+def test_who_was_led_to_others_knows_them_when_they_have_answered() -> None:
+    meetings = meeting.Meetings(simulation.Lan(seed=1).random)
+    meetings.name([THERE], 0.0)
+    assert not meetings.acquainted(0.0)
+    assert met(meetings, THERE, 0.0, 0, 40001)
+    assert not meetings.acquainted(0.0)
+    assert met(meetings, (THERE[0], 40001), 0.0, 40001)
+    assert meetings.acquainted(0.0)
 
 
 def test_one_run_at_two_addresses_gets_one_copy() -> None:

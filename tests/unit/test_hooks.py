@@ -109,3 +109,31 @@ def test_a_service_manager_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_service_manager_that_has_gone_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", "@mcast-test-nobody")
     asyncio.run(Hooks(None).ready("230.0.0.1:3000"))
+
+
+def test_what_is_handed_over_is_run_in_its_order(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    code = f"import sys; open('{out}','ab').write(sys.stdin.buffer.read())"
+
+    async def main() -> None:
+        async with Hooks([f"message={command(code)}"]) as made:
+            for number in range(5):
+                await made.hand("message", {}, b"%d" % number)
+            assert not out.exists(), "nobody waited"
+            await made.done()
+
+    asyncio.run(main())
+    assert out.read_bytes() == b"01234"
+
+
+def test_what_was_not_run_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    async def main() -> None:
+        async with Hooks(["message=sleep 60"]) as made:
+            for _ in range(3):
+                await made.hand("message", {}, b"")
+            await asyncio.sleep(0.2)
+
+    start = time.monotonic()
+    asyncio.run(main())
+    assert time.monotonic() - start < 30.0
+    assert "--on was not run for the last 2" in capsys.readouterr().err

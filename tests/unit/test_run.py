@@ -213,3 +213,14 @@ def test_who_collects_garbage_already_has_nothing_frozen() -> None:
     frozen = gc.get_freeze_count()
     collect()
     assert gc.get_freeze_count() == frozen
+
+
+def test_an_interrupt_while_modules_are_imported_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "main", interrupted)
+    try:
+        assert program.main() == 130
+    finally:
+        gc.enable()
