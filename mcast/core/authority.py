@@ -28,7 +28,7 @@ from .checks import Checks
 from .runs import Run
 
 FLUSHES = 4096  # verified flushes remembered; one entry saves up to 31 signature checks
-SEARCH = 1024  # keys looked at for one to evict
+SEARCH = 10_001  # keys looked at for one to evict: more than records are kept
 EPOCH_SHIFT = 16  # an epoch is unix seconds times 2**16, so it tells when the run began by its own clock
 Counted = Announcement | Goodbye | Heartbeat | Nack | Report | Acker
 

@@ -60,6 +60,13 @@ class Fragments:
         whole = _join([self._pop(sequence) for sequence in range(first, last + 1)])
         return whole if isinstance(whole, DropReason) else (last, whole)
 
+    def unfinished(self, sequence: int) -> int | None:
+        """The first fragment of the message that goes on after `sequence`, if all up to there is here."""
+        record = self._records.get(sequence)
+        if record is None or record.kind is Kind.LAST:
+            return None
+        return self._walk(sequence, -1, Kind.FIRST)
+
     def _walk(self, sequence: int, step: int, end: Kind) -> int | None:
         """The sequence at which the message's `end` stands, if nothing is missing on the way there."""
         record = self._records.get(sequence)

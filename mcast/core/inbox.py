@@ -241,7 +241,7 @@ class Inbox:
     def _goes_on(self, record: Record) -> None:
         """A fragment of a message that began before: who has the past has its beginning."""
         if record.sequence == max(self.first, self._begun_to):
-            self._begun_to = record.sequence + 1
+            self._begun_to = 0 if record.kind is Kind.LAST else record.sequence + 1
             self.begun.append(record)
 
     @property
@@ -287,21 +287,22 @@ class Inbox:
         """Abandon what has been waited for long enough."""
         return self._abandon(self._lost_below(now, gap_timeout), now)
 
-    @property
-    def _unfinished(self) -> bool:
-        """Whether the last message has come in part, and nobody named the rest."""
-        return self.stream.contiguous in self.fragments
-
     def may_go_on(self, now: float) -> bool:
         """Whether the run, which is gone, may yet come back and say the rest of a message."""
-        return self._unfinished and self._until is not None and now < self._until
+        amid = self._begun_to == self.stream.next or self._unfinished is not None
+        return amid and self._until is not None and now < self._until
+
+    @property
+    def _unfinished(self) -> int | None:
+        """Where the last message begins, if it has come in part and nobody named the rest."""
+        return self.fragments.unfinished(self.stream.contiguous)
 
     def close(self, now: float) -> list[Event]:
         """The inbox goes, and with it what it lacks and a message that has come in part."""
         events = self.end(now)
-        if self._unfinished:
-            start, stop = self.fragments.clear()[-1]
-            events.append(GapAbandoned(self.run, start, stop - 1, self.name))
+        start = self._unfinished
+        if start is not None:
+            events.append(GapAbandoned(self.run, start, self.stream.contiguous, self.name))
         return events
 
     def end(self, now: float) -> list[Event]:

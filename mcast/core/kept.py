@@ -52,15 +52,11 @@ class Shelf:
         return kept
 
     def oldest(self) -> Name:
-        """The oldest of at least one."""
-        if not self.old:
-            return next(iter(self.new))
-        old = self._order.next()
-        if self.new:
-            name, kept = next(iter(self.new.items()))
-            if old is None or kept.at <= old:
-                return name
-        return self._order.first()
+        """The oldest; at least one is old."""
+        old = self._order.first()
+        for name, kept in self.new.items():
+            return name if kept.at <= self.old[old].at else old
+        return old
 
     def older(self, before: float) -> tuple[list[Name], list[Name]]:
         """Those that came new, and those that did not, published before that time."""

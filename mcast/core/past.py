@@ -33,7 +33,7 @@ class Past:
         self.syncing = Syncing(generator)
         self.serving = Serving()
         self.refusals = Refusals()
-        self.recall = Recall(last, since)
+        self.recall = Recall(last, since, now)
         self.whereabouts = Whereabouts()
         self.answers = Bucket(ANSWERS, AT_ONCE, now)
         self.pace = Bucket(settings.history_pace, settings.burst, now)

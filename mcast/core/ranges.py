@@ -33,6 +33,11 @@ class RangeSet:
         return iter(zip(self._starts, self._stops, strict=True))
 
     @property
+    def low(self) -> int:
+        """The lowest number in the set; 0 when it is empty."""
+        return self._starts[0] if self._starts else 0
+
+    @property
     def high(self) -> int:
         """The highest number in the set; 0 when it is empty."""
         return self._stops[-1] - 1 if self._stops else 0

@@ -10,6 +10,7 @@ import msgspec
 from mcast.wire.records import Record
 
 from .events import Event, Message
+from .fragments import LIMIT as FRAGMENTS
 from .fragments import Fragments
 from .inbox import Inbox
 from .ranges import RangeSet
@@ -18,10 +19,11 @@ from .runs import Run
 RECORDS = 10_000  # kept until they are told; oldest arrivals out, as they are fetched oldest first
 RUNS = 4096  # runs of which it is remembered what was told, oldest out; of each RANGES, lowest out
 RANGES = 256
-PARTS = 64  # runs of which fragments wait for those of a later telling, oldest out
+PARTS = 64  # runs of which fragments wait, for those of a later telling or for what came before; oldest out
 PATIENCE = 5.0  # seconds after the first record came, while others are on their way
 LAST_PATIENCE = 30.0  # the same for who wants the last few: the oldest come first, all that one holds in 16 s
 PAUSE = 0.25  # seconds after it in which somebody may turn out to hold more
+BOUNDED = 60.0  # seconds after joining in which `last` and `since` count: strangers feign more to fetch
 ALWAYS = 2**63
 
 
@@ -38,38 +40,62 @@ class Told:
 class Recall:
     """Collects records of the past and tells them together: runs merged by time, each run in its own order.
 
-    `last` and `since` (seconds) bound what is told until there is nothing more to fetch; what is fetched
-    later, when a partition has healed, is all told. What then turns out to have stood before what was told is
-    marked late.
+    `last` and `since` (seconds) bound what is told until there is nothing more to fetch, in the first minute;
+    what is fetched later, when a partition has healed, is all told. What then turns out to have stood before
+    what was told is marked late.
+
+    The attack: live fragments of messages that never began, which would push out what was fetched. They have
+    a table of their own.
     """
 
-    def __init__(self, last: int | None, since: float | None) -> None:
+    def __init__(self, last: int | None, since: float | None, now: float) -> None:
         self._records: dict[tuple[Run, int], Record] = {}
+        self._ends: dict[Run, dict[int, Record]] = {}
         self._last, self._since = last, since
+        self._bounded_to = now + BOUNDED
         self._told: dict[Run, Told] = {}
         self._parts: dict[Run, Fragments] = {}
         self._began = 0.0
 
     def __bool__(self) -> bool:
-        return bool(self._records)
+        return bool(self._records or self._ends)
 
     def when(self, fetching: bool) -> float | None:
         """When to tell what was collected; while more is on its way (`fetching`), after a longer while."""
-        if not self._records:
+        if not self:
             return None
         patience = PATIENCE if self._last is None else LAST_PATIENCE
         return self._began + (patience if fetching else PAUSE)
 
     def add(self, run: Run, record: Record, now: float) -> None:
         """One more, unless it was told before: what died of a wrong age is fetched again."""
-        told = self._told.get(run)
-        if told is not None and record.sequence in told.records:
+        if self._was_told(run, record):
             return
-        if not self._records:
-            self._began = now
+        self._begin(now)
         self._records[run, record.sequence] = record
         if len(self._records) > RECORDS:
             del self._records[next(iter(self._records))]
+
+    def goes_on(self, run: Run, record: Record, now: float) -> None:
+        """A live fragment of a message that began before: it belongs to the past."""
+        if self._was_told(run, record):
+            return
+        self._begin(now)
+        ends = self._ends.setdefault(run, {})
+        if len(ends) < FRAGMENTS:
+            ends[record.sequence] = record
+        if len(self._ends) > PARTS:
+            del self._ends[next(iter(self._ends))]
+
+    def _was_told(self, run: Run, record: Record) -> bool:
+        told = self._told.get(run)
+        return told is not None and record.sequence in told.records
+
+    def _begin(self, now: float) -> None:
+        if not self:
+            self._began = now
+        if now > self._bounded_to:
+            self._last = self._since = None
 
     def reached(self, run: Run) -> int:
         """The highest record of `run` that was told or is about to be; 0 when none was."""
@@ -80,22 +106,33 @@ class Recall:
     def clear(self) -> None:
         """Forget what was not told."""
         self._records.clear()
+        self._ends.clear()
         self._parts.clear()
 
     def tell(
         self, name: Callable[[Run], str], wall_ms: int, now: float, *, fetching: bool = False
     ) -> list[Event]:
         """Everything collected, as events; `name` gives what a run calls itself. More may be on its way."""
-        by_run: dict[Run, list[Record]] = {}
-        for (run, _), record in sorted(self._records.items(), key=lambda item: item[0]):
-            by_run.setdefault(run, []).append(record)
-        self._records.clear()
-        streams = [_timed(self._events(run, name(run), records, now)) for run, records in by_run.items()]
+        streams = [
+            _timed(self._events(run, name(run), records, now)) for run, records in self._collected().items()
+        ]
         told = [event for _, event in merge(*streams, key=lambda timed: timed[0])]
         chosen = self._chosen(told, wall_ms)
         if not fetching:
             self._last = self._since = None
         return chosen
+
+    def _collected(self) -> dict[Run, list[Record]]:
+        """What there is of each run, in its order; nothing is left."""
+        by_run: dict[Run, list[Record]] = {}
+        for (run, _), record in sorted(self._records.items(), key=lambda item: item[0]):
+            by_run.setdefault(run, []).append(record)
+        self._records.clear()
+        for run, ends in self._ends.items():
+            some = ends | {record.sequence: record for record in by_run.get(run, ())}
+            by_run[run] = [some[sequence] for sequence in sorted(some)]
+        self._ends.clear()
+        return by_run
 
     def _events(self, run: Run, name: str, records: list[Record], now: float) -> Iterator[Event]:
         known = self._told.pop(run, None) or Told()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import groupby
 from operator import itemgetter
 
@@ -119,12 +119,23 @@ class Retention:
         self.held.add(run, fresh)
         self.bytes += size
         self._sizes[origin] = self._sizes.get(origin, 0) + size
-        gone, count = [], len(mine)
-        while count > self._origin_limit or self._sizes.get(origin, 0) > self._origin_most:
-            gone.append(self._let_go(mine.oldest()))
-            count -= 1
-        while len(kept) > self._limit or self.bytes > self._most:
-            gone.append(self._let_go(kept.oldest()))
+        self._trim(
+            mine, lambda: len(mine) > self._origin_limit or self._sizes.get(origin, 0) > self._origin_most
+        )
+        self._trim(kept, lambda: len(kept) > self._limit or self.bytes > self._most)
+
+    def _trim(self, shelf: Shelf, over: Callable[[], bool]) -> None:
+        """Let go of what is oldest.
+
+        The attack: a lie about the age of a run's newest record; nobody signed an age, and what comes before
+        a record that was let go of is not fetched. So ages tell which run it is, and its number which record.
+        """
+        while shelf.old and over():
+            run, _ = shelf.oldest()
+            self._dropped([self._let_go((run, self.held.of(run).low))])
+        gone = []
+        while over():
+            gone.append(self._let_go(next(iter(shelf.new))))
         self._dropped(gone)
 
     @property

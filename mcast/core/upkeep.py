@@ -24,8 +24,10 @@ def catch_up(state: State) -> None:
         keep(state, run, row, now, age)
         begun, inbox.begun = inbox.begun, []
         if state.manner.history:
-            for record in (*filter(inbox.is_old, row), *begun):
+            for record in filter(inbox.is_old, row):
                 state.past.recall.add(run, record, now)
+            for record in begun:
+                state.past.recall.goes_on(run, record, now)
         if state.repairs.planned:
             for record in row:
                 state.repairs.heard(run, record.sequence, now)

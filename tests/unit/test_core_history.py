@@ -646,7 +646,7 @@ def test_who_says_that_all_is_too_old_keeps_nobody_from_asking_others(liar: bool
 
 
 def test_a_long_message_of_the_past_that_comes_in_two_tellings_is_told_whole() -> None:
-    told = recall.Recall(None, None)
+    told = recall.Recall(None, None, 0.0)
     eve = Outsider(simulation.Lan(1))
     body = bodies.encode_first(9, b"abc")
     pieces = [(1, body, Kind.FIRST), (2, b"def", Kind.MIDDLE), (3, b"ghi", Kind.LAST)]
@@ -663,7 +663,7 @@ def test_a_long_message_of_the_past_that_comes_in_two_tellings_is_told_whole() -
 
 def test_runs_whose_fragments_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recall, "PARTS", 1)
-    told = recall.Recall(None, None)
+    told = recall.Recall(None, None, 0.0)
     lan = simulation.Lan(1)
     for seed in (1, 2):
         eve = Outsider(lan, seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from mcast import simulation
@@ -9,6 +10,7 @@ from mcast.core import authority, recall
 from mcast.core.authority import Authority
 from mcast.core.checks import Checks
 from mcast.core.events import GapAbandoned, Message
+from mcast.core.fragments import LIMIT
 from mcast.core.inbox import AFTER_SILENCE, Inbox
 from mcast.core.recall import Recall
 from mcast.core.retention import Retention
@@ -18,6 +20,7 @@ from mcast.crypto.keys import Identity
 from mcast.settings import Settings
 from mcast.wire import bodies
 from mcast.wire import frames as f
+from mcast.wire.attributes import Attributes
 from mcast.wire.records import Kind, Record
 from tests.unit.core_support import Outsider, record
 
@@ -64,6 +67,35 @@ def test_only_what_follows_the_first_record_without_a_hole_is_the_end_of_a_messa
     assert [one.sequence for one in inbox.begun] == [5, 6]
 
 
+def test_what_goes_on_from_before_is_handed_over_once() -> None:
+    lan = simulation.Lan(1)
+    ada = lan.join("ada", history=True)
+    lan.run(0.01)
+    eve = Outsider(lan, age=100.0)
+    eve.say(eve.key, eve.announcement(high=4))
+    eve.say(eve.record(5, b"def", Kind.LAST))
+    state = ada.engine._state
+    ada.wake()
+    inbox = state.reception.get(eve.run)
+    assert inbox is not None
+    assert (inbox.first, inbox.begun) == (5, [])
+    assert state.past.recall.reached(eve.run) == 0
+    state.past.recall.add(eve.run, eve.record(4, bodies.encode_first(6, b"abc"), Kind.FIRST), lan.now)
+    lan.run(10.0)
+    assert [(message.data, message.history) for message in ada.messages()] == [(b"abcdef", True)]
+
+
+def test_a_run_may_come_back_and_end_a_message_begun_before_we_came() -> None:
+    inbox = Inbox(ADA, "ada", 5, 100, 0, 0)
+    inbox.accept(record(5, kind=Kind.MIDDLE), None, 0.0)
+    inbox.depart(0.0, said=False)
+    assert inbox.may_go_on(KEPT)
+    inbox.returned()
+    inbox.accept(record(6, kind=Kind.LAST), None, KEPT)
+    inbox.depart(KEPT, said=False)
+    assert not inbox.may_go_on(KEPT)
+
+
 # Messages of which the rest may not come
 
 
@@ -105,6 +137,17 @@ def test_pieces_beside_what_was_told_as_lost_are_not_told_as_lost_too() -> None:
     ]
 
 
+def test_a_last_fragment_whose_message_is_lost_begins_none() -> None:
+    inbox = Inbox(ADA, "ada", 1, 100, 0, 0)
+    inbox.accept(first(1, 9, b"abc"), None, 0.0)
+    inbox.accept(record(3, b"ghi", Kind.LAST), None, 0.0)
+    inbox.end(0.0)
+    inbox.depart(0.0, said=False)
+    assert not inbox.may_go_on(0.0)
+    inbox.accept(first(4, 9, b"abc"), None, 0.0)
+    assert inbox.close(0.0) == [GapAbandoned(ADA, 4, 4, "ada")]
+
+
 # Telling
 
 
@@ -114,7 +157,7 @@ def _messages(made: Recall, *, fetching: bool = False) -> list[tuple[int, bool]]
 
 
 def test_what_stands_before_fragments_that_were_no_message_yet_is_not_late() -> None:
-    made = Recall(None, None)
+    made = Recall(None, None, 0.0)
     made.add(ADA, record(4, b"ghi", Kind.LAST), 0.0)
     assert _messages(made) == []
     for one in (record(1), first(2, 9, b"abc"), record(3, b"def", Kind.MIDDLE)):
@@ -127,10 +170,10 @@ def test_what_stands_before_fragments_that_were_no_message_yet_is_not_late() -> 
 
 
 def test_the_last_few_are_the_last_of_all_that_is_fetched() -> None:
-    made = Recall(2, None)
+    made = Recall(2, None, 0.0)
     made.add(ADA, record(1, timestamp=1), 0.0)
     assert made.when(True) == recall.LAST_PATIENCE
-    assert Recall(None, None).when(True) is None
+    assert Recall(None, None, 0.0).when(True) is None
     for sequence in (2, 3):
         made.add(ADA, record(sequence, timestamp=sequence), 0.0)
     assert [sequence for sequence, _ in _messages(made, fetching=True)] == [2, 3]
@@ -142,8 +185,58 @@ def test_the_last_few_are_the_last_of_all_that_is_fetched() -> None:
     assert len(_messages(made)) == 3, "what is fetched later is all told"
 
 
+def test_the_bounds_end_after_a_minute_whatever_is_feigned() -> None:
+    made = Recall(2, None, 0.0)
+    for sequence in (1, 2, 3):
+        made.add(ADA, record(sequence, timestamp=sequence), 40.0)
+    assert len(_messages(made, fetching=True)) == 2
+    for sequence in (4, 5, 6):
+        made.add(ADA, record(sequence, timestamp=sequence), 61.0)
+    assert made.when(True) == 61.0 + recall.PATIENCE
+    assert len(_messages(made, fetching=True)) == 3
+
+
+def test_live_ends_of_messages_do_not_push_out_what_was_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recall, "RECORDS", 3)
+    made = Recall(None, None, 0.0)
+    made.goes_on(ADA, record(6, b"def", Kind.LAST), 0.0)
+    assert made.when(False) == recall.PAUSE
+    for one in (record(4), first(5, 6, b"abc"), record(6, b"def", Kind.LAST)):
+        made.add(ADA, one, 0.0)
+    for sequence in range(1, 2 * LIMIT):
+        made.goes_on(BOB, record(sequence, kind=Kind.MIDDLE), 0.0)
+    assert _messages(made) == [(4, False), (6, False)]
+    made.goes_on(ADA, record(6, b"def", Kind.LAST), 1.0)
+    assert made.when(False) is None, "it was told"
+    for epoch in range(recall.PARTS + 2):
+        made.goes_on(Run(BOB.origin, epoch), record(1, kind=Kind.MIDDLE), 2.0)
+    made.clear()
+    assert made.when(False) is None
+
+
+def test_while_nobody_was_asked_yet_more_may_come() -> None:
+    lan = simulation.Lan(1)
+    ada = lan.join("ada", history=True)
+    ada.engine._state.past.recall.add(BOB, record(1), lan.now)
+    lan.run(2.0)
+    assert not ada.messages()
+    lan.run(4.0)
+    assert len(ada.messages()) == 1
+
+
+def test_the_past_of_who_is_here_bears_the_name_it_goes_by() -> None:
+    lan = simulation.Lan(1)
+    ada, bob = lan.join("ada", attributes=Attributes(name="alias")), lan.join("bob")
+    lan.run(1.0)
+    run = ada.engine.run
+    one = msgspec.structs.replace(record(1), origin=run.origin, epoch=run.epoch)
+    bob.engine._state.past.recall.add(run, one, lan.now)
+    lan.run(6.0)
+    assert [message.name for message in bob.messages()] == ["alias"]
+
+
 def test_only_the_latest_are_told_however_long_it_takes_to_fetch() -> None:
-    made = Recall(None, 60.0)
+    made = Recall(None, 60.0, 0.0)
     for telling, fetching in ((0, True), (10, False)):
         made.add(ADA, record(telling + 1, timestamp=39_000), 0.0)
         made.add(ADA, record(telling + 2, timestamp=41_000), 0.0)
@@ -230,6 +323,22 @@ def test_the_oldest_of_an_origin_makes_room_whatever_came_first() -> None:
     made.add(NEW, 6, b"x", 120.0, 5.0)
     made.add(NEW, 5, b"x", 121.0)
     assert list(made.held.of(NEW)) == [(3, 7)]
+
+
+def test_a_lie_about_the_age_of_the_newest_does_not_keep_from_fetching_others() -> None:
+    made = Retention(records=8, size=10_000, seconds=600.0, share=0.5)
+    for sequence in range(1, 5):
+        made.add(NEW, sequence, b"x", 100.0)
+    made.add(NEW, 9, b"x", 101.0, 500.0)
+    assert (list(made.held.of(NEW)), made.held.floor(NEW)) == ([(2, 5), (9, 10)], 2)
+
+
+def test_of_all_origins_the_oldest_makes_room() -> None:
+    made = Retention(records=4, size=10_000, seconds=600.0, share=0.9)
+    for run, age in ((ADA, 0.0), (BOB, 50.0)):
+        for sequence in range(1, 4):
+            made.add(run, sequence, b"x", 100.0, age)
+    assert [list(made.held.of(run)) for run in (ADA, BOB)] == [[(1, 4)], [(3, 4)]]
 
 
 def test_those_who_hold_an_earlier_and_a_later_run_come_to_hold_the_later() -> None:

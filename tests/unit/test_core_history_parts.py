@@ -480,7 +480,7 @@ def tell(made: Recall, wall: int = 10_000) -> list[tuple[int, int]]:
 
 
 def test_the_past_is_told_in_the_order_of_time_and_of_each_run() -> None:
-    made = Recall(None, None)
+    made = Recall(None, None, 0.0)
     assert made.when(False) is None
     made.add(BOB, said(1, 50, BOB), 1.0)
     made.add(ADA, said(2, 40), 2.0)
@@ -493,7 +493,7 @@ def test_the_past_is_told_in_the_order_of_time_and_of_each_run() -> None:
 
 
 def test_a_hole_in_the_past_is_told() -> None:
-    made = Recall(None, None)
+    made = Recall(None, None, 0.0)
     for sequence in (1, 4):
         made.add(ADA, said(sequence, sequence), 0.0)
     events = made.tell(lambda origin: "ada", 0, 0.0)
@@ -504,7 +504,7 @@ def test_a_hole_in_the_past_is_told() -> None:
 
 
 def test_what_comes_before_what_was_told_is_late() -> None:
-    made = Recall(None, None)
+    made = Recall(None, None, 0.0)
     made.add(ADA, said(5, 5), 0.0)
     tell(made)
     made.add(ADA, said(4, 4), 0.0)
@@ -515,7 +515,8 @@ def test_what_comes_before_what_was_told_is_late() -> None:
 
 
 def test_only_what_was_asked_for_is_told_the_first_time() -> None:
-    last, since, none, all_ = Recall(2, None), Recall(None, 3.0), Recall(0, None), Recall(9, None)
+    last, since = Recall(2, None, 0.0), Recall(None, 3.0, 0.0)
+    none, all_ = Recall(0, None, 0.0), Recall(9, None, 0.0)
     for made in (last, since, none, all_):
         for sequence in (1, 2, 3, 4):
             made.add(ADA, said(sequence, 1000 * sequence), 0.0)
@@ -532,7 +533,7 @@ def test_only_what_was_asked_for_is_told_the_first_time() -> None:
 def test_the_past_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recall, "RECORDS", 2)
     monkeypatch.setattr(recall, "RUNS", 1)
-    made = Recall(None, None)
+    made = Recall(None, None, 0.0)
     for sequence in (1, 2, 3):
         made.add(ADA, said(sequence, 1), 0.0)
     made.add(BOB, said(1, 1, BOB), 0.0)
