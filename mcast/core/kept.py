@@ -54,9 +54,8 @@ class Shelf:
     def oldest(self) -> Name:
         """The oldest; at least one is old."""
         old = self._order.first()
-        for name, kept in self.new.items():
-            return name if kept.at <= self.old[old].at else old
-        return old
+        new = next(iter(self.new), None)
+        return old if new is None or self.old[old].at < self.new[new].at else new
 
     def older(self, before: float) -> tuple[list[Name], list[Name]]:
         """Those that came new, and those that did not, published before that time."""
