@@ -58,7 +58,7 @@ class _Document:
     def error(self, path: _Path, problem: str, remedy: str) -> UsageError:
         """What is wrong with the key at `path`, with its line."""
         line = _line_of(self._text, path)
-        return UsageError(f"{self._file}, line {line}: {_brief(problem)}", remedy)
+        return UsageError(f"{self._file}, line {line}: {_brief(problem.rstrip('.'))}", remedy)
 
     def _bad_toml(self, message: str) -> UsageError:
         match = _AT.search(message)

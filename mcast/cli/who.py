@@ -77,7 +77,8 @@ class Who(msgspec.Struct, frozen=True):
     def _name(self) -> str:
         name = default_name() if self.name is None else self.name.strip()
         if len(name.encode()) > NAME_MAX or not name:
-            raise UsageError(f"a name has 1 to {NAME_MAX} bytes", "choose another with --name")
+            problem = f"{name!r} is no name of 1 to {NAME_MAX} bytes"
+            raise UsageError(problem, "choose another with --name")
         return name
 
     def _key(self) -> KeyMaterial | None:
