@@ -227,14 +227,15 @@ def record(data: bytes) -> dict[str, Any]:
 
 
 def proven(data: bytes) -> tuple[dict[str, Any], bytes, bytes]:
-    """A RECORD frame's payload: the record's fields, the root its path leads to, the signature."""
+    """A RECORD frame's payload: the record's fields, the root its path leads to (a lone record is its own),
+    the signature."""
     cursor = Cursor(data)
     size, index, signature = cursor.number(8), cursor.number(8), cursor.take(64)
     if index >= size or size > 32:
         raise Refused("bad-proof")
     steps = path_sides(index, size)
     path = [cursor.take(16) for _ in steps]
-    node = hashlib.sha256(b"\0" + cursor.data).digest()[:16]
+    node = cursor.data if size == 1 else hashlib.sha256(b"\0" + cursor.data).digest()[:16]
     for left, beside in zip(steps, path, strict=True):
         node = hashlib.sha256(b"\1" + (beside + node if left else node + beside)).digest()[:16]
     return record(cursor.data), node, signature

@@ -7,7 +7,7 @@ from mcast.wire.header import Header, decode_header, encode_header
 from mcast.wire.reasons import DropReason
 
 from .checks import Checks
-from .repeats import Repeats, digest_of
+from .repeats import Repeats
 
 
 class Admission:
@@ -27,10 +27,10 @@ class Admission:
             return header
         if header.key_id != self._checks.room.key_id:
             return DropReason.UNKNOWN_ROOM
-        digest = digest_of(datagram)
-        if self._repeats.seen(digest):
+        name = hash(datagram)
+        if self._repeats.seen(name):
             return DropReason.REPEATED
         frames = self._checks.open(header, datagram)
         if isinstance(frames, list):
-            self._repeats.add(digest)
+            self._repeats.add(name)
         return frames

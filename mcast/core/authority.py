@@ -23,7 +23,7 @@ from mcast.wire.limits import TIMESTAMP_MAX
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import Record
 
-from .budget import Verifications
+from .budget import GENUINE, Verifications
 from .checks import Checks
 from .runs import Run
 
@@ -178,14 +178,16 @@ class Authority:
         self, known: Known, claim: bytes, record: Record, trusted: bool, now: float
     ) -> DropReason | None:
         """Whether the signature of `record`, by `known`, covers `claim`, that of its flush."""
-        if (claim, record.signature) in self._flushes:
+        several = record.size > 1  # a lone record comes again as a duplicate, which nobody checks
+        if several and (claim, record.signature) in self._flushes:
             return None
-        if not self._budget.allow(record.origin, trusted, now):
+        if not self._budget.allow(record.origin, trusted, now, GENUINE):
             return DropReason.OVER_BUDGET
         if not self._checks.verify(known.public_key, claim, record.signature):
+            self._budget.forged(record.origin, trusted, now)
             return DropReason.BAD_SIGNATURE
-        self._budget.genuine(record.origin, trusted, now)
-        self._flushes[claim, record.signature] = None
-        if len(self._flushes) > FLUSHES:
-            del self._flushes[next(iter(self._flushes))]
+        if several:
+            self._flushes[claim, record.signature] = None
+            if len(self._flushes) > FLUSHES:
+                del self._flushes[next(iter(self._flushes))]
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .quota import Bucket, Quotas
 
 KNOWN_SHARE = 0.7
-REFUND = 0.75  # of the price of a signature that held, in the name of a known origin
+GENUINE = 0.25  # the price of a record's signature that holds, in the name of a known origin; of others 1
 ORIGINS = 1024  # origins with a bucket of their own: forged origins push each other out, first in, first out
 
 
@@ -25,18 +25,18 @@ class Verifications:
         half = rate * KNOWN_SHARE / 2
         self._each = Quotas(half, half, ORIGINS)
 
-    def allow(self, origin: bytes, known: bool, now: float) -> bool:
-        """Whether one more signature in the name of `origin` may be checked now."""
+    def allow(self, origin: bytes, known: bool, now: float, price: float = 1.0) -> bool:
+        """Whether one more signature in the name of `origin` may be checked now; `price`: of a known one."""
         if not known:
             return self._strangers.take(1, now)
-        return self._each.of(origin, now).take(1, now) and self._known.take(1, now)
+        return self._each.of(origin, now).take(price, now, 1.0) and self._known.take(price, now, 1.0)
 
     def spare(self, now: float) -> bool:
         """Whether half of what strangers may cost at once is left."""
         return self._strangers.level(now) >= self._half
 
-    def genuine(self, origin: bytes, known: bool, now: float) -> None:
-        """The signature held: most of its price is given back, as the budget is to bind forgers."""
+    def forged(self, origin: bytes, known: bool, now: float) -> None:
+        """A signature that was taken to be GENUINE did not hold: the rest of its price is due."""
         if known:
-            self._each.of(origin, now).give_back(REFUND)
-            self._known.give_back(REFUND)
+            self._each.of(origin, now).spend(1 - GENUINE, now)
+            self._known.spend(1 - GENUINE, now)

@@ -34,16 +34,13 @@ class Bucket:
         self._rate, self._depth = rate, depth
         self._level = min(self._level, depth)
 
-    def take(self, amount: float, now: float) -> bool:
-        """Spend `amount` if it is there."""
-        if self.level(now) < amount:
+    def take(self, amount: float, now: float, least: float = 0.0) -> bool:
+        """Spend `amount` if it, and not less than `least`, is there."""
+        level = self.level(now)
+        if level < amount or level < least:
             return False
-        self._level -= amount
+        self._level = level - amount
         return True
-
-    def give_back(self, amount: float) -> None:
-        """Some of what take() took was not needed."""
-        self._level += amount
 
     def spend(self, amount: float, now: float) -> None:
         """Spend `amount`, going into debt if need be."""

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
-
-
-def digest_of(datagram: bytes) -> bytes:
-    """16 bytes that name a whole datagram.
-
-    The attack: whoever holds the room's key makes another datagram with the tag of one that is yet to
-    come, which would then be taken for a repeat. So the tag is no name.
-    """
-    return blake2b(datagram, digest_size=16).digest()
-
 
 class Repeats:
-    """The digests of the last `limit` to twice as many datagrams, first in, first out.
+    """The hash() of each of the last `limit` to twice as many datagrams, first in, first out.
+
+    The attack: whoever holds the room's key makes another datagram with the tag of one that is yet to come,
+    which would then be taken for a repeat. So not the tag names a datagram but hash(): SipHash with 128 bits
+    that Python draws when it starts, so nobody else can find another with the same (PEP 456).
 
     Two sets take turns: what is found in neither is new, and when one is full the other starts anew.
 
@@ -25,19 +18,19 @@ class Repeats:
     """
 
     def __init__(self, limit: int = 8192) -> None:
-        self._latest: set[bytes] = set()
-        self._before: set[bytes] = set()
+        self._latest: set[int] = set()
+        self._before: set[int] = set()
         self._limit = limit
 
     def __len__(self) -> int:
         return len(self._latest) + len(self._before)
 
-    def seen(self, digest: bytes) -> bool:
-        """Whether `digest` is among the last ones."""
-        return digest in self._latest or digest in self._before
+    def seen(self, name: int) -> bool:
+        """Whether the datagram with that hash() is among the last ones."""
+        return name in self._latest or name in self._before
 
-    def add(self, digest: bytes) -> None:
-        """Remember `digest`."""
-        self._latest.add(digest)
+    def add(self, name: int) -> None:
+        """Remember the datagram with that hash()."""
+        self._latest.add(name)
         if len(self._latest) >= self._limit:
             self._latest, self._before = set(), self._latest

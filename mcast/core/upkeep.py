@@ -22,12 +22,12 @@ def catch_up(state: State) -> None:
     for inbox, row, now, age in taken:
         run = inbox.run
         keep(state, run, row, now, age)
-        begun, inbox.begun = inbox.begun, []
         if state.manner.history:
             for record in filter(inbox.is_old, row):
                 state.past.recall.add(run, record, now)
-            for record in begun:
+            for record in inbox.begun:
                 state.past.recall.goes_on(run, record, now)
+        inbox.begun.clear()
         if state.repairs.planned:
             for record in row:
                 state.repairs.heard(run, record.sequence, now)

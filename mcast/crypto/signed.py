@@ -19,7 +19,7 @@ S = TypeVar("S", bound=Signed)
 
 # 16 bytes before every signed message: 15 that name the protocol, one with the number of the frame type.
 _PREFIX = b"mcast1 signed\0\0"
-_FLUSH = Struct(">16s16s16sQB16s")
+_FLUSH = Struct(">16s16s16sQB")
 _FLUSH_CONTEXT = _PREFIX + bytes((FrameType.RECORD,))
 
 
@@ -40,12 +40,9 @@ def verify_frame(public_key: bytes, room_id: bytes, frame: Signed) -> bool:
 
 def sign_flush(identity: Identity, room_id: bytes, epoch: int, records: Sequence[bytes]) -> list[bytes]:
     """The payloads of RECORD frames for 1 to 32 encoded records of one run, all under one signature."""
-    if len(records) == 1:
-        root, paths = leaf_hash(records[0]), [b""]
-    else:
-        root, paths = build([leaf_hash(record) for record in records])
     size = len(records)
-    signature = identity.sign(_FLUSH.pack(_FLUSH_CONTEXT, room_id, identity.origin, epoch, size, root))
+    root, paths = (records[0], [b""]) if size == 1 else build([leaf_hash(record) for record in records])
+    signature = identity.sign(_FLUSH.pack(_FLUSH_CONTEXT, room_id, identity.origin, epoch, size) + root)
     return [
         join_proof(record, size=size, index=index, signature=signature, path=path)
         for index, (record, path) in enumerate(zip(records, paths, strict=True))
@@ -53,13 +50,14 @@ def sign_flush(identity: Identity, room_id: bytes, epoch: int, records: Sequence
 
 
 def flush_claim(room_id: bytes, record: Record) -> bytes:
-    """The bytes (73) that the signature of the record's flush covers, by the record's own proof.
+    """The bytes that the signature of the record's flush covers, by the record's own proof: 57, then the root
+    (16) of several or a lone record itself, which needs no tree.
 
     All records of a flush have the same claim and signature: verify the pair once and remember it.
     """
-    root = leaf_hash(record.signed)
-    if record.size > 1:
-        root = root_of(root, record.index, record.size, record.path)
+    if record.size == 1:
+        return _flush_claim(room_id, record, record.signed)
+    root = root_of(leaf_hash(record.signed), record.index, record.size, record.path)
     return _flush_claim(room_id, record, root)
 
 
@@ -92,7 +90,7 @@ def holds(tree: Tree, record: Record) -> bool:
 
 
 def _flush_claim(room_id: bytes, record: Record, root: bytes) -> bytes:
-    return _FLUSH.pack(_FLUSH_CONTEXT, room_id, record.origin, record.epoch, record.size, root)
+    return _FLUSH.pack(_FLUSH_CONTEXT, room_id, record.origin, record.epoch, record.size) + root
 
 
 def verify_record(public_key: bytes, room_id: bytes, record: Record) -> bool:

@@ -31,15 +31,16 @@ def measure(options: Options) -> Iterator[Row]:
 
 def _idle(options: Options) -> Iterator[Row]:
     count = 100 if options.quick else 300
-    say(f"latency: {options.rounds} x {count} lines at {RATE:g}/s in an idle group")
-    plain, ours = latency.measure(options.rounds, count, RATE)
-    case = f"one line at {RATE:g}/s, idle group, 1->1"
-    base = statistics.median(_medians(plain))
-    for name, rounds, target in (("raw socket", plain, None), ("mcast asyncio", ours, IDLE_TARGET)):
-        medians = _medians(rounds)
-        note = f"p99 {_ms(percentile(rounds, 99)):.2f} ms, worst {_ms(percentile(rounds, 100)):.2f} ms"
-        ratio = statistics.median(medians) / base
-        yield Row("latency", case, name, tuple(medians), "us", "raw", ratio, target, at_most=True, note=note)
+    for shared, where in ((False, "a processor each"), (True, "processors shared")):
+        say(f"latency: {options.rounds} x {count} lines at {RATE:g}/s in an idle group, {where}")
+        plain, ours = latency.measure(options.rounds, count, RATE, shared)
+        case = f"one line at {RATE:g}/s, idle group, 1->1, {where}"
+        base = statistics.median(_medians(plain))
+        for name, rounds, target in (("raw socket", plain, None), ("mcast asyncio", ours, IDLE_TARGET)):
+            medians = tuple(_medians(rounds))
+            note = f"p99 {_ms(percentile(rounds, 99)):.2f} ms, worst {_ms(percentile(rounds, 100)):.2f} ms"
+            ratio = statistics.median(medians) / base
+            yield Row("latency", case, name, medians, "us", "raw", ratio, target, at_most=True, note=note)
 
 
 def _loaded(options: Options, name: str, job: str) -> Row:

@@ -16,7 +16,7 @@ from mcast.settings import Settings
 from mcast.wire import frames as f
 from mcast.wire.codec import encode_frames
 from mcast.wire.limits import COUNTER_MAX
-from mcast.wire.records import Kind
+from mcast.wire.records import Kind, decode_record
 
 from .core_support import ADDRESS, Outsider, drops, now_ms
 
@@ -528,6 +528,22 @@ def test_a_budget_bounds_signature_checks() -> None:
     eve.say(eve.sign(f.Goodbye(*eve.run, eve.count(), 0)))
     assert drops(bob, "over-budget") > 15
     assert len(bob.messages()) < 5
+
+
+@pytest.mark.parametrize(("forged", "checked"), [(False, 12), (True, 3)])
+def test_a_peers_record_costs_a_quarter_unless_it_is_forged(forged: bool, checked: int) -> None:
+    lan = simulation.Lan(32, settings=Settings(verifications=10))
+    bob = lan.join("bob")
+    eve = Outsider(lan)
+    eve.say(eve.key, eve.announcement())
+    lan.run(2.0)
+    for sequence in range(1, 41):
+        record = eve.record(sequence)
+        if forged:
+            record = decode_record(record.payload[:-1] + b"y")
+        eve.say(record)
+    assert drops(bob, "over-budget") == 40 - checked
+    assert drops(bob, "bad-signature") == (checked if forged else 0)
 
 
 def test_a_run_that_hoards_is_refused_more() -> None:

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from mcast.core.backoff import backoff, rounds
-from mcast.core.budget import Verifications
+from mcast.core.budget import GENUINE, Verifications
 from mcast.core.clock import Clock
 from mcast.core.grtt import SAMPLES, GroupRoundTrip
 from mcast.core.heartbeat import SCHEDULE, Heartbeats
@@ -259,12 +259,21 @@ def test_strangers_cannot_use_up_the_known_ones_budget() -> None:
 def test_a_genuine_signature_of_a_known_origin_costs_a_quarter() -> None:
     budget = Verifications(1000, now=0.0)
     genuine = 0
-    while budget.allow(b"fast", True, 0.0):
-        budget.genuine(b"fast", True, 0.0)
+    while budget.allow(b"fast", True, 0.0, GENUINE):
         genuine += 1
     assert genuine == pytest.approx(1400, abs=5)
-    budget.genuine(b"stranger", False, 0.0)
-    assert sum(budget.allow(b"stranger", False, 0.0) for _ in range(1000)) == 300
+    budget.forged(b"stranger", False, 0.0)
+    assert sum(budget.allow(b"stranger", False, 0.0, GENUINE) for _ in range(1000)) == 300
+
+
+def test_a_forged_signature_of_a_known_origin_costs_its_whole_price() -> None:
+    budget = Verifications(1000, now=0.0)
+    forged = 0
+    while budget.allow(b"victim", True, 0.0, GENUINE):
+        budget.forged(b"victim", True, 0.0)
+        forged += 1
+    assert forged == 350
+    assert sum(budget.allow(b"other", True, 0.0) for _ in range(5000)) == 350
 
 
 def test_the_clock_never_goes_back_and_the_wall_clock_fits_the_wire() -> None:

@@ -1,8 +1,12 @@
 """Measure the one-way latency of one line at 100/s in an idle group, against a plain blocking socket.
 
-    python -m tests.lan.programs.latency [--rounds 3] [--count 300]
+    python -m tests.lan.programs.latency [--rounds 3] [--count 300] [--shared]
 
 Plain socket and asyncio API by turns, on the same two hosts; prints the median of each and their ratio.
+
+Each host has a processor of its own, as on a LAN. With `--shared` the kernel places both programs as it
+likes, most often on one processor, as it is the sender's that delivers in the lab: then the receiver waits
+until the sender has nothing more to do.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
 import time
 from statistics import median
 
@@ -17,8 +22,9 @@ from tests import lab
 from tests.lan.programs.remote import finished, members
 
 RAW = """
-    import json, socket, struct, sys, time
-    group, port, receiving, count, rate = "239.77.7.7", 7777, *json.loads(sys.argv[1])
+    import json, os, socket, struct, sys, time
+    group, port, receiving, count, rate, processors = "239.77.7.7", 7777, *json.loads(sys.argv[1])
+    os.sched_setaffinity(0, processors)
     s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     index = struct.pack("@4s4si", socket.inet_aton(group), b"", socket.if_nametoindex("eth0"))
     if receiving:
@@ -40,22 +46,33 @@ RAW = """
 """
 
 
-def raw(sender: lab.Host, receiver: lab.Host, count: int, rate: float) -> list[float]:
+def processors(shared: bool) -> tuple[list[int], list[int]]:
+    """Those that the sender and the receiver may run on."""
+    able = sorted(os.sched_getaffinity(0))
+    return (able, able) if shared or len(able) < 2 else (able[:1], able[1:])
+
+
+def raw(sender: lab.Host, receiver: lab.Host, count: int, rate: float, shared: bool) -> list[float]:
     """Seconds each datagram took between two blocking sockets."""
-    receiving = receiver.python(RAW, json.dumps([True, count, rate]))
+    sending, hearing = processors(shared)
+    receiving = receiver.python(RAW, json.dumps([True, count, rate, hearing]))
     receiving.wait_for("ready")
-    sender.python(RAW, json.dumps([False, count, rate]))
+    sender.python(RAW, json.dumps([False, count, rate, sending]))
     return [float(took) for took in json.loads(receiving.wait_lines(2, 60.0)[1])]
 
 
-def measure(rounds: int, count: int, rate: float) -> tuple[list[list[float]], list[list[float]]]:
+def measure(
+    rounds: int, count: int, rate: float, shared: bool = False
+) -> tuple[list[list[float]], list[list[float]]]:
     """Seconds each line took, a list for each round: between plain sockets, and through the asyncio API."""
     plain: list[list[float]] = []
     with lab.Lan(2) as lan:
         sender, receiver = members(lan.hosts)
+        for member, some in zip((sender, receiver), processors(shared), strict=True):
+            member("run_on", some)
         time.sleep(2.0)
         for place in range(rounds):
-            plain.append(raw(lan.hosts[0], lan.hosts[1], count, rate))
+            plain.append(raw(lan.hosts[0], lan.hosts[1], count, rate, shared))
             sender("burst", count, rate, 60)
             finished(sender)
             receiver.hears((place + 1) * count)
@@ -69,8 +86,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--rate", type=float, default=100.0)
+    parser.add_argument("--shared", action="store_true")
     chosen = parser.parse_args()
-    plain, ours = measure(chosen.rounds, chosen.count, chosen.rate)
+    plain, ours = measure(chosen.rounds, chosen.count, chosen.rate, chosen.shared)
     base, took = (1e6 * median(itertools.chain(*rounds)) for rounds in (plain, ours))
     print(f"blocking socket {base:.0f} us, asyncio API {took:.0f} us: {took / base:.1f} x")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -136,6 +137,10 @@ class Member:
     async def stats(self) -> dict[str, int]:
         """The group's counters, and processor time spent in ms."""
         return {**self._group.stats(), "cpu-ms": round(time.process_time() * 1000)}
+
+    async def run_on(self, processors: list[int]) -> None:
+        """Run on these processors alone (sched_setaffinity(2))."""
+        os.sched_setaffinity(0, processors)
 
     async def wakeups(self) -> int:
         """How often this process went to sleep and was woken, in all threads (proc_pid_status(5))."""
