@@ -52,14 +52,14 @@ def _common(
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code. Errors are one line on standard error."""
     prepare_console()
+    typed = sys.argv[1:] if arguments is None else arguments
     try:
         defaults = config.defaults(app)
         code = app(args=arguments, prog_name="mcast", standalone_mode=False, default_map=defaults)
         return code or exits.DONE
     except TyperException as error:
-        return _say(_usage_text(error), exits.USAGE)
+        return _say(_usage_text(error, typed), exits.USAGE)
     except UsageError as error:
-        typed = sys.argv[1:] if arguments is None else arguments
         return _say(f"{error}{config.set_in_environment(error.message, typed)}", exits.USAGE, error)
     except McastError as error:
         return _say(str(error), exits.of_error(error), error)
@@ -89,13 +89,10 @@ def _say(text: str, code: int, error: Exception | None = None) -> int:
     return code
 
 
-def _if_set(variable: re.Match[str]) -> str:
-    return f" ({variable[1]} is set)" if os.environ.get(variable[1]) else ""
-
-
-def _usage_text(error: TyperException) -> str:
+def _usage_text(error: TyperException, typed: list[str]) -> str:
     # Of a value that was typed, too, typer tells from which variable it might have come.
-    message = re.sub(r" \(env var: '(\w+)'\)", _if_set, error.format_message()).rstrip(".")
+    message = re.sub(r" \(env var: '\w+'\)", "", error.format_message()).rstrip(".")
+    message += config.set_in_environment(message, typed)
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else [*getattr(error, "__notes__", ()), "mcast"][0]
     return f"{message}; see: {path} --help"

@@ -247,7 +247,7 @@ class Doubts:
     async def _wait(self, receipt: Receipt) -> None:
         unheard = not await receipt.confirmed(1, timeout=HEARD)
         if unheard and not self._unheard:
-            self._reporter.say("nobody has heard this yet; who comes soon can still get it")
+            self._reporter.say("nobody has confirmed this yet; who comes soon can still get it")
         self._unheard = unheard
 
     async def end(self) -> None:

@@ -20,6 +20,7 @@ from .render import note
 
 EVENTS = ("ready", "message", "join", "update", "leave", "gap")
 WAITING = 1000
+"""Events that wait for their commands; then whoever tells of one more waits."""
 TIME_LIMIT = 60.0
 """Seconds a command may take before it is ended, so that one that hangs cannot stop the watch for ever."""
 

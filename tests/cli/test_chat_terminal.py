@@ -216,7 +216,7 @@ def test_what_nobody_hears_is_told_once(pair: Pair, group: str) -> None:
     terminal.wait_for_screen(PROMPT)
 
     def told() -> int:
-        return "\n".join(terminal.screen()).count("nobody has heard this yet")
+        return "\n".join(terminal.screen()).count("nobody has confirmed this yet")
 
     terminal.type("one\r")
     until(lambda: told() == 1, terminal.screen())

@@ -60,6 +60,29 @@ def test_everyone_on_a_host_is_found_by_its_address(lan: lab.MakeLan) -> None:
     lab.until(lambda: heard(bob) == [("second", "from second")])
 
 
+_JOIN = """
+    import asyncio
+    from mcast import aio
+
+    async def main():
+        async with aio.join(versions=(4,), peers=["10.9.0.1"]) as group:
+            print(group.stats()["unicast-peers"])
+
+    asyncio.run(main())
+"""
+
+
+def test_all_programs_of_a_named_host_are_met_before_the_first_message(lan: lab.MakeLan) -> None:
+    made = lan(2, ipv6=False)
+    h1, h2 = made.hosts
+    deafen(made, h2)
+    first, _ = chat(h1, "first"), chat(h1, "second")
+    lab.until(lambda: "second" in first.stdout)
+    joins = [h2.python(_JOIN) for _ in range(3)]
+    assert [join.wait() for join in joins] == [0, 0, 0]
+    assert [join.stdout for join in joins] == ["2\n"] * 3
+
+
 _ASK = """
     import os, socket, sys
     from mcast.aio import make_room, parse_pair

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from mcast.cli import app
+from mcast.cli import app, exits, main
 from mcast.cli.commands import SUMMARIES, Named
 
 
@@ -81,3 +81,13 @@ def test_a_command_imports_nothing_that_it_may_not_need(name: str, unwanted: set
 def test_typer_need_not_evaluate_annotations(name: str) -> None:
     function = getattr(importlib.import_module(f"mcast.cli.{name}"), name)
     assert not any(isinstance(annotation, str) for annotation in function.__annotations__.values())
+
+
+@pytest.mark.parametrize(("typed", "blamed"), [([], " (MCAST_TTL is set)"), (["--ttl", "abc"], "")])
+def test_typers_own_errors_blame_the_environment_for_what_nobody_typed(
+    typed: list[str], blamed: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MCAST_TTL", "abc")
+    assert main(["chat", *typed]) == exits.USAGE
+    said = capsys.readouterr().err
+    assert said.endswith(f"'abc' is not a valid integer range{blamed}; see: mcast chat --help\n")
