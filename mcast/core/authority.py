@@ -27,7 +27,7 @@ from .budget import GENUINE, Verifications
 from .checks import Checks
 from .runs import Run
 
-FLUSHES = 4096  # verified flushes remembered; one entry saves up to 31 signature checks
+FLUSHES = 4096  # verified flushes remembered, 6 MB at most; one saves up to 31 checks, and any of copies
 SEARCH = 10_001  # keys looked at for one to evict: more than records are kept
 EPOCH_SHIFT = 16  # an epoch is unix seconds times 2**16, so it tells when the run began by its own clock
 Counted = Announcement | Goodbye | Heartbeat | Nack | Report | Acker
@@ -178,16 +178,14 @@ class Authority:
         self, known: Known, claim: bytes, record: Record, trusted: bool, now: float
     ) -> DropReason | None:
         """Whether the signature of `record`, by `known`, covers `claim`, that of its flush."""
-        several = record.size > 1  # a lone record comes again as a duplicate, which nobody checks
-        if several and (claim, record.signature) in self._flushes:
+        if (claim, record.signature) in self._flushes:
             return None
         if not self._budget.allow(record.origin, trusted, now, GENUINE):
             return DropReason.OVER_BUDGET
         if not self._checks.verify(known.public_key, claim, record.signature):
             self._budget.forged(record.origin, trusted, now)
             return DropReason.BAD_SIGNATURE
-        if several:
-            self._flushes[claim, record.signature] = None
-            if len(self._flushes) > FLUSHES:
-                del self._flushes[next(iter(self._flushes))]
+        self._flushes[claim, record.signature] = None
+        if len(self._flushes) > FLUSHES:
+            del self._flushes[next(iter(self._flushes))]
         return None

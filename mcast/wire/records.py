@@ -31,7 +31,8 @@ _MINIMUM = limits.PROOF_HEAD_SIZE + limits.RECORD_HEADER_SIZE
 class Record(msgspec.Struct, frozen=True, gc=False):
     """A record with its proof, as a RECORD frame carries it: live, as a repair and as history alike.
 
-    `payload` is the frame's payload, verbatim: what is kept and sent again. `signed` of it is the leaf.
+    `payload` is the frame's payload, verbatim: what is kept and sent again. `signed` of it is the leaf,
+    or what is signed if there is no other in the flush.
     `timestamp` is unix ms by the author's clock, advisory. `flags` is 0 so far. `path` is its nodes on end.
     """
 
@@ -50,7 +51,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def signed(self) -> bytes:
-        """The record's own bytes, without the proof: what its leaf of the flush tree hashes."""
+        """The record's own bytes, without the proof."""
         return self.payload[limits.PROOF_HEAD_SIZE + len(self.path) :]
 
 

@@ -31,7 +31,8 @@ def measure(options: Options) -> Iterator[Row]:
 
 def _idle(options: Options) -> Iterator[Row]:
     count = 100 if options.quick else 300
-    for shared, where in ((False, "a processor each"), (True, "processors shared")):
+    for shared in (False, True):
+        where = latency.where(shared)
         say(f"latency: {options.rounds} x {count} lines at {RATE:g}/s in an idle group, {where}")
         plain, ours = latency.measure(options.rounds, count, RATE, shared)
         case = f"one line at {RATE:g}/s, idle group, 1->1, {where}"

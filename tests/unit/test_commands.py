@@ -83,11 +83,13 @@ def test_typer_need_not_evaluate_annotations(name: str) -> None:
     assert not any(isinstance(annotation, str) for annotation in function.__annotations__.values())
 
 
-@pytest.mark.parametrize(("typed", "blamed"), [([], " (MCAST_TTL is set)"), (["--ttl", "abc"], "")])
+@pytest.mark.parametrize(("typed", "blamed"), [([], True), (["--ttl", "abc"], False)])
 def test_typers_own_errors_blame_the_environment_for_what_nobody_typed(
-    typed: list[str], blamed: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    typed: list[str], blamed: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MCAST_TTL", "abc")
     assert main(["chat", *typed]) == exits.USAGE
     said = capsys.readouterr().err
-    assert said.endswith(f"'abc' is not a valid integer range{blamed}; see: mcast chat --help\n")
+    assert "'abc' is not a valid int" in said
+    assert said.endswith("(MCAST_TTL is set); see: mcast chat --help\n") == blamed
+    assert ("MCAST_TTL" in said) == blamed

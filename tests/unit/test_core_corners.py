@@ -67,7 +67,7 @@ def test_tables_of_the_authority_are_bounded(monkeypatch: pytest.MonkeyPatch) ->
     for seed in range(1, 15):
         eve = Outsider(lan, seed)
         eve.say(eve.key, eve.announcement())
-        eve.say(eve.flush(1, 2)[0])
+        eve.say(eve.record(1))
     trust = ada.engine._state.authority
     assert (len(trust._keys), len(trust._last), len(trust._flushes)) == (2, 8, 2)
 

@@ -47,9 +47,15 @@ RAW = """
 
 
 def processors(shared: bool) -> tuple[list[int], list[int]]:
-    """Those that the sender and the receiver may run on."""
+    """Those that the sender and the receiver may run on; both on the only one if there are not two."""
     able = sorted(os.sched_getaffinity(0))
     return (able, able) if shared or len(able) < 2 else (able[:1], able[1:])
+
+
+def where(shared: bool) -> str:
+    """Whether sender and receiver have a processor each, in words."""
+    sending, hearing = processors(shared)
+    return "processors shared" if sending == hearing else "a processor each"
 
 
 def raw(sender: lab.Host, receiver: lab.Host, count: int, rate: float, shared: bool) -> list[float]:
@@ -90,7 +96,8 @@ def main() -> None:
     chosen = parser.parse_args()
     plain, ours = measure(chosen.rounds, chosen.count, chosen.rate, chosen.shared)
     base, took = (1e6 * median(itertools.chain(*rounds)) for rounds in (plain, ours))
-    print(f"blocking socket {base:.0f} us, asyncio API {took:.0f} us: {took / base:.1f} x")
+    place = where(chosen.shared)
+    print(f"blocking socket {base:.0f} us, asyncio API {took:.0f} us: {took / base:.1f} x, {place}")
 
 
 if __name__ == "__main__":
