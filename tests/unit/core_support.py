@@ -84,8 +84,15 @@ class Outsider:
     def record(
         self, sequence: int, body: bytes = b"x", kind: Kind = Kind.MESSAGE, age: float = 0.0
     ) -> Record:
-        """A genuine record of this run."""
-        encoded = encode_record(
+        """A genuine record of this run, alone in its flush."""
+        return self._signed([self._encoded(sequence, body, kind, age)])[0]
+
+    def flush(self, *sequences: int) -> list[Record]:
+        """Genuine records of this run under one signature."""
+        return self._signed([self._encoded(sequence, b"x", Kind.MESSAGE, 0.0) for sequence in sequences])
+
+    def _encoded(self, sequence: int, body: bytes, kind: Kind, age: float) -> bytes:
+        return encode_record(
             origin=self.run.origin,
             epoch=self.run.epoch,
             sequence=sequence,
@@ -93,7 +100,10 @@ class Outsider:
             kind=kind,
             body=body,
         )
-        return decode_record(sign_flush(self.identity, self.lan.room.id, self.run.epoch, [encoded])[0])
+
+    def _signed(self, encoded: list[bytes]) -> list[Record]:
+        payloads = sign_flush(self.identity, self.lan.room.id, self.run.epoch, encoded)
+        return list(map(decode_record, payloads))
 
 
 def drops(member: simulation.Member, reason: str) -> int:

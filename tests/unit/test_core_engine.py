@@ -546,6 +546,29 @@ def test_a_peers_record_costs_a_quarter_unless_it_is_forged(forged: bool, checke
     assert drops(bob, "bad-signature") == (checked if forged else 0)
 
 
+@pytest.mark.parametrize("size", [1, 2])
+def test_copies_of_a_record_that_is_ahead_cost_one_check(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    lan = simulation.Lan(34)
+    bob = lan.join("bob")
+    eve = Outsider(lan)
+    eve.say(eve.key, eve.announcement())
+    eve.say(eve.record(1))
+    checks = bob.engine._state.authority._checks
+    asked: list[bytes] = []
+    verify = checks.verify
+
+    def counted(public_key: bytes, claim: bytes, signature: bytes) -> bool:
+        asked.append(claim)
+        return verify(public_key, claim, signature)
+
+    monkeypatch.setattr(checks, "verify", counted)
+    ahead = eve.flush(*range(3, 3 + size))[0]
+    copies = [eve.sealer.seal(encode_frames([ahead])) for _ in range(32)]
+    bob.engine.receive_all(copies, ADDRESS, lan.now)
+    assert len(asked) == 1
+    assert drops(bob, "duplicate") == 31
+
+
 def test_a_run_that_hoards_is_refused_more() -> None:
     lan = simulation.Lan(31, settings=Settings(held_bytes=20_000))
     bob = lan.join("bob")
