@@ -17,8 +17,9 @@ import msgspec
 from . import settings as presets
 from .core.state import Manner
 from .errors import UsageError
-from .group import Group
-from .joining import (
+from .net.links import Plan
+from .runtime.group import Group
+from .runtime.joining import (
     DEFAULT_GROUP,
     DEFAULT_PORT,
     DEFAULT_TWIN,
@@ -34,9 +35,8 @@ from .joining import (
     parse_pair,
     wants_history,
 )
-from .links import Plan
-from .named import parse_peer
-from .receipts import Receipt
+from .runtime.receipts import Receipt
+from .runtime.static_peers import parse_peer
 from .settings import Settings
 
 __all__ = [

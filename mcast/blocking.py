@@ -23,9 +23,9 @@ from .core.runs import Run
 from .errors import GroupClosed, McastError
 from .events import Event, Message, PeerView
 from .interfaces import Choice
-from .joining import Data
-from .loopthread import LoopThread
-from .mailbox import ThreadMailbox
+from .runtime.event_queue import ThreadMailbox
+from .runtime.joining import Data
+from .runtime.loop_thread import LoopThread
 from .settings import Settings
 
 T = TypeVar("T")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-from .address import GroupAddress
 from .core.events import (
     Alarm,
     GapAbandoned,
@@ -21,6 +20,7 @@ from .core.events import (
 )
 from .errors import SocketError
 from .interfaces import Interface
+from .net.address import GroupAddress
 
 __all__ = [
     "Alarm",

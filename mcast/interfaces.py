@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import msgspec
 
 from .errors import UnknownInterface
-from .iftable import Interface, Table, canonical, is_link_local, read
-from .watch import Watcher, watch
+from .net.interface_monitor import Watcher, watch
+from .net.interface_table import Interface, Table, canonical, is_link_local, read
 
 __all__ = ["Choice", "Interface", "Table", "Watcher", "choose", "default", "find", "read", "watch"]
 

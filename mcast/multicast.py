@@ -27,11 +27,11 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Self
 
-from .address import GroupAddress, parse_group
-from .errnos import explain, explained
 from .errors import NoInterface, SocketError, UsageError
-from .segments import cut, pieces
-from .sockopt import (
+from .net.address import GroupAddress, parse_group
+from .net.errnos import explain, explained
+from .net.segmentation import cut, pieces
+from .net.socket_options import (
     LINUX,
     WINDOWS,
     Ancillary,

@@ -11,7 +11,7 @@ import typer
 from mcast.aio import Receipt
 from mcast.errors import McastError
 from mcast.events import InterfacesChanged
-from mcast.links import Change
+from mcast.net.links import Change
 
 from . import exits, options, who
 from .items import Item, PeerItem, PlainItem, Said

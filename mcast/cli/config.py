@@ -19,8 +19,8 @@ from typing import Any
 
 import typer
 
+from mcast.cli.profiles import config_directory
 from mcast.errors import McastError, UsageError
-from mcast.profiles import config_directory
 
 SIZE_LIMIT = 65_536
 """Bytes that a configuration file may have."""

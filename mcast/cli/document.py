@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import typer
 from typer.main import get_command
 
-from mcast.address import parse_group, parse_port
 from mcast.errors import UsageError
+from mcast.net.address import parse_group, parse_port
 
 from .commands import Named
 

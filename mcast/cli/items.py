@@ -32,7 +32,7 @@ from mcast.events import (
     SendingStopped,
     SlowMember,
 )
-from mcast.plain import Line
+from mcast.net.plain_text import Line
 from mcast.wire.attributes import Attributes, Service, decode_attributes
 
 from .people import People

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from mcast.events import InterfacesChanged
-from mcast.links import Change
+from mcast.net.links import Change
 
 from . import exits, options, who
 from .hooks import Hooks, On

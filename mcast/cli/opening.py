@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 import typer
 
-from mcast.address import parse_group, parse_port
 from mcast.errors import UsageError
-from mcast.joining import DEFAULT_PORT
-from mcast.links import Plan
-from mcast.plain import PlainGroup
+from mcast.net.address import parse_group, parse_port
+from mcast.net.links import Plan
+from mcast.net.plain_text import PlainGroup
+from mcast.runtime.joining import DEFAULT_PORT
 
 from . import options
 from .config import from_command_line

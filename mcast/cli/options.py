@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from mcast import joining
-from mcast.address import GroupAddress, parse_group, parse_port
 from mcast.errors import UsageError
-from mcast.links import Plan
-from mcast.plain import DEFAULT_PORT
+from mcast.net.address import GroupAddress, parse_group, parse_port
+from mcast.net.links import Plan
+from mcast.net.plain_text import DEFAULT_PORT
+from mcast.runtime import joining
 
 from .durations import duration
 

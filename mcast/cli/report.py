@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from mcast.events import InterfacesChanged
 from mcast.interfaces import Choice, Interface
-from mcast.links import Change, Links, Plan
+from mcast.net.links import Change, Links, Plan
 
 from .render import note, rfc3339
 

@@ -12,8 +12,8 @@ import typer
 
 from mcast import interfaces
 from mcast.errors import McastError, MessageTooLarge, UsageError
-from mcast.links import Links
-from mcast.plain import decode, payload_limit
+from mcast.net.links import Links
+from mcast.net.plain_text import decode, payload_limit
 from mcast.wire.limits import MESSAGE_MAX
 
 from . import exits, options, stdin, who

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mcast.events import InterfacesChanged
-from mcast.links import Change
+from mcast.net.links import Change
 
 from .board import Board
 from .hooks import Hooks

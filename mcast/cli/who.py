@@ -13,14 +13,14 @@ import msgspec
 import typer
 
 from mcast.aio import Group, join
+from mcast.cli.profiles import Profile, default_name
 from mcast.errors import McastError, UsageError
-from mcast.joining import make_room, parse_pair
-from mcast.profiles import Profile, default_name
+from mcast.runtime.joining import make_room, parse_pair
 
 from .render import note
 
 if TYPE_CHECKING:
-    from mcast.keyfiles import KeyMaterial
+    from mcast.cli.key_files import KeyMaterial
 
 Name = Annotated[
     str | None,
@@ -86,7 +86,7 @@ class Who(msgspec.Struct, frozen=True):
         if self.key_file is None and not text:
             return None
         # Only a keyed room waits for what reads keys.
-        from mcast.keyfiles import parse_key, read_key_file
+        from mcast.cli.key_files import parse_key, read_key_file
 
         if self.key_file is not None:
             material, warning = read_key_file(self.key_file)

@@ -13,8 +13,8 @@ import msgspec
 
 from mcast.aio import Group, Receipt
 from mcast.events import InterfacesChanged
-from mcast.links import Change, Links, Plan
-from mcast.plain import Line, PlainGroup
+from mcast.net.links import Change, Links, Plan
+from mcast.net.plain_text import Line, PlainGroup
 
 if TYPE_CHECKING:  # only who shows what happens needs it: `send` starts without
     from .items import Item, Scene

@@ -13,7 +13,9 @@ GROUP, GROUP6, SITE6 = "239.9.9.9:3000", "[ff12::9:9]:3000", "[ff05::9:9]:3000"
 
 _PROGRAM = """
     import errno, json, os, socket, struct, sys, time
-    from mcast import errors, interfaces, links, multicast, sockopt
+    from mcast import errors, interfaces, multicast
+    from mcast.net import links
+    from mcast.net import socket_options as sockopt
     from mcast.multicast import Receiver, Sender
 
     def group(text):

@@ -18,7 +18,8 @@ Row = dict[str, Any]
 
 WATCH = """
 import asyncio, json, msgspec, sys
-from mcast import interfaces, watch
+from mcast import interfaces
+from mcast.net import interface_monitor as watch
 
 if sys.argv[1] == "comparing":
     watch._open_hint = watch._Comparison

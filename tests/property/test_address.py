@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcast.address import GroupAddress, parse_group
 from mcast.errors import InvalidGroup, UsageError
+from mcast.net.address import GroupAddress, parse_group
 
 hosts = st.one_of(
     st.ip_addresses(network="224.0.0.0/4"),

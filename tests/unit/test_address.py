@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mcast.address import GroupAddress, parse_group, parse_port
 from mcast.errors import InvalidGroup, InvalidPort, UsageError
+from mcast.net.address import GroupAddress, parse_group, parse_port
 
 
 @pytest.mark.parametrize(

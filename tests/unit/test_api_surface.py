@@ -50,7 +50,7 @@ REVEALED = [
     "mcast.core.events.PeerView",
     "list[mcast.core.events.PeerView]",
     "dict[str, int]",
-    "mcast.receipts.Receipt",
+    "mcast.runtime.receipts.Receipt",
     "mcast.core.events.Message | mcast.core.events.PeerJoined",
     "bytes",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from mcast.copies import LIMIT, WINDOW, CopyFilter
+from mcast.net.copies import LIMIT, WINDOW, CopyFilter
 
 
 def shown(*arrivals: tuple[str, int], interval: float = 0.0) -> list[str]:

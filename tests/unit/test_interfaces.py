@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcast import iftable, interfaces
+from mcast import interfaces
 from mcast.errors import SocketError, UnknownInterface
-from mcast.iftable import Answers, Interface, Table, assemble
 from mcast.interfaces import Choice, choose, find
+from mcast.net import interface_table as iftable
+from mcast.net.interface_table import Answers, Interface, Table, assemble
 
 TABLES = {
     path.stem: json.loads(path.read_text("utf-8")) for path in Path(__file__).parent.glob("tables/*.json")

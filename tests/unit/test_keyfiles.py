@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mcast.cli.key_files import KeyMaterial, parse_key, read_key_file
 from mcast.errors import UsageError
-from mcast.keyfiles import KeyMaterial, parse_key, read_key_file
 
 KEY = bytes(range(200, 232))
 ROOM = bytes(range(16))

@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 import pytest
 
-from mcast.address import GroupAddress
 from mcast.core.runs import Run
 from mcast.errors import UsageError
 from mcast.events import (
@@ -22,7 +21,8 @@ from mcast.events import (
     PeerView,
     PlainText,
 )
-from mcast.mailbox import LoopMailbox, Mailbox, ThreadMailbox
+from mcast.net.address import GroupAddress
+from mcast.runtime.event_queue import LoopMailbox, Mailbox, ThreadMailbox
 
 RUN = Run(bytes(16), 1)
 GROUP = GroupAddress("239.0.0.1", 1)

@@ -8,11 +8,11 @@ import struct
 
 import pytest
 
-from mcast import sockopt
-from mcast.address import GroupAddress
-from mcast.errnos import _MEANINGS, explain, explained
 from mcast.errors import NoInterface, PermissionRefused, PortTaken, SocketError, UsageError
 from mcast.multicast import Receiver, Sender
+from mcast.net import socket_options as sockopt
+from mcast.net.address import GroupAddress
+from mcast.net.errnos import _MEANINGS, explain, explained
 
 GROUP = GroupAddress("239.9.9.9", 3000)
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from mcast import named
 from mcast.errors import UsageError
-from mcast.joining import DEFAULT_PORT
-from mcast.named import NamedPeers, PeerName, parse_peer
+from mcast.runtime import static_peers as named
+from mcast.runtime.joining import DEFAULT_PORT
+from mcast.runtime.static_peers import NamedPeers, PeerName, parse_peer
 
 
 def asynchronous(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:

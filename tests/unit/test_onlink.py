@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from mcast import onlink
-from mcast.iftable import Answers, Interface, assemble
-from mcast.onlink import Neighbourhood
+from mcast.net import neighbours as onlink
+from mcast.net.interface_table import Answers, Interface, assemble
+from mcast.net.neighbours import Neighbourhood
 
 LAN = Interface(
     "eth0",

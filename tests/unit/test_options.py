@@ -6,7 +6,7 @@ import pytest
 
 from mcast.cli.options import make_plan
 from mcast.errors import InvalidGroup, InvalidPort, UsageError
-from mcast.links import Plan
+from mcast.net.links import Plan
 
 
 def plan(

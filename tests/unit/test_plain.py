@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from mcast import plain
-from mcast.address import GroupAddress
 from mcast.interfaces import Interface
-from mcast.links import Change, Plan
 from mcast.multicast import Datagram
-from mcast.plain import Line, PlainGroup, decode, payload_limit, split_line
+from mcast.net import plain_text as plain
+from mcast.net.address import GroupAddress
+from mcast.net.links import Change, Plan
+from mcast.net.plain_text import Line, PlainGroup, decode, payload_limit, split_line
 
 GROUP = GroupAddress("239.9.9.9", 3000)
 

@@ -17,16 +17,16 @@ from pathlib import Path
 import platformdirs
 import pytest
 
-from mcast import profiles
+from mcast.cli import profiles
+from mcast.cli.profiles import MAX_EPOCH, Profile, config_directory, default_name
 from mcast.core.authority import issued
 from mcast.core.runs import EPOCH_STEP
 from mcast.errors import McastError, UsageError
-from mcast.profiles import MAX_EPOCH, Profile, config_directory, default_name
 
 NOW = 1_800_000_000.5
 AT_NOW = 1_800_000_000 << 16
 PATIENCE = 100.0  # who comes last may wait long for a slow disk: locks have no queue
-GO = "import sys; from pathlib import Path; from mcast import profiles; sys.stdin.readline(); "
+GO = "import sys; from pathlib import Path; from mcast.cli import profiles; sys.stdin.readline(); "
 PATIENT = f"profiles._LOCK_PATIENCE = {PATIENCE}; "
 HERE = GO + PATIENT + "profile = profiles.Profile(directory=Path(sys.argv[1])); "
 

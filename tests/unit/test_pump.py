@@ -8,8 +8,8 @@ from typing import Any, cast
 from mcast.core.engine import Engine
 from mcast.core.events import Event
 from mcast.core.outgoing import Outgoing
-from mcast.links import Links, Plan
-from mcast.pump import Pump
+from mcast.net.links import Links, Plan
+from mcast.runtime.driver import Pump
 
 
 class Interrupted:

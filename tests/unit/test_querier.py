@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mcast import querier
+from mcast.net import igmp_querier as querier
 
 TABLE = """\
 Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter

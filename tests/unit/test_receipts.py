@@ -8,8 +8,8 @@ from typing import cast
 from mcast.core.engine import Engine
 from mcast.core.engine import Receipt as Place
 from mcast.core.runs import Run
-from mcast.pump import Pump
-from mcast.receipts import ASK_AGAIN, Receipt
+from mcast.runtime.driver import Pump
+from mcast.runtime.receipts import ASK_AGAIN, Receipt
 
 ADA, BOB = Run(b"a" * 16, 1), Run(b"b" * 16, 1)
 

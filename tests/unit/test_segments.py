@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from mcast import sockopt
-from mcast.segments import PIECE_MAX, PIECES_MAX, cut, pieces
+from mcast.net import socket_options as sockopt
+from mcast.net.segmentation import PIECE_MAX, PIECES_MAX, cut, pieces
 
 
 def sizes(*lengths: int) -> list[list[int]]:

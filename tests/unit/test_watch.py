@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from mcast import iftable
-from mcast import watch as module
-from mcast.iftable import Interface, Table
-from mcast.watch import Watcher, watch
+from mcast.net import interface_monitor as module
+from mcast.net import interface_table as iftable
+from mcast.net.interface_monitor import Watcher, watch
+from mcast.net.interface_table import Interface, Table
 
 ONE: Table = (Interface("eth0", 2, ipv4=("10.0.0.1",)),)
 TWO: Table = (*ONE, Interface("eth1", 3))

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 
 from mcast import aio, errors, settings
 from mcast.events import Event, GapOpened, Message, Overflow, PeerJoined, PeerLeft, PeerUpdated
-from mcast.mailbox import LoopMailbox
+from mcast.runtime.event_queue import LoopMailbox
 from tests.lan.programs.cases import GROUP, PATIENCE, main, refused, sockets, until
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import mcast
-from mcast.mailbox import ThreadMailbox
+from mcast.runtime.event_queue import ThreadMailbox
 from tests.lan.programs.cases import GROUP, PATIENCE, main, refused, sockets, wait_until
 
 

@@ -9,13 +9,13 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
-from .address import GroupAddress, parse_group, parse_port
-from .core.runs import Run, following
-from .crypto.keys import Identity
-from .crypto.rooms import Room, derive, keyed_room, open_room
-from .errors import MessageTooLarge, UsageError
-from .wire.attributes import Attributes, Service, decode_attributes, encode_attributes
-from .wire.limits import KEY_SIZE, MACHINE_SIZE, MESSAGE_MAX, NAME_MAX, ROOM_ID_SIZE
+from mcast.core.runs import Run, following
+from mcast.crypto.keys import Identity
+from mcast.crypto.rooms import Room, derive, keyed_room, open_room
+from mcast.errors import MessageTooLarge, UsageError
+from mcast.net.address import GroupAddress, parse_group, parse_port
+from mcast.wire.attributes import Attributes, Service, decode_attributes, encode_attributes
+from mcast.wire.limits import KEY_SIZE, MACHINE_SIZE, MESSAGE_MAX, NAME_MAX, ROOM_ID_SIZE
 
 Data = str | bytes | bytearray | memoryview
 """What a message may be given as."""

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from .errors import GroupClosed, UsageError
+from mcast.errors import GroupClosed, UsageError
 
 T = TypeVar("T")
 

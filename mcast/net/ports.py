@@ -10,9 +10,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable
 
-from .errors import SocketError
-from .iftable import Interface
-from .multicast import Sender
+from mcast.errors import SocketError
+from mcast.multicast import Sender
+from mcast.net.interface_table import Interface
 
 CLAIM_INTERVAL = 10.0
 """Seconds between attempts to get the group's port where another program has it."""

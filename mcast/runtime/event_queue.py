@@ -7,8 +7,8 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
 
-from .errors import UsageError
-from .events import Event, Message, Overflow, PeerJoined, PeerLeft, PeerUpdated, PlainText
+from mcast.errors import UsageError
+from mcast.events import Event, Message, Overflow, PeerJoined, PeerLeft, PeerUpdated, PlainText
 
 EVENTS_MAX = 100_000
 BYTES_MAX = 64 << 20

@@ -6,7 +6,7 @@ import ipaddress
 
 import msgspec
 
-from .errors import InvalidGroup, InvalidPort, UsageError
+from mcast.errors import InvalidGroup, InvalidPort, UsageError
 
 RANGES = "224.0.0.0-239.255.255.255 or ff00::/8"
 _SSM = (ipaddress.ip_network("232.0.0.0/8"), ipaddress.ip_network("ff30::/12"))

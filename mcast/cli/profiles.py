@@ -21,8 +21,8 @@ from pathlib import Path
 
 import platformdirs
 
-from .core.runs import following
-from .errors import McastError, UsageError
+from mcast.core.runs import following
+from mcast.errors import McastError, UsageError
 
 SEED_SIZE = 32
 MAX_EPOCH = 2**63 - 1

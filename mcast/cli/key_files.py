@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from .errors import UsageError
+from mcast.errors import UsageError
 
 KEY_SIZE = 32
 ROOM_ID_SIZE = 16

@@ -7,14 +7,14 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 
-from . import interfaces
-from .address import GroupAddress
-from .errors import SocketError
-from .iftable import Table
-from .links import REJOIN_INTERVAL, Change, Links
-from .multicast import DRAIN_LIMIT, Datagram, Sender
-from .ports import CLAIM_INTERVAL
-from .watch import Watcher
+from mcast import interfaces
+from mcast.errors import SocketError
+from mcast.multicast import DRAIN_LIMIT, Datagram, Sender
+from mcast.net.address import GroupAddress
+from mcast.net.interface_monitor import Watcher
+from mcast.net.interface_table import Table
+from mcast.net.links import REJOIN_INTERVAL, Change, Links
+from mcast.net.ports import CLAIM_INTERVAL
 
 LOOK_INTERVAL = 1.0
 """Seconds between looks at whether the interfaces changed; where the kernel tells of it, from then to a look:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import AsyncIterator
 from typing import Protocol, Self
 
-from .iftable import Table, fingerprint, read
+from mcast.net.interface_table import Table, fingerprint, read
 
 
 class Watcher:

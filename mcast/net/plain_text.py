@@ -14,13 +14,13 @@ from collections.abc import AsyncIterator, Callable
 
 import msgspec
 
-from .address import GroupAddress
-from .copies import CopyFilter
-from .errors import MessageTooLarge, SocketError
-from .feed import Feed
-from .interfaces import Interface
-from .links import Change, Links, Plan
-from .multicast import Datagram
+from mcast.errors import MessageTooLarge, SocketError
+from mcast.interfaces import Interface
+from mcast.multicast import Datagram
+from mcast.net.address import GroupAddress
+from mcast.net.copies import CopyFilter
+from mcast.net.links import Change, Links, Plan
+from mcast.net.reader import Feed
 
 DEFAULT_PORT = 3000
 SPLIT_AT = 1200

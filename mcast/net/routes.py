@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .links import Links
-from .multicast import Datagram
+from mcast.multicast import Datagram
+from mcast.net.links import Links
 
 ROUTES = 4096
 """Addresses whose interface is remembered; oldest out, as a flooder with many addresses would fill it."""

@@ -10,12 +10,12 @@ from operator import attrgetter
 
 import msgspec
 
-from .core.events import Address
-from .core.outgoing import Outgoing
-from .errors import SocketError
-from .links import Links
-from .multicast import Sender
-from .routes import Routes
+from mcast.core.events import Address
+from mcast.core.outgoing import Outgoing
+from mcast.errors import SocketError
+from mcast.multicast import Sender
+from mcast.net.links import Links
+from mcast.net.routes import Routes
 
 _WAY = attrgetter("destination", "record")
 SEND_PATIENCE = 0.05

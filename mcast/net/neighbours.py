@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 
-from .iftable import Interface
+from mcast.net.interface_table import Interface
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 REMEMBERED = 4096

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .iftable import Interface, is_link_local
+from mcast.net.interface_table import Interface, is_link_local
 
 
 class Places:

@@ -11,13 +11,14 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from . import interfaces, querier
-from .address import GroupAddress
-from .errors import NoInterface, SocketError
-from .interfaces import Choice, Interface
-from .multicast import Receiver, Sender
-from .onlink import Neighbourhood
-from .ports import Ports
+from mcast import interfaces
+from mcast.errors import NoInterface, SocketError
+from mcast.interfaces import Choice, Interface
+from mcast.multicast import Receiver, Sender
+from mcast.net import igmp_querier as querier
+from mcast.net.address import GroupAddress
+from mcast.net.neighbours import Neighbourhood
+from mcast.net.ports import Ports
 
 REJOIN_INTERVAL = 50.0
 """Seconds between rejoins where no querier is heard: within the 60 s that forgetful switches leave us."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from .errors import PermissionRefused, PortTaken, SocketError
+from mcast.errors import PermissionRefused, PortTaken, SocketError
 
 
 class _Meaning(msgspec.Struct, frozen=True):

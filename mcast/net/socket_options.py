@@ -12,8 +12,8 @@ import struct
 import sys
 from collections.abc import Sequence
 
-from .address import GroupAddress
-from .errors import UsageError
+from mcast.errors import UsageError
+from mcast.net.address import GroupAddress
 
 LINUX = sys.platform == "linux"
 WINDOWS = sys.platform == "win32"

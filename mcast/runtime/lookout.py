@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 
-from .core.engine import Engine
-from .errors import SocketError
-from .named import LOOK_AGAIN, NamedPeers, PeerName
-from .pump import Pump
+from mcast.core.engine import Engine
+from mcast.errors import SocketError
+from mcast.runtime.driver import Pump
+from mcast.runtime.static_peers import LOOK_AGAIN, NamedPeers, PeerName
 
 ACQUAINTED = 0.3
 """Seconds that entering waits for the first named peer to answer, and for others on its computer."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from .core.engine import Engine
-from .core.engine import Receipt as Place
-from .core.runs import Run
-from .joining import message_id
-from .pump import Pump
+from mcast.core.engine import Engine
+from mcast.core.engine import Receipt as Place
+from mcast.core.runs import Run
+from mcast.runtime.driver import Pump
+from mcast.runtime.joining import message_id
 
 __all__ = ["Receipt"]
 

@@ -13,34 +13,34 @@ from typing import Self
 
 import msgspec
 
-from .address import GroupAddress
-from .core.engine import Engine
-from .core.runs import Run
-from .core.state import Manner
-from .crypto.keys import Identity
-from .crypto.rooms import Room
-from .errors import GroupClosed, SocketError, UsageError
-from .events import Event, InterfacesChanged, Message, PeerView, PlainText
-from .interfaces import Choice
-from .joining import (
+from mcast.core.engine import Engine
+from mcast.core.runs import Run
+from mcast.core.state import Manner
+from mcast.crypto.keys import Identity
+from mcast.crypto.rooms import Room
+from mcast.errors import GroupClosed, SocketError, UsageError
+from mcast.events import Event, InterfacesChanged, Message, PeerView, PlainText
+from mcast.interfaces import Choice
+from mcast.multicast import Datagram
+from mcast.net.address import GroupAddress
+from mcast.net.links import Change, Links, Plan
+from mcast.net.networks import Places
+from mcast.net.plain_text import decode, payload_limit
+from mcast.runtime.driver import HEARS, Pump
+from mcast.runtime.event_queue import LoopMailbox, Mailbox
+from mcast.runtime.joining import (
     Data,
     make_attributes,
     make_payload,
     make_payloads,
 )
-from .links import Change, Links, Plan
-from .lookout import Lookout
-from .loopthread import separate_selector
-from .mailbox import LoopMailbox, Mailbox
-from .multicast import Datagram
-from .named import PeerName
-from .places import Places
-from .plain import decode, payload_limit
-from .pump import HEARS, Pump
-from .receipts import Receipt
-from .settings import Settings
-from .wire.attributes import Attributes
-from .wire.frames import HOLDER
+from mcast.runtime.lookout import Lookout
+from mcast.runtime.loop_thread import separate_selector
+from mcast.runtime.receipts import Receipt
+from mcast.runtime.static_peers import PeerName
+from mcast.settings import Settings
+from mcast.wire.attributes import Attributes
+from mcast.wire.frames import HOLDER
 
 PORTION, PORTION_BYTES = 64, 64 * 1024
 """Messages of send_many(), and bytes of them unless one is larger, that are queued between two looks at

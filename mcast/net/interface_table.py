@@ -18,7 +18,7 @@ import msgspec
 import netifaces
 import psutil
 
-from .errnos import explained
+from mcast.net.errnos import explained
 
 T = TypeVar("T")
 _IF_INET6 = "/proc/net/if_inet6"

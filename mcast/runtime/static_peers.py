@@ -16,8 +16,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from .address import parse_port
-from .errors import SocketError, UsageError
+from mcast.errors import SocketError, UsageError
+from mcast.net.address import parse_port
 
 PATIENCE = 3.0
 """Seconds that joining waits for names to be resolved."""

@@ -10,17 +10,17 @@ from itertools import groupby
 from math import inf
 from operator import attrgetter
 
-from .address import GroupAddress
-from .carrier import Carrier
-from .core.engine import Engine
-from .core.events import Address, Event, PeerJoined, PeerLeft, PeerUpdated
-from .errors import McastError
-from .feed import Feed
-from .links import Change, Links
-from .multicast import Datagram, Sender
-from .routes import Routes
-from .wire.frames import HEARS_IPV4, HEARS_IPV6
-from .wire.header import MAGIC
+from mcast.core.engine import Engine
+from mcast.core.events import Address, Event, PeerJoined, PeerLeft, PeerUpdated
+from mcast.errors import McastError
+from mcast.multicast import Datagram, Sender
+from mcast.net.address import GroupAddress
+from mcast.net.links import Change, Links
+from mcast.net.reader import Feed
+from mcast.net.routes import Routes
+from mcast.net.transport import Carrier
+from mcast.wire.frames import HEARS_IPV4, HEARS_IPV6
+from mcast.wire.header import MAGIC
 
 _FROM = attrgetter("source", "interface")
 HEARS = {4: HEARS_IPV4, 6: HEARS_IPV6}

@@ -1,0 +1,1 @@
+"""What multicast and interfaces stand on, and what drives their sockets."""

@@ -1,0 +1,1 @@
+"""One running member: its group, the driver of its engine, its event queue."""
