@@ -26,8 +26,8 @@ from .runtime.joining import (
     check_ttl,
     list_of,
     make_attributes,
-    make_epoch,
     make_identity,
+    make_incarnation,
     make_machine,
     make_name,
     make_room,
@@ -65,7 +65,7 @@ def join(
     ttl: int = 1,
     sources: Sequence[str] = (),
     identity: bytes | None = None,
-    epoch: int | None = None,
+    incarnation: int | None = None,
     tags: Mapping[str, str] | None = None,
     services: Sequence[str] = (),
     gap_timeout: float | None = None,
@@ -89,7 +89,7 @@ def join(
     interfaces: names or addresses; none means all suitable ones. versions: IP versions. ttl: networks
         that a datagram may cross.
     name: how others see this peer. identity: 32 secret bytes that make it the same peer next time; drawn anew
-        unless given. epoch: see docs/protocol.md; made from the clock unless given.
+        unless given. incarnation: see docs/protocol.md; made from the clock unless given.
     tags, services: what this peer offers, services as `TYPE[:PORT]`.
     gap_timeout: seconds to wait for a missing message before going on without it; None waits until it is
         repaired or declared lost.
@@ -127,7 +127,7 @@ def join(
         groups,
         make_room(groups, room, key, room_id),
         make_identity(identity),
-        epoch=make_epoch(epoch),
+        incarnation=make_incarnation(incarnation),
         name=name,
         plan=plan,
         settings=chosen,

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Self, TypeVar
 
 from . import aio
-from .core.runs import Run
+from .core.peer_id import PeerId
 from .errors import GroupClosed, McastError
 from .events import Event, Message, PeerView
 from .interfaces import Choice
@@ -61,14 +61,14 @@ class Receipt:
         return self._settled().id
 
     @property
-    def heard_by(self) -> tuple[Run, ...]:
+    def heard_by(self) -> tuple[PeerId, ...]:
         """The runs that confirmed that they have this message and all before it. In an open room anyone can
         make up as many as he likes."""
         receipt = self._settled()
         return self._group._call(lambda: receipt.heard_by)
 
     @property
-    def unheard_by(self) -> tuple[Run, ...]:
+    def unheard_by(self) -> tuple[PeerId, ...]:
         """The peers heard of that have not confirmed yet."""
         receipt = self._settled()
         return self._group._call(lambda: receipt.unheard_by)
@@ -214,9 +214,9 @@ class Group:
         return self._group.name
 
     @property
-    def run(self) -> Run:
-        """This run: its origin and epoch."""
-        return self._group.run
+    def peer_id(self) -> PeerId:
+        """This run: its origin and incarnation."""
+        return self._group.peer_id
 
     @property
     def choices(self) -> tuple[Choice, ...]:
@@ -311,7 +311,7 @@ def join(
     ttl: int = 1,
     sources: Sequence[str] = (),
     identity: bytes | None = None,
-    epoch: int | None = None,
+    incarnation: int | None = None,
     tags: Mapping[str, str] | None = None,
     services: Sequence[str] = (),
     gap_timeout: float | None = None,
@@ -340,7 +340,7 @@ def join(
             ttl=ttl,
             sources=sources,
             identity=identity,
-            epoch=epoch,
+            incarnation=incarnation,
             tags=tags,
             services=services,
             gap_timeout=gap_timeout,

@@ -25,7 +25,7 @@ from . import settings as presets
 from .core.checks import Checks
 from .core.engine import Engine, Receipt
 from .core.events import Address, Event, Message, PeerView
-from .core.runs import Run, following
+from .core.peer_id import PeerId, following
 from .crypto.keys import Identity
 from .crypto.rooms import Room, open_room
 from .settings import Settings
@@ -123,7 +123,7 @@ def _remember(table: dict[Any, Any], key: Any, value: Any) -> Any:
 class Life(NamedTuple):
     """One run of a member: what it was told since it joined at the virtual time `joined`."""
 
-    run: Run
+    peer_id: PeerId
     joined: float
     events: list[Event]
 
@@ -149,7 +149,7 @@ class Member:
         self.bad_state = False
         self.lives: list[Life] = []
         self._runs = 0
-        self._last_epoch = 0
+        self._last_incarnation = 0
         self.start()
 
     @property
@@ -163,17 +163,17 @@ class Member:
         return EPOCH_START + self._lan.now + self.skew
 
     def start(self, *, disk: bool = True) -> None:
-        """Begin a new run. Without `disk` the last epoch is forgotten, so only the clock tells the epoch."""
+        """Begin a new run. Without `disk` the last incarnation is forgotten: the clock gives the next."""
         lan = self._lan
         self._runs += 1
-        last = self._last_epoch if disk else 0
-        epoch = following(last, self.wall, lan.random.getrandbits(16))
-        self._last_epoch = epoch
+        last = self._last_incarnation if disk else 0
+        incarnation = following(last, self.wall, lan.random.getrandbits(16))
+        self._last_incarnation = incarnation
         self.engine = Engine(
             lan.settings,
             lan.room,
             self.identity,
-            epoch=epoch,
+            incarnation=incarnation,
             session=sha256(b"%d %d %d" % (lan.seed, self.number, self._runs)).digest()[:8],
             name=self.name,
             generator=Random(lan.random.getrandbits(64)),  # noqa: S311 - made up on purpose
@@ -182,7 +182,7 @@ class Member:
             checks=lan.checks,
             **self._options,
         )
-        self.lives.append(Life(self.engine.run, lan.now, []))
+        self.lives.append(Life(self.engine.peer_id, lan.now, []))
         self._crashed = False
         self.armed = None
         self.pump()

@@ -20,7 +20,17 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 PAGE = (Path(__file__).parent.parent / "docs" / "protocol.md").read_text(encoding="utf-8")
 NUMBER_MAX, TIMESTAMP_MAX = 2**63 - 1, 253402300799999
 TIMES = {"timestamp", "issued", "echo"}
-NUMBERS = {"epoch", "to_epoch", "counter", "sequence", "to_sequence", "low", "high", "contiguous", "highest"}
+NUMBERS = {
+    "incarnation",
+    "to_incarnation",
+    "counter",
+    "sequence",
+    "to_sequence",
+    "low",
+    "high",
+    "contiguous",
+    "highest",
+}
 
 
 class Refused(Exception):
@@ -102,7 +112,7 @@ def _field(word: str, cursor: Cursor, value: dict[str, Any]) -> None:
     if word in ("run", "to run"):
         prefix = word[:-3].replace(" ", "_")
         _field(f"{prefix}origin [16]", cursor, value)
-        _field(f"{prefix}epoch u64", cursor, value)
+        _field(f"{prefix}incarnation u64", cursor, value)
     elif word.startswith("list of "):
         _list(word[8:], cursor, value)
     elif word == "payload of an ANNOUNCEMENT verbatim":
@@ -203,7 +213,9 @@ def uncoded(value: dict[str, Any], payloads: dict[int, bytes]) -> bytes:
     end = at + 12 + int.from_bytes(block[at + 10 : at + 12], "big")
     if any(block[end:]):
         raise Refused("padding")
-    head = bytes.fromhex(value["origin"]) + value["epoch"].to_bytes(8, "big") + lacking.to_bytes(8, "big")
+    head = (
+        bytes.fromhex(value["origin"]) + value["incarnation"].to_bytes(8, "big") + lacking.to_bytes(8, "big")
+    )
     return bytes(block[:at] + head + block[at:end])
 
 
@@ -216,7 +228,7 @@ def coded(value: dict[str, Any]) -> bool:
 def record(data: bytes) -> dict[str, Any]:
     """The fields of a record without its proof."""
     cursor, value = Cursor(data), dict[str, Any]()
-    for word in ("origin [16]", "epoch u64", "sequence u64", "timestamp u64", "kind u8", "flags u8"):
+    for word in ("origin [16]", "incarnation u64", "sequence u64", "timestamp u64", "kind u8", "flags u8"):
         _field(word, cursor, value)
     value["body"] = cursor.take(cursor.number(16)).hex()
     if cursor.data:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from mcast.aio import Group
-from mcast.core.runs import Run
+from mcast.core.peer_id import PeerId
 from mcast.errors import UsageError
 from mcast.events import GapAbandoned, GapOpened, Message
 from mcast.wire.limits import MESSAGE_MAX
@@ -226,7 +226,7 @@ async def _receive(bench: _Bench, ending: Ending, seconds: float, interval: floa
 
 async def _count(bench: _Bench) -> None:
     """Count until every sender that was heard is done."""
-    sending: dict[Run, bool] = {}
+    sending: dict[PeerId, bool] = {}
     async for batch in bench.group.batches():
         arrived = time.time()
         for event in batch:
@@ -241,11 +241,11 @@ async def _count(bench: _Bench) -> None:
             return
 
 
-def _message(bench: _Bench, sending: dict[Run, bool], message: Message, arrived: float) -> None:
+def _message(bench: _Bench, sending: dict[PeerId, bool], message: Message, arrived: float) -> None:
     if (found := gauge.parse(message.data)) is None:
         return
     kind, _, sent = found
-    sending[message.run] = kind == gauge.DATA
+    sending[message.peer_id] = kind == gauge.DATA
     if kind == gauge.DONE:
         return
     if not bench.started:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
-from mcast.core.runs import Run
+from mcast.core.peer_id import PeerId
 from mcast.errors import UsageError
 
 from .items import Item, PeerItem, offers_of
@@ -34,7 +34,7 @@ class Board:
 
     def __init__(self, output: Output, wanted: Filter, *, json: bool) -> None:
         self._output, self._wanted, self._json = output, wanted, json
-        self._shown: dict[Run, list[list[str]]] = {}
+        self._shown: dict[PeerId, list[list[str]]] = {}
         self.found = 0
 
     def show(self, items: Iterable[Item], most: int | None = None) -> None:
@@ -44,7 +44,7 @@ class Board:
                 self._peer(item)
 
     def _peer(self, item: PeerItem) -> None:
-        run = item.peer.run
+        run = item.peer.peer_id
         known = run in self._shown
         if item.type == "leave" or not self._wanted.matches(item):
             if known:

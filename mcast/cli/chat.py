@@ -221,8 +221,8 @@ class _Chat:
             return
         scene = self._wire.scene
         people, group = scene.people, scene.group
-        labels = [people.label(peer.run, peer.name) for peer in group.peers()]
-        note(f"here: {', '.join([f'{people.label(group.run, group.name)} (you)', *labels])}")
+        labels = [people.label(peer.peer_id, peer.name) for peer in group.peers()]
+        note(f"here: {', '.join([f'{people.label(group.peer_id, group.name)} (you)', *labels])}")
 
     def _failed(self, error: McastError) -> None:
         # In a pipe nobody sees that a line was lost but by the exit code.

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import msgspec
 
 from mcast.aio import Group, message_id
-from mcast.core.runs import Run
+from mcast.core.peer_id import PeerId
 from mcast.events import (
     Alarm,
     Event,
@@ -164,7 +164,7 @@ class Scene:
             head["room"] = self.room
         return head
 
-    def origin(self, run: Run, name: str) -> dict[str, Any]:
+    def origin(self, run: PeerId, name: str) -> dict[str, Any]:
         """The `from` field."""
         return {"from": {"id": run.origin.hex()[:16], "name": name}}
 
@@ -200,7 +200,7 @@ class MessageItem(Base):
         sent = message.sent / 1000
         seconds = sent if sent < self._received + FUTURE else self._received
         mark = "history" if message.history else "late" if message.late else ""
-        label = self._scene.people.label(message.run, message.name)
+        label = self._scene.people.label(message.peer_id, message.name)
         return Said(seconds, label, _text(message.data, message.text), mark)
 
     def event(self) -> Mapping[str, Any]:
@@ -210,7 +210,7 @@ class MessageItem(Base):
             **scene.head("message", self._received),
             "sent": rfc3339(message.sent / 1000),
             "id": self._id,
-            **scene.origin(message.run, message.name),
+            **scene.origin(message.peer_id, message.name),
             **scene.way(message.source),
             "seq": message.sequence,
             **payload(message.data, message.text),
@@ -229,7 +229,7 @@ class MessageItem(Base):
 
     @property
     def _id(self) -> str:
-        return message_id(self._message.run, self._message.sequence, self._message.index)
+        return message_id(self._message.peer_id, self._message.sequence, self._message.index)
 
 
 class PeerItem(Base):
@@ -238,12 +238,12 @@ class PeerItem(Base):
     def __init__(self, kind: str, peer: PeerView, scene: Scene, reason: str = "") -> None:
         self.type = kind
         self.peer = peer
-        scene.people.joined(peer.run)
-        self.label = scene.people.label(peer.run, peer.name)
+        scene.people.joined(peer.peer_id)
+        self.label = scene.people.label(peer.peer_id, peer.name)
         self._scene, self._reason = scene, reason
         self._received = time.time()
         if kind == "leave":
-            scene.people.left(peer.run)
+            scene.people.left(peer.peer_id)
 
     def news(self) -> str:
         """See Item."""
@@ -256,7 +256,7 @@ class PeerItem(Base):
         offers = offers_of(peer)
         return {
             **scene.head(self.type, self._received),
-            **scene.origin(peer.run, peer.name),
+            **scene.origin(peer.peer_id, peer.name),
             **scene.way(peer.source),
             "tags": offers.tags,
             "services": [_service(service) for service in offers.services],
@@ -266,7 +266,7 @@ class PeerItem(Base):
 
     def variables(self) -> dict[str, str]:
         """See Item."""
-        name = f"{self.peer.run.origin.hex()[:16]} {escape(self.peer.name)}"
+        name = f"{self.peer.peer_id.origin.hex()[:16]} {escape(self.peer.name)}"
         return {"MCAST_FROM": name, "MCAST_ID": "", "MCAST_GROUP": self._scene.place}
 
     def rows(self, mark: str) -> list[str]:
@@ -277,7 +277,7 @@ class PeerItem(Base):
         age = f"{max(0.0, self._scene.group.now - peer.heard):.0f}s"
         tags = " ".join(f"{key}={value}" for key, value in sorted(offers.tags.items())) or "-"
         services = [(service.type, str(service.port or "-")) for service in offers.services] or [("-", "-")]
-        who = (mark, peer.name or "-", peer.run.origin.hex()[:16])
+        who = (mark, peer.name or "-", peer.peer_id.origin.hex()[:16])
         where = (way.get("interface", "-"), age, tags)
         return ["\t".join(map(escape, (*who, kind, address, port, *where))) for kind, port in services]
 
@@ -299,7 +299,7 @@ class GapItem(Base):
             return ""
         gap = self._gap
         count = gap.last - gap.first + 1
-        who = self._scene.people.label(gap.run, self._name)
+        who = self._scene.people.label(gap.peer_id, self._name)
         return f"missing, no longer waited for: {count} record{'s' if count > 1 else ''} of {who}"
 
     def event(self) -> Mapping[str, Any]:
@@ -307,7 +307,7 @@ class GapItem(Base):
         gap = self._gap
         return {
             **self._scene.head("gap", self._received),
-            **self._scene.origin(gap.run, self._name),
+            **self._scene.origin(gap.peer_id, self._name),
             "state": self._state,
             "first": gap.first,
             "last": gap.last,
@@ -327,7 +327,7 @@ class AlarmItem(Base):
 
     def news(self) -> str:
         """See Item."""
-        who = self._scene.people.label(self._alarm.run, "")
+        who = self._scene.people.label(self._alarm.peer_id, "")
         return {
             "equivocation": f"ALARM: {who} published two different messages under one number",
             "two-machines": f"ALARM: the identity {who} runs on two computers; its key may have been copied",
@@ -337,7 +337,7 @@ class AlarmItem(Base):
         """See Item."""
         return {
             **self._scene.head("alarm", time.time()),
-            **self._scene.origin(self._alarm.run, ""),
+            **self._scene.origin(self._alarm.peer_id, ""),
             "kind": self._alarm.kind,
         }
 
@@ -352,14 +352,14 @@ class SlowItem(Base):
 
     def news(self) -> str:
         """See Item."""
-        who = self._scene.people.label(self._slow.run, self._slow.name)
+        who = self._scene.people.label(self._slow.peer_id, self._slow.name)
         return f"{who} cannot keep up and is no longer waited for; it may miss what is sent"
 
     def event(self) -> Mapping[str, Any]:
         """See Item."""
         return {
             **self._scene.head("slow", time.time()),
-            **self._scene.origin(self._slow.run, self._slow.name),
+            **self._scene.origin(self._slow.peer_id, self._slow.name),
         }
 
 

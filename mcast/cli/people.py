@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mcast.core.runs import Run
+from mcast.core.peer_id import PeerId
 
 from .render import escape
 
@@ -14,16 +14,16 @@ class People:
     """Numbers the live runs of each identity, in the order they appeared: `ada·a3f2`, `ada·a3f2/2`."""
 
     def __init__(self) -> None:
-        self._numbers: dict[Run, int] = {}
+        self._numbers: dict[PeerId, int] = {}
         self._taken: dict[bytes, set[int]] = {}
 
-    def label(self, run: Run, name: str) -> str:
+    def label(self, run: PeerId, name: str) -> str:
         """What to call `run`, escaped. Visitors, who never joined, have no number."""
         number = self._numbers.get(run, 1)
         suffix = f"/{number}" if number > 1 else ""
         return f"{escape(name)}·{run.origin.hex()[:4]}{suffix}"
 
-    def left(self, run: Run) -> None:
+    def left(self, run: PeerId) -> None:
         """`run` is gone; its number is free."""
         number = self._numbers.pop(run, None)
         if number is not None:
@@ -32,7 +32,7 @@ class People:
             if not taken:
                 del self._taken[run.origin]
 
-    def joined(self, run: Run) -> None:
+    def joined(self, run: PeerId) -> None:
         """`run` is here; it gets the first number that is free."""
         if run in self._numbers:
             return

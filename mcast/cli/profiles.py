@@ -1,7 +1,7 @@
-"""Who I am, on disk: a profile keeps the seed of an identity and counts the epochs of its runs.
+"""Who I am, on disk: a profile keeps the seed of an identity and counts its incarnations.
 
-The seed lies in the user's configuration directory (secret, worth a backup), the last epoch in the state
-directory. Nothing is written before the first call of `seed` or `next_epoch`.
+The seed lies in the user's configuration directory (secret, worth a backup), the last incarnation in the
+state directory. Nothing is written before the first call of `seed` or `next_incarnation`.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from pathlib import Path
 
 import platformdirs
 
-from mcast.core.runs import following
+from mcast.core.peer_id import following
 from mcast.errors import McastError, UsageError
 
 SEED_SIZE = 32
-MAX_EPOCH = 2**63 - 1
+MAX_INCARNATION = 2**63 - 1
 NAME_LIMIT = 64
 """Bytes of UTF-8 that a display name may have."""
 
@@ -35,7 +35,7 @@ _BINARY = getattr(os, "O_BINARY", 0)
 """On Windows a descriptor is in text mode otherwise."""
 _PROFILE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SEED_FORM = re.compile(rb"mcast-identity 1 ([0-9a-f]{64}) ([0-9a-f]{8})\n?")
-_EPOCH_FORM = re.compile(rb"\d{19}\n")
+_INCARNATION_FORM = re.compile(rb"\d{19}\n")
 _INVISIBLE = "\u115f\u3164"
 """Hangul fillers: printable by Unicode's word, yet blank."""
 
@@ -51,7 +51,7 @@ class Profile:
             raise UsageError(f"{name!r} cannot name a profile", "use at most 64 letters, digits, - and _")
         self.name = name.lower()
         self._seed_path = (directory or config_directory() / "profiles") / f"seed-{self.name}"
-        self._epoch_path = (directory or _state_directory() / "profiles") / f"epoch-{self.name}"
+        self._incarnation_path = (directory or _state_directory() / "profiles") / f"incarnation-{self.name}"
 
     @classmethod
     def temporary(cls) -> Profile:
@@ -69,22 +69,24 @@ class Profile:
                 self._make_seed()
             return _parse_seed(self._seed_path)
 
-    def next_epoch(self, now_unix: float, entropy: int) -> int:
-        """The epoch of a new run: that after the last one, at most 2^63 - 1.
+    def next_incarnation(self, now_unix: float, entropy: int) -> int:
+        """The incarnation of a new run: that after the last one, at most 2^63 - 1.
 
         No two runs of a profile get the same, whatever the clock says. McastError when it cannot be kept.
         """
-        with _explained(self._epoch_path), _locked(self._epoch_path) as file:
-            epoch = following(_read_epoch(file), now_unix, entropy)
-            if epoch > MAX_EPOCH:
-                raise McastError(f"{self._epoch_path} holds the last epoch there is", "remove that file")
-            _write_epoch(file, epoch)
-            return epoch
+        with _explained(self._incarnation_path), _locked(self._incarnation_path) as file:
+            incarnation = following(_read_incarnation(file), now_unix, entropy)
+            if incarnation > MAX_INCARNATION:
+                raise McastError(
+                    f"{self._incarnation_path} holds the last incarnation there is", "remove that file"
+                )
+            _write_incarnation(file, incarnation)
+            return incarnation
 
     def _make_seed(self) -> None:
         """Make and keep a seed, unless another run did so first."""
         _make_private_directory(self._seed_path.parent)
-        with _locked(self._epoch_path):
+        with _locked(self._incarnation_path):
             if _is_missing(self._seed_path):
                 _write_private(self._seed_path, _seed_text(os.urandom(SEED_SIZE)))
 
@@ -103,7 +105,7 @@ class _Temporary(Profile):
     def seed(self) -> bytes:
         return self._seed
 
-    def next_epoch(self, now_unix: float, entropy: int) -> int:
+    def next_incarnation(self, now_unix: float, entropy: int) -> int:
         self._last = following(self._last, now_unix, entropy)
         return self._last
 
@@ -170,16 +172,16 @@ def _parse_seed(path: Path) -> bytes:
         return seed
 
 
-def _read_epoch(file: int) -> int:
-    """The last epoch, 0 if there is none or it is damaged."""
+def _read_incarnation(file: int) -> int:
+    """The last incarnation, 0 if there is none or it is damaged."""
     os.lseek(file, 0, os.SEEK_SET)
     text = os.read(file, 64)
-    return int(text) if _EPOCH_FORM.fullmatch(text) else 0
+    return int(text) if _INCARNATION_FORM.fullmatch(text) else 0
 
 
-def _write_epoch(file: int, epoch: int) -> None:
+def _write_incarnation(file: int, incarnation: int) -> None:
     """Written over the old one, at the same width: that needs no room and is never half new."""
-    text = b"%019d\n" % epoch
+    text = b"%019d\n" % incarnation
     os.lseek(file, 0, os.SEEK_SET)
     if os.write(file, text) < len(text):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -228,7 +230,7 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        variable = "XDG_STATE_HOME" if path.name.startswith("epoch-") else "XDG_CONFIG_HOME"
+        variable = "XDG_STATE_HOME" if path.name.startswith("incarnation-") else "XDG_CONFIG_HOME"
         do = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "make it readable and writable"
         raise McastError(
             f"cannot keep the profile in {error.filename or path}: {error.strerror or error}",

@@ -54,7 +54,7 @@ class Who(msgspec.Struct, frozen=True):
     def open(self, group: str | None, port: int | None, *, versions: Sequence[int], **options: Any) -> Group:
         """The group to enter, as this identity; the other arguments are those of aio.join()."""
         material = self._key()
-        seed, epoch = self._identity()
+        seed, incarnation = self._identity()
         key = material.key if material else None
         room_id = material.room_id if material else None
         room = make_room(parse_pair(group, port, versions), self.room, key, room_id)
@@ -69,7 +69,7 @@ class Who(msgspec.Struct, frozen=True):
             key=key,
             room_id=room_id,
             identity=seed,
-            epoch=epoch,
+            incarnation=incarnation,
             machine=machine_id(room.id),
             **options,
         )
@@ -98,21 +98,21 @@ class Who(msgspec.Struct, frozen=True):
     def _identity(self) -> tuple[bytes, int]:
         profile = Profile(self.profile)
         try:
-            return profile.seed(), _epoch(profile)
+            return profile.seed(), _incarnation(profile)
         except McastError as error:
             if isinstance(error, UsageError) or "damaged" in error.message:
                 raise
             note(f"{error.message}; going on with an identity for this time only")
             profile = Profile.temporary()
-            return profile.seed(), _epoch(profile)
+            return profile.seed(), _incarnation(profile)
 
 
 ROOM_NAME_MAX = 255
 NAME_MAX = 64
 
 
-def _epoch(profile: Profile) -> int:
-    return profile.next_epoch(time.time(), int.from_bytes(os.urandom(2), "big"))
+def _incarnation(profile: Profile) -> int:
+    return profile.next_incarnation(time.time(), int.from_bytes(os.urandom(2), "big"))
 
 
 def machine_id(room_id: bytes) -> bytes:

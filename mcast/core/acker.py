@@ -5,9 +5,9 @@ from __future__ import annotations
 from mcast.settings import Settings
 
 from .path import Path, Sample
+from .peer_id import PeerId
 from .reporting import gap
 from .roster import Peer, Roster
-from .runs import Run
 
 UNANSWERED = 0.5  # seconds after which another one is named while the named one never reported
 LOOK_LONGEST = 1.0  # seconds between two looks that count as held up; a longer gap was no sending
@@ -54,14 +54,14 @@ class Election:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._paths: dict[Run, Path] = {}
-        self._exiles: dict[Run, Exile] = {}
-        self._held: dict[Run, Held] = {}
-        self.acker: Run | None = None
+        self._paths: dict[PeerId, Path] = {}
+        self._exiles: dict[PeerId, Exile] = {}
+        self._held: dict[PeerId, Held] = {}
+        self.acker: PeerId | None = None
         self.path: Path | None = None
         self.named = 0.0
 
-    def take(self, run: Run, sample: Sample, size: float, near: float, now: float) -> Path:
+    def take(self, run: PeerId, sample: Sample, size: float, near: float, now: float) -> Path:
         """`run`, which is `near` (s), reported; the records we send are of `size` bytes."""
         path = self._paths.get(run)
         if path is None:
@@ -72,7 +72,7 @@ class Election:
         path.take(sample, size, now)
         return path
 
-    def counts(self, run: Run, roster: Roster, now: float) -> bool:
+    def counts(self, run: PeerId, roster: Roster, now: float) -> bool:
         """Whether the reports of `run` may slow us down."""
         exile = self._exiles.get(run)
         if exile is not None and now < exile.until:
@@ -85,12 +85,12 @@ class Election:
         oldest = next(iter(roster))
         return now - peer.joined >= min(self._settings.settle, (now - oldest.joined) / 2)
 
-    def elect(self, run: Run, now: float) -> None:
+    def elect(self, run: PeerId, now: float) -> None:
         """From now on we listen to `run`."""
         self._name(run)
         self.named = now
 
-    def _name(self, run: Run | None) -> None:
+    def _name(self, run: PeerId | None) -> None:
         self.acker = run
         self.path = None if run is None else self._paths.get(run)
 
@@ -100,12 +100,12 @@ class Election:
             return True
         return self.path is None and now - self.named >= UNANSWERED
 
-    def candidate(self, roster: Roster, now: float) -> Run | None:
+    def candidate(self, roster: Roster, now: float) -> PeerId | None:
         """Somebody to begin with: who reported last, else the next of the roster."""
         recent = [run for run in self._paths if run != self.acker and self.counts(run, roster, now)]
         if recent:
             return max(recent, key=lambda run: self._paths[run].last)
-        runs = [peer.run for peer in roster if self.counts(peer.run, roster, now)]
+        runs = [peer.peer_id for peer in roster if self.counts(peer.peer_id, roster, now)]
         if not runs:
             return None
         return runs[(runs.index(self.acker) + 1) % len(runs)] if self.acker in runs else runs[0]
@@ -132,7 +132,7 @@ class Election:
         self._banish(self.acker, now)
         return True
 
-    def silent(self, confirmed: int, roster: Roster, now: float) -> Run | None:
+    def silent(self, confirmed: int, roster: Roster, now: float) -> PeerId | None:
         """Somebody else whose report is overdue, having confirmed less than `confirmed`."""
         overdue = now - 2 * gap(len(roster) + 1, self._settings.report_rate)
         for run, path in self._paths.items():
@@ -141,7 +141,7 @@ class Election:
                 return run
         return None
 
-    def _banish(self, run: Run, now: float) -> None:
+    def _banish(self, run: PeerId, now: float) -> None:
         self._held.pop(run, None)
         exile = self._exiles.setdefault(run, Exile())
         exile.until = now + self._settings.exile * 2.0 ** min(exile.times, EXILES_MOST)
@@ -150,7 +150,7 @@ class Election:
             del self._exiles[next(iter(self._exiles))]
         self._name(None)
 
-    def left(self, run: Run) -> None:
+    def left(self, run: PeerId) -> None:
         """`run` is gone."""
         self._paths.pop(run, None)
         self._held.pop(run, None)

@@ -12,14 +12,14 @@ from mcast.wire.frames import History
 
 from .events import Address
 from .kept import Kept
-from .runs import Run
+from .peer_id import PeerId
 from .state import State
 
 NEW = 1.0  # seconds: a younger record is handed on as new
 AGE_MAX = 2**32 - 1  # milliseconds, what the field holds
 
 
-def kept_of(state: State, run: Run, sequence: int) -> Kept | None:
+def kept_of(state: State, run: PeerId, sequence: int) -> Kept | None:
     """The record to send again, if we hold it and may hand it out here."""
     where = state.past.whereabouts
     if run == state.me:
@@ -27,7 +27,7 @@ def kept_of(state: State, run: Run, sequence: int) -> Kept | None:
     return None if where.unsure else state.retention.kept(run, sequence)
 
 
-def handed(state: State, run: Run, sequence: int, now: float) -> bytes | None:
+def handed(state: State, run: PeerId, sequence: int, now: float) -> bytes | None:
     """Its RECORD frame, and before it how old it is unless it is new; None: we hold it no more."""
     kept = kept_of(state, run, sequence)
     if kept is None:

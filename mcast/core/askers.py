@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from mcast.wire.limits import CODED_MAX
 
-from .runs import Run
+from .peer_id import PeerId
 
 V = TypeVar("V")
 
@@ -28,13 +28,13 @@ class Askers:
     """
 
     def __init__(self) -> None:
-        self._of: dict[int, set[Run]] = {}
+        self._of: dict[int, set[PeerId]] = {}
         self._tries: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self._of) + len(self._tries)
 
-    def note(self, asker: Run, sequences: Iterable[int]) -> None:
+    def note(self, asker: PeerId, sequences: Iterable[int]) -> None:
         """`asker` lacks `sequences`, which are going to be repaired."""
         for sequence in sequences:
             askers = self._of.get(sequence)
@@ -65,7 +65,7 @@ class Askers:
                 chosen.append(other)
         return chosen
 
-    def _codable(self, sequence: int) -> set[Run]:
+    def _codable(self, sequence: int) -> set[PeerId]:
         """Who asked for a record that may be coded; nobody for one that may not."""
         askers = self._of.get(sequence, set())
         if len(askers) >= ASKERS or self._tries.get(sequence, 0) >= CODED_TRIES:

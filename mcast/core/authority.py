@@ -25,17 +25,19 @@ from mcast.wire.records import Record
 
 from .budget import GENUINE, Verifications
 from .checks import Checks
-from .runs import Run
+from .peer_id import PeerId
 
 FLUSHES = 4096  # verified flushes remembered, 6 MB at most; one saves up to 31 checks, and any of copies
 SEARCH = 10_001  # keys looked at for one to evict: more than records are kept
-EPOCH_SHIFT = 16  # an epoch is unix seconds times 2**16, so it tells when the run began by its own clock
+INCARNATION_SHIFT = (
+    16  # an incarnation is unix seconds times 2**16, so it tells when the run began by its own clock
+)
 Counted = Announcement | Goodbye | Heartbeat | Nack | Report | Acker
 
 
-def issued(epoch: int) -> int:
-    """When a run issues its KEY, in unix ms: at its epoch, so that it names the run."""
-    return min(TIMESTAMP_MAX, epoch * 1000 >> EPOCH_SHIFT)
+def issued(incarnation: int) -> int:
+    """When a run issues its KEY, in unix ms: at its incarnation, so that it names the run."""
+    return min(TIMESTAMP_MAX, incarnation * 1000 >> INCARNATION_SHIFT)
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -60,7 +62,7 @@ class Authority:
         self._limit = limit
         self._keys: dict[bytes, Known] = {}
         self._issued: dict[tuple[bytes, int], Key | None] = {}
-        self._last: dict[tuple[type, Run], int] = {}
+        self._last: dict[tuple[type, PeerId], int] = {}
         self._flushes: dict[tuple[bytes, bytes], None] = {}
 
     def key(self, origin: bytes) -> Known | None:
@@ -72,9 +74,9 @@ class Authority:
         known = self._keys.get(origin)
         return "" if known is None else known.name
 
-    def name_of(self, run: Run) -> str:
+    def name_of(self, run: PeerId) -> str:
         """What `run` called itself in its own KEY; empty if unknown, or if it stands for two names."""
-        key = self._issued.get((run.origin, issued(run.epoch)))
+        key = self._issued.get((run.origin, issued(run.incarnation)))
         return "" if key is None else key.name
 
     def learn(self, key: Key, trusted: bool, now: float, keep: Callable[[bytes], bool]) -> DropReason | None:
@@ -115,7 +117,7 @@ class Authority:
 
     def check(self, frame: Counted, trusted: bool, now: float) -> DropReason | None:
         """Whether a signed frame is fresh and genuine; it then counts as seen."""
-        slot = (type(frame), Run(frame.origin, frame.epoch))
+        slot = (type(frame), PeerId(frame.origin, frame.incarnation))
         last = self._last.get(slot)
         if last is not None and frame.counter <= last:
             return DropReason.STALE

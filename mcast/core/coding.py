@@ -14,7 +14,7 @@ from .ages import NEW, kept_of
 from .events import Address
 from .inbound_history import on_any_record
 from .inbox import Inbox
-from .runs import Run
+from .peer_id import PeerId
 from .state import State
 from .upkeep import catch_up
 
@@ -55,7 +55,7 @@ def _fits(payloads: list[bytes], room: int) -> bool:
 
 def on_coded(state: State, frame: Coded, source: Address, now: float) -> DropReason | None:
     """A coded repair, from the author or anybody: what it yields counts as if it had come plain."""
-    run = Run(frame.origin, frame.epoch)
+    run = PeerId(frame.origin, frame.incarnation)
     if run == state.me:
         return DropReason.OWN
     inbox = state.reception.get(run)
@@ -76,7 +76,7 @@ def solve(state: State, now: float) -> None:
     while yielded:
         yielded = False
         for frame, source, came in state.undecoded.all():
-            inbox = state.reception.get(Run(frame.origin, frame.epoch))
+            inbox = state.reception.get(PeerId(frame.origin, frame.incarnation))
             lacking = [] if inbox is None else _lacking(inbox, frame)
             if len(lacking) > 1:
                 continue
@@ -101,7 +101,7 @@ def _decode(
     for other in frame.sequences:
         if other != sequence:
             held = inbox.stream.held(other)
-            payload = held.payload if held else state.retention.get(inbox.run, other)
+            payload = held.payload if held else state.retention.get(inbox.peer_id, other)
             if payload is None:
                 return DropReason.NOT_HELD
             blocks.append(shorten(payload))

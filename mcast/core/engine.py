@@ -12,7 +12,7 @@ Every call takes `now`, seconds on a monotonic clock. An address is a tuple as s
 port, …)`;
 `destination` None is the group, anything else an address that was handed in as `source` or told by a peer.
 
-    Engine(settings, room, identity, *, epoch, session, name, generator, now, wall,
+    Engine(settings, room, identity, *, incarnation, session, name, generator, now, wall,
            visitor=False, passive=False, quiet=False, history=False, last=None, since=None,
            attributes=Attributes(),
            machine=bytes(8))
@@ -75,8 +75,8 @@ from .leaving import Farewell
 from .outbox import Outbox
 from .outgoing import Outgoing, Sender, key_bytes, write_down
 from .outgoing import when as can_leave
+from .peer_id import PeerId
 from .relays import Word
-from .runs import Run
 from .state import Manner, State
 from .ticking import deadline, tick
 from .timers import earliest
@@ -136,7 +136,7 @@ def _catch_up(state: State) -> None:
 class Receipt(msgspec.Struct, frozen=True, gc=False):
     """Names a message that was sent: `sequence` of its record (the last of several), `index` in it."""
 
-    run: Run
+    peer_id: PeerId
     sequence: int
     index: int
 
@@ -156,7 +156,7 @@ class Engine:
         room: Room,
         identity: Identity,
         *,
-        epoch: int,
+        incarnation: int,
         session: bytes,
         name: str,
         generator: Generator,
@@ -172,14 +172,14 @@ class Engine:
         machine: bytes = bytes(8),
         checks: Checks | None = None,
     ) -> None:
-        self.run = Run(identity.origin, epoch)
+        self.peer_id = PeerId(identity.origin, incarnation)
         self.ticking = -inf
         manner = Manner(visitor, passive, quiet, history, last, since)
         self._state = State(
             settings,
             room,
             identity,
-            self.run,
+            self.peer_id,
             session,
             name,
             generator,
@@ -280,11 +280,11 @@ class Engine:
 
         Raises MessageTooLarge above 64 KiB, UsageError if passive or closed.
         """
-        return Receipt(self.run, *self._outbox().add(data))
+        return Receipt(self.peer_id, *self._outbox().add(data))
 
     def send_all(self, messages: Sequence[bytes], now: float) -> Receipt:
         """Queue messages, at least one, of at most 64 KiB each; the last one's receipt. Errors as send()."""
-        return Receipt(self.run, *self._outbox().add_all(messages))
+        return Receipt(self.peer_id, *self._outbox().add_all(messages))
 
     def _outbox(self) -> Outbox:
         state = self._state
@@ -381,14 +381,14 @@ class Engine:
         """Whether the last word was said."""
         return self._state.closed
 
-    def heard_by(self, sequence: int) -> list[Run]:
+    def heard_by(self, sequence: int) -> list[PeerId]:
         """The runs that confirmed all our records up to `sequence`."""
         return self._state.confirmations.by(sequence)
 
-    def unheard_by(self, sequence: int) -> list[Run]:
+    def unheard_by(self, sequence: int) -> list[PeerId]:
         """The peers, as far as we heard them ourselves, that have not confirmed."""
         state = self._state
-        peers = (peer.run for peer in state.roster if peer.present and not peer.suspect)
+        peers = (peer.peer_id for peer in state.roster if peer.present and not peer.suspect)
         return state.confirmations.lacking(peers, sequence)
 
     def ask_reports(self, now: float) -> None:
@@ -397,7 +397,7 @@ class Engine:
         now = state.clock.advance(now)
         _catch_up(state)
         spread = min(SPREAD_MAX, 20 + round(1000 * state.members / state.settings.report_rate))
-        state.queue(state.heartbeat(now), f.ReportRequest(*self.run, state.publisher.sent.high, spread))
+        state.queue(state.heartbeat(now), f.ReportRequest(*self.peer_id, state.publisher.sent.high, spread))
 
     def ask_roster(self, now: float) -> None:
         """Ask who is here, as a visitor does; three peers answer."""

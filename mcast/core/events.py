@@ -6,7 +6,7 @@ from collections.abc import Hashable
 
 import msgspec
 
-from .runs import Run
+from .peer_id import PeerId
 
 Address = Hashable  # of the socket layer: a tuple that begins with host and port; opaque to the engine
 
@@ -14,15 +14,15 @@ Address = Hashable  # of the socket layer: a tuple that begins with host and por
 class Message(msgspec.Struct, frozen=True, gc=False):
     """One message of another run.
 
-    `origin` (16 bytes) and `epoch` name the run, `sequence` and `index` the message within it. `sent` is
-    unix ms by the author's clock, advisory. `late`: it came after its gap was given up, outside the order.
+    `origin` (16 bytes) and `incarnation` name the run, `sequence` and `index` the message within it. `sent`
+    is unix ms by the author's clock, advisory. `late`: it came after its gap was given up, outside the order.
     `history`: it was
     published before this run joined. `source` is where the datagram came from, the author or whoever
     repaired it.
     """
 
     origin: bytes
-    epoch: int
+    incarnation: int
     sequence: int
     index: int
     data: bytes
@@ -33,9 +33,9 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     history: bool = False
 
     @property
-    def run(self) -> Run:
+    def peer_id(self) -> PeerId:
         """The author's run."""
-        return Run(self.origin, self.epoch)
+        return PeerId(self.origin, self.incarnation)
 
     @property
     def text(self) -> str | None:
@@ -55,7 +55,7 @@ class PeerView(msgspec.Struct, frozen=True, gc=False):
     that of its entry, both on the engine's clock; `hears` has the HEARS flags of its announcement.
     """
 
-    run: Run
+    peer_id: PeerId
     name: str
     attributes: bytes
     source: Address
@@ -89,7 +89,7 @@ class PeerLeft(msgspec.Struct, frozen=True, gc=False):
 class GapOpened(msgspec.Struct, frozen=True, gc=False):
     """Records `first` to `last` of `run`, which calls itself `name`, are missing and were asked for."""
 
-    run: Run
+    peer_id: PeerId
     first: int
     last: int
     name: str = ""
@@ -98,7 +98,7 @@ class GapOpened(msgspec.Struct, frozen=True, gc=False):
 class GapFilled(msgspec.Struct, frozen=True, gc=False):
     """A gap that was opened is complete."""
 
-    run: Run
+    peer_id: PeerId
     first: int
     last: int
     name: str = ""
@@ -107,7 +107,7 @@ class GapFilled(msgspec.Struct, frozen=True, gc=False):
 class GapAbandoned(msgspec.Struct, frozen=True, gc=False):
     """Records `first` to `last` of `run` are given up; what still comes of them is late."""
 
-    run: Run
+    peer_id: PeerId
     first: int
     last: int
     name: str = ""
@@ -118,14 +118,14 @@ class Alarm(msgspec.Struct, frozen=True, gc=False):
     origin live on two computers, which a stolen or copied identity causes)."""
 
     kind: str
-    run: Run
+    peer_id: PeerId
 
 
 class SlowMember(msgspec.Struct, frozen=True, gc=False):
     """`run`, which calls itself `name`, has held what we send below a quarter of what the others take, for 10
     s. We go on without waiting for it: it may miss what we send until it keeps up again."""
 
-    run: Run
+    peer_id: PeerId
     name: str = ""
 
 

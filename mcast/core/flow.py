@@ -8,10 +8,10 @@ from mcast.wire import limits
 from .acker import Election, here
 from .breaker import Breaker
 from .path import Path, Sample
+from .peer_id import PeerId
 from .quota import Bucket
 from .rate import AHEAD, Rate
 from .roster import Roster
-from .runs import Run
 from .shelves import held_share
 
 AT_ONCE = 0.008  # seconds of the rate that leave at once: a flush is no longer queue than that
@@ -165,7 +165,7 @@ class Flow:
         """Whether it is the turn of new records, as repairs have had their share."""
         return self._repaired > self._settings.burst and not self._full
 
-    def press(self, roster: Roster, now: float) -> Run | None:
+    def press(self, roster: Roster, now: float) -> PeerId | None:
         """Records wait for the rate: who is to report, if that has to be said now."""
         alone = not here(roster)
         if alone:
@@ -192,7 +192,7 @@ class Flow:
             self.election.left(acker)
             self._waiting, self._unreported = None, 0
 
-    def _elect(self, run: Run, now: float) -> None:
+    def _elect(self, run: PeerId, now: float) -> None:
         self.election.elect(run, now)
         self._asked = float("-inf")
         self._waiting, self._unreported = None, 0
@@ -201,7 +201,7 @@ class Flow:
         """Whether the circuit breaker opens now."""
         return now - self._pressed < PRESSURE and here(roster) and self.breaker.check(now)
 
-    def report(self, run: Run, sample: Sample, near: float, roster: Roster, now: float) -> float:
+    def report(self, run: PeerId, sample: Sample, near: float, roster: Roster, now: float) -> float:
         """`run` reported on our records; the group is `near`, its round trip being so many seconds.
 
         How long (s) records wait on the way to it.
@@ -239,7 +239,7 @@ class Flow:
         """How badly off a member is; above 1 it has to be listened to."""
         return max(self.rate.severity(path), 2 * self.lag(path) / self.window)
 
-    def look(self, roster: Roster, now: float) -> Run | None:
+    def look(self, roster: Roster, now: float) -> PeerId | None:
         """Look at the others every now and then: who has just lost its vote, as it held them all up."""
         if now - self._looked < max(LOOK, LOOK_SHARE * len(roster)) or now - self._pressed >= PRESSURE:
             return None

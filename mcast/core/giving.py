@@ -12,8 +12,8 @@ from mcast.wire.reasons import DropReason
 from .addresses import pack
 from .events import Address
 from .handover import GIVERS, PAGE, Greeting, first_entries, is_giver
+from .peer_id import PeerId
 from .roster import Peer
-from .runs import Run
 from .state import State
 
 AMPLIFICATION = 3  # bytes sent for a byte received, at most, to who has not echoed a token
@@ -24,7 +24,7 @@ REQUEST_SIZE = CHALLENGE_SIZE - HEADER_SIZE - TAG_SIZE  # of frames, so that all
 OWN = 1  # we ourselves are the first entry
 
 
-def meet_newcomer(state: State, newcomer: Run, source: Address, now: float) -> None:
+def meet_newcomer(state: State, newcomer: PeerId, source: Address, now: float) -> None:
     """A newcomer announced itself."""
     if state.manner.visitor or source is None:
         return
@@ -38,9 +38,9 @@ def greet(state: State, greeting: Greeting, now: float) -> None:
 
     The attack: newcomers made up under a victim's address. The three share what AMPLIFICATION allows.
     """
-    newcomer, source = greeting.run, greeting.source
-    others = (peer.run for peer in state.roster if peer.run != newcomer and peer.confirmed)
-    named = first_entries(newcomer.origin + newcomer.epoch.to_bytes(8, "big"), state.me, others)
+    newcomer, source = greeting.peer_id, greeting.source
+    others = (peer.peer_id for peer in state.roster if peer.peer_id != newcomer and peer.confirmed)
+    named = first_entries(newcomer.origin + newcomer.incarnation.to_bytes(8, "big"), state.me, others)
     if named is None:
         return
     room = min(state.room_left(), AMPLIFICATION * greeting.size // GIVERS - HEADER_SIZE - TAG_SIZE)
@@ -63,7 +63,7 @@ def answer_request(state: State, start: int, source: Address, now: float) -> Dro
         if CHALLENGE_SIZE * (1 if state.direct else GIVERS) > AMPLIFICATION * state.datagram_size:
             return DropReason.NO_TOKEN
         packed, port = pack(source)
-        others = (peer.run for peer in state.roster if peer.confirmed)
+        others = (peer.peer_id for peer in state.roster if peer.confirmed)
         if not (state.direct or is_giver(packed + port.to_bytes(2, "big"), state.me, others)):
             return DropReason.NOT_ASKED
         state.queue(Challenge(state.tokens.issue(source)), to=source)
@@ -94,7 +94,7 @@ def _entries(state: State, start: int) -> list[list[Frame]]:
 
 
 def _entry(state: State, peer: Peer) -> list[Frame]:
-    known = state.authority.key(peer.run.origin)
+    known = state.authority.key(peer.peer_id.origin)
     roster = Roster(*pack(peer.source), peer.announcement)
     return [roster] if known is None else [known.frame, roster]
 

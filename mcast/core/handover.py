@@ -12,8 +12,8 @@ import msgspec
 
 from .events import Address
 from .generator import Generator
+from .peer_id import PeerId
 from .quota import Bucket
-from .runs import Run
 from .timers import Timers
 
 GIVERS = 3
@@ -32,18 +32,18 @@ ASKED = 1.0  # seconds after our own request in which a challenge answers it
 LAST_START = 65535  # what the field holds
 
 
-def rank(asker: bytes, run: Run) -> bytes:
+def rank(asker: bytes, run: PeerId) -> bytes:
     """Where `run` stands among those who may answer `asker`; lowest first."""
-    return sha256(asker + run.origin + run.epoch.to_bytes(8, "big")).digest()
+    return sha256(asker + run.origin + run.incarnation.to_bytes(8, "big")).digest()
 
 
-def is_giver(asker: bytes, me: Run, others: Iterable[Run]) -> bool:
+def is_giver(asker: bytes, me: PeerId, others: Iterable[PeerId]) -> bool:
     """Whether we are among the three who answer."""
     mine = rank(asker, me)
     return sum(rank(asker, run) < mine for run in others) < GIVERS
 
 
-def first_entries(asker: bytes, me: Run, others: Iterable[Run]) -> list[Run] | None:
+def first_entries(asker: bytes, me: PeerId, others: Iterable[PeerId]) -> list[PeerId] | None:
     """Whom we name to `asker` before all others, if we are among the three who answer; None: we are not.
 
     Each of the three names others, so that a small group is known at once.
@@ -83,7 +83,7 @@ class Tokens:
 class Greeting(NamedTuple):
     """A newcomer, where it is, and how long its announcement was."""
 
-    run: Run
+    peer_id: PeerId
     source: Address
     size: int
 

@@ -11,7 +11,7 @@ from mcast.wire.limits import FRAME_HEADER_SIZE
 from .ages import handed
 from .events import Address
 from .holdings import Catalogue
-from .runs import Run
+from .peer_id import PeerId
 from .serving import Errand
 from .state import State
 from .timers import earliest
@@ -34,7 +34,7 @@ def catalogue(state: State, old: float = 0.0) -> Catalogue:
     return listed
 
 
-def _holdings(state: State, *, unsure: bool) -> Iterator[tuple[Run, list[tuple[int, int]]]]:
+def _holdings(state: State, *, unsure: bool) -> Iterator[tuple[PeerId, list[tuple[int, int]]]]:
     sent = state.publisher.sent
     low = max(sent.young, state.past.whereabouts.sent + 1) if unsure else sent.young
     if low <= sent.high:
@@ -76,7 +76,7 @@ def _tell(state: State, now: float) -> None:
     state.events.extend(recall.tell(lambda run: _name(state, run), wall_ms, now, fetching=fetching))
 
 
-def _name(state: State, run: Run) -> str:
+def _name(state: State, run: PeerId) -> str:
     """What a run calls itself; if that is not known, what its identity was called last."""
     peer = state.roster.get(run)
     if peer is not None:
@@ -106,7 +106,7 @@ def when_history(state: State) -> float | None:
 def lost_network(state: State, now: float) -> None:
     """No network remains of those on which we heard what we hold. Only open rooms mind."""
     if state.room.public:
-        peers = [peer.run for peer in state.roster]
+        peers = [peer.peer_id for peer in state.roster]
         state.past.whereabouts.lost(now, state.publisher.sent.high, peers)
         state.past.serving.clear()
 
@@ -147,13 +147,13 @@ def _packed(frames: list[bytes], room: int) -> Iterator[bytes]:
 
 def _frames(state: State, errand: Errand, now: float) -> list[bytes]:
     """The record and its age, before it its author's key if it is the first; none if it is held no more."""
-    record = handed(state, errand.run, errand.sequence, now)
+    record = handed(state, errand.peer_id, errand.sequence, now)
     if record is None:
         return []
-    return [*(_key(state, errand.run) if errand.keyed else ()), record]
+    return [*(_key(state, errand.peer_id) if errand.keyed else ()), record]
 
 
-def _key(state: State, run: Run) -> list[bytes]:
+def _key(state: State, run: PeerId) -> list[bytes]:
     if run == state.me:
         return [encode_frame(state.key_frame)]
     known = state.authority.key(run.origin)

@@ -9,8 +9,8 @@ from mcast.wire import limits
 from mcast.wire.frames import Holding
 from mcast.wire.lists import HOLDINGS
 
+from .peer_id import PeerId
 from .ranges import RangeSet, collapse
-from .runs import Run
 
 FLOORS = 4096  # runs whose oldest records we let go are remembered; first in, first out
 HOLES = 400  # bytes that the holes of one entry take on the wire, at most
@@ -22,22 +22,22 @@ class Held:
     """Sequences by run, as ranges; and where we let go of what was older, so that it is not asked for."""
 
     def __init__(self) -> None:
-        self._ranges: dict[Run, RangeSet] = {}
-        self._floors: dict[Run, int] = {}
+        self._ranges: dict[PeerId, RangeSet] = {}
+        self._floors: dict[PeerId, int] = {}
         self.changes = 0
 
-    def __iter__(self) -> Iterator[tuple[Run, RangeSet]]:
+    def __iter__(self) -> Iterator[tuple[PeerId, RangeSet]]:
         return iter(self._ranges.items())
 
-    def of(self, run: Run) -> RangeSet:
+    def of(self, run: PeerId) -> RangeSet:
         """The sequences held of `run`."""
         return self._ranges.get(run, NOTHING)
 
-    def floor(self, run: Run) -> int:
+    def floor(self, run: PeerId) -> int:
         """The first record of `run` that may still be wanted."""
         return self._floors.get(run, 1)
 
-    def add(self, run: Run, sequences: Collection[int]) -> None:
+    def add(self, run: PeerId, sequences: Collection[int]) -> None:
         """These are held, too."""
         if not sequences:
             return
@@ -48,7 +48,7 @@ class Held:
             ranges.add(start, stop)
         self.changes += 1
 
-    def remove(self, run: Run, sequences: Iterable[int], *, wanted: bool = False) -> None:
+    def remove(self, run: PeerId, sequences: Iterable[int], *, wanted: bool = False) -> None:
         """These, at least one, are no more; unless they may still be `wanted`, nor is anything before."""
         ranges = self._ranges[run]
         gone = collapse(sorted(sequences))
@@ -73,7 +73,7 @@ class Held:
 class Catalogue:
     """Everything held at one moment: its digest and the pages of its vectors."""
 
-    def __init__(self, held: Iterable[tuple[Run, Iterable[tuple[int, int]]]]) -> None:
+    def __init__(self, held: Iterable[tuple[PeerId, Iterable[tuple[int, int]]]]) -> None:
         self._entries: list[tuple[Holding, bytes]] = []
         self.records = 0
         for run, ranges in sorted(held, key=lambda entry: entry[0]):
@@ -100,7 +100,7 @@ class Catalogue:
             yield tuple(page)
 
 
-def _holdings(run: Run, ranges: list[tuple[int, int]]) -> Iterator[Holding]:
+def _holdings(run: PeerId, ranges: list[tuple[int, int]]) -> Iterator[Holding]:
     """The entries of one run of which something is held; holes that fit no window or page part them."""
     low = high = 0
     holes: list[tuple[int, int]] = []
@@ -114,9 +114,9 @@ def _holdings(run: Run, ranges: list[tuple[int, int]]) -> Iterator[Holding]:
                 holes.append(hole)
                 high = stop - 1
                 continue
-            yield Holding(run.origin, run.epoch, low, high, tuple(holes))
+            yield Holding(run.origin, run.incarnation, low, high, tuple(holes))
         low, high, holes, pairs = start, stop - 1, [], 0
-    yield Holding(run.origin, run.epoch, low, high, tuple(holes))
+    yield Holding(run.origin, run.incarnation, low, high, tuple(holes))
 
 
 def filled(holding: Holding) -> Iterator[tuple[int, int]]:

@@ -21,8 +21,8 @@ from .events import Address
 from .history import catalogue, keeps
 from .holdings import filled
 from .inbound_records import on_record, take_known, wanted_from
+from .peer_id import PeerId
 from .ranges import RangeSet
-from .runs import Run
 from .state import State
 from .upkeep import keep
 
@@ -77,10 +77,10 @@ def on_vector(state: State, frame: Vector, source: Address, now: float) -> DropR
     """Somebody says in full what it holds."""
     if not state.past.syncing.expects(source, frame.digest, frame.page, now):
         return DropReason.NOT_ASKED
-    lacking: dict[Run, RangeSet] = {}
+    lacking: dict[PeerId, RangeSet] = {}
     refused = False
     for holding in frame.holdings:
-        run = Run(holding.origin, holding.epoch)
+        run = PeerId(holding.origin, holding.incarnation)
         ranges = lacking.get(run, RangeSet())
         worth = state.past.refusals.below(source, run, now)
         refused |= worth > 1
@@ -92,7 +92,7 @@ def on_vector(state: State, frame: Vector, source: Address, now: float) -> DropR
     return None
 
 
-def _lacking(state: State, run: Run, holding: Holding, worth: int) -> list[tuple[int, int]]:
+def _lacking(state: State, run: PeerId, holding: Holding, worth: int) -> list[tuple[int, int]]:
     """What of it we lack and would keep, from `worth` on."""
     if run == state.me or wanted_from(state, run) > holding.high:
         return []
@@ -104,7 +104,7 @@ def _lacking(state: State, run: Run, holding: Holding, worth: int) -> list[tuple
     ]
 
 
-def _without(state: State, run: Run, start: int, stop: int) -> list[tuple[int, int]]:
+def _without(state: State, run: PeerId, start: int, stop: int) -> list[tuple[int, int]]:
     """[start, stop) without what we hold of `run`."""
     pieces = []
     for first, end in state.retention.held.of(run).within(start, stop):
@@ -125,14 +125,14 @@ def on_range_request(state: State, frame: RangeRequest, source: Address, now: fl
     to_all = bool(frame.flags & BY_MULTICAST)
     enough = True
     for missing in frame.missing:
-        run = Run(missing.origin, missing.epoch)
+        run = PeerId(missing.origin, missing.incarnation)
         held = _held(state, run, missing, left)
         left -= len(held)
         enough &= not held or state.past.serving.ask(source, run, held, now, to_all=to_all)
     return None if enough else DropReason.OVER_QUOTA
 
 
-def _held(state: State, run: Run, missing: Missing, most: int) -> list[int]:
+def _held(state: State, run: PeerId, missing: Missing, most: int) -> list[int]:
     """The first `most` sequences asked for that we hold."""
     own = RangeSet()
     if run == state.me:
@@ -151,7 +151,7 @@ def on_any_record(state: State, record: Record, source: Address, now: float) -> 
     """A record, live, repaired, or of the past."""
     syncing = state.past.syncing
     age, state.age = state.age, 0.0
-    asked = syncing and syncing.wants(Run(record.origin, record.epoch), record.sequence)
+    asked = syncing and syncing.wants(PeerId(record.origin, record.incarnation), record.sequence)
     take = _on_past_record if asked else on_record
     return take(state, record, source, now, age)
 
@@ -160,7 +160,7 @@ def _on_past_record(
     state: State, record: Record, source: Address, now: float, age: float
 ) -> DropReason | None:
     """A record of a page: of a run that may be long gone."""
-    run = Run(record.origin, record.epoch)
+    run = PeerId(record.origin, record.incarnation)
     if state.retention.get(run, record.sequence) is not None:
         state.past.syncing.got(run, record.sequence, now)
         return DropReason.DUPLICATE

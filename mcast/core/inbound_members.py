@@ -20,16 +20,16 @@ from mcast.wire.limits import DIGEST_SIZE
 from mcast.wire.reasons import DropReason
 
 from .addresses import unpack
-from .authority import EPOCH_SHIFT
+from .authority import INCARNATION_SHIFT
 from .backoff import ROUNDS, backoff
 from .beginnings import first_by_hearsay, first_wanted
 from .events import Address, Alarm, PeerJoined, PeerLeft, PeerUpdated
 from .giving import answer_request, meet_newcomer
 from .inbound_records import exist, heard, key_came
+from .peer_id import PeerId
 from .presence import announced_size
 from .probing import doubt, measure
 from .roster import Peer
-from .runs import Run
 from .state import HURRY, State
 
 SILENCE = 3.5  # intervals without a signed word after which a peer is suspect
@@ -61,16 +61,16 @@ def _name_runs(state: State, origin: bytes) -> None:
         if peer is not None and _rename(state, peer):
             state.events.append(PeerUpdated(peer.view()))
     for inbox in state.reception.of(origin):
-        inbox.name = inbox.name or state.authority.name_of(inbox.run)
+        inbox.name = inbox.name or state.authority.name_of(inbox.peer_id)
 
 
 def _rename(state: State, peer: Peer) -> bool:
     """Call the peer what it calls itself, else what goes with its key; whether that is new."""
     attributes = decode_attributes(peer.announcement.attributes)
     own = "" if isinstance(attributes, DropReason) else attributes.name
-    name = own or state.authority.name_of(peer.run) or state.authority.name(peer.run.origin)
+    name = own or state.authority.name_of(peer.peer_id) or state.authority.name(peer.peer_id.origin)
     changed, peer.name = name != peer.name, name
-    inbox = state.reception.get(peer.run)
+    inbox = state.reception.get(peer.peer_id)
     if inbox is not None:
         inbox.name = name
     return changed
@@ -97,7 +97,7 @@ def on_announcement(
     state: State, frame: Announcement, source: Address, now: float, *, prompt: bool = True
 ) -> DropReason | None:
     """A run says that it is here; not `prompt`: it said so a while ago, too long to greet it."""
-    run = Run(frame.origin, frame.epoch)
+    run = PeerId(frame.origin, frame.incarnation)
     reason = _vet(state, run, frame, now)
     if reason is not None:
         return reason
@@ -125,7 +125,7 @@ def on_announcement(
     return exist(state, run, frame.low, frame.high, frame.timestamp, now)
 
 
-def _vet(state: State, run: Run, frame: Announcement, now: float) -> DropReason | None:
+def _vet(state: State, run: PeerId, frame: Announcement, now: float) -> DropReason | None:
     if run == state.me:
         return DropReason.OWN
     if run in state.tombstones:
@@ -135,7 +135,7 @@ def _vet(state: State, run: Run, frame: Announcement, now: float) -> DropReason 
 
 def _enter_later(state: State, frame: Announcement, source: Address, now: float) -> DropReason:
     """Its clock is off or it is a recording: it enters the roster when it has answered a probe."""
-    run = Run(frame.origin, frame.epoch)
+    run = PeerId(frame.origin, frame.incarnation)
     state.candidates.add(run, frame, source)
     doubt(state, run, source, now)
     return DropReason.NOT_LIVE
@@ -145,7 +145,7 @@ def enter(
     state: State, frame: Announcement, source: Address, now: float, *, confirmed: bool
 ) -> DropReason | None:
     """A peer that was not in the roster."""
-    run = Run(frame.origin, frame.epoch)
+    run = PeerId(frame.origin, frame.incarnation)
     peer = Peer(run, "", frame, source, now, confirmed)
     _rename(state, peer)
     reason = state.roster.add(peer)
@@ -167,12 +167,12 @@ def enter(
 def _compare_machines(state: State, peer: Peer) -> None:
     """One origin live on two computers: its key was copied."""
     machine = peer.announcement.machine
-    others = (state.roster.get(run) for run in state.roster.runs(peer.run.origin))
+    others = (state.roster.get(run) for run in state.roster.runs(peer.peer_id.origin))
     machines = {other.announcement.machine for other in others if other is not None and other.confirmed}
-    if peer.run.origin == state.me.origin:
+    if peer.peer_id.origin == state.me.origin:
         machines.add(state.machine)
     if peer.confirmed and any(machine) and any(any(other) and other != machine for other in machines):
-        state.events.append(Alarm("two-machines", peer.run))
+        state.events.append(Alarm("two-machines", peer.peer_id))
 
 
 def refresh(
@@ -193,7 +193,7 @@ def refresh(
         if not peer.confirmed:
             state.roster.confirm(peer)
             measure(state, source, now)
-    heard(state, peer.run, now)
+    heard(state, peer.peer_id, now)
     if changed:
         state.events.append(PeerUpdated(peer.view()))
 
@@ -215,13 +215,13 @@ def interval_of(state: State, peer: Peer) -> float:
 
 def on_goodbye(state: State, frame: Goodbye, source: Address, now: float) -> DropReason | None:
     """A run ends."""
-    run = Run(frame.origin, frame.epoch)
+    run = PeerId(frame.origin, frame.incarnation)
     if run == state.me:
         return DropReason.OWN
     reason = state.authority.check(frame, run in state.roster, now)
     if reason is not None:
         return reason
-    began = (run.epoch >> EPOCH_SHIFT) * 1000
+    began = (run.incarnation >> INCARNATION_SHIFT) * 1000
     fresh = run not in state.tombstones and state.liveness.judge(run, began, state.clock.unix_ms(now))
     state.tombstones.add(run)
     if fresh or run in state.roster or state.reception.get(run) is not None:
@@ -230,7 +230,7 @@ def on_goodbye(state: State, frame: Goodbye, source: Address, now: float) -> Dro
     return None
 
 
-def remove(state: State, run: Run, reason: str, now: float) -> None:
+def remove(state: State, run: PeerId, reason: str, now: float) -> None:
     """A run is gone."""
     state.liveness.left(run)
     state.silence.cancel(run)
@@ -251,7 +251,7 @@ def remove(state: State, run: Run, reason: str, now: float) -> None:
 def on_roster(state: State, frame: Roster, source: Address, now: float) -> DropReason | None:
     """Hearsay: a peer that somebody else has heard."""
     announcement = frame.announcement
-    run = Run(announcement.origin, announcement.epoch)
+    run = PeerId(announcement.origin, announcement.incarnation)
     peer = state.roster.get(run)
     known = peer is not None and (peer.confirmed or announcement.counter <= peer.announcement.counter)
     reason = DropReason.DUPLICATE if known else _vet(state, run, announcement, now)

@@ -6,8 +6,8 @@ from mcast.wire.frames import Announcement, Frame, Key
 
 from .events import Address
 from .inbound_members import on_announcement, on_key
+from .peer_id import PeerId
 from .postponed import Entry
-from .runs import Run
 from .state import State
 
 
@@ -15,7 +15,7 @@ def postpone(state: State, frames: list[Frame], source: Address, now: float) -> 
     """A datagram was over the budget: if it is the announcement of a stranger, with its key, keep it."""
     key, frame = (frames[0], frames[-1]) if len(frames) == 2 else (None, None)
     if isinstance(key, Key) and isinstance(frame, Announcement):
-        run = Run(frame.origin, frame.epoch)
+        run = PeerId(frame.origin, frame.incarnation)
         if run not in state.roster and run not in state.tombstones:
             state.postponed.add(Entry(key, frame, source, state.datagram_size, now))
 

@@ -10,14 +10,14 @@ from mcast.wire.reasons import DropReason
 from .events import Address
 from .inbound_members import SILENCE, enter, interval_of, refresh, remove
 from .inbound_records import exist, heard, proven
+from .peer_id import PeerId
 from .probing import doubt, probe
-from .runs import Run
 from .state import State
 
 
 def on_probe(state: State, frame: Probe, source: Address, now: float) -> DropReason | None:
     """Somebody wants to know whether we are alive."""
-    run = Run(frame.origin, frame.epoch)
+    run = PeerId(frame.origin, frame.incarnation)
     if run != state.me:
         if frame.flags & BY_MULTICAST:
             state.liveness.overheard(run, now)
@@ -32,7 +32,7 @@ def on_probe(state: State, frame: Probe, source: Address, now: float) -> DropRea
 
 def on_probe_reply(state: State, frame: ProbeReply, source: Address, now: float) -> DropReason | None:
     """A run answers our probe: it is live now."""
-    run = Run(frame.origin, frame.epoch)
+    run = PeerId(frame.origin, frame.incarnation)
     trip = state.liveness.expects(frame.nonce, run, now)
     if trip is None:
         state.liveness.answered(run, now)
@@ -81,7 +81,7 @@ def check_silence(state: State, now: float) -> None:
             state.silence.set(run, now + state.settings.probe_interval)
 
 
-def _visitor_silence(state: State, run: Run, now: float) -> None:
+def _visitor_silence(state: State, run: PeerId, now: float) -> None:
     inbox = state.reception.get(run)
     if inbox is None:
         return

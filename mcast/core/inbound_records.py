@@ -13,10 +13,10 @@ from .backoff import ROUNDS, backoff
 from .beginnings import SETTLED, first_wanted, since_joining
 from .events import Address, Alarm
 from .inbox import Inbox
+from .peer_id import PeerId
 from .probing import doubt
 from .relaying import fetched
 from .relaying import record as relay_record
-from .runs import Run
 from .state import State
 from .upkeep import catch_up, lacks
 
@@ -29,7 +29,7 @@ def on_record(
     state: State, record: Record, source: Address, now: float, age: float = 0.0
 ) -> DropReason | None:
     """A record, live or repaired, from its author or from any holder, who says it is `age` seconds old."""
-    run = Run(record.origin, record.epoch)
+    run = PeerId(record.origin, record.incarnation)
     if run == state.me:
         if state.publisher.sent.get(record.sequence) == record.payload:
             state.repairs.heard(run, record.sequence, now)
@@ -69,7 +69,7 @@ def want_key(state: State, origin: bytes, now: float) -> None:
     state.keys.wanted(origin, now, min(delay, ASK_WITHIN))
 
 
-def _again(state: State, run: Run, inbox: Inbox, record: Record, now: float) -> DropReason:
+def _again(state: State, run: PeerId, inbox: Inbox, record: Record, now: float) -> DropReason:
     """A record we have: one copy more, or another record under the same number."""
     catch_up(state)
     held = inbox.stream.held(record.sequence)
@@ -88,7 +88,7 @@ def _again(state: State, run: Run, inbox: Inbox, record: Record, now: float) -> 
 
 
 def _genuine(
-    state: State, run: Run, inbox: Inbox | None, record: Record, source: Address, now: float, age: float
+    state: State, run: PeerId, inbox: Inbox | None, record: Record, source: Address, now: float, age: float
 ) -> DropReason | None:
     """A record whose signature holds."""
     if inbox is None:
@@ -114,7 +114,7 @@ def asks(state: State) -> bool:
     return state.manner.history or not state.manner.quiet
 
 
-def wanted_from(state: State, run: Run) -> int:
+def wanted_from(state: State, run: PeerId) -> int:
     """The first record of `run` that we want from who holds it."""
     if asks(state) and not state.retention.full:
         return 1
@@ -128,7 +128,7 @@ def wanted_from(state: State, run: Run) -> int:
 def take_known(state: State, record: Record, source: Address, now: float, age: float) -> DropReason | None:
     """A genuine record that somebody held for us; NOT_ASKED: it was published before we came, or by a run
     we know nothing of."""
-    run = Run(record.origin, record.epoch)
+    run = PeerId(record.origin, record.incarnation)
     inbox = state.reception.get(run) or _known(state, run, record, now)
     if inbox is None or record.sequence < inbox.first:
         return DropReason.NOT_ASKED
@@ -140,7 +140,7 @@ def take_known(state: State, record: Record, source: Address, now: float, age: f
     return refused or _take(state, inbox, record, source, now, age)
 
 
-def _known(state: State, run: Run, record: Record, now: float) -> Inbox | None:
+def _known(state: State, run: PeerId, record: Record, now: float) -> Inbox | None:
     """A new inbox for a run that published while we were here."""
     peer, resumes = state.roster.get(run), state.reception.resumes(run)
     if peer is not None and peer.placed:
@@ -170,7 +170,7 @@ def _take(
     state.taken.append((inbox, [record], now, age))
     if not state.reach.whole:
         catch_up(state)
-        relay_record(state, inbox.run, record.sequence, record.payload, now)
+        relay_record(state, inbox.peer_id, record.sequence, record.payload, now)
     return None
 
 
@@ -228,21 +228,21 @@ def take_row(state: State, inbox: Inbox, row: list[Record], source: Address, now
 
 def _newest(state: State, inbox: Inbox, record: Record, now: float) -> None:
     """No record of its run is newer."""
-    run = inbox.run
+    run = inbox.peer_id
     if inbox.departed and run not in state.tombstones:
         state.reception.returned(run, now, state.members)
     _alive(state, run, now)
     inbox.echo, inbox.echo_at = record.timestamp, now
 
 
-def heard(state: State, run: Run, now: float) -> None:
+def heard(state: State, run: PeerId, now: float) -> None:
     """A fresh signed word of `run`: it is here, or, after its goodbye, is watched until it falls silent."""
     if run not in state.tombstones:
         state.reception.returned(run, now, state.members)
     _alive(state, run, now)
 
 
-def _alive(state: State, run: Run, now: float) -> None:
+def _alive(state: State, run: PeerId, now: float) -> None:
     if state.past.whereabouts.unsure:
         state.past.whereabouts.heard(run)
     peer = state.roster.get(run)
@@ -255,7 +255,7 @@ def _alive(state: State, run: Run, now: float) -> None:
         state.silence.set(run, now + state.settings.visitor_seconds)
 
 
-def _first_record(state: State, run: Run, record: Record, now: float) -> Inbox | DropReason:
+def _first_record(state: State, run: PeerId, record: Record, now: float) -> Inbox | DropReason:
     """The first we hear of a run is a record of it."""
     peer = state.roster.get(run)
     if peer is not None and peer.placed:
@@ -268,7 +268,7 @@ def _first_record(state: State, run: Run, record: Record, now: float) -> Inbox |
     return _open(state, run, start, record.sequence, since_joining(state, record.timestamp, now), now)
 
 
-def _open(state: State, run: Run, start: int, existing: int, since: int, now: float) -> Inbox | DropReason:
+def _open(state: State, run: PeerId, start: int, existing: int, since: int, now: float) -> Inbox | DropReason:
     peer = state.roster.get(run)
     name = peer.name if peer is not None else state.authority.name_of(run)
     start = max(start, state.past.recall.reached(run) + 1)  # nothing is told twice
@@ -285,7 +285,7 @@ def _open(state: State, run: Run, start: int, existing: int, since: int, now: fl
 
 def on_heartbeat(state: State, frame: Heartbeat, source: Address, now: float) -> DropReason | None:
     """A run says which records of it exist."""
-    run = Run(frame.origin, frame.epoch)
+    run = PeerId(frame.origin, frame.incarnation)
     if run == state.me:
         return DropReason.OWN
     reason = state.authority.check(frame, run in state.roster, now)
@@ -306,7 +306,7 @@ def on_heartbeat(state: State, frame: Heartbeat, source: Address, now: float) ->
 
 
 def exist(
-    state: State, run: Run, low: int, high: int, timestamp: int, now: float, grtt: float = inf
+    state: State, run: PeerId, low: int, high: int, timestamp: int, now: float, grtt: float = inf
 ) -> DropReason | None:
     """Records `low` to `high` of a live run exist; who lacks some asks as `grtt` allows, if that is soon."""
     peer = state.roster.get(run)
@@ -329,7 +329,7 @@ def exist(
     return None
 
 
-def _heard_of(state: State, run: Run, high: int, timestamp: int, now: float) -> Inbox | DropReason:
+def _heard_of(state: State, run: PeerId, high: int, timestamp: int, now: float) -> Inbox | DropReason:
     """The first we hear of a run's records is that they exist."""
     peer = state.roster.get(run)
     if peer is not None:
@@ -346,7 +346,7 @@ def key_came(state: State, origin: bytes, now: float) -> None:
             state.drops[reason] += 1
 
 
-def proven(state: State, run: Run, now: float) -> None:
+def proven(state: State, run: PeerId, now: float) -> None:
     """Records waited for their run to prove itself live."""
     for waiter in state.unproven.take(run):
         reason = on_record(state, waiter.record, waiter.source, now, waiter.age)

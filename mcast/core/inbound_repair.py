@@ -14,9 +14,9 @@ from .backoff import backoff, rounds
 from .events import Address
 from .inbound_records import heard, want_key
 from .path import Sample
+from .peer_id import PeerId
 from .quota import Bucket
 from .relaying import between, question
-from .runs import Run
 from .state import State
 
 ECHO_LIMIT = 10.0  # seconds: an older echo tells of a corrected clock, not of the network
@@ -28,7 +28,7 @@ STRANGERS = b""  # the key of the bucket that all unknown identities share
 
 def on_nack(state: State, frame: Nack, source: Address, now: float) -> DropReason | None:
     """Somebody lacks records: ours may wait, and we may have theirs."""
-    run = Run(frame.origin, frame.epoch)
+    run = PeerId(frame.origin, frame.incarnation)
     if run == state.me:
         return DropReason.OWN
     known = run in state.roster
@@ -44,7 +44,7 @@ def on_nack(state: State, frame: Nack, source: Address, now: float) -> DropReaso
         return DropReason.OVER_QUOTA
     left = WINDOW  # a NACK may name more; looking at all of it would be the attack
     for missing in frame.missing:
-        target = Run(missing.origin, missing.epoch)
+        target = PeerId(missing.origin, missing.incarnation)
         ranges = list(_within(missing, left))
         sequences = [sequence for start, stop in ranges for sequence in range(start, stop)]
         left -= len(sequences)
@@ -57,7 +57,7 @@ def on_nack(state: State, frame: Nack, source: Address, now: float) -> DropReaso
     return reason
 
 
-def _heard(state: State, run: Run, now: float) -> None:
+def _heard(state: State, run: PeerId, now: float) -> None:
     """What `run` signed names no time: it may be a recording of a run that is gone, unless it is live."""
     if run in state.liveness:
         heard(state, run, now)
@@ -72,7 +72,9 @@ def _within(missing: Missing, most: int) -> Iterator[tuple[int, int]]:
         most -= stop - first
 
 
-def _serve(state: State, nack: Nack, target: Run, sequences: list[int], requester: bytes, now: float) -> bool:
+def _serve(
+    state: State, nack: Nack, target: PeerId, sequences: list[int], requester: bytes, now: float
+) -> bool:
     """Gather the repairs we can make; False when the requester's quota did not suffice for all."""
     mine = target == state.me
     if mine:
@@ -80,7 +82,7 @@ def _serve(state: State, nack: Nack, target: Run, sequences: list[int], requeste
         delay = state.aggregation
     else:
         bucket = state.other_quotas.of(requester, now)
-        relay = between(state, Run(nack.origin, nack.epoch), target)
+        relay = between(state, PeerId(nack.origin, nack.incarnation), target)
         if relay is not None and not state.relayed:
             question(state, nack, target, sequences, now)
         longest = rounds(state.members) * state.grtt.value
@@ -100,7 +102,7 @@ def _serve(state: State, nack: Nack, target: Run, sequences: list[int], requeste
 
 
 def _grant(
-    state: State, target: Run, sequences: list[int], bucket: Bucket, now: float
+    state: State, target: PeerId, sequences: list[int], bucket: Bucket, now: float
 ) -> tuple[list[int], bool]:
     granted: list[int] = []
     for sequence in sequences:
@@ -115,7 +117,7 @@ def _grant(
 
 def on_report(state: State, frame: Report, source: Address, now: float) -> DropReason | None:
     """Somebody says what it holds."""
-    run = Run(frame.origin, frame.epoch)
+    run = PeerId(frame.origin, frame.incarnation)
     if run == state.me:
         return DropReason.OWN
     reason = state.authority.check(frame, run in state.roster, now)
@@ -126,7 +128,7 @@ def on_report(state: State, frame: Report, source: Address, now: float) -> DropR
     if run not in state.tombstones:  # it says its last report again with its last goodbyes
         _heard(state, run, now)
     for entry in frame.heard:
-        about = Run(entry.origin, entry.epoch)
+        about = PeerId(entry.origin, entry.incarnation)
         if about == state.me:
             reported(state, run, entry, now)
         else:
@@ -136,7 +138,7 @@ def on_report(state: State, frame: Report, source: Address, now: float) -> DropR
     return None
 
 
-def reported(state: State, run: Run, entry: Heard, now: float) -> None:
+def reported(state: State, run: PeerId, entry: Heard, now: float) -> None:
     """`run` says what it holds of our records."""
     if entry.highest > state.publisher.sent.high:
         return  # of what never was: a report to be believed in nothing
@@ -156,7 +158,7 @@ def on_report_request(state: State, frame: ReportRequest, source: Address, now: 
     member, or two, and only if it is as long as an answer. Few are heeded, and the answers of the group
     together never exceed the rate of reports.
     """
-    run = Run(frame.origin, frame.epoch)
+    run = PeerId(frame.origin, frame.incarnation)
     if state.reception.get(run) is None:
         return DropReason.UNKNOWN_ORIGIN
     if not state.report_requests.take(1, now):
@@ -175,10 +177,10 @@ def on_report_request(state: State, frame: ReportRequest, source: Address, now: 
 
 def on_acker(state: State, frame: Acker, source: Address, now: float) -> DropReason | None:
     """A run says who is to report on its records."""
-    run = Run(frame.origin, frame.epoch)
+    run = PeerId(frame.origin, frame.incarnation)
     if run == state.me:
         return DropReason.OWN
-    me = Run(frame.to_origin, frame.to_epoch) == state.me
+    me = PeerId(frame.to_origin, frame.to_incarnation) == state.me
     if not me:
         # Whether it is genuine matters to nobody else; who was elected before is only asked less.
         reason = state.authority.check(frame, run in state.roster, now) if state.reporter.has(run) else None

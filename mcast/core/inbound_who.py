@@ -58,7 +58,7 @@ def on_who(state: State, frame: Who, source: Address, now: float) -> DropReason 
 def _present(state: State, most: int) -> tuple[Present, ...]:
     """We and the other runs on this host, as far as we heard them here."""
     others = (
-        Present(*peer.run, peer.announcement.port)
+        Present(*peer.peer_id, peer.announcement.port)
         for peer in state.roster
         if peer.announcement.port and isinstance(peer.address, tuple) and peer.address[0] in state.hosts
     )

@@ -12,7 +12,7 @@ from .backoff import ROUNDS
 from .events import Address, Event, GapAbandoned, GapFilled, GapOpened, Message
 from .fragments import Fragments
 from .gaps import Gaps, Span
-from .runs import Run
+from .peer_id import PeerId
 from .stream import Stream
 from .timers import earliest
 
@@ -59,15 +59,22 @@ class Inbox:
         "history",
         "lacking",
         "name",
-        "run",
+        "peer_id",
         "since",
         "stream",
     )
 
     def __init__(
-        self, run: Run, name: str, start: int, window: int, existing: int, since: int, history: bool = False
+        self,
+        run: PeerId,
+        name: str,
+        start: int,
+        window: int,
+        existing: int,
+        since: int,
+        history: bool = False,
     ) -> None:
-        self.run, self.name, self.first = run, name, start
+        self.peer_id, self.name, self.first = run, name, start
         self.stream = Stream(start, min(window, STRANGER_WINDOW))
         self.gaps = Gaps()
         self.fragments = Fragments()
@@ -128,7 +135,7 @@ class Inbox:
                 self._received += 1
             closed = self.gaps.found(sequence)
             if closed is not None:
-                events.append(GapFilled(self.run, closed.first, closed.last, self.name))
+                events.append(GapFilled(self.peer_id, closed.first, closed.last, self.name))
         else:
             self._received += 1
         ready, late = self.stream.accept(record)
@@ -143,20 +150,20 @@ class Inbox:
         """Those at the front that follow each other and what is here; none while anything is lacking."""
         if self.lacking or not self.stream.smooth or self.fragments.bytes:
             return []
-        (origin, epoch), following = self.run, self.stream.next
+        (origin, incarnation), following = self.peer_id, self.stream.next
         for record in records:
-            if record.sequence != following or record.epoch != epoch or record.origin != origin:
+            if record.sequence != following or record.incarnation != incarnation or record.origin != origin:
                 break
             following += 1
         return records[: following - self.stream.next]
 
     def wants(self, records: list[Record]) -> list[Record]:
         """Those at the front of one flush of this run that are not refused as things are."""
-        (origin, epoch), refuse, signature = self.run, self.stream.refuse, records[0].signature
+        (origin, incarnation), refuse, signature = self.peer_id, self.stream.refuse, records[0].signature
         for place, record in enumerate(records):
             if (
                 record.signature != signature
-                or record.epoch != epoch
+                or record.incarnation != incarnation
                 or record.origin != origin
                 or place == limits.TREE_MAX
                 or refuse(record.sequence) is not None
@@ -211,9 +218,9 @@ class Inbox:
             sequence, messages = self._messages(record)
             if old and not self.history:
                 continue
-            origin, epoch, sent, name = record.origin, record.epoch, record.timestamp, self.name
+            origin, incarnation, sent, name = record.origin, record.incarnation, record.timestamp, self.name
             events += [
-                Message(origin, epoch, sequence, index, data, sent, name, source, late, old)
+                Message(origin, incarnation, sequence, index, data, sent, name, source, late, old)
                 for index, data in enumerate(messages)
             ]
         return events
@@ -251,7 +258,9 @@ class Inbox:
 
     def asked(self, spans: list[Span], now: float) -> list[Event]:
         """A NACK for `spans` goes out."""
-        return [GapOpened(self.run, gap.first, gap.last, self.name) for gap in self.gaps.asked(spans, now)]
+        return [
+            GapOpened(self.peer_id, gap.first, gap.last, self.name) for gap in self.gaps.asked(spans, now)
+        ]
 
     def patience(self, gap_timeout: float | None) -> float | None:
         """When to give up what is missing at the front; None: not as things are."""
@@ -302,7 +311,7 @@ class Inbox:
         events = self.end(now)
         start = self._unfinished
         if start is not None:
-            events.append(GapAbandoned(self.run, start, self.stream.contiguous, self.name))
+            events.append(GapAbandoned(self.peer_id, start, self.stream.contiguous, self.name))
         return events
 
     def end(self, now: float) -> list[Event]:
@@ -317,7 +326,7 @@ class Inbox:
         for first, end in lost:
             until = next((n for n in range(at, len(ready)) if ready[n].sequence > first), len(ready))
             events.extend(self._deliver(ready[at:until], None))
-            events.append(GapAbandoned(self.run, first, end - 1, self.name))
+            events.append(GapAbandoned(self.peer_id, first, end - 1, self.name))
             at = until
         events.extend(self._deliver(ready[at:], None))
         self.learn(self.stream.claimed, now)
@@ -327,7 +336,9 @@ class Inbox:
         """Make room: what is held is missing again, messages that have come in part are lost."""
         for start, stop in self.stream.forget_held():
             self.gaps.notice(start, stop, now)
-        return [GapAbandoned(self.run, start, stop - 1, self.name) for start, stop in self.fragments.clear()]
+        return [
+            GapAbandoned(self.peer_id, start, stop - 1, self.name) for start, stop in self.fragments.clear()
+        ]
 
     def drop_highest(self, now: float) -> None:
         """Make room for what is due early: what is due last is missing again."""

@@ -6,10 +6,10 @@ from collections import OrderedDict
 
 import msgspec
 
-from .runs import Run
+from .peer_id import PeerId
 from .timers import Timers
 
-Name = tuple[Run, int]  # of a record: its run and sequence
+Name = tuple[PeerId, int]  # of a record: its run and sequence
 
 
 class Kept(msgspec.Struct, frozen=True, gc=False):

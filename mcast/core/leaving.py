@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mcast.wire.frames import Goodbye
 
-from .runs import Run
+from .peer_id import PeerId
 from .state import State
 from .ticking import REPORT_BATCH, report_on
 
@@ -17,7 +17,7 @@ class Farewell:
 
     def __init__(self) -> None:
         self._goodbyes: list[float] = []
-        self._heard: list[Run] = []  # whom our last report is about, as many as one datagram holds
+        self._heard: list[PeerId] = []  # whom our last report is about, as many as one datagram holds
 
     def begin(self, state: State, now: float) -> None:
         """Confirm what was heard, as this is the last chance, and plan the goodbyes."""

@@ -9,7 +9,7 @@ import msgspec
 
 from .events import Address
 from .generator import Generator
-from .runs import Run
+from .peer_id import PeerId
 from .timers import Timers
 
 ASKERS = 50  # members that ask one doubted run in a second; it answers twice as many
@@ -22,7 +22,7 @@ SULK = 5.0  # seconds in which a run that never answered is not asked anew
 class Probing(msgspec.Struct, frozen=True):
     """A probe that was sent."""
 
-    run: Run
+    peer_id: PeerId
     at: float
 
 
@@ -47,15 +47,15 @@ class Liveness:
         self._generator = generator
         self._window_ms = window * 1000
         self._limit = limit
-        self._live: dict[Run, None] = {}
+        self._live: dict[PeerId, None] = {}
         self._nonces: dict[bytes, Probing] = {}
-        self._doubts: dict[Run, Doubt] = {}
-        self._timers: Timers[Run] = Timers()
+        self._doubts: dict[PeerId, Doubt] = {}
+        self._timers: Timers[PeerId] = Timers()
 
-    def __contains__(self, run: Run) -> bool:
+    def __contains__(self, run: PeerId) -> bool:
         return run in self._live
 
-    def judge(self, run: Run, timestamp: int, wall_ms: int) -> bool:
+    def judge(self, run: PeerId, timestamp: int, wall_ms: int) -> bool:
         """Whether the run that signed `timestamp` is live. Once live, a run stays so until it leaves."""
         if run in self._live:
             return True
@@ -64,22 +64,22 @@ class Liveness:
         self.prove(run)
         return True
 
-    def prove(self, run: Run) -> None:
+    def prove(self, run: PeerId) -> None:
         """`run` is live."""
         self._settle(run)
         self._live[run] = None
         if len(self._live) > self._limit:
             del self._live[next(iter(self._live))]
 
-    def left(self, run: Run) -> None:
+    def left(self, run: PeerId) -> None:
         """`run` is gone; it has to prove itself again."""
         self._live.pop(run, None)
 
-    def _settle(self, run: Run) -> None:
+    def _settle(self, run: PeerId) -> None:
         self._doubts.pop(run, None)
         self._timers.cancel(run)
 
-    def nonce(self, run: Run, now: float) -> bytes:
+    def nonce(self, run: PeerId, now: float) -> bytes:
         """A new nonce for a probe of `run`."""
         nonce = self._generator.getrandbits(128).to_bytes(16, "big")
         self._nonces[nonce] = Probing(run, now)
@@ -87,7 +87,7 @@ class Liveness:
             del self._nonces[next(iter(self._nonces))]
         return nonce
 
-    def doubt(self, run: Run, source: Address, now: float, members: int) -> None:
+    def doubt(self, run: PeerId, source: Address, now: float, members: int) -> None:
         """`run`, heard from `source`, may be a recording: it is probed by `due`, unless it is already.
 
         The attack: one recording in a large group, which all would probe at once. So the larger the group
@@ -102,7 +102,7 @@ class Liveness:
         if len(self._doubts) > NONCES:
             self._settle(next(iter(self._doubts)))
 
-    def overheard(self, run: Run, now: float) -> None:
+    def overheard(self, run: PeerId, now: float) -> None:
         """Somebody else asks `run` by multicast: we do not, for a while."""
         doubt = self._doubts.get(run)
         if doubt is not None and doubt.tries == len(RETRIES):
@@ -110,7 +110,7 @@ class Liveness:
             doubt.yielded = True
             self._timers.set(run, now + SULK)
 
-    def answered(self, run: Run, now: float) -> None:
+    def answered(self, run: PeerId, now: float) -> None:
         """`run` answers somebody else, so it is worth asking; only an answer to us proves it to us."""
         doubt = self._doubts.get(run)
         if doubt is not None and doubt.yielded:
@@ -122,9 +122,9 @@ class Liveness:
         """When the next doubted run is to be probed again."""
         return self._timers.next()
 
-    def due(self, now: float) -> list[tuple[Run, Address]]:
+    def due(self, now: float) -> list[tuple[PeerId, Address]]:
         """The doubted runs to probe now, and where; None is the group, the last resort and for hearsay."""
-        probes: list[tuple[Run, Address]] = []
+        probes: list[tuple[PeerId, Address]] = []
         for run in self._timers.due(now):
             doubt = self._doubts[run]
             if doubt.tries > len(RETRIES):
@@ -137,10 +137,10 @@ class Liveness:
             self._timers.set(run, now + wait)
         return probes
 
-    def expects(self, nonce: bytes, run: Run, now: float) -> float | None:
+    def expects(self, nonce: bytes, run: PeerId, now: float) -> float | None:
         """The round-trip time if `run` was asked with `nonce`; the nonce stays until it is redeemed."""
         probing = self._nonces.get(nonce)
-        if probing is None or probing.run != run or now - probing.at > ANSWER_TIME:
+        if probing is None or probing.peer_id != run or now - probing.at > ANSWER_TIME:
             return None
         return now - probing.at
 
@@ -153,13 +153,13 @@ class Tombstones:
     """Runs that said goodbye, so that their announcements, played again, do not bring them back."""
 
     def __init__(self, limit: int = 4096) -> None:
-        self._runs: dict[Run, None] = {}
+        self._runs: dict[PeerId, None] = {}
         self._limit = limit
 
-    def __contains__(self, run: Run) -> bool:
+    def __contains__(self, run: PeerId) -> bool:
         return run in self._runs
 
-    def add(self, run: Run) -> None:
+    def add(self, run: PeerId) -> None:
         """`run` said goodbye. The attack is a flood of goodbyes: oldest first out."""
         self._runs[run] = None
         if len(self._runs) > self._limit:

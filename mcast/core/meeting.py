@@ -14,7 +14,7 @@ from mcast.wire.frames import Present
 
 from .events import Address
 from .generator import Generator
-from .runs import Run
+from .peer_id import PeerId
 from .timers import earliest
 
 CONTACTS = 64  # asked and met; those beyond are refused, and the user is told
@@ -50,7 +50,7 @@ class Contact:
         "named",
         "next",
         "nonce",
-        "run",
+        "peer_id",
         "since",
         "source",
         "token",
@@ -62,7 +62,7 @@ class Contact:
         self.next = self.since = now
         self.met_at = self.echoed_at = float("-inf")
         self.tries = 0
-        self.run: Run | None = None
+        self.peer_id: PeerId | None = None
         self.token: bytes | None = None
         self.introduce = True
 
@@ -112,31 +112,36 @@ class Meetings:
         return Ask(contact.address, contact.nonce, token, introduce and token is not None)
 
     def answered(
-        self, nonce: bytes, source: Address, present: tuple[Present, ...], me: Run, now: float
+        self, nonce: bytes, source: Address, present: tuple[Present, ...], me: PeerId, now: float
     ) -> bool:
         """Somebody at `source` says that `present`, itself first, are on its host; False if not asked."""
         contact = next((contact for contact in self._contacts if contact.nonce == nonce), None)
         if contact is None:
             return False
-        run = Run(present[0].origin, present[0].epoch)
-        if contact.run != run:
-            contact.run, contact.token, contact.introduce = run, None, True
+        run = PeerId(present[0].origin, present[0].incarnation)
+        if contact.peer_id != run:
+            contact.peer_id, contact.token, contact.introduce = run, None, True
         contact.source, contact.met_at, contact.nonce = source, now, self._nonce()
         contact.tries, contact.next = 0, now + RENEW
         self._led_to(present[1:], source, me, now)
         self._changed()
         return True
 
-    def _led_to(self, present: tuple[Present, ...], source: Address, me: Run, now: float) -> None:
+    def _led_to(self, present: tuple[Present, ...], source: Address, me: PeerId, now: float) -> None:
         """Others on the host of who answers. A hint that nobody signed: it makes us ask there, no more."""
         if not isinstance(source, tuple):
             return
         known = {source, *(c.address for c in self._contacts), *(c.source for c in self._contacts)}
-        runs = {contact.run for contact in self._contacts if contact.met(now)} | {me}
+        runs = {contact.peer_id for contact in self._contacts if contact.met(now)} | {me}
         for one in present:
             address = (source[0], one.port, *source[2:])
             full = len(self._contacts) >= CONTACTS
-            if one.port and not full and address not in known and Run(one.origin, one.epoch) not in runs:
+            if (
+                one.port
+                and not full
+                and address not in known
+                and PeerId(one.origin, one.incarnation) not in runs
+            ):
                 known.add(address)
                 self._contacts.append(Contact(address, False, self._nonce(), now))
 
@@ -152,7 +157,7 @@ class Meetings:
 
     def _first_of_its_run(self, contact: Contact, now: float) -> bool:
         """One address of a run is enough: the first that answered."""
-        return next(c for c in self._contacts if c.run == contact.run and c.met(now)) is contact
+        return next(c for c in self._contacts if c.peer_id == contact.peer_id and c.met(now)) is contact
 
     def lease(self, source: Address, now: float) -> bool | None:
         """`source` gets copies from now on; whether that is new. None when there are too many."""
@@ -177,10 +182,10 @@ class Meetings:
         return self._reach
 
     def _reckon(self, now: float) -> tuple[tuple[Address, ...], float]:
-        met: dict[Run | None, Contact] = {}
+        met: dict[PeerId | None, Contact] = {}
         for contact in self._contacts:
             if contact.met(now):
-                met.setdefault(contact.run, contact)
+                met.setdefault(contact.peer_id, contact)
         leases = {address: until for address, until in self._leases.items() if until > now}
         ends = (*leases.values(), *(contact.met_at + LEASE for contact in met.values()))
         reach = dict.fromkeys((*(contact.source for contact in met.values()), *leases))

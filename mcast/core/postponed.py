@@ -10,7 +10,7 @@ import msgspec
 from mcast.wire.frames import Announcement, Key
 
 from .events import Address
-from .runs import Run
+from .peer_id import PeerId
 
 PAUSE = 0.1  # seconds between two looks at whether signatures may be checked
 
@@ -33,7 +33,7 @@ class Postponed:
     """
 
     def __init__(self, limit: int) -> None:
-        self._entries: dict[Run, Entry] = {}
+        self._entries: dict[PeerId, Entry] = {}
         self._limit = limit
         self._next = 0.0
 
@@ -45,7 +45,7 @@ class Postponed:
         if not self._entries:
             self._next = entry.at + PAUSE
         frame = entry.announcement
-        self._entries[Run(frame.origin, frame.epoch)] = entry
+        self._entries[PeerId(frame.origin, frame.incarnation)] = entry
         if len(self._entries) > self._limit:
             del self._entries[next(iter(self._entries))]
 

@@ -8,7 +8,7 @@ from mcast.wire.frames import BY_MULTICAST, Probe
 from mcast.wire.reasons import DropReason
 
 from .events import Address
-from .runs import Run
+from .peer_id import PeerId
 from .state import State
 
 MEASURED = 3  # peers probed after joining, to learn the group round-trip time
@@ -20,13 +20,13 @@ LOOK_AROUND = 0.1  # seconds, at most, in which a member that is new sees how la
 CROWD = 100  # members above which nobody measures just because it joined
 
 
-def probe(state: State, run: Run, to: Address, now: float) -> None:
+def probe(state: State, run: PeerId, to: Address, now: float) -> None:
     """Probe `run` at its address, or in the group if there is none."""
     nonce = state.liveness.nonce(run, now)
     state.queue(Probe(*run, nonce, 0 if to is not None else BY_MULTICAST), to=to)
 
 
-def doubt(state: State, run: Run, source: Address, now: float) -> None:
+def doubt(state: State, run: PeerId, source: Address, now: float) -> None:
     """`run`, heard itself from `source` (None: it was not), may be a recording."""
     state.liveness.doubt(run, source, now, state.members)
 
@@ -64,12 +64,12 @@ def measure_until_known(state: State, now: float) -> None:
         peer = peers.pop(int(state.generator.random() * len(peers)))
         state.measurements += 1
         state.measured_at = now
-        probe(state, peer.run, peer.address, now)
+        probe(state, peer.peer_id, peer.address, now)
     if not state.grtt.known and state.measurements < MOST:
         state.measure_at = now + RETRY
 
 
-def measure_again(state: State, run: Run, now: float) -> None:
+def measure_again(state: State, run: PeerId, now: float) -> None:
     """We are about to ask for repairs of `run`: see whether the round-trip time still holds."""
     peer = state.roster.get(run)
     if peer is not None and peer.address is not None and now - state.measured_at >= MEASURE_AGAIN:

@@ -12,8 +12,8 @@ from mcast.wire.records import encode_record
 
 from .heartbeat import Heartbeats
 from .outbox import Outbox
+from .peer_id import PeerId
 from .retention import Sent
-from .runs import Run
 
 
 class Flush(msgspec.Struct, frozen=True):
@@ -27,7 +27,7 @@ class Publisher:
     """The sending side of this run. `flushed_at` is the time of the last flush."""
 
     def __init__(
-        self, identity: Identity, room: Room, me: Run, payload: int, interval: float, sent: Sent
+        self, identity: Identity, room: Room, me: PeerId, payload: int, interval: float, sent: Sent
     ) -> None:
         self._identity, self._room, self._me = identity, room, me
         self.outbox = Outbox(limits.max_body(payload), interval)
@@ -43,7 +43,7 @@ class Publisher:
         records = [
             encode_record(
                 origin=self._me.origin,
-                epoch=self._me.epoch,
+                incarnation=self._me.incarnation,
                 sequence=draft.sequence,
                 timestamp=wall_ms,
                 kind=draft.kind,
@@ -51,7 +51,9 @@ class Publisher:
             )
             for draft in drafts
         ]
-        return Flush(drafts[0].sequence, sign_flush(self._identity, self._room.id, self._me.epoch, records))
+        return Flush(
+            drafts[0].sequence, sign_flush(self._identity, self._room.id, self._me.incarnation, records)
+        )
 
     def left(self, flush: Flush, now: float) -> None:
         """`flush` has been sent: its records are kept for repair, and heartbeats tell of them."""

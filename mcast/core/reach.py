@@ -12,13 +12,13 @@ from operator import and_
 
 from mcast.wire.frames import HEARS_IPV4, HEARS_IPV6
 
-from .runs import Run
+from .peer_id import PeerId
 
 INTERFACES = 31  # told apart; the ones beyond count as the last
 PASSING = 1024  # sessions that are no member's, first in, first out; the attack is made-up sessions
 IPV4 = int("01" * (INTERFACES + 1), 2)
 ALL = -1
-NOBODY = Run(b"", 0)
+NOBODY = PeerId(b"", 0)
 
 
 class Station:
@@ -28,12 +28,12 @@ class Station:
     believed for every interface, so that one lost copy separates nobody.
     """
 
-    __slots__ = ("before", "hears", "member", "now", "reach", "run")
+    __slots__ = ("before", "hears", "member", "now", "peer_id", "reach")
 
     def __init__(self, bit: int) -> None:
         self.now, self.before = bit, 0
         self.reach = bit
-        self.run = NOBODY
+        self.peer_id = NOBODY
         self.hears = 0
         self.member = False
 
@@ -55,13 +55,13 @@ class Reach:
     acted upon: see relaying.
     """
 
-    def __init__(self, me: Run) -> None:
+    def __init__(self, me: PeerId) -> None:
         self._me = me
         self._interfaces: dict[int, int] = {}
         self._passing: dict[bytes, Station] = {}
         self._members: dict[bytes, Station] = {}
-        self._sessions: dict[Run, bytes] = {}
-        self._at: dict[int, list[Run]] = {}  # members by reach, sorted
+        self._sessions: dict[PeerId, bytes] = {}
+        self._at: dict[int, list[PeerId]] = {}  # members by reach, sorted
         self._common = ALL
         self._last = (b"", -1)
         self._bit = self._ours = 0  # of this datagram, and of all so far
@@ -119,42 +119,42 @@ class Reach:
         if station.reach not in self._at:
             self._at[station.reach] = []
             self._common = reduce(and_, self._at, ALL)
-        insort(self._at[station.reach], station.run)
+        insort(self._at[station.reach], station.peer_id)
 
     def _take_out(self, station: Station) -> None:
         runs = self._at[station.reach]
-        del runs[bisect_left(runs, station.run)]
+        del runs[bisect_left(runs, station.peer_id)]
         if not runs:
             del self._at[station.reach]
             self._common = reduce(and_, self._at, ALL)
 
-    def speaks(self, run: Run) -> bool:
+    def speaks(self, run: PeerId) -> bool:
         """Whether `run`, the author of what this datagram brings, sent it itself, as far as we know."""
-        if self.here.run == NOBODY:
-            self.here.run = run
-        return self.here.run == run
+        if self.here.peer_id == NOBODY:
+            self.here.peer_id = run
+        return self.here.peer_id == run
 
-    def announced(self, run: Run, session: bytes, hears: int) -> bool:
+    def announced(self, run: PeerId, session: bytes, hears: int) -> bool:
         """A peer announced itself in this datagram, of `session`: its links count anew; True when it is new.
 
         A session has one owner, the last that announced itself in it.
         """
         station = self.here
-        new = not station.member or station.run != run
+        new = not station.member or station.peer_id != run
         if new:
             self.left(run)
             if station.member:
-                self.left(station.run)
+                self.left(station.peer_id)
             self._passing.pop(session, None)
             self._members[session], self._sessions[run] = station, session
-            station.run, station.member = run, True
+            station.peer_id, station.member = run, True
             self._put_in(station)
         station.hears = hears
         station.before, station.now = station.now, self._bit
         self._weigh(station)
         return new
 
-    def left(self, run: Run) -> None:
+    def left(self, run: PeerId) -> None:
         """`run` is no peer any more."""
         session = self._sessions.pop(run, None)
         if session is not None:
@@ -163,14 +163,14 @@ class Reach:
             station.member = False
             self._pass(session, station)
 
-    def of(self, run: Run) -> Station | None:
+    def of(self, run: PeerId) -> Station | None:
         """Where `run` is: a peer, or who speaks at this moment."""
         session = self._sessions.get(run)
         if session is not None:
             return self._members[session]
-        return self.here if self.here.run == run else None
+        return self.here if self.here.peer_id == run else None
 
-    def strangers(self, one: Run, other: Run) -> bool:
+    def strangers(self, one: PeerId, other: PeerId) -> bool:
         """Whether two that we hear share no link."""
         first, second = self.of(one), self.of(other)
         return first is not None and second is not None and not first.reach & second.reach
@@ -196,10 +196,10 @@ class Reach:
             for reach, runs in self._at.items()
             if reach & station.reach and all(reach & other for other in beyond)
         ]
-        return sum(_between(runs, station.run, self._me) for runs in able)
+        return sum(_between(runs, station.peer_id, self._me) for runs in able)
 
 
-def _between(runs: list[Run], start: Run, end: Run) -> int:
+def _between(runs: list[PeerId], start: PeerId, end: PeerId) -> int:
     """How many of `runs`, which are sorted, lie between two others on a circle."""
     first, last = bisect_right(runs, start), bisect_left(runs, end)
     return last - first if start < end else len(runs) - first + last

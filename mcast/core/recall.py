@@ -13,8 +13,8 @@ from .events import Event, Message
 from .fragments import LIMIT as FRAGMENTS
 from .fragments import Fragments
 from .inbox import Inbox
+from .peer_id import PeerId
 from .ranges import RangeSet
-from .runs import Run
 
 RECORDS = 10_000  # kept until they are told; oldest arrivals out, as they are fetched oldest first
 RUNS = 4096  # runs of which it is remembered what was told, oldest out; of each RANGES, lowest out
@@ -49,12 +49,12 @@ class Recall:
     """
 
     def __init__(self, last: int | None, since: float | None, now: float) -> None:
-        self._records: dict[tuple[Run, int], Record] = {}
-        self._ends: dict[Run, dict[int, Record]] = {}
+        self._records: dict[tuple[PeerId, int], Record] = {}
+        self._ends: dict[PeerId, dict[int, Record]] = {}
         self._last, self._since = last, since
         self._bounded_to = now + BOUNDED
-        self._told: dict[Run, Told] = {}
-        self._parts: dict[Run, Fragments] = {}
+        self._told: dict[PeerId, Told] = {}
+        self._parts: dict[PeerId, Fragments] = {}
         self._began = 0.0
 
     def __bool__(self) -> bool:
@@ -67,7 +67,7 @@ class Recall:
         patience = PATIENCE if self._last is None else LAST_PATIENCE
         return self._began + (patience if fetching else PAUSE)
 
-    def add(self, run: Run, record: Record, now: float) -> None:
+    def add(self, run: PeerId, record: Record, now: float) -> None:
         """One more, unless it was told before: what died of a wrong age is fetched again."""
         if self._was_told(run, record):
             return
@@ -76,7 +76,7 @@ class Recall:
         if len(self._records) > RECORDS:
             del self._records[next(iter(self._records))]
 
-    def goes_on(self, run: Run, record: Record, now: float) -> None:
+    def goes_on(self, run: PeerId, record: Record, now: float) -> None:
         """A live fragment of a message that began before: it belongs to the past."""
         if self._was_told(run, record):
             return
@@ -87,7 +87,7 @@ class Recall:
         if len(self._ends) > PARTS:
             del self._ends[next(iter(self._ends))]
 
-    def _was_told(self, run: Run, record: Record) -> bool:
+    def _was_told(self, run: PeerId, record: Record) -> bool:
         told = self._told.get(run)
         return told is not None and record.sequence in told.records
 
@@ -97,7 +97,7 @@ class Recall:
         if now > self._bounded_to:
             self._last = self._since = None
 
-    def reached(self, run: Run) -> int:
+    def reached(self, run: PeerId) -> int:
         """The highest record of `run` that was told or is about to be; 0 when none was."""
         waiting = (sequence for known, sequence in self._records if known == run)
         told = self._told.get(run)
@@ -110,7 +110,7 @@ class Recall:
         self._parts.clear()
 
     def tell(
-        self, name: Callable[[Run], str], wall_ms: int, now: float, *, fetching: bool = False
+        self, name: Callable[[PeerId], str], wall_ms: int, now: float, *, fetching: bool = False
     ) -> list[Event]:
         """Everything collected, as events; `name` gives what a run calls itself. More may be on its way."""
         streams = [
@@ -122,9 +122,9 @@ class Recall:
             self._last = self._since = None
         return chosen
 
-    def _collected(self) -> dict[Run, list[Record]]:
+    def _collected(self) -> dict[PeerId, list[Record]]:
         """What there is of each run, in its order; nothing is left."""
-        by_run: dict[Run, list[Record]] = {}
+        by_run: dict[PeerId, list[Record]] = {}
         for (run, _), record in sorted(self._records.items(), key=lambda item: item[0]):
             by_run.setdefault(run, []).append(record)
         self._records.clear()
@@ -134,7 +134,7 @@ class Recall:
         self._ends.clear()
         return by_run
 
-    def _events(self, run: Run, name: str, records: list[Record], now: float) -> Iterator[Event]:
+    def _events(self, run: PeerId, name: str, records: list[Record], now: float) -> Iterator[Event]:
         known = self._told.pop(run, None) or Told()
         told = known.message
         for record in records:

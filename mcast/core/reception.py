@@ -14,7 +14,7 @@ from .events import Event
 from .gaps import Span
 from .generator import Generator
 from .inbox import Inbox
-from .runs import Run
+from .peer_id import PeerId
 from .shelves import Shelves
 from .timers import Timers
 
@@ -45,9 +45,9 @@ class Reception:
         self._window, self._grace = window, grace
         self._floor, self._gap_timeout = floor, gap_timeout
         self._shelves = Shelves(held_bytes, limit)
-        self._ripe: Timers[Run] = Timers()  # when something may be asked for
-        self._asks: Timers[Run] = Timers()  # and with the backoff
-        self._patience: Timers[Run] = Timers()
+        self._ripe: Timers[PeerId] = Timers()  # when something may be asked for
+        self._asks: Timers[PeerId] = Timers()  # and with the backoff
+        self._patience: Timers[PeerId] = Timers()
         self._not_before = 0.0
         self.get = self._shelves.get
 
@@ -58,23 +58,23 @@ class Reception:
         """The inboxes of all runs of one identity."""
         return self._shelves.of(origin)
 
-    def resumes(self, run: Run) -> int | None:
+    def resumes(self, run: PeerId) -> int | None:
         """Where the records of a run go on whose inbox is no more."""
         ended = self._shelves.ended(run)
         return None if ended is None else ended.resumes
 
-    def remember(self, run: Run, start: int) -> None:
+    def remember(self, run: PeerId, start: int) -> None:
         """`run`, of which there is no inbox, goes: should it return, its records count from `start`."""
         self._shelves.remember(run, start, start)
 
     def open(
         self,
-        run: Run,
+        run: PeerId,
         name: str,
         start: int,
         existing: int,
         since: int,
-        keep: Callable[[Run], bool],
+        keep: Callable[[PeerId], bool],
         now: float = 0.0,
     ) -> Inbox | DropReason:
         """A new inbox that wants records from `start` on, or from where another ended."""
@@ -91,7 +91,7 @@ class Reception:
         """What making room has cost, since the last call; `open` and `lacks` may make room."""
         return self._shelves.told()
 
-    def depart(self, run: Run, now: float, said: bool) -> None:
+    def depart(self, run: PeerId, now: float, said: bool) -> None:
         """`run` is gone; `said`: it said goodbye."""
         inbox = self.get(run)
         if inbox is not None:
@@ -99,7 +99,7 @@ class Reception:
             self._shelves.departed(inbox, now)
             self._settle(inbox)
 
-    def returned(self, run: Run, now: float, size: int) -> None:
+    def returned(self, run: PeerId, now: float, size: int) -> None:
         """`run` is here; perhaps it was taken to be gone."""
         inbox = self.get(run)
         if inbox is not None and inbox.departed:
@@ -138,26 +138,26 @@ class Reception:
         """New gaps are asked for after the grace, also by an inbox that waits for old ones."""
         if inbox.gaps.fresh:
             inbox.gaps.fresh = False
-            ripe = self._ripe.get(inbox.run)
+            ripe = self._ripe.get(inbox.peer_id)
             if inbox.gaps and (ripe is None or ripe > now + self._grace):
                 self._arm(inbox, now + self._grace, size)
 
     def _arm(self, inbox: Inbox, ripe: float, size: int) -> None:
-        self._ripe.set(inbox.run, ripe)
-        self._asks.set(inbox.run, ripe + backoff(self._generator, rounds(size) * inbox.grtt, size))
+        self._ripe.set(inbox.peer_id, ripe)
+        self._asks.set(inbox.peer_id, ripe + backoff(self._generator, rounds(size) * inbox.grtt, size))
 
     def _settle(self, inbox: Inbox) -> None:
         if not inbox.gaps:
             for timers in (self._ripe, self._asks, self._patience):
-                timers.cancel(inbox.run)
+                timers.cancel(inbox.peer_id)
             return
         when = inbox.patience(self._gap_timeout)
         if when is None:
-            self._patience.cancel(inbox.run)
-        elif when != self._patience.get(inbox.run):
-            self._patience.set(inbox.run, when)
+            self._patience.cancel(inbox.peer_id)
+        elif when != self._patience.get(inbox.peer_id):
+            self._patience.set(inbox.peer_id, when)
 
-    def overheard(self, run: Run, ranges: Iterable[tuple[int, int]], now: float, size: float) -> None:
+    def overheard(self, run: PeerId, ranges: Iterable[tuple[int, int]], now: float, size: float) -> None:
         """Somebody else asked for `ranges`. In a group of few, who lacks something else asks with it.
 
         The author codes by what it knows at one time.
@@ -229,14 +229,14 @@ class Pages:
         self._room = room
         self._left = 0
 
-    def add(self, run: Run, spans: Iterable[Span]) -> None:
+    def add(self, run: PeerId, spans: Iterable[Span]) -> None:
         """Ask for `spans` of `run`."""
         for piece in split_ranges(_joined(spans), (self._room - MISSING_HEAD) // 2):
             cost = MISSING_HEAD + 2 * pairs_of(piece)
             if cost > self._left or len(self.lists[-1]) >= ENTRIES_MAX:
                 self.lists.append([])
                 self._left = self._room
-            self.lists[-1].append(Missing(run.origin, run.epoch, tuple(piece)))
+            self.lists[-1].append(Missing(run.origin, run.incarnation, tuple(piece)))
             self._left -= cost
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .events import Address
-from .runs import Run
+from .peer_id import PeerId
 
 REFUSALS = 1024  # first in, first out
 REFUSED = 600.0  # seconds
@@ -17,9 +17,9 @@ class Refusals:
     """
 
     def __init__(self) -> None:
-        self._refused: dict[tuple[Address, Run], tuple[int, float]] = {}
+        self._refused: dict[tuple[Address, PeerId], tuple[int, float]] = {}
 
-    def add(self, giver: Address, run: Run, sequence: int, now: float) -> None:
+    def add(self, giver: Address, run: PeerId, sequence: int, now: float) -> None:
         """What `giver` holds of `run` up to `sequence` is too old."""
         high = max(sequence, self.below(giver, run, now) - 1)
         self._refused.pop((giver, run), None)
@@ -27,7 +27,7 @@ class Refusals:
         if len(self._refused) > REFUSALS:
             del self._refused[next(iter(self._refused))]
 
-    def below(self, giver: Address, run: Run, now: float) -> int:
+    def below(self, giver: Address, run: PeerId, now: float) -> int:
         """The first record of `run` that is worth asking `giver` for."""
         high, until = self._refused.get((giver, run), (0, now))
         return high + 1 if now < until else 1

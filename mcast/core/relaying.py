@@ -35,9 +35,9 @@ from mcast.wire.records import Record
 
 from .addresses import pack
 from .backoff import ROUNDS, backoff
+from .peer_id import PeerId
 from .reach import Station
 from .relays import Relay, Word
-from .runs import Run
 from .state import State
 
 SETTLE = 0.02  # seconds in which the copies of a word on other links tell where its author is
@@ -48,7 +48,7 @@ PASSED = frozenset({Announcement, Goodbye, Heartbeat, Nack, Report, Probe, Probe
 def came(state: State, frame: Word, session: bytes, reason: DropReason | None, now: float) -> None:
     """A word of PASSED came in a datagram of `session` and was taken, or dropped for `reason`."""
     author = frame.announcement if isinstance(frame, Roster) else frame
-    run = Run(author.origin, author.epoch)
+    run = PeerId(author.origin, author.incarnation)
     if state.relayed:
         state.relays.copied(run, frame)
     elif isinstance(frame, Probe):
@@ -59,7 +59,7 @@ def came(state: State, frame: Word, session: bytes, reason: DropReason | None, n
         _heard(state, run, frame, session, now)
 
 
-def _heard(state: State, run: Run, frame: Word, session: bytes, now: float) -> None:
+def _heard(state: State, run: PeerId, frame: Word, session: bytes, now: float) -> None:
     """The author itself said it, and it is genuine."""
     reach = state.reach
     if isinstance(frame, Announcement):
@@ -70,7 +70,7 @@ def _heard(state: State, run: Run, frame: Word, session: bytes, now: float) -> N
         _plan(state, run, frame, reach.here, now)
 
 
-def _plan(state: State, run: Run, word: Word, station: Station, now: float) -> None:
+def _plan(state: State, run: PeerId, word: Word, station: Station, now: float) -> None:
     rank = state.reach.rank(station) if state.relaying else None
     if rank is not None:
         state.relays.add(run, Relay(word, station), now + SETTLE + _wait(state, rank))
@@ -85,11 +85,11 @@ def _wait(state: State, rank: int) -> float:
 def _introduce(state: State, newcomer: Station, now: float) -> None:
     """Who has just come hears of those it cannot hear."""
     away = islice(state.reach.apart(newcomer), INTRODUCED)
-    for peer, station in [(peer, other) for other in away if (peer := state.roster.get(other.run))]:
-        _plan(state, station.run, Roster(*pack(peer.source), peer.announcement), station, now)
+    for peer, station in [(peer, other) for other in away if (peer := state.roster.get(other.peer_id))]:
+        _plan(state, station.peer_id, Roster(*pack(peer.source), peer.announcement), station, now)
 
 
-def _probed(state: State, run: Run, probe: Probe, now: float) -> None:
+def _probed(state: State, run: PeerId, probe: Probe, now: float) -> None:
     """Somebody asks the group for a peer that it may not hear: our latest word of it, and the question."""
     peer, station = state.roster.get(run), state.reach.of(run)
     if probe.flags & BY_MULTICAST and peer is not None and peer.confirmed and station is not None:
@@ -97,7 +97,7 @@ def _probed(state: State, run: Run, probe: Probe, now: float) -> None:
         _plan(state, run, probe, station, now)
 
 
-def _answered(state: State, run: Run, reply: ProbeReply, now: float) -> None:
+def _answered(state: State, run: PeerId, reply: ProbeReply, now: float) -> None:
     """A peer answers a question that we passed on."""
     station = state.reach.of(run)
     if station is None or not state.relays.expects(reply.nonce):
@@ -107,7 +107,7 @@ def _answered(state: State, run: Run, reply: ProbeReply, now: float) -> None:
         _plan(state, run, reply, station, now)
 
 
-def record(state: State, run: Run, sequence: int, payload: bytes, now: float) -> None:
+def record(state: State, run: PeerId, sequence: int, payload: bytes, now: float) -> None:
     """A new record of `run` came from its author: whom that does not reach gets it from us."""
     reach = state.reach
     if not (state.relaying and reach.speaks(run)):
@@ -122,7 +122,7 @@ def record(state: State, run: Run, sequence: int, payload: bytes, now: float) ->
         state.repairs.at_once(run, sequence)
 
 
-def between(state: State, requester: Run, author: Run) -> float | None:
+def between(state: State, requester: PeerId, author: PeerId) -> float | None:
     """Seconds after which we repair for one who cannot hear the author; None: it can, as far as we know."""
     station = state.reach.of(author)
     if not state.relaying or station is None or not state.reach.strangers(requester, author):
@@ -130,17 +130,17 @@ def between(state: State, requester: Run, author: Run) -> float | None:
     return state.aggregation + _wait(state, state.reach.rank(station) or 0)
 
 
-def question(state: State, nack: Nack, target: Run, sequences: list[int], now: float) -> None:
+def question(state: State, nack: Nack, target: PeerId, sequences: list[int], now: float) -> None:
     """Somebody lacks records whose author it cannot hear, and so do we: who hears the author is asked too."""
     lacking = [sequence for sequence in sequences if state.retention.get(target, sequence) is None]
-    asker = Run(nack.origin, nack.epoch)
+    asker = PeerId(nack.origin, nack.incarnation)
     station = state.reach.of(asker)
     if lacking and station is not None:
         state.relays.lack(target, lacking)
         _plan(state, asker, nack, station, now)
 
 
-def fetched(state: State, run: Run, record: Record, now: float, age: float) -> None:
+def fetched(state: State, run: PeerId, record: Record, now: float, age: float) -> None:
     """A record that was asked for in vain: if it is genuine, it is kept and passed on."""
     if state.authority.check_record(record, run in state.roster, now) is not None:
         return

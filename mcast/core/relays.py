@@ -6,12 +6,12 @@ import msgspec
 
 from mcast.wire.frames import Announcement, Goodbye, Heartbeat, Nack, Probe, ProbeReply, Report, Roster
 
+from .peer_id import PeerId
 from .reach import Station
-from .runs import Run
 from .timers import Timers
 
 Word = Announcement | Goodbye | Heartbeat | Nack | Report | Roster | Probe | ProbeReply
-Slot = tuple[type, Run]
+Slot = tuple[type, PeerId]
 
 WAITING = (
     4096  # words at a time, one of each kind a run; the attack is a flood of them, the newest are refused
@@ -37,9 +37,9 @@ class Relays:
         self._timers: Timers[Slot] = Timers()
         self._nonces: dict[bytes, None] = {}
         self._keyed: dict[bytes, float] = {}
-        self.absent: dict[tuple[Run, int], None] = {}
+        self.absent: dict[tuple[PeerId, int], None] = {}
 
-    def add(self, run: Run, relay: Relay, when: float) -> None:
+    def add(self, run: PeerId, relay: Relay, when: float) -> None:
         """Pass on a word about `run` at `when`; it replaces an older one that still waits."""
         slot = (type(relay.word), run)
         if slot not in self._waiting:
@@ -48,7 +48,7 @@ class Relays:
             self._timers.set(slot, when)
         self._waiting[slot] = relay
 
-    def copied(self, run: Run, word: Word) -> None:
+    def copied(self, run: PeerId, word: Word) -> None:
         """Somebody passed on `word`."""
         slot = (type(word), run)
         waiting = self._waiting.get(slot)
@@ -64,7 +64,7 @@ class Relays:
         """What to pass on now."""
         return [self._waiting.pop(slot) for slot in self._timers.due(now)]
 
-    def lack(self, run: Run, sequences: list[int]) -> None:
+    def lack(self, run: PeerId, sequences: list[int]) -> None:
         """Somebody asks for these records; when they come, they are to be passed on."""
         for sequence in sequences:
             self.absent[run, sequence] = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import islice
 
-from .runs import Run
+from .peer_id import PeerId
 from .timers import Timers
 
 RECENT = 16_384  # repairs and requests remembered, first in, first out
@@ -22,18 +22,18 @@ class Asked:
     """
 
     def __init__(self) -> None:
-        self._first: dict[tuple[Run, int], tuple[float, bytes]] = {}
-        self._of: dict[bytes, dict[tuple[Run, int], None]] = {}
+        self._first: dict[tuple[PeerId, int], tuple[float, bytes]] = {}
+        self._of: dict[bytes, dict[tuple[PeerId, int], None]] = {}
 
     def __len__(self) -> int:
         return len(self._first)
 
-    def when(self, run: Run, sequence: int) -> float | None:
+    def when(self, run: PeerId, sequence: int) -> float | None:
         """When it was first asked for."""
         entry = self._first.get((run, sequence))
         return None if entry is None else entry[0]
 
-    def add(self, run: Run, sequence: int, now: float, requester: bytes) -> None:
+    def add(self, run: PeerId, sequence: int, now: float, requester: bytes) -> None:
         """`requester` asks for it, as the first one."""
         key = (run, sequence)
         self._forget(key)
@@ -45,7 +45,7 @@ class Asked:
         elif len(self._first) > RECENT:
             self._forget(next(iter(self._first)))
 
-    def _forget(self, key: tuple[Run, int]) -> None:
+    def _forget(self, key: tuple[PeerId, int]) -> None:
         entry = self._first.pop(key, None)
         if entry is None:
             return
@@ -63,10 +63,10 @@ class Repairs:
     """
 
     def __init__(self) -> None:
-        self._gathering: dict[Run, dict[int, None]] = {}
-        self._timers: Timers[Run] = Timers()
-        self.ready: dict[tuple[Run, int], None] = {}
-        self._recent: dict[tuple[Run, int], float] = {}
+        self._gathering: dict[PeerId, dict[int, None]] = {}
+        self._timers: Timers[PeerId] = Timers()
+        self.ready: dict[tuple[PeerId, int], None] = {}
+        self._recent: dict[tuple[PeerId, int], float] = {}
         self._asked = Asked()
 
     @property
@@ -74,7 +74,7 @@ class Repairs:
         """Whether any record is going to be sent again."""
         return bool(self.ready or self._gathering)
 
-    def fresh(self, run: Run, sequences: Iterable[int], now: float, grtt: float) -> list[int]:
+    def fresh(self, run: PeerId, sequences: Iterable[int], now: float, grtt: float) -> list[int]:
         """Those of `sequences` that are neither under way nor were repaired within the last `grtt`."""
         gathering = self._gathering.get(run, {})
         return [
@@ -86,7 +86,7 @@ class Repairs:
         ]
 
     def insisted(
-        self, run: Run, sequences: Iterable[int], now: float, chance: float, requester: bytes
+        self, run: PeerId, sequences: Iterable[int], now: float, chance: float, requester: bytes
     ) -> list[int]:
         """Those of `sequences`, which we hold, whose author had its `chance` (s) since the first request."""
         again = []
@@ -98,18 +98,18 @@ class Repairs:
                 again.append(sequence)
         return again
 
-    def gather(self, run: Run, sequences: Iterable[int], when: float) -> None:
+    def gather(self, run: PeerId, sequences: Iterable[int], when: float) -> None:
         """Repair `sequences` of `run` at `when`, or earlier if its timer runs already."""
         self._gathering.setdefault(run, {}).update(dict.fromkeys(sequences))
         if run not in self._timers:
             self._timers.set(run, when)
 
-    def at_once(self, run: Run, sequence: int) -> None:
+    def at_once(self, run: PeerId, sequence: int) -> None:
         """Send this record as soon as the pace allows."""
         if len(self.ready) < READY:
             self.ready[run, sequence] = None
 
-    def heard(self, run: Run, sequence: int, now: float) -> None:
+    def heard(self, run: PeerId, sequence: int, now: float) -> None:
         """A verified copy of the record was heard: nobody needs ours."""
         self.ready.pop((run, sequence), None)
         gathering = self._gathering.get(run)
@@ -121,16 +121,16 @@ class Repairs:
             del self._gathering[run]
             self._timers.cancel(run)
 
-    def pending(self, run: Run, sequences: Iterable[int]) -> list[int]:
+    def pending(self, run: PeerId, sequences: Iterable[int]) -> list[int]:
         """Those of `sequences` that are going to be repaired."""
         gathering = self._gathering.get(run, {})
         return [one for one in sequences if one in gathering or (run, one) in self.ready]
 
-    def waiting(self, run: Run, most: int) -> list[int]:
+    def waiting(self, run: PeerId, most: int) -> list[int]:
         """Records of `run` among the first `most` whose turn comes next."""
         return [sequence for of, sequence in islice(self.ready, most) if of == run]
 
-    def left(self, run: Run, sequence: int, now: float) -> None:
+    def left(self, run: PeerId, sequence: int, now: float) -> None:
         """A record that was ready is sent again out of turn."""
         del self.ready[run, sequence]
         _remember(self._recent, (run, sequence), now)
@@ -146,14 +146,14 @@ class Repairs:
                 if len(self.ready) < READY:
                     self.ready[run, sequence] = None
 
-    def take(self, now: float) -> tuple[Run, int]:
+    def take(self, now: float) -> tuple[PeerId, int]:
         """The next record to send again; call only when there is one."""
         run, sequence = next(iter(self.ready))
         self.left(run, sequence, now)
         return run, sequence
 
 
-def _remember(table: dict[tuple[Run, int], float], key: tuple[Run, int], now: float) -> None:
+def _remember(table: dict[tuple[PeerId, int], float], key: tuple[PeerId, int], now: float) -> None:
     table.pop(key, None)
     table[key] = now
     if len(table) > RECENT:

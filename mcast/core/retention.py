@@ -10,7 +10,7 @@ from mcast.wire.limits import DATAGRAM_MAX
 
 from .holdings import Held
 from .kept import Kept, Name, Shelf
-from .runs import Run
+from .peer_id import PeerId
 
 
 class Sent:
@@ -81,11 +81,11 @@ class Retention:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def kept(self, run: Run, sequence: int) -> Kept | None:
+    def kept(self, run: PeerId, sequence: int) -> Kept | None:
         """A record and when it was published, as far as we know."""
         return self._kept.get((run, sequence))
 
-    def get(self, run: Run, sequence: int) -> bytes | None:
+    def get(self, run: PeerId, sequence: int) -> bytes | None:
         """The payload of a record, verbatim."""
         kept = self._kept.get((run, sequence))
         return None if kept is None else kept.payload
@@ -94,11 +94,13 @@ class Retention:
         """Whether a record that is said to be so old (s) is not worth keeping."""
         return age >= self._seconds
 
-    def add(self, run: Run, sequence: int, payload: bytes, now: float, age: float = 0.0) -> None:
+    def add(self, run: PeerId, sequence: int, payload: bytes, now: float, age: float = 0.0) -> None:
         """Keep a verified record that is said to be `age` seconds old."""
         self.add_all(run, [(sequence, payload)], now, age)
 
-    def add_all(self, run: Run, records: Iterable[tuple[int, bytes]], now: float, age: float = 0.0) -> None:
+    def add_all(
+        self, run: PeerId, records: Iterable[tuple[int, bytes]], now: float, age: float = 0.0
+    ) -> None:
         """Keep verified records of one run, each with its sequence, that are said to be `age` seconds old."""
         origin = run.origin
         kept, mine = self._kept, self._mine.setdefault(origin, Shelf())

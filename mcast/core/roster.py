@@ -8,7 +8,7 @@ from mcast.wire.frames import HEARS_IPV4, HEARS_IPV6, Announcement
 from mcast.wire.reasons import DropReason
 
 from .events import Address, PeerView
-from .runs import Run
+from .peer_id import PeerId
 
 
 class Peer:
@@ -27,10 +27,10 @@ class Peer:
         "heard",
         "joined",
         "name",
+        "peer_id",
         "placed",
         "probes",
         "relayed",
-        "run",
         "said",
         "since",
         "source",
@@ -39,9 +39,9 @@ class Peer:
     )
 
     def __init__(
-        self, run: Run, name: str, announcement: Announcement, source: Address, now: float, confirmed: bool
+        self, run: PeerId, name: str, announcement: Announcement, source: Address, now: float, confirmed: bool
     ) -> None:
-        self.run, self.name, self.announcement, self.source = run, name, announcement, source
+        self.peer_id, self.name, self.announcement, self.source = run, name, announcement, source
         self.heard = self.joined = self.said = now
         self.confirmed = confirmed
         self.relayed = False
@@ -64,7 +64,7 @@ class Peer:
     def view(self) -> PeerView:
         """The peer as the application sees it."""
         return PeerView(
-            self.run,
+            self.peer_id,
             self.name,
             self.announcement.attributes,
             self.source,
@@ -86,45 +86,45 @@ class Roster:
     """
 
     def __init__(self, limit: int, per_origin: int) -> None:
-        self._peers: dict[Run, Peer] = {}
+        self._peers: dict[PeerId, Peer] = {}
         self.get = self._peers.get
-        self._hearsay: dict[Run, None] = {}
-        self._of: dict[bytes, list[Run]] = {}
+        self._hearsay: dict[PeerId, None] = {}
+        self._of: dict[bytes, list[PeerId]] = {}
         self._limit, self._per_origin = limit, per_origin
 
     def __len__(self) -> int:
         return len(self._peers)
 
-    def __contains__(self, run: Run) -> bool:
+    def __contains__(self, run: PeerId) -> bool:
         return run in self._peers
 
     def __iter__(self) -> Iterator[Peer]:
         return iter(self._peers.values())
 
-    def runs(self, origin: bytes) -> list[Run]:
+    def runs(self, origin: bytes) -> list[PeerId]:
         """The runs of one origin."""
         return self._of.get(origin, [])
 
     def add(self, peer: Peer) -> DropReason | None:
         """Enter a new peer, or say why not."""
-        if len(self.runs(peer.run.origin)) >= self._per_origin:
+        if len(self.runs(peer.peer_id.origin)) >= self._per_origin:
             return DropReason.TOO_MANY_RUNS
         if len(self._peers) >= self._limit:
             if not self._hearsay:
                 return DropReason.TABLE_FULL
             self.remove(next(iter(self._hearsay)))
-        self._peers[peer.run] = peer
-        self._of.setdefault(peer.run.origin, []).append(peer.run)
+        self._peers[peer.peer_id] = peer
+        self._of.setdefault(peer.peer_id.origin, []).append(peer.peer_id)
         if not peer.confirmed:
-            self._hearsay[peer.run] = None
+            self._hearsay[peer.peer_id] = None
         return None
 
     def confirm(self, peer: Peer) -> None:
         """The peer was heard itself."""
         peer.confirmed = True
-        self._hearsay.pop(peer.run, None)
+        self._hearsay.pop(peer.peer_id, None)
 
-    def remove(self, run: Run) -> None:
+    def remove(self, run: PeerId) -> None:
         """Take a peer out."""
         del self._peers[run]
         self._hearsay.pop(run, None)

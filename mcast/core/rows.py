@@ -16,7 +16,7 @@ from .events import Address
 from .inbound_history import on_any_record
 from .inbound_records import not_genuine, take_row, take_some
 from .inbox import Inbox
-from .runs import Run
+from .peer_id import PeerId
 from .state import State
 from .upkeep import catch_up
 
@@ -29,7 +29,7 @@ def on_records(state: State, records: list[Record], source: Address, now: float)
     if len(state.taken) >= TOGETHER:
         catch_up(state)
     while records:
-        run = Run(records[0].origin, records[0].epoch)
+        run = PeerId(records[0].origin, records[0].incarnation)
         inbox = None if _special(state) else state.reception.get(run)
         if inbox is not None and (row := inbox.follow(records)):
             reason, done = _take(state, inbox, row, take_row, source, now)
@@ -51,7 +51,7 @@ def _take(
     state: State, inbox: Inbox, row: list[Record], take: Take, source: Address, now: float
 ) -> tuple[DropReason | None, int]:
     """Take those of `row` up to the first that is not genuine: why it is not, and how many are done with."""
-    genuine, reason = state.authority.check_row(row, inbox.run in state.roster, now)
+    genuine, reason = state.authority.check_row(row, inbox.peer_id in state.roster, now)
     done = take(state, inbox, row[:genuine], source, now) if genuine else 0
     if reason is None or done < genuine:
         return None, done

@@ -8,7 +8,7 @@ from itertools import islice
 import msgspec
 
 from .events import Address
-from .runs import Run
+from .peer_id import PeerId
 
 ASKERS = 64  # queues; who asks when all are taken is not served. Each has echoed a token
 EACH = 8192  # records in one queue
@@ -23,7 +23,7 @@ PAGE = 64  # records looked at for one datagram
 class Errand(msgspec.Struct, frozen=True):
     """A record to be sent; `keyed`: the first of its origin in this datagram, so the key goes along."""
 
-    run: Run
+    peer_id: PeerId
     sequence: int
     keyed: bool
 
@@ -43,15 +43,15 @@ class Serving:
     """
 
     def __init__(self) -> None:
-        self.queues: dict[Address, dict[tuple[Run, int], None]] = {}
-        self._askers: dict[Run, dict[Address, float]] = {}
-        self._to_all: dict[tuple[Run, int], float] = {}
+        self.queues: dict[Address, dict[tuple[PeerId, int], None]] = {}
+        self._askers: dict[PeerId, dict[Address, float]] = {}
+        self._to_all: dict[tuple[PeerId, int], float] = {}
 
     def clear(self) -> None:
         """Nobody gets anything."""
         self.queues.clear()
 
-    def ask(self, asker: Address, run: Run, sequences: Iterable[int], now: float, *, to_all: bool) -> bool:
+    def ask(self, asker: Address, run: PeerId, sequences: Iterable[int], now: float, *, to_all: bool) -> bool:
         """Queue records that we hold; False when there is no room for all."""
         popular = self._popular(run, asker, now)
         to = None if to_all or popular else asker
@@ -68,7 +68,7 @@ class Serving:
             del self.queues[to]
         return True
 
-    def _popular(self, run: Run, asker: Address, now: float) -> bool:
+    def _popular(self, run: PeerId, asker: Address, now: float) -> bool:
         askers = {a: at for a, at in self._askers.pop(run, {}).items() if now - at <= RECENT}
         askers[asker] = now
         if len(askers) > POPULAR:
@@ -99,7 +99,7 @@ class Serving:
             self.queues[to] = queue  # at the end of the line
         return Page(to, errands)
 
-    def _trace(self, run: Run, sequence: int, now: float) -> None:
+    def _trace(self, run: PeerId, sequence: int, now: float) -> None:
         self._to_all.pop((run, sequence), None)
         self._to_all[run, sequence] = now
         if len(self._to_all) > TRACES:

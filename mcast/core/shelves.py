@@ -10,7 +10,7 @@ from mcast.wire.reasons import DropReason
 
 from .events import Event
 from .inbox import Inbox
-from .runs import Run
+from .peer_id import PeerId
 
 PER_ORIGIN = 16  # inboxes of one identity
 SHARE = 4  # one run may hold this part of what all may
@@ -40,13 +40,13 @@ class Shelves:
 
     def __init__(self, most: int, limit: int) -> None:
         self._most, self._limit = most, limit
-        self._inboxes: dict[Run, Inbox] = {}
+        self._inboxes: dict[PeerId, Inbox] = {}
         self.get = self._inboxes.get
-        self._of: dict[bytes, dict[Run, None]] = {}
-        self._strangers: dict[Run, None] = {}
-        self._ended: dict[Run, Ended] = {}
-        self._gone: dict[Run, float] = {}
-        self._bytes: dict[Run, int] = {}
+        self._of: dict[bytes, dict[PeerId, None]] = {}
+        self._strangers: dict[PeerId, None] = {}
+        self._ended: dict[PeerId, Ended] = {}
+        self._gone: dict[PeerId, float] = {}
+        self._bytes: dict[PeerId, int] = {}
         self._total = 0
         self._events: list[Event] = []
 
@@ -57,11 +57,11 @@ class Shelves:
         """The inboxes of all runs of one identity."""
         return [self._inboxes[run] for run in self._of.get(origin, ())]
 
-    def ended(self, run: Run) -> Ended | None:
+    def ended(self, run: PeerId) -> Ended | None:
         """What is remembered of a run whose inbox is no more."""
         return self._ended.get(run)
 
-    def remember(self, run: Run, first: int, resumes: int) -> None:
+    def remember(self, run: PeerId, first: int, resumes: int) -> None:
         """Should `run` return, its records concern us from `first` on; those before `resumes` were told."""
         self._ended[run] = Ended(first, resumes)
         if len(self._ended) > self._limit:
@@ -72,9 +72,9 @@ class Shelves:
         events, self._events = self._events, []
         return events
 
-    def add(self, inbox: Inbox, keep: Callable[[Run], bool], now: float) -> DropReason | None:
+    def add(self, inbox: Inbox, keep: Callable[[PeerId], bool], now: float) -> DropReason | None:
         """Enter a new inbox, or say why there is no place; runs that `keep` names stay."""
-        run = inbox.run
+        run = inbox.peer_id
         mine = self._of.get(run.origin, {})
         if len(mine) >= PER_ORIGIN and not self._evict(mine, keep, now):
             return DropReason.TOO_MANY_RUNS
@@ -87,7 +87,7 @@ class Shelves:
         self._ended.pop(run, None)
         return None
 
-    def _evict(self, among: dict[Run, None], keep: Callable[[Run], bool], now: float) -> bool:
+    def _evict(self, among: dict[PeerId, None], keep: Callable[[PeerId], bool], now: float) -> bool:
         for run in list(islice(among, SEARCH)):
             if not keep(run):
                 self._end(run, now)
@@ -96,7 +96,7 @@ class Shelves:
             among[run] = None
         return False
 
-    def _end(self, run: Run, now: float) -> None:
+    def _end(self, run: PeerId, now: float) -> None:
         inbox = self._inboxes.pop(run)
         self._events.extend(inbox.close(now))
         self.remember(run, inbox.first, inbox.stream.next)
@@ -110,8 +110,8 @@ class Shelves:
 
     def departed(self, inbox: Inbox, now: float) -> None:
         """The run of `inbox` is gone: it may make room for others, and goes by itself after a while."""
-        self._strangers[inbox.run] = None
-        self._gone[inbox.run] = now
+        self._strangers[inbox.peer_id] = None
+        self._gone[inbox.peer_id] = now
 
     def clear_out(self, now: float) -> None:
         """Let go of runs that have been gone for a while and lack nothing."""
@@ -142,10 +142,10 @@ class Shelves:
         What they held is asked for again, so many small hoarders cannot keep an honest run out. An eighth
         is cleared at once, as each time costs a look at all.
         """
-        size, before = inbox.waiting, self._bytes.pop(inbox.run, 0)
+        size, before = inbox.waiting, self._bytes.pop(inbox.peer_id, 0)
         self._total += size - before
         if size:
-            self._bytes[inbox.run] = size
+            self._bytes[inbox.peer_id] = size
         if self._total <= self._most:
             return []
         robbed = []

@@ -33,6 +33,7 @@ from .inbox import Inbox
 from .liveness import Liveness, Tombstones
 from .meeting import Meetings
 from .past import Past
+from .peer_id import PeerId
 from .postponed import Postponed
 from .presence import Announcer
 from .publisher import Flush, Publisher
@@ -44,7 +45,6 @@ from .repair import Repairs
 from .reporting import Confirmations, Reporter
 from .retention import Retention, Sent
 from .roster import Roster
-from .runs import Run
 from .timers import Timers
 from .undecoded import Undecoded
 from .waiting import Waiting
@@ -101,7 +101,7 @@ class State:
         settings: Settings,
         room: Room,
         identity: Identity,
-        me: Run,
+        me: PeerId,
         session: bytes,
         name: str,
         generator: Generator,
@@ -135,7 +135,7 @@ class State:
         self.datagram_size = 0
         self.relayed = False
         self.direct = False
-        self.vouched: Run | None = None
+        self.vouched: PeerId | None = None
         self.age = 0.0  # of its next record, as its giver says
         # Trust
         self.admission = Admission(checks, session)
@@ -145,10 +145,10 @@ class State:
         # Members
         self.roster = Roster(settings.peers, settings.runs_per_origin)
         self.liveness = Liveness(generator, settings.live_window, 2 * settings.peers)
-        self.unproven: Waiting[Run] = Waiting()
+        self.unproven: Waiting[PeerId] = Waiting()
         self.candidates = Candidates()
         self.tombstones = Tombstones()
-        self.silence: Timers[Run] = Timers()
+        self.silence: Timers[PeerId] = Timers()
         self.announcer = Announcer(
             generator,
             settings.announce_interval,
@@ -202,7 +202,7 @@ class State:
         self.reporter = Reporter(generator, settings.report_rate, settings.report_interval)
         self.report_requests = Bucket(REPORTS, REPORTS_AT_ONCE, now)
         self.confirmations = Confirmations(settings.peers)
-        self.key_frame = self.sign(Key(identity.public_key, issued(me.epoch), name))
+        self.key_frame = self.sign(Key(identity.public_key, issued(me.incarnation), name))
         self.past = Past(generator, settings, manner.last, manner.since, now)
         # Life
         self.heard_any = False

@@ -6,11 +6,11 @@ from mcast.wire.frames import Acker
 
 from .events import SendingResumed, SendingStopped, SlowMember
 from .path import Sample
-from .runs import Run
+from .peer_id import PeerId
 from .state import State
 
 
-def reported(state: State, run: Run, sample: Sample, now: float) -> None:
+def reported(state: State, run: PeerId, sample: Sample, now: float) -> None:
     """`run` reported on our records."""
     if state.flow.breaker.heard():
         state.flow.rate.restart(now)

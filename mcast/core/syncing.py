@@ -18,9 +18,9 @@ from mcast.wire.ranges import pairs_of, split_ranges
 
 from .events import Address
 from .generator import Generator
+from .peer_id import PeerId
 from .ranges import RangeSet
 from .refusals import REFUSED
-from .runs import Run
 from .timers import earliest
 
 WAIT = 0.1  # seconds without an answer or a record after which we ask again, by multicast if need be
@@ -73,7 +73,7 @@ class Session:
         self.refused = False  # something was too old, as the teller says: others may say otherwise
         self.content = sha256()  # of what was listed: a liar must not settle another's digest
         self.page, self.pages = 0, 1
-        self.lacking: dict[Run, RangeSet] = {}
+        self.lacking: dict[PeerId, RangeSet] = {}
         self.tries = self.challenges = 0
         self.next, self.until = now, now + LONGEST
 
@@ -137,7 +137,7 @@ class Syncing:
             oldest = next(iter(self._tellers))
             del self._tellers[next((one for one in self._tellers if one not in self._met), oldest)]
 
-    def wants(self, run: Run, sequence: int) -> bool:
+    def wants(self, run: PeerId, sequence: int) -> bool:
         """Whether this record was asked for."""
         return self._session is not None and sequence in self._session.lacking.get(run, ())
 
@@ -161,7 +161,7 @@ class Syncing:
         )
 
     def page(
-        self, vector: Vector, lacking: dict[Run, RangeSet], now: float, *, refused: bool = False
+        self, vector: Vector, lacking: dict[PeerId, RangeSet], now: float, *, refused: bool = False
     ) -> None:
         """The page that was expected came; of it we lack `lacking`; some was `refused` before, as too old."""
         session = self._session
@@ -176,7 +176,7 @@ class Syncing:
         session.answered(now)
         self._advance(session, now)
 
-    def got(self, run: Run, sequence: int, now: float, *, refused: bool = False) -> None:
+    def got(self, run: PeerId, sequence: int, now: float, *, refused: bool = False) -> None:
         """The record is here, from whomever; or it cannot be used, `refused` as too old."""
         session = self._session
         if session is None:
@@ -254,7 +254,7 @@ class Syncing:
         return RangeRequest(session.request, tuple(_missing(session.lacking, room - REQUEST_HEAD)), flags)
 
 
-def _missing(lacking: dict[Run, RangeSet], room: int) -> Iterable[Missing]:
+def _missing(lacking: dict[PeerId, RangeSet], room: int) -> Iterable[Missing]:
     """What to ask for first: at most CHUNK records in `room` bytes."""
     left = CHUNK
     for run, ranges in islice(lacking.items(), limits.ENTRIES_MAX):
@@ -265,7 +265,7 @@ def _missing(lacking: dict[Run, RangeSet], room: int) -> Iterable[Missing]:
         piece = split_ranges(inclusive, pairs)[0]
         left -= sum(last - first + 1 for first, last in piece)
         room -= MISSING_HEAD + 2 * pairs_of(piece)
-        yield Missing(run.origin, run.epoch, tuple(piece))
+        yield Missing(run.origin, run.incarnation, tuple(piece))
 
 
 def _first(ranges: Iterable[tuple[int, int]], most: int) -> Iterable[tuple[int, int]]:

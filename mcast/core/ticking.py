@@ -14,11 +14,11 @@ from .inbound_members import KEY_PRICE, OTHERS
 from .inbound_postponed import take_up
 from .inbound_probes import check_silence
 from .inbound_who import meet
+from .peer_id import PeerId
 from .presence import announced_size
 from .probing import measure_again, measure_until_known, probe_doubted
 from .relaying import pass_on
 from .reporting import PAGE
-from .runs import Run
 from .state import State
 from .timers import earliest
 
@@ -107,9 +107,9 @@ def _nack(state: State, now: float) -> None:
     for page in pages:
         frame = state.sign(Nack(*state.me, state.counter(), tuple(page)))
         state.queue(*((state.key_frame, frame) if keyed else (frame,)))
-        measure_again(state, Run(page[0].origin, page[0].epoch), now)
+        measure_again(state, PeerId(page[0].origin, page[0].incarnation), now)
         for missing in page:
-            state.reporter.hasten(Run(missing.origin, missing.epoch), now, state.members)
+            state.reporter.hasten(PeerId(missing.origin, missing.incarnation), now, state.members)
 
 
 def _reports(state: State, now: float) -> None:
@@ -118,19 +118,19 @@ def _reports(state: State, now: float) -> None:
         _report(state, [run], to, now)
 
 
-def report_on(state: State, due: list[Run], now: float) -> None:
+def report_on(state: State, due: list[PeerId], now: float) -> None:
     """Tell the group what we hold of these runs."""
     for at in range(0, len(due), REPORT_BATCH):
         _report(state, due[at : at + REPORT_BATCH], None, now)
 
 
-def _report(state: State, runs: list[Run], to: Address, now: float) -> None:
+def _report(state: State, runs: list[PeerId], to: Address, now: float) -> None:
     entries = tuple(entry for entry in (_heard(state, run, now) for run in runs) if entry is not None)
     if entries:
         state.queue(state.sign(Report(*state.me, state.counter(), entries)), to=to)
 
 
-def _heard(state: State, run: Run, now: float) -> Heard | None:
+def _heard(state: State, run: PeerId, now: float) -> Heard | None:
     inbox = state.reception.get(run)
     if inbox is None:
         return None

@@ -8,7 +8,7 @@ from mcast.wire.reasons import DropReason
 from mcast.wire.records import Record
 
 from .inbox import Inbox
-from .runs import Run
+from .peer_id import PeerId
 from .state import State
 
 
@@ -20,7 +20,7 @@ def catch_up(state: State) -> None:
     taken, state.taken = state.taken, []
     fresh: dict[Inbox, int] = {}
     for inbox, row, now, age in taken:
-        run = inbox.run
+        run = inbox.peer_id
         keep(state, run, row, now, age)
         if state.manner.history:
             for record in filter(inbox.is_old, row):
@@ -33,12 +33,12 @@ def catch_up(state: State) -> None:
                 state.repairs.heard(run, record.sequence, now)
         fresh[inbox] = fresh.get(inbox, 0) + len(row)
     for inbox, count in fresh.items():
-        state.reporter.news(inbox.run, now, state.members, count)
-        if state.reception.get(inbox.run) is inbox:  # it may have had to make room since
+        state.reporter.news(inbox.peer_id, now, state.members, count)
+        if state.reception.get(inbox.peer_id) is inbox:  # it may have had to make room since
             lacks(state, inbox, now)
 
 
-def keep(state: State, run: Run, row: Sequence[Record], now: float, age: float) -> None:
+def keep(state: State, run: PeerId, row: Sequence[Record], now: float, age: float) -> None:
     """Hold records for others, unless they are said to be so old that they would be let go of at once."""
     if state.retention.outlived(age):
         state.drops[DropReason.TOO_OLD] += len(row)

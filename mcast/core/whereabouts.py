@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .runs import Run
+from .peer_id import PeerId
 
 PATIENCE = 60.0  # seconds after the network was lost in which a peer of before must be heard again
 
@@ -19,16 +19,16 @@ class Whereabouts:
     def __init__(self) -> None:
         self.unsure = False
         self._lost_at = 0.0
-        self._before: frozenset[Run] = frozenset()
+        self._before: frozenset[PeerId] = frozenset()
         self.sent = 0
 
-    def lost(self, now: float, sent: int, peers: Iterable[Run]) -> None:
+    def lost(self, now: float, sent: int, peers: Iterable[PeerId]) -> None:
         """No network is left of those we were on, where `peers` were; we had published `sent` records."""
         if not self.unsure:
             self.unsure, self._lost_at, self._before = True, now, frozenset(peers)
         self.sent = sent
 
-    def heard(self, run: Run) -> None:
+    def heard(self, run: PeerId) -> None:
         """A fresh word of `run`: one of before, though it may have expired since, tells where we are."""
         if run in self._before:
             self.unsure = False

@@ -38,11 +38,11 @@ def verify_frame(public_key: bytes, room_id: bytes, frame: Signed) -> bool:
     return verify(public_key, frame_claim(room_id, frame), frame.signature)
 
 
-def sign_flush(identity: Identity, room_id: bytes, epoch: int, records: Sequence[bytes]) -> list[bytes]:
+def sign_flush(identity: Identity, room_id: bytes, incarnation: int, records: Sequence[bytes]) -> list[bytes]:
     """The payloads of RECORD frames for 1 to 32 encoded records of one run, all under one signature."""
     size = len(records)
     root, paths = (records[0], [b""]) if size == 1 else build([leaf_hash(record) for record in records])
-    signature = identity.sign(_FLUSH.pack(_FLUSH_CONTEXT, room_id, identity.origin, epoch, size) + root)
+    signature = identity.sign(_FLUSH.pack(_FLUSH_CONTEXT, room_id, identity.origin, incarnation, size) + root)
     return [
         join_proof(record, size=size, index=index, signature=signature, path=path)
         for index, (record, path) in enumerate(zip(records, paths, strict=True))
@@ -69,8 +69,8 @@ def whole_claim(room_id: bytes, flush: Sequence[Record]) -> bytes | None:
     first = flush[0]
     if first.index or not 1 < len(flush) == first.size:
         return None
-    same = first.size, first.signature, first.origin, first.epoch
-    proofs = [(r.index, r.size, r.signature, r.origin, r.epoch) for r in flush]
+    same = first.size, first.signature, first.origin, first.incarnation
+    proofs = [(r.index, r.size, r.signature, r.origin, r.incarnation) for r in flush]
     if proofs != [(index, *same) for index in range(len(flush))]:
         return None  # before anything is hashed: a forged record must not cost a tree
     root, paths = build([leaf_hash(record.signed) for record in flush])
@@ -90,7 +90,7 @@ def holds(tree: Tree, record: Record) -> bool:
 
 
 def _flush_claim(room_id: bytes, record: Record, root: bytes) -> bytes:
-    return _FLUSH.pack(_FLUSH_CONTEXT, room_id, record.origin, record.epoch, record.size) + root
+    return _FLUSH.pack(_FLUSH_CONTEXT, room_id, record.origin, record.incarnation, record.size) + root
 
 
 def verify_record(public_key: bytes, room_id: bytes, record: Record) -> bool:

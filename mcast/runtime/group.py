@@ -14,7 +14,7 @@ from typing import Self
 import msgspec
 
 from mcast.core.engine import Engine
-from mcast.core.runs import Run
+from mcast.core.peer_id import PeerId
 from mcast.core.state import Manner
 from mcast.crypto.keys import Identity
 from mcast.crypto.rooms import Room
@@ -59,7 +59,7 @@ class Group:
         room: Room,
         identity: Identity,
         *,
-        epoch: int,
+        incarnation: int,
         name: str,
         plan: Plan,
         settings: Settings,
@@ -72,7 +72,7 @@ class Group:
         self.groups, self.room, self.name = groups, room, name
         self.origin = identity.origin
         self.started = Change()
-        self._identity, self._epoch, self._machine = identity, epoch, machine
+        self._identity, self._incarnation, self._machine = identity, incarnation, machine
         self._settings, self._attributes = settings, attributes
         self._manner, self._wait = manner, wait
         self.links = Links(plan)
@@ -168,9 +168,9 @@ class Group:
                 self._pump.leave()
 
     @property
-    def run(self) -> Run:
-        """This run: its origin and epoch."""
-        return Run(self.origin, self._epoch)
+    def peer_id(self) -> PeerId:
+        """This run: its origin and incarnation."""
+        return PeerId(self.origin, self._incarnation)
 
     async def send(self, data: Data) -> Receipt:
         """Send a message to everybody, waiting while too much is queued.
@@ -384,7 +384,7 @@ class Group:
             msgspec.structs.replace(self._settings, payload=min(limit, self._settings.payload)),
             self.room,
             self._identity,
-            epoch=self._epoch,
+            incarnation=self._incarnation,
             session=os.urandom(8),
             name=self.name,
             generator=random.SystemRandom(),

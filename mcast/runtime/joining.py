@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
-from mcast.core.runs import Run, following
+from mcast.core.peer_id import PeerId, following
 from mcast.crypto.keys import Identity
 from mcast.crypto.rooms import Room, derive, keyed_room, open_room
 from mcast.errors import MessageTooLarge, UsageError
@@ -71,13 +71,13 @@ def make_identity(seed: bytes | None) -> Identity:
     return Identity(_secret(seed, KEY_SIZE, "an identity"))
 
 
-def make_epoch(epoch: int | None) -> int:
-    """An epoch: the one given, a positive number of 63 bits, or one made from the clock."""
-    if epoch is None:
+def make_incarnation(incarnation: int | None) -> int:
+    """An incarnation: the one given, a positive number of 63 bits, or one made from the clock."""
+    if incarnation is None:
         return following(0, time.time(), int.from_bytes(os.urandom(2), "big"))
-    if not isinstance(epoch, int) or not 0 < epoch < 1 << 63:
-        raise UsageError(f"{epoch!r} is no epoch", "use a number from 1 to 2**63 - 1")
-    return epoch
+    if not isinstance(incarnation, int) or not 0 < incarnation < 1 << 63:
+        raise UsageError(f"{incarnation!r} is no incarnation", "use a number from 1 to 2**63 - 1")
+    return incarnation
 
 
 def make_machine(machine: bytes) -> bytes:
@@ -177,6 +177,6 @@ def _service(text: str) -> Service:
     return Service(kind, parse_port(port) if port else 0)
 
 
-def message_id(run: Run, sequence: int, index: int) -> str:
-    """A message's name: 16 hex digits of the origin, the epoch in hex, the sequence, and the place in it."""
-    return f"{run.origin.hex()[:16]}-{run.epoch:x}-{sequence}-{index}"
+def message_id(run: PeerId, sequence: int, index: int) -> str:
+    """A message's name: 16 hex digits of the origin, the incarnation in hex, the sequence, and the index."""
+    return f"{run.origin.hex()[:16]}-{run.incarnation:x}-{sequence}-{index}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mcast.core.engine import Engine
 from mcast.core.engine import Receipt as Place
-from mcast.core.runs import Run
+from mcast.core.peer_id import PeerId
 from mcast.runtime.driver import Pump
 from mcast.runtime.joining import message_id
 
@@ -25,16 +25,16 @@ class Receipt:
     @property
     def id(self) -> str:
         """As in `message_id()`."""
-        return message_id(self._place.run, self._place.sequence, self._place.index)
+        return message_id(self._place.peer_id, self._place.sequence, self._place.index)
 
     @property
-    def heard_by(self) -> tuple[Run, ...]:
+    def heard_by(self) -> tuple[PeerId, ...]:
         """The runs that confirmed that they have this message and all before it. In an open room anyone can
         make up as many as he likes."""
         return tuple(self._engine.heard_by(self._place.sequence))
 
     @property
-    def unheard_by(self) -> tuple[Run, ...]:
+    def unheard_by(self) -> tuple[PeerId, ...]:
         """The peers heard of that have not confirmed yet."""
         return tuple(self._engine.unheard_by(self._place.sequence))
 

@@ -49,7 +49,7 @@ _ANNOUNCEMENT = _signed(
     Layout(
         f.Announcement,
         "16sQQQQQIIHHH8s",
-        "origin epoch counter timestamp low high interval grtt limit port flags machine",
+        "origin incarnation counter timestamp low high interval grtt limit port flags machine",
     ),
     lists.BYTES,
     "attributes",
@@ -67,16 +67,18 @@ def _read_announcement(reader: Reader) -> f.Announcement:
 SHAPES: dict[FrameType, Shape] = {
     FrameType.KEY: _signed(Layout(f.Key, "32sQ", "public_key issued"), lists.NAME, "name"),
     FrameType.ANNOUNCEMENT: _ANNOUNCEMENT,
-    FrameType.GOODBYE: _signed(Layout(f.Goodbye, "16sQQQ", "origin epoch counter high")),
+    FrameType.GOODBYE: _signed(Layout(f.Goodbye, "16sQQQ", "origin incarnation counter high")),
     FrameType.HEARTBEAT: _signed(
-        Layout(f.Heartbeat, "16sQQQQQI", "origin epoch counter timestamp low high grtt")
+        Layout(f.Heartbeat, "16sQQQQQI", "origin incarnation counter timestamp low high grtt")
     ),
-    FrameType.NACK: _signed(Layout(f.Nack, "16sQQ", "origin epoch counter"), lists.MISSING, "missing"),
-    FrameType.REPORT: _signed(Layout(f.Report, "16sQQ", "origin epoch counter"), lists.HEARD, "heard"),
-    FrameType.REPORT_REQUEST: _request(Layout(f.ReportRequest, "16sQQH", "origin epoch sequence spread")),
-    FrameType.PROBE: _request(Layout(f.Probe, "16sQ16s", "origin epoch nonce")),
+    FrameType.NACK: _signed(Layout(f.Nack, "16sQQ", "origin incarnation counter"), lists.MISSING, "missing"),
+    FrameType.REPORT: _signed(Layout(f.Report, "16sQQ", "origin incarnation counter"), lists.HEARD, "heard"),
+    FrameType.REPORT_REQUEST: _request(
+        Layout(f.ReportRequest, "16sQQH", "origin incarnation sequence spread")
+    ),
+    FrameType.PROBE: _request(Layout(f.Probe, "16sQ16s", "origin incarnation nonce")),
     FrameType.PROBE_REPLY: _signed(
-        Layout(f.ProbeReply, "16sQ16sQQQ", "origin epoch nonce timestamp low high")
+        Layout(f.ProbeReply, "16sQ16sQQQ", "origin incarnation nonce timestamp low high")
     ),
     FrameType.KEY_REQUEST: _request(_NOTHING, lists.ORIGINS, "origins"),
     FrameType.ROSTER_REQUEST: _request(Layout(f.RosterRequest, "H", "start")),
@@ -97,29 +99,33 @@ SHAPES: dict[FrameType, Shape] = {
         Layout(
             f.Private,
             "16sQQ16sQQBB32s",
-            "origin epoch counter to_origin to_epoch message part parts ephemeral",
+            "origin incarnation counter to_origin to_incarnation message part parts ephemeral",
         ),
         lists.BYTES,
         "box",
     ),
     FrameType.REPLY: _signed(
-        Layout(f.Reply, "16sQQ16sQQBB", "origin epoch counter to_origin to_epoch to_sequence part parts"),
+        Layout(
+            f.Reply,
+            "16sQQ16sQQBB",
+            "origin incarnation counter to_origin to_incarnation to_sequence part parts",
+        ),
         lists.BYTES,
         "body",
     ),
     FrameType.RECEIPT: _signed(
-        Layout(f.Receipt, "16sQQ16sQB", "origin epoch counter to_origin to_epoch what"),
+        Layout(f.Receipt, "16sQQ16sQB", "origin incarnation counter to_origin to_incarnation what"),
         lists.NUMBERS,
         "numbers",
     ),
     FrameType.ACKER: _signed(
-        Layout(f.Acker, "16sQQ16sQ", "origin epoch counter to_origin to_epoch"),
+        Layout(f.Acker, "16sQQ16sQ", "origin incarnation counter to_origin to_incarnation"),
     ),
     FrameType.WHO: _request(Layout(f.Who, "8s", "nonce")),
     FrameType.HERE: Shape(Layout(f.Here, "8s", "nonce"), lists.PRESENT, "present"),
-    FrameType.RELAYED: Shape(Layout(f.Relayed, "16sQ", "origin epoch")),
+    FrameType.RELAYED: Shape(Layout(f.Relayed, "16sQ", "origin incarnation")),
     FrameType.CODED: Shape(
-        Layout(f.Coded, "16sQQ", "origin epoch sequence"), lists.STEPS, "steps", block="block"
+        Layout(f.Coded, "16sQQ", "origin incarnation sequence"), lists.STEPS, "steps", block="block"
     ),
 }
 TYPES: dict[type, FrameType] = {f_type.layout.cls: number for number, f_type in SHAPES.items()}

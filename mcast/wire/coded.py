@@ -1,7 +1,8 @@
 """The block of a CODED frame: records of one run laid over each other, for receivers that each lack one.
 
-A record goes in as its RECORD payload without what the frame says of it anyway (origin, epoch, sequence);
-shorter ones count as if zeros followed. What was laid over a record comes off by laying it on again (XOR).
+A record goes in as its RECORD payload without what the frame says of it anyway (origin, incarnation,
+sequence); shorter
+ones count as if zeros followed. What was laid over a record comes off by laying it on again (XOR).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from .frames import Coded
 from .reasons import DropReason, Malformed
 from .records import PATH_LENGTHS, Record, decode_record
 
-_NAMED = Struct(">16sQQ")  # what is left out: origin, epoch, sequence
+_NAMED = Struct(">16sQQ")  # what is left out: origin, incarnation, sequence
 _REST = limits.RECORD_HEADER_SIZE - _NAMED.size  # the header without it ends in the length of the body
 _HEAD = 16 + 8 + 8 + 1 + 2  # of the frame's payload: run, sequence, number of steps, length of the block
 
@@ -48,4 +49,4 @@ def restore(frame: Coded, sequence: int, block: bytes) -> Record:
     end = at + _REST + int.from_bytes(block[at + _REST - 2 : at + _REST], "big")
     if any(block[end:]):
         raise Malformed(DropReason.PADDING)
-    return decode_record(block[:at] + _NAMED.pack(frame.origin, frame.epoch, sequence) + block[at:end])
+    return decode_record(block[:at] + _NAMED.pack(frame.origin, frame.incarnation, sequence) + block[at:end])

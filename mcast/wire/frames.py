@@ -82,7 +82,7 @@ class Announcement(msgspec.Struct, frozen=True, gc=False):
     """
 
     origin: bytes
-    epoch: int
+    incarnation: int
     counter: int
     timestamp: int
     low: int
@@ -101,7 +101,7 @@ class Goodbye(msgspec.Struct, frozen=True, gc=False):
     """The run ends; `high` is its last sequence, 0 if it published nothing."""
 
     origin: bytes
-    epoch: int
+    incarnation: int
     counter: int
     high: int
     signature: bytes = b""
@@ -111,7 +111,7 @@ class Heartbeat(msgspec.Struct, frozen=True, gc=False):
     """`low`..`high` are the own records the run still holds; low = high + 1 when none. `grtt` in µs."""
 
     origin: bytes
-    epoch: int
+    incarnation: int
     counter: int
     timestamp: int
     low: int
@@ -124,15 +124,15 @@ class Missing(msgspec.Struct, frozen=True, gc=False):
     """What is missing, or asked for, of one run: at least one range, all within WINDOW records."""
 
     origin: bytes
-    epoch: int
+    incarnation: int
     ranges: Ranges
 
 
 class Nack(msgspec.Struct, frozen=True, gc=False):
-    """`origin`, `epoch`: who misses; `missing`: 1 to 255 runs, each once."""
+    """`origin`, `incarnation`: who misses; `missing`: 1 to 255 runs, each once."""
 
     origin: bytes
-    epoch: int
+    incarnation: int
     counter: int
     missing: tuple[Missing, ...]
     signature: bytes = b""
@@ -144,7 +144,7 @@ class Heard(msgspec.Struct, frozen=True, gc=False):
     """
 
     origin: bytes
-    epoch: int
+    incarnation: int
     contiguous: int
     highest: int
     echo: int
@@ -154,10 +154,10 @@ class Heard(msgspec.Struct, frozen=True, gc=False):
 
 
 class Report(msgspec.Struct, frozen=True, gc=False):
-    """Positive feedback of the run (`origin`, `epoch`) about 1 to 255 runs."""
+    """Positive feedback of the run (`origin`, `incarnation`) about 1 to 255 runs."""
 
     origin: bytes
-    epoch: int
+    incarnation: int
     counter: int
     heard: tuple[Heard, ...]
     signature: bytes = b""
@@ -167,7 +167,7 @@ class ReportRequest(msgspec.Struct, frozen=True, gc=False):
     """Who has the run's `sequence`? Answers are spread over `spread` ms."""
 
     origin: bytes
-    epoch: int
+    incarnation: int
     sequence: int
     spread: int
     flags: int = 0
@@ -177,16 +177,16 @@ class Probe(msgspec.Struct, frozen=True, gc=False):
     """Is that run alive? `nonce` (16 bytes) comes back signed."""
 
     origin: bytes
-    epoch: int
+    incarnation: int
     nonce: bytes
     flags: int = 0
 
 
 class ProbeReply(msgspec.Struct, frozen=True, gc=False):
-    """The run (`origin`, `epoch`) is alive and has published `low`..`high`."""
+    """The run (`origin`, `incarnation`) is alive and has published `low`..`high`."""
 
     origin: bytes
-    epoch: int
+    incarnation: int
     nonce: bytes
     timestamp: int
     low: int
@@ -250,14 +250,14 @@ class Holding(msgspec.Struct, frozen=True, gc=False):
     """What is held of one run: `low`..`high` but for `holes`, which may be empty and start after `low`."""
 
     origin: bytes
-    epoch: int
+    incarnation: int
     low: int
     high: int
     holes: Ranges
 
 
 class Vector(msgspec.Struct, frozen=True, gc=False):
-    """Page `page` of `pages` of the vectors behind `digest`, sorted by (origin, epoch)."""
+    """Page `page` of `pages` of the vectors behind `digest`, sorted by (origin, incarnation)."""
 
     digest: bytes
     page: int
@@ -289,15 +289,15 @@ class History(msgspec.Struct, frozen=True, gc=False):
 
 
 class Private(msgspec.Struct, frozen=True, gc=False):
-    """Part `part` of `parts` of a private message: `box` is sealed for the run (`to_origin`, `to_epoch`) with
-    the one-time X25519 key `ephemeral`. (origin, epoch, counter) names the datagram for its receipt.
+    """Part `part` of `parts` of a private message: `box` is sealed for the run (`to_origin`,
+    `to_incarnation`) with the one-time X25519 key `ephemeral`. (origin, incarnation, counter) names the datagram for its receipt.
     """
 
     origin: bytes
-    epoch: int
+    incarnation: int
     counter: int
     to_origin: bytes
-    to_epoch: int
+    to_incarnation: int
     message: int
     part: int
     parts: int
@@ -307,13 +307,13 @@ class Private(msgspec.Struct, frozen=True, gc=False):
 
 
 class Reply(msgspec.Struct, frozen=True, gc=False):
-    """Part `part` of `parts` of an answer to the ASK record (`to_origin`, `to_epoch`, `to_sequence`)."""
+    """Part `part` of `parts` of an answer to the ASK record of `to_origin`."""
 
     origin: bytes
-    epoch: int
+    incarnation: int
     counter: int
     to_origin: bytes
-    to_epoch: int
+    to_incarnation: int
     to_sequence: int
     part: int
     parts: int
@@ -322,28 +322,28 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
 
 
 class Receipt(msgspec.Struct, frozen=True, gc=False):
-    """The application of (`origin`, `epoch`) has taken these sequences (`what` 0) or counters of PRIVATE or
-    REPLY frames (`what` 1) of the run (`to_origin`, `to_epoch`).
+    """The application of (`origin`, `incarnation`) has taken these sequences (`what` 0) or counters of
+    PRIVATE or REPLY frames (`what` 1) of the run (`to_origin`, `to_incarnation`).
     """
 
     origin: bytes
-    epoch: int
+    incarnation: int
     counter: int
     to_origin: bytes
-    to_epoch: int
+    to_incarnation: int
     what: int
     numbers: tuple[int, ...]
     signature: bytes = b""
 
 
 class Acker(msgspec.Struct, frozen=True, gc=False):
-    """The run elects (`to_origin`, `to_epoch`) to report often on its records."""
+    """The run elects (`to_origin`, `to_incarnation`) to report often on its records."""
 
     origin: bytes
-    epoch: int
+    incarnation: int
     counter: int
     to_origin: bytes
-    to_epoch: int
+    to_incarnation: int
     signature: bytes = b""
 
 
@@ -358,7 +358,7 @@ class Present(msgspec.Struct, frozen=True, gc=False):
     """A run on this host and its unicast port."""
 
     origin: bytes
-    epoch: int
+    incarnation: int
     port: int
 
 
@@ -373,7 +373,7 @@ class Coded(msgspec.Struct, frozen=True, gc=False):
     """Records of a run laid over each other: `sequence` and those that follow it by `steps`; see coded.py."""
 
     origin: bytes
-    epoch: int
+    incarnation: int
     sequence: int
     steps: tuple[int, ...]
     block: bytes
@@ -388,7 +388,7 @@ class Relayed(msgspec.Struct, frozen=True, gc=False):
     """Heads a datagram of frames that the run passes on, verbatim, to who cannot hear their authors."""
 
     origin: bytes
-    epoch: int
+    incarnation: int
 
 
 Signed = (

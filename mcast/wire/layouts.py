@@ -13,14 +13,14 @@ T = TypeVar("T")
 
 # Fields with a bound of their own; every other one may take any value its size holds.
 BOUNDS = {
-    "epoch": limits.NUMBER_MAX,
+    "incarnation": limits.NUMBER_MAX,
     "counter": limits.NUMBER_MAX,
     "sequence": limits.NUMBER_MAX,
     "low": limits.NUMBER_MAX,
     "high": limits.NUMBER_MAX,
     "contiguous": limits.NUMBER_MAX,
     "highest": limits.NUMBER_MAX,
-    "to_epoch": limits.NUMBER_MAX,
+    "to_incarnation": limits.NUMBER_MAX,
     "to_sequence": limits.NUMBER_MAX,
     "timestamp": limits.TIMESTAMP_MAX,
     "issued": limits.TIMESTAMP_MAX,

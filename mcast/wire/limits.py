@@ -22,7 +22,7 @@ DIGEST_SIZE = 16
 MACHINE_SIZE = 8
 
 # Numbers. 63 bits, so that they fit a signed column of a database and no sum of two of them overflows 64.
-NUMBER_MAX = 2**63 - 1  # epoch, sequence, counter
+NUMBER_MAX = 2**63 - 1  # incarnation, sequence, counter
 COUNTER_MAX = 2**64 - 1  # of the datagram header
 TIMESTAMP_MAX = 253_402_300_799_999  # unix ms of 9999-12-31T23:59:59.999Z, the last a calendar shows
 

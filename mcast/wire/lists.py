@@ -19,10 +19,10 @@ _SIZE = Struct(">H")
 _NUMBER = Struct(">Q")
 _ORIGIN = Struct(f">{limits.ORIGIN_SIZE}s")
 _RANGES = Struct(">QH")  # base, number of pairs
-_MISSING = Layout(Missing, "16sQ", "origin epoch")
-_HOLDING = Layout(Holding, "16sQQQ", "origin epoch low high")
-_HEARD = Layout(Heard, "16sQQQQIIH", "origin epoch contiguous highest echo delay backlog loss")
-_PRESENT = Layout(Present, "16sQH", "origin epoch port")
+_MISSING = Layout(Missing, "16sQ", "origin incarnation")
+_HOLDING = Layout(Holding, "16sQQQ", "origin incarnation low high")
+_HEARD = Layout(Heard, "16sQQQQIIH", "origin incarnation contiguous highest echo delay backlog loss")
+_PRESENT = Layout(Present, "16sQH", "origin incarnation port")
 
 
 class Tail(msgspec.Struct, frozen=True):
@@ -104,8 +104,8 @@ def _write_missing(entry: Missing) -> bytes:
 
 
 def _read_missing(reader: Reader) -> Missing:
-    origin, epoch = _MISSING.read(reader)
-    entry = _MISSING.build(origin, epoch, _read_ranges(reader))
+    origin, incarnation = _MISSING.read(reader)
+    entry = _MISSING.build(origin, incarnation, _read_ranges(reader))
     if not entry.ranges:
         raise Malformed(DropReason.BAD_RANGES)
     return entry
@@ -116,8 +116,8 @@ def _write_holding(entry: Holding) -> bytes:
 
 
 def _read_holding(reader: Reader) -> Holding:
-    origin, epoch, low, high = _HOLDING.read(reader)
-    entry = _HOLDING.build(origin, epoch, low, high, _read_ranges(reader))
+    origin, incarnation, low, high = _HOLDING.read(reader)
+    entry = _HOLDING.build(origin, incarnation, low, high, _read_ranges(reader))
     if entry.holes and not entry.low <= entry.holes[0][0] <= entry.holes[-1][1] <= entry.high:
         raise Malformed(DropReason.BAD_RANGES)
     return entry

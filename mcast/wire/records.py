@@ -37,7 +37,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     """
 
     origin: bytes
-    epoch: int
+    incarnation: int
     sequence: int
     timestamp: int
     kind: Kind
@@ -74,10 +74,10 @@ PATH_LENGTHS = {
 
 
 def encode_record(
-    *, origin: bytes, epoch: int, sequence: int, timestamp: int, kind: Kind, body: bytes, flags: int = 0
+    *, origin: bytes, incarnation: int, sequence: int, timestamp: int, kind: Kind, body: bytes, flags: int = 0
 ) -> bytes:
     """The bytes of a record before it is signed: 44 bytes of header, then the body."""
-    return _RECORD.pack(origin, epoch, sequence, timestamp, kind, flags, len(body)) + body
+    return _RECORD.pack(origin, incarnation, sequence, timestamp, kind, flags, len(body)) + body
 
 
 def join_proof(record: bytes, *, size: int, index: int, signature: bytes, path: bytes) -> bytes:
@@ -97,16 +97,20 @@ def decode_record(payload: bytes) -> Record:
     body = start + limits.RECORD_HEADER_SIZE
     if len(payload) < body:
         raise Malformed(DropReason.TRUNCATED)
-    origin, epoch, sequence, timestamp, kind, flags, length = _RECORD.unpack_from(payload, start)
+    origin, incarnation, sequence, timestamp, kind, flags, length = _RECORD.unpack_from(payload, start)
     if len(payload) != body + length:
         raise Malformed(DropReason.TRUNCATED if len(payload) < body + length else DropReason.TRAILING)
-    if epoch > limits.NUMBER_MAX or not 0 < sequence <= limits.NUMBER_MAX or timestamp > limits.TIMESTAMP_MAX:
+    if (
+        incarnation > limits.NUMBER_MAX
+        or not 0 < sequence <= limits.NUMBER_MAX
+        or timestamp > limits.TIMESTAMP_MAX
+    ):
         raise Malformed(DropReason.BAD_VALUE)
     if kind not in _KINDS or flags:
         raise Malformed(DropReason.BAD_VALUE)
     return Record(
         origin,
-        epoch,
+        incarnation,
         sequence,
         timestamp,
         _KINDS[kind],

@@ -59,7 +59,7 @@ FLOODING = ("lcm", "zenoh", "cyclonedds", "pyre")
 
 
 @dataclass(frozen=True)
-class Run:
+class PeerId:
     """One flood: what the sender and each receiver told."""
 
     sender: dict[str, Any]
@@ -86,7 +86,7 @@ class Run:
         return sum(told["wrong"] for told in self.receivers)
 
 
-def flood(hosts: Sequence[lab.Host], contender: Contender, options: Options, **job: Any) -> Run:
+def flood(hosts: Sequence[lab.Host], contender: Contender, options: Options, **job: Any) -> PeerId:
     """The first host sends, the others receive; processes of their own, ended afterwards."""
     text = contender.job(receivers=len(hosts) - 1, **job)
     command = [options.python(contender.module), "-m", "tests.bench.contenders", contender.module]
@@ -103,7 +103,7 @@ def flood(hosts: Sequence[lab.Host], contender: Contender, options: Options, **j
         for process in processes[:-1]:
             process.write(f"{told['sent']}\n")
         results = [json.loads(process.wait_lines(2, patience)[1]) for process in processes[:-1]]
-        return Run(told, results)
+        return PeerId(told, results)
     finally:
         for process in processes:
             process.close()
@@ -122,7 +122,7 @@ def _case(lan: lab.Lan, options: Options, size: int, receivers: int, offload: bo
     job = {"size": size, "seconds": options.seconds, "settle": 0.3 if options.quick else 1.0}
     case = f"{size} B, 1->{receivers}, offload {'on' if offload else 'off'}"
     taking_part = contenders(options)
-    runs: dict[str, list[Run]] = {contender.name: [] for contender in taking_part}
+    runs: dict[str, list[PeerId]] = {contender.name: [] for contender in taking_part}
     for turn in range(options.rounds):
         for contender in taking_part:
             say(f"throughput {case}, round {turn + 1}: {contender.name}")
@@ -138,7 +138,7 @@ def _case(lan: lab.Lan, options: Options, size: int, receivers: int, offload: bo
     return [_row(case, name, done, base, target) for name, done in runs.items() if done]
 
 
-def _row(case: str, contender: str, runs: list[Run], base: float | None, target: float | None) -> Row:
+def _row(case: str, contender: str, runs: list[PeerId], base: float | None, target: float | None) -> Row:
     counted = contender == "mcast batches()"
     return Row(
         "throughput",
@@ -154,7 +154,7 @@ def _row(case: str, contender: str, runs: list[Run], base: float | None, target:
     )
 
 
-def _note(runs: list[Run]) -> str:
+def _note(runs: list[PeerId]) -> str:
     lost = statistics.median(run.lost for run in runs)
     wrong = sum(run.wrong for run in runs)
     out = statistics.median(1e6 * run.sender["cpu"] / max(1, run.sender["sent"]) for run in runs)

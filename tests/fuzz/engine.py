@@ -34,7 +34,7 @@ def engine(data: bytes) -> None:
         settings.lan(),
         ROOM,
         _VICTIM,
-        epoch=7 << 16,
+        incarnation=7 << 16,
         session=bytes(8),
         name="victim",
         generator=Random(1),

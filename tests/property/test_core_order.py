@@ -9,11 +9,11 @@ from mcast.core.events import GapAbandoned, Message
 from mcast.core.gaps import Gaps
 from mcast.core.inbox import Inbox
 from mcast.core.outbox import Outbox
+from mcast.core.peer_id import PeerId
 from mcast.core.ranges import RangeSet, collapse
-from mcast.core.runs import Run
 from mcast.wire.records import Record
 
-RUN = Run(b"o" * 16, 1)
+RUN = PeerId(b"o" * 16, 1)
 
 numbers = st.integers(0, 60)
 

@@ -193,12 +193,14 @@ def test_what_is_sealed_opens_again(plain: bytes, session: bytes, counter: int) 
     number,
 )
 @settings(max_examples=50)
-def test_records_round_trip(fields: list[tuple[int, int, Kind, bytes]], epoch: int) -> None:
+def test_records_round_trip(fields: list[tuple[int, int, Kind, bytes]], incarnation: int) -> None:
     records = [
-        encode_record(origin=IDENTITY.origin, epoch=epoch, sequence=seq, timestamp=at, kind=kind, body=body)
+        encode_record(
+            origin=IDENTITY.origin, incarnation=incarnation, sequence=seq, timestamp=at, kind=kind, body=body
+        )
         for seq, at, kind, body in fields
     ]
-    payloads = sign_flush(IDENTITY, ROOM.id, epoch, records)
+    payloads = sign_flush(IDENTITY, ROOM.id, incarnation, records)
     for given_fields, encoded, payload in zip(fields, records, payloads, strict=True):
         record = decode_record(payload)
         assert (record.sequence, record.timestamp, record.kind, record.body) == given_fields

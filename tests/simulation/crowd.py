@@ -26,10 +26,10 @@ from mcast import simulation
 from mcast.core import giving, inbound_history
 from mcast.core.events import Address, PeerLeft
 from mcast.core.handover import GIVERS, GREETINGS, SETTLED, is_giver, rank
+from mcast.core.peer_id import PeerId
 from mcast.core.postponed import Postponed
 from mcast.core.presence import LINK_HEADERS, announced_size
 from mcast.core.roster import Peer, Roster
-from mcast.core.runs import Run
 from mcast.crypto.keys import Identity
 from mcast.wire import frames as f
 from mcast.wire.header import Header, decode_header
@@ -50,7 +50,7 @@ class SharedRoster(Roster):
         """No."""
         return DropReason.TABLE_FULL
 
-    def remove(self, run: Run) -> None:
+    def remove(self, run: PeerId) -> None:
         """Not by us."""
 
 
@@ -128,12 +128,12 @@ class Crowd(simulation.Lan):
         finally:
             vars(giving)["is_giver"] = is_giver
 
-    def _is_giver(self, asker: bytes, me: Run, others: object) -> bool:
+    def _is_giver(self, asker: bytes, me: PeerId, others: object) -> bool:
         """As handover.is_giver, for the roster of the first witness; its third lowest rank is remembered."""
         roster = self.members[0].engine._state.roster
         known, third = self._thirds.get(asker, (-1, b""))
         if known != len(roster):
-            ranks = sorted(rank(asker, peer.run) for peer in roster if peer.confirmed)
+            ranks = sorted(rank(asker, peer.peer_id) for peer in roster if peer.confirmed)
             third = ranks[GIVERS - 1] if len(ranks) >= GIVERS else b"\xff" * 32
             self._thirds[asker] = len(roster), third
         return rank(asker, me) <= third
@@ -166,7 +166,7 @@ class Crowd(simulation.Lan):
             if isinstance(frame, f.Announcement):
                 self._size += (announced_size(frame, name) - self._size) / 16
                 if frame.flags & f.NEWCOMER:
-                    self._meet(Run(frame.origin, frame.epoch), source, len(data))
+                    self._meet(PeerId(frame.origin, frame.incarnation), source, len(data))
             elif isinstance(frame, f.Probe | f.RosterRequest):
                 for standee in self.standees:
                     if standee.address != source:
@@ -193,7 +193,7 @@ class Crowd(simulation.Lan):
         for number in range(records):
             self.at(start + number / 4, partial(_say, authors[number % len(authors)], number))
 
-    def _meet(self, newcomer: Run, source: Address, size: int) -> None:
+    def _meet(self, newcomer: PeerId, source: Address, size: int) -> None:
         self.times.extend([self.now])
         if self.now > SETTLED:
             self._open = self.standees

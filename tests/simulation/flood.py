@@ -21,7 +21,7 @@ from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from mcast import simulation
 from mcast.core.checks import Checks
 from mcast.core.events import Message, PeerLeft
-from mcast.core.runs import Run
+from mcast.core.peer_id import PeerId
 from mcast.crypto.keys import Identity
 from mcast.crypto.seal import Sealer
 from mcast.crypto.signed import sign_flush, sign_frame
@@ -89,7 +89,7 @@ class Flood:
         self.said = 0
         self.sent: Counter[str] = Counter()
         self._talked = 0.0
-        self._old: list[tuple[Identity, Run]] = []
+        self._old: list[tuple[Identity, PeerId]] = []
         self.lan.run(5.0)
 
     def run(self, seconds: float, rate: float) -> None:
@@ -111,12 +111,14 @@ class Flood:
     def check(self) -> None:
         """The honest peer was never taken for gone, and each of its lines came, once and in order."""
         self.lan.run(10.0)
-        bob = self.bob.engine.run
-        heard = [event.text for event in self.ada.events() if isinstance(event, Message) and event.run == bob]
+        bob = self.bob.engine.peer_id
+        heard = [
+            event.text for event in self.ada.events() if isinstance(event, Message) and event.peer_id == bob
+        ]
         assert heard == [str(number) for number in range(self.said)]
         left = [event for event in self.ada.events() if isinstance(event, PeerLeft)]
-        assert not any(event.peer.run == bob for event in left)
-        (peer,) = [peer for peer in self.ada.peers() if peer.run == bob]
+        assert not any(event.peer.peer_id == bob for event in left)
+        (peer,) = [peer for peer in self.ada.peers() if peer.peer_id == bob]
         assert peer.confirmed
         assert not peer.suspect
 
@@ -126,8 +128,8 @@ class Flood:
             life.events[:] = [
                 event
                 for event in life.events
-                if (isinstance(event, Message) and event.run == self.bob.engine.run)
-                or (isinstance(event, PeerLeft) and event.peer.run == self.bob.engine.run)
+                if (isinstance(event, Message) and event.peer_id == self.bob.engine.peer_id)
+                or (isinstance(event, PeerLeft) and event.peer.peer_id == self.bob.engine.peer_id)
             ]
 
     # What the attacker makes up
@@ -135,13 +137,13 @@ class Flood:
     def _bytes(self, count: int) -> bytes:
         return self.random.randbytes(count)
 
-    def _somebody(self) -> tuple[Identity, Run, f.Key]:
+    def _somebody(self) -> tuple[Identity, PeerId, f.Key]:
         """An identity: mostly a new one, now and then one of before."""
         if self._old and self.random.random() < 0.3:
             identity, run = self.random.choice(self._old)
         else:
             identity = Identity(self._bytes(32))
-            run = Run(identity.origin, int(simulation.EPOCH_START + self.lan.now) << 16)
+            run = PeerId(identity.origin, int(simulation.EPOCH_START + self.lan.now) << 16)
             self._old = [*self._old[-50:], (identity, run)]
         key = sign_frame(identity, self.lan.room.id, f.Key(identity.public_key, 1, "x" * 32))
         return identity, run, key
@@ -154,7 +156,7 @@ class Flood:
     def _counter(self) -> int:
         return round(self.lan.now * 1000) + 1
 
-    def _announcement(self, identity: Identity, run: Run, age: float = 0.0) -> f.Announcement:
+    def _announcement(self, identity: Identity, run: PeerId, age: float = 0.0) -> f.Announcement:
         stamp = round((simulation.EPOCH_START + self.lan.now - age) * 1000)
         frame = f.Announcement(
             *run, self._counter(), stamp, 1, self.random.randrange(9), 5000, 2000, 1452, 0, 0, self._bytes(8)
@@ -167,12 +169,12 @@ class Flood:
 
     def _epochs(self) -> None:
         identity, run, key = self._somebody()
-        other = Run(run.origin, run.epoch + self.random.randrange(1 << 16))
+        other = PeerId(run.origin, run.incarnation + self.random.randrange(1 << 16))
         self._say(key, self._announcement(identity, other))
 
     def _stale(self) -> None:
         identity, run, key = self._somebody()
-        self._say(key, self._announcement(identity, Run(run.origin, run.epoch - 1), age=3600.0))
+        self._say(key, self._announcement(identity, PeerId(run.origin, run.incarnation - 1), age=3600.0))
 
     def _hearsay(self) -> None:
         identity, run, key = self._somebody()
@@ -182,16 +184,16 @@ class Flood:
         identity, run, key = self._somebody()
         if not keyed:
             identity = Identity(self._bytes(32))
-            run = Run(identity.origin, run.epoch)
+            run = PeerId(identity.origin, run.incarnation)
         record = encode_record(
             origin=run.origin,
-            epoch=run.epoch,
+            incarnation=run.incarnation,
             sequence=self.random.choice([1, 2, 3, 100, 5000]),
             timestamp=round((simulation.EPOCH_START + self.lan.now) * 1000),
             kind=kind,
             body=body,
         )
-        frame = decode_record(sign_flush(identity, self.lan.room.id, run.epoch, [record])[0])
+        frame = decode_record(sign_flush(identity, self.lan.room.id, run.incarnation, [record])[0])
         self._say(*((key, frame) if keyed else (frame,)))
 
     def _record(self) -> None:
@@ -211,18 +213,18 @@ class Flood:
 
     def _nack(self) -> None:
         identity, run, key = self._somebody()
-        about = self.random.choice([self.ada.engine.run, self.bob.engine.run, run])
+        about = self.random.choice([self.ada.engine.peer_id, self.bob.engine.peer_id, run])
         nack = f.Nack(*run, self._counter(), (f.Missing(*about, ((1, 500),)),))
         self._say(key, sign_frame(identity, self.lan.room.id, nack))
 
     def _coded(self) -> None:
         _, run, key = self._somebody()
-        about = self.random.choice([self.bob.engine.run, run])
+        about = self.random.choice([self.bob.engine.peer_id, run])
         self._say(key, f.Coded(*about, self.random.randrange(1, 9), (1, 2), self._bytes(300)))
 
     def _report(self) -> None:
         identity, run, key = self._somebody()
-        heard = (f.Heard(*self.ada.engine.run, 5, 9, 0, 0, 0, 0), f.Heard(*run, 5, 9, 0, 0, 0, 0))
+        heard = (f.Heard(*self.ada.engine.peer_id, 5, 9, 0, 0, 0, 0), f.Heard(*run, 5, 9, 0, 0, 0, 0))
         self._say(key, sign_frame(identity, self.lan.room.id, f.Report(*run, self._counter(), heard)))
 
     def _heartbeat(self) -> None:
@@ -232,13 +234,13 @@ class Flood:
         self._say(key, sign_frame(identity, self.lan.room.id, beat))
 
     def _ask(self) -> None:
-        run = Run(self._bytes(16), 1)
+        run = PeerId(self._bytes(16), 1)
         asked: list[f.Frame] = [
             f.KeyRequest((run.origin,)),
             f.RosterRequest(self.random.randrange(1000)),
-            f.Probe(*self.ada.engine.run, self._bytes(16), 0),
+            f.Probe(*self.ada.engine.peer_id, self._bytes(16), 0),
             f.Probe(*run, self._bytes(16), f.BY_MULTICAST),
-            f.ReportRequest(*self.bob.engine.run, 1, 60_000),
+            f.ReportRequest(*self.bob.engine.peer_id, 1, 60_000),
             f.Challenge(self._bytes(8)),
             f.Echo(self._bytes(8)),
         ]
@@ -250,7 +252,7 @@ class Flood:
     def _forge(self) -> None:
         """In the honest peer's name, with another's signature."""
         identity, _, _ = self._somebody()
-        bob = self.bob.engine.run
+        bob = self.bob.engine.peer_id
         frames: list[Callable[[], f.Signed]] = [
             lambda: f.Goodbye(*bob, 2**40, 0),
             lambda: f.Heartbeat(*bob, 2**40, 0, 8000, 8000, 0),

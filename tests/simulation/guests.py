@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mcast import simulation
-from mcast.core.runs import Run
+from mcast.core.peer_id import PeerId
 
 from .safety import check_complete, check_life, holds_the_same
 from .scenario import Afternoon
@@ -26,8 +26,8 @@ class Guests(Afternoon):
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
         self.lengths, self.most = [2, 20, 200, 6000], 5
-        self.lost: set[Run] = set()
-        self.forgetful: set[Run] = set()
+        self.lost: set[PeerId] = set()
+        self.forgetful: set[PeerId] = set()
 
     def _size(self, seed: int) -> int:
         return self.random.choice([2, 3, 3, 4, 5])
@@ -64,7 +64,7 @@ class Guests(Afternoon):
         """The cable is pulled, and put back."""
         if not member.alive:
             return
-        self.lost.add(member.engine.run)
+        self.lost.add(member.engine.peer_id)
         member.engine.lost_network(self.lan.now)
         self.lan.partition([member])
         self.lan.run(seconds / 2)
@@ -75,7 +75,7 @@ class Guests(Afternoon):
     def _note_forgetful(self) -> None:
         """Whose own words are in part not handed out any more, by design."""
         engines = [member.engine for member in self.members]
-        self.forgetful |= {engine.run for engine in engines if engine._state.publisher.sent.low > 1}
+        self.forgetful |= {engine.peer_id for engine in engines if engine._state.publisher.sent.low > 1}
 
     def _agree(self) -> bool:
         self._note_forgetful()
@@ -94,10 +94,10 @@ class Guests(Afternoon):
             asks = member.engine._state.manner.history
             for life in member.lives:
                 # Who is gone, or may have forgotten what it was about to tell, need not have had it all.
-                whole = member.alive and life is member.lives[-1] and life.run not in self.lost
+                whole = member.alive and life is member.lives[-1] and life.peer_id not in self.lost
                 forgetful = self.forgetful if whole else self.published.runs
                 check_life(life, self.published, asks=asks, forgetful=forgetful)
-        authors = [member for member in self.members if member.engine.run not in self.forgetful]
+        authors = [member for member in self.members if member.engine.peer_id not in self.forgetful]
         check_complete(self.lan, self.published, authors)
 
 

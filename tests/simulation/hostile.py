@@ -6,7 +6,7 @@ from hashlib import sha256
 
 from mcast import simulation
 from mcast.core.events import Address
-from mcast.core.runs import Run
+from mcast.core.peer_id import PeerId
 from mcast.crypto.keys import Identity
 from mcast.crypto.rooms import open_room
 from mcast.crypto.seal import Opener, Sealer
@@ -28,7 +28,7 @@ class Attacker:
     def __init__(self, lan: simulation.Lan) -> None:
         self.lan = lan
         self.identity = Identity(sha256(b"attacker %d" % lan.seed).digest())
-        self.run = Run(self.identity.origin, int(simulation.EPOCH_START) << 16)
+        self.peer_id = PeerId(self.identity.origin, int(simulation.EPOCH_START) << 16)
         self.heard: list[f.Frame] = []
         self.sessions: list[bytes] = []
         self.datagrams: list[bytes] = []
@@ -69,17 +69,17 @@ class Attacker:
         """Become a peer that everybody knows."""
         now_ms = round((simulation.EPOCH_START + self.lan.now) * 1000)
         frame = f.Announcement(
-            *self.run, self.counter(), now_ms, 1, 0, 5000, 1_000_000, 1452, 0, 0, b"attacker"
+            *self.peer_id, self.counter(), now_ms, 1, 0, 5000, 1_000_000, 1452, 0, 0, b"attacker"
         )
         self.say(self.key(), sign_frame(self.identity, self.lan.room.id, frame))
 
-    def cover(self, victim: Run, first: int, last: int) -> None:
+    def cover(self, victim: PeerId, first: int, last: int) -> None:
         """A NACK that covers everything anybody may miss of the victim."""
         missing = (f.Missing(*victim, ((first, last),)),)
-        nack = f.Nack(*self.run, self.counter(), missing)
+        nack = f.Nack(*self.peer_id, self.counter(), missing)
         self.say(self.key(), sign_frame(self.identity, self.lan.room.id, nack))
 
-    def forge_nack(self, victim: Run, first: int, last: int) -> None:
+    def forge_nack(self, victim: PeerId, first: int, last: int) -> None:
         """The same in the name of the victim itself, with a signature that is not its own."""
         nack = f.Nack(*victim, 2**62, (f.Missing(*victim, ((first, last),)),))
         self.say(sign_frame(self.identity, self.lan.room.id, nack))
@@ -88,39 +88,39 @@ class Attacker:
         """The highest counter under the victim's session."""
         self.say(self.key(), sealer=Sealer(self.lan.room, session, COUNTER_MAX))
 
-    def forge_record(self, victim: Run, sequence: int) -> None:
+    def forge_record(self, victim: PeerId, sequence: int) -> None:
         """A record of the victim, signed by the attacker."""
         record = self._record(victim, sequence, b"forged")
-        payload = sign_flush(self.identity, self.lan.room.id, victim.epoch, [record])[0]
+        payload = sign_flush(self.identity, self.lan.room.id, victim.incarnation, [record])[0]
         self.say(decode_record(payload))
 
-    def other_room(self, victim: Identity, epoch: int, sequence: int) -> None:
+    def other_room(self, victim: Identity, incarnation: int, sequence: int) -> None:
         """A record that the victim really published, in another room."""
-        record = self._record(Run(victim.origin, epoch), sequence, b"from another room")
-        payload = sign_flush(victim, OTHER_ROOM.id, epoch, [record])[0]
+        record = self._record(PeerId(victim.origin, incarnation), sequence, b"from another room")
+        payload = sign_flush(victim, OTHER_ROOM.id, incarnation, [record])[0]
         self.say(decode_record(payload))
 
-    def _record(self, run: Run, sequence: int, body: bytes) -> bytes:
+    def _record(self, run: PeerId, sequence: int, body: bytes) -> bytes:
         now_ms = round((simulation.EPOCH_START + self.lan.now) * 1000)
         return encode_record(
             origin=run.origin,
-            epoch=run.epoch,
+            incarnation=run.incarnation,
             sequence=sequence,
             timestamp=now_ms,
             kind=Kind.MESSAGE,
             body=body,
         )
 
-    def forge_coded(self, victim: Run, first: int) -> None:
+    def forge_coded(self, victim: PeerId, first: int) -> None:
         """Genuine records of the victim laid over each other, under other numbers than theirs."""
         parts = [shorten(record.payload) for record in self.records()[-2:]]
         self.say(f.Coded(*victim, first, (1, 2), lay([*parts, b"?"])))
 
-    def forge_goodbye(self, victim: Run) -> None:
+    def forge_goodbye(self, victim: PeerId) -> None:
         """The victim leaves, says the attacker."""
         self.say(sign_frame(self.identity, self.lan.room.id, f.Goodbye(*victim, 2**62, 0)))
 
-    def forge_heartbeat(self, victim: Run) -> None:
+    def forge_heartbeat(self, victim: PeerId) -> None:
         """The victim has published a lot and holds none of it, says the attacker."""
         heartbeat = f.Heartbeat(*victim, 2**62, 0, 8000, 8000, 1_000_000)
         self.say(sign_frame(self.identity, self.lan.room.id, heartbeat))
@@ -136,7 +136,7 @@ class Attacker:
         for datagram in self.datagrams[:limit]:
             self.lan.transmit(datagram, ADDRESS)
 
-    def flood(self, victim: Run, first: int, last: int) -> None:
+    def flood(self, victim: PeerId, first: int, last: int) -> None:
         """Many requests for the same repairs."""
         for _ in range(5):
             self.cover(victim, first, last)

@@ -14,7 +14,7 @@ import time
 from typing import NamedTuple
 
 from mcast import simulation
-from mcast.core.runs import Run
+from mcast.core.peer_id import PeerId
 
 from .safety import holds_the_same
 
@@ -91,7 +91,7 @@ def _missing(members: list[simulation.Member]) -> int:
     return sum(sum(everything.values()) - sum(one.values()) for one in held)
 
 
-def _held(member: simulation.Member) -> dict[tuple[Run, int], int]:
+def _held(member: simulation.Member) -> dict[tuple[PeerId, int], int]:
     """The size of each record that a member could hand out."""
     state = member.engine._state
     sent = state.publisher.sent

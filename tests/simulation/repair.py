@@ -16,11 +16,11 @@ from random import Random
 
 from mcast.core.grtt import GroupRoundTrip
 from mcast.core.inbox import Inbox
+from mcast.core.peer_id import PeerId
 from mcast.core.reception import Reception
-from mcast.core.runs import Run
 from mcast.wire.records import Kind, Record
 
-RUN = Run(b"o" * 16, 1)
+RUN = PeerId(b"o" * 16, 1)
 LEARNING = 3  # events before those that count
 DELAYS = (0.001, 0.3)  # the farthest receiver, one way, in seconds
 LOSS = 0.05

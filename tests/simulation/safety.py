@@ -7,19 +7,19 @@ from collections.abc import Collection
 from mcast import simulation
 from mcast.core.engine import Receipt
 from mcast.core.events import GapAbandoned, Message
-from mcast.core.runs import Run
+from mcast.core.peer_id import PeerId
 
 
 class Published:
     """Every message that was really sent, by its name."""
 
     def __init__(self) -> None:
-        self.messages: dict[tuple[Run, int, int], bytes] = {}
-        self.sent_at: dict[tuple[Run, int, int], float] = {}
-        self._jumps: dict[Run, float] = {}
+        self.messages: dict[tuple[PeerId, int, int], bytes] = {}
+        self.sent_at: dict[tuple[PeerId, int, int], float] = {}
+        self._jumps: dict[PeerId, float] = {}
 
     @property
-    def runs(self) -> set[Run]:
+    def runs(self) -> set[PeerId]:
         """Whoever sent something."""
         return {run for run, _, _ in self.messages}
 
@@ -27,40 +27,40 @@ class Published:
         """Set the clock of `member`. Who first hears of its run after that cannot tell when what it had
         said before was said, and takes it for older than it is."""
         member.set_clock(skew)
-        self._jumps[member.engine.run] = now
+        self._jumps[member.engine.peer_id] = now
 
-    def blurred(self, name: tuple[Run, int, int]) -> bool:
+    def blurred(self, name: tuple[PeerId, int, int]) -> bool:
         """Whether the author's clock was set after this message."""
         return self.sent_at[name] <= self._jumps.get(name[0], -1.0)
 
     def send(self, member: simulation.Member, now: float, data: bytes) -> Receipt:
         """Have `member` send `data` and remember it."""
         receipt = member.send(data)
-        key = (receipt.run, receipt.sequence, receipt.index)
+        key = (receipt.peer_id, receipt.sequence, receipt.index)
         self.messages[key] = data
         self.sent_at[key] = now
         return receipt
 
 
-def name_of(message: Message) -> tuple[Run, int, int]:
+def name_of(message: Message) -> tuple[PeerId, int, int]:
     """What names a message."""
-    return (message.run, message.sequence, message.index)
+    return (message.peer_id, message.sequence, message.index)
 
 
 def check_life(
-    life: simulation.Life, published: Published, *, asks: bool = False, forgetful: Collection[Run] = ()
+    life: simulation.Life, published: Published, *, asks: bool = False, forgetful: Collection[PeerId] = ()
 ) -> None:
     """No duplicate, no forgery, no disorder, no silent gap within what one run was told.
 
     If it `asks` for history that holds of what was said before it came as well, but for the `forgetful`.
     History and what is live are each in order.
     """
-    seen: set[tuple[Run, int, int]] = set()
-    last: dict[tuple[Run, bool], tuple[int, int]] = {}
-    abandoned: dict[Run, set[int]] = {}
+    seen: set[tuple[PeerId, int, int]] = set()
+    last: dict[tuple[PeerId, bool], tuple[int, int]] = {}
+    abandoned: dict[PeerId, set[int]] = {}
     for event in life.events:
         if isinstance(event, GapAbandoned):
-            abandoned.setdefault(event.run, set()).update(range(event.first, event.last + 1))
+            abandoned.setdefault(event.peer_id, set()).update(range(event.first, event.last + 1))
         if not isinstance(event, Message):
             continue
         name = name_of(event)
@@ -69,10 +69,10 @@ def check_life(
         assert published.messages.get(name) == event.data, f"never sent: {name}"
         assert asks or not event.history, f"history that was not asked for: {name}"
         if event.late:
-            told = event.history or _touches(event.sequence, abandoned.get(event.run, set()))
+            told = event.history or _touches(event.sequence, abandoned.get(event.peer_id, set()))
             assert told, f"late without a gap: {name}"
             continue
-        place, stream = (event.sequence, event.index), (event.run, event.history)
+        place, stream = (event.sequence, event.index), (event.peer_id, event.history)
         assert last.get(stream, (0, 0)) <= place, f"out of order: {name}"
         last[stream] = place
     _check_gaps(life, seen, abandoned, published, asks, forgetful)
@@ -80,14 +80,14 @@ def check_life(
 
 def _check_gaps(
     life: simulation.Life,
-    seen: set[tuple[Run, int, int]],
-    abandoned: dict[Run, set[int]],
+    seen: set[tuple[PeerId, int, int]],
+    abandoned: dict[PeerId, set[int]],
     published: Published,
     asks: bool,
-    forgetful: Collection[Run],
+    forgetful: Collection[PeerId],
 ) -> None:
     """Between the first and last message of a run that were delivered, all others were, or a gap was told."""
-    told: dict[Run, list[tuple[int, int]]] = {}
+    told: dict[PeerId, list[tuple[int, int]]] = {}
     for run, sequence, index in seen:
         told.setdefault(run, []).append((sequence, index))
     spans = {run: (min(places), max(places)) for run, places in told.items()}
@@ -108,20 +108,20 @@ def _touches(sequence: int, abandoned: set[int]) -> bool:
 
 def check_complete(lan: simulation.Lan, published: Published, authors: list[simulation.Member]) -> None:
     """Who is alive at the end has all that living authors said after it joined."""
-    runs = {author.engine.run for author in authors if author.alive}
+    runs = {author.engine.peer_id for author in authors if author.alive}
     for member in lan.members:
         if not member.alive:
             continue
         life = member.lives[-1]
         got = {name_of(event) for event in life.events if isinstance(event, Message)}
-        lost: dict[Run, set[int]] = {}
+        lost: dict[PeerId, set[int]] = {}
         for event in life.events:
             if isinstance(event, GapAbandoned):
-                lost.setdefault(event.run, set()).update(range(event.first, event.last + 1))
+                lost.setdefault(event.peer_id, set()).update(range(event.first, event.last + 1))
         for name, at in published.sent_at.items():
             if published.blurred(name):
                 continue
-            if name[0] in runs and name[0] != member.engine.run and at > life.joined + 10.0:
+            if name[0] in runs and name[0] != member.engine.peer_id and at > life.joined + 10.0:
                 told = name in got or _touches(name[1], lost.get(name[0], set()))
                 assert told, f"{member.name} lacks {name} of {at}"
 
@@ -131,12 +131,12 @@ def holdings(members: list[simulation.Member]) -> dict[str, int]:
     return {member.name: len(_held(member)) for member in members if member.alive}
 
 
-def holds_the_same(members: list[simulation.Member], forgetful: Collection[Run] = ()) -> bool:
+def holds_the_same(members: list[simulation.Member], forgetful: Collection[PeerId] = ()) -> bool:
     """Whether all members that are here hold the same records, but for those of the `forgetful`."""
     return len({_held(member, forgetful) for member in members if member.alive}) <= 1
 
 
-def _held(member: simulation.Member, forgetful: Collection[Run] = ()) -> frozenset[tuple[Run, int]]:
+def _held(member: simulation.Member, forgetful: Collection[PeerId] = ()) -> frozenset[tuple[PeerId, int]]:
     state = member.engine._state
     sent = state.publisher.sent
     own = {(state.me, sequence) for sequence in range(sent.low, sent.high + 1)}

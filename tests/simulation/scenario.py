@@ -122,7 +122,7 @@ class Afternoon:
     def _attack(self, attacker: Attacker) -> None:
         random = self.random
         victim = random.choice(self.members)
-        run = victim.engine.run
+        run = victim.engine.peer_id
         attacks: list[Callable[[], None]] = [
             attacker.announce,
             lambda: attacker.cover(run, 1, 500),
@@ -130,7 +130,7 @@ class Afternoon:
             lambda: attacker.exhaust_session(random.choice(attacker.sessions)),
             lambda: attacker.forge_record(run, random.randrange(1, 50)),
             lambda: attacker.forge_coded(run, random.randrange(1, 50)),
-            lambda: attacker.other_room(victim.identity, run.epoch, random.randrange(1, 50)),
+            lambda: attacker.other_room(victim.identity, run.incarnation, random.randrange(1, 50)),
             lambda: attacker.forge_goodbye(run),
             lambda: attacker.forge_heartbeat(run),
             lambda: attacker.replay_frames(f.Announcement),

@@ -34,8 +34,8 @@ def talk(lan: simulation.Lan, *senders: simulation.Member, size: int = 1000) -> 
 
 def received(member: simulation.Member, sender: simulation.Member) -> int:
     """Bytes of messages that came from `sender`."""
-    run = sender.engine.run
-    return sum(len(event.data) for event in member.messages() if event.run == run)
+    run = sender.engine.peer_id
+    return sum(len(event.data) for event in member.messages() if event.peer_id == run)
 
 
 def rate(member: simulation.Member) -> int:
@@ -124,14 +124,14 @@ def hostile(entry: Callable[[simulation.Lan, simulation.Member], f.Heard | None]
         for _ in range(10):
             heard = entry(lan, ada)
             if heard is not None:
-                eve.say(eve.sign(f.Report(*eve.run, eve.count(), (heard,))))
+                eve.say(eve.sign(f.Report(*eve.peer_id, eve.count(), (heard,))))
             lan.run(0.1)
         if second % 4 == 0:
             eve.say(eve.key, eve.announcement())
         now = received(bob, ada)
         rates.append(now - before)
         before = now
-    assert [event.run for event in ada.events() if isinstance(event, SlowMember)] == [eve.run]
+    assert [event.peer_id for event in ada.events() if isinstance(event, SlowMember)] == [eve.peer_id]
     assert not [event for event in bob.events() if isinstance(event, GapAbandoned)]
     assert all(isinstance(event, Message) for event in bob.messages())
     return rates
@@ -140,7 +140,7 @@ def hostile(entry: Callable[[simulation.Lan, simulation.Member], f.Heard | None]
 def test_who_claims_to_lose_all_does_so_for_ten_seconds() -> None:
     def lies(lan: simulation.Lan, ada: simulation.Member) -> f.Heard:
         high = ada.engine._state.publisher.sent.high
-        return f.Heard(*ada.engine.run, high, high, now_ms(lan), 0, 0, 65535)
+        return f.Heard(*ada.engine.peer_id, high, high, now_ms(lan), 0, 0, 65535)
 
     rates = hostile(lies)
     assert min(rates[:10]) > 0.5 * SLOW.floor_rate
@@ -149,7 +149,7 @@ def test_who_claims_to_lose_all_does_so_for_ten_seconds() -> None:
 
 def test_who_claims_to_have_nothing_does_so_for_ten_seconds() -> None:
     def lies(lan: simulation.Lan, ada: simulation.Member) -> f.Heard:
-        return f.Heard(*ada.engine.run, 0, 1, now_ms(lan), 0, 2**32 - 1, 0)
+        return f.Heard(*ada.engine.peer_id, 0, 1, now_ms(lan), 0, 2**32 - 1, 0)
 
     rates = hostile(lies)
     assert min(rates[:10]) > 0.5 * SLOW.floor_rate

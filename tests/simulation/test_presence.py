@@ -58,15 +58,15 @@ def test_what_a_roster_says_is_unconfirmed_and_handed_on_by_nobody() -> None:
     late = lan.join("late")
     lan.run(0.5)
     assert 2 <= len(givers) <= 3, "the ghost may be one of the nearest"
-    assert {peer.run for peer in late.peers()} == {member.engine.run for member in members}
-    assert not any(peer.confirmed for peer in late.peers() if peer.run == ghost.engine.run)
+    assert {peer.peer_id for peer in late.peers()} == {member.engine.peer_id for member in members}
+    assert not any(peer.confirmed for peer in late.peers() if peer.peer_id == ghost.engine.peer_id)
     handed.clear()
     last = lan.join("last")
     lan.run(0.5)
     by_late = late.engine.stats().get("sent-roster", 0)
     assert by_late == 0 or late.address in givers
     lan.run(400.0)
-    assert not any(peer.run == ghost.engine.run for member in (late, last) for peer in member.peers())
+    assert not any(peer.peer_id == ghost.engine.peer_id for member in (late, last) for peer in member.peers())
     assert all(peer.confirmed for peer in late.peers())
     told = [event.peer for event in late.events() if isinstance(event, PeerJoined)]
     assert sum(not peer.confirmed for peer in told) >= 20

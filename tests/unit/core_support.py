@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mcast import simulation
 from mcast.core.authority import issued
-from mcast.core.runs import Run
+from mcast.core.peer_id import PeerId
 from mcast.crypto.keys import Identity
 from mcast.crypto.seal import Sealer
 from mcast.crypto.signed import sign_flush, sign_frame
@@ -32,7 +32,7 @@ class Outsider:
     def __init__(self, lan: simulation.Lan, seed: int = 99, age: float = 0.0) -> None:
         self.lan = lan
         self.identity = Identity(bytes([seed]) * 32)
-        self.run = Run(self.identity.origin, int(simulation.EPOCH_START + lan.now - age) << 16 | seed)
+        self.peer_id = PeerId(self.identity.origin, int(simulation.EPOCH_START + lan.now - age) << 16 | seed)
         self.sealer = Sealer(lan.room, bytes([seed]) * 8)
         self.counter = 0
         self.key = self.sign(f.Key(self.identity.public_key, 1, "eve"))
@@ -44,7 +44,7 @@ class Outsider:
 
     def named(self, name: str) -> f.Key:
         """The KEY of this very run, with another name."""
-        key = self.sign(f.Key(self.identity.public_key, issued(self.run.epoch), name))
+        key = self.sign(f.Key(self.identity.public_key, issued(self.peer_id.incarnation), name))
         assert isinstance(key, f.Key)
         return key
 
@@ -72,14 +72,14 @@ class Outsider:
             "flags": 0,
             "machine": b"machine1",
         }
-        frame = f.Announcement(*self.run, **(values | fields))  # type: ignore[arg-type] # checked by msgspec
+        frame = f.Announcement(*self.peer_id, **(values | fields))  # type: ignore[arg-type] # checked by msgspec
         signed = self.sign(frame)
         assert isinstance(signed, f.Announcement)
         return signed
 
     def heartbeat(self, high: int) -> f.Signed:
         """A heartbeat of this run, signed."""
-        return self.sign(f.Heartbeat(*self.run, self.count(), now_ms(self.lan), 1, high, 2000))
+        return self.sign(f.Heartbeat(*self.peer_id, self.count(), now_ms(self.lan), 1, high, 2000))
 
     def record(
         self, sequence: int, body: bytes = b"x", kind: Kind = Kind.MESSAGE, age: float = 0.0
@@ -93,8 +93,8 @@ class Outsider:
 
     def _encoded(self, sequence: int, body: bytes, kind: Kind, age: float) -> bytes:
         return encode_record(
-            origin=self.run.origin,
-            epoch=self.run.epoch,
+            origin=self.peer_id.origin,
+            incarnation=self.peer_id.incarnation,
             sequence=sequence,
             timestamp=now_ms(self.lan) - round(age * 1000),
             kind=kind,
@@ -102,7 +102,7 @@ class Outsider:
         )
 
     def _signed(self, encoded: list[bytes]) -> list[Record]:
-        payloads = sign_flush(self.identity, self.lan.room.id, self.run.epoch, encoded)
+        payloads = sign_flush(self.identity, self.lan.room.id, self.peer_id.incarnation, encoded)
         return list(map(decode_record, payloads))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.bench.contenders.job import CYCLE, Receiving, cycle
 from tests.bench.rows import Row, table
-from tests.bench.throughput import Run
+from tests.bench.throughput import PeerId
 
 
 def receiving() -> Receiving:
@@ -29,7 +29,7 @@ def test_a_lost_a_doubled_and_a_swapped_message_are_wrong() -> None:
 
 def test_rate_and_loss_are_those_of_the_mean_receiver() -> None:
     receivers = [{"received": 100, "last": 3.0, "wrong": 0}, {"received": 50, "last": 2.0, "wrong": 1}]
-    run = Run({"sent": 100, "start": 1.0}, [*receivers, {"received": 0, "last": 0.0, "wrong": 0}])
+    run = PeerId({"sent": 100, "start": 1.0}, [*receivers, {"received": 0, "last": 0.0, "wrong": 0}])
     assert (run.rate, run.lost, run.wrong) == (100 / 3, 0.5, 1)
 
 

@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from mcast import simulation
-from mcast.core.runs import Run
+from mcast.core.peer_id import PeerId
 from mcast.wire import frames as f
 from mcast.wire.codec import encode_frames
 from mcast.wire.header import Header, decode_header
@@ -54,7 +54,7 @@ def scene() -> Scene:
     return lan, members, Victim(lan)
 
 
-Make = Callable[[Run, Run, list[bytes]], f.Frame]
+Make = Callable[[PeerId, PeerId, list[bytes]], f.Frame]
 REQUESTS: dict[str, Make] = {
     "key": lambda run, gone, all_: f.KeyRequest((run.origin,)),
     "key by multicast": lambda run, gone, all_: f.KeyRequest((run.origin,), f.BY_MULTICAST),
@@ -80,7 +80,7 @@ REQUESTS: dict[str, Make] = {
 
 
 def test_every_request_is_tried() -> None:
-    run = Run(bytes(16), 1)
+    run = PeerId(bytes(16), 1)
     tried = {type(make(run, run, [bytes(16)])) for make in REQUESTS.values()}
     assert tried == set(get_args(f.Request))
 
@@ -92,7 +92,7 @@ def test_no_request_moves_more_than_three_times_its_bytes(
     scene: Scene, name: str, padding: int, to: str
 ) -> None:
     lan, members, victim = scene
-    runs = [member.engine.run for member in members]
+    runs = [member.engine.peer_id for member in members]
     request = REQUESTS[name](runs[0], runs[-1], [run.origin for run in runs])
     question = victim.sealer.seal(encode_frames([request], padding))
     victim.bytes, victim.frames = 0, []

@@ -11,10 +11,10 @@ from mcast import simulation
 from mcast.core import askers as table
 from mcast.core.askers import Askers
 from mcast.core.gaps import Gaps
+from mcast.core.peer_id import PeerId
 from mcast.core.ranges import RangeSet
 from mcast.core.reception import CHORUS
 from mcast.core.repair import Repairs
-from mcast.core.runs import Run
 from mcast.core.undecoded import KEPT
 from mcast.settings import Settings
 from mcast.wire import frames as f
@@ -26,18 +26,20 @@ from mcast.wire.records import Record
 
 from .core_support import Outsider, drops, record
 
-RUNS = [Run(b"%d" % number * 16, 1) for number in range(40)]
+RUNS = [PeerId(b"%d" % number * 16, 1) for number in range(40)]
 
 
 def code(records: list[Record]) -> f.Coded:
     """A coded repair of genuine records."""
     steps = tuple(after.sequence - before.sequence for before, after in pairwise(records))
     block = lay(shorten(one.payload) for one in records)
-    return f.Coded(records[0].origin, records[0].epoch, records[0].sequence, steps, block)
+    return f.Coded(records[0].origin, records[0].incarnation, records[0].sequence, steps, block)
 
 
-def nack(eve: Outsider, run: Run, *sequences: int) -> f.Signed:
-    return eve.sign(f.Nack(*eve.run, eve.count(), (f.Missing(*run, tuple((one, one) for one in sequences)),)))
+def nack(eve: Outsider, run: PeerId, *sequences: int) -> f.Signed:
+    return eve.sign(
+        f.Nack(*eve.peer_id, eve.count(), (f.Missing(*run, tuple((one, one) for one in sequences)),))
+    )
 
 
 def listen(lan: simulation.Lan) -> list[list[f.Frame]]:
@@ -105,7 +107,7 @@ def test_far_records_and_more_than_eight_do_not_go_together() -> None:
     askers = Askers()
     for sequence, run in enumerate(RUNS):
         askers.note(run, [sequence + 1])
-    askers.note(Run(b"far" * 6, 1), [table.REACH + 2])
+    askers.note(PeerId(b"far" * 6, 1), [table.REACH + 2])
     assert len(askers.partners(1, range(2, 40))) == CODED_MAX - 1
     assert askers.partners(1, [table.REACH + 2]) == []
     assert askers.partners(2, [table.REACH + 2]) == [table.REACH + 2]
@@ -155,8 +157,8 @@ def test_an_author_codes_what_fits(limit: int, coded: int, turns: tuple[int, int
         lan.run(0.1)
     ada.engine._state.fit(limit)
     one, two = Outsider(lan, 98), Outsider(lan, 99)
-    one.say(one.key, nack(one, ada.engine.run, turns[0]))
-    two.say(two.key, nack(two, ada.engine.run, turns[1]))
+    one.say(one.key, nack(one, ada.engine.peer_id, turns[0]))
+    two.say(two.key, nack(two, ada.engine.peer_id, turns[1]))
     lan.run(0.5)
     stats = ada.engine.stats()
     assert stats.get("sent-coded", 0) == coded
@@ -176,18 +178,18 @@ def test_only_what_is_ours_is_coded() -> None:
     one, two = Outsider(lan, 98), Outsider(lan, 99)
     state = ada.engine._state
     bob.crash()
-    state.repairs.gather(bob.engine.run, [1], lan.now + 9.0)
-    one.say(one.key, nack(one, bob.engine.run, 1), nack(one, ada.engine.run, 99))
+    state.repairs.gather(bob.engine.peer_id, [1], lan.now + 9.0)
+    one.say(one.key, nack(one, bob.engine.peer_id, 1), nack(one, ada.engine.peer_id, 99))
     assert len(state.askers) == 0
-    state.repairs.at_once(bob.engine.run, 1)
+    state.repairs.at_once(bob.engine.peer_id, 1)
     for asker, sequence in ((one, 1), (two, 2)):
-        state.repairs.at_once(ada.engine.run, sequence)
-        state.askers.note(asker.run, [sequence])
+        state.repairs.at_once(ada.engine.peer_id, sequence)
+        state.askers.note(asker.peer_id, [sequence])
     said = listen(lan)
     ada.pump()
     plain, coded = (frames[-1] for frames in said)
     assert isinstance(plain, Record)
-    assert (plain.origin, plain.sequence) == (bob.engine.run.origin, 1)
+    assert (plain.origin, plain.sequence) == (bob.engine.peer_id.origin, 1)
     assert isinstance(coded, f.Coded)
     assert coded.sequences == (1, 2)
 
@@ -202,7 +204,7 @@ def test_what_is_not_new_goes_plain_with_its_age() -> None:
         lan.run(0.01)
     state = ada.engine._state
     for run, sequence in zip(RUNS, [1, 3, 2, 4], strict=False):
-        state.repairs.gather(ada.engine.run, [sequence], lan.now)
+        state.repairs.gather(ada.engine.peer_id, [sequence], lan.now)
         state.askers.note(run, [sequence])
     state.repairs.tick(lan.now)
     said = listen(lan)
@@ -223,7 +225,7 @@ def test_what_was_overwritten_meanwhile_goes_into_no_block() -> None:
         lan.run(0.01)
     state = ada.engine._state
     for run, sequence in zip(RUNS, [4, 1, 3], strict=False):
-        state.repairs.gather(ada.engine.run, [sequence], lan.now)
+        state.repairs.gather(ada.engine.peer_id, [sequence], lan.now)
         state.askers.note(run, [sequence])
     state.repairs.tick(lan.now)
     assert state.askers.partners(4, [1, 3]) == [1, 3]
@@ -269,7 +271,7 @@ def test_what_waits_for_its_turn_helps_to_decode_though_it_is_not_retained() -> 
     eve.say(records[0])
     for one in records[2:]:
         eve.say(one)
-    assert bob.engine._state.retention.get(eve.run, 3) is None
+    assert bob.engine._state.retention.get(eve.peer_id, 3) is None
     eve.say(code(records[1:3]))
     assert texts(bob) == [b"%d" % n for n in range(1, 10)]
 
@@ -284,10 +286,12 @@ def test_a_record_of_the_past_that_was_asked_for_counts_as_come() -> None:
     assert syncing.expects(teller, bytes(16), 0, lan.now)
     lacking = RangeSet()
     lacking.add(2, 4)
-    syncing.page(f.Vector(bytes(16), 0, 1, (f.Holding(*eve.run, 1, 3, ()),)), {eve.run: lacking}, lan.now)
-    assert syncing.wants(eve.run, 2)
+    syncing.page(
+        f.Vector(bytes(16), 0, 1, (f.Holding(*eve.peer_id, 1, 3, ()),)), {eve.peer_id: lacking}, lan.now
+    )
+    assert syncing.wants(eve.peer_id, 2)
     eve.say(code([one, two]))
-    assert not syncing.wants(eve.run, 2)
+    assert not syncing.wants(eve.peer_id, 2)
     assert texts(bob) == [b"1", b"2"]
 
 
@@ -321,7 +325,7 @@ def test_what_comes_out_late_is_as_old_as_the_frame_has_been_kept(kept: float, a
     eve.say(three)
     before = lan.now
     lan.run(0.5)
-    held = bob.engine._state.retention.kept(eve.run, 2)
+    held = bob.engine._state.retention.kept(eve.peer_id, 2)
     assert held is not None
     assert held.at == pytest.approx(before - age, abs=0.4)
 
@@ -360,7 +364,7 @@ def test_coded_repairs_of_strangers_of_oneself_and_of_what_is_gone_are_dropped()
     eve.say(code([records[0], records[6]]))
     assert drops(bob, "not-held") == 1
     own = drops(bob, "own")
-    eve.say(f.Coded(*bob.engine.run, 1, (1,), bytes(100)))
+    eve.say(f.Coded(*bob.engine.peer_id, 1, (1,), bytes(100)))
     assert drops(bob, "own") == own + 1
 
 
@@ -368,11 +372,11 @@ def test_a_flood_of_coded_repairs_that_yield_nothing_is_bounded_and_forgotten_wi
     lan, bob, eve = meet(7)
     eve.say(eve.record(1))
     for sequence in range(3, 3 + 2 * KEPT):
-        eve.say(f.Coded(*eve.run, sequence, (1,), bytes(100)))
+        eve.say(f.Coded(*eve.peer_id, sequence, (1,), bytes(100)))
     state = bob.engine._state
     assert len(state.undecoded) == KEPT
     assert {frame.sequence for frame, _, _ in state.undecoded.all()} == set(range(3 + KEPT, 3 + 2 * KEPT))
-    eve.say(f.Coded(*eve.run, 2, (60_000,), bytes(100)))
+    eve.say(f.Coded(*eve.peer_id, 2, (60_000,), bytes(100)))
     assert state.undecoded.all()[-1][0].sequence == 2, "what is too far ahead is lacking too"
     state.undecoded.add(f.Coded(b"nobody" * 2 + b"else", 1, 1, (1,), bytes(100)), None, lan.now)
     eve.say(eve.record(3))
@@ -399,18 +403,18 @@ def test_few_ask_together_and_name_what_others_asked_for(size: int, monkeypatch:
     lan, bob, eve = meet(9)
     eve.say(eve.record(1))
     reception = bob.engine._state.reception
-    inbox = reception.get(eve.run)
+    inbox = reception.get(eve.peer_id)
     assert inbox is not None
     inbox.grtt = 1.0
     for sequence in (3, 5):
         inbox.accept(record(sequence), None, lan.now)
     reception.lacks(inbox, lan.now, size)
     monkeypatch.setattr(reception._generator, "random", lambda: 0.9)
-    reception._asks.set(eve.run, lan.now + 0.5)
-    reception.overheard(eve.run, [(2, 3)], lan.now, size)
+    reception._asks.set(eve.peer_id, lan.now + 0.5)
+    reception.overheard(eve.peer_id, [(2, 3)], lan.now, size)
     assert reception.when() == lan.now + 0.5, "within the grace nobody asks"
-    reception.overheard(eve.run, [(2, 3)], lan.now + 0.02, size)
-    reception.overheard(eve.run, [(2, 3)], lan.now + 0.2, size)
+    reception.overheard(eve.peer_id, [(2, 3)], lan.now + 0.02, size)
+    reception.overheard(eve.peer_id, [(2, 3)], lan.now + 0.2, size)
     when = lan.now + (0.47 if size == CHORUS else 0.5)
     assert reception.when() == pytest.approx(when), "sooner, never later"
     inbox.accept(record(7), None, when - 0.005)

@@ -11,8 +11,8 @@ from mcast.core.answers import ASKED, KeyAnswers
 from mcast.core.candidates import Candidates
 from mcast.core.events import PeerUpdated
 from mcast.core.outgoing import Outgoing
+from mcast.core.peer_id import PeerId
 from mcast.core.reporting import Confirmations, Reporter
-from mcast.core.runs import Run
 from mcast.settings import Settings
 from mcast.wire import frames as f
 from mcast.wire.attributes import Attributes, encode_attributes
@@ -46,7 +46,7 @@ def test_a_key_that_is_forgotten_meanwhile_is_not_sent() -> None:
     eve = Outsider(lan)
     eve.say(eve.key)
     lan.run(1.0)
-    eve.say(f.KeyRequest((eve.run.origin,)))
+    eve.say(f.KeyRequest((eve.peer_id.origin,)))
     ada.engine._state.authority._keys.clear()
     lan.run(1.0)
     assert ada.engine.stats().get("sent-key", 0) == 0
@@ -78,9 +78,9 @@ def test_candidates_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     frame = Outsider(lan).announcement()
     candidates = Candidates()
     for number in range(3):
-        candidates.add(Run(bytes([number]) * 16, 1), frame, None)
-    assert candidates.take(Run(bytes(16), 1)) is None
-    assert candidates.take(Run(bytes([2]) * 16, 1)) is not None
+        candidates.add(PeerId(bytes([number]) * 16, 1), frame, None)
+    assert candidates.take(PeerId(bytes(16), 1)) is None
+    assert candidates.take(PeerId(bytes([2]) * 16, 1)) is not None
 
 
 def test_visitors_give_no_roster() -> None:
@@ -97,14 +97,14 @@ def test_our_own_frames_that_come_back_are_dropped() -> None:
     lan = simulation.Lan(6)
     eve = Outsider(lan)
     ada = lan.join("ada", identity=eve.identity)
-    eve.run = ada.engine.run
-    heard = f.Heard(*eve.run, 0, 0, 0, 0, 0, 0)
-    missing = f.Missing(*eve.run, ((1, 1),))
+    eve.peer_id = ada.engine.peer_id
+    heard = f.Heard(*eve.peer_id, 0, 0, 0, 0, 0, 0)
+    missing = f.Missing(*eve.peer_id, ((1, 1),))
     for frame in (
-        eve.sign(f.Goodbye(*eve.run, 9, 0)),
-        eve.sign(f.Heartbeat(*eve.run, 9, 0, 1, 0, 2000)),
-        eve.sign(f.Nack(*eve.run, 9, (missing,))),
-        eve.sign(f.Report(*eve.run, 9, (heard,))),
+        eve.sign(f.Goodbye(*eve.peer_id, 9, 0)),
+        eve.sign(f.Heartbeat(*eve.peer_id, 9, 0, 1, 0, 2000)),
+        eve.sign(f.Nack(*eve.peer_id, 9, (missing,))),
+        eve.sign(f.Report(*eve.peer_id, 9, (heard,))),
         eve.announcement(),
         eve.record(1),
     ):
@@ -121,7 +121,9 @@ def test_a_repair_of_ours_by_somebody_else_calls_off_our_own() -> None:
     payload = ada.engine._state.publisher.sent.get(1)
     assert payload is not None
     eve = Outsider(lan)
-    eve.say(eve.key, eve.sign(f.Nack(*eve.run, eve.count(), (f.Missing(*ada.engine.run, ((1, 1),)),))))
+    eve.say(
+        eve.key, eve.sign(f.Nack(*eve.peer_id, eve.count(), (f.Missing(*ada.engine.peer_id, ((1, 1),)),)))
+    )
     assert ada.engine._state.repairs.when() is not None
     frame = bytes((f.FrameType.RECORD, 0)) + len(payload).to_bytes(2, "big") + payload
     lan.transmit(eve.sealer.seal(frame), ("10.0.0.9", 1))
@@ -144,7 +146,7 @@ def test_an_announcement_may_overtake_records_that_are_on_their_way_a_heartbeat_
     eve = Outsider(lan)
     eve.say(eve.key, eve.record(1))
     eve.say(eve.announcement(high=3))
-    inbox = ada.engine._state.reception.get(eve.run)
+    inbox = ada.engine._state.reception.get(eve.peer_id)
     assert inbox is not None
     assert not inbox.gaps
     lan.run(1.5)
@@ -164,7 +166,7 @@ def test_what_there_is_no_room_for_was_not_lost_by_the_network(alone: bool) -> N
         eve.say(*(() if alone else (eve.key,)), eve.record(sequence, bytes(1000)))
     assert drops(ada, "over-quota") > 0
     eve.say(eve.record(49, bytes(1000)))
-    inbox = ada.engine._state.reception.get(eve.run)
+    inbox = ada.engine._state.reception.get(eve.peer_id)
     assert inbox is not None
     assert len(inbox.gaps) > 1
     assert inbox.loss(lan.now) / 65535 < 0.1, "one in forty-nine"
@@ -197,8 +199,8 @@ def test_unproven_records_wait_within_bounds_and_are_judged_anew() -> None:
     eve.say(again)
     eve.say(again)
     state = ada.engine._state
-    nonce = state.liveness.nonce(eve.run, lan.now)
-    eve.say(eve.sign(f.ProbeReply(*eve.run, nonce, now_ms(lan) - 500_000, 1, 1)))
+    nonce = state.liveness.nonce(eve.peer_id, lan.now)
+    eve.say(eve.sign(f.ProbeReply(*eve.peer_id, nonce, now_ms(lan) - 500_000, 1, 1)))
     assert drops(ada, "duplicate") == 1
     assert [message.data for message in ada.messages()] in ([], [b"again"])
 
@@ -207,7 +209,7 @@ def test_records_that_waited_for_a_key_are_checked_with_it() -> None:
     lan = simulation.Lan(11)
     ada = lan.join("ada")
     eve, liar = Outsider(lan), Outsider(lan, 5)
-    liar.run = eve.run
+    liar.peer_id = eve.peer_id
     forged = liar.record(1, b"forged")
     eve.say(forged)
     eve.say(eve.key)
@@ -238,7 +240,9 @@ def test_a_repair_that_was_overwritten_meanwhile_is_passed_over() -> None:
     ada.send("x")
     lan.run(0.1)
     eve = Outsider(lan)
-    eve.say(eve.key, eve.sign(f.Nack(*eve.run, eve.count(), (f.Missing(*ada.engine.run, ((1, 1),)),))))
+    eve.say(
+        eve.key, eve.sign(f.Nack(*eve.peer_id, eve.count(), (f.Missing(*ada.engine.peer_id, ((1, 1),)),)))
+    )
     ada.engine._state.publisher.sent.forget(1)
     lan.run(1.0)
     assert ada.engine.stats().get("sent-repair", 0) == 0
@@ -288,7 +292,7 @@ def test_only_what_was_reported_on_by_others_is_kept_quiet_about() -> None:
     import random
 
     reporter = Reporter(random.Random(1), 20.0, 0.02)
-    one, two = Run(b"1" * 16, 1), Run(b"2" * 16, 1)
+    one, two = PeerId(b"1" * 16, 1), PeerId(b"2" * 16, 1)
     reporter.news(one, 0.0, 3)
     reporter.news(two, 0.0, 3)
     reporter.overheard(one)
@@ -307,17 +311,17 @@ def test_a_report_that_says_less_than_we_know_does_not_keep_us_quiet() -> None:
     lan.run(0.005)
     eve = Outsider(lan)
     for contiguous in (0, 1):
-        heard = f.Heard(*ada.engine.run, contiguous, 1, 0, 0, 0, 0)
-        eve.say(eve.key, eve.sign(f.Report(*eve.run, eve.count(), (heard,))))
+        heard = f.Heard(*ada.engine.peer_id, contiguous, 1, 0, 0, 0, 0)
+        eve.say(eve.key, eve.sign(f.Report(*eve.peer_id, eve.count(), (heard,))))
         waits = bob.engine._state.reporter._early
-        assert (ada.engine.run in waits) == (contiguous == 0)
+        assert (ada.engine.peer_id in waits) == (contiguous == 0)
 
 
 def test_confirmations_are_bounded() -> None:
     confirmations = Confirmations(2)
     heard = f.Heard(b"o" * 16, 1, 7, 7, 0, 0, 0, 0)
     for number in range(3):
-        confirmations.take(Run(bytes([number]) * 16, 1), heard)
+        confirmations.take(PeerId(bytes([number]) * 16, 1), heard)
     assert len(confirmations.by(7)) == 2
     assert confirmations.by(8) == []
 
@@ -326,12 +330,12 @@ def test_one_of_two_runs_of_an_origin_leaves() -> None:
     lan = simulation.Lan(17)
     ada = lan.join("ada")
     eve = Outsider(lan)
-    first = eve.run
+    first = eve.peer_id
     eve.say(eve.key, eve.announcement())
-    eve.run = Run(first.origin, first.epoch + 1)
+    eve.peer_id = PeerId(first.origin, first.incarnation + 1)
     eve.say(eve.announcement())
-    eve.say(eve.sign(f.Goodbye(*eve.run, eve.count(), 0)))
-    assert [peer.run for peer in ada.peers()] == [first]
+    eve.say(eve.sign(f.Goodbye(*eve.peer_id, eve.count(), 0)))
+    assert [peer.peer_id for peer in ada.peers()] == [first]
 
 
 def test_a_run_may_go_by_a_name_of_its_own() -> None:

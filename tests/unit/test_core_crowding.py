@@ -11,8 +11,8 @@ import pytest
 from mcast import simulation
 from mcast.core.gaps import Gaps
 from mcast.core.inbox import FORGOTTEN, Inbox
+from mcast.core.peer_id import PeerId
 from mcast.core.reception import Reception
-from mcast.core.runs import Run
 from mcast.core.shelves import PER_ORIGIN, SHARE
 from mcast.core.stream import Stream
 from mcast.settings import Settings
@@ -22,7 +22,7 @@ from mcast.wire.records import Kind
 
 from .core_support import ADDRESS, Outsider, record
 
-RUN = Run(b"o" * 16, 1)
+RUN = PeerId(b"o" * 16, 1)
 SIZE = len(record(1, bytes(95)).payload)
 ROOM = 100  # records that one run may hold
 
@@ -112,10 +112,10 @@ def test_a_run_that_goes_before_its_record_was_put_away_leaves_nothing_behind(
     engine = lan.join("ben").engine
     lan.run(1.0)
     eve = Outsider(lan)
-    origin, epoch = eve.run
+    origin, incarnation = eve.peer_id
 
     def of(number: int, sequence: int, body: bytes = b"x", kind: Kind = Kind.MESSAGE) -> bytes:
-        eve.run = Run(origin, epoch + number)
+        eve.peer_id = PeerId(origin, incarnation + number)
         return encode_kept(eve.record(sequence, body, kind).payload)
 
     def seal(*frames: bytes) -> bytes:

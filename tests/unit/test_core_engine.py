@@ -7,7 +7,7 @@ import pytest
 from mcast import settings, simulation
 from mcast.core.engine import Receipt
 from mcast.core.events import Alarm, GapAbandoned, GapFilled, GapOpened, Message
-from mcast.core.runs import Run
+from mcast.core.peer_id import PeerId
 from mcast.crypto.keys import Identity
 from mcast.crypto.rooms import open_room
 from mcast.crypto.seal import Sealer
@@ -32,10 +32,10 @@ def test_a_lone_message_leaves_at_once_in_one_datagram() -> None:
     before = lan.sent
     receipt = ada.send("hi")
     assert lan.sent == before + 1
-    assert receipt == Receipt(ada.engine.run, 1, 0)
+    assert receipt == Receipt(ada.engine.peer_id, 1, 0)
     lan.run(0.001)
     (message,) = bob.messages()
-    assert (message.text, message.name, message.run) == ("hi", "ada", ada.engine.run)
+    assert (message.text, message.name, message.peer_id) == ("hi", "ada", ada.engine.peer_id)
     assert message.source == ada.address
     assert not message.late
     assert not message.history
@@ -130,7 +130,7 @@ def test_whoever_lost_a_record_gets_it_again() -> None:
     lan.run(1.0)
     assert _texts(bob) == _texts(eve) == ["one", "two", "three"]
     gaps = [event for event in bob.events() if isinstance(event, GapOpened | GapFilled)]
-    assert gaps == [GapOpened(ada.engine.run, 2, 2, "ada"), GapFilled(ada.engine.run, 2, 2, "ada")]
+    assert gaps == [GapOpened(ada.engine.peer_id, 2, 2, "ada"), GapFilled(ada.engine.peer_id, 2, 2, "ada")]
     assert ada.engine.stats()["sent-repair"] == 1
 
 
@@ -179,7 +179,7 @@ def test_a_gap_is_given_up_after_its_time_and_what_comes_later_is_late() -> None
     assert _texts(bob) == []
     lan.run(0.5)
     assert _texts(bob) == ["seen"]
-    assert GapAbandoned(ada.engine.run, 1, 1, "ada") in bob.events()
+    assert GapAbandoned(ada.engine.peer_id, 1, 1, "ada") in bob.events()
     payload = ada.engine._state.publisher.sent.get(1)
     assert payload is not None
     frame = bytes((f.FrameType.RECORD, 0)) + len(payload).to_bytes(2, "big") + payload
@@ -200,7 +200,7 @@ def test_what_the_author_overwrote_is_declared_lost() -> None:
     lan.between(ada, bob)
     lan.run(8.0)
     assert _texts(bob) == [f"{number}" for number in range(7, 12)]
-    assert GapAbandoned(ada.engine.run, 1, 7, "ada") in bob.events()
+    assert GapAbandoned(ada.engine.peer_id, 1, 7, "ada") in bob.events()
 
 
 def test_records_nobody_holds_of_a_run_that_left_are_given_up() -> None:
@@ -218,7 +218,7 @@ def test_records_nobody_holds_of_a_run_that_left_are_given_up() -> None:
     assert _texts(bob) == []
     lan.run(60.0)
     assert _texts(bob) == ["seen"]
-    assert GapAbandoned(ada.engine.run, 1, 1, "ada") in bob.events()
+    assert GapAbandoned(ada.engine.peer_id, 1, 1, "ada") in bob.events()
 
 
 def test_reordering_within_the_grace_asks_for_nothing() -> None:
@@ -285,7 +285,7 @@ def test_a_record_signed_by_somebody_else_is_refused() -> None:
     ada.send("mine")
     lan.run(0.1)
     eve = Outsider(lan)
-    eve.run = ada.engine.run
+    eve.peer_id = ada.engine.peer_id
     forged = eve.record(2, b"forged")
     fake = type(forged)(*(getattr(forged, name) for name in forged.__struct_fields__))
     eve.say(fake)
@@ -313,10 +313,12 @@ def test_two_records_of_one_sequence_are_an_alarm_once() -> None:
     for body in (b"no", b"perhaps"):
         eve.say(eve.record(1, body))
     assert _texts(bob) == ["yes"]
-    assert [event for event in bob.events() if isinstance(event, Alarm)] == [Alarm("equivocation", eve.run)]
+    assert [event for event in bob.events() if isinstance(event, Alarm)] == [
+        Alarm("equivocation", eve.peer_id)
+    ]
     assert drops(bob, "equivocation") == 2
     liar = Outsider(lan, 5)
-    liar.run = eve.run
+    liar.peer_id = eve.peer_id
     forged = liar.record(1, b"never")
     eve.say(type(forged)(*(getattr(forged, name) for name in forged.__struct_fields__)))
     assert drops(bob, "bad-signature") == 1
@@ -348,7 +350,7 @@ def test_keys_are_given_to_who_asks_by_owner_or_holder() -> None:
     eve = Outsider(lan)
     eve.say(eve.key)
     lan.run(1.0)
-    eve.say(f.KeyRequest((ada.engine.run.origin, eve.run.origin, bytes(16))), size=700)
+    eve.say(f.KeyRequest((ada.engine.peer_id.origin, eve.peer_id.origin, bytes(16))), size=700)
     lan.run(1.0)
     assert ada.engine.stats()["sent-key"] >= 1
     given = [member.engine.stats().get("sent-key", 0) for member in (ada, bob)]
@@ -403,7 +405,7 @@ def test_a_run_hidden_by_a_partition_is_caught_up_with() -> None:
     hidden = Outsider(lan, age=1000.0)
     hidden.say(hidden.key, hidden.record(300, b"here all along"))
     state = bob.engine._state
-    inbox = state.reception.get(hidden.run)
+    inbox = state.reception.get(hidden.peer_id)
     assert inbox is not None
     assert inbox.stream.next == 300 + 1 - 256
 
@@ -432,7 +434,7 @@ def test_reports_confirm_and_requests_are_answered() -> None:
     ada.engine.ask_reports(lan.now)
     ada.pump()
     lan.run(0.4)
-    assert set(ada.engine.heard_by(receipt.sequence)) == {member.engine.run for member in others}
+    assert set(ada.engine.heard_by(receipt.sequence)) == {member.engine.peer_id for member in others}
     assert ada.engine.unheard_by(receipt.sequence) == []
 
 
@@ -440,14 +442,14 @@ def test_requests_for_reports_are_bounded() -> None:
     lan = simulation.Lan(25)
     bob = lan.join("bob")
     eve = Outsider(lan)
-    eve.say(f.ReportRequest(*eve.run, 1, 60_000))
+    eve.say(f.ReportRequest(*eve.peer_id, 1, 60_000))
     assert drops(bob, "unknown-origin") == 1
     eve.say(eve.key, eve.record(1))
     for port in range(80):
-        eve.say(eve.heartbeat(1), f.ReportRequest(*eve.run, 1, 60_000), source=("10.0.0.9", port))
+        eve.say(eve.heartbeat(1), f.ReportRequest(*eve.peer_id, 1, 60_000), source=("10.0.0.9", port))
     assert drops(bob, "over-budget") == 79
     lan.run(3.0)
-    asked = f.ReportRequest(*eve.run, 1, 60_000, f.BY_MULTICAST)
+    asked = f.ReportRequest(*eve.peer_id, 1, 60_000, f.BY_MULTICAST)
     eve.say(eve.heartbeat(1), asked, source=("10.0.0.9", 1))
     bob.engine._state.reception._shelves._inboxes.clear()
     lan.run(70.0)
@@ -461,9 +463,9 @@ def test_an_echo_from_before_the_clock_was_set_is_no_measurement() -> None:
     eve = Outsider(lan)
     eve.say(eve.key)
     for echo in (0, now_ms(lan) - 30):
-        heard = f.Heard(*ada.engine.run, 1, 1, echo, 1000, 0, 0)
-        eve.say(eve.sign(f.Report(*eve.run, eve.count(), (heard,))))
-    assert ada.engine.heard_by(1) == [eve.run]
+        heard = f.Heard(*ada.engine.peer_id, 1, 1, echo, 1000, 0, 0)
+        eve.say(eve.sign(f.Report(*eve.peer_id, eve.count(), (heard,))))
+    assert ada.engine.heard_by(1) == [eve.peer_id]
     assert 0.029 < ada.engine._state.grtt.value < 0.04
 
 
@@ -479,8 +481,8 @@ def test_a_flood_of_nacks_gets_no_more_than_its_quota() -> None:
     eve.say(eve.key)
     before = ada.engine.stats().get("sent-repair", 0)
     for _ in range(200):
-        missing = (f.Missing(*ada.engine.run, ((1, 200),)),)
-        eve.say(eve.sign(f.Nack(*eve.run, eve.count(), missing)))
+        missing = (f.Missing(*ada.engine.peer_id, ((1, 200),)),)
+        eve.say(eve.sign(f.Nack(*eve.peer_id, eve.count(), missing)))
         lan.run(0.02)
     repairs = ada.engine.stats()["sent-repair"] - before
     assert repairs * 1300 < 64 * 1024 * (200 * 0.022 + 2) + 200 * 1400
@@ -494,7 +496,8 @@ def test_a_nack_for_more_than_a_window_is_looked_at_in_part() -> None:
     eve = Outsider(lan)
     missing = tuple(f.Missing(bytes([number]) * 16, 1, ((1, 8192),)) for number in range(5))
     eve.say(
-        eve.key, eve.sign(f.Nack(*eve.run, eve.count(), (*missing, f.Missing(*ada.engine.run, ((1, 1),)))))
+        eve.key,
+        eve.sign(f.Nack(*eve.peer_id, eve.count(), (*missing, f.Missing(*ada.engine.peer_id, ((1, 1),))))),
     )
     lan.run(1.0)
     assert ada.engine.stats().get("sent-repair", 0) == 0
@@ -504,12 +507,12 @@ def test_signed_frames_of_unknown_keys_are_dropped() -> None:
     lan = simulation.Lan(29)
     bob = lan.join("bob")
     eve = Outsider(lan)
-    heard = f.Heard(*bob.engine.run, 0, 0, 0, 0, 0, 0)
+    heard = f.Heard(*bob.engine.peer_id, 0, 0, 0, 0, 0, 0)
     for frame in (
-        f.Heartbeat(*eve.run, eve.count(), now_ms(lan), 1, 1, 2000),
-        f.Nack(*eve.run, eve.count(), (f.Missing(*bob.engine.run, ((1, 1),)),)),
-        f.Report(*eve.run, eve.count(), (heard,)),
-        f.Goodbye(*eve.run, eve.count(), 0),
+        f.Heartbeat(*eve.peer_id, eve.count(), now_ms(lan), 1, 1, 2000),
+        f.Nack(*eve.peer_id, eve.count(), (f.Missing(*bob.engine.peer_id, ((1, 1),)),)),
+        f.Report(*eve.peer_id, eve.count(), (heard,)),
+        f.Goodbye(*eve.peer_id, eve.count(), 0),
     ):
         eve.say(eve.sign(frame))
     assert drops(bob, "unknown-key") == 4
@@ -525,7 +528,7 @@ def test_a_budget_bounds_signature_checks() -> None:
     for seed in range(1, 5):
         ghost = Outsider(lan, seed)
         ghost.say(ghost.key, ghost.announcement())
-    eve.say(eve.sign(f.Goodbye(*eve.run, eve.count(), 0)))
+    eve.say(eve.sign(f.Goodbye(*eve.peer_id, eve.count(), 0)))
     assert drops(bob, "over-budget") > 15
     assert len(bob.messages()) < 5
 
@@ -579,7 +582,7 @@ def test_a_run_that_hoards_is_refused_more() -> None:
             eve.say(eve.record(sequence, bytes(1000)))
     assert drops(bob, "over-quota") > 0
     reception = bob.engine._state.reception
-    inboxes = [reception.get(eve.run) for eve in hoarders]
+    inboxes = [reception.get(eve.peer_id) for eve in hoarders]
     held = [inbox.stream.held_bytes for inbox in inboxes if inbox is not None]
     assert sum(held) <= 20_000
     assert 0 in held
@@ -604,7 +607,7 @@ def test_made_up_runs_push_each_other_out() -> None:
         eve.say(eve.record(1))
     ghost = Outsider(lan, 50)
     ghost.say(ghost.key, ghost.record(1))
-    ghost.say(ghost.sign(f.Heartbeat(*ghost.run, ghost.count(), now_ms(lan), 1, 1, 2000)))
+    ghost.say(ghost.sign(f.Heartbeat(*ghost.peer_id, ghost.count(), now_ms(lan), 1, 1, 2000)))
     assert drops(bob, "table-full") == 2
     assert len(bob.messages()) == 8 + 3
     abandoned = [event for event in bob.events() if isinstance(event, GapAbandoned)]
@@ -621,7 +624,7 @@ def test_the_first_records_bring_the_key_even_when_full() -> None:
     assert len(bob.messages()) == 3
     assert bob.engine.stats().get("sent-keyrequest", 0) == 0
     lan.run(60.0)
-    inbox = bob.engine._state.reception.get(visitor.engine.run)
+    inbox = bob.engine._state.reception.get(visitor.engine.peer_id)
     assert inbox is not None
     assert inbox.departed
 
@@ -648,14 +651,14 @@ def test_a_failing_seed_names_itself() -> None:
     assert "seed 42" in caught.value.__notes__[0]
 
 
-def test_a_restart_is_a_new_run_with_a_higher_epoch() -> None:
+def test_a_restart_is_a_new_run_with_a_higher_incarnation() -> None:
     lan = simulation.Lan(34)
     ada, bob = lan.join("ada"), lan.join("bob")
     lan.run(1.0)
-    first = ada.engine.run
+    first = ada.engine.peer_id
     ada.crash()
     ada.start()
-    assert ada.engine.run.epoch > first.epoch
+    assert ada.engine.peer_id.incarnation > first.incarnation
     lan.run(1.0)
-    assert {peer.run for peer in bob.peers()} == {first, ada.engine.run}
-    assert Run(Identity(bytes(32)).origin, 1) != first
+    assert {peer.peer_id for peer in bob.peers()} == {first, ada.engine.peer_id}
+    assert PeerId(Identity(bytes(32)).origin, 1) != first

@@ -10,9 +10,9 @@ from mcast.core.acker import EXILES_MOST
 from mcast.core.events import SendingResumed, SendingStopped, SlowMember
 from mcast.core.flow import Flow
 from mcast.core.path import Sample
+from mcast.core.peer_id import PeerId
 from mcast.core.reporting import RECORDS, Reporter
 from mcast.core.roster import Peer, Roster
-from mcast.core.runs import Run
 from mcast.settings import Settings
 from mcast.wire import frames as f
 
@@ -22,8 +22,8 @@ SETTINGS = Settings()
 SIZE = 1000
 
 
-def run(number: int) -> Run:
-    return Run(bytes([number]) * 16, number)
+def run(number: int) -> PeerId:
+    return PeerId(bytes([number]) * 16, number)
 
 
 class Group:
@@ -57,7 +57,7 @@ class Group:
         sample = Sample(entry, trip, self.now - 0.001)
         self.flow.report(run(number), sample, 0.001, self.roster, self.now)
 
-    def press(self) -> Run | None:
+    def press(self) -> PeerId | None:
         """Records wait."""
         return self.flow.press(self.roster, self.now)
 
@@ -264,7 +264,7 @@ def held_up(*kept: float) -> Group:
     return group
 
 
-def looks(group: Group, seconds: float) -> list[Run | None]:
+def looks(group: Group, seconds: float) -> list[PeerId | None]:
     """What comes of looking ten times a second."""
     found = []
     for _ in range(round(seconds * 10)):
@@ -291,7 +291,7 @@ def test_who_holds_all_up_for_ten_seconds_counts_no_longer() -> None:
 
 def test_two_that_take_turns_are_both_found_out() -> None:
     group = held_up(1e6, 1e6, 1e6, 5e4, 5e4)
-    slow: list[Run | None] = []
+    slow: list[PeerId | None] = []
     for turn in range(12):
         if run(4 + turn % 2) not in slow:
             group.flow._elect(run(4 + turn % 2), group.now)
@@ -350,12 +350,12 @@ def test_whose_report_is_overdue_is_asked() -> None:
     acker = group.flow.election.acker
     group.send(5000)
     assert acker is not None
-    group.report(acker.epoch)
+    group.report(acker.incarnation)
     group.pass_(0.6)
-    group.report(acker.epoch % 3 + 1)
+    group.report(acker.incarnation % 3 + 1)
     group.press()
     assert group.flow.look(group.roster, group.now) is None
-    assert group.flow.election.acker == run((acker.epoch + 1) % 3 + 1)
+    assert group.flow.election.acker == run((acker.incarnation + 1) % 3 + 1)
 
 
 def test_without_pressure_nobody_is_looked_at() -> None:
@@ -496,28 +496,28 @@ def test_who_may_elect_us() -> None:
     ada, bob = lan.join("ada"), lan.join("bob")
     lan.run(1.0)
     eve = Outsider(lan)
-    me = ada.engine.run
+    me = ada.engine.peer_id
     reporter = ada.engine._state.reporter
 
-    def name(to: Run) -> f.Frame:
-        return eve.sign(f.Acker(*eve.run, eve.count(), *to))
+    def name(to: PeerId) -> f.Frame:
+        return eve.sign(f.Acker(*eve.peer_id, eve.count(), *to))
 
     eve.say(name(me))
-    assert not reporter.has(eve.run), "we do not know its key"
+    assert not reporter.has(eve.peer_id), "we do not know its key"
     eve.say(eve.key, eve.announcement())
     eve.say(name(me))
-    assert not reporter.has(eve.run), "it has published nothing"
+    assert not reporter.has(eve.peer_id), "it has published nothing"
     eve.say(eve.record(1))
-    eve.say(name(bob.engine.run))
+    eve.say(name(bob.engine.peer_id))
     eve.say(name(me))
-    assert reporter.has(eve.run)
-    forged = f.Acker(*eve.run, eve.count(), *bob.engine.run, signature=bytes(64))
+    assert reporter.has(eve.peer_id)
+    forged = f.Acker(*eve.peer_id, eve.count(), *bob.engine.peer_id, signature=bytes(64))
     eve.say(forged)
-    assert reporter.has(eve.run)
+    assert reporter.has(eve.peer_id)
     assert drops(ada, "bad-signature") == 1
-    eve.say(name(bob.engine.run))
-    assert not reporter.has(eve.run)
-    own = f.Acker(*ada.engine.run, 1, *me, signature=bytes(64))
+    eve.say(name(bob.engine.peer_id))
+    assert not reporter.has(eve.peer_id)
+    own = f.Acker(*ada.engine.peer_id, 1, *me, signature=bytes(64))
     before = drops(ada, "own")
     eve.say(own)
     assert drops(ada, "own") == before + 1
@@ -531,9 +531,9 @@ def test_a_report_on_what_never_was_is_believed_in_nothing() -> None:
     eve.say(eve.key, eve.announcement())
     ada.send("one")
     lan.run(0.5)
-    entry = f.Heard(*ada.engine.run, 99, 99, now_ms(lan), 0, 0, 0)
-    eve.say(eve.sign(f.Report(*eve.run, eve.count(), (entry,))))
-    assert eve.run not in ada.engine.heard_by(1)
+    entry = f.Heard(*ada.engine.peer_id, 99, 99, now_ms(lan), 0, 0, 0)
+    eve.say(eve.sign(f.Report(*eve.peer_id, eve.count(), (entry,))))
+    assert eve.peer_id not in ada.engine.heard_by(1)
 
 
 def test_what_the_application_left_is_reported() -> None:
@@ -543,7 +543,7 @@ def test_what_the_application_left_is_reported() -> None:
     bob.engine.unread(12_345)
     ada.send("one")
     lan.run(2.0)
-    path = ada.engine._state.flow.election._paths[bob.engine.run]
+    path = ada.engine._state.flow.election._paths[bob.engine.peer_id]
     assert path.backlog == 12_345
 
 
@@ -552,6 +552,6 @@ def test_the_user_is_told_who_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     ada, bob = lan.join("ada"), lan.join("bob")
     lan.run(1.0)
     state = ada.engine._state
-    monkeypatch.setattr(state.flow, "look", lambda roster, now: bob.engine.run)
+    monkeypatch.setattr(state.flow, "look", lambda roster, now: bob.engine.peer_id)
     steering.look(state, lan.now)
-    assert ada.engine.events() == [SlowMember(bob.engine.run, "bob")]
+    assert ada.engine.events() == [SlowMember(bob.engine.peer_id, "bob")]

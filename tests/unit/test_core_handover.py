@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from mcast import simulation
 from mcast.core.handover import first_entries
-from mcast.core.runs import Run
+from mcast.core.peer_id import PeerId
 from mcast.wire.attributes import Attributes
 
-RUNS = [Run(b"%d" % number, 1) for number in range(20)]
+RUNS = [PeerId(b"%d" % number, 1) for number in range(20)]
 
 
 def test_three_members_answer_and_name_others() -> None:

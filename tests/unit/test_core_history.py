@@ -179,7 +179,7 @@ def test_requests_without_a_token_get_one_and_no_more() -> None:
     eve = Outsider(lan)
     said: list[tuple[int, object]] = []
     lan.on_transmit = lambda data, source, to: said.append((len(data), to)) if source != ADDRESS else None
-    run = ada.engine.run
+    run = ada.engine.peer_id
     wanted = f.RangeRequest(1, (f.Missing(*run, ((1, 1),)),))
     eve.say(f.VectorRequest(b"d" * 16, 0), to=ada.address)
     eve.say(wanted, to=ada.address)
@@ -221,7 +221,9 @@ def test_who_asks_for_too_much_is_told_so_in_the_counters(monkeypatch: pytest.Mo
     eve = Outsider(lan)
     token = ada.engine._state.tokens.issue(ADDRESS)
     for _ in range(3):
-        eve.say(f.Echo(token), f.RangeRequest(1, (f.Missing(*ada.engine.run, ((1, 200),)),)), to=ada.address)
+        eve.say(
+            f.Echo(token), f.RangeRequest(1, (f.Missing(*ada.engine.peer_id, ((1, 200),)),)), to=ada.address
+        )
     assert drops(ada, "over-quota") > 0
 
 
@@ -256,9 +258,9 @@ def test_forged_and_repeated_records_of_a_page_are_refused() -> None:
     eve.say(f.Digest(b"d" * 16, 1, 2))
     lan.run(0.2)
     held = (
-        f.Holding(*eve.run, 1, 1, ()),
-        f.Holding(*other.run, 1, 1, ()),
-        f.Holding(*ada.engine.run, 1, 5, ()),
+        f.Holding(*eve.peer_id, 1, 1, ()),
+        f.Holding(*other.peer_id, 1, 1, ()),
+        f.Holding(*ada.engine.peer_id, 1, 5, ()),
     )
     eve.say(f.Vector(b"d" * 16, 0, 1, held))
     eve.say(forged)
@@ -335,7 +337,7 @@ def test_history_of_a_run_that_is_still_here() -> None:
 def test_what_is_held_already_is_not_lacking() -> None:
     ada = simulation.Lan(17).join("ada")
     state = ada.engine._state
-    run = Outsider(simulation.Lan(17)).run
+    run = Outsider(simulation.Lan(17)).peer_id
     for sequence in (1, 2, 7, 8, 12, 30):
         state.retention.add(run, sequence, b"x", 0.0)
     assert inbound_history._without(state, run, 3, 20) == [(3, 7), (9, 12), (13, 20)]
@@ -351,7 +353,7 @@ def test_what_is_held_no_more_is_not_handed_out() -> None:
     lan.run(1.0)
     state = ada.engine._state
     sent = lan.sent
-    state.past.serving.ask(ADDRESS, Outsider(lan).run, [1], lan.now, to_all=False)
+    state.past.serving.ask(ADDRESS, Outsider(lan).peer_id, [1], lan.now, to_all=False)
     assert ada.engine.datagrams(lan.now) == []
     state.past.serving.ask(ADDRESS, state.me, [5], lan.now, to_all=False)
     assert ada.engine.datagrams(lan.now) == []
@@ -380,8 +382,8 @@ def test_a_record_that_came_otherwise_meanwhile_is_not_waited_for() -> None:
     old = eve.record(1, b"old", age=3600.0)
     eve.say(f.Digest(b"d" * 16, 1, 2))
     lan.run(0.2)
-    eve.say(f.Vector(b"d" * 16, 0, 1, (f.Holding(*eve.run, 1, 1, ()),)))
-    ada.engine._state.retention.add(eve.run, 1, old.payload, lan.now)
+    eve.say(f.Vector(b"d" * 16, 0, 1, (f.Holding(*eve.peer_id, 1, 1, ()),)))
+    ada.engine._state.retention.add(eve.peer_id, 1, old.payload, lan.now)
     eve.say(eve.key, old)
     assert drops(ada, "duplicate") == 1
     assert not ada.engine._state.past.syncing
@@ -392,11 +394,11 @@ def test_from_where_who_only_listens_wants_the_records_of_a_run() -> None:
     ada = lan.join("ada", quiet=True)
     state = ada.engine._state
     eve = Outsider(lan, age=30.0)
-    assert inbound_records.wanted_from(state, eve.run) == inbound_records.NEVER
+    assert inbound_records.wanted_from(state, eve.peer_id) == inbound_records.NEVER
     eve.say(eve.key, eve.announcement(high=300))
-    assert inbound_records.wanted_from(state, eve.run) == 301
-    state.reception.remember(eve.run, 310)
-    assert inbound_records.wanted_from(state, eve.run) == 310
+    assert inbound_records.wanted_from(state, eve.peer_id) == 301
+    state.reception.remember(eve.peer_id, 310)
+    assert inbound_records.wanted_from(state, eve.peer_id) == 310
 
 
 def test_a_repair_of_what_was_before_us_does_not_concern_us() -> None:
@@ -418,7 +420,7 @@ def test_one_copy_more_does_not_make_history_news() -> None:
     old = eve.record(1, b"old", age=5.0)
     eve.say(f.Digest(b"d" * 16, 1, 2))
     lan.run(0.2)
-    eve.say(f.Vector(b"d" * 16, 0, 1, (f.Holding(*eve.run, 1, 1, ()),)))
+    eve.say(f.Vector(b"d" * 16, 0, 1, (f.Holding(*eve.peer_id, 1, 1, ()),)))
     eve.say(eve.key, old)
     lan.run(8.0)
     eve.say(old, f.KeyRequest((b"x" * 16,)))
@@ -435,8 +437,8 @@ def test_who_is_full_fetches_nothing_old() -> None:
         ada.send(str(number))
         lan.run(0.1)
     eve = Outsider(lan, age=3600.0)
-    assert inbound_records.wanted_from(bob.engine._state, eve.run) == inbound_records.NEVER
-    assert inbound_records.wanted_from(bob.engine._state, ada.engine.run) == 1
+    assert inbound_records.wanted_from(bob.engine._state, eve.peer_id) == inbound_records.NEVER
+    assert inbound_records.wanted_from(bob.engine._state, ada.engine.peer_id) == 1
     assert bob.engine._state.retention.full
 
 
@@ -447,13 +449,13 @@ def test_the_past_that_comes_when_all_is_full_is_told_and_not_kept() -> None:
     eve = Outsider(lan, age=3600.0)
     eve.say(f.Digest(b"d" * 16, 1, 2))
     lan.run(0.2)
-    eve.say(f.Vector(b"d" * 16, 0, 1, (f.Holding(*eve.run, 1, 1, ()),)))
+    eve.say(f.Vector(b"d" * 16, 0, 1, (f.Holding(*eve.peer_id, 1, 1, ()),)))
     bob.send("now")
     lan.run(0.01)
     eve.say(eve.key, eve.record(1, b"old", age=3600.0))
     lan.run(8.0)
     assert (texts(ada, history=True), texts(ada, history=False)) == (["old"], ["now"])
-    assert ada.engine._state.retention.get(eve.run, 1) is None
+    assert ada.engine._state.retention.get(eve.peer_id, 1) is None
 
 
 def test_what_is_listed_is_listed_once_a_second() -> None:
@@ -507,7 +509,7 @@ def test_a_record_of_a_gone_run_that_is_too_far_ahead_has_those_before_it_asked_
     assert inbound_records.take_known(state, eve.record(300), None, lan.now, 1.0) is None
     refused = inbound_records.take_known(state, eve.record(9000), None, lan.now, 1.0)
     assert refused is DropReason.OUT_OF_WINDOW
-    inbox = state.reception.get(eve.run)
+    inbox = state.reception.get(eve.peer_id)
     assert inbox is not None
     assert [(span.start, span.stop) for span in inbox.gaps] == [(1, 300), (301, 8193)]
     lan.run(Settings().visitor_seconds + 10.0)
@@ -599,7 +601,7 @@ def test_of_a_gone_run_all_that_somebody_holds_is_told_however_far_ahead_it_is(
     eve.say(eve.key)
     retention = bob.engine._state.retention
     for sequence in range(300, 1301):
-        retention.add(eve.run, sequence, eve.record(sequence).payload, lan.now)
+        retention.add(eve.peer_id, sequence, eve.record(sequence).payload, lan.now)
     bob.engine._state.past.news.came(lan.now)
     lan.run(600.0)
     events = cyd.events()
@@ -629,8 +631,8 @@ def test_who_says_that_all_is_too_old_keeps_nobody_from_asking_others(liar: bool
     lan.run(60.0)
     state = bob.engine._state
     listed = history.catalogue(state)
-    kept = [state.retention.get(dan.engine.run, sequence) for sequence in range(1, 11)]
-    known = state.authority.key(dan.engine.run.origin)
+    kept = [state.retention.get(dan.engine.peer_id, sequence) for sequence in range(1, 11)]
+    known = state.authority.key(dan.engine.peer_id.origin)
     assert known is not None
     eve = Outsider(lan)
     lan.heal()
@@ -654,7 +656,7 @@ def test_a_long_message_of_the_past_that_comes_in_two_tellings_is_told_whole() -
     tellings: list[list[Event]] = []
     for some in (records[:1], records[2:], records[1:2]):
         for one in some:
-            told.add(eve.run, one, 0.0)
+            told.add(eve.peer_id, one, 0.0)
         tellings.append(told.tell(lambda origin: "eve", 0, 1.0))
     messages = [[event.data for event in some if isinstance(event, Message)] for some in tellings]
     assert messages == [[], [], [b"abcdefghi"]]
@@ -667,9 +669,9 @@ def test_runs_whose_fragments_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) 
     lan = simulation.Lan(1)
     for seed in (1, 2):
         eve = Outsider(lan, seed)
-        told.add(eve.run, eve.record(1, bodies.encode_first(9, b"abc"), Kind.FIRST), 0.0)
+        told.add(eve.peer_id, eve.record(1, bodies.encode_first(9, b"abc"), Kind.FIRST), 0.0)
         told.tell(lambda origin: "", 0, 1.0)
-    assert list(told._parts) == [eve.run]
+    assert list(told._parts) == [eve.peer_id]
     told.clear()
     assert not told._parts
 

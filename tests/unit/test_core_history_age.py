@@ -7,9 +7,9 @@ import pytest
 from mcast import simulation
 from mcast.core import refusals
 from mcast.core.ages import AGE_MAX, handed
+from mcast.core.peer_id import PeerId
 from mcast.core.refusals import Refusals
 from mcast.core.retention import Retention, Sent
-from mcast.core.runs import Run
 from mcast.core.waiting import Waiting
 from mcast.settings import Settings
 from mcast.wire import frames as f
@@ -17,7 +17,7 @@ from mcast.wire.codec import decode_frames, encode_frame
 from tests.simulation.safety import holdings
 from tests.unit.core_support import ADDRESS, Outsider, drops, record
 
-ADA, BOB = Run(b"a" * 16, 1), Run(b"b" * 16, 2)
+ADA, BOB = PeerId(b"a" * 16, 1), PeerId(b"b" * 16, 2)
 DAY = 600.0  # seconds that records are kept in these tests
 SHORT = Settings(retained_seconds=DAY)
 
@@ -26,7 +26,7 @@ def texts(member: simulation.Member) -> list[str | None]:
     return [message.text for message in member.messages()]
 
 
-def published(member: simulation.Member, run: Run) -> float:
+def published(member: simulation.Member, run: PeerId) -> float:
     """When the member takes the first record of `run` to have been published."""
     kept = member.engine._state.retention.kept(run, 1)
     assert kept is not None
@@ -47,7 +47,7 @@ def test_no_record_outlives_its_day_by_going_from_one_to_the_next() -> None:
         lan.run(50.0)
         assert texts(newcomer) == (["old"] if there else [])
         if there:
-            assert published(newcomer, author.engine.run) == pytest.approx(said, abs=0.1)
+            assert published(newcomer, author.engine.peer_id) == pytest.approx(said, abs=0.1)
         holder.leave()
         holder = newcomer
     assert holdings([holder]) == {"m4": 0}
@@ -64,7 +64,7 @@ def test_a_repair_after_a_long_while_is_delivered_and_no_younger() -> None:
     lan.heal()
     lan.run(100.0)
     assert texts(cyd) == ["meanwhile"]
-    assert published(cyd, ada.engine.run) == pytest.approx(said, abs=0.1)
+    assert published(cyd, ada.engine.peer_id) == pytest.approx(said, abs=0.1)
     lan.run(250.0)
     assert holdings([bob, cyd]) == {"bob": 0, "cyd": 0}
 
@@ -95,7 +95,7 @@ class Giver(Outsider):
     def hand_out(self, digest: bytes, age: float) -> None:
         self.say(f.Digest(digest * 16, 1, 1))
         self.lan.run(0.3)
-        self.say(f.Vector(digest * 16, 0, 1, (f.Holding(*self.run, 1, 1, ()),)))
+        self.say(f.Vector(digest * 16, 0, 1, (f.Holding(*self.peer_id, 1, 1, ()),)))
         old = self.record(1, b"old", age=100.0)
         self.say(self.key, f.History(round(age * 1000)), old)
 
@@ -116,7 +116,7 @@ def test_what_is_said_to_be_too_old_is_dropped_and_not_asked_for_there_again() -
     assert ada.engine.stats()["sent-rangerequest"] == asked
     eve.say(f.Digest(b"3" * 16, 1, 1), source=("10.9.9.8", 28003))
     lan.run(0.3)
-    eve.say(f.Vector(b"3" * 16, 0, 1, (f.Holding(*eve.run, 1, 1, ()),)), source=("10.9.9.8", 28003))
+    eve.say(f.Vector(b"3" * 16, 0, 1, (f.Holding(*eve.peer_id, 1, 1, ()),)), source=("10.9.9.8", 28003))
     assert ada.engine.stats()["sent-rangerequest"] == asked + 1, "another giver may say otherwise"
 
 
@@ -127,15 +127,15 @@ def test_what_died_of_a_lie_is_had_again_from_an_honest_holder() -> None:
     eve = Giver(lan, age=100.0)
     eve.hand_out(b"1", DAY - 5.0)
     lan.run(1.0)
-    assert published(ada, eve.run) == pytest.approx(lan.now - DAY + 5.0, abs=2.0)
+    assert published(ada, eve.peer_id) == pytest.approx(lan.now - DAY + 5.0, abs=2.0)
     bob = lan.join("bob")
     eve.say(eve.key)
-    bob.engine._state.retention.add(eve.run, 1, eve.record(1, b"old", age=100.0).payload, lan.now)
+    bob.engine._state.retention.add(eve.peer_id, 1, eve.record(1, b"old", age=100.0).payload, lan.now)
     lan.run(10.0)
     assert holdings([ada]) == {"ada": 0}
     eve.say(eve.announcement(flags=f.NEWCOMER))
     lan.run(70.0)
-    assert published(ada, eve.run) == pytest.approx(lan.now - 80.0, abs=5.0)
+    assert published(ada, eve.peer_id) == pytest.approx(lan.now - 80.0, abs=5.0)
     assert texts(ada) == ["old"]
 
 
@@ -147,14 +147,14 @@ def test_only_what_is_not_new_says_its_age() -> None:
     at = lan.now
 
     def kinds(now: float) -> list[object]:
-        frames = decode_frames(handed(ada.engine._state, ada.engine.run, 1, now) or b"")
+        frames = decode_frames(handed(ada.engine._state, ada.engine.peer_id, 1, now) or b"")
         assert isinstance(frames, list)
         return [frame.age if isinstance(frame, f.History) else type(frame).__name__ for frame in frames]
 
     assert kinds(at + 0.9) == ["Record"]
     assert kinds(at + 1.0) == [1000, "Record"]
     assert kinds(at + 1e9) == [AGE_MAX, "Record"]
-    assert handed(ada.engine._state, ada.engine.run, 2, at) is None
+    assert handed(ada.engine._state, ada.engine.peer_id, 2, at) is None
     assert len(encode_frame(f.History(1))) == 8
 
 
@@ -169,7 +169,7 @@ def test_an_age_goes_with_the_next_record_alone() -> None:
     eve.say(eve.record(3))
     ages = []
     for sequence in (1, 2, 3):
-        kept = ada.engine._state.retention.kept(eve.run, sequence)
+        kept = ada.engine._state.retention.kept(eve.peer_id, sequence)
         assert kept is not None
         ages.append(round(now - kept.at))
     assert ages == [5, 0, 0]
@@ -183,7 +183,7 @@ def test_a_record_that_waits_for_its_key_keeps_its_age() -> None:
     eve.say(f.History(5000), eve.record(1))
     now = lan.now
     eve.say(eve.key)
-    assert now - published(ada, eve.run) == pytest.approx(5.0, abs=0.1)
+    assert now - published(ada, eve.peer_id) == pytest.approx(5.0, abs=0.1)
     waiting: Waiting[bytes] = Waiting()
     assert waiting.add(b"k", record(1), ADDRESS, 0.0)
     assert [waiter.age for waiter in waiting.take(b"k")] == [0.0]

@@ -12,9 +12,9 @@ from mcast.core.checks import Checks
 from mcast.core.events import GapAbandoned, Message
 from mcast.core.fragments import LIMIT
 from mcast.core.inbox import AFTER_SILENCE, Inbox
+from mcast.core.peer_id import PeerId
 from mcast.core.recall import Recall
 from mcast.core.retention import Retention
-from mcast.core.runs import Run
 from mcast.core.shelves import KEPT, Shelves
 from mcast.crypto.keys import Identity
 from mcast.settings import Settings
@@ -24,8 +24,8 @@ from mcast.wire.attributes import Attributes
 from mcast.wire.records import Kind, Record
 from tests.unit.core_support import Outsider, record
 
-ADA, BOB = Run(b"a" * 16, 1), Run(b"b" * 16, 2)
-OLD, NEW = Run(b"a" * 16, 1), Run(b"a" * 16, 2)  # of one identity
+ADA, BOB = PeerId(b"a" * 16, 1), PeerId(b"b" * 16, 2)
+OLD, NEW = PeerId(b"a" * 16, 1), PeerId(b"a" * 16, 2)  # of one identity
 
 
 def first(sequence: int, total: int, body: bytes) -> Record:
@@ -76,11 +76,11 @@ def test_what_goes_on_from_before_is_handed_over_once() -> None:
     eve.say(eve.record(5, b"def", Kind.LAST))
     state = ada.engine._state
     ada.wake()
-    inbox = state.reception.get(eve.run)
+    inbox = state.reception.get(eve.peer_id)
     assert inbox is not None
     assert (inbox.first, inbox.begun) == (5, [])
-    assert state.past.recall.reached(eve.run) == 0
-    state.past.recall.add(eve.run, eve.record(4, bodies.encode_first(6, b"abc"), Kind.FIRST), lan.now)
+    assert state.past.recall.reached(eve.peer_id) == 0
+    state.past.recall.add(eve.peer_id, eve.record(4, bodies.encode_first(6, b"abc"), Kind.FIRST), lan.now)
     lan.run(10.0)
     assert [(message.data, message.history) for message in ada.messages()] == [(b"abcdef", True)]
 
@@ -208,8 +208,8 @@ def test_live_ends_of_messages_do_not_push_out_what_was_fetched(monkeypatch: pyt
     assert _messages(made) == [(4, False), (6, False)]
     made.goes_on(ADA, record(6, b"def", Kind.LAST), 1.0)
     assert made.when(False) is None, "it was told"
-    for epoch in range(recall.PARTS + 2):
-        made.goes_on(Run(BOB.origin, epoch), record(1, kind=Kind.MIDDLE), 2.0)
+    for incarnation in range(recall.PARTS + 2):
+        made.goes_on(PeerId(BOB.origin, incarnation), record(1, kind=Kind.MIDDLE), 2.0)
     made.clear()
     assert made.when(False) is None
 
@@ -228,8 +228,8 @@ def test_the_past_of_who_is_here_bears_the_name_it_goes_by() -> None:
     lan = simulation.Lan(1)
     ada, bob = lan.join("ada", attributes=Attributes(name="alias")), lan.join("bob")
     lan.run(1.0)
-    run = ada.engine.run
-    one = msgspec.structs.replace(record(1), origin=run.origin, epoch=run.epoch)
+    run = ada.engine.peer_id
+    one = msgspec.structs.replace(record(1), origin=run.origin, incarnation=run.incarnation)
     bob.engine._state.past.recall.add(run, one, lan.now)
     lan.run(6.0)
     assert [message.name for message in bob.messages()] == ["alias"]
@@ -272,7 +272,7 @@ def test_the_past_bears_the_names_that_its_runs_had() -> None:
     ]
     state = bob.engine._state
     for one in records:
-        state.past.recall.add(Run(one.origin, one.epoch), one, lan.now)
+        state.past.recall.add(PeerId(one.origin, one.incarnation), one, lan.now)
     lan.run(6.0)
     assert [(message.data, message.name) for message in bob.messages()] == [
         (b"a", "former"),
@@ -294,17 +294,17 @@ def test_recorded_words_without_a_time_bring_no_run_back(kind: type) -> None:
     eve.say(eve.record(1))
     eve.say(eve.heartbeat(3))
     entry = f.Missing(b"z" * 16, 1, ((1, 1),)) if kind is f.Nack else f.Heard(b"z" * 16, 1, 0, 0, 0, 0, 0, 0)
-    live, *recorded = [eve.sign(kind(*eve.run, eve.count(), (entry,))) for _ in range(5)]
+    live, *recorded = [eve.sign(kind(*eve.peer_id, eve.count(), (entry,))) for _ in range(5)]
     lan.run(20.0)
     state = ada.engine._state
     eve.say(live)
-    peer = state.roster.get(eve.run)
+    peer = state.roster.get(eve.peer_id)
     assert peer is not None
     assert lan.now - peer.heard < 1.0
     for word in recorded:
         lan.run(250.0)
         eve.say(word)
-        inbox = state.reception.get(eve.run)
+        inbox = state.reception.get(eve.peer_id)
         assert inbox is None or inbox.departed
     assert [event.first for event in ada.events() if isinstance(event, GapAbandoned)] == [2]
 
@@ -349,7 +349,7 @@ def test_those_who_hold_an_earlier_and_a_later_run_come_to_hold_the_later() -> N
     for away, there in ((cyd, bob), (bob, cyd)):
         lan.partition([away], [ada, there])
         lan.run(5.0)
-        runs.append(ada.engine.run)
+        runs.append(ada.engine.peer_id)
         for number in range(20):
             ada.send(str(number))
             lan.run(0.01)

@@ -12,10 +12,10 @@ from mcast.core import holdings, recall, serving, syncing
 from mcast.core.digests import Digests, News
 from mcast.core.events import GapAbandoned, Message
 from mcast.core.holdings import Catalogue, Held, filled
+from mcast.core.peer_id import PeerId
 from mcast.core.ranges import RangeSet
 from mcast.core.recall import Recall
 from mcast.core.retention import Retention, Sent
-from mcast.core.runs import Run
 from mcast.core.serving import Errand, Serving
 from mcast.core.syncing import Syncing
 from mcast.core.trickle import Trickle
@@ -26,7 +26,7 @@ from mcast.wire.limits import DATAGRAM_SAFE
 from mcast.wire.records import Kind, Record
 from tests.unit.core_support import record
 
-ADA, BOB = Run(b"a" * 16, 1), Run(b"b" * 16, 1)
+ADA, BOB = PeerId(b"a" * 16, 1), PeerId(b"b" * 16, 1)
 HERE, THERE = ("10.0.0.1", 1), ("10.0.0.2", 1)
 TRUE = sha256(b"").digest()[:16]  # of who holds nothing: the pages here list nothing
 
@@ -59,10 +59,10 @@ def test_what_was_let_go_is_not_wanted_back() -> None:
 def test_runs_of_which_something_was_let_go_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(holdings, "FLOORS", 2)
     held = Held()
-    for epoch in range(3):
-        held.add(Run(b"a" * 16, epoch), [5])
-        held.remove(Run(b"a" * 16, epoch), [5])
-    assert [held.floor(Run(b"a" * 16, epoch)) for epoch in range(3)] == [1, 6, 6]
+    for incarnation in range(3):
+        held.add(PeerId(b"a" * 16, incarnation), [5])
+        held.remove(PeerId(b"a" * 16, incarnation), [5])
+    assert [held.floor(PeerId(b"a" * 16, incarnation)) for incarnation in range(3)] == [1, 6, 6]
 
 
 def test_the_digest_does_not_depend_on_the_order_of_runs() -> None:
@@ -86,7 +86,7 @@ def test_holes_too_wide_for_a_window_part_an_entry() -> None:
 
 def test_every_page_of_vectors_fits_a_small_datagram() -> None:
     every_second = [(at, at + 1) for at in range(1, 6000, 2)]
-    runs = [(Run(bytes([n]) * 16, n), every_second[: 40 * n]) for n in range(1, 60)]
+    runs = [(PeerId(bytes([n]) * 16, n), every_second[: 40 * n]) for n in range(1, 60)]
     made = Catalogue(runs)
     assert len(made.pages) > 2
     for number, page in enumerate(made.pages):
@@ -394,7 +394,7 @@ def test_who_announced_itself_keeps_its_place_in_the_line(monkeypatch: pytest.Mo
 
 
 def test_a_request_asks_for_what_fits() -> None:
-    many = {Run(bytes([n]) * 16, n): ranges(*((at, at + 1) for at in range(1, 400, 2))) for n in range(9)}
+    many = {PeerId(bytes([n]) * 16, n): ranges(*((at, at + 1) for at in range(1, 400, 2))) for n in range(9)}
     made = asking()
     question(made, 1.0)
     made.page(Vector(TRUE, 0, 1, ()), many, 1.0)
@@ -468,7 +468,9 @@ def test_queues_askers_and_traces_are_bounded(monkeypatch: pytest.MonkeyPatch) -
 # Recall
 
 
-def said(sequence: int, sent: int, run: Run = ADA, kind: Kind = Kind.MESSAGE, body: bytes = b"x") -> Record:
+def said(
+    sequence: int, sent: int, run: PeerId = ADA, kind: Kind = Kind.MESSAGE, body: bytes = b"x"
+) -> Record:
     made = record(sequence, body, kind, sent)
     return Record(*run, sequence, sent, kind, 0, made.body, 1, 0, bytes(64), b"", made.payload)
 
@@ -486,7 +488,7 @@ def test_the_past_is_told_in_the_order_of_time_and_of_each_run() -> None:
     made.add(ADA, said(2, 40), 2.0)
     made.add(ADA, said(1, 60), 2.0)
     assert made
-    assert (made.reached(ADA), made.reached(Run(b"c" * 16, 1))) == (2, 0)
+    assert (made.reached(ADA), made.reached(PeerId(b"c" * 16, 1))) == (2, 0)
     assert (made.when(True), made.when(False)) == (1.0 + recall.PATIENCE, 1.0 + recall.PAUSE)
     assert tell(made) == [(1, 50), (1, 60), (2, 40)]
     assert not made

@@ -9,7 +9,7 @@ import pytest
 from mcast import simulation
 from mcast.core import meeting
 from mcast.core.events import Message, PeerLeft
-from mcast.core.runs import Run
+from mcast.core.peer_id import PeerId
 from mcast.wire import frames as f
 from mcast.wire.header import decode_header
 
@@ -50,8 +50,8 @@ def test_one_side_names_the_other_and_both_talk() -> None:
     assert ada.engine.acquainted(lan.now)
     assert len(ada.engine._state.meetings.reach(lan.now)) == 1
     assert len(bob.engine._state.meetings.reach(lan.now)) == 1
-    assert [peer.run for peer in ada.peers()] == [bob.engine.run]
-    assert [peer.run for peer in bob.peers()] == [ada.engine.run]
+    assert [peer.peer_id for peer in ada.peers()] == [bob.engine.peer_id]
+    assert [peer.peer_id for peer in bob.peers()] == [ada.engine.peer_id]
     ada.send("to bob")
     bob.send("to ada")
     lan.run(0.5)
@@ -101,7 +101,7 @@ def test_a_visitor_meets_without_being_a_peer() -> None:
     receipt = guest.send("from a visitor")
     lan.run(1.0)
     assert texts(bob) == ["from a visitor"]
-    assert guest.engine.heard_by(receipt.sequence) == [bob.engine.run]
+    assert guest.engine.heard_by(receipt.sequence) == [bob.engine.peer_id]
     assert not bob.peers()
     assert not visitor.messages()
 
@@ -112,7 +112,7 @@ def test_who_listens_quietly_speaks_when_it_names_somebody() -> None:
     lan.deaf.add(listener.address)
     meet(listener, bob)
     lan.run(0.2)
-    assert [peer.run for peer in listener.peers()] == [bob.engine.run]
+    assert [peer.peer_id for peer in listener.peers()] == [bob.engine.peer_id]
     assert not quiet.peers()
 
 
@@ -128,7 +128,7 @@ def test_others_on_the_host_are_found_through_the_one_that_was_asked() -> None:
     lan.run(8.0)
     meet(ada, holder)
     lan.run(1.0)
-    assert {peer.run for peer in ada.peers()} == {holder.engine.run, other.engine.run}
+    assert {peer.peer_id for peer in ada.peers()} == {holder.engine.peer_id, other.engine.peer_id}
     assert ada.engine._state.meetings.reach(lan.now) == (holder.address, other.address)
     other.crash()
     lan.run(120.0)
@@ -146,8 +146,8 @@ def test_a_peer_that_comes_back_is_met_again() -> None:
     assert ada.engine._state.meetings.reach(lan.now) == ()
     bob.start()
     lan.run(meeting.AGAIN + 0.2)
-    assert [peer.run for peer in ada.peers()] == [bob.engine.run]
-    assert [peer.run for peer in bob.peers()] == [ada.engine.run]
+    assert [peer.peer_id for peer in ada.peers()] == [bob.engine.peer_id]
+    assert [peer.peer_id for peer in bob.peers()] == [ada.engine.peer_id]
 
 
 def test_a_restart_is_noticed_although_nothing_was_missed() -> None:
@@ -158,7 +158,7 @@ def test_a_restart_is_noticed_although_nothing_was_missed() -> None:
     lan.run(1.0)
     bob.start()
     lan.run(meeting.RENEW + 1.5)
-    assert [peer.run for peer in bob.peers()] == [ada.engine.run]
+    assert [peer.peer_id for peer in bob.peers()] == [ada.engine.peer_id]
 
 
 def test_a_name_that_is_dropped_is_no_longer_asked() -> None:
@@ -283,7 +283,7 @@ def test_an_answer_that_nobody_asked_for_meets_nobody() -> None:
     meet(ada, bob)
     lan.run(1.0)
     outsider = Outsider(lan)
-    outsider.say(f.Here(bytes(8), (f.Present(*outsider.run, 5),)), to=ada.address)
+    outsider.say(f.Here(bytes(8), (f.Present(*outsider.peer_id, 5),)), to=ada.address)
     assert drops(ada, "not-asked") == 1
     assert ada.engine._state.meetings.reach(lan.now) == (bob.address,)
 
@@ -292,7 +292,7 @@ def present(*ports: int) -> tuple[f.Present, ...]:
     return tuple(f.Present(bytes([port % 250 + 1]) * 16, 1, port) for port in ports)
 
 
-ME = Run(b"me" * 8, 1)
+ME = PeerId(b"me" * 8, 1)
 THERE = ("10.0.0.2", 28003)
 
 

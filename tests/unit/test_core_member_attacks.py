@@ -14,9 +14,9 @@ from mcast.core.answers import AGAIN, KeyAnswers
 from mcast.core.checks import Checks
 from mcast.core.events import Address, PeerLeft
 from mcast.core.handover import LAST_START, PAGE, Collector
+from mcast.core.peer_id import PeerId
 from mcast.core.repair import RECENT, SHARE, Asked, Repairs
 from mcast.core.reporting import REQUESTS, Reporter
-from mcast.core.runs import Run
 from mcast.crypto.seal import Sealer
 from mcast.wire import frames as f
 from mcast.wire.header import Header
@@ -24,7 +24,7 @@ from mcast.wire.reasons import DropReason
 
 from .core_support import ADDRESS, Outsider, drops, now_ms
 
-RUN = Run(b"r" * 16, 1)
+RUN = PeerId(b"r" * 16, 1)
 VICTIM: Address = ("198.51.100.7", 53)
 
 
@@ -126,7 +126,7 @@ def test_report_requests_cause_no_storm(flags: int) -> None:
     eve = Outsider(lan)
     before = sum(member.engine.stats().get("sent-report", 0) for member in members)
     for _ in range(50):
-        eve.say(f.ReportRequest(*members[0].engine.run, 1, 0, flags), source=VICTIM)
+        eve.say(f.ReportRequest(*members[0].engine.peer_id, 1, 0, flags), source=VICTIM)
         lan.run(0.02)
     lan.run(3.0)
     reports = sum(member.engine.stats().get("sent-report", 0) for member in members) - before
@@ -152,7 +152,7 @@ def test_forged_keys_do_not_stop_the_answer() -> None:
     eve = Outsider(lan)
     before = sum(member.engine.stats().get("sent-key", 0) for member in (ada, carol))
     for _ in range(10):
-        eve.say(f.KeyRequest((ada.engine.run.origin,)), size=60)
+        eve.say(f.KeyRequest((ada.engine.peer_id.origin,)), size=60)
         for _ in range(10):
             eve.say(f.Key(ada.identity.public_key, 1, "x", bytes(64)))
             lan.run(0.05)
@@ -182,13 +182,13 @@ def test_a_nack_that_names_one_run_over_and_over_defers_no_more_than_a_window(
     bob = lan.join("bob")
     seen: list[int] = []
 
-    def tap(_run: Run, ranges: Iterable[tuple[int, int]], _now: float, _size: float) -> None:
+    def tap(_run: PeerId, ranges: Iterable[tuple[int, int]], _now: float, _size: float) -> None:
         seen.extend(stop - start for start, stop in ranges)
 
     monkeypatch.setattr(bob.engine._state.reception, "overheard", tap)
     eve = Outsider(lan)
     missing = tuple(f.Missing(*RUN, ((1, 3), (10, 5000))) for _ in range(10))
-    eve.say(eve.key, eve.sign(f.Nack(*eve.run, eve.count(), missing)))
+    eve.say(eve.key, eve.sign(f.Nack(*eve.peer_id, eve.count(), missing)))
     assert sum(seen) == 8192
 
 
@@ -198,10 +198,10 @@ def test_a_flood_of_wide_nacks_is_not_looked_at() -> None:
     eve = Outsider(lan)
     eve.say(eve.key)
     for _ in range(10):
-        eve.say(eve.sign(f.Nack(*eve.run, eve.count(), (f.Missing(*RUN, ((1, 8192),)),))))
+        eve.say(eve.sign(f.Nack(*eve.peer_id, eve.count(), (f.Missing(*RUN, ((1, 8192),)),))))
     assert drops(ada, "over-quota") == 7
     lan.run(2.0)
-    eve.say(eve.sign(f.Nack(*eve.run, eve.count(), (f.Missing(*RUN, ((1, 1),)),))))
+    eve.say(eve.sign(f.Nack(*eve.peer_id, eve.count(), (f.Missing(*RUN, ((1, 1),)),))))
     assert drops(ada, "over-quota") == 7
 
 
@@ -212,8 +212,8 @@ def test_requests_for_what_we_do_not_hold_are_not_remembered() -> None:
     ada.send("one")
     lan.run(1.0)
     eve = Outsider(lan)
-    missing = (f.Missing(*ada.engine.run, ((1, 8000),)),)
-    eve.say(eve.key, eve.sign(f.Nack(*eve.run, eve.count(), missing)))
+    missing = (f.Missing(*ada.engine.peer_id, ((1, 8000),)),)
+    eve.say(eve.key, eve.sign(f.Nack(*eve.peer_id, eve.count(), missing)))
     assert len(bob.engine._state.repairs._asked) == 1
 
 
@@ -259,7 +259,7 @@ def test_recordings_by_the_hundred_get_few_probes() -> None:
     eve = Outsider(lan)
     eve.say(eve.key)
     for number in range(100):
-        recording = f.Heartbeat(eve.run.origin, number + 1, 1, 0, 1, 1, 2000)
+        recording = f.Heartbeat(eve.peer_id.origin, number + 1, 1, 0, 1, 1, 2000)
         eve.say(eve.sign(recording))
     lan.run(2.0)
     assert ada.engine.stats()["sent-probe"] <= 20 + 3 * 5
@@ -277,7 +277,7 @@ def test_a_joiner_whose_clock_is_off_is_seen_by_all_without_a_storm() -> None:
     joiner.start()
     taps = Taps(lan)
     lan.run(4.0)
-    assert all(any(peer.run == joiner.engine.run for peer in member.peers()) for member in members)
+    assert all(any(peer.peer_id == joiner.engine.peer_id for peer in member.peers()) for member in members)
     assert len(taps.group) < 100
     assert len(taps.unicast[joiner.address]) < 2 * len(members)
 
@@ -319,7 +319,7 @@ def test_who_leaves_confirms_what_it_heard_first() -> None:
     assert [message.text for message in bob.messages()] == ["one"]
     bob.leave()
     lan.run(0.002)
-    assert ada.engine.heard_by(1) == [bob.engine.run]
+    assert ada.engine.heard_by(1) == [bob.engine.peer_id]
     assert [event.reason for event in ada.events() if isinstance(event, PeerLeft)] == ["goodbye"]
 
 
@@ -328,7 +328,7 @@ def test_a_recorded_goodbye_opens_nothing() -> None:
     bob = lan.join("bob")
     lan.run(10.0)
     eve = Outsider(lan, age=3600.0)
-    eve.say(eve.key, eve.sign(f.Goodbye(*eve.run, eve.count(), 5)))
+    eve.say(eve.key, eve.sign(f.Goodbye(*eve.peer_id, eve.count(), 5)))
     assert len(bob.engine._state.reception) == 0
 
 
@@ -354,7 +354,7 @@ def test_the_silence_of_many_is_one_wake_up() -> None:
     members = [lan.join(f"m{number}") for number in range(12)]
     lan.run(60.0)
     silence = members[0].engine._state.silence
-    times = [silence.get(member.engine.run) or 0.5 for member in members[1:]]
+    times = [silence.get(member.engine.peer_id) or 0.5 for member in members[1:]]
     assert all(when % 1 == 0 for when in times)
 
 
@@ -365,9 +365,9 @@ def _extreme(random: Random, most: int) -> int:
     return random.choice([value for value in EXTREMES if value <= most])
 
 
-def _hostile(eve: Outsider, me: Run, random: Random, now: int) -> f.Frame:
+def _hostile(eve: Outsider, me: PeerId, random: Random, now: int) -> f.Frame:
     """A signed frame with the largest and smallest numbers that decode."""
-    run = Run(eve.run.origin, random.choice([eve.run.epoch, 2**63 - 1, 1]))
+    run = PeerId(eve.peer_id.origin, random.choice([eve.peer_id.incarnation, 2**63 - 1, 1]))
     about = random.choice([run, me])
     low, high = sorted((_extreme(random, 2**63 - 1), _extreme(random, 2**63 - 1)))
     low, time = max(1, low), random.choice([now, 0, 253402300799999])
@@ -380,8 +380,10 @@ def _hostile(eve: Outsider, me: Run, random: Random, now: int) -> f.Frame:
     frames: list[f.Signed] = [
         f.Heartbeat(*run, eve.count(), time, low, high, micros),
         f.Goodbye(*run, eve.count(), high),
-        f.Nack(*eve.run, eve.count(), (f.Missing(*about, ((first, first + 5),)),)),
-        f.Report(*eve.run, eve.count(), (f.Heard(*about, low, max(low, high), time, micros, many, short),)),
+        f.Nack(*eve.peer_id, eve.count(), (f.Missing(*about, ((first, first + 5),)),)),
+        f.Report(
+            *eve.peer_id, eve.count(), (f.Heard(*about, low, max(low, high), time, micros, many, short),)
+        ),
     ]
     unsigned: list[f.Frame] = [
         announcement,
@@ -405,7 +407,7 @@ def test_no_number_on_the_wire_makes_the_engine_raise(seed: int) -> None:
     eve = Outsider(lan)
     eve.say(eve.key, source=ADDRESS)
     for _ in range(150):
-        eve.say(_hostile(eve, ada.engine.run, random, now_ms(lan)))
+        eve.say(_hostile(eve, ada.engine.peer_id, random, now_ms(lan)))
         lan.run(random.choice([0.0, 0.05, 1.0]))
     ada.send("still here")
     lan.run(30.0)
@@ -434,7 +436,7 @@ def test_of_many_report_requests_few_are_heeded() -> None:
     lan.run(5.0)
     eve = Outsider(lan)
     for _ in range(20):
-        eve.say(f.ReportRequest(*ada.engine.run, 1, 0, f.BY_MULTICAST), size=200)
+        eve.say(f.ReportRequest(*ada.engine.peer_id, 1, 0, f.BY_MULTICAST), size=200)
     assert drops(bob, "over-budget") == 15
 
 

@@ -9,8 +9,8 @@ from mcast.core.addresses import pack, unpack
 from mcast.core.events import Alarm, Message, PeerJoined, PeerLeft, PeerUpdated
 from mcast.core.handover import PAGE, Collector, Greeting, Greetings, Tokens, is_giver
 from mcast.core.liveness import NONCES, Liveness, Tombstones
+from mcast.core.peer_id import PeerId
 from mcast.core.roster import Peer, Roster
-from mcast.core.runs import Run
 from mcast.settings import Settings
 from mcast.wire import frames as f
 from mcast.wire.attributes import Attributes
@@ -28,7 +28,7 @@ def test_members_see_each_other_and_a_goodbye() -> None:
     ada, bob = lan.join("ada"), lan.join("bob", attributes=Attributes(tags={"k": "v"}))
     lan.run(1.0)
     (peer,) = ada.peers()
-    assert (peer.name, peer.run, peer.source) == ("bob", bob.engine.run, bob.address)
+    assert (peer.name, peer.peer_id, peer.source) == ("bob", bob.engine.peer_id, bob.address)
     assert peer.attributes
     assert peer.confirmed
     bob.leave()
@@ -55,15 +55,15 @@ def test_the_last_report_is_said_as_often_as_the_goodbye() -> None:
     assert not ada.engine.heard_by(receipt.sequence)
     lan.run(0.1)
     assert _left(ada) == [("bob", "goodbye")]
-    assert ada.engine.heard_by(receipt.sequence) == [bob.engine.run]
-    assert bob.engine.run not in ada.engine._state.silence
+    assert ada.engine.heard_by(receipt.sequence) == [bob.engine.peer_id]
+    assert bob.engine.peer_id not in ada.engine._state.silence
 
 
 def _report(eve: Outsider, about: simulation.Member, high: int) -> f.Signed:
     heard = f.Heard(
-        *about.engine.run, contiguous=high, highest=high, echo=now_ms(eve.lan), delay=0, backlog=0, loss=0
+        *about.engine.peer_id, contiguous=high, highest=high, echo=now_ms(eve.lan), delay=0, backlog=0, loss=0
     )
-    return eve.sign(f.Report(*eve.run, eve.count(), (heard,)))
+    return eve.sign(f.Report(*eve.peer_id, eve.count(), (heard,)))
 
 
 def test_a_report_after_the_goodbye_confirms_and_slows_nobody_down() -> None:
@@ -75,11 +75,11 @@ def test_a_report_after_the_goodbye_confirms_and_slows_nobody_down() -> None:
     eve.say(eve.key, eve.announcement())
     eve.say(_report(eve, ada, 0))
     flow = ada.engine._state.flow
-    assert flow.election.acker == eve.run
-    eve.say(eve.sign(f.Goodbye(*eve.run, eve.count(), 0)))
+    assert flow.election.acker == eve.peer_id
+    eve.say(eve.sign(f.Goodbye(*eve.peer_id, eve.count(), 0)))
     assert flow.election.acker is None
     eve.say(_report(eve, ada, receipt.sequence))
-    assert ada.engine.heard_by(receipt.sequence) == [eve.run]
+    assert ada.engine.heard_by(receipt.sequence) == [eve.peer_id]
     assert flow.election.acker is None
     assert not flow.election._paths
     assert ada.peers() == []
@@ -96,7 +96,7 @@ def test_who_left_without_a_word_before_it_was_a_peer_is_not_waited_for() -> Non
     bob.leave()
     lan.run(2.0)
     flow = ada.engine._state.flow
-    assert flow.election.acker == bob.engine.run
+    assert flow.election.acker == bob.engine.peer_id
     for _ in range(800):
         while ada.engine.writable(lan.now):
             ada.send(bytes(1000))
@@ -114,11 +114,11 @@ def test_a_goodbye_of_an_unknown_run_and_a_heartbeat_are_not_asked_about_for_eve
     lan.join("bob")
     lan.run(15.0)
     eve = Outsider(lan, age=100.0)
-    eve.say(eve.key, eve.sign(f.Goodbye(*eve.run, eve.count(), 0)))
+    eve.say(eve.key, eve.sign(f.Goodbye(*eve.peer_id, eve.count(), 0)))
     eve.say(eve.key, eve.heartbeat(5000))
-    assert ada.engine._state.reception.get(eve.run) is not None
+    assert ada.engine._state.reception.get(eve.peer_id) is not None
     lan.run(600.0)
-    assert ada.engine._state.reception.get(eve.run) is None
+    assert ada.engine._state.reception.get(eve.peer_id) is None
     assert ada.engine._state.sent_frames["nack"] < 50
 
 
@@ -174,7 +174,7 @@ def test_replayed_announcements_and_goodbyes_do_not_bring_a_run_back() -> None:
     eve.say(eve.key, announcement)
     eve.say(announcement)
     assert drops(ada, "stale") == 1
-    goodbye = eve.sign(f.Goodbye(*eve.run, eve.count(), 0))
+    goodbye = eve.sign(f.Goodbye(*eve.peer_id, eve.count(), 0))
     eve.say(goodbye)
     eve.say(goodbye)
     eve.say(eve.announcement())
@@ -219,11 +219,11 @@ def test_a_clock_that_is_a_day_off_is_no_obstacle() -> None:
     bob.send("hi")
     lan.run(2.0)
     assert [message.text for message in ada.messages()] == ["hi"]
-    assert [peer.run for peer in ada.peers() if peer.run == bob.engine.run]
+    assert [peer.peer_id for peer in ada.peers() if peer.peer_id == bob.engine.peer_id]
 
 
 def test_a_run_that_came_back_with_an_older_clock_is_heard_from_its_first_record() -> None:
-    """Its clock is behind its epoch and does not tell how old the run is: our stay bounds what is asked."""
+    """Its clock is behind its incarnation and does not tell how old it is: our stay bounds what is asked."""
     lan = simulation.Lan(7)
     ada, bob = lan.join("ada"), lan.join("bob")
     lan.run(20.0)
@@ -257,14 +257,14 @@ def test_one_origin_on_two_machines_is_an_alarm() -> None:
     ada = lan.join("ada")
     eve = Outsider(lan)
     eve.say(eve.key, eve.announcement())
-    other = Run(eve.run.origin, eve.run.epoch + 1)
-    eve.run = other
+    other = PeerId(eve.peer_id.origin, eve.peer_id.incarnation + 1)
+    eve.peer_id = other
     eve.say(eve.announcement())
     assert not any(isinstance(event, Alarm) for event in ada.events())
-    eve.run = Run(other.origin, other.epoch + 1)
+    eve.peer_id = PeerId(other.origin, other.incarnation + 1)
     eve.say(eve.announcement(machine=b"machine2"))
     (alarm,) = [event for event in ada.events() if isinstance(event, Alarm)]
-    assert alarm == Alarm("two-machines", eve.run)
+    assert alarm == Alarm("two-machines", eve.peer_id)
 
 
 def test_a_copy_of_our_own_identity_is_an_alarm() -> None:
@@ -272,7 +272,7 @@ def test_a_copy_of_our_own_identity_is_an_alarm() -> None:
     eve = Outsider(lan)
     ada = lan.join("ada", identity=eve.identity, machine=b"machine0")
     eve.say(eve.key, eve.announcement())
-    assert Alarm("two-machines", eve.run) in ada.events()
+    assert Alarm("two-machines", eve.peer_id) in ada.events()
 
 
 def test_an_origin_has_at_most_sixteen_live_runs() -> None:
@@ -281,7 +281,7 @@ def test_an_origin_has_at_most_sixteen_live_runs() -> None:
     eve = Outsider(lan)
     eve.say(eve.key)
     for number in range(18):
-        eve.run = Run(eve.run.origin, eve.run.epoch + number)
+        eve.peer_id = PeerId(eve.peer_id.origin, eve.peer_id.incarnation + number)
         eve.say(eve.announcement())
     assert len(ada.peers()) == 16
     assert drops(ada, "too-many-runs") == 2
@@ -292,12 +292,12 @@ def test_a_full_roster_lets_hearsay_go_and_refuses_the_rest() -> None:
     frame = f.Announcement(b"o" * 16, 1, 1, 0, 1, 0, 5000, 2000, 1452, 0, 0, bytes(8))
 
     def peer(number: int, confirmed: bool) -> Peer:
-        return Peer(Run(bytes([number]) * 16, 1), "", frame, None, 0.0, confirmed)
+        return Peer(PeerId(bytes([number]) * 16, 1), "", frame, None, 0.0, confirmed)
 
     assert roster.add(peer(1, True)) is None
     assert roster.add(peer(2, False)) is None
     assert roster.add(peer(3, True)) is None
-    assert Run(bytes([2]) * 16, 1) not in roster
+    assert PeerId(bytes([2]) * 16, 1) not in roster
     assert roster.add(peer(4, True)) is DropReason.TABLE_FULL
     assert len(roster) == 2
 
@@ -377,15 +377,17 @@ def test_a_forged_or_unasked_probe_answer_counts_for_nothing() -> None:
     eve.say(eve.key, eve.announcement(timestamp=0))
     lan.run(0.05)
     nonces = [
-        nonce for nonce, probing in ada.engine._state.liveness._nonces.items() if probing.run == eve.run
+        nonce
+        for nonce, probing in ada.engine._state.liveness._nonces.items()
+        if probing.peer_id == eve.peer_id
     ]
-    bad = eve.sign(f.ProbeReply(*eve.run, bytes(16), 0, 1, 0))
+    bad = eve.sign(f.ProbeReply(*eve.peer_id, bytes(16), 0, 1, 0))
     eve.say(bad)
     assert drops(ada, "not-asked") == 1
-    eve.say(f.ProbeReply(*eve.run, nonces[0], 0, 1, 0, bytes(64)))
+    eve.say(f.ProbeReply(*eve.peer_id, nonces[0], 0, 1, 0, bytes(64)))
     assert drops(ada, "bad-signature") == 1
     assert ada.peers() == []
-    eve.say(eve.sign(f.ProbeReply(*eve.run, nonces[0], 0, 1, 0)))
+    eve.say(eve.sign(f.ProbeReply(*eve.peer_id, nonces[0], 0, 1, 0)))
     assert len(ada.peers()) == 1
 
 
@@ -394,9 +396,9 @@ def test_who_said_goodbye_is_not_revived_by_a_probe_answer() -> None:
     ada = lan.join("ada")
     eve = Outsider(lan)
     eve.say(eve.key, eve.announcement())
-    nonce = ada.engine._state.liveness.nonce(eve.run, lan.now)
-    eve.say(eve.sign(f.Goodbye(*eve.run, eve.count(), 0)))
-    eve.say(eve.sign(f.ProbeReply(*eve.run, nonce, now_ms(lan), 1, 0)))
+    nonce = ada.engine._state.liveness.nonce(eve.peer_id, lan.now)
+    eve.say(eve.sign(f.Goodbye(*eve.peer_id, eve.count(), 0)))
+    eve.say(eve.sign(f.ProbeReply(*eve.peer_id, nonce, now_ms(lan), 1, 0)))
     assert ada.peers() == []
     assert drops(ada, "departed") == 1
 
@@ -406,14 +408,14 @@ def test_probes_are_answered_within_a_budget_and_only_for_us() -> None:
     ada = lan.join("ada")
     eve = Outsider(lan)
     for number in range(150):
-        eve.say(f.Probe(*ada.engine.run, number.to_bytes(16, "big"), f.BY_MULTICAST))
-    eve.say(f.Probe(*eve.run, bytes(16)))
+        eve.say(f.Probe(*ada.engine.peer_id, number.to_bytes(16, "big"), f.BY_MULTICAST))
+    eve.say(f.Probe(*eve.peer_id, bytes(16)))
     assert 20 < drops(ada, "over-budget") < 60
     assert drops(ada, "not-asked") == 1
 
 
 def test_nobody_but_the_nearest_three_greets() -> None:
-    runs = [Run(bytes([number]) * 16, 1) for number in range(20)]
+    runs = [PeerId(bytes([number]) * 16, 1) for number in range(20)]
     asker = b"newcomer"
     givers = [run for run in runs if is_giver(asker, run, [other for other in runs if other != run])]
     assert len(givers) == 3
@@ -431,7 +433,7 @@ def test_liveness_is_bounded_and_expires() -> None:
             return self.count
 
     live = Liveness(Zeros(), 30.0, 2)
-    runs = [Run(number.to_bytes(16, "big"), 1) for number in range(NONCES + 10)]
+    runs = [PeerId(number.to_bytes(16, "big"), 1) for number in range(NONCES + 10)]
     for run in runs[:3]:
         assert live.judge(run, 0, 30_000)
         assert live.judge(run, 0, 99_000)
@@ -463,7 +465,7 @@ def test_a_doubted_run_is_probed_three_times_more_then_left_alone() -> None:
     import random
 
     live = Liveness(random.Random(1), 30.0, 10)
-    run = Run(b"x" * 16, 1)
+    run = PeerId(b"x" * 16, 1)
     live.doubt(run, ADDRESS, 0.0, 0)
     live.doubt(run, "elsewhere", 0.0, 0)
     assert _asked(live) == [(0.0, ADDRESS), (0.1, ADDRESS), (0.4, ADDRESS), (0.9, None)]
@@ -475,7 +477,7 @@ def test_hearsay_is_asked_about_once_and_by_one() -> None:
     import random
 
     live = Liveness(random.Random(1), 30.0, 10)
-    run = Run(b"x" * 16, 1)
+    run = PeerId(b"x" * 16, 1)
     live.overheard(run, 0.0)
     live.doubt(run, None, 0.0, 0)
     assert _asked(live) == [(0.0, None)]
@@ -493,7 +495,7 @@ def test_who_left_out_a_question_asks_when_the_run_answers_the_other() -> None:
     import random
 
     live = Liveness(random.Random(1), 30.0, 10)
-    run = Run(b"x" * 16, 1)
+    run = PeerId(b"x" * 16, 1)
     live.answered(run, 0.0)
     live.doubt(run, None, 0.0, 50)
     live.answered(run, 0.0)
@@ -515,8 +517,8 @@ def test_tombstones_and_tokens_are_bounded() -> None:
 
     stones = Tombstones(2)
     for number in range(3):
-        stones.add(Run(bytes([number]) * 16, 1))
-    assert Run(bytes(16), 1) not in stones
+        stones.add(PeerId(bytes([number]) * 16, 1))
+    assert PeerId(bytes(16), 1) not in stones
     tokens = Tokens(random.Random(1), 0.0)
     first = tokens.issue("a")
     assert tokens.issue("a") == first
@@ -531,7 +533,7 @@ def test_a_storm_of_newcomers_is_greeted_sparingly() -> None:
     import random
 
     greetings = Greetings(random.Random(1), now=0.0)
-    storm = [Greeting(Run(bytes([number]) * 16, 1), ADDRESS, 300) for number in range(200)]
+    storm = [Greeting(PeerId(bytes([number]) * 16, 1), ADDRESS, 300) for number in range(200)]
     assert not any(greetings.heard(greeting, 0.0) for greeting in storm)
     assert greetings.due(0.2) == []
     assert greetings.when() is None
@@ -604,11 +606,11 @@ def test_datagrams_are_as_small_as_the_smallest_peer_needs() -> None:
     eve.say(eve.announcement(limit=1300))
     large = Outsider(lan, 5)
     large.say(large.key, large.announcement())
-    large.say(large.sign(f.Goodbye(*large.run, large.count(), 0)))
+    large.say(large.sign(f.Goodbye(*large.peer_id, large.count(), 0)))
     ada.send(bytes(60_000))
     lan.run(1.0)
     assert max(sizes) <= 1300
-    eve.say(eve.sign(f.Goodbye(*eve.run, eve.count(), 0)))
+    eve.say(eve.sign(f.Goodbye(*eve.peer_id, eve.count(), 0)))
     lan.run(0.1)
     ada.send(bytes(60_000))
     lan.run(1.0)

@@ -8,7 +8,7 @@ from mcast import simulation
 from mcast.core.authority import Authority, issued
 from mcast.core.checks import Checks
 from mcast.core.events import PeerUpdated
-from mcast.core.runs import Run
+from mcast.core.peer_id import PeerId
 from mcast.wire.attributes import Attributes, encode_attributes
 from mcast.wire.limits import TIMESTAMP_MAX
 from mcast.wire.reasons import DropReason
@@ -95,17 +95,21 @@ def test_names_are_first_in_first_out() -> None:
     lan = simulation.Lan()
     authority = Authority(Checks(lan.room), 1000, 2, 0.0)
     eve = Outsider(lan)
-    epochs = [eve.run.epoch + (seconds << 16) for seconds in (3, 2, 1)]
-    for epoch in epochs:
-        eve.run = Run(eve.run.origin, epoch)
+    incarnations = [eve.peer_id.incarnation + (seconds << 16) for seconds in (3, 2, 1)]
+    for incarnation in incarnations:
+        eve.peer_id = PeerId(eve.peer_id.origin, incarnation)
         assert authority.learn(eve.named("eve"), False, 0.0, lambda origin: False) is None
     assert authority.learn(eve.named("eve"), False, 0.0, lambda origin: False) is DropReason.STALE
-    assert [authority.name_of(Run(eve.run.origin, epoch)) for epoch in epochs] == ["", "eve", "eve"]
+    assert [authority.name_of(PeerId(eve.peer_id.origin, incarnation)) for incarnation in incarnations] == [
+        "",
+        "eve",
+        "eve",
+    ]
 
 
 @pytest.mark.parametrize(
-    ("epoch", "milliseconds"),
+    ("incarnation", "milliseconds"),
     [(0, 0), (1 << 16, 1000), ((7 << 16) + 32768, 7500), (2**63 - 1, TIMESTAMP_MAX)],
 )
-def test_a_key_is_issued_at_the_epoch(epoch: int, milliseconds: int) -> None:
-    assert issued(epoch) == milliseconds
+def test_a_key_is_issued_at_the_incarnation(incarnation: int, milliseconds: int) -> None:
+    assert issued(incarnation) == milliseconds

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from mcast.core.fragments import LIMIT, Fragments
 from mcast.core.gaps import Gaps
 from mcast.core.outbox import Outbox
+from mcast.core.peer_id import PeerId
 from mcast.core.ranges import RangeSet, collapse
 from mcast.core.repair import READY, RECENT, Repairs
 from mcast.core.repeats import Repeats
 from mcast.core.retention import Retention, Sent
-from mcast.core.runs import Run
 from mcast.core.stream import Stream
 from mcast.core.waiting import MOST, Waiting
 from mcast.errors import MessageTooLarge
@@ -25,7 +25,7 @@ from mcast.wire.records import Kind
 
 from .core_support import record
 
-RUN = Run(b"o" * 16, 1)
+RUN = PeerId(b"o" * 16, 1)
 
 
 def test_ranges_merge_split_and_forget_the_lowest() -> None:
@@ -309,13 +309,13 @@ def test_sent_records_are_overwritten_and_low_says_so() -> None:
 
 def test_retention_gives_an_origin_its_share_and_forgets_the_oldest() -> None:
     kept = Retention(8, 10_000, 60.0, 0.25)
-    other = Run(b"p" * 16, 1)
+    other = PeerId(b"p" * 16, 1)
     for sequence in range(1, 5):
         kept.add(RUN, sequence, b"x", 0.0)
     kept.add(RUN, 4, b"again", 0.0)
     assert [kept.get(RUN, sequence) for sequence in range(1, 5)] == [None, None, b"x", b"x"]
     for origin in range(10):
-        kept.add(Run(bytes([origin]) * 16, 1), 1, b"z", 10.0)
+        kept.add(PeerId(bytes([origin]) * 16, 1), 1, b"z", 10.0)
     assert len(kept) == 8
     assert kept.get(RUN, 3) is None
     kept.add(other, 1, b"x" * 3000, 20.0)

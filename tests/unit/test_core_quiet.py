@@ -26,4 +26,4 @@ def test_who_leaves_right_after_a_message_confirms_it() -> None:
         lan.run(0.001)
     quiet.leave()
     lan.run(0.5)
-    assert sender.engine.heard_by(receipt.sequence) == [quiet.engine.run]
+    assert sender.engine.heard_by(receipt.sequence) == [quiet.engine.peer_id]

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from mcast.core import reach as module
+from mcast.core.peer_id import PeerId
 from mcast.core.reach import Reach
-from mcast.core.runs import Run
 from mcast.wire.frames import HEARS_IPV4, HEARS_IPV6
 
 CABLE, CABLE6, RADIO = 2, 3, 6
-ME = Run(b"m", 1)
+ME = PeerId(b"m", 1)
 
 
-def run(name: str) -> Run:
-    return Run(name.encode(), 1)
+def run(name: str) -> PeerId:
+    return PeerId(name.encode(), 1)
 
 
 def announce(reach: Reach, name: str, *links: int, hears: int = 0, session: str = "") -> None:
@@ -42,7 +42,7 @@ def test_those_on_different_interfaces_or_versions_are_strangers() -> None:
     assert not reach.strangers(run("unknown"), run("a"))
     station = reach.of(run("a"))
     assert station is not None
-    assert {other.run for other in reach.apart(station)} == {run("c"), run("d")}
+    assert {other.peer_id for other in reach.apart(station)} == {run("c"), run("d")}
 
 
 def test_who_says_that_it_hears_both_versions_is_believed_when_a_copy_is_lost() -> None:

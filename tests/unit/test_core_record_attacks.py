@@ -11,8 +11,8 @@ from mcast import settings as presets
 from mcast import simulation
 from mcast.core.events import GapAbandoned, GapFilled, GapOpened, Message
 from mcast.core.inbox import AFTER_GOODBYE, LAST_TRIES, STRANGER_WINDOW, Inbox
+from mcast.core.peer_id import PeerId
 from mcast.core.reception import PAGES, RECESS, Reception
-from mcast.core.runs import Run
 from mcast.core.shelves import KEPT, PER_ORIGIN, SEARCH
 from mcast.settings import Settings
 from mcast.wire import bodies
@@ -22,7 +22,7 @@ from mcast.wire.records import Kind
 
 from .core_support import Outsider, drops, now_ms, record
 
-RUN = Run(b"o" * 16, 1)
+RUN = PeerId(b"o" * 16, 1)
 WINDOW = 8192
 FAR = 2**62
 
@@ -38,14 +38,14 @@ def _reception(held: int = 1 << 24, limit: int = 20_000, gap_timeout: float | No
 
 
 def _open(reception: Reception, number: int, origin: bytes = b"", keep: bool = False) -> Inbox:
-    run = Run(origin or number.to_bytes(16, "big"), number)
+    run = PeerId(origin or number.to_bytes(16, "big"), number)
     inbox = reception.open(run, "", 1, 0, 0, lambda _: keep, 0.0)
     assert isinstance(inbox, Inbox)
     return inbox
 
 
 def _heartbeat(eve: Outsider, low: int, high: int) -> f.Signed:
-    return eve.sign(f.Heartbeat(*eve.run, eve.count(), now_ms(eve.lan), low, high, 2000))
+    return eve.sign(f.Heartbeat(*eve.peer_id, eve.count(), now_ms(eve.lan), low, high, 2000))
 
 
 def _gaps(member: simulation.Member) -> list[tuple[str, int, int]]:
@@ -67,7 +67,7 @@ def test_a_heartbeat_with_a_far_low_hangs_nobody() -> None:
     eve.say(eve.key, _heartbeat(eve, FAR, FAR))
     lan.run(4.0)
     assert ("GapAbandoned", 1, FAR - 1) in _gaps(bob)
-    inbox = bob.engine._state.reception.get(eve.run)
+    inbox = bob.engine._state.reception.get(eve.peer_id)
     assert inbox is not None
     assert FAR in inbox.gaps
 
@@ -78,10 +78,10 @@ def test_heartbeats_of_many_runs_cost_sixteen_small_inboxes() -> None:
     eve = Outsider(lan)
     eve.say(eve.key)
     for _ in range(40):
-        eve.run = Run(eve.run.origin, eve.run.epoch + 1)
+        eve.peer_id = PeerId(eve.peer_id.origin, eve.peer_id.incarnation + 1)
         eve.say(_heartbeat(eve, 1, FAR))
     assert bob.engine.stats()["inboxes"] == PER_ORIGIN
-    inbox = bob.engine._state.reception.get(eve.run)
+    inbox = bob.engine._state.reception.get(eve.peer_id)
     assert inbox is not None
     assert len(inbox.gaps) == 1
     assert inbox.stream.high == STRANGER_WINDOW
@@ -94,7 +94,7 @@ def test_an_origin_whose_runs_are_all_peers_gets_no_seventeenth_inbox() -> None:
     reception = _reception()
     for number in range(PER_ORIGIN):
         _open(reception, number, b"o" * 16, keep=True)
-    more = reception.open(Run(b"o" * 16, 99), "", 1, 0, 0, lambda _: True, 0.0)
+    more = reception.open(PeerId(b"o" * 16, 99), "", 1, 0, 0, lambda _: True, 0.0)
     assert more is DropReason.TOO_MANY_RUNS
 
 
@@ -104,7 +104,7 @@ def test_a_round_of_nacks_is_bounded_and_the_rest_follows() -> None:
         inbox = _open(reception, number)
         inbox.learn(5, 0.0)
         reception.lacks(inbox, 0.0, 3)
-    now, sent, asked = 0.0, 0, set[Run]()
+    now, sent, asked = 0.0, 0, set[PeerId]()
     while len(asked) < 2000:
         when = reception.when()
         assert when is not None
@@ -113,7 +113,7 @@ def test_a_round_of_nacks_is_bounded_and_the_rest_follows() -> None:
         assert len(pages) <= PAGES
         sent += len(pages)
         assert sent <= PAGES * (1 + now / RECESS)
-        asked.update(Run(missing.origin, missing.epoch) for page in pages for missing in page)
+        asked.update(PeerId(missing.origin, missing.incarnation) for page in pages for missing in page)
     assert now < 5.0
 
 
@@ -122,11 +122,11 @@ def test_a_full_table_of_visitors_makes_room_behind_peers() -> None:
     reception = _reception(limit=2 * SEARCH)
     for number in range(SEARCH + 5):
         _open(reception, number)
-    peers = {Run(number.to_bytes(16, "big"), number) for number in range(SEARCH + 5)}
+    peers = {PeerId(number.to_bytes(16, "big"), number) for number in range(SEARCH + 5)}
     for number in range(1000, 1000 + SEARCH - 5):
         _open(reception, number)
     opened = [
-        reception.open(Run(number.to_bytes(16, "big"), number), "", 1, 0, 0, peers.__contains__, 0.0)
+        reception.open(PeerId(number.to_bytes(16, "big"), number), "", 1, 0, 0, peers.__contains__, 0.0)
         for number in range(2000, 2010)
     ]
     assert sum(isinstance(inbox, Inbox) for inbox in opened) == 9
@@ -139,16 +139,16 @@ def test_runs_that_are_gone_leave_the_table_and_are_not_told_twice() -> None:
     gone.accept(record(1), None, 0.0)
     lacking.learn(3, 0.0)
     for inbox in (gone, lacking, back):
-        reception.depart(inbox.run, 0.0, said=False)
-    reception.returned(back.run, 1.0, 3)
-    reception.depart(Run(b"?" * 16, 1), 0.0, said=False)
+        reception.depart(inbox.peer_id, 0.0, said=False)
+    reception.returned(back.peer_id, 1.0, 3)
+    reception.depart(PeerId(b"?" * 16, 1), 0.0, said=False)
     reception.give_up(KEPT - 1.0, 3)
     assert len(reception) == 3
     reception.give_up(KEPT, 3)
-    assert reception.get(gone.run) is None
-    assert reception.get(lacking.run) is lacking
-    assert reception.get(back.run) is back
-    again = reception.open(gone.run, "", 1, 0, 0, lambda _: False, 70.0)
+    assert reception.get(gone.peer_id) is None
+    assert reception.get(lacking.peer_id) is lacking
+    assert reception.get(back.peer_id) is back
+    again = reception.open(gone.peer_id, "", 1, 0, 0, lambda _: False, 70.0)
     assert isinstance(again, Inbox)
     assert again.stream.next == 2
 
@@ -156,8 +156,8 @@ def test_runs_that_are_gone_leave_the_table_and_are_not_told_twice() -> None:
 def test_what_is_remembered_of_runs_that_went_is_bounded() -> None:
     reception = _reception(limit=2)
     for number in range(3):
-        reception.remember(Run(b"o" * 16, number), 5)
-    assert [reception.resumes(Run(b"o" * 16, number)) for number in range(3)] == [None, 5, 5]
+        reception.remember(PeerId(b"o" * 16, number), 5)
+    assert [reception.resumes(PeerId(b"o" * 16, number)) for number in range(3)] == [None, 5, 5]
 
 
 def test_timers_of_a_run_that_went_ask_for_nothing() -> None:
@@ -166,7 +166,7 @@ def test_timers_of_a_run_that_went_ask_for_nothing() -> None:
     old.learn(3, 0.0)
     reception.lacks(old, 0.0, 3)
     _open(reception, 2)
-    assert reception.told() == [GapAbandoned(old.run, 1, 3)]
+    assert reception.told() == [GapAbandoned(old.peer_id, 1, 3)]
     assert reception.nack(5.0, 3, 1000) == ([], [])
     assert reception.when() is None
     assert reception.give_up(5.0, 3) == []
@@ -403,7 +403,7 @@ def test_a_record_of_a_peer_known_by_hearsay_opens_its_inbox() -> None:
     frame = eve.announcement(high=4)
     eve.say(eve.key, f.Roster(bytes(16), 0, frame))
     assert [view.confirmed for view in bob.peers()] == [False]
-    assert bob.engine._state.reception.get(eve.run) is None
+    assert bob.engine._state.reception.get(eve.peer_id) is None
     eve.say(eve.record(5))
     assert _texts(bob) == ["x"]
 
@@ -414,7 +414,7 @@ def test_a_visitor_taken_to_be_gone_may_come_back() -> None:
     eve = Outsider(lan)
     eve.say(eve.own_key, eve.record(2))
     lan.run(5.0)
-    inbox = bob.engine._state.reception.get(eve.run)
+    inbox = bob.engine._state.reception.get(eve.peer_id)
     assert inbox is not None
     assert inbox.departed
     eve.say(eve.record(3))

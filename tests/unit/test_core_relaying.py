@@ -11,9 +11,9 @@ from mcast.core import repair
 from mcast.core import state as core_state
 from mcast.core.events import PeerJoined, PeerLeft
 from mcast.core.inbound_records import on_record
+from mcast.core.peer_id import PeerId
 from mcast.core.reach import Station
 from mcast.core.relays import Relay, Relays
-from mcast.core.runs import Run
 from mcast.crypto.seal import Opener
 from mcast.wire import frames as f
 from mcast.wire.codec import decode_frames, encode_frames
@@ -149,7 +149,7 @@ def test_they_know_each_other_and_who_confirmed() -> None:
     [peer] = [peer for peer in ada.peers() if peer.name == "c"]
     assert peer.confirmed, "its words are fresh"
     receipt = ada.send("hi")
-    assert zoe.engine.run in ada.engine.unheard_by(receipt.sequence)
+    assert zoe.engine.peer_id in ada.engine.unheard_by(receipt.sequence)
     lan.run(3.0)
     assert ada.engine.unheard_by(receipt.sequence) == []
 
@@ -206,11 +206,13 @@ def test_a_forged_record_is_not_taken_for_one_that_is_asked_for() -> None:
     lan, _, (middle,), zoe = world()
     eve = Outsider(lan)
     state = middle.engine._state
-    state.relays.lack(zoe.engine.run, [7])
-    forged = msgspec.structs.replace(eve.record(7), origin=zoe.engine.run.origin, epoch=zoe.engine.run.epoch)
+    state.relays.lack(zoe.engine.peer_id, [7])
+    forged = msgspec.structs.replace(
+        eve.record(7), origin=zoe.engine.peer_id.origin, incarnation=zoe.engine.peer_id.incarnation
+    )
     assert on_record(state, forged, None, lan.now) is not None
     assert state.relays.absent
-    assert state.retention.get(zoe.engine.run, 7) is None
+    assert state.retention.get(zoe.engine.peer_id, 7) is None
 
 
 def test_who_comes_learns_at_once_whom_it_cannot_hear() -> None:
@@ -263,7 +265,7 @@ def test_a_wrong_clock_does_not_keep_them_apart() -> None:
     zoe.start(disk=False)
     lan.run(20.0)
     assert names(ada) == ["b", "c"], "it was asked through the one between, and answered"
-    assert zoe.engine.run in {peer.run for peer in ada.peers()}
+    assert zoe.engine.peer_id in {peer.peer_id for peer in ada.peers()}
 
 
 def test_what_was_missed_of_a_silent_one_is_told_when_it_is_probed() -> None:
@@ -287,7 +289,7 @@ def test_a_word_told_again_makes_nobody_younger() -> None:
     silent = lan.now
     lan.between(middle[0], ada)
     lan.run(12.0)
-    Outsider(lan).say(f.Probe(*zoe.engine.run, bytes(16), f.BY_MULTICAST))
+    Outsider(lan).say(f.Probe(*zoe.engine.peer_id, bytes(16), f.BY_MULTICAST))
     lan.run(0.1)
     [peer] = [peer for peer in ada.peers() if peer.name == "c"]
     assert silent - 7.0 < peer.heard <= silent, "the announcement that it had missed"
@@ -350,9 +352,9 @@ def test_an_answer_nobody_waits_for_and_a_forged_one_are_not_passed_on() -> None
     lan, _, _, zoe = world()
     sent = frames_of(lan)
     eve = Outsider(lan)
-    answer = f.ProbeReply(*zoe.engine.run, bytes(16), 1, 1, 0, bytes(64))
+    answer = f.ProbeReply(*zoe.engine.peer_id, bytes(16), 1, 1, 0, bytes(64))
     eve.say(answer)
-    eve.say(f.Probe(*zoe.engine.run, bytes(16), f.BY_MULTICAST))
+    eve.say(f.Probe(*zoe.engine.peer_id, bytes(16), f.BY_MULTICAST))
     lan.between(zoe, zoe)
     zoe.crash()
     lan.run(0.1)
@@ -372,8 +374,8 @@ def test_a_question_about_somebody_unknown_is_not_passed_on() -> None:
 def test_an_unconfirmed_peer_joins_once() -> None:
     lan, ada, _, zoe = world()
     lan.run(20.0)
-    joined = [event.peer.run for event in ada.events() if isinstance(event, PeerJoined)]
-    assert joined.count(zoe.engine.run) == 1
+    joined = [event.peer.peer_id for event in ada.events() if isinstance(event, PeerJoined)]
+    assert joined.count(zoe.engine.peer_id) == 1
 
 
 # The table
@@ -385,7 +387,7 @@ def word(author: str, counter: int = 1) -> f.Goodbye:
 
 def test_a_copy_calls_ours_off_if_it_is_the_same() -> None:
     relays, station = Relays(), Station(1)
-    run = Run(b"a", 1)
+    run = PeerId(b"a", 1)
     relays.copied(run, word("a"))
     relays.add(run, Relay(word("a", 1), station), 1.0)
     relays.add(run, Relay(word("a", 2), station), 9.0)
@@ -400,7 +402,7 @@ def test_a_copy_calls_ours_off_if_it_is_the_same() -> None:
 
 def test_records_to_pass_on_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repair, "READY", 2)
-    repairs, run = repair.Repairs(), Run(b"a", 1)
+    repairs, run = repair.Repairs(), PeerId(b"a", 1)
     for sequence in range(1, 4):
         repairs.at_once(run, sequence)
     assert [repairs.take(1.0), repairs.take(1.0)] == [(run, 1), (run, 2)]
@@ -412,13 +414,13 @@ def test_the_tables_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(table, name, 2)
     relays, station = Relays(), Station(1)
     for author in "abc":
-        relays.add(Run(author.encode(), 1), Relay(word(author), station), 1.0)
+        relays.add(PeerId(author.encode(), 1), Relay(word(author), station), 1.0)
         relays.probing(author.encode())
         assert relays.wants_key(author.encode(), 1.0)
     assert len(relays.due(1.0)) == 2
     assert [relays.expects(nonce) for nonce in (b"a", b"b", b"c")] == [False, True, True]
-    relays.lack(Run(b"a", 1), [1, 2, 3])
-    assert list(relays.absent) == [(Run(b"a", 1), 2), (Run(b"a", 1), 3)]
+    relays.lack(PeerId(b"a", 1), [1, 2, 3])
+    assert list(relays.absent) == [(PeerId(b"a", 1), 2), (PeerId(b"a", 1), 3)]
     assert not relays.wants_key(b"c", 1.5)
     assert relays.wants_key(b"a", 1.5)
     assert relays.wants_key(b"c", 3.0)
@@ -443,7 +445,7 @@ def test_what_was_fetched_for_another_is_told_too() -> None:
     ada = lan.join("ada")
     lan.run(5.0)
     eve = Outsider(lan)
-    ada.engine._state.relays.lack(eve.run, [1])
+    ada.engine._state.relays.lack(eve.peer_id, [1])
     eve.say(eve.key, eve.record(1, b"hello"))
     lan.run(1.0)
     assert [message.data for message in ada.messages()] == [b"hello"]

@@ -9,7 +9,7 @@ import pytest
 from mcast import simulation
 from mcast.core.engine import Engine
 from mcast.core.events import Message
-from mcast.core.runs import Run
+from mcast.core.peer_id import PeerId
 from mcast.crypto.keys import Identity
 from mcast.crypto.seal import Opener, Sealer
 from mcast.crypto.signed import sign_flush
@@ -130,7 +130,7 @@ def test_a_row_whose_key_was_pushed_out_waits_for_it() -> None:
 
 def test_records_that_were_asked_for_are_taken_one_by_one() -> None:
     lan, ben, flush = world()
-    ben._state.relays.absent[Run(bytes(16), 1), 1] = None
+    ben._state.relays.absent[PeerId(bytes(16), 1), 1] = None
     assert ben.receive_all(flush, ADDRESS, lan.now)
     assert [len(row) for _, row, _, _ in ben._state.taken] == [1] * len(MESSAGES)
 
@@ -145,7 +145,7 @@ def test_who_is_leaving_takes_no_row() -> None:
 
 def test_a_planned_repair_of_what_came_in_a_row_is_called_off() -> None:
     lan, ben, flush = world()
-    run = lan.members[0].engine.run
+    run = lan.members[0].engine.peer_id
     ben._state.repairs.at_once(run, 13)
     ben._state.repairs.at_once(run, 99)
     ben.receive_all(flush, ADDRESS, lan.now)
@@ -155,20 +155,25 @@ def test_a_planned_repair_of_what_came_in_a_row_is_called_off() -> None:
 
 def test_a_forged_flush_costs_one_signature_a_record(monkeypatch: pytest.MonkeyPatch) -> None:
     lan, ben, _ = world()
-    run = Run(lan.members[0].identity.origin, lan.members[0].engine.run.epoch)
+    run = PeerId(lan.members[0].identity.origin, lan.members[0].engine.peer_id.incarnation)
     inbox = ben._state.reception.get(run)
     assert inbox is not None
     following = inbox.stream.next
     drafts = [
         encode_record(
-            origin=run.origin, epoch=run.epoch, sequence=at, timestamp=0, kind=Kind.MESSAGE, body=b"x"
+            origin=run.origin,
+            incarnation=run.incarnation,
+            sequence=at,
+            timestamp=0,
+            kind=Kind.MESSAGE,
+            body=b"x",
         )
         for at in (following, following + 1)
     ]
     sealer = Sealer(lan.room, b"01234567")
     forgery = [
         sealer.seal(encode_kept(payload))
-        for payload in sign_flush(Identity(bytes(32)), lan.room.id, run.epoch, drafts)
+        for payload in sign_flush(Identity(bytes(32)), lan.room.id, run.incarnation, drafts)
     ]
     checked = []
 

@@ -11,8 +11,8 @@ from mcast import simulation
 from mcast.core import probing
 from mcast.core.events import Address, PeerJoined
 from mcast.core.handover import STORM, Greeting, Greetings
+from mcast.core.peer_id import PeerId
 from mcast.core.postponed import PAUSE, Entry, Postponed
-from mcast.core.runs import Run
 from mcast.settings import Settings
 from mcast.wire import frames as f
 
@@ -81,12 +81,15 @@ def test_a_recording_that_waited_is_no_livelier_for_it() -> None:
     old.say(old.key, stale)
     bad = good.announcement()
     forged.say(
-        forged.key, msgspec.structs.replace(bad, origin=forged.run.origin, epoch=forged.run.epoch, counter=9)
+        forged.key,
+        msgspec.structs.replace(
+            bad, origin=forged.peer_id.origin, incarnation=forged.peer_id.incarnation, counter=9
+        ),
     )
     good.say(good.key, good.announcement())
     assert len(ada.engine._state.postponed) == 3
     lan.run(3.0)
-    assert [peer.run for peer in ada.peers()] == [good.run]
+    assert [peer.peer_id for peer in ada.peers()] == [good.peer_id]
     assert drops(ada, "not-live") == 1
     assert drops(ada, "bad-signature") == 1
 
@@ -97,13 +100,13 @@ def test_only_announcements_of_strangers_wait() -> None:
     known, gone = Outsider(lan, 61), Outsider(lan, 62)
     known.say(known.key, known.announcement())
     gone.say(gone.key, gone.announcement())
-    goodbye = gone.sign(f.Goodbye(*gone.run, gone.count(), 0))
+    goodbye = gone.sign(f.Goodbye(*gone.peer_id, gone.count(), 0))
     gone.say(goodbye)
     _spend(lan, ada)
     waiting = ada.engine._state.postponed
     other = Outsider(lan, 63)
     other.say(other.key)
-    other.say(other.key, other.sign(f.Heartbeat(*other.run, other.count(), 0, 1, 0, 0)))
+    other.say(other.key, other.sign(f.Heartbeat(*other.peer_id, other.count(), 0, 1, 0, 0)))
     other.say(other.announcement(), other.key)
     known.say(known.sign(f.Key(known.identity.public_key, 2, "new")), known.announcement())
     late = gone.sign(f.Key(gone.identity.public_key, 2, "new"))
@@ -128,7 +131,7 @@ def test_a_storm_greets_nobody_in_its_first_second() -> None:
     """Each knows few yet, and would be among the nearest three of those."""
     greetings = Greetings(Random(1), now=0.0)
     few, storm = [
-        [Greeting(Run(bytes([number]) * 16, 1), ADDRESS, 300) for number in range(size)]
+        [Greeting(PeerId(bytes([number]) * 16, 1), ADDRESS, 300) for number in range(size)]
         for size in (STORM, STORM + 1)
     ]
     assert not any(greetings.heard(greeting, 0.0) for greeting in few)
@@ -150,7 +153,7 @@ def test_hearsay_that_nobody_confirms_is_asked_for_and_goes() -> None:
     ada = lan.join("ada")
     ghost, giver = Outsider(lan, 71), Outsider(lan, 72)
     giver.say(ghost.key, f.Roster(bytes(16), 0, ghost.announcement()))
-    assert [(peer.run, peer.confirmed) for peer in ada.peers()] == [(ghost.run, False)]
+    assert [(peer.peer_id, peer.confirmed) for peer in ada.peers()] == [(ghost.peer_id, False)]
     lan.run(17.0)
     assert not any(peer.suspect for peer in ada.peers())
     lan.run(5.0)

@@ -28,14 +28,19 @@ from tests.tiny_decoder import vectors
 IDENTITY, ROOM_ID = Identity(bytes(range(32))), bytes(range(16))
 
 
-def flush(size: int, epoch: int = 9) -> list[bytes]:
+def flush(size: int, incarnation: int = 9) -> list[bytes]:
     records = [
         encode_record(
-            origin=IDENTITY.origin, epoch=epoch, sequence=n, timestamp=n, kind=Kind.MESSAGE, body=b"%d" % n
+            origin=IDENTITY.origin,
+            incarnation=incarnation,
+            sequence=n,
+            timestamp=n,
+            kind=Kind.MESSAGE,
+            body=b"%d" % n,
         )
         for n in range(1, size + 1)
     ]
-    return sign_flush(IDENTITY, ROOM_ID, epoch, records)
+    return sign_flush(IDENTITY, ROOM_ID, incarnation, records)
 
 
 def merkle(leaves: list[bytes]) -> bytes:
@@ -124,7 +129,7 @@ def test_every_bit_flip_in_a_record_of_a_whole_flush_is_refused(place: int) -> N
 
 def test_nobody_signs_for_another_in_a_flush_of_his() -> None:
     mine, other = (
-        encode_record(origin=origin, epoch=9, sequence=2, timestamp=2, kind=Kind.MESSAGE, body=b"x")
+        encode_record(origin=origin, incarnation=9, sequence=2, timestamp=2, kind=Kind.MESSAGE, body=b"x")
         for origin in (IDENTITY.origin, bytes(16))
     )
     records = [decode_record(payload) for payload in sign_flush(IDENTITY, ROOM_ID, 9, [mine, other])]

@@ -39,4 +39,4 @@ def test_an_event_cannot_be_changed() -> None:
 def test_a_message_has_text_where_it_is_utf_8(data: bytes, text: str | None) -> None:
     message = Message(bytes(16), 7, 1, 0, data, 0)
     assert message.text == text
-    assert message.run == (bytes(16), 7)
+    assert message.peer_id == (bytes(16), 7)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mcast.core.runs import Run
+from mcast.core.peer_id import PeerId
 from mcast.errors import UsageError
 from mcast.events import (
     Event,
@@ -24,7 +24,7 @@ from mcast.events import (
 from mcast.net.address import GroupAddress
 from mcast.runtime.event_queue import LoopMailbox, Mailbox, ThreadMailbox
 
-RUN = Run(bytes(16), 1)
+RUN = PeerId(bytes(16), 1)
 GROUP = GroupAddress("239.0.0.1", 1)
 
 

@@ -1,4 +1,4 @@
-"""Profiles on a real disk: one seed for ever, no epoch twice, and no surprise when the disk says no."""
+"""Profiles on a real disk: one seed for ever, no incarnation twice, and no surprise when the disk says no."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ import platformdirs
 import pytest
 
 from mcast.cli import profiles
-from mcast.cli.profiles import MAX_EPOCH, Profile, config_directory, default_name
+from mcast.cli.profiles import MAX_INCARNATION, Profile, config_directory, default_name
 from mcast.core.authority import issued
-from mcast.core.runs import EPOCH_STEP
+from mcast.core.peer_id import INCARNATION_STEP
 from mcast.errors import McastError, UsageError
 
 NOW = 1_800_000_000.5
@@ -70,19 +70,19 @@ def test_first_runs_at_once_agree_on_one_seed(tmp_path: Path) -> None:
         assert len(seeds[0]) == 65
 
 
-def test_threads_agree_on_one_seed_and_share_no_epoch(
+def test_threads_agree_on_one_seed_and_share_no_incarnation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(profiles, "_LOCK_PATIENCE", PATIENCE)
     seeds: list[bytes] = []
-    epochs: list[int] = []
+    incarnations: list[int] = []
     start = threading.Barrier(6)
 
     def work() -> None:
         profile = Profile(directory=tmp_path / "new")
         start.wait(30)
         seeds.append(profile.seed())
-        epochs.extend(profile.next_epoch(NOW, 0) for _ in range(10))
+        incarnations.extend(profile.next_incarnation(NOW, 0) for _ in range(10))
 
     threads = [threading.Thread(target=work) for _ in range(6)]
     for thread in threads:
@@ -91,13 +91,13 @@ def test_threads_agree_on_one_seed_and_share_no_epoch(
         thread.join(110)
     assert len(seeds) == 6
     assert len(set(seeds)) == 1
-    assert sorted(epochs) == list(range(AT_NOW, AT_NOW + 60 * EPOCH_STEP, EPOCH_STEP))
+    assert sorted(incarnations) == list(range(AT_NOW, AT_NOW + 60 * INCARNATION_STEP, INCARNATION_STEP))
 
 
-def test_processes_share_no_epoch(tmp_path: Path) -> None:
-    program = HERE + "print(*[profile.next_epoch(1.8e9, 0) for _ in range(20)])"
-    epochs = [int(word) for text in run_at_once(program, 5, str(tmp_path)) for word in text.split()]
-    assert sorted(epochs) == list(range(AT_NOW, AT_NOW + 100 * EPOCH_STEP, EPOCH_STEP))
+def test_processes_share_no_incarnation(tmp_path: Path) -> None:
+    program = HERE + "print(*[profile.next_incarnation(1.8e9, 0) for _ in range(20)])"
+    incarnations = [int(word) for text in run_at_once(program, 5, str(tmp_path)) for word in text.split()]
+    assert sorted(incarnations) == list(range(AT_NOW, AT_NOW + 100 * INCARNATION_STEP, INCARNATION_STEP))
 
 
 def test_only_the_user_can_read(tmp_path: Path) -> None:
@@ -105,11 +105,11 @@ def test_only_the_user_can_read(tmp_path: Path) -> None:
     try:
         profile = Profile(directory=tmp_path / "a" / "b")
         profile.seed()
-        profile.next_epoch(NOW, 0)
+        profile.next_incarnation(NOW, 0)
     finally:
         os.umask(old)
     files = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "a" / "b").iterdir()}
-    assert files == {"seed-default": 0o600, "epoch-default": 0o600}
+    assert files == {"seed-default": 0o600, "incarnation-default": 0o600}
     assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o700
 
 
@@ -162,42 +162,42 @@ def test_a_link_to_nowhere_is_not_replaced(tmp_path: Path) -> None:
     assert link.is_symlink()
 
 
-def test_epoch_is_the_clock_and_entropy() -> None:
+def test_incarnation_is_the_clock_and_entropy() -> None:
     profile = Profile.temporary()
-    assert profile.next_epoch(NOW, 0x5ABCD) == AT_NOW | 0xABCD
+    assert profile.next_incarnation(NOW, 0x5ABCD) == AT_NOW | 0xABCD
 
 
-def test_epoch_only_rises(tmp_path: Path) -> None:
+def test_incarnation_only_rises(tmp_path: Path) -> None:
     clocks = (NOW, NOW, NOW - 86400, 0.0, -1.0, math.nan, math.inf, 1e300, 2.0**47, NOW + 1, 12.0)
     for profile in (Profile(directory=tmp_path), Profile.temporary()):
-        epochs = [profile.next_epoch(clock, 7) for clock in clocks]
-        assert all(one < other for one, other in itertools.pairwise(epochs))
-        assert epochs[-1] == ((1_800_000_001 << 16) | 7) + EPOCH_STEP
-    assert Profile(directory=tmp_path).next_epoch(NOW, 7) == epochs[-1] + EPOCH_STEP
+        incarnations = [profile.next_incarnation(clock, 7) for clock in clocks]
+        assert all(one < other for one, other in itertools.pairwise(incarnations))
+        assert incarnations[-1] == ((1_800_000_001 << 16) | 7) + INCARNATION_STEP
+    assert Profile(directory=tmp_path).next_incarnation(NOW, 7) == incarnations[-1] + INCARNATION_STEP
 
 
 def test_no_two_runs_of_a_second_are_named_alike() -> None:
     profile = Profile.temporary()
-    epochs = [profile.next_epoch(NOW, entropy) for entropy in (0xFFFF, 7, 0x8000, 0)]
-    assert len({issued(epoch) for epoch in epochs}) == len(epochs)
+    incarnations = [profile.next_incarnation(NOW, entropy) for entropy in (0xFFFF, 7, 0x8000, 0)]
+    assert len({issued(incarnation) for incarnation in incarnations}) == len(incarnations)
 
 
 @pytest.mark.parametrize(
     "content", [b"", b"12", b"x" * 20, b"-000000000000000001\n", b"9" * 100, b"\xff" * 20]
 )
-def test_a_damaged_epoch_goes_on_from_the_clock(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "epoch-default").write_bytes(content)
-    assert Profile(directory=tmp_path).next_epoch(NOW, 3) == AT_NOW + 3
-    assert Profile(directory=tmp_path).next_epoch(NOW, 3) == AT_NOW + 3 + EPOCH_STEP
+def test_a_damaged_incarnation_goes_on_from_the_clock(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "incarnation-default").write_bytes(content)
+    assert Profile(directory=tmp_path).next_incarnation(NOW, 3) == AT_NOW + 3
+    assert Profile(directory=tmp_path).next_incarnation(NOW, 3) == AT_NOW + 3 + INCARNATION_STEP
 
 
 def test_the_last_epoch_of_all(tmp_path: Path) -> None:
-    file = tmp_path / "epoch-default"
-    file.write_text(f"{MAX_EPOCH - EPOCH_STEP:019d}\n")
-    assert Profile(directory=tmp_path).next_epoch(NOW, 0) == MAX_EPOCH
+    file = tmp_path / "incarnation-default"
+    file.write_text(f"{MAX_INCARNATION - INCARNATION_STEP:019d}\n")
+    assert Profile(directory=tmp_path).next_incarnation(NOW, 0) == MAX_INCARNATION
     with pytest.raises(McastError, match="remove that file"):
-        Profile(directory=tmp_path).next_epoch(NOW, 0)
-    assert file.read_text() == f"{MAX_EPOCH}\n"
+        Profile(directory=tmp_path).next_incarnation(NOW, 0)
+    assert file.read_text() == f"{MAX_INCARNATION}\n"
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_nothing_is_written_before_it_is_asked_for(tmp_path: Path) -> None:
 def test_a_file_in_the_way_is_explained(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     profile = Profile(directory=tmp_path / "file" / "deeper")
-    for use in (profile.seed, lambda: profile.next_epoch(NOW, 0)):
+    for use in (profile.seed, lambda: profile.next_incarnation(NOW, 0)):
         with pytest.raises(McastError, match=r"cannot keep the profile in .*temporary identity"):
             use()
 
@@ -238,18 +238,18 @@ def test_a_disk_that_refuses_is_explained(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "fsync", refuse)
-    for use in (profile.seed, lambda: profile.next_epoch(NOW, 0)):
+    for use in (profile.seed, lambda: profile.next_incarnation(NOW, 0)):
         with pytest.raises(McastError, match=remedy):
             use()
     monkeypatch.undo()
-    assert [path.name for path in tmp_path.iterdir()] == ["epoch-default"]
+    assert [path.name for path in tmp_path.iterdir()] == ["incarnation-default"]
     assert len(profile.seed()) == 32
 
 
 def test_a_short_write_is_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "write", lambda file, data: 3)
     with pytest.raises(McastError, match="make room"):
-        Profile(directory=tmp_path).next_epoch(NOW, 0)
+        Profile(directory=tmp_path).next_incarnation(NOW, 0)
 
 
 def test_a_lock_that_is_never_released_is_not_waited_for_for_ever(
@@ -257,11 +257,11 @@ def test_a_lock_that_is_never_released_is_not_waited_for_for_ever(
 ) -> None:
     monkeypatch.setattr(profiles, "_LOCK_PATIENCE", 0.05)
     with (
-        profiles._locked(tmp_path / "epoch-default"),
+        profiles._locked(tmp_path / "incarnation-default"),
         pytest.raises(McastError, match="stays locked"),
     ):
-        Profile(directory=tmp_path).next_epoch(NOW, 0)
-    assert Profile(directory=tmp_path).next_epoch(NOW, 0) == AT_NOW
+        Profile(directory=tmp_path).next_incarnation(NOW, 0)
+    assert Profile(directory=tmp_path).next_incarnation(NOW, 0) == AT_NOW
 
 
 def test_a_temporary_profile_keeps_to_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,7 +269,7 @@ def test_a_temporary_profile_keeps_to_itself(tmp_path: Path, monkeypatch: pytest
         monkeypatch.setenv(variable, str(tmp_path))
     one, other = Profile.temporary(), Profile.temporary()
     assert one.seed() == one.seed() != other.seed()
-    assert one.next_epoch(NOW, 0) < one.next_epoch(NOW, 0)
+    assert one.next_incarnation(NOW, 0) < one.next_incarnation(NOW, 0)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -278,10 +278,10 @@ def test_the_places_follow_the_environment(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     profile = Profile("work")
     profile.seed()
-    profile.next_epoch(NOW, 0)
+    profile.next_incarnation(NOW, 0)
     assert config_directory() == tmp_path / "config" / "mcast"
     files = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
-    assert files == ["config/mcast/profiles/seed-work", "state/mcast/profiles/epoch-work"]
+    assert files == ["config/mcast/profiles/seed-work", "state/mcast/profiles/incarnation-work"]
 
 
 def test_a_user_without_a_home_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,11 +7,11 @@ from typing import cast
 
 from mcast.core.engine import Engine
 from mcast.core.engine import Receipt as Place
-from mcast.core.runs import Run
+from mcast.core.peer_id import PeerId
 from mcast.runtime.driver import Pump
 from mcast.runtime.receipts import ASK_AGAIN, Receipt
 
-ADA, BOB = Run(b"a" * 16, 1), Run(b"b" * 16, 1)
+ADA, BOB = PeerId(b"a" * 16, 1), PeerId(b"b" * 16, 1)
 
 
 class Group:
@@ -24,11 +24,11 @@ class Group:
         self.asks = asks
         self.asked: list[float] = []
 
-    def heard_by(self, sequence: int) -> list[Run]:
+    def heard_by(self, sequence: int) -> list[PeerId]:
         """Who confirmed."""
         return [BOB] if len(self.asked) >= self.asks else []
 
-    def unheard_by(self, sequence: int) -> list[Run]:
+    def unheard_by(self, sequence: int) -> list[PeerId]:
         """Who did not, of those that are known."""
         return [] if self.heard_by(sequence) else [BOB]
 

@@ -12,7 +12,7 @@ from mcast.wire.reasons import DropReason, Malformed
 from tests.tiny_decoder import vectors
 
 ORIGIN, EPOCH = b"o" * 16, 77
-RUN = {"origin": ORIGIN, "epoch": EPOCH}
+RUN = {"origin": ORIGIN, "incarnation": EPOCH}
 SIGNATURE = b"s" * 64
 WHO = f.Who(b"12345678")
 
@@ -118,8 +118,8 @@ def receipt(what: int, *numbers: int) -> f.Receipt:
 TOP, LATEST = 2**63 - 1, 253_402_300_799_999
 # Values at the edge, and the reason for which the codec drops them; None when they are fine.
 EDGES: list[tuple[str, Frame, DropReason | None]] = [
-    ("highest epoch", f.Probe(ORIGIN, TOP, bytes(16)), None),
-    ("epoch", f.Probe(ORIGIN, TOP + 1, bytes(16)), DropReason.BAD_VALUE),
+    ("highest incarnation", f.Probe(ORIGIN, TOP, bytes(16)), None),
+    ("incarnation", f.Probe(ORIGIN, TOP + 1, bytes(16)), DropReason.BAD_VALUE),
     ("highest counter", f.Goodbye(ORIGIN, EPOCH, TOP, TOP, SIGNATURE), None),
     ("counter", f.Goodbye(ORIGIN, EPOCH, TOP + 1, 1, SIGNATURE), DropReason.BAD_VALUE),
     ("goodbye's high", f.Goodbye(ORIGIN, EPOCH, 1, TOP + 1, SIGNATURE), DropReason.BAD_VALUE),

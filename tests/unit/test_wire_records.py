@@ -21,7 +21,7 @@ ORIGIN, SIGNATURE = b"o" * 16, b"s" * 64
 def payload(
     *,
     sequence: int = 1,
-    epoch: int = 1,
+    incarnation: int = 1,
     timestamp: int = 0,
     kind: int = 1,
     flags: int = 0,
@@ -31,16 +31,21 @@ def payload(
     body: bytes = b"body",
 ) -> bytes:
     record = encode_record(
-        origin=ORIGIN, epoch=epoch, sequence=sequence, timestamp=timestamp, kind=Kind.MESSAGE, body=body
+        origin=ORIGIN,
+        incarnation=incarnation,
+        sequence=sequence,
+        timestamp=timestamp,
+        kind=Kind.MESSAGE,
+        body=body,
     )
     record = record[:40] + bytes((kind, flags)) + record[42:]
     return join_proof(record, size=size, index=index, signature=SIGNATURE, path=path)
 
 
 def test_fields() -> None:
-    encoded = payload(sequence=5, epoch=6, timestamp=7, kind=2, size=3, index=2, path=b"p" * 16)
+    encoded = payload(sequence=5, incarnation=6, timestamp=7, kind=2, size=3, index=2, path=b"p" * 16)
     record = decode_record(encoded)
-    assert (record.origin, record.epoch, record.sequence, record.timestamp) == (ORIGIN, 6, 5, 7)
+    assert (record.origin, record.incarnation, record.sequence, record.timestamp) == (ORIGIN, 6, 5, 7)
     assert (record.kind, record.flags, record.body) == (Kind.BUNDLE, 0, b"body")
     assert (record.size, record.index, record.path, record.signature) == (3, 2, b"p" * 16, SIGNATURE)
     assert record.payload == encoded
@@ -55,7 +60,7 @@ def test_fields() -> None:
         (payload(size=2, index=2, path=bytes(16)), DropReason.BAD_PROOF),
         (payload(sequence=0), DropReason.BAD_VALUE),
         (payload(sequence=2**63), DropReason.BAD_VALUE),
-        (payload(epoch=2**63), DropReason.BAD_VALUE),
+        (payload(incarnation=2**63), DropReason.BAD_VALUE),
         (payload(timestamp=limits.TIMESTAMP_MAX + 1), DropReason.BAD_VALUE),
         (payload(kind=0), DropReason.BAD_VALUE),
         (payload(kind=7), DropReason.BAD_VALUE),
@@ -73,8 +78,12 @@ def test_refused(encoded: bytes, reason: DropReason) -> None:
 
 
 def test_highest_numbers() -> None:
-    record = decode_record(payload(sequence=2**63 - 1, epoch=2**63 - 1, timestamp=limits.TIMESTAMP_MAX))
-    assert (record.sequence, record.epoch, record.timestamp) == (2**63 - 1, 2**63 - 1, limits.TIMESTAMP_MAX)
+    record = decode_record(payload(sequence=2**63 - 1, incarnation=2**63 - 1, timestamp=limits.TIMESTAMP_MAX))
+    assert (record.sequence, record.incarnation, record.timestamp) == (
+        2**63 - 1,
+        2**63 - 1,
+        limits.TIMESTAMP_MAX,
+    )
 
 
 def test_path_lengths() -> None:
@@ -90,7 +99,9 @@ def test_the_longest_body_fits_its_datagram(limit: int, records: int) -> None:
     identity, room = Identity(bytes(32)), open_room("230.0.0.1:28003", "lobby")
     body = bytes(limits.max_body(limit))
     flush = [
-        encode_record(origin=identity.origin, epoch=1, sequence=n, timestamp=0, kind=Kind.MESSAGE, body=body)
+        encode_record(
+            origin=identity.origin, incarnation=1, sequence=n, timestamp=0, kind=Kind.MESSAGE, body=body
+        )
         for n in range(1, records + 1)
     ]
     record = decode_record(sign_flush(identity, room.id, 1, flush)[0])

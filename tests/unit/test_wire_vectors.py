@@ -151,7 +151,7 @@ def test_ranges(vector: Vector) -> None:
 def write(value: Vector) -> bytes:
     return encode_record(
         origin=bytes.fromhex(value["origin"]),
-        epoch=value["epoch"],
+        incarnation=value["incarnation"],
         sequence=value["sequence"],
         timestamp=value["timestamp"],
         kind=Kind(value["kind"]),
@@ -195,8 +195,8 @@ def test_tree(vector: Vector) -> None:
     records = [bytes.fromhex(record) for record in vector["records"]]
     identity = Identity(seed)
     assert root_over(records) == root
-    payloads = sign_flush(identity, room_id, vector["epoch"], records)
-    epoch, size = vector["epoch"].to_bytes(8, "big"), bytes((len(records),))
+    payloads = sign_flush(identity, room_id, vector["incarnation"], records)
+    incarnation, size = vector["incarnation"].to_bytes(8, "big"), bytes((len(records),))
     for index, written in vector["payloads"].items():
         payload = bytes.fromhex(written)
         assert payloads[int(index)] == payload
@@ -205,7 +205,7 @@ def test_tree(vector: Vector) -> None:
         assert verify_record(identity.public_key, room_id, record)
         value, found, proof = tiny.proven(payload)
         assert (value, found, proof) == (tiny.record(record.signed), root, signature)
-    content = bytes.fromhex(vector["origin"]) + epoch + size + root
+    content = bytes.fromhex(vector["origin"]) + incarnation + size + root
     assert tiny.signed(identity.public_key, 1, room_id, content, signature)
 
 
@@ -215,7 +215,7 @@ def test_both_decoders_find_one_root_in_every_tree(size: int) -> None:
     records = [
         encode_record(
             origin=identity.origin,
-            epoch=1,
+            incarnation=1,
             sequence=number,
             timestamp=0,
             kind=Kind.MESSAGE,

@@ -25,7 +25,7 @@ async def pair() -> AsyncIterator[tuple[aio.Group, aio.Group]]:
 
 def knows(group: aio.Group, other: aio.Group) -> bool:
     """Whether one has met the other."""
-    return any(peer.run == other.run for peer in group.peers())
+    return any(peer.peer_id == other.peer_id for peer in group.peers())
 
 
 async def texts(group: aio.Group, count: int) -> list[str | None]:
@@ -54,7 +54,7 @@ async def talk() -> None:
             joined = await next_of(ada, PeerJoined)
             assert isinstance(joined, PeerJoined)
             assert joined.peer.name == "bob"
-            assert joined.peer.run == bob.run
+            assert joined.peer.peer_id == bob.peer_id
             receipt = await ada.send("grüße")
             await ada.send(b"\xff\x00")
             await ada.send("")
@@ -62,11 +62,11 @@ async def talk() -> None:
                 async for message in bob.messages():
                     first = message
                     break
-            assert (first.text, first.run, first.name) == ("grüße", ada.run, "ada")
-            assert receipt.id == aio.message_id(first.run, first.sequence, first.index)
+            assert (first.text, first.peer_id, first.name) == ("grüße", ada.peer_id, "ada")
+            assert receipt.id == aio.message_id(first.peer_id, first.sequence, first.index)
             assert await texts(bob, 2) == [None, ""]
             assert await receipt.confirmed(timeout=PATIENCE)
-            assert bob.run in receipt.heard_by
+            assert bob.peer_id in receipt.heard_by
             assert receipt.unheard_by == ()
             bob.announce(tags={"role": "printer"}, services=["_ipp._tcp:631"])
             while True:
@@ -77,7 +77,7 @@ async def talk() -> None:
             assert ada.stats()["peers"] == 1
         left = await next_of(ada, PeerLeft)
         assert isinstance(left, PeerLeft)
-        assert (left.peer.run, left.reason) == (bob.run, "goodbye")
+        assert (left.peer.peer_id, left.reason) == (bob.peer_id, "goodbye")
         assert ada.peers() == []
 
 

@@ -26,7 +26,7 @@ def pair() -> Iterator[tuple[mcast.Group, mcast.Group]]:
 
 def knows(group: mcast.Group, other: mcast.Group) -> bool:
     """Whether one has met the other."""
-    return any(peer.run == other.run for peer in group.peers())
+    return any(peer.peer_id == other.peer_id for peer in group.peers())
 
 
 def texts(group: mcast.Group, count: int) -> list[str | None]:
@@ -45,11 +45,11 @@ def talk() -> None:
         ada.send(b"\xff\x00")
         ada.send("")
         first = next(bob.messages(timeout=PATIENCE))
-        assert (first.text, first.run, first.name) == ("grüße", ada.run, ada.name)
-        assert receipt.id == mcast.aio.message_id(first.run, first.sequence, first.index)
+        assert (first.text, first.peer_id, first.name) == ("grüße", ada.peer_id, ada.name)
+        assert receipt.id == mcast.aio.message_id(first.peer_id, first.sequence, first.index)
         assert texts(bob, 2) == [None, ""]
         assert receipt.confirmed(timeout=PATIENCE)
-        assert bob.run in receipt.heard_by
+        assert bob.peer_id in receipt.heard_by
         assert receipt.unheard_by == ()
         bob.announce(tags={"role": "printer"}, services=["_ipp._tcp:631"])
         for event in ada.events(timeout=PATIENCE):
@@ -62,8 +62,8 @@ def talk() -> None:
         (left,) = [
             event for event in next(ada.batches(timeout=PATIENCE)) if isinstance(event, mcast.PeerLeft)
         ]
-        assert (left.peer.run, left.reason) == (bob.run, "goodbye")
-    assert bob.run in receipt.heard_by
+        assert (left.peer.peer_id, left.reason) == (bob.peer_id, "goodbye")
+    assert bob.peer_id in receipt.heard_by
     assert ada.peers() == []
     assert "kernel-drops" in ada.stats()
 

@@ -25,7 +25,7 @@ IDENTITIES = 8
 
 ATTACK = """
     import json, random, socket, struct, sys, time
-    from mcast.core.runs import Run
+    from mcast.core.peer_id import PeerId
     from mcast.crypto.keys import Identity
     from mcast.crypto.rooms import open_room
     from mcast.crypto.seal import Sealer
@@ -37,26 +37,26 @@ ATTACK = """
     group, port, rate, seconds, prepared, identities, victim = json.loads(sys.argv[1])
     room = open_room(f"{group}:{port}", "")
     rng = random.Random(1)
-    run = Run(bytes.fromhex(victim[0]), victim[1])
+    run = PeerId(bytes.fromhex(victim[0]), victim[1])
     signers = [Identity(rng.randbytes(32)) for _ in range(identities)]
     now = time.time()
 
     def sealed(number):
         identity = rng.choice(signers)
-        mine = Run(identity.origin, int(now) << 16)
+        mine = PeerId(identity.origin, int(now) << 16)
         key = sign_frame(identity, room.id, f.Key(identity.public_key, 1, "mallory"))
         sign = lambda frame: sign_frame(identity, room.id, frame)
         stamp = round(1000 * now)
-        record = encode_record(origin=mine.origin, epoch=mine.epoch, sequence=1 + number % 900,
+        record = encode_record(origin=mine.origin, incarnation=mine.incarnation, sequence=1 + number % 900,
                                timestamp=stamp, kind=Kind.MESSAGE, body=b"j")
-        forged = encode_record(origin=run.origin, epoch=run.epoch, sequence=1 + number % 900,
+        forged = encode_record(origin=run.origin, incarnation=run.incarnation, sequence=1 + number % 900,
                                timestamp=stamp, kind=Kind.MESSAGE, body=b"forged")
         made = [
             sign(f.Announcement(*mine, number + 1, stamp, 1, 900, 5000, 2000, 1452, 0, 0, bytes(8))),
             sign(f.Nack(*mine, number + 1, (f.Missing(*run, ((1, 8000),)),))),
             sign(f.Report(*mine, number + 1, (f.Heard(*run, 0, 0, 0, 0, 0, 0),))),
-            decode_record(sign_flush(identity, room.id, mine.epoch, [record])[0]),
-            decode_record(sign_flush(identity, room.id, run.epoch, [forged])[0]),
+            decode_record(sign_flush(identity, room.id, mine.incarnation, [record])[0]),
+            decode_record(sign_flush(identity, room.id, run.incarnation, [forged])[0]),
             sign(f.Nack(*run, 2**40, (f.Missing(*run, ((1, 8000),)),))),
             sign(f.Goodbye(*run, 2**40, 9)),
         ]

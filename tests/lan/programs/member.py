@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from mcast import aio, events, settings
-from mcast.core.runs import Run
+from mcast.core.peer_id import PeerId
 
 KEPT = 1000  # events after which plain text is not kept any more: some programs send floods of it
 SECRETS = ("key", "room_id", "identity")
@@ -79,7 +79,7 @@ class Member:
         """The same for each author."""
         shares: dict[str, int] = {}
         for _, message in self._heard:
-            shares[_name(message.run)] = shares.get(_name(message.run), 0) + len(message.data)
+            shares[_name(message.peer_id)] = shares.get(_name(message.peer_id), 0) + len(message.data)
         return shares
 
     async def texts(self) -> list[str]:
@@ -91,7 +91,7 @@ class Member:
         return [
             {
                 "text": _word(message),
-                "run": _name(message.run),
+                "run": _name(message.peer_id),
                 "name": message.name,
                 "late": message.late,
                 "history": message.history,
@@ -112,19 +112,19 @@ class Member:
 
     async def peers(self) -> dict[str, str]:
         """The name of each run that is here."""
-        return {_name(peer.run): peer.name for peer in self._group.peers()}
+        return {_name(peer.peer_id): peer.name for peer in self._group.peers()}
 
     async def joins(self) -> list[list[Any]]:
         """[when, run] of each peer that came."""
-        return [[at, _name(event.peer.run)] for at, kind, event in self._events if kind == "PeerJoined"]
+        return [[at, _name(event.peer.peer_id)] for at, kind, event in self._events if kind == "PeerJoined"]
 
     async def run(self) -> str:
         """Its own run."""
-        return _name(self._group.run)
+        return _name(self._group.peer_id)
 
     async def whole_run(self) -> list[Any]:
-        """Its origin in hex, and its epoch."""
-        return [self._group.run.origin.hex(), self._group.run.epoch]
+        """Its origin in hex, and its incarnation."""
+        return [self._group.peer_id.origin.hex(), self._group.peer_id.incarnation]
 
     async def resident(self) -> int:
         """Bytes of memory in use (proc_pid_status(5))."""
@@ -171,16 +171,16 @@ def _sent(message: events.Message) -> float | None:
     return float(words[1]) if len(words) > 2 else None
 
 
-def _name(run: Run) -> str:
-    return f"{run.origin.hex()[:8]}/{run.epoch:x}"
+def _name(run: PeerId) -> str:
+    return f"{run.origin.hex()[:8]}/{run.incarnation:x}"
 
 
 def _plainly(event: Any) -> dict[str, Any]:
     fields = {field: getattr(event, field) for field in event.__struct_fields__}
     peer = fields.pop("peer", None)
     if peer is not None:
-        fields |= {"name": peer.name, "run": peer.run}
-    return {name: _name(value) if isinstance(value, Run) else str(value) for name, value in fields.items()}
+        fields |= {"name": peer.name, "run": peer.peer_id}
+    return {name: _name(value) if isinstance(value, PeerId) else str(value) for name, value in fields.items()}
 
 
 async def _lines() -> AsyncIterator[list[Any]]:
