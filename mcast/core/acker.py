@@ -12,16 +12,6 @@ from .roster import Peer, Roster
 UNANSWERED = 0.5  # seconds after which another one is named while the named one never reported
 LOOK_LONGEST = 1.0  # seconds between two looks that count as held up; a longer gap was no sending
 FORGIVEN = 1 / 4  # of the time in which a run holds up nobody
-EXILES_MOST = 6  # doublings of the exile
-
-
-class Exile:
-    """A run that does not count until `until`, for the `times`th time."""
-
-    __slots__ = ("times", "until")
-
-    def __init__(self) -> None:
-        self.until, self.times = 0.0, 0
 
 
 class Held:
@@ -55,7 +45,7 @@ class Election:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._paths: dict[PeerId, Path] = {}
-        self._exiles: dict[PeerId, Exile] = {}
+        self._exiles: dict[PeerId, float] = {}  # until when each does not count
         self._held: dict[PeerId, Held] = {}
         self.acker: PeerId | None = None
         self.path: Path | None = None
@@ -74,8 +64,7 @@ class Election:
 
     def counts(self, run: PeerId, roster: Roster, now: float) -> bool:
         """Whether the reports of `run` may slow us down."""
-        exile = self._exiles.get(run)
-        if exile is not None and now < exile.until:
+        if now < self._exiles.get(run, 0.0):
             return False
         if not len(roster):
             return True
@@ -143,9 +132,8 @@ class Election:
 
     def _banish(self, run: PeerId, now: float) -> None:
         self._held.pop(run, None)
-        exile = self._exiles.setdefault(run, Exile())
-        exile.until = now + self._settings.exile * 2.0 ** min(exile.times, EXILES_MOST)
-        exile.times += 1
+        self._exiles.pop(run, None)
+        self._exiles[run] = now + self._settings.exile
         if len(self._exiles) > self._settings.peers:
             del self._exiles[next(iter(self._exiles))]
         self._name(None)
@@ -164,7 +152,7 @@ def here(roster: Roster) -> bool:
 
 
 def _live(peer: Peer) -> bool:
-    return peer.present and not peer.suspect
+    return peer.confirmed and not peer.suspect
 
 
 def _median(values: list[float]) -> float:

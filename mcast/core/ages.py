@@ -11,8 +11,8 @@ from mcast.wire.codec import encode_frame, encode_kept
 from mcast.wire.frames import History
 
 from .events import Address
-from .kept import Kept
 from .peer_id import PeerId
+from .retention import Kept
 from .state import State
 
 NEW = 1.0  # seconds: a younger record is handed on as new

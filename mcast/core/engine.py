@@ -43,7 +43,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from math import inf
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -57,7 +57,7 @@ from mcast.wire.attributes import Attributes, encode_attributes
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import Record
 
-from . import ages, coding, relaying, rows
+from . import ages, rows
 from . import inbound_history as history
 from . import inbound_members as members
 from . import inbound_probes as probes
@@ -76,7 +76,6 @@ from .outbox import Outbox
 from .outgoing import Outgoing, Sender, key_bytes, write_down
 from .outgoing import when as can_leave
 from .peer_id import PeerId
-from .relays import Word
 from .state import Manner, State
 from .ticking import deadline, tick
 from .timers import earliest
@@ -89,7 +88,6 @@ HANDLERS: dict[type, Handler] = {
     Record: history.on_any_record,
     f.Heartbeat: records.on_heartbeat,
     f.Nack: repair.on_nack,
-    f.Coded: coding.on_coded,
     f.Report: repair.on_report,
     f.ReportRequest: repair.on_report_request,
     f.Acker: repair.on_acker,
@@ -108,7 +106,6 @@ HANDLERS: dict[type, Handler] = {
     f.Vector: history.on_vector,
     f.RangeRequest: history.on_range_request,
     f.History: ages.on_history,
-    f.Relayed: members.on_relayed,
     f.Who: who.on_who,
     f.Here: who.on_here,
 }
@@ -217,8 +214,6 @@ class Engine:
             session = datagram[SESSION]
             if isinstance(frames, DropReason):
                 state.drops[frames] += 1
-                if frames is DropReason.REPEATED:
-                    state.reach.heard(session, link)
                 continue
             news = True
             first = frames[0]
@@ -243,10 +238,9 @@ class Engine:
         state = self._state
         if state.gone:
             write_down(state)
-        state.reach.heard(session, link)
         if not state.heard_any:
             self._first_word(now)
-        state.echoed, state.relayed, state.direct = None, False, direct
+        state.echoed, state.direct = None, direct
         state.vouched, state.age = None, 0.0
 
     def _take_apart(
@@ -259,15 +253,12 @@ class Engine:
         state.datagram_size = size
         handlers = LAST_HANDLERS if state.closing else HANDLERS
         for frame in frames:
-            source = None if state.relayed else source
             handler = handlers.get(type(frame))
             reason = DropReason.NOT_ASKED if handler is None else handler(state, frame, source, now)
             if reason is not None:
                 state.drops[reason] += 1
             if reason is DropReason.OVER_BUDGET:
                 postpone(state, frames, source, now)
-            if type(frame) in relaying.PASSED:
-                relaying.came(state, cast(Word, frame), session, reason, now)
 
     def _first_word(self, now: float) -> None:
         state = self._state
@@ -388,7 +379,7 @@ class Engine:
     def unheard_by(self, sequence: int) -> list[PeerId]:
         """The peers, as far as we heard them ourselves, that have not confirmed."""
         state = self._state
-        peers = (peer.peer_id for peer in state.roster if peer.present and not peer.suspect)
+        peers = (peer.peer_id for peer in state.roster if peer.confirmed and not peer.suspect)
         return state.confirmations.lacking(peers, sequence)
 
     def ask_reports(self, now: float) -> None:

@@ -114,22 +114,9 @@ class Gaps:
             if self._spans[0].stop <= stop:
                 del self._spans[0]
 
-    def ripe(
-        self,
-        now: float,
-        grace: float,
-        hold: float,
-        longest: float,
-        below: float = inf,
-        since: float = inf,
-    ) -> list[Span]:
-        """What to ask for now below `below`; also what others asked for in our stead from `since` on."""
-        return [
-            span
-            for span in self._spans
-            if span.start < below
-            and (span.when(grace, hold, longest) <= now or (span.deferrals and span.asked >= since))
-        ]
+    def ripe(self, now: float, grace: float, hold: float, longest: float, below: float = inf) -> list[Span]:
+        """What to ask for now below `below`."""
+        return [span for span in self._spans if span.start < below and span.when(grace, hold, longest) <= now]
 
     def when(self, grace: float, hold: float, longest: float, below: float = inf) -> float:
         """The earliest time at which something will be ripe; call only when something is missing there."""

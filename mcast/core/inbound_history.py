@@ -36,7 +36,7 @@ def on_digest(state: State, frame: Digest, source: Address, now: float) -> DropR
     if not state.past.news.counts(now):
         return None  # records are on their way: what is held differs for the moment
     if frame.digest == catalogue(state).digest:
-        state.past.trickle.consistent(everywhere=state.reach.everywhere)
+        state.past.trickle.consistent()
         return None
     if state.past.digests.new(frame.digest, now):
         state.past.trickle.reset(now, state.members)
@@ -78,27 +78,24 @@ def on_vector(state: State, frame: Vector, source: Address, now: float) -> DropR
     if not state.past.syncing.expects(source, frame.digest, frame.page, now):
         return DropReason.NOT_ASKED
     lacking: dict[PeerId, RangeSet] = {}
-    refused = False
     for holding in frame.holdings:
         run = PeerId(holding.origin, holding.incarnation)
         ranges = lacking.get(run, RangeSet())
-        worth = state.past.refusals.below(source, run, now)
-        refused |= worth > 1
-        for start, stop in _lacking(state, run, holding, worth):
+        for start, stop in _lacking(state, run, holding):
             ranges.add(start, stop)
         if ranges:
             lacking[run] = ranges
-    state.past.syncing.page(frame, lacking, now, refused=refused)
+    state.past.syncing.page(frame, lacking, now)
     return None
 
 
-def _lacking(state: State, run: PeerId, holding: Holding, worth: int) -> list[tuple[int, int]]:
-    """What of it we lack and would keep, from `worth` on."""
+def _lacking(state: State, run: PeerId, holding: Holding) -> list[tuple[int, int]]:
+    """What of it we lack and would keep."""
     if run == state.me or wanted_from(state, run) > holding.high:
         return []
     most = int(state.settings.retained_records * state.settings.retained_share)
     high = max(holding.high, state.retention.held.of(run).high)
-    floor = max(state.retention.held.floor(run), high + 1 - most, wanted_from(state, run), worth)
+    floor = max(state.retention.held.floor(run), high + 1 - most, wanted_from(state, run))
     return [
         piece for start, stop in filled(holding) for piece in _without(state, run, max(start, floor), stop)
     ]
@@ -169,8 +166,6 @@ def _on_past_record(
         return reason
     reason = take_known(state, record, source, now, age)
     too_old = state.retention.outlived(age)
-    if too_old:
-        state.past.refusals.add(source, run, record.sequence, now)
     state.past.syncing.got(run, record.sequence, now, refused=too_old)
     if reason is None:
         return None

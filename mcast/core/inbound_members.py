@@ -12,7 +12,6 @@ from mcast.wire.frames import (
     Goodbye,
     Key,
     KeyRequest,
-    Relayed,
     Roster,
     RosterRequest,
 )
@@ -106,16 +105,16 @@ def on_announcement(
     if not state.liveness.judge(run, frame.timestamp, state.clock.unix_ms(now)):
         return _enter_later(state, frame, source, now)
     if peer is None:
-        reason = enter(state, frame, source, now, confirmed=not state.relayed)
+        reason = enter(state, frame, source, now, confirmed=True)
         if reason is not None:
             return reason
     else:
-        refresh(state, peer, frame, source, now, direct=not state.relayed)
+        refresh(state, peer, frame, source, now, direct=True)
     state.past.syncing.met(source)
     if frame.flags & NEWCOMER and prompt:
         meet_newcomer(state, run, source, now)
         state.past.trickle.reset(now, state.members)
-    if state.manner.history and state.past.syncing.untried and not state.relayed:
+    if state.manner.history and state.past.syncing.untried:
         # Its challenge may have been lost.
         wait = backoff(state.generator, ROUNDS * state.grtt.value, state.members)
         state.past.syncing.told(source, bytes(DIGEST_SIZE), now + wait)
@@ -179,16 +178,14 @@ def refresh(
     state: State, peer: Peer, frame: Announcement, source: Address, now: float, *, direct: bool = True
 ) -> None:
     """A peer in the roster was heard itself, `direct` or because somebody passed its word on."""
-    changed = peer.announcement.attributes != frame.attributes or not (peer.present or peer.confirmed)
+    changed = peer.announcement.attributes != frame.attributes or not peer.confirmed
     before = peer.announcement.limit
     if frame is not peer.announcement:
         peer.announcement, peer.said = frame, now
     _fit(state, before, frame.limit)
     if changed:
         _rename(state, peer)
-    if not direct:
-        peer.relayed = True
-    else:
+    if direct:
         peer.source = source
         if not peer.confirmed:
             state.roster.confirm(peer)
@@ -234,7 +231,6 @@ def remove(state: State, run: PeerId, reason: str, now: float) -> None:
     """A run is gone."""
     state.liveness.left(run)
     state.silence.cancel(run)
-    state.reach.left(run)
     state.reception.depart(run, now, reason == "goodbye")
     state.flow.election.left(run)
     state.reporter.dismissed(run)
@@ -295,12 +291,6 @@ def on_challenge(state: State, frame: Challenge, source: Address, now: float) ->
         return DropReason.NOT_ASKED
     if state.manner.history:  # who hands out the roster hands out what was said before, too
         state.past.syncing.told(source, bytes(DIGEST_SIZE), now)
-    return None
-
-
-def on_relayed(state: State, frame: Relayed, source: Address, now: float) -> DropReason | None:
-    """What follows in this datagram is passed on by somebody, not said."""
-    state.relayed = True
     return None
 
 

@@ -29,7 +29,7 @@ def take_up(state: State, now: float) -> None:
         entry = state.postponed.take(now)
         if entry is None:
             return
-        state.relayed, state.datagram_size = False, entry.size
+        state.datagram_size = entry.size
         for reason in (
             on_key(state, entry.key, entry.source, entry.at),
             on_announcement(state, entry.announcement, entry.source, entry.at, prompt=False),

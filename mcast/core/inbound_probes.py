@@ -35,23 +35,21 @@ def on_probe_reply(state: State, frame: ProbeReply, source: Address, now: float)
     run = PeerId(frame.origin, frame.incarnation)
     trip = state.liveness.expects(frame.nonce, run, now)
     if trip is None:
-        state.liveness.answered(run, now)
         return DropReason.NOT_ASKED
     reason = state.authority.check_reply(frame, run in state.roster, now)
     if reason is not None:
         return reason
     state.liveness.redeem(frame.nonce)
-    if not state.relayed:
-        state.grtt.sample(run, trip, now)
+    state.grtt.sample(run, trip, now)
     if run in state.tombstones:
         return DropReason.DEPARTED
     state.liveness.prove(run)
     candidate = state.candidates.take(run)
     peer = state.roster.get(run)
     if peer is None and candidate is not None:
-        enter(state, candidate.frame, candidate.source, now, confirmed=not state.relayed)
+        enter(state, candidate.frame, candidate.source, now, confirmed=True)
     elif peer is not None:
-        refresh(state, peer, peer.announcement, source, now, direct=not state.relayed)
+        refresh(state, peer, peer.announcement, source, now, direct=True)
     proven(state, run, now)
     heard(state, run, now)
     return exist(state, run, frame.low, frame.high, frame.timestamp, now)
@@ -74,7 +72,7 @@ def check_silence(state: State, now: float) -> None:
         else:
             peer.suspect = True
             peer.probes += 1
-            if peer.present:
+            if peer.confirmed:
                 probe(state, run, peer.address if peer.probes < 3 else None, now)
             else:
                 doubt(state, run, None, now)

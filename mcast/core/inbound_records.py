@@ -15,8 +15,6 @@ from .events import Address, Alarm
 from .inbox import Inbox
 from .peer_id import PeerId
 from .probing import doubt
-from .relaying import fetched
-from .relaying import record as relay_record
 from .state import State
 from .upkeep import catch_up, lacks
 
@@ -37,8 +35,6 @@ def on_record(
     inbox = state.reception.get(run)
     if inbox is None and state.retention.get(run, record.sequence) is not None:
         return DropReason.DUPLICATE  # history, perhaps: one copy more must not make it news
-    if state.relays.absent and (run, record.sequence) in state.relays.absent:
-        fetched(state, run, record, now, age)
     if inbox is not None:
         refused = inbox.stream.refuse(record.sequence)
         if refused is DropReason.DUPLICATE:
@@ -168,9 +164,6 @@ def _take(
         _newest(state, inbox, record, now)
     _accept(state, inbox, record, source, now)
     state.taken.append((inbox, [record], now, age))
-    if not state.reach.whole:
-        catch_up(state)
-        relay_record(state, inbox.peer_id, record.sequence, record.payload, now)
     return None
 
 

@@ -16,7 +16,6 @@ from .inbound_records import heard, want_key
 from .path import Sample
 from .peer_id import PeerId
 from .quota import Bucket
-from .relaying import between, question
 from .state import State
 
 ECHO_LIMIT = 10.0  # seconds: an older echo tells of a corrected clock, not of the network
@@ -48,11 +47,9 @@ def on_nack(state: State, frame: Nack, source: Address, now: float) -> DropReaso
         ranges = list(_within(missing, left))
         sequences = [sequence for start, stop in ranges for sequence in range(start, stop)]
         left -= len(sequences)
-        state.reception.overheard(target, ranges, now, state.members)
+        state.reception.overheard(target, ranges, now)
         if not _serve(state, frame, target, sequences, requester, now):
             reason = DropReason.OVER_QUOTA
-        if target == state.me:
-            state.askers.note(run, state.repairs.pending(target, sequences))
     bucket.spend(max(NACK_LEAST, WINDOW - left), now)
     return reason
 
@@ -82,13 +79,10 @@ def _serve(
         delay = state.aggregation
     else:
         bucket = state.other_quotas.of(requester, now)
-        relay = between(state, PeerId(nack.origin, nack.incarnation), target)
-        if relay is not None and not state.relayed:
-            question(state, nack, target, sequences, now)
         longest = rounds(state.members) * state.grtt.value
-        delay = backoff(state.generator, longest, state.members) if relay is None else relay
+        delay = backoff(state.generator, longest, state.members)
         inbox = state.reception.get(target)
-        if relay is None and target in state.roster and inbox is not None:
+        if target in state.roster and inbox is not None:
             # The author repairs at once; we step in when somebody has to ask again.
             chance = CHANCES * inbox.hold(state.settings.grtt_min)
             held = [sequence for sequence in sequences if state.retention.get(target, sequence) is not None]
@@ -146,7 +140,7 @@ def reported(state: State, run: PeerId, entry: Heard, now: float) -> None:
     if run in state.tombstones:
         return  # it has heard what it says, but nobody waits for it any more
     age, held = (state.clock.unix_ms(now) - entry.echo) / 1000, entry.delay / 1e6
-    trip = age - held if 0 <= age - held < ECHO_LIMIT and not state.relayed else None
+    trip = age - held if 0 <= age - held < ECHO_LIMIT else None
     steering.reported(state, run, Sample(entry, trip, now - age), now)
 
 

@@ -32,12 +32,10 @@ class Inbox:
     """What we have and lack of one run.
 
     Its records before `first` do not concern us. Of those up to `existing` those signed before `since` (ms
-    by its clock) were published before we joined. `departed`: the run said goodbye or fell silent. `begun`:
-    the end, since somebody last took it, of a message that began before `first`.
+    by its clock) were published before we joined. `departed`: the run said goodbye or fell silent.
     """
 
     __slots__ = (
-        "_begun_to",
         "_expected",
         "_loss",
         "_loss_at",
@@ -45,7 +43,6 @@ class Inbox:
         "_received",
         "_until",
         "_window",
-        "begun",
         "departed",
         "echo",
         "echo_at",
@@ -78,8 +75,6 @@ class Inbox:
         self.stream = Stream(start, min(window, STRANGER_WINDOW))
         self.gaps = Gaps()
         self.fragments = Fragments()
-        self.begun: list[Record] = []
-        self._begun_to = 0
         self.existing, self.since, self.history = existing, since, history
         self.equivocated = False
         self.lacking = True
@@ -236,7 +231,6 @@ class Inbox:
         if kind is Kind.ASK:
             return sequence, []
         if kind is not Kind.FIRST and not self._awaited(sequence - 1):
-            self._goes_on(record)
             return sequence, []  # its beginning is nowhere here, and cannot come any more
         whole = self.fragments.add(record)
         return (whole[0], [whole[1]]) if isinstance(whole, tuple) else (sequence, [])
@@ -244,12 +238,6 @@ class Inbox:
     def _awaited(self, before: int) -> bool:
         """Whether fragment `before` is here or may yet come; of the past it may be told later."""
         return self.history or before in self.fragments or self.stream.given_up(before)
-
-    def _goes_on(self, record: Record) -> None:
-        """A fragment of a message that began before: who has the past has its beginning."""
-        if record.sequence == max(self.first, self._begun_to):
-            self._begun_to = 0 if record.kind is Kind.LAST else record.sequence + 1
-            self.begun.append(record)
 
     @property
     def pause(self) -> float:
@@ -298,8 +286,7 @@ class Inbox:
 
     def may_go_on(self, now: float) -> bool:
         """Whether the run, which is gone, may yet come back and say the rest of a message."""
-        amid = self._begun_to == self.stream.next or self._unfinished is not None
-        return amid and self._until is not None and now < self._until
+        return self._unfinished is not None and self._until is not None and now < self._until
 
     @property
     def _unfinished(self) -> int | None:

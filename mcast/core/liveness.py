@@ -29,15 +29,14 @@ class Probing(msgspec.Struct, frozen=True):
 class Doubt:
     """A run that may be a recording: where it was heard itself (None: nowhere), probes sent so far.
 
-    All who doubt it ask within `spread` seconds. `yielded`: the last probe is somebody else's, not ours.
+    All who doubt it ask within `spread` seconds.
     """
 
-    __slots__ = ("source", "spread", "tries", "yielded")
+    __slots__ = ("source", "spread", "tries")
 
     def __init__(self, source: Address, spread: float) -> None:
         self.source, self.spread = source, spread
         self.tries = 0 if source is not None else len(RETRIES)
-        self.yielded = False
 
 
 class Liveness:
@@ -107,16 +106,7 @@ class Liveness:
         doubt = self._doubts.get(run)
         if doubt is not None and doubt.tries == len(RETRIES):
             doubt.tries += 1
-            doubt.yielded = True
             self._timers.set(run, now + SULK)
-
-    def answered(self, run: PeerId, now: float) -> None:
-        """`run` answers somebody else, so it is worth asking; only an answer to us proves it to us."""
-        doubt = self._doubts.get(run)
-        if doubt is not None and doubt.yielded:
-            doubt.tries -= 1
-            doubt.yielded = False
-            self._timers.set(run, now + doubt.spread * self._generator.random())
 
     def when(self) -> float | None:
         """When the next doubted run is to be probed again."""

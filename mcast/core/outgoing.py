@@ -8,7 +8,6 @@ from mcast.crypto.seal import Sealer
 from mcast.wire.codec import encode_frame, encode_frames, encode_kept
 
 from .ages import handed
-from .coding import code
 from .events import Address
 from .history import pages
 from .state import Gone, State
@@ -51,8 +50,7 @@ class Sender:
         flow = state.flow
         while _may_repair(state) and flow.level(now) > 0:
             run, sequence = state.repairs.take(now)
-            coded = code(state, sequence, now) if run == state.me else None
-            plain = coded or handed(state, run, sequence, now)
+            plain = handed(state, run, sequence, now)
             if plain is not None:
                 data = self._sealer.seal(plain)
                 state.sent_frames["repair"] += 1

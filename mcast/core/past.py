@@ -9,7 +9,6 @@ from .generator import Generator
 from .holdings import Catalogue
 from .quota import Bucket
 from .recall import Recall
-from .refusals import Refusals
 from .serving import Serving
 from .syncing import Syncing
 from .trickle import Trickle
@@ -32,7 +31,6 @@ class Past:
         self.news = News(QUIET, PATIENCE)
         self.syncing = Syncing(generator)
         self.serving = Serving()
-        self.refusals = Refusals()
         self.recall = Recall(last, since, now)
         self.whereabouts = Whereabouts()
         self.answers = Bucket(ANSWERS, AT_ONCE, now)

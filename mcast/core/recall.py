@@ -10,7 +10,6 @@ import msgspec
 from mcast.wire.records import Record
 
 from .events import Event, Message
-from .fragments import LIMIT as FRAGMENTS
 from .fragments import Fragments
 from .inbox import Inbox
 from .peer_id import PeerId
@@ -43,14 +42,10 @@ class Recall:
     `last` and `since` (seconds) bound what is told until there is nothing more to fetch, in the first minute;
     what is fetched later, when a partition has healed, is all told. What then turns out to have stood before
     what was told is marked late.
-
-    The attack: live fragments of messages that never began, which would push out what was fetched. They have
-    a table of their own.
     """
 
     def __init__(self, last: int | None, since: float | None, now: float) -> None:
         self._records: dict[tuple[PeerId, int], Record] = {}
-        self._ends: dict[PeerId, dict[int, Record]] = {}
         self._last, self._since = last, since
         self._bounded_to = now + BOUNDED
         self._told: dict[PeerId, Told] = {}
@@ -58,7 +53,7 @@ class Recall:
         self._began = 0.0
 
     def __bool__(self) -> bool:
-        return bool(self._records or self._ends)
+        return bool(self._records)
 
     def when(self, fetching: bool) -> float | None:
         """When to tell what was collected; while more is on its way (`fetching`), after a longer while."""
@@ -75,17 +70,6 @@ class Recall:
         self._records[run, record.sequence] = record
         if len(self._records) > RECORDS:
             del self._records[next(iter(self._records))]
-
-    def goes_on(self, run: PeerId, record: Record, now: float) -> None:
-        """A live fragment of a message that began before: it belongs to the past."""
-        if self._was_told(run, record):
-            return
-        self._begin(now)
-        ends = self._ends.setdefault(run, {})
-        if len(ends) < FRAGMENTS:
-            ends[record.sequence] = record
-        if len(self._ends) > PARTS:
-            del self._ends[next(iter(self._ends))]
 
     def _was_told(self, run: PeerId, record: Record) -> bool:
         told = self._told.get(run)
@@ -106,7 +90,6 @@ class Recall:
     def clear(self) -> None:
         """Forget what was not told."""
         self._records.clear()
-        self._ends.clear()
         self._parts.clear()
 
     def tell(
@@ -128,10 +111,6 @@ class Recall:
         for (run, _), record in sorted(self._records.items(), key=lambda item: item[0]):
             by_run.setdefault(run, []).append(record)
         self._records.clear()
-        for run, ends in self._ends.items():
-            some = ends | {record.sequence: record for record in by_run.get(run, ())}
-            by_run[run] = [some[sequence] for sequence in sorted(some)]
-        self._ends.clear()
         return by_run
 
     def _events(self, run: PeerId, name: str, records: list[Record], now: float) -> Iterator[Event]:

@@ -20,7 +20,6 @@ from .timers import Timers
 
 MISSING_HEAD = 16 + 8 + 8 + 2  # bytes of a Missing before its ranges
 PAGES = 16  # NACKs that leave at once; what is left over is asked for in the next round
-CHORUS = 16  # members up to which all that lack something ask at one time
 RECESS = 0.1  # seconds at least from such a full round to the next
 
 
@@ -157,20 +156,11 @@ class Reception:
         elif when != self._patience.get(inbox.peer_id):
             self._patience.set(inbox.peer_id, when)
 
-    def overheard(self, run: PeerId, ranges: Iterable[tuple[int, int]], now: float, size: float) -> None:
-        """Somebody else asked for `ranges`. In a group of few, who lacks something else asks with it.
-
-        The author codes by what it knows at one time.
-        """
+    def overheard(self, run: PeerId, ranges: Iterable[tuple[int, int]], now: float) -> None:
+        """Somebody else asked for `ranges`."""
         inbox = self.get(run)
-        if inbox is None:
-            return
-        inbox.gaps.overheard(ranges, now)
-        ripe = self._ripe.get(run)
-        if size <= CHORUS and ripe is not None and ripe <= now:
-            when = now + inbox.grtt / 2 * self._generator.random()
-            if when < (self._asks.get(run) or 0.0):
-                self._asks.set(run, when)
+        if inbox is not None:
+            inbox.gaps.overheard(ranges, now)
 
     def when(self) -> float | None:
         """When something is to be asked for."""
@@ -194,13 +184,11 @@ class Reception:
             below = self._below(inbox)
             spans = inbox.gaps.ripe(now, self._grace, hold, inbox.pause, below)
             if spans and len(pages.lists) < PAGES:
-                if size <= CHORUS:
-                    spans = inbox.gaps.ripe(now, self._grace, hold, inbox.pause, below, now - inbox.grtt)
                 events.extend(inbox.asked(spans, now))
                 pages.add(run, spans)
                 self._settle(inbox)
             ripe = inbox.gaps.when(self._grace, hold, inbox.pause, below)
-            self._arm(inbox, max(now + (self._grace if size <= CHORUS else 0.0), ripe), size)
+            self._arm(inbox, max(now, ripe), size)
         if len(pages.lists) >= PAGES:
             self._not_before = now + RECESS
         return pages.lists, events

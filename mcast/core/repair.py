@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import islice
 
 from .peer_id import PeerId
 from .timers import Timers
@@ -104,11 +103,6 @@ class Repairs:
         if run not in self._timers:
             self._timers.set(run, when)
 
-    def at_once(self, run: PeerId, sequence: int) -> None:
-        """Send this record as soon as the pace allows."""
-        if len(self.ready) < READY:
-            self.ready[run, sequence] = None
-
     def heard(self, run: PeerId, sequence: int, now: float) -> None:
         """A verified copy of the record was heard: nobody needs ours."""
         self.ready.pop((run, sequence), None)
@@ -120,20 +114,6 @@ class Repairs:
         if not gathering:
             del self._gathering[run]
             self._timers.cancel(run)
-
-    def pending(self, run: PeerId, sequences: Iterable[int]) -> list[int]:
-        """Those of `sequences` that are going to be repaired."""
-        gathering = self._gathering.get(run, {})
-        return [one for one in sequences if one in gathering or (run, one) in self.ready]
-
-    def waiting(self, run: PeerId, most: int) -> list[int]:
-        """Records of `run` among the first `most` whose turn comes next."""
-        return [sequence for of, sequence in islice(self.ready, most) if of == run]
-
-    def left(self, run: PeerId, sequence: int, now: float) -> None:
-        """A record that was ready is sent again out of turn."""
-        del self.ready[run, sequence]
-        _remember(self._recent, (run, sequence), now)
 
     def when(self) -> float | None:
         """The next time at which repairs become due."""
@@ -149,7 +129,8 @@ class Repairs:
     def take(self, now: float) -> tuple[PeerId, int]:
         """The next record to send again; call only when there is one."""
         run, sequence = next(iter(self.ready))
-        self.left(run, sequence, now)
+        del self.ready[run, sequence]
+        _remember(self._recent, (run, sequence), now)
         return run, sequence
 
 

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from itertools import groupby
-from operator import itemgetter
+from collections import OrderedDict
+from collections.abc import Iterable
+
+import msgspec
 
 from mcast.wire.limits import DATAGRAM_MAX
 
 from .holdings import Held
-from .kept import Kept, Name, Shelf
 from .peer_id import PeerId
+
+SWEEP = 60.0  # seconds between two looks for what is too old
+Name = tuple[PeerId, int]  # of a record: its run and sequence
+
+
+class Kept(msgspec.Struct, frozen=True, gc=False):
+    """The payload of a RECORD frame, verbatim, and when it was published: on arrival, or as we were told."""
+
+    payload: bytes
+    at: float
 
 
 class Sent:
@@ -70,12 +80,14 @@ class Retention:
     """
 
     def __init__(self, records: int, size: int, seconds: float, share: float) -> None:
-        self._kept = Shelf()
-        self._mine: dict[bytes, Shelf] = {}
+        # Ordered: the oldest of a dict is found by a walk over all that were taken out before.
+        self._kept: OrderedDict[Name, Kept] = OrderedDict()
+        self._mine: dict[bytes, OrderedDict[Name, None]] = {}
         self._sizes: dict[bytes, int] = {}
         self.held = Held()
         self._limit, self._most, self._seconds = records, size, seconds
         self._origin_limit, self._origin_most = int(records * share), int(size * share)
+        self._swept = 0.0
         self.bytes = 0
 
     def __len__(self) -> int:
@@ -103,42 +115,34 @@ class Retention:
     ) -> None:
         """Keep verified records of one run, each with its sequence, that are said to be `age` seconds old."""
         origin = run.origin
-        kept, mine = self._kept, self._mine.setdefault(origin, Shelf())
+        kept, mine = self._kept, self._mine.setdefault(origin, OrderedDict())
         at, size = now - age, 0
         fresh = []
         for sequence, payload in records:
             name = (run, sequence)
-            if name in kept.new or name in kept.old:
+            if name in kept:
                 continue
-            one = Kept(payload, at)
-            if age:
-                kept.add_old(name, one)
-                mine.add_old(name, one)
-            else:
-                kept.new[name] = mine.new[name] = one
+            kept[name] = Kept(payload, at)
+            mine[name] = None
             fresh.append(sequence)
             size += len(payload)
         self.held.add(run, fresh)
         self.bytes += size
         self._sizes[origin] = self._sizes.get(origin, 0) + size
-        self._trim(
-            mine, lambda: len(mine) > self._origin_limit or self._sizes.get(origin, 0) > self._origin_most
-        )
-        self._trim(kept, lambda: len(kept) > self._limit or self.bytes > self._most)
+        while len(mine) > self._origin_limit or self._sizes.get(origin, 0) > self._origin_most:
+            self._drop_oldest(mine)
+        while len(kept) > self._limit or self.bytes > self._most:
+            self._drop_oldest(kept)
 
-    def _trim(self, shelf: Shelf, over: Callable[[], bool]) -> None:
-        """Let go of what is oldest.
+    def _drop_oldest(self, names: Iterable[Name]) -> None:
+        """Drop the lowest record of the run that came first.
 
-        The attack: a lie about the age of a run's newest record; nobody signed an age, and what comes before
-        a record that was let go of is not fetched. So ages tell which run it is, and its number which record.
+        Not the record itself that came first: what comes before one that was dropped is not fetched again.
         """
-        while shelf.old and over():
-            run, _ = shelf.oldest()
-            self._dropped([self._let_go((run, self.held.of(run).low))])
-        gone = []
-        while over():
-            gone.append(self._let_go(next(iter(shelf.new))))
-        self._dropped(gone)
+        run, _ = next(iter(names))
+        low = self.held.of(run).low
+        self._let_go((run, low))
+        self.held.remove(run, [low])
 
     @property
     def full(self) -> bool:
@@ -150,34 +154,32 @@ class Retention:
         return origin in self._mine
 
     def expire(self, now: float) -> None:
-        """Drop what is too old.
+        """Drop what is too old, once a minute.
 
-        What was only said to be so old may be had again from who says otherwise: nobody signed it.
+        It may be had again from who says that it is younger: nobody signed an age.
         """
-        died, told = self._kept.older(now - self._seconds)
-        self._dropped([self._let_go(name) for name in told], wanted=True)
-        self._dropped([self._let_go(name) for name in died])
+        if now - self._swept < SWEEP:
+            return
+        self._swept = now
+        old = [name for name, kept in self._kept.items() if kept.at < now - self._seconds]
+        for run, sequence in old:
+            self._let_go((run, sequence))
+            self.held.remove(run, [sequence], wanted=True)
 
     def clear(self) -> None:
         """Drop everything: the network changed, and an open room's records stay in the building."""
-        self._kept = Shelf()
+        self._kept.clear()
         self._mine.clear()
         self._sizes.clear()
         self.held.clear()
         self.bytes = 0
 
-    def _let_go(self, name: Name) -> Name:
-        """Drop a record; that it is not held any more is for _dropped() to say."""
+    def _let_go(self, name: Name) -> None:
         size = len(self._kept.pop(name).payload)
         origin = name[0].origin
         mine = self._mine[origin]
-        mine.pop(name)
+        del mine[name]
         self.bytes -= size
         self._sizes[origin] -= size
         if not mine:
             del self._mine[origin], self._sizes[origin]
-        return name
-
-    def _dropped(self, names: Iterable[Name], *, wanted: bool = False) -> None:
-        for run, some in groupby(names, itemgetter(0)):
-            self.held.remove(run, [sequence for _, sequence in some], wanted=wanted)

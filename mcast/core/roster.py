@@ -16,8 +16,8 @@ class Peer:
 
     `start` is the first of its records that concerns us, `existing` the last that existed when it was
     entered, `since` what its clock (ms) said when we joined. `placed`: the last two come from its own fresh
-    word; hearsay may be older than what it has published since. `relayed`: not heard itself, but a fresh
-    word of it was passed on by somebody who hears it. `said`: when it said its announcement, on our clock.
+    word; hearsay may be older than what it has published since. `said`: when it said its
+    announcement, on our clock.
     """
 
     __slots__ = (
@@ -30,7 +30,6 @@ class Peer:
         "peer_id",
         "placed",
         "probes",
-        "relayed",
         "said",
         "since",
         "source",
@@ -44,7 +43,6 @@ class Peer:
         self.peer_id, self.name, self.announcement, self.source = run, name, announcement, source
         self.heard = self.joined = self.said = now
         self.confirmed = confirmed
-        self.relayed = False
         self.suspect = False
         self.probes = 0
         self.start = 1
@@ -56,11 +54,6 @@ class Peer:
         """Where it was heard itself; None before that, as anybody can make up what a ROSTER says."""
         return self.source if self.confirmed else None
 
-    @property
-    def present(self) -> bool:
-        """Whether fresh words of its own are heard."""
-        return self.confirmed or self.relayed
-
     def view(self) -> PeerView:
         """The peer as the application sees it."""
         return PeerView(
@@ -68,7 +61,7 @@ class Peer:
             self.name,
             self.announcement.attributes,
             self.source,
-            self.present,
+            self.confirmed,
             self.suspect,
             self.heard,
             self.joined,

@@ -43,8 +43,8 @@ def on_records(state: State, records: list[Record], source: Address, now: float)
 
 
 def _special(state: State) -> bool:
-    """Whether any record may have been asked for, or is to be passed on."""
-    return bool(state.past.syncing or state.relays.absent) or not state.reach.whole
+    """Whether any record may have been asked for."""
+    return bool(state.past.syncing)
 
 
 def _take(

@@ -19,7 +19,6 @@ from mcast.wire.records import Record
 
 from .admission import Admission
 from .answers import KeyAnswers
-from .askers import Askers
 from .authority import Authority, issued
 from .candidates import Candidates
 from .checks import Checks
@@ -38,15 +37,12 @@ from .postponed import Postponed
 from .presence import Announcer
 from .publisher import Flush, Publisher
 from .quota import Bucket, Quotas
-from .reach import Reach
 from .reception import Reception
-from .relays import Relays
 from .repair import Repairs
 from .reporting import Confirmations, Reporter
 from .retention import Retention, Sent
 from .roster import Roster
 from .timers import Timers
-from .undecoded import Undecoded
 from .waiting import Waiting
 
 S = TypeVar("S", bound=Signed)
@@ -57,7 +53,6 @@ REPORTS, REPORTS_AT_ONCE = 2, 5  # requests for reports heeded a second; unsigne
 PASSIVE_TIMEOUT = 5.0  # seconds: who cannot ask must not wait for ever
 DOUBTS, DOUBTS_AT_ONCE = 5, 20  # probes a second of runs that may be recordings
 HURRY = 0.02  # seconds: the group round-trip time that who is leaving tells, so that NACKs come in time
-RELAYED, RELAYED_AT_ONCE = 8192, 32_768  # bytes a second, of what is no record, passed on for others
 PROBES = 100  # probes answered a second; the attack is a flood of them
 WHOS = 100  # WHO frames answered a second; the same attack
 
@@ -133,7 +128,6 @@ class State:
         # Of the datagram that is being taken apart
         self.echoed: bytes | None = None
         self.datagram_size = 0
-        self.relayed = False
         self.direct = False
         self.vouched: PeerId | None = None
         self.age = 0.0  # of its next record, as its giver says
@@ -164,10 +158,6 @@ class State:
         self.collector = Collector(settings.peers)
         self.doubts = Bucket(DOUBTS, DOUBTS_AT_ONCE, now)
         self.probe_answers = Bucket(PROBES, PROBES, now)
-        # Those who do not hear each other
-        self.reach = Reach(me)
-        self.relays = Relays()
-        self.relay_pace = Bucket(RELAYED, RELAYED_AT_ONCE, now)
         # Unicast
         self.meetings = Meetings(generator)
         self.who_answers = Bucket(WHOS, WHOS, now)
@@ -194,8 +184,6 @@ class State:
             settings.retained_share,
         )
         self.repairs = Repairs()
-        self.askers = Askers()
-        self.undecoded = Undecoded()
         self.own_quotas = Quotas(settings.repair_rate, settings.repair_rate, REQUESTERS)
         self.other_quotas = Quotas(settings.repair_rate, settings.repair_rate, REQUESTERS)
         self.nack_quotas = Quotas(NACKED, 2 * limits.WINDOW, REQUESTERS)
@@ -220,11 +208,6 @@ class State:
         """Somebody was heard: who was quiet until then may send, unless passive."""
         self.heard_any = True
         self.may_send = not self.manner.passive
-
-    @property
-    def relaying(self) -> bool:
-        """Whether this run passes on what others cannot hear; who only visits does not."""
-        return self.announced > 0 and not self.closing
 
     @property
     def aggregation(self) -> float:

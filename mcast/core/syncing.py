@@ -20,7 +20,6 @@ from .events import Address
 from .generator import Generator
 from .peer_id import PeerId
 from .ranges import RangeSet
-from .refusals import REFUSED
 from .timers import earliest
 
 WAIT = 0.1  # seconds without an answer or a record after which we ask again, by multicast if need be
@@ -30,6 +29,7 @@ CHALLENGES = 8  # heeded from one teller: it may change its token, not keep us b
 TELLERS = 32  # waiting for their turn, each address once, so that a liar is one of them; strangers go first
 MET = 1024  # addresses of peers remembered, the one heard least lately out
 SETTLED = 256  # digests behind which there is nothing for us; oldest out
+REFUSED = 600.0  # seconds before a teller whose records were too old for us is asked for the same again
 SULK = 30.0  # seconds before a teller that did not deliver what it told is asked again
 REQUEST_HEAD = 4 + 4 + 1  # bytes of a RANGE_REQUEST before its entries
 MISSING_HEAD = 16 + 8 + 8 + 2  # bytes of an entry before its ranges
@@ -160,14 +160,11 @@ class Syncing:
             session is not None and session.teller == source and session.page == page and not session.lacking
         )
 
-    def page(
-        self, vector: Vector, lacking: dict[PeerId, RangeSet], now: float, *, refused: bool = False
-    ) -> None:
-        """The page that was expected came; of it we lack `lacking`; some was `refused` before, as too old."""
+    def page(self, vector: Vector, lacking: dict[PeerId, RangeSet], now: float) -> None:
+        """The page that was expected came; of it we lack `lacking`."""
         session = self._session
         if session is None:
             return
-        session.refused |= refused
         session.unchanged &= vector.digest == session.digest or not session.page
         session.digest, session.pages = vector.digest, vector.pages
         for holding in vector.holdings:

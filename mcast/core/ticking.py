@@ -6,7 +6,6 @@ from mcast.wire.frames import Heard, KeyRequest, Nack, Report
 from mcast.wire.limits import DATAGRAM_SAFE, FRAME_HEADER_SIZE, HEADER_SIZE, SIGNATURE_SIZE, TAG_SIZE
 from mcast.wire.reasons import DropReason
 
-from .coding import solve
 from .events import Address
 from .giving import collect, greet
 from .history import tick_history, when_history
@@ -17,7 +16,6 @@ from .inbound_who import meet
 from .peer_id import PeerId
 from .presence import announced_size
 from .probing import measure_again, measure_until_known, probe_doubted
-from .relaying import pass_on
 from .reporting import PAGE
 from .state import State
 from .timers import earliest
@@ -51,7 +49,6 @@ def tick(state: State, now: float) -> None:
     for greeting in state.greetings.due(now):
         greet(state, greeting, now)
     collect(state, now)
-    pass_on(state, now)
     meet(state, now)
     state.retention.expire(now)
     state.publisher.sent.expire(now - state.settings.retained_seconds)
@@ -97,7 +94,6 @@ def _nack(state: State, now: float) -> None:
     when = state.reception.when()
     if when is None or now < when:
         return
-    solve(state, now)
     room = state.room_left(NACK_HEAD)
     keyed = state.sent_frames["nack"] < KEYED_NACKS or state.manner.visitor
     if keyed:
@@ -179,6 +175,5 @@ def deadline(state: State) -> float | None:
         state.greetings.when(),
         state.collector.when(),
         when_history(state),
-        state.relays.when(),
         state.meetings.when(),
     )

@@ -5,8 +5,7 @@ from __future__ import annotations
 from .backoff import backoff
 from .generator import Generator
 
-ENOUGH = 1.0  # RFC 6206's k: one consistent word in an interval is enough
-PARTLY = 0.125  # of one that some do not hear, of whom we do not know whether they need it
+ENOUGH = 1  # RFC 6206's k: one consistent word in an interval is enough
 
 
 class Trickle:
@@ -19,7 +18,7 @@ class Trickle:
         self._generator = generator
         self._shortest, self._longest = shortest, longest
         self._interval = longest
-        self._heard = 0.0
+        self._heard = 0
         self._speak: float | None = None
         self._spoken = False
         self._end = 0.0
@@ -30,12 +29,9 @@ class Trickle:
             self._interval = self._shortest
             self._begin(now, members)
 
-    def consistent(self, *, everywhere: bool) -> None:
-        """Somebody said the same; unless it was heard `everywhere`, some need it from us.
-
-        The attack: members that seem to be heard by nobody else. The words of a few still silence all others.
-        """
-        self._heard += ENOUGH if everywhere else PARTLY
+    def consistent(self) -> None:
+        """Somebody said the same."""
+        self._heard += 1
 
     def when(self) -> float | None:
         """When to call due(); None before the first reset()."""
@@ -58,4 +54,4 @@ class Trickle:
         self._speak = now + half + backoff(self._generator, half, members)
         self._spoken = False
         self._end = now + self._interval
-        self._heard = 0.0
+        self._heard = 0

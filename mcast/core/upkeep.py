@@ -25,9 +25,6 @@ def catch_up(state: State) -> None:
         if state.manner.history:
             for record in filter(inbox.is_old, row):
                 state.past.recall.add(run, record, now)
-            for record in inbox.begun:
-                state.past.recall.goes_on(run, record, now)
-        inbox.begun.clear()
         if state.repairs.planned:
             for record in row:
                 state.repairs.heard(run, record.sequence, now)

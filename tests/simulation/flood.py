@@ -96,7 +96,7 @@ class Flood:
         """`rate` made-up datagrams a second, each of a kind chosen by chance."""
         tricks = [self._announce, self._epochs, self._stale, self._record, self._fragment, self._unkeyed]
         tricks += [self._goodbye, self._hearsay, self._nack, self._report, self._heartbeat, self._ask]
-        tricks += [self._junk, self._forge, self._coded]
+        tricks += [self._junk, self._forge]
         end = self.lan.now + seconds
         while self.lan.now < end:
             if self.lan.now - self._talked >= TALK:
@@ -216,11 +216,6 @@ class Flood:
         about = self.random.choice([self.ada.engine.peer_id, self.bob.engine.peer_id, run])
         nack = f.Nack(*run, self._counter(), (f.Missing(*about, ((1, 500),)),))
         self._say(key, sign_frame(identity, self.lan.room.id, nack))
-
-    def _coded(self) -> None:
-        _, run, key = self._somebody()
-        about = self.random.choice([self.bob.engine.peer_id, run])
-        self._say(key, f.Coded(*about, self.random.randrange(1, 9), (1, 2), self._bytes(300)))
 
     def _report(self) -> None:
         identity, run, key = self._somebody()

@@ -13,7 +13,6 @@ from mcast.crypto.seal import Opener, Sealer
 from mcast.crypto.signed import sign_flush, sign_frame
 from mcast.wire import frames as f
 from mcast.wire.codec import decode_frames, encode_frames
-from mcast.wire.coded import lay, shorten
 from mcast.wire.header import Header, decode_header
 from mcast.wire.limits import COUNTER_MAX
 from mcast.wire.records import Kind, Record, decode_record, encode_record
@@ -110,11 +109,6 @@ class Attacker:
             kind=Kind.MESSAGE,
             body=body,
         )
-
-    def forge_coded(self, victim: PeerId, first: int) -> None:
-        """Genuine records of the victim laid over each other, under other numbers than theirs."""
-        parts = [shorten(record.payload) for record in self.records()[-2:]]
-        self.say(f.Coded(*victim, first, (1, 2), lay([*parts, b"?"])))
 
     def forge_goodbye(self, victim: PeerId) -> None:
         """The victim leaves, says the attacker."""

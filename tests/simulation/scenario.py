@@ -17,20 +17,15 @@ STEPS = 25
 CALM = 25.0  # seconds without faults at the end: suspects are expired, tails are repaired
 AGREEMENT = 128.0  # seconds after the faults in which all come to hold the same records
 DAY = 86_400.0
-SIDES = ((0, 1), (0,), (1,), (0,))  # the LANs of the members in turn, when they have no common one
 
 
 class Afternoon:
-    """Members talk, crash, come back, lose their clocks; the network loses, doubles and corrupts.
-
-    On every tenth they are on two LANs; those between, of whom the first always stays, are on both.
-    """
+    """Members talk, crash, come back, lose their clocks; the network loses, doubles and corrupts."""
 
     steps = STEPS
 
     def __init__(self, seed: int) -> None:
         self.random = random = Random(seed)
-        split = seed % 10 == 9
         size = self._size(seed)
         self.lan = simulation.Lan(
             seed,
@@ -43,11 +38,7 @@ class Afternoon:
             burst=random.choice([None, simulation.Burst()]),
         )
         self.published = Published()
-        self.members = [
-            self.lan.join(f"m{number}", lans=SIDES[number % len(SIDES)] if split else (0,), **self._options())
-            for number in range(size)
-        ]
-        self.mortal = self.members[split:]
+        self.members = [self.lan.join(f"m{number}", **self._options()) for number in range(size)]
         self.attacker = Attacker(self.lan) if random.random() < 0.5 else None
         self.lengths = [2, 20, 200, 15_000 if size <= 6 else 1500]
         self.most = 20 if size <= 6 else 3
@@ -98,7 +89,7 @@ class Afternoon:
 
     def _disturb(self) -> None:
         random, members = self.random, self.members
-        member = random.choice(self.mortal)
+        member = random.choice(members)
         disturbances: list[tuple[float, Callable[[], object]]] = [
             (0.05, lambda: self.published.jump(member, random.choice([-DAY, 0.0, DAY]), self.lan.now)),
             (0.05, member.crash),
@@ -129,7 +120,6 @@ class Afternoon:
             lambda: attacker.forge_nack(run, 1, 500),
             lambda: attacker.exhaust_session(random.choice(attacker.sessions)),
             lambda: attacker.forge_record(run, random.randrange(1, 50)),
-            lambda: attacker.forge_coded(run, random.randrange(1, 50)),
             lambda: attacker.other_room(victim.identity, run.incarnation, random.randrange(1, 50)),
             lambda: attacker.forge_goodbye(run),
             lambda: attacker.forge_heartbeat(run),
