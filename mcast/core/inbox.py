@@ -10,6 +10,7 @@ from mcast.wire.records import Kind, Record
 
 from .backoff import ROUNDS
 from .events import Address, Event, GapAbandoned, GapFilled, GapOpened, Message
+from .fragments import LIMIT as FRAGMENTS
 from .fragments import Fragments
 from .gaps import Gaps, Span
 from .peer_id import PeerId
@@ -36,6 +37,7 @@ class Inbox:
     """
 
     __slots__ = (
+        "_begun_to",
         "_expected",
         "_loss",
         "_loss_at",
@@ -75,6 +77,7 @@ class Inbox:
         self.stream = Stream(start, min(window, STRANGER_WINDOW))
         self.gaps = Gaps()
         self.fragments = Fragments()
+        self._begun_to = start  # up to here the fragments of a message that began before we joined
         self.existing, self.since, self.history = existing, since, history
         self.equivocated = False
         self.lacking = True
@@ -204,7 +207,8 @@ class Inbox:
 
     def is_old(self, record: Record) -> bool:
         """Whether it was published before we joined: then it is told with the rest of the past."""
-        return record.sequence <= self.existing and record.timestamp < self.since
+        sequence = record.sequence
+        return sequence < self._begun_to or (sequence <= self.existing and record.timestamp < self.since)
 
     def _deliver(self, records: list[Record], source: Address, *, late: bool = False) -> list[Event]:
         events: list[Event] = []
@@ -231,6 +235,8 @@ class Inbox:
         if kind is Kind.ASK:
             return sequence, []
         if kind is not Kind.FIRST and not self._awaited(sequence - 1):
+            if sequence == self._begun_to < self.first + FRAGMENTS:
+                self._begun_to += 1
             return sequence, []  # its beginning is nowhere here, and cannot come any more
         whole = self.fragments.add(record)
         return (whole[0], [whole[1]]) if isinstance(whole, tuple) else (sequence, [])
