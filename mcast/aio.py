@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from . import settings as presets
-from .core.state import Manner
+from .core.context import Mode
 from .errors import UsageError
 from .net.links import Plan
 from .runtime.group import Group
@@ -131,7 +131,7 @@ def join(
         name=name,
         plan=plan,
         settings=chosen,
-        manner=Manner(visitor, passive, quiet, wants_history(history, last, since), last, since),
+        mode=Mode(visitor, passive, quiet, wants_history(history, last, since), last, since),
         wait=wait,
         attributes=make_attributes(tags, services, name),
         machine=make_machine(machine),

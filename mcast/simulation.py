@@ -22,7 +22,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from . import settings as presets
-from .core.checks import Checks
+from .core.auth.ingress import Checks
+from .core.context import Mode
 from .core.engine import Engine, Receipt
 from .core.events import Address, Event, Message, PeerView
 from .core.peer_id import PeerId, following
@@ -169,6 +170,8 @@ class Member:
         last = self._last_incarnation if disk else 0
         incarnation = following(last, self.wall, lan.random.getrandbits(16))
         self._last_incarnation = incarnation
+        options = dict(self._options)
+        attributes = options.pop("attributes")
         self.engine = Engine(
             lan.settings,
             lan.room,
@@ -176,11 +179,12 @@ class Member:
             incarnation=incarnation,
             session=sha256(b"%d %d %d" % (lan.seed, self.number, self._runs)).digest()[:8],
             name=self.name,
-            generator=Random(lan.random.getrandbits(64)),  # noqa: S311 - made up on purpose
+            rng=Random(lan.random.getrandbits(64)),  # noqa: S311 - made up on purpose
             now=lan.now,
             wall=self.wall,
+            mode=Mode(**options),
+            attributes=attributes,
             checks=lan.checks,
-            **self._options,
         )
         self.lives.append(Life(self.engine.peer_id, lan.now, []))
         self._crashed = False

@@ -1,0 +1,1 @@
+"""The protocol engine, without input and output: see engine.py."""

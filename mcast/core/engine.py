@@ -1,6 +1,6 @@
-"""The protocol engine of one run in one room: bytes and time in, bytes, events and deadlines out.
+"""The protocol engine of one peer in one room: bytes and time in, bytes, events and deadlines out.
 
-It touches no socket, reads no clock and draws no randomness of its own; whoever drives it does, in one pump:
+It touches no socket, reads no clock and draws no randomness of its own; whoever drives it does:
 
     engine.receive(datagram, source, now)      for each datagram that arrived
     engine.tick(now)                           when `deadline()` has passed (and at any other time)
@@ -8,42 +8,18 @@ It touches no socket, reads no clock and draws no randomness of its own; whoever
     for event in engine.events(): tell the application
     arm the one timer for engine.deadline()    on the clock of `now`; None: nothing is due
 
-Every call takes `now`, seconds on a monotonic clock. An address is a tuple as sockets have it, `(host,
-port, …)`;
-`destination` None is the group, anything else an address that was handed in as `source` or told by a peer.
+Every call takes `now`, seconds on a monotonic clock. An address is a tuple as sockets have it, `(host, port,
+…)`; `destination` None is the group, anything else an address that was handed in as `source` or told by a
+peer. `receive` never raises, whatever the bytes; drops are counted by reason.
 
-    Engine(settings, room, identity, *, incarnation, session, name, generator, now, wall,
-           visitor=False, passive=False, quiet=False, history=False, last=None, since=None,
-           attributes=Attributes(),
-           machine=bytes(8))
-    receive(datagram, source, now, direct=False) -> bool   never raises, whatever the bytes; drops are counted
-                                               by reason; `direct`: it was sent to us, not to the group;
-                                               False: there is nothing to do for it
-    receive_all(datagrams, source, now, direct=False) -> bool   the same of several from one source: faster
-    send(data, now) -> Receipt                 MessageTooLarge above 64 KiB, and nothing has changed then
-    datagrams(now) -> list[Outgoing]           Outgoing(data, destination, record)
-    deadline() -> float | None                 absolute; as of the last call that took `now`
-    ticking                                    from when on tick() has work, as of the last deadline()
-    tick(now) -> None
-    events() -> list[Event]                    mcast.core.events; each is returned once
-    may_flush(now) -> bool                     what was queued may leave at this moment
-    writable(now) -> bool                      False: let it send first; more would only wait here
-    unread(size) -> None                       bytes that the application has yet to take
-    close(now) -> None                         what is queued leaves, then a goodbye; pump until `closed`
-    heard_by(sequence), unheard_by(sequence)   who confirmed our records up to `sequence`, which peers did not
-    ask_reports(now), ask_roster(now)          confirmations, and the roster for a visitor
-    meet(addresses, now) -> int                whom to meet by unicast; how many were too many
-    met(now) -> int                            unicast peers
-    update(now, attributes=…, flags=…, port=…, hosts=…), set_wall(now, wall)
-    lost_network(now) -> None                  no network is left of those we were on
-    peers() -> list[PeerView], stats() -> dict[str, int]
+The engine dispatches frames to its components and loops over their timers. Each component owns its tables,
+the handlers of its frames and its timer (see context.Component).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from math import inf
-from typing import Any
 
 import msgspec
 
@@ -52,82 +28,44 @@ from mcast.crypto.rooms import Room
 from mcast.crypto.seal import Sealer
 from mcast.errors import UsageError
 from mcast.settings import Settings
-from mcast.wire import frames as f
-from mcast.wire.attributes import Attributes, encode_attributes
+from mcast.wire.attributes import Attributes
+from mcast.wire.codec import encode_frames
+from mcast.wire.frames import Frame, Goodbye, Key, KeyRequest, Nack, Report
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import Record
 
-from . import ages, rows
-from . import inbound_history as history
-from . import inbound_members as members
-from . import inbound_probes as probes
-from . import inbound_records as records
-from . import inbound_repair as repair
-from . import inbound_who as who
-from .checks import Checks
-from .clock import Clock
+from .auth.ingress import Checks, Ingress
+from .auth.keys import KeyExchange
+from .auth.verifier import Verifier
+from .backoff import Rng
+from .context import Component, Context, Datagram, Handler, Mode
 from .events import Address, Event, PeerView
-from .generator import Generator
-from .giving import REQUEST_SIZE
-from .history import lost_network
-from .inbound_postponed import postpone
-from .leaving import Farewell
-from .outbox import Outbox
-from .outgoing import Outgoing, Sender, key_bytes, write_down
-from .outgoing import when as can_leave
+from .flow.controller import FlowController
+from .flow.feedback import PAGE, Feedback
+from .history.anti_entropy import AntiEntropy
+from .history.fetches import Fetches
+from .history.replay import Replay
+from .history.serving import RecordServer
+from .history.store import Store
+from .membership.failure_detector import FailureDetector
+from .membership.presence import Presence
+from .membership.roster import Roster
+from .membership.roster_sync import AddressTokens, RosterSync
+from .membership.unicast import Unicast
 from .peer_id import PeerId
-from .state import Manner, State
-from .ticking import deadline, tick
-from .timers import earliest
-from .upkeep import catch_up
-
-Handler = Callable[[State, Any, Address, float], DropReason | None]
-
-# What is done with each frame; those that nothing serves yet are ignored, as docs/protocol.md says.
-HANDLERS: dict[type, Handler] = {
-    Record: history.on_any_record,
-    f.Heartbeat: records.on_heartbeat,
-    f.Nack: repair.on_nack,
-    f.Report: repair.on_report,
-    f.ReportRequest: repair.on_report_request,
-    f.Acker: repair.on_acker,
-    f.Key: members.on_key,
-    f.KeyRequest: members.on_key_request,
-    f.Announcement: members.on_announcement,
-    f.Goodbye: members.on_goodbye,
-    f.Probe: probes.on_probe,
-    f.ProbeReply: probes.on_probe_reply,
-    f.Roster: members.on_roster,
-    f.RosterRequest: members.on_roster_request,
-    f.Challenge: members.on_challenge,
-    f.Echo: members.on_echo,
-    f.Digest: history.on_digest,
-    f.VectorRequest: history.on_vector_request,
-    f.Vector: history.on_vector,
-    f.RangeRequest: history.on_range_request,
-    f.History: ages.on_history,
-    f.Who: who.on_who,
-    f.Here: who.on_here,
-}
-
+from .reliability.nack import NackScheduler
+from .reliability.receiver import Receiver
+from .reliability.retransmit import Retransmitter
+from .reliability.sender import Outbox, Sender, TransmitWindow
 
 QUIET_SPREAD = 0.1  # seconds: many may listen quietly and all hear the same first word
 # What still counts while leaving: requests for our last records, reports on them, and keys.
-LAST_HANDLERS: dict[type, Handler] = {
-    kind: HANDLERS[kind] for kind in (f.Nack, f.Key, f.KeyRequest, f.Report)
-}
-
+LAST_FRAMES = (Nack, Key, KeyRequest, Report)
+GOODBYES = (0.0, 0.03, 0.06)  # seconds after closing at which the goodbye is said
+LINGER = 0.3  # seconds after the last record in which we still answer NACKs: perhaps we alone have it
 SESSION = slice(8, 16)  # of a datagram: its session
-SPREAD_MAX = 65_535  # milliseconds, what the field holds
 NOTHING_OFFERED = Attributes()
-
-
-def _catch_up(state: State) -> None:
-    """What was left to do so that no message waited for it, sent or told."""
-    if state.gone:
-        write_down(state)
-    if state.taken:
-        catch_up(state)
+PARTICIPANT = Mode()
 
 
 class Receipt(msgspec.Struct, frozen=True, gc=False):
@@ -138,13 +76,22 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     index: int
 
 
-class Engine:
-    """One run: see the module's docstring.
+class Outgoing(msgspec.Struct, frozen=True):
+    """A datagram to send; `destination` None is the group. `record`: it goes the way of records, not of
+    presence."""
 
-    `visitor`: in no roster, without join and goodbye (send, ask, browse). `passive`: never sends.
+    data: bytes
+    destination: Address
+    record: bool = False
+
+
+class Engine:
+    """One peer: see the module's docstring.
+
+    `mode.visitor`: in no roster, without join and goodbye (send, ask, browse). `passive`: never sends.
     `quiet`: sends nothing until it has heard a valid datagram. `history`: also tell of messages published
     before joining, fetched from whoever has them: the `last` ones of them, of the last `since` seconds.
-    `generator` is drawn on for nonces too: hand in `random.SystemRandom()` outside of simulations.
+    `rng` is drawn on for nonces too: hand in `random.SystemRandom()` outside of simulations.
     """
 
     def __init__(
@@ -156,43 +103,121 @@ class Engine:
         incarnation: int,
         session: bytes,
         name: str,
-        generator: Generator,
+        rng: Rng,
         now: float,
         wall: float,
-        visitor: bool = False,
-        passive: bool = False,
-        quiet: bool = False,
-        history: bool = False,
-        last: int | None = None,
-        since: float | None = None,
+        mode: Mode = PARTICIPANT,
         attributes: Attributes = NOTHING_OFFERED,
         machine: bytes = bytes(8),
         checks: Checks | None = None,
     ) -> None:
-        self.peer_id = PeerId(identity.origin, incarnation)
+        self.peer_id = me = PeerId(identity.origin, incarnation)
         self.ticking = -inf
-        manner = Manner(visitor, passive, quiet, history, last, since)
-        self._state = State(
-            settings,
-            room,
-            identity,
-            self.peer_id,
-            session,
-            name,
-            generator,
-            Clock(now, wall),
-            manner,
+        self.closed = False
+        self._context = context = Context(settings, room, identity, me, name, rng, mode, now, wall)
+        self._sealer = Sealer(room, session)
+        checks = checks or Checks(room)
+        self._ingress = Ingress(checks, session)
+        # Each component is given those it needs; what needs one built later is wired by that one.
+        verifier = self._verifier = Verifier(context, checks)
+        roster = self._roster = Roster(context, settings.peers, settings.runs_per_origin)
+        flow = self._flow = FlowController(context, roster, verifier)
+        window = TransmitWindow(settings.sent_records, settings.sent_bytes)
+        store = self._store = Store(context, window, roster)
+        keys = self._keys = KeyExchange(context, verifier, roster, store.holds)
+        nacks = self._nacks = NackScheduler(context, roster, verifier.own_key)
+        sender = self._sender = Sender(context, window, flow, verifier.own_key)
+        detector = self._detector = FailureDetector(context, verifier, roster, nacks, store, window)
+        feedback = self._feedback = Feedback(context, verifier, keys, roster, detector, nacks, window, flow)
+        retransmitter = self._retransmitter = Retransmitter(
+            context, keys, roster, detector, nacks, store, flow
+        )
+        replay, fetches = Replay(mode.last, mode.since, now), Fetches(rng)
+        receiver = self._receiver = Receiver(
+            context,
+            verifier,
+            keys,
+            roster,
+            detector,
+            nacks,
+            retransmitter,
+            feedback,
+            store,
+            replay,
+            fetches,
+            window,
+        )
+        presence = self._presence = Presence(
+            context,
+            verifier,
+            keys,
+            roster,
+            detector,
+            nacks,
+            receiver,
+            sender,
+            feedback,
+            flow,
             attributes,
             machine,
-            checks,
         )
-        self._sender = Sender(Sealer(room, session), key_bytes(self._state))
-        self._farewell = Farewell()
+        tokens = AddressTokens(rng)
+        roster_sync = self._roster_sync = RosterSync(context, verifier, roster, detector, presence, tokens)
+        unicast = self._unicast = Unicast(context, roster, presence, tokens)
+        server = self._server = RecordServer(context, verifier, store, tokens)
+        anti_entropy = self._anti_entropy = AntiEntropy(
+            context, verifier, roster, receiver, store, server, fetches, replay
+        )
+        presence.on_first = roster_sync.collector.asked
+        presence.on_announced = self._on_announced
+        roster_sync.on_challenge = [unicast.challenged, anti_entropy.challenged]
+        roster_sync.on_giver = anti_entropy.offered
+        nacks.on_asked = self._on_asked
+        sender.on_sent = self._on_sent
+        # In the order in which what is due at one time is done.
+        self._timed: tuple[Component, ...] = (
+            presence,
+            detector,
+            nacks,
+            retransmitter,
+            sender,
+            feedback,
+            keys,
+            roster_sync,
+            unicast,
+            anti_entropy,
+        )
+        self._handlers: dict[type, Handler] = {}
+        for component in (*self._timed, receiver, server):
+            self._handlers.update(component.handlers)
+        self._heard_any = False
+        self._departed = False
+        self._goodbyes: list[float] = []
+        self._last_reported: list[PeerId] = []  # whom our last report is about, as many as one datagram holds
+
+    # What one component tells several others
+
+    def _on_announced(self, datagram: Datagram, peer_id: PeerId, newcomer: bool, now: float) -> None:
+        if newcomer:
+            self._roster_sync.greet_newcomer(datagram, peer_id, now)
+        self._anti_entropy.peer_announced(datagram.source, newcomer, now)
+
+    def _on_asked(self, peer_ids: Sequence[PeerId], now: float) -> None:
+        self._detector.measure_again(peer_ids[0], now)
+        for peer_id in peer_ids:
+            self._feedback.hasten(peer_id, now)
+
+    def _on_sent(self, size: int, at: float) -> None:
+        self._anti_entropy.record_moved(at)
+        self._retransmitter.credit(size, at)
+
+    # In
 
     def receive(
         self, datagram: bytes, source: Address, now: float, direct: bool = False, link: int = 0
     ) -> bool:
-        """Take in one datagram from `source`; `direct`: not by way of the group; `link`: see reach.
+        """Take in one datagram from `source`; `direct`: it was sent to us, not to the group; `link`: twice the
+        index of the interface that it came by, and 1 more for IPv6.
 
         False: it was not for us, and there is nothing to do for it.
         """
@@ -202,74 +227,80 @@ class Engine:
         self, datagrams: Iterable[bytes], source: Address, now: float, direct: bool = False, link: int = 0
     ) -> bool:
         """Take in datagrams of one source in the order of their arrival, as receive() does with each."""
-        state = self._state
-        if state.closed:
+        if self.closed:
             return False
-        now = state.clock.advance(now)
+        context = self._context
+        now = context.advance(now)
         news = False
-        row: list[Record] = []
-        row_of = b""
-        for datagram in datagrams:
-            frames = state.admission.admit(datagram)
-            session = datagram[SESSION]
+        batch: list[Record] = []
+        batch_session = b""
+        for data in datagrams:
+            frames = self._ingress.open(data)
             if isinstance(frames, DropReason):
-                state.drops[frames] += 1
+                context.drops[frames] += 1
                 continue
             news = True
-            first = frames[0]
-            record = first if type(first) is Record and len(frames) == 1 else None
-            if row and (record is None or session != row_of):
-                self._begin(row_of, now, direct, link)
-                rows.on_records(state, row, source, now)
-                row = []
-            if record is not None and not state.closing:
-                row.append(record)
-                row_of = session
+            session, first = data[SESSION], frames[0]
+            lone = type(first) is Record and len(frames) == 1 and not context.closing
+            if batch and (not lone or session != batch_session):
+                self._receive_batch(batch, Datagram(source, batch_session, 0, direct, link), now)
+                batch = []
+            if lone and isinstance(first, Record):
+                batch.append(first)
+                batch_session = session
             else:
-                self._begin(session, now, direct, link)
-                self._take_apart(frames, session, source, now, len(datagram))
-        if row:
-            self._begin(row_of, now, direct, link)
-            rows.on_records(state, row, source, now)
+                self._dispatch(frames, Datagram(source, session, len(data), direct, link), now)
+        if batch:
+            self._receive_batch(batch, Datagram(source, batch_session, 0, direct, link), now)
         return news
 
-    def _begin(self, session: bytes, now: float, direct: bool, link: int) -> None:
-        """What was opened is of that session."""
-        state = self._state
-        if state.gone:
-            write_down(state)
-        if not state.heard_any:
+    def _receive_batch(self, records: list[Record], datagram: Datagram, now: float) -> None:
+        """Records, each alone in its datagram, that came one after the other from one session."""
+        if self._sender.unsettled:
+            self._sender.settle()
+        if not self._heard_any:
             self._first_word(now)
-        state.echoed, state.direct = None, direct
-        state.vouched, state.age = None, 0.0
+        self._receiver.receive(records, datagram, now)
 
-    def _take_apart(
-        self, frames: list[f.Frame], session: bytes, source: Address, now: float, size: int
-    ) -> None:
-        """Do with each frame of a datagram of `size` bytes what is done with its kind."""
-        state = self._state
-        if state.taken:
-            catch_up(state)
-        state.datagram_size = size
-        handlers = LAST_HANDLERS if state.closing else HANDLERS
+    def _dispatch(self, frames: list[Frame], datagram: Datagram, now: float) -> None:
+        """Do with each frame of a datagram what is done with its type."""
+        context = self._context
+        self._settle()
+        if not self._heard_any:
+            self._first_word(now)
         for frame in frames:
-            handler = handlers.get(type(frame))
-            reason = DropReason.NOT_ASKED if handler is None else handler(state, frame, source, now)
+            handler = self._handlers.get(type(frame))
+            reason = DropReason.NOT_ASKED if handler is None else handler(datagram, frame, now)
             if reason is not None:
-                state.drops[reason] += 1
+                context.drops[reason] += 1
             if reason is DropReason.OVER_BUDGET:
-                postpone(state, frames, source, now)
+                self._presence.postpone(frames, datagram, now)
 
     def _first_word(self, now: float) -> None:
-        state = self._state
-        state.has_heard()
-        if state.manner.quiet:
-            state.announcer.begin(now + QUIET_SPREAD * state.generator.random())
+        self._may_speak()
+        if self._context.mode.quiet:
+            self._presence.begin(now + QUIET_SPREAD * self._context.rng.random())
+
+    def _may_speak(self) -> None:
+        """Who was quiet until it heard somebody may send now, unless passive."""
+        self._heard_any = True
+        self._context.may_send = not self._context.mode.passive
+        self._presence.rearm()
+        self._anti_entropy.rearm()
+
+    def _settle(self) -> None:
+        """Do what was left to do so that no message waited for it, sent or told."""
+        if self._sender.unsettled:
+            self._sender.settle()
+        if self._receiver.unsettled:
+            self._receiver.settle()
+
+    # Out
 
     def send(self, data: bytes, now: float) -> Receipt:
         """Queue one message for everybody.
 
-        Raises MessageTooLarge above 64 KiB, UsageError if passive or closed.
+        Raises MessageTooLarge above 64 KiB, UsageError if passive or closed; nothing has changed then.
         """
         return Receipt(self.peer_id, *self._outbox().add(data))
 
@@ -278,135 +309,193 @@ class Engine:
         return Receipt(self.peer_id, *self._outbox().add_all(messages))
 
     def _outbox(self) -> Outbox:
-        state = self._state
-        if state.manner.passive:
+        if self._context.mode.passive:
             raise UsageError("a passive member cannot send", "join without passive")
-        if state.closing:
-            raise UsageError("this run has been closed", "join again")
-        return state.publisher.outbox
+        if self._context.closing:
+            raise UsageError("this member has left", "join again")
+        return self._sender.outbox
 
     def datagrams(self, now: float) -> list[Outgoing]:
-        """What is to be sent now. What is to be written down about it is, when something else is asked."""
-        state, sender = self._state, self._sender
-        if not (
-            state.control
-            or state.publisher.outbox.size
-            or state.repairs.ready
-            or state.past.serving.queues
-            or state.closing
-        ):
+        """What is to be sent now."""
+        context, sender, retransmitter = self._context, self._sender, self._retransmitter
+        outbox, ready, queues = sender.outbox, retransmitter.ready, self._server.queues
+        if not (context.queue or outbox.size or ready or queues or context.closing):
             return []
-        if state.gone or state.taken:
-            _catch_up(state)
-        now = state.clock.advance(now)
-        out = sender.control(state, now) if state.control else []
-        if state.may_send:
-            if state.repairs.ready:
-                out += sender.repairs(state, now)
-            if state.publisher.outbox.size or state.repairs.ready:
-                out += sender.records(state, now)
-            if state.past.serving.queues:
-                write_down(state)
-                out += sender.history(state, now)
-        if state.closing and not state.publisher.outbox.size:
-            write_down(state)
-            self._farewell.proceed(state, now)
-            out += sender.control(state, now)
-        reach = state.meetings.reach(now)
-        return who.copied(out, reach) if reach else out
+        if sender.unsettled or self._receiver.unsettled:
+            self._settle()
+        now = context.advance(now)
+        seal = self._sealer.seal
+        out = self._control() if context.queue else []
+        if context.may_send:
+            if ready:
+                repairs = retransmitter.take(now, more_waits=bool(outbox.size))
+                out += [Outgoing(seal(plain), None, True) for plain in repairs]
+            if outbox.size or ready:
+                flushed = sender.take(now)
+                out += [Outgoing(seal(plain), None, True) for plain in flushed]
+                repairs_wait = ready and (sender.window.high or flushed)
+                if repairs_wait or (outbox.size and self.may_flush(now)):
+                    sender.settle()
+                    self._flow.press(now)
+            if queues:
+                sender.settle()
+                out += [Outgoing(seal(plain), to) for plain, to in self._server.pages(now)]
+        if context.closing and not outbox.size:
+            sender.settle()
+            self._say_goodbyes(now)
+            out += self._control()
+        reach = self._unicast.reach(now)
+        return _copied(out, reach) if reach else out
 
-    def deadline(self) -> float | None:
-        """When to call `tick` and `datagrams` next, absolute; None: not until something arrives."""
-        state = self._state
-        if state.closed:
-            return None
-        _catch_up(state)
-        ticking = deadline(state)
-        self.ticking = inf if ticking is None else ticking
-        sending = can_leave(state, state.clock.now) if state.may_send else None
-        return earliest(self._farewell.when(state), sending, ticking)
-
-    def tick(self, now: float) -> None:
-        """Do what is due."""
-        state = self._state
-        _catch_up(state)
-        tick(state, state.clock.advance(now))
+    def _control(self) -> list[Outgoing]:
+        """All that is queued, never held back: each kind has its own bound."""
+        queue, out = self._context.queue, []
+        while queue:
+            queued = queue.popleft()
+            plain = encode_frames(queued.frames, queued.size)
+            out.append(Outgoing(self._sealer.seal(plain), queued.to, queued.record))
+        return out
 
     def events(self) -> list[Event]:
-        """What happened since the last call."""
-        state = self._state
-        events, state.events = state.events, []
+        """What happened since the last call; each event is returned once."""
+        context = self._context
+        events, context.events = context.events, []
         return events
 
     def may_flush(self, now: float) -> bool:
         """Whether what is queued may leave at this moment: datagrams() would give it."""
-        when = self._state.publisher.outbox.when()
+        when = self._sender.outbox.when()
         return when is not None and when <= now
 
     def writable(self, now: float) -> bool:
         """Whether another message would leave soon."""
-        return self._state.publisher.outbox.size < self._state.flow.backlog
+        return self._sender.outbox.size < self._flow.backlog
 
-    def unread(self, size: int) -> None:
-        """The application has yet to take `size` bytes of what it was told; peers hear that and slow down."""
-        self._state.unread = size
+    # Time
 
-    def close(self, now: float) -> None:
-        """End the run: what is queued leaves, then the goodbye; the last records can still be asked for.
+    def deadline(self) -> float | None:
+        """When to call `tick` and `datagrams` next, absolute; None: not until something arrives.
 
-        That takes 0.3 s after the last record. Closing twice is closing once.
+        `ticking` is from when on tick() has work.
         """
-        state = self._state
-        if state.closing:
-            return
-        _catch_up(state)
-        self._farewell.begin(state, state.clock.advance(now))
+        if self.closed:
+            return None
+        if self._sender.unsettled or self._receiver.unsettled:
+            self._settle()
+        self.ticking = when = min([component.next_timeout for component in self._timed])
+        context = self._context
+        if context.may_send:
+            when = min(when, context.now if context.queue else self._can_leave(context.now))
+        if context.closing and not self._sender.outbox.size:
+            when = min(when, self._goodbyes[0] if self._goodbyes else self._sender.flushed_at + LINGER)
+        return None if when == inf else when
+
+    def _can_leave(self, now: float) -> float:
+        """When records can leave next."""
+        flush, ready = self._sender.outbox.when(), self._retransmitter.ready
+        if flush is None and not ready and not self._server.queues:
+            return inf
+        flow, when = self._flow, self._server.when(now)
+        if ready and not (self._sender.outbox.size and flow.turn):
+            when = min(when, flow.when(now))
+        return when if flush is None else min(when, max(flush, flow.new_when(now)))
+
+    def tick(self, now: float) -> None:
+        """Do what is due."""
+        self._settle()
+        now = self._context.advance(now)
+        for component in self._timed:
+            if component.next_timeout <= now:
+                component.on_timeout(now)
+
+    # Leaving
 
     @property
     def closing(self) -> bool:
         """Whether close() was called."""
-        return self._state.closing
+        return self._context.closing
 
-    @property
-    def closed(self) -> bool:
-        """Whether the last word was said."""
-        return self._state.closed
+    def close(self, now: float) -> None:
+        """Leave: what is queued is sent, then a goodbye; the last records can still be asked for.
+
+        That takes 0.3 s after the last record; drive the engine until `closed`. Closing twice is closing once.
+        """
+        context = self._context
+        if context.closing:
+            return
+        self._settle()
+        now = context.advance(now)
+        # Confirm what was heard: this is the last chance.
+        due = self._feedback.last_due(now)
+        if due and not self._presence.announced:  # nobody knows our key, and there is no time to ask for it
+            context.send(self._verifier.own_key)
+        self._feedback.report(due, now)
+        self._last_reported = due[:PAGE]
+        context.closing = True
+        self._handlers = {kind: self._handlers[kind] for kind in LAST_FRAMES}
+        self._timed = (self._retransmitter, self._sender, self._keys)
+        if self._presence.announced and not context.mode.visitor and context.may_send:
+            self._goodbyes = [now + delay for delay in GOODBYES]
+        if not (self._sender.outbox.size and context.may_send):
+            self._check_closed(now)
+
+    def _say_goodbyes(self, now: float) -> None:
+        """Say the goodbyes that are due; all that was queued has left.
+
+        With each but the first the last report goes again: whoever waits for it has nobody left to ask.
+        """
+        context, sender = self._context, self._sender
+        while self._goodbyes and self._goodbyes[0] <= now:
+            del self._goodbyes[0]
+            if self._departed:
+                self._feedback.report(self._last_reported, now)
+            self._departed = True
+            self._timed = (self._retransmitter, self._keys)
+            frame = context.sign(Goodbye(*context.me, context.next_counter(), sender.window.high))
+            # With the key when who hears it may have heard nothing else.
+            lately = now - sender.flushed_at < LINGER
+            context.send(*((self._verifier.own_key, frame) if lately else (frame,)))
+        self._check_closed(now)
+
+    def _check_closed(self, now: float) -> None:
+        self.closed = not self._goodbyes and now >= self._sender.flushed_at + LINGER
+
+    # What the application asks and says
+
+    def unread(self, size: int) -> None:
+        """The application has yet to take `size` bytes of what it was told; peers hear that and slow down."""
+        self._feedback.unread = size
 
     def heard_by(self, sequence: int) -> list[PeerId]:
-        """The runs that confirmed all our records up to `sequence`."""
-        return self._state.confirmations.by(sequence)
+        """The peers that confirmed all our records up to `sequence`."""
+        return self._feedback.confirmed_by(sequence)
 
     def unheard_by(self, sequence: int) -> list[PeerId]:
         """The peers, as far as we heard them ourselves, that have not confirmed."""
-        state = self._state
-        peers = (peer.peer_id for peer in state.roster if peer.confirmed and not peer.suspect)
-        return state.confirmations.lacking(peers, sequence)
+        here = (peer.peer_id for peer in self._roster if peer.confirmed and not peer.suspect)
+        return self._feedback.unconfirmed(here, sequence)
 
     def ask_reports(self, now: float) -> None:
         """Ask everybody to confirm what we sent; answers come by unicast, at most 20 a second in all."""
-        state = self._state
-        now = state.clock.advance(now)
-        _catch_up(state)
-        spread = min(SPREAD_MAX, 20 + round(1000 * state.members / state.settings.report_rate))
-        state.queue(state.heartbeat(now), f.ReportRequest(*self.peer_id, state.publisher.sent.high, spread))
+        now = self._context.advance(now)
+        self._settle()
+        self._feedback.request(self._sender.heartbeat(now), now)
 
     def ask_roster(self, now: float) -> None:
         """Ask who is here, as a visitor does; three peers answer."""
-        self._state.collector.asked(self._state.clock.advance(now))
-        self._state.queue(f.RosterRequest(0), size=REQUEST_SIZE)
+        self._roster_sync.ask(self._context.advance(now))
 
     def meet(self, addresses: Iterable[Address], now: float) -> int:
         """Meet whoever is at `addresses` by unicast, and nobody else; how many were beyond the 64 allowed.
 
         Who does that speaks, also before it has heard anybody.
         """
-        state = self._state
-        state.has_heard()
-        return state.meetings.name(addresses, state.clock.advance(now))
+        self._may_speak()
+        return self._unicast.name(addresses, self._context.advance(now))
 
     def acquainted(self, now: float) -> bool:
         """Whether a unicast peer has answered, and those that it led to."""
-        return self._state.meetings.acquainted(self._state.clock.advance(now))
+        return self._unicast.acquainted(self._context.advance(now))
 
     def update(
         self,
@@ -421,44 +510,44 @@ class Engine:
 
         Raises ValueError when the attributes do not fit.
         """
-        state = self._state
-        state.hosts = state.hosts if hosts is None else frozenset(hosts)
-        encoded = state.attributes if attributes is None else encode_attributes(attributes)
-        flags = state.flags if flags is None else flags
-        port = state.port if port is None else port
-        if (encoded, flags, port) != (state.attributes, state.flags, state.port):
-            state.attributes, state.flags, state.port = encoded, flags, port
-            if state.announced:
-                state.announcer.soon(state.clock.advance(now))
+        if hosts is not None:
+            self._presence.hosts = frozenset(hosts)
+        self._presence.update(self._context.advance(now), attributes, flags, port)
 
     def lost_network(self, now: float) -> None:
         """No network remains of those we were on: what was heard there stays there, in an open room.
 
         Unless a peer of before is heard again within a minute, it is forgotten.
         """
-        _catch_up(self._state)
-        lost_network(self._state, self._state.clock.advance(now))
+        self._settle()
+        self._anti_entropy.lost_network(self._context.advance(now))
 
     def set_wall(self, now: float, wall: float) -> None:
         """The computer's clock was corrected."""
-        self._state.clock.set(self._state.clock.advance(now), wall)
+        self._context.set_wall(self._context.advance(now), wall)
 
     def peers(self) -> list[PeerView]:
         """Who is here."""
-        return [peer.view() for peer in self._state.roster]
+        return [peer.view() for peer in self._roster]
 
     def stats(self) -> dict[str, int]:
-        """Counters: `sent-<frame>`, `dropped-<reason>`, and sizes of what is kept."""
-        state = self._state
-        _catch_up(state)
+        """Counters: `sent-<frame>`, `dropped-<reason>`, and sizes of what is held."""
+        context, store = self._context, self._store
+        self._settle()
         return {
-            **{f"sent-{name}": count for name, count in sorted(state.sent_frames.items())},
-            **{f"dropped-{reason}": count for reason, count in sorted(state.drops.items()) if count},
-            "peers": len(state.roster),
-            "unicast-peers": len(state.meetings.reach(state.clock.now)),
-            "inboxes": len(state.reception),
-            "retained-records": len(state.retention),
-            "retained-bytes": state.retention.bytes,
-            "grtt-us": round(state.grtt.value * 1e6),
-            "rate": round(state.flow.rate.value),
+            **{f"sent-{name}": count for name, count in sorted(context.sent.items())},
+            **{f"dropped-{reason}": count for reason, count in sorted(context.drops.items()) if count},
+            "peers": len(self._roster),
+            "unicast-peers": len(self._unicast.reach(context.now)),
+            "receive-windows": len(self._nacks.windows),
+            "held-records": len(store),
+            "held-bytes": store.bytes,
+            "grtt-us": round(context.rtt.value * 1e6),
+            "rate": round(self._flow.rate.value),
         }
+
+
+def _copied(out: list[Outgoing], reach: Sequence[Address]) -> list[Outgoing]:
+    """What is to leave, with a copy of what goes to the group for each address in `reach`."""
+    group = [outgoing for outgoing in out if outgoing.destination is None]
+    return out + [Outgoing(one.data, address, one.record) for address in reach for one in group]

@@ -10,8 +10,8 @@ from operator import attrgetter
 
 import msgspec
 
+from mcast.core.engine import Outgoing
 from mcast.core.events import Address
-from mcast.core.outgoing import Outgoing
 from mcast.errors import SocketError
 from mcast.multicast import Sender
 from mcast.net.links import Links

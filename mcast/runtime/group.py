@@ -13,9 +13,9 @@ from typing import Self
 
 import msgspec
 
+from mcast.core.context import Mode
 from mcast.core.engine import Engine
 from mcast.core.peer_id import PeerId
-from mcast.core.state import Manner
 from mcast.crypto.keys import Identity
 from mcast.crypto.rooms import Room
 from mcast.errors import GroupClosed, SocketError, UsageError
@@ -63,7 +63,7 @@ class Group:
         name: str,
         plan: Plan,
         settings: Settings,
-        manner: Manner,
+        mode: Mode,
         wait: bool = False,
         attributes: Attributes = Attributes(),  # noqa: B008 (immutable)
         machine: bytes = bytes(8),
@@ -74,7 +74,7 @@ class Group:
         self.started = Change()
         self._identity, self._incarnation, self._machine = identity, incarnation, machine
         self._settings, self._attributes = settings, attributes
-        self._manner, self._wait = manner, wait
+        self._mode, self._wait = mode, wait
         self.links = Links(plan)
         self._lookout = Lookout(peers, plan.versions)
         self._places = Places()
@@ -237,13 +237,13 @@ class Group:
 
     def payload(self, data: Data) -> bytes:
         """As check(), without asking whether the group is open; from any thread."""
-        if self._manner.passive:
+        if self._mode.passive:
             raise UsageError("a passive member cannot send", "join without passive")
         return make_payload(data)
 
     def payloads(self, messages: Iterable[Data]) -> list[bytes]:
         """As payload() for each of many."""
-        if self._manner.passive:
+        if self._mode.passive:
             raise UsageError("a passive member cannot send", "join without passive")
         return make_payloads(messages)
 
@@ -387,12 +387,12 @@ class Group:
             incarnation=self._incarnation,
             session=os.urandom(8),
             name=self.name,
-            generator=random.SystemRandom(),
+            rng=random.SystemRandom(),
             now=self._pump.now,
             wall=time.time(),
             attributes=self._attributes,
             machine=self._machine,
-            **msgspec.structs.asdict(self._manner),
+            mode=self._mode,
         )
         engine.update(self._pump.now, flags=self._flags())
         return engine

@@ -75,11 +75,11 @@ class Guests(Afternoon):
     def _note_forgetful(self) -> None:
         """Whose own words are in part not handed out any more, by design."""
         engines = [member.engine for member in self.members]
-        self.forgetful |= {engine.peer_id for engine in engines if engine._state.publisher.sent.low > 1}
+        self.forgetful |= {engine.peer_id for engine in engines if engine._sender.window.low > 1}
 
     def _agree(self) -> bool:
         self._note_forgetful()
-        keepers = [member for member in self.members if not member.engine._state.manner.quiet]
+        keepers = [member for member in self.members if not member.engine._context.mode.quiet]
         return holds_the_same(keepers, self.forgetful)
 
     def _conclude(self) -> None:
@@ -91,7 +91,7 @@ class Guests(Afternoon):
 
     def _judge(self) -> None:
         for member in self.lan.members:
-            asks = member.engine._state.manner.history
+            asks = member.engine._context.mode.history
             for life in member.lives:
                 # Who is gone, or may have forgotten what it was about to tell, need not have had it all.
                 whole = member.alive and life is member.lives[-1] and life.peer_id not in self.lost

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from mcast import simulation
 from mcast.core.peer_id import PeerId
 
-from .safety import holds_the_same
+from .safety import held_sizes, holds_the_same
 
 SIDES = 3
 SECONDS = 128  # of virtual time until all hold the same
@@ -86,20 +86,9 @@ def _until_the_same(lan: simulation.Lan, members: list[simulation.Member]) -> in
 
 def _missing(members: list[simulation.Member]) -> int:
     """Bytes of what each lacks of what any of them holds."""
-    held = [_held(member) for member in members]
+    held = [held_sizes(member) for member in members]
     everything = {record: size for one in held for record, size in one.items()}
     return sum(sum(everything.values()) - sum(one.values()) for one in held)
-
-
-def _held(member: simulation.Member) -> dict[tuple[PeerId, int], int]:
-    """The size of each record that a member could hand out."""
-    state = member.engine._state
-    sent = state.publisher.sent
-    own = {
-        (state.me, sequence): len(sent.get(sequence) or b"") for sequence in range(sent.low, sent.high + 1)
-    }
-    held = [(run, n) for run, ranges in state.retention.held for a, b in ranges for n in range(a, b)]
-    return own | {name: len(state.retention.get(*name) or b"") for name in held}
 
 
 HEAD = (

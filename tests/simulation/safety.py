@@ -137,8 +137,17 @@ def holds_the_same(members: list[simulation.Member], forgetful: Collection[PeerI
 
 
 def _held(member: simulation.Member, forgetful: Collection[PeerId] = ()) -> frozenset[tuple[PeerId, int]]:
-    state = member.engine._state
-    sent = state.publisher.sent
-    own = {(state.me, sequence) for sequence in range(sent.low, sent.high + 1)}
-    kept = {(run, n) for run, ranges in state.retention.held for a, b in ranges for n in range(a, b)}
-    return frozenset(name for name in own | kept if name[0] not in forgetful)
+    return frozenset(name for name in held_sizes(member) if name[0] not in forgetful)
+
+
+def held_sizes(member: simulation.Member) -> dict[tuple[PeerId, int], int]:
+    """The size of each record that a member could hand out."""
+    engine = member.engine
+    engine.stats()  # what was sent or taken last is held by then
+    window, store = engine._sender.window, engine._store
+    own = {
+        (engine.peer_id, at): len(record.payload)
+        for at in range(window.low, window.high + 1)
+        if (record := window.get(at)) is not None
+    }
+    return own | {name: len(record.payload) for name, record in store._records.items()}

@@ -1,0 +1,1 @@
+"""Opening datagrams, keys and signatures."""

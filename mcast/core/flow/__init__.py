@@ -1,0 +1,1 @@
+"""How fast to send: rate and receiver reports."""

@@ -1,0 +1,1 @@
+"""Records held for others, anti-entropy and replay."""

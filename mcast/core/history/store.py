@@ -1,0 +1,327 @@
+"""Records held so that they can be sent again, and what digests and summary vectors say of them.
+
+docs/protocol.md, History.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Collection, Iterable, Iterator
+from hashlib import sha256
+
+from mcast.core.context import Context
+from mcast.core.membership.roster import Roster
+from mcast.core.peer_id import PeerId
+from mcast.core.rangeset import RangeSet, collapse
+from mcast.core.reliability.sender import HeldRecord, TransmitWindow
+from mcast.wire import limits
+from mcast.wire.codec import encode_frame, encode_kept
+from mcast.wire.frames import History, Holding
+from mcast.wire.lists import HOLDINGS
+from mcast.wire.reasons import DropReason
+from mcast.wire.records import Record
+
+FLOORS = 4096  # peers whose oldest records we let go are remembered; first in, first out
+HOLES = 400  # bytes that the holes of one entry take on the wire, at most
+PAGE = limits.DATAGRAM_SAFE - 200  # bytes of entries in a VECTOR frame: the same everywhere
+SWEEP = 10.0  # seconds between two looks for what is too old
+NEW = 1.0  # seconds: a younger record is handed on as new
+AGE_MAX = 2**32 - 1  # milliseconds, what the field holds
+AWAY = 60.0  # seconds after the network was lost in which a peer of before must be heard again
+NOTHING = RangeSet()
+
+Name = tuple[PeerId, int]  # of a record: its author and sequence
+Ranges = list[tuple[int, int]]  # [start, stop)
+
+
+class HeldRanges:
+    """The sequences held of each peer; and where we let go of what was older, so that it is not asked for."""
+
+    def __init__(self) -> None:
+        self._ranges: dict[PeerId, RangeSet] = {}
+        self._floors: dict[PeerId, int] = {}
+        self.changes = 0
+
+    def __iter__(self) -> Iterator[tuple[PeerId, RangeSet]]:
+        return iter(self._ranges.items())
+
+    def of(self, peer_id: PeerId) -> RangeSet:
+        """The sequences held of `peer_id`."""
+        return self._ranges.get(peer_id, NOTHING)
+
+    def floor(self, peer_id: PeerId) -> int:
+        """The first record of `peer_id` that may still be wanted."""
+        return self._floors.get(peer_id, 1)
+
+    def add(self, peer_id: PeerId, sequences: Collection[int]) -> None:
+        """These are held, too."""
+        if not sequences:
+            return
+        ranges = self._ranges.get(peer_id)
+        if ranges is None:
+            ranges = self._ranges[peer_id] = RangeSet()
+        for start, stop in collapse(sorted(sequences)):
+            ranges.add(start, stop)
+        self.changes += 1
+
+    def remove(self, peer_id: PeerId, sequences: Iterable[int], *, wanted: bool = False) -> None:
+        """These, at least one, are no more; unless they may still be `wanted`, nor is anything before."""
+        ranges = self._ranges[peer_id]
+        gone = collapse(sorted(sequences))
+        for start, stop in gone:
+            ranges.cut(start, stop)
+        if not ranges:
+            del self._ranges[peer_id]
+        self.changes += 1
+        if wanted:
+            return
+        self._floors[peer_id] = max(self._floors.pop(peer_id, 1), gone[-1][1])
+        if len(self._floors) > FLOORS:
+            del self._floors[next(iter(self._floors))]
+
+    def clear(self) -> None:
+        """Nothing is held, and everything may come again."""
+        self._ranges.clear()
+        self._floors.clear()
+        self.changes += 1
+
+
+class Summary:
+    """Everything held at one moment: its digest and the pages of its summary vector."""
+
+    def __init__(self, held: Iterable[tuple[PeerId, Iterable[tuple[int, int]]]]) -> None:
+        self._entries: list[tuple[Holding, bytes]] = []
+        self.records = 0
+        for peer_id, ranges in sorted(held, key=lambda entry: entry[0]):
+            ranges = list(ranges)
+            self.records += sum(stop - start for start, stop in ranges)
+            for holding in _holdings(peer_id, ranges):
+                self._entries.append((holding, HOLDINGS.write((holding,))[1:]))
+        self.digest = sha256(b"".join(data for _, data in self._entries)).digest()[: limits.DIGEST_SIZE]
+        self.pages = list(self._paged())
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def _paged(self) -> Iterator[tuple[Holding, ...]]:
+        page: list[Holding] = []
+        size = 0
+        for holding, data in self._entries:
+            if page and (size + len(data) > PAGE or len(page) == limits.ENTRIES_MAX):
+                yield tuple(page)
+                page, size = [], 0
+            page.append(holding)
+            size += len(data)
+        if page:
+            yield tuple(page)
+
+
+def _holdings(peer_id: PeerId, ranges: list[tuple[int, int]]) -> Iterator[Holding]:
+    """The entries of one peer of which something is held; holes that fit no window or page part them."""
+    low = high = 0
+    holes: list[tuple[int, int]] = []
+    pairs = 0
+    for start, stop in ranges:
+        if low:
+            hole = (high + 1, start - 1)
+            first = holes[0][0] if holes else hole[0]
+            pairs += (hole[0] - (holes[-1][1] if holes else hole[0])) // 255 + (hole[1] - hole[0]) // 255 + 2
+            if hole[1] - first < limits.WINDOW and 2 * pairs <= HOLES:
+                holes.append(hole)
+                high = stop - 1
+                continue
+            yield Holding(peer_id.origin, peer_id.incarnation, low, high, tuple(holes))
+        low, high, holes, pairs = start, stop - 1, [], 0
+    yield Holding(peer_id.origin, peer_id.incarnation, low, high, tuple(holes))
+
+
+def filled(holding: Holding) -> Iterator[tuple[int, int]]:
+    """The [start, stop) ranges that a holding says are held."""
+    at = holding.low
+    for first, last in holding.holes:
+        if first > at:
+            yield at, first
+        at = last + 1
+    if at <= holding.high:
+        yield at, holding.high + 1
+
+
+class Store:
+    """Verified records of other peers, so that any holder can repair them; first come, first out.
+
+    The attack: one origin (or a flood of them) pushing out everybody else's. An origin that exceeds its
+    share loses its own oldest first; age and totals bound the rest.
+
+    In an open room, what was heard on a network stays there. After the network was lost, nothing from before
+    is handed out (`withheld_until`) until a peer of before is heard again: a pulled cable that is put back
+    leads to the same peers, another network with the same addresses does not.
+    """
+
+    def __init__(self, context: Context, sent: TransmitWindow, roster: Roster) -> None:
+        settings = context.settings
+        self._context, self._sent, self._roster = context, sent, roster
+        # Ordered: the oldest of a dict is found by a walk over all that were taken out before.
+        self._records: OrderedDict[Name, HeldRecord] = OrderedDict()
+        self._of: dict[bytes, OrderedDict[Name, None]] = {}
+        self._sizes: dict[bytes, int] = {}
+        self.held = HeldRanges()
+        self.bytes = 0
+        self._limit, self._most = settings.retained_records, settings.retained_bytes
+        self._seconds = settings.retained_seconds
+        self.share = int(self._limit * settings.retained_share)
+        self._share_bytes = int(self._most * settings.retained_share)
+        self._swept = 0.0
+        self._summary: tuple[tuple[int, int, int, bool], Summary, float] | None = None
+        self.withheld = False  # whether what was heard before the network was lost is kept back
+        self.withheld_until = float("inf")
+        self._peers_before: frozenset[PeerId] = frozenset()
+        self._sent_before = 0
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def get(self, peer_id: PeerId, sequence: int) -> bytes | None:
+        """The payload of a record of another peer, verbatim."""
+        held = self._records.get((peer_id, sequence))
+        return None if held is None else held.payload
+
+    def holds(self, origin: bytes) -> bool:
+        """Whether anything of `origin` is held."""
+        return origin in self._of
+
+    def too_old(self, age: float) -> bool:
+        """Whether a record that is said to be so old (s) is not worth holding."""
+        return age >= self._seconds
+
+    @property
+    def full(self) -> bool:
+        """Whether one more would push out another: what is old must not do that."""
+        return len(self._records) >= self._limit or self.bytes + limits.DATAGRAM_MAX > self._most
+
+    def add(self, peer_id: PeerId, records: Iterable[Record], now: float, age: float) -> bool:
+        """Hold verified records of one peer, said to be `age` seconds old; False: that is too old."""
+        if age >= self._seconds:
+            self._context.drop(DropReason.TOO_OLD, sum(1 for _ in records))
+            return False
+        origin, held = peer_id.origin, self._records
+        mine = self._of.setdefault(origin, OrderedDict())
+        at, size = now - age, 0
+        fresh = []
+        for record in records:
+            name = (peer_id, record.sequence)
+            if name not in held:
+                held[name] = HeldRecord(record.payload, at)
+                mine[name] = None
+                fresh.append(record.sequence)
+                size += len(record.payload)
+        if fresh:
+            self.held.add(peer_id, fresh)
+        self.bytes += size
+        total = self._sizes[origin] = self._sizes.get(origin, 0) + size
+        if len(mine) > self.share or total > self._share_bytes:
+            while len(mine) > self.share or self._sizes.get(origin, 0) > self._share_bytes:
+                self._drop_oldest(mine)
+        while len(held) > self._limit or self.bytes > self._most:
+            self._drop_oldest(held)
+        return True
+
+    def _drop_oldest(self, names: Iterable[Name]) -> None:
+        """Drop the lowest record of the peer whose record came first.
+
+        Not that record itself: what comes before one that was dropped is not fetched again.
+        """
+        peer_id, _ = next(iter(names))
+        low = self.held.of(peer_id).low
+        self._remove((peer_id, low))
+        self.held.remove(peer_id, [low])
+
+    def _remove(self, name: Name) -> None:
+        size = len(self._records.pop(name).payload)
+        origin = name[0].origin
+        mine = self._of[origin]
+        del mine[name]
+        self.bytes -= size
+        self._sizes[origin] -= size
+        if not mine:
+            del self._of[origin], self._sizes[origin]
+
+    def expire(self, now: float) -> None:
+        """Drop what is too old. It may be had again from who says that it is younger: nobody signed an age."""
+        if now - self._swept < SWEEP:
+            return
+        self._swept = now
+        self._sent.expire(now - self._seconds)
+        for name in [name for name, held in self._records.items() if held.at < now - self._seconds]:
+            self._remove(name)
+            self.held.remove(name[0], [name[1]], wanted=True)
+
+    def lookup(self, peer_id: PeerId, sequence: int) -> HeldRecord | None:
+        """A record, also one of ours, that may be handed out here and now."""
+        if peer_id == self._context.me:
+            return self._sent.get(sequence) if not self.withheld or sequence > self._sent_before else None
+        return None if self.withheld else self._records.get((peer_id, sequence))
+
+    def encoded(self, peer_id: PeerId, sequence: int, now: float) -> bytes | None:
+        """Its RECORD frame, and before it how old it is unless it is new; None: it is not held any more.
+
+        Nobody signs an age, but without it a record would be new to each who gets it and live for ever. Who
+        lies about it makes what it hands out live shorter at those who take it, who may have it again from
+        another; or longer, as anybody can who keeps a copy.
+        """
+        held = self.lookup(peer_id, sequence)
+        if held is None:
+            return None
+        record = encode_kept(held.payload)
+        age = now - held.at
+        return record if age < NEW else encode_frame(History(min(AGE_MAX, round(age * 1000)))) + record
+
+    def ranges(self, peer_id: PeerId) -> RangeSet:
+        """The sequences of `peer_id`, also of ours, that are named to others."""
+        if peer_id != self._context.me:
+            return self.held.of(peer_id)
+        own = RangeSet()
+        own.add(self._sent.young, self._sent.high + 1)
+        return own
+
+    def summary(self, old: float = 0.0) -> Summary:
+        """Everything that may be handed out now, or could `old` seconds ago on the same network."""
+        now, known = self._context.now, self._summary
+        key = (self._sent.young, self._sent.high, self.held.changes, self.withheld)
+        if known is not None and (
+            known[0] == key or (known[0][-1] == self.withheld and now - known[2] < old)
+        ):
+            return known[1]
+        summary = Summary(self._holdings())
+        self._summary = key, summary, now
+        return summary
+
+    def _holdings(self) -> Iterator[tuple[PeerId, Ranges]]:
+        sent, withheld = self._sent, self.withheld
+        low = max(sent.young, self._sent_before + 1) if withheld else sent.young
+        if low <= sent.high:
+            yield self._context.me, [(low, sent.high + 1)]
+        if not withheld:
+            yield from ((peer_id, list(ranges)) for peer_id, ranges in self.held)
+
+    def withhold(self, now: float) -> None:
+        """No network remains of those on which we heard what we hold."""
+        if not self.withheld:
+            self.withheld, self.withheld_until = True, now + AWAY
+            self._peers_before = frozenset(peer.peer_id for peer in self._roster)
+        self._sent_before = self._sent.high
+
+    def peer_heard(self, peer_id: PeerId) -> None:
+        """A fresh word of a peer: one of before, though it may have expired since, tells where we are."""
+        if peer_id in self._peers_before:
+            self.withheld, self.withheld_until = False, float("inf")
+
+    def forget(self) -> None:
+        """Nobody of before was heard in time: we are elsewhere, and nothing said there is handed out here."""
+        self.withheld, self.withheld_until = False, float("inf")
+        self._records.clear()
+        self._of.clear()
+        self._sizes.clear()
+        self.held.clear()
+        self.bytes = 0
+        self._sent.forget(self._sent_before)
+        self._summary = None

@@ -1,0 +1,1 @@
+"""Who is here: roster, announcements, failure detection, static peers."""

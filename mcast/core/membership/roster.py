@@ -1,0 +1,136 @@
+"""The roster: all peers known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mcast.core.context import Context
+from mcast.core.events import Address, PeerView
+from mcast.core.peer_id import PeerId
+from mcast.wire.frames import HEARS_IPV4, HEARS_IPV6, Announcement
+from mcast.wire.reasons import DropReason
+
+
+class Peer:
+    """One entry.
+
+    `start` is the first of its records that concerns us, `existing` the last that existed when it was
+    entered, `since` what its clock (ms) said when we joined. `placed`: the last two come from its own fresh
+    word; hearsay may be older than what it has published since. `said`: when it said its
+    announcement, on our clock.
+    """
+
+    __slots__ = (
+        "announcement",
+        "confirmed",
+        "existing",
+        "heard",
+        "joined",
+        "name",
+        "peer_id",
+        "placed",
+        "probes",
+        "said",
+        "since",
+        "source",
+        "start",
+        "suspect",
+    )
+
+    def __init__(
+        self,
+        peer_id: PeerId,
+        name: str,
+        announcement: Announcement,
+        source: Address,
+        now: float,
+        confirmed: bool,
+    ) -> None:
+        self.peer_id, self.name, self.announcement, self.source = peer_id, name, announcement, source
+        self.heard = self.joined = self.said = now
+        self.confirmed = confirmed
+        self.suspect = False
+        self.probes = 0
+        self.start = 1
+        self.existing = self.since = 0
+        self.placed = False
+
+    @property
+    def address(self) -> Address:
+        """Where it was heard itself; None before that, as anybody can make up what a ROSTER says."""
+        return self.source if self.confirmed else None
+
+    def view(self) -> PeerView:
+        """The peer as the application sees it."""
+        return PeerView(
+            self.peer_id,
+            self.name,
+            self.announcement.attributes,
+            self.source,
+            self.confirmed,
+            self.suspect,
+            self.heard,
+            self.joined,
+            self.announcement.machine,
+            self.announcement.flags & (HEARS_IPV4 | HEARS_IPV6),
+        )
+
+
+class Roster:
+    """Peers by peer_id; at most `limit`, and `per_origin` of one origin.
+
+    The attack: made-up peers by the thousand. Entries nobody heard himself go first, oldest first; when
+    all are confirmed a new one is refused, so a flooder cannot push out who is here. `get(peer_id)` is the peer,
+    None if unknown.
+    """
+
+    def __init__(self, context: Context, limit: int, per_origin: int) -> None:
+        self._context = context
+        self._peers: dict[PeerId, Peer] = {}
+        self.get = self._peers.get
+        self._hearsay: dict[PeerId, None] = {}
+        self._of: dict[bytes, list[PeerId]] = {}
+        self._limit, self._per_origin = limit, per_origin
+
+    def __len__(self) -> int:
+        return len(self._peers)
+
+    def __contains__(self, peer_id: PeerId) -> bool:
+        return peer_id in self._peers
+
+    def __iter__(self) -> Iterator[Peer]:
+        return iter(self._peers.values())
+
+    def of(self, origin: bytes) -> list[PeerId]:
+        """The peers of one origin."""
+        return self._of.get(origin, [])
+
+    def add(self, peer: Peer) -> DropReason | None:
+        """Enter a new peer, or say why not."""
+        if len(self.of(peer.peer_id.origin)) >= self._per_origin:
+            return DropReason.TOO_MANY_RUNS
+        if len(self._peers) >= self._limit:
+            if not self._hearsay:
+                return DropReason.TABLE_FULL
+            self.remove(next(iter(self._hearsay)))
+        self._peers[peer.peer_id] = peer
+        self._of.setdefault(peer.peer_id.origin, []).append(peer.peer_id)
+        if not peer.confirmed:
+            self._hearsay[peer.peer_id] = None
+        self._context.members = len(self._peers) + 1
+        return None
+
+    def confirm(self, peer: Peer) -> None:
+        """The peer was heard itself."""
+        peer.confirmed = True
+        self._hearsay.pop(peer.peer_id, None)
+
+    def remove(self, peer_id: PeerId) -> None:
+        """Take a peer out."""
+        del self._peers[peer_id]
+        self._context.members = len(self._peers) + 1
+        self._hearsay.pop(peer_id, None)
+        peer_ids = self._of[peer_id.origin]
+        peer_ids.remove(peer_id)
+        if not peer_ids:
+            del self._of[peer_id.origin]

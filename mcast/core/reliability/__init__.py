@@ -1,0 +1,1 @@
+"""Records in order, each once: windows, NACKs, retransmission."""

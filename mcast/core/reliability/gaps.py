@@ -1,0 +1,170 @@
+"""The missing records of one receive window, and when to ask for them."""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from collections.abc import Iterable, Iterator
+from math import inf
+from operator import attrgetter
+
+DEFERRALS = 2  # others' NACKs that may put ours off; then it goes regardless, or a forger silences us
+EAGER = 8  # NACKs for the same records before the pause between them begins to double
+
+
+class Gap:
+    """A stretch of missing records that the application was told of; the last one found closes it."""
+
+    __slots__ = ("first", "last", "remaining")
+
+    def __init__(self, first: int, last: int) -> None:
+        self.first, self.last = first, last
+        self.remaining = last - first + 1
+
+
+class Span:
+    """Missing records [start, stop) that share their history.
+
+    The attack: a word of 168 bytes about thousands of records that never were. It costs one span.
+    """
+
+    __slots__ = ("asked", "deferrals", "gap", "noticed", "start", "stop", "tries")
+
+    def __init__(self, start: int, stop: int, noticed: float) -> None:
+        self.start, self.stop, self.noticed = start, stop, noticed
+        self.asked = -inf
+        self.deferrals = 0
+        self.tries = 0
+        self.gap: Gap | None = None
+
+    def rest(self, start: int) -> Span:
+        """The part from `start` on, as a span of its own."""
+        rest = Span(start, self.stop, self.noticed)
+        rest.asked, rest.deferrals, rest.tries, rest.gap = self.asked, self.deferrals, self.tries, self.gap
+        return rest
+
+    def when(self, grace: float, hold: float, longest: float) -> float:
+        """When to ask for it: `hold` after the last time, more and more up to `longest` in vain."""
+        pause = min(hold * 2.0 ** min(60, max(0, self.tries - EAGER)), max(hold, longest))
+        return max(self.noticed + grace, self.asked + pause)
+
+
+class Gaps:
+    """The missing records of one run, ascending.
+
+    Only a record that came splits a span, so words alone make few of them. `fresh`: something was
+    noticed since this was last cleared.
+    """
+
+    def __init__(self) -> None:
+        self._spans: list[Span] = []
+        self.fresh = False
+
+    def __bool__(self) -> bool:
+        return bool(self._spans)
+
+    def __len__(self) -> int:
+        """How many spans there are."""
+        return len(self._spans)
+
+    def __iter__(self) -> Iterator[Span]:
+        return iter(self._spans)
+
+    def __contains__(self, sequence: int) -> bool:
+        at = self._at(sequence)
+        return at >= 0 and sequence < self._spans[at].stop
+
+    def _at(self, sequence: int) -> int:
+        """The index of the last span that begins at or below `sequence`; -1: none."""
+        return bisect_right(self._spans, sequence, key=attrgetter("start")) - 1
+
+    def notice(self, start: int, stop: int, now: float) -> None:
+        """[start, stop) was found to be missing."""
+        last = self._spans[-1] if self._spans else None
+        if last is not None and last.stop == start and last.tries == 0:
+            last.stop = stop
+            return
+        insort(self._spans, Span(start, stop, now), key=attrgetter("start"))
+        self.fresh = True
+
+    def noticed(self, sequence: int) -> float:
+        """When it was noticed that `sequence` is missing."""
+        return self._spans[self._at(sequence)].noticed
+
+    def found(self, sequence: int) -> Gap | None:
+        """`sequence`, which was missing, is no longer. The gap that this closes, if any."""
+        at = self._at(sequence)
+        span = self._spans[at]
+        parts = [span.rest(sequence + 1)] if sequence + 1 < span.stop else []
+        if span.start < sequence:
+            span.stop = sequence
+            parts.insert(0, span)
+        self._spans[at : at + 1] = parts
+        if span.gap is None:
+            return None
+        span.gap.remaining -= 1
+        return span.gap if span.gap.remaining == 0 else None
+
+    def lost(self, stop: int) -> None:
+        """Everything missing below `stop` was given up."""
+        del self._spans[: max(0, self._at(stop - 1))]
+        if self._spans and self._spans[0].start < stop:
+            self._spans[0].start = stop
+            if self._spans[0].stop <= stop:
+                del self._spans[0]
+
+    def ripe(self, now: float, grace: float, hold: float, longest: float, below: float = inf) -> list[Span]:
+        """What to ask for now below `below`."""
+        return [span for span in self._spans if span.start < below and span.when(grace, hold, longest) <= now]
+
+    def when(self, grace: float, hold: float, longest: float, below: float = inf) -> float:
+        """The earliest time at which something will be ripe; call only when something is missing there."""
+        return min(span.when(grace, hold, longest) for span in self._spans if span.start < below)
+
+    def reach(self, count: int) -> float:
+        """The sequence below which lie the first `count` missing records; inf when there are no more."""
+        for at, span in enumerate(self._spans):
+            if count == 0:
+                return span.start
+            if count < span.stop - span.start:
+                middle = span.start + count
+                self._spans.insert(at + 1, span.rest(middle))
+                span.stop = middle
+                return middle
+            count -= span.stop - span.start
+        return inf
+
+    def asked(self, spans: Iterable[Span], now: float) -> list[Gap]:
+        """A NACK for `spans` goes out. The gaps to tell the application of for the first time."""
+        opened: list[Gap] = []
+        for span in spans:
+            span.asked, span.deferrals = now, 0
+            span.tries += 1
+            if span.gap is not None:
+                continue
+            if not opened or opened[-1].last + 1 != span.start:
+                opened.append(Gap(span.start, span.start - 1))
+            span.gap = opened[-1]
+            span.gap.last = span.stop - 1
+            span.gap.remaining += span.stop - span.start
+        return opened
+
+    def overheard(self, ranges: Iterable[tuple[int, int]], now: float) -> None:
+        """Another member's NACK asked for [start, stop) ranges: what they cover waits, but not for ever."""
+        for start, stop in ranges:
+            at = self._at(start - 1) + 1
+            while at < len(self._spans) and self._spans[at].stop <= stop:
+                span = self._spans[at]
+                if span.deferrals < DEFERRALS and span.asked < now:
+                    span.asked = now
+                    span.deferrals += 1
+                at += 1
+
+    def again(self) -> None:
+        """Who has the records is back: ask as if for the first time."""
+        for span in self._spans:
+            span.asked, span.tries = -inf, 0
+        self.fresh = True
+
+    def first(self) -> Span | None:
+        """What is missing at the front."""
+        return self._spans[0] if self._spans else None
