@@ -8,7 +8,7 @@ or longer, as anybody can who keeps a copy.
 from __future__ import annotations
 
 from mcast.wire.codec import encode_frame, encode_kept
-from mcast.wire.frames import History
+from mcast.wire.frames import Age
 
 from .events import Address
 from .peer_id import PeerId
@@ -34,9 +34,9 @@ def handed(state: State, run: PeerId, sequence: int, now: float) -> bytes | None
         return None
     record = encode_kept(kept.payload)
     age = now - kept.at
-    return record if age < NEW else encode_frame(History(min(AGE_MAX, round(age * 1000)))) + record
+    return record if age < NEW else encode_frame(Age(min(AGE_MAX, round(age * 1000)))) + record
 
 
-def on_history(state: State, frame: History, source: Address, now: float) -> None:
+def on_age(state: State, frame: Age, source: Address, now: float) -> None:
     """The next record of the datagram is so old."""
     state.age = frame.age / 1000

@@ -105,7 +105,7 @@ HANDLERS: dict[type, Handler] = {
     f.VectorRequest: history.on_vector_request,
     f.Vector: history.on_vector,
     f.RangeRequest: history.on_range_request,
-    f.History: ages.on_history,
+    f.Age: ages.on_age,
     f.Who: who.on_who,
     f.Here: who.on_here,
 }

@@ -228,8 +228,6 @@ class Inbox:
         if kind is Kind.BUNDLE:
             bundle = bodies.decode_bundle(record.body)
             return sequence, [] if isinstance(bundle, DropReason) else bundle
-        if kind is Kind.ASK:
-            return sequence, []
         if kind is not Kind.FIRST and not self._awaited(sequence - 1):
             return sequence, []  # its beginning is nowhere here, and cannot come any more
         whole = self.fragments.add(record)

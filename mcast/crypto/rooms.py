@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from mcast.wire.limits import KEY_SIZE, ROOM_ID_SIZE
 
 KEY_ID_SIZE = 4
-_OPEN = b"mcast1 open room"
-_PASSPHRASE = b"mcast1 passphrase room"
+_OPEN = b"mcast2 open room"
+_PASSPHRASE = b"mcast2 passphrase room"
 
 
 def derive(secret: bytes, *, salt: bytes = b"", info: bytes, size: int = KEY_SIZE) -> bytes:
@@ -41,7 +41,7 @@ class Room(msgspec.Struct, frozen=True):
 
 
 def _room(room_id: bytes, key: bytes, *, public: bool) -> Room:
-    return Room(room_id, key, derive(key, info=b"mcast1 key id", size=KEY_ID_SIZE), public)
+    return Room(room_id, key, derive(key, info=b"mcast2 key id", size=KEY_ID_SIZE), public)
 
 
 def _place(group: str, name: str) -> bytes:
@@ -54,7 +54,7 @@ def open_room(group: str, name: str) -> Room:
     """The open room called `name` in `group`, the text of a GroupAddress (of a pair, the IPv4 half)."""
     place = _place(group, name)
     room_id = sha256(_OPEN + place).digest()[:ROOM_ID_SIZE]
-    return _room(room_id, derive(place, salt=_OPEN, info=b"mcast1 room key"), public=True)
+    return _room(room_id, derive(place, salt=_OPEN, info=b"mcast2 room key"), public=True)
 
 
 def keyed_room(key: bytes, room_id: bytes) -> Room:
@@ -74,7 +74,7 @@ def passphrase_room(passphrase: str, group: str, name: str) -> Room:
         passphrase.encode()
     )
     return _room(
-        derive(secret, info=b"mcast1 room id", size=ROOM_ID_SIZE),
-        derive(secret, info=b"mcast1 room key"),
+        derive(secret, info=b"mcast2 room id", size=ROOM_ID_SIZE),
+        derive(secret, info=b"mcast2 room key"),
         public=False,
     )

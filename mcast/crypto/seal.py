@@ -20,7 +20,7 @@ _NONCE_HEAD = bytes(4)
 
 def session_key(room: Room, session: bytes) -> bytes:
     """The key (32 bytes) of the datagrams that `session` (8 bytes) seals for `room`."""
-    return derive(room.key, salt=session, info=b"mcast1 datagram")
+    return derive(room.key, salt=session, info=b"mcast2 datagram")
 
 
 class Sealer:

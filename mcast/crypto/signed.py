@@ -18,7 +18,7 @@ from .trees import Tree, build, leaf_hash, root_of
 S = TypeVar("S", bound=Signed)
 
 # 16 bytes before every signed message: 15 that name the protocol, one with the number of the frame type.
-_PREFIX = b"mcast1 signed\0\0"
+_PREFIX = b"mcast2 signed\0\0"
 _FLUSH = Struct(">16s16s16sQB")
 _FLUSH_CONTEXT = _PREFIX + bytes((FrameType.RECORD,))
 

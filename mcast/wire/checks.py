@@ -13,26 +13,12 @@ def _holds(value: f.Announcement | f.Heartbeat | f.ProbeReply | f.Holding) -> bo
     return 1 <= value.low <= value.high + 1
 
 
-def _is_part(value: f.Private | f.Reply) -> bool:
-    return value.part < value.parts
-
-
 def _announces(value: f.Announcement) -> bool:
     # A smaller limit would let one peer cut everybody's datagrams to nothing.
     return (
         _holds(value)
         and value.limit >= limits.DATAGRAM_SAFE
         and len(value.attributes) <= limits.ATTRIBUTES_MAX
-    )
-
-
-def _lays(value: f.Coded) -> bool:
-    sequences = value.sequences
-    return (
-        sequences[0] > 0
-        and sequences[-1] <= limits.NUMBER_MAX
-        and all(value.steps)
-        and (len(sequences) <= limits.CODED_MAX)
     )
 
 
@@ -43,8 +29,4 @@ CHECKS: dict[type, Callable[[Any], bool]] = {
     f.Holding: _holds,
     f.Heard: lambda heard: heard.contiguous <= heard.highest,
     f.Vector: lambda vector: vector.page < vector.pages,
-    f.Private: _is_part,
-    f.Reply: _is_part,
-    f.Coded: _lays,
-    f.Receipt: lambda receipt: receipt.what < 2 and max(receipt.numbers) <= limits.NUMBER_MAX,
 }

@@ -23,17 +23,13 @@ _RECORD = int(FrameType.RECORD)  # a plain number is compared faster
 
 
 class Shape(msgspec.Struct, frozen=True):
-    """A payload: fixed struct, variable part if any, signature if signed. Requests may carry BY_MULTICAST.
-
-    `block` names bytes that follow the variable part, with their length.
-    """
+    """A payload: fixed struct, variable part if any, signature if signed. Requests may carry BY_MULTICAST."""
 
     layout: Layout[Any]
     tail: lists.Tail | None = None
     tail_name: str = ""
     signed: bool = False
     request: bool = False
-    block: str = ""
 
 
 def _signed(layout: Layout[Any], tail: lists.Tail | None = None, name: str = "") -> Shape:
@@ -93,40 +89,12 @@ SHAPES: dict[FrameType, Shape] = {
     FrameType.VECTOR_REQUEST: _request(Layout(f.VectorRequest, "16sH", "digest page")),
     FrameType.VECTOR: Shape(Layout(f.Vector, "16sHH", "digest page pages"), lists.HOLDINGS, "holdings"),
     FrameType.RANGE_REQUEST: _request(Layout(f.RangeRequest, "I", "request"), lists.MISSING, "missing"),
-    FrameType.HISTORY_REQUEST: _request(Layout(f.HistoryRequest, "IIQ", "request last since")),
-    FrameType.HISTORY: Shape(Layout(f.History, "I", "age")),
-    FrameType.PRIVATE: _signed(
-        Layout(
-            f.Private,
-            "16sQQ16sQQBB32s",
-            "origin incarnation counter to_origin to_incarnation message part parts ephemeral",
-        ),
-        lists.BYTES,
-        "box",
-    ),
-    FrameType.REPLY: _signed(
-        Layout(
-            f.Reply,
-            "16sQQ16sQQBB",
-            "origin incarnation counter to_origin to_incarnation to_sequence part parts",
-        ),
-        lists.BYTES,
-        "body",
-    ),
-    FrameType.RECEIPT: _signed(
-        Layout(f.Receipt, "16sQQ16sQB", "origin incarnation counter to_origin to_incarnation what"),
-        lists.NUMBERS,
-        "numbers",
-    ),
+    FrameType.AGE: Shape(Layout(f.Age, "I", "age")),
     FrameType.ACKER: _signed(
         Layout(f.Acker, "16sQQ16sQ", "origin incarnation counter to_origin to_incarnation"),
     ),
     FrameType.WHO: _request(Layout(f.Who, "8s", "nonce")),
     FrameType.HERE: Shape(Layout(f.Here, "8s", "nonce"), lists.PRESENT, "present"),
-    FrameType.RELAYED: Shape(Layout(f.Relayed, "16sQ", "origin incarnation")),
-    FrameType.CODED: Shape(
-        Layout(f.Coded, "16sQQ", "origin incarnation sequence"), lists.STEPS, "steps", block="block"
-    ),
 }
 TYPES: dict[type, FrameType] = {f_type.layout.cls: number for number, f_type in SHAPES.items()}
 
@@ -204,8 +172,6 @@ def _unsigned(shape: Shape, frame: Any) -> bytes:
 
 def _write(shape: Shape, frame: Any) -> bytes:
     payload = _unsigned(shape, frame)
-    if shape.block:
-        return payload + lists.write_bytes(getattr(frame, shape.block))
     return payload + frame.signature if shape.signed else payload
 
 
@@ -216,8 +182,6 @@ def _read(shape: Shape, payload: bytes, flags: int) -> Any:
     values: list[Any] = [*shape.layout.read(reader)]
     if shape.tail is not None:
         values.append(shape.tail.read(reader))
-    if shape.block:
-        values.append(lists.read_bytes(reader))
     if shape.signed:
         values.append(reader.take(limits.SIGNATURE_SIZE))
     if shape.request:

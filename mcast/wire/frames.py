@@ -8,7 +8,6 @@ counter is above the last one of the same type and run.
 from __future__ import annotations
 
 from enum import IntEnum
-from itertools import accumulate
 
 import msgspec
 
@@ -38,16 +37,10 @@ class FrameType(IntEnum):
     VECTOR_REQUEST = 0x11
     VECTOR = 0x12
     RANGE_REQUEST = 0x13
-    HISTORY_REQUEST = 0x14
-    HISTORY = 0x15
-    PRIVATE = 0x16
-    REPLY = 0x17
-    RECEIPT = 0x18
-    WHO = 0x19
-    HERE = 0x1A
-    RELAYED = 0x1B
-    ACKER = 0x1C
-    CODED = 0x1D
+    AGE = 0x14
+    WHO = 0x15
+    HERE = 0x16
+    ACKER = 0x17
 
 
 # Flags of the frame header.
@@ -55,13 +48,10 @@ OPTIONAL = 0x01  # who does not know the type skips the frame; never set on a ty
 BY_MULTICAST = 0x02  # on requests: answer to the group, unicast answers do not arrive
 
 # Flags of an announcement.
-NEWCOMER = (
-    0x0001  # joined just now: wants the roster, and who has heard nothing of it yet announces itself soon
-)
+NEWCOMER = 0x0001  # joined just now and wants the roster
 HOLDER = 0x0002  # holds the group's port on its host and answers for the others there
-UNICAST_DEAF = 0x0004  # unicast does not reach it
-HEARS_IPV4 = 0x0008  # it hears the group in this IP version
-HEARS_IPV6 = 0x0010
+HEARS_IPV4 = 0x0004  # it hears the group in this IP version
+HEARS_IPV6 = 0x0008
 
 
 class Key(msgspec.Struct, frozen=True, gc=False):
@@ -273,67 +263,10 @@ class RangeRequest(msgspec.Struct, frozen=True, gc=False):
     flags: int = 0
 
 
-class HistoryRequest(msgspec.Struct, frozen=True, gc=False):
-    """Asks for the last `last` records (0: no limit) that arrived in the last `since` ms (0: no limit)."""
-
-    request: int
-    last: int
-    since: int
-    flags: int = 0
-
-
-class History(msgspec.Struct, frozen=True, gc=False):
-    """The RECORD frame after it was published `age` ms ago, as far as its giver knows: a hint, unsigned."""
+class Age(msgspec.Struct, frozen=True, gc=False):
+    """The RECORD that follows was published `age` ms ago, as far as its giver knows. Not signed: a hint."""
 
     age: int
-
-
-class Private(msgspec.Struct, frozen=True, gc=False):
-    """Part `part` of `parts` of a private message: `box` is sealed for the run (`to_origin`,
-    `to_incarnation`) with the one-time X25519 key `ephemeral`. (origin, incarnation, counter) names the datagram for its receipt.
-    """
-
-    origin: bytes
-    incarnation: int
-    counter: int
-    to_origin: bytes
-    to_incarnation: int
-    message: int
-    part: int
-    parts: int
-    ephemeral: bytes
-    box: bytes
-    signature: bytes = b""
-
-
-class Reply(msgspec.Struct, frozen=True, gc=False):
-    """Part `part` of `parts` of an answer to the ASK record of `to_origin`."""
-
-    origin: bytes
-    incarnation: int
-    counter: int
-    to_origin: bytes
-    to_incarnation: int
-    to_sequence: int
-    part: int
-    parts: int
-    body: bytes
-    signature: bytes = b""
-
-
-class Receipt(msgspec.Struct, frozen=True, gc=False):
-    """The application of (`origin`, `incarnation`) has taken these sequences (`what` 0) or counters of
-    PRIVATE or REPLY frames (`what` 1) of the run (`to_origin`, `to_incarnation`).
-    """
-
-    origin: bytes
-    incarnation: int
-    counter: int
-    to_origin: bytes
-    to_incarnation: int
-    what: int
-    numbers: tuple[int, ...]
-    signature: bytes = b""
 
 
 class Acker(msgspec.Struct, frozen=True, gc=False):
@@ -369,34 +302,6 @@ class Here(msgspec.Struct, frozen=True, gc=False):
     present: tuple[Present, ...]
 
 
-class Coded(msgspec.Struct, frozen=True, gc=False):
-    """Records of a run laid over each other: `sequence` and those that follow it by `steps`; see coded.py."""
-
-    origin: bytes
-    incarnation: int
-    sequence: int
-    steps: tuple[int, ...]
-    block: bytes
-
-    @property
-    def sequences(self) -> tuple[int, ...]:
-        """The records that are in it, rising."""
-        return tuple(accumulate(self.steps, initial=self.sequence))
-
-
-class Relayed(msgspec.Struct, frozen=True, gc=False):
-    """Heads a datagram of frames that the run passes on, verbatim, to who cannot hear their authors."""
-
-    origin: bytes
-    incarnation: int
-
-
-Signed = (
-    Key | Announcement | Goodbye | Heartbeat | Nack | Report | ProbeReply | Private | Reply | Receipt | Acker
-)
-Request = (
-    ReportRequest | Probe | KeyRequest | RosterRequest | VectorRequest | RangeRequest | HistoryRequest | Who
-)
-Frame = (
-    Record | Signed | Request | Roster | Challenge | Echo | Digest | Vector | History | Here | Relayed | Coded
-)
+Signed = Key | Announcement | Goodbye | Heartbeat | Nack | Report | ProbeReply | Acker
+Request = ReportRequest | Probe | KeyRequest | RosterRequest | VectorRequest | RangeRequest | Who
+Frame = Record | Signed | Request | Roster | Challenge | Echo | Digest | Vector | Age | Here

@@ -41,9 +41,7 @@ NAME_MAX = 64  # bytes of UTF-8
 ATTRIBUTES_MAX = 768  # bytes of msgpack; an announcement handed over fits DATAGRAM_SAFE with its address
 WINDOW = 8_192  # records from the first to the last missing one a NACK may name
 ENTRIES_MAX = 255  # of a list in a frame
-CODED_MAX = 8  # records laid over each other
-
-AGE_SIZE = FRAME_HEADER_SIZE + 4  # of the HISTORY frame that says how old the record after it is
+AGE_SIZE = FRAME_HEADER_SIZE + 4  # of the AGE frame that says how old the record after it is
 
 # What a record costs besides its body, in a datagram of its own.
 RECORD_OVERHEAD = (

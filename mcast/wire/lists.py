@@ -16,7 +16,6 @@ from .reasons import DropReason, Malformed
 
 _COUNT = Struct(">B")
 _SIZE = Struct(">H")
-_NUMBER = Struct(">Q")
 _ORIGIN = Struct(f">{limits.ORIGIN_SIZE}s")
 _RANGES = Struct(">QH")  # base, number of pairs
 _MISSING = Layout(Missing, "16sQ", "origin incarnation")
@@ -126,9 +125,7 @@ def _read_holding(reader: Reader) -> Holding:
 NAME = Tail(_write_name, _read_name)
 BYTES = Tail(write_bytes, read_bytes)
 ORIGINS = _scalar_list(_ORIGIN)
-NUMBERS = _scalar_list(_NUMBER)
 HEARD = _struct_list(_HEARD)
-STEPS = _scalar_list(_SIZE)
 PRESENT = _struct_list(_PRESENT)
 MISSING = _list_of(_write_missing, _read_missing)
 HOLDINGS = _list_of(_write_holding, _read_holding)

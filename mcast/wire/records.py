@@ -19,7 +19,6 @@ class Kind(IntEnum):
     FIRST = 3  # fragments of one message: consecutive sequences, FIRST MIDDLE* LAST
     MIDDLE = 4
     LAST = 5
-    ASK = 6
 
 
 _KINDS = {kind.value: kind for kind in Kind}
