@@ -45,7 +45,7 @@ def _room(room_id: bytes, key: bytes, *, public: bool) -> Room:
 
 
 def _place(group: str, name: str) -> bytes:
-    """The group (`230.0.0.1:28003`) and room name, each after its length, so that no two pairs look alike."""
+    """Group (`230.0.0.1:28003`) and room name, each behind its length, so that no two pairs look alike."""
     parts = (group.encode(), name.encode())
     return b"".join(len(part).to_bytes(2, "big") + part for part in parts)
 
@@ -58,16 +58,19 @@ def open_room(group: str, name: str) -> Room:
 
 
 def keyed_room(key: bytes, room_id: bytes) -> Room:
-    """The room with this secret key (32 bytes) and the id (16 bytes) made with its first key."""
+    """The room with this secret key (32 bytes) and the id (16 bytes) made with its first key.
+
+    ValueError for other sizes.
+    """
     if len(key) != KEY_SIZE or len(room_id) != ROOM_ID_SIZE:
         raise ValueError(f"a room has a key of {KEY_SIZE} bytes and an id of {ROOM_ID_SIZE}")
     return _room(room_id, key, public=False)
 
 
 def passphrase_room(passphrase: str, group: str, name: str) -> Room:
-    """The room that everybody who knows `passphrase` shares: Argon2id, RFC 9106's second option (64 MiB).
+    """The room of all who know `passphrase`: Argon2id, RFC 9106's second option (64 MiB).
 
-    Whether the passphrase is strong enough is for the caller to judge. Takes about a tenth of a second.
+    Takes about a tenth of a second. The caller judges whether the passphrase is strong enough.
     """
     salt = sha256(_PASSPHRASE + _place(group, name)).digest()[:16]
     secret = Argon2id(salt=salt, length=KEY_SIZE, iterations=3, lanes=4, memory_cost=64 * 1024).derive(

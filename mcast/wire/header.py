@@ -9,7 +9,7 @@ import msgspec
 from . import limits
 from .reasons import DropReason
 
-MAGIC = b"\xff\x4d"  # 0xFF never occurs in UTF-8, so plain text is never taken for ours
+MAGIC = b"\xff\x4d"  # 0xFF never occurs in UTF-8, so plain text never looks like a datagram of ours
 VERSION = 2
 SUITE = 1  # HKDF-SHA256, ChaCha20-Poly1305, Ed25519, SHA-256
 

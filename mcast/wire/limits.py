@@ -41,7 +41,7 @@ NAME_MAX = 64  # bytes of UTF-8
 ATTRIBUTES_MAX = 768  # bytes of msgpack; an announcement handed over fits DATAGRAM_SAFE with its address
 WINDOW = 8_192  # records from the first to the last missing one a NACK may name
 ENTRIES_MAX = 255  # of a list in a frame
-AGE_SIZE = FRAME_HEADER_SIZE + 4  # of the AGE frame that says how old the record after it is
+AGE_SIZE = FRAME_HEADER_SIZE + 4  # of the AGE frame before a record that is sent again
 
 # What a record costs besides its body, in a datagram of its own.
 RECORD_OVERHEAD = (
@@ -52,8 +52,8 @@ RECORD_OVERHEAD = (
 def max_body(datagram_limit: int = DATAGRAM_MAX) -> int:
     """The longest record body, in bytes, that fits a datagram of `datagram_limit` bytes in any flush.
 
-    The path is counted at its longest, so that a body never depends on how many records leave with it, and
-    room is left for its age, with which others will hand it out.
+    The path is counted at its longest, so that a body never depends on how many records leave with it. Room
+    is left for the AGE frame with which the record is sent again.
     """
     return datagram_limit - RECORD_OVERHEAD - AGE_SIZE
 

@@ -1,4 +1,4 @@
-"""Variable parts of payloads, each a writer and a reader: lists after a count, bytes after a length."""
+"""Variable parts of payloads, each a writer and a reader: lists behind a count, bytes behind a length."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 from . import limits
 from .frames import Heard, Holding, Missing, Present
-from .layouts import Layout, Reader
+from .layouts import Layout, Reader, has_range
 from .ranges import Ranges, decode_ranges, encode_ranges
 from .reasons import DropReason, Malformed
 
@@ -19,8 +19,13 @@ _SIZE = Struct(">H")
 _ORIGIN = Struct(f">{limits.ORIGIN_SIZE}s")
 _RANGES = Struct(">QH")  # base, number of pairs
 _MISSING = Layout(Missing, "16sQ", "origin incarnation")
-_HOLDING = Layout(Holding, "16sQQQ", "origin incarnation low high")
-_HEARD = Layout(Heard, "16sQQQQIIH", "origin incarnation contiguous highest echo delay backlog loss")
+_HOLDING = Layout(Holding, "16sQQQ", "origin incarnation low high", has_range)
+_HEARD = Layout(
+    Heard,
+    "16sQQQQIIH",
+    "origin incarnation contiguous highest echo delay backlog loss",
+    lambda heard: heard.contiguous <= heard.highest,
+)
 _PRESENT = Layout(Present, "16sQH", "origin incarnation port")
 
 

@@ -53,7 +53,7 @@ class DropReason(StrEnum):
 
 
 class Malformed(Exception):
-    """Inside wire/ only: leaves a nested decoder with the reason; public functions return it instead."""
+    """Raised by nested decoders; decode_frames() returns the reason instead."""
 
     def __init__(self, reason: DropReason) -> None:
         super().__init__(reason)

@@ -9,16 +9,18 @@ import msgspec
 import pytest
 
 from mcast.crypto.keys import Identity
+from mcast.crypto.merkle import Tree, build, leaf_hash, root_of
 from mcast.crypto.signed import (
     flush_claim,
     frame_claim,
+    holds,
     sign_flush,
     sign_frame,
+    tree_of,
     verify_frame,
     verify_record,
     whole_claim,
 )
-from mcast.crypto.trees import Tree, build, leaf_hash, root_of
 from mcast.wire import frames as f
 from mcast.wire.codec import decode_frames, encode_frame
 from mcast.wire.reasons import Malformed
@@ -74,6 +76,14 @@ def test_what_is_known_of_a_tree_judges_as_a_climb_to_its_root_does(size: int) -
             assert not tree.holds(leaf, index, spoilt)
         assert not tree.holds(leaf_hash(b"forged"), index, path)
         assert tree.holds(leaf, index, path)
+
+
+def test_a_verified_record_proves_the_others_of_its_flush() -> None:
+    first, *others = (decode_record(payload) for payload in flush(5))
+    tree = tree_of(first)
+    assert all(holds(tree, record) for record in others)
+    assert not any(holds(tree, decode_record(payload)) for payload in flush(4))
+    assert not holds(tree, decode_record(flush(5, incarnation=10)[1]))
 
 
 @pytest.mark.parametrize("size", [0, 33])

@@ -13,7 +13,7 @@ from mcast.wire.bodies import bundle_size, decode_bundle, decode_first, encode_b
 from mcast.wire.codec import encode_frames
 from mcast.wire.frames import Age
 from mcast.wire.reasons import DropReason, Malformed
-from mcast.wire.records import PATH_LENGTHS, Kind, decode_record, encode_record, join_proof
+from mcast.wire.records import PATH_LENGTHS, PROOF, Kind, decode_record, encode_record
 
 ORIGIN, SIGNATURE = b"o" * 16, b"s" * 64
 
@@ -39,7 +39,7 @@ def payload(
         body=body,
     )
     record = record[:40] + bytes((kind, flags)) + record[42:]
-    return join_proof(record, size=size, index=index, signature=SIGNATURE, path=path)
+    return PROOF.pack(size, index, SIGNATURE) + path + record
 
 
 def test_fields() -> None:
