@@ -52,7 +52,7 @@ FRAMES = {
     int(number, 16): (name, payload, remark)
     for number, name, payload, remark in _rows(r"^\| 0x(\w\w) \| (\w+) \| (.+?) \| (.*?) ?\|$")
 }
-ENTRIES = {name: layout for name, layout in _rows(r"^\| (missing|heard|holdings|present) \| (run, .+?) \|$")}
+ENTRIES = {name: layout for name, layout in _rows(r"^\| (missing|heard|holdings|present) \| (peer, .+?) \|$")}
 
 
 class Cursor:
@@ -76,9 +76,9 @@ def ranges(cursor: Cursor) -> list[list[int]]:
     pairs = cursor.take(2 * count)
     members: list[int] = []
     at = base
-    for step, run in zip(pairs[::2], pairs[1::2], strict=True):
-        members.extend(range(at + step, at + step + run))
-        at += step + run
+    for skip, take in zip(pairs[::2], pairs[1::2], strict=True):
+        members.extend(range(at + skip, at + skip + take))
+        at += skip + take
     found: list[list[int]] = []
     for member in members:
         if found and found[-1][1] + 1 == member:
@@ -108,8 +108,8 @@ def write_ranges(found: list[list[int]]) -> bytes:
 def _field(word: str, cursor: Cursor, value: dict[str, Any]) -> None:
     """Reads what one comma-separated part of a row says."""
     word = re.sub(r" \((ms|µs|bytes|at least one|the holes.*)\)", "", word)
-    if word in ("run", "to run"):
-        prefix = word[:-3].replace(" ", "_")
+    if word in ("peer", "to peer"):
+        prefix = word[:-4].replace(" ", "_")
         _field(f"{prefix}origin [16]", cursor, value)
         _field(f"{prefix}incarnation u64", cursor, value)
     elif word.startswith("list of "):
