@@ -16,7 +16,6 @@ SESSION_SIZE = 8
 KEY_SIZE = 32
 SIGNATURE_SIZE = 64
 NODE_SIZE = 16  # of a flush tree
-NONCE_SIZE = 16  # of a probe
 TOKEN_SIZE = 8
 DIGEST_SIZE = 16
 MACHINE_SIZE = 8
@@ -56,11 +55,6 @@ def max_body(datagram_limit: int = DATAGRAM_MAX) -> int:
     is left for the AGE frame with which the record is sent again.
     """
     return datagram_limit - RECORD_OVERHEAD - AGE_SIZE
-
-
-def record_datagram_size(body: int, path: int = PATH_MAX) -> int:
-    """The bytes of the datagram that carries one record of `body` bytes with a path of `path` nodes."""
-    return RECORD_OVERHEAD - (PATH_MAX - path) * NODE_SIZE + body
 
 
 def fragment_sizes(message: int, body_limit: int) -> list[int]:

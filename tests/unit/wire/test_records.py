@@ -106,8 +106,8 @@ def test_the_longest_body_fits_its_datagram(limit: int, records: int) -> None:
     ]
     record = decode_record(sign_flush(identity, room.id, 1, flush)[0])
     datagram = Sealer(room, bytes(8)).seal(encode_frames([Age(1), record]))
-    alone = limits.record_datagram_size(len(body), PATH_LENGTHS[records, 0])
-    assert len(datagram) == alone + limits.AGE_SIZE <= limit
+    shorter = (limits.PATH_MAX - PATH_LENGTHS[records, 0]) * limits.NODE_SIZE
+    assert len(datagram) == limits.RECORD_OVERHEAD - shorter + len(body) + limits.AGE_SIZE <= limit
     assert (len(datagram) == limit) == (records == 32)
 
 
