@@ -19,7 +19,7 @@ import coverage
 import pytest
 
 MEASURED = ("mcast.wire", "mcast.crypto", "mcast.core")
-MEASURING = re.compile(r"tests/unit/test_(wire|crypto|core)_\w+\.py")
+MEASURING = re.compile(r"tests/unit/((wire|crypto|core)/(\w+/)*test_\w+|test_core_\w+)\.py")
 DIRECTORY = "MCAST_COVERAGE_DIRECTORY"
 
 
@@ -33,7 +33,8 @@ def _make(name: str) -> coverage.Coverage:
 
 
 def _measuring() -> set[str]:
-    names = {f"tests/unit/{file.name}" for file in Path(__file__).parent.glob("unit/test_*.py")}
+    tests = Path(__file__).parent
+    names = {f"tests/{file.relative_to(tests).as_posix()}" for file in tests.glob("unit/**/test_*.py")}
     return set(filter(MEASURING.fullmatch, names))
 
 

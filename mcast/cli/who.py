@@ -126,4 +126,4 @@ def machine_id(room_id: bytes) -> bytes:
         if text:
             break
     # Computers without one share no secret worth keeping: zero means unknown.
-    return sha256(b"mcast1 machine" + room_id + text.encode()).digest()[:8] if text else bytes(8)
+    return sha256(b"mcast2 machine" + room_id + text.encode()).digest()[:8] if text else bytes(8)

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from mcast.wire.limits import KEY_SIZE, ROOM_ID_SIZE
 
 KEY_ID_SIZE = 4
-_OPEN = b"mcast1 open room"
-_PASSPHRASE = b"mcast1 passphrase room"
+_OPEN = b"mcast2 open room"
+_PASSPHRASE = b"mcast2 passphrase room"
 
 
 def derive(secret: bytes, *, salt: bytes = b"", info: bytes, size: int = KEY_SIZE) -> bytes:
@@ -41,11 +41,11 @@ class Room(msgspec.Struct, frozen=True):
 
 
 def _room(room_id: bytes, key: bytes, *, public: bool) -> Room:
-    return Room(room_id, key, derive(key, info=b"mcast1 key id", size=KEY_ID_SIZE), public)
+    return Room(room_id, key, derive(key, info=b"mcast2 key id", size=KEY_ID_SIZE), public)
 
 
 def _place(group: str, name: str) -> bytes:
-    """The group (`230.0.0.1:28003`) and room name, each after its length, so that no two pairs look alike."""
+    """Group (`230.0.0.1:28003`) and room name, each behind its length, so that no two pairs look alike."""
     parts = (group.encode(), name.encode())
     return b"".join(len(part).to_bytes(2, "big") + part for part in parts)
 
@@ -54,27 +54,30 @@ def open_room(group: str, name: str) -> Room:
     """The open room called `name` in `group`, the text of a GroupAddress (of a pair, the IPv4 half)."""
     place = _place(group, name)
     room_id = sha256(_OPEN + place).digest()[:ROOM_ID_SIZE]
-    return _room(room_id, derive(place, salt=_OPEN, info=b"mcast1 room key"), public=True)
+    return _room(room_id, derive(place, salt=_OPEN, info=b"mcast2 room key"), public=True)
 
 
 def keyed_room(key: bytes, room_id: bytes) -> Room:
-    """The room with this secret key (32 bytes) and the id (16 bytes) made with its first key."""
+    """The room with this secret key (32 bytes) and the id (16 bytes) made with its first key.
+
+    ValueError for other sizes.
+    """
     if len(key) != KEY_SIZE or len(room_id) != ROOM_ID_SIZE:
         raise ValueError(f"a room has a key of {KEY_SIZE} bytes and an id of {ROOM_ID_SIZE}")
     return _room(room_id, key, public=False)
 
 
 def passphrase_room(passphrase: str, group: str, name: str) -> Room:
-    """The room that everybody who knows `passphrase` shares: Argon2id, RFC 9106's second option (64 MiB).
+    """The room of all who know `passphrase`: Argon2id, RFC 9106's second option (64 MiB).
 
-    Whether the passphrase is strong enough is for the caller to judge. Takes about a tenth of a second.
+    Takes about a tenth of a second. The caller judges whether the passphrase is strong enough.
     """
     salt = sha256(_PASSPHRASE + _place(group, name)).digest()[:16]
     secret = Argon2id(salt=salt, length=KEY_SIZE, iterations=3, lanes=4, memory_cost=64 * 1024).derive(
         passphrase.encode()
     )
     return _room(
-        derive(secret, info=b"mcast1 room id", size=ROOM_ID_SIZE),
-        derive(secret, info=b"mcast1 room key"),
+        derive(secret, info=b"mcast2 room id", size=ROOM_ID_SIZE),
+        derive(secret, info=b"mcast2 room key"),
         public=False,
     )

@@ -11,8 +11,8 @@ from mcast.wire.reasons import DropReason
 
 from .rooms import Room, derive
 
-# An attacker without the key never gets in here; one with it fills the table with sessions of its own, and
-# the oldest goes first: an honest session that is pushed out costs one derivation more, nothing else.
+# The attack: a member fills the table with sessions of its own (without the room key nobody can). The oldest
+# goes first; an honest session that is pushed out costs one more key derivation, nothing else.
 SESSIONS_MAX = 4_096
 _COUNTER_AT = HEADER_SIZE - 8
 _NONCE_HEAD = bytes(4)
@@ -20,13 +20,13 @@ _NONCE_HEAD = bytes(4)
 
 def session_key(room: Room, session: bytes) -> bytes:
     """The key (32 bytes) of the datagrams that `session` (8 bytes) seals for `room`."""
-    return derive(room.key, salt=session, info=b"mcast1 datagram")
+    return derive(room.key, salt=session, info=b"mcast2 datagram")
 
 
 class Sealer:
     """Seals the datagrams of one process for one room. Each gets the next counter, so no nonce comes twice.
 
-    `session` is 8 random bytes, new in every process and after a fork.
+    `session` is 8 random bytes, new in every process and after a fork; ValueError for another size.
     """
 
     __slots__ = ("_cipher", "_head", "counter", "session")
@@ -40,7 +40,10 @@ class Sealer:
         self._head = encode_header(Header(room.key_id, session, 0))[:_COUNTER_AT]
 
     def seal(self, plain: bytes) -> bytes:
-        """The datagram that carries the frames in `plain`: header, cipher text, 16 bytes of tag."""
+        """The datagram that carries the frames in `plain`: header, cipher text, 16 bytes of tag.
+
+        OverflowError when the session has used every counter.
+        """
         if self.counter > COUNTER_MAX:
             raise OverflowError("the session has used every counter; start another")
         counter = self.counter.to_bytes(8, "big")

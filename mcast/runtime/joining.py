@@ -54,7 +54,7 @@ def make_room(groups: Sequence[GroupAddress], name: str, key: bytes | None, room
         raise UsageError(f"a room's name is text of at most {ROOM_NAME_MAX} bytes", "choose a shorter one")
     if key is not None:
         secret = _secret(key, KEY_SIZE, "a room key")
-        made = derive(secret, info=b"mcast1 room id", size=ROOM_ID_SIZE)
+        made = derive(secret, info=b"mcast2 room id", size=ROOM_ID_SIZE)
         return keyed_room(secret, made if room_id is None else _secret(room_id, ROOM_ID_SIZE, "a room id"))
     if room_id is not None:
         raise UsageError("a room id without a key", "an open room has none of its own")

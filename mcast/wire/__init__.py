@@ -1,5 +1,5 @@
 """Bytes to typed values and back. Pure: no socket, no clock, no randomness, no cryptography.
 
-Decoding takes any bytes and returns a value or a DropReason; it raises nothing. docs/protocol.md is the
-grammar.
+docs/protocol.md is the specification. The decoders take any bytes and return a value or a DropReason. Those
+that run inside decode_frames(), decode_record() among them, raise Malformed instead.
 """

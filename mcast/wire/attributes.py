@@ -20,9 +20,9 @@ class Service(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
 
 
 class Attributes(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Tags belong to the peer. A field we do not know is skipped, so that later versions may add some.
+    """What a peer says about itself. Unknown fields are skipped, so that later versions may add some.
 
-    `name` is that of this run; where it is empty, the one beside its identity's key counts.
+    `name` is the peer's own; where it is empty, the name in its identity's KEY frame counts.
     """
 
     tags: dict[_Text, _Text] = {}
@@ -35,7 +35,7 @@ _ENCODER = msgspec.msgpack.Encoder(order="deterministic")
 
 
 def encode_attributes(attributes: Attributes) -> bytes:
-    """msgpack, at most ATTRIBUTES_MAX bytes or ValueError; nothing at all when there is nothing to say."""
+    """The msgpack bytes, none at all for empty attributes. ValueError above ATTRIBUTES_MAX bytes."""
     if attributes == Attributes():
         return b""
     encoded = _ENCODER.encode(attributes)
@@ -52,6 +52,6 @@ def decode_attributes(encoded: bytes) -> Attributes | DropReason:
         return DropReason.BAD_ATTRIBUTES
     try:
         return _DECODER.decode(encoded)
-    # msgspec lets these two through: bad UTF-8, and nesting inside a field it skips.
+    # msgspec raises these two itself: bad UTF-8, and deep nesting inside a field that it skips.
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return DropReason.BAD_ATTRIBUTES

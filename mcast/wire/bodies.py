@@ -9,13 +9,15 @@ from struct import Struct
 from . import limits
 from .reasons import DropReason
 
-BUNDLES = 64  # ways to cut a bundle that are remembered, least used out: who varies them gains nothing
+# Heads of bundles that are remembered; the one unused for longest goes first. The attack: bundles that all
+# differ. Each costs one Struct then, as it would without the cache.
+BUNDLES = 64
 _COUNT = Struct(">H")
 _TOTAL = Struct(">I")
 
 
 def encode_bundle(messages: Sequence[bytes]) -> bytes:
-    """The body of a bundle: number of messages (at least two), length of each, all of them on end."""
+    """The body of a bundle: number of messages (at least two), length of each, then the messages."""
     lengths = [len(message) for message in messages]
     return Struct(f">H{len(lengths)}H").pack(len(lengths), *lengths) + b"".join(messages)
 
@@ -39,7 +41,7 @@ def decode_bundle(body: bytes) -> list[bytes] | DropReason:
 
 @lru_cache(maxsize=BUNDLES)
 def _messages(head: bytes) -> Struct:
-    """The messages after `head`: a flood has the same lengths over and over, and is cut in one step."""
+    """How to unpack the messages behind `head`. A flood repeats the same lengths, so this is cached."""
     count = len(head) // limits.BUNDLE_ENTRY_SIZE - 1
     lengths = Struct(f">{count}H").unpack_from(head, limits.BUNDLE_HEAD_SIZE)
     return Struct(f"{len(head)}x" + "".join([f"{length}s" for length in lengths]))

@@ -1,6 +1,7 @@
 """Frames to bytes and back, as the table below says; docs/protocol.md has the same table.
 
-One encoding a value: what is read is written again byte for byte, so signatures survive being handed on.
+A value has exactly one encoding: a decoded frame encodes to the same bytes, so its signature stays valid when
+another peer hands it on.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import msgspec
 from . import frames as f
 from . import limits, lists
 from .frames import Frame, FrameType, Signed
-from .layouts import Layout, Reader
+from .layouts import Layout, Reader, has_range
 from .reasons import DropReason, Malformed
 from .records import Record, decode_record
 
@@ -23,17 +24,13 @@ _RECORD = int(FrameType.RECORD)  # a plain number is compared faster
 
 
 class Shape(msgspec.Struct, frozen=True):
-    """A payload: fixed struct, variable part if any, signature if signed. Requests may carry BY_MULTICAST.
-
-    `block` names bytes that follow the variable part, with their length.
-    """
+    """A payload: fixed struct, variable part if any, signature if signed. Requests may carry BY_MULTICAST."""
 
     layout: Layout[Any]
     tail: lists.Tail | None = None
     tail_name: str = ""
     signed: bool = False
     request: bool = False
-    block: str = ""
 
 
 def _signed(layout: Layout[Any], tail: lists.Tail | None = None, name: str = "") -> Shape:
@@ -44,12 +41,19 @@ def _request(layout: Layout[Any], tail: lists.Tail | None = None, name: str = ""
     return Shape(layout, tail, name, request=True)
 
 
+def _announces(value: f.Announcement) -> bool:
+    # With a smaller limit one peer could force everybody to send tiny datagrams.
+    fits = value.limit >= limits.DATAGRAM_SAFE and len(value.attributes) <= limits.ATTRIBUTES_MAX
+    return fits and has_range(value)
+
+
 _NOTHING: Layout[Any] = Layout(f.KeyRequest, "", "")
 _ANNOUNCEMENT = _signed(
     Layout(
         f.Announcement,
         "16sQQQQQIIHHH8s",
         "origin incarnation counter timestamp low high interval grtt limit port flags machine",
+        _announces,
     ),
     lists.BYTES,
     "attributes",
@@ -69,7 +73,7 @@ SHAPES: dict[FrameType, Shape] = {
     FrameType.ANNOUNCEMENT: _ANNOUNCEMENT,
     FrameType.GOODBYE: _signed(Layout(f.Goodbye, "16sQQQ", "origin incarnation counter high")),
     FrameType.HEARTBEAT: _signed(
-        Layout(f.Heartbeat, "16sQQQQQI", "origin incarnation counter timestamp low high grtt")
+        Layout(f.Heartbeat, "16sQQQQQI", "origin incarnation counter timestamp low high grtt", has_range)
     ),
     FrameType.NACK: _signed(Layout(f.Nack, "16sQQ", "origin incarnation counter"), lists.MISSING, "missing"),
     FrameType.REPORT: _signed(Layout(f.Report, "16sQQ", "origin incarnation counter"), lists.HEARD, "heard"),
@@ -78,7 +82,7 @@ SHAPES: dict[FrameType, Shape] = {
     ),
     FrameType.PROBE: _request(Layout(f.Probe, "16sQ16s", "origin incarnation nonce")),
     FrameType.PROBE_REPLY: _signed(
-        Layout(f.ProbeReply, "16sQ16sQQQ", "origin incarnation nonce timestamp low high")
+        Layout(f.ProbeReply, "16sQ16sQQQ", "origin incarnation nonce timestamp low high", has_range)
     ),
     FrameType.KEY_REQUEST: _request(_NOTHING, lists.ORIGINS, "origins"),
     FrameType.ROSTER_REQUEST: _request(Layout(f.RosterRequest, "H", "start")),
@@ -91,41 +95,17 @@ SHAPES: dict[FrameType, Shape] = {
     FrameType.ECHO: Shape(Layout(f.Echo, "8s", "token")),
     FrameType.DIGEST: Shape(Layout(f.Digest, "16sIQ", "digest vectors records")),
     FrameType.VECTOR_REQUEST: _request(Layout(f.VectorRequest, "16sH", "digest page")),
-    FrameType.VECTOR: Shape(Layout(f.Vector, "16sHH", "digest page pages"), lists.HOLDINGS, "holdings"),
+    FrameType.VECTOR: Shape(
+        Layout(f.Vector, "16sHH", "digest page pages", lambda vector: vector.page < vector.pages),
+        lists.HOLDINGS,
+        "holdings",
+    ),
     FrameType.RANGE_REQUEST: _request(Layout(f.RangeRequest, "I", "request"), lists.MISSING, "missing"),
-    FrameType.HISTORY_REQUEST: _request(Layout(f.HistoryRequest, "IIQ", "request last since")),
-    FrameType.HISTORY: Shape(Layout(f.History, "I", "age")),
-    FrameType.PRIVATE: _signed(
-        Layout(
-            f.Private,
-            "16sQQ16sQQBB32s",
-            "origin incarnation counter to_origin to_incarnation message part parts ephemeral",
-        ),
-        lists.BYTES,
-        "box",
-    ),
-    FrameType.REPLY: _signed(
-        Layout(
-            f.Reply,
-            "16sQQ16sQQBB",
-            "origin incarnation counter to_origin to_incarnation to_sequence part parts",
-        ),
-        lists.BYTES,
-        "body",
-    ),
-    FrameType.RECEIPT: _signed(
-        Layout(f.Receipt, "16sQQ16sQB", "origin incarnation counter to_origin to_incarnation what"),
-        lists.NUMBERS,
-        "numbers",
-    ),
-    FrameType.ACKER: _signed(
-        Layout(f.Acker, "16sQQ16sQ", "origin incarnation counter to_origin to_incarnation"),
-    ),
+    FrameType.AGE: Shape(Layout(f.Age, "I", "age")),
     FrameType.WHO: _request(Layout(f.Who, "8s", "nonce")),
     FrameType.HERE: Shape(Layout(f.Here, "8s", "nonce"), lists.PRESENT, "present"),
-    FrameType.RELAYED: Shape(Layout(f.Relayed, "16sQ", "origin incarnation")),
-    FrameType.CODED: Shape(
-        Layout(f.Coded, "16sQQ", "origin incarnation sequence"), lists.STEPS, "steps", block="block"
+    FrameType.ACKER: _signed(
+        Layout(f.Acker, "16sQQ16sQ", "origin incarnation counter to_origin to_incarnation"),
     ),
 }
 TYPES: dict[type, FrameType] = {f_type.layout.cls: number for number, f_type in SHAPES.items()}
@@ -139,15 +119,20 @@ def signable(frame: Signed) -> bytes:
 def encode_frame(frame: Frame) -> bytes:
     """The frame's bytes, its 4-byte header included. ValueError for what has no encoding."""
     if isinstance(frame, Record):
-        return _FRAME.pack(FrameType.RECORD, 0, len(frame.payload)) + frame.payload
+        return encode_kept(frame.payload)
     number = TYPES[type(frame)]
     shape = SHAPES[number]
     payload = _write(shape, frame)
     return _FRAME.pack(number, cast(f.Request, frame).flags if shape.request else 0, len(payload)) + payload
 
 
+def encode_kept(payload: bytes) -> bytes:
+    """The RECORD frame whose payload is `payload`, as it was signed or received."""
+    return _FRAME.pack(_RECORD, 0, len(payload)) + payload
+
+
 def encode_frames(frames: Iterable[Frame], size: int = 0) -> bytes:
-    """The frames on end, padded with zeros to `size` bytes: the plain text that crypto.seal takes."""
+    """The frames one after the other, padded with zeros to `size` bytes: the plain text of crypto.seal."""
     return b"".join(map(encode_frame, frames)).ljust(size, b"\0")
 
 
@@ -156,34 +141,28 @@ def decode_frames(plain: bytes) -> list[Frame] | DropReason:
 
     Frames of an unknown type with the OPTIONAL flag are left out. Zeros after the last frame are padding.
     """
-    try:
-        return _decode_all(plain)
-    except Malformed as malformed:
-        return malformed.reason
-
-
-def _decode_all(plain: bytes) -> list[Frame]:
     frames: list[Frame] = []
     at, end = 0, len(plain)
-    while at < end:
-        if not plain[at]:
-            if plain.count(0, at) != end - at:
-                raise Malformed(DropReason.PADDING)
-            break
-        if end - at < limits.FRAME_HEADER_SIZE:
-            raise Malformed(DropReason.TRUNCATED)
-        number, flags, length = _FRAME.unpack_from(plain, at)
-        start = at + limits.FRAME_HEADER_SIZE
-        at = start + length
-        if at > end:
-            raise Malformed(DropReason.TRUNCATED)
-        if number == _RECORD and not flags:  # most are
-            frames.append(decode_record(plain[start:at]))
-        elif (frame := _decode_one(number, flags, plain[start:at])) is not None:
-            frames.append(frame)
-    if not frames:
-        raise Malformed(DropReason.EMPTY)
-    return frames
+    try:
+        while at < end:
+            if not plain[at]:
+                if plain.count(0, at) != end - at:
+                    return DropReason.PADDING
+                break
+            start = at + limits.FRAME_HEADER_SIZE
+            if start > end:
+                return DropReason.TRUNCATED
+            number, flags, length = _FRAME.unpack_from(plain, at)
+            at = start + length
+            if at > end:
+                return DropReason.TRUNCATED
+            if number == _RECORD and not flags:  # most frames are
+                frames.append(decode_record(plain[start:at]))
+            elif (frame := _decode_one(number, flags, plain[start:at])) is not None:
+                frames.append(frame)
+    except Malformed as malformed:
+        return malformed.reason
+    return frames or DropReason.EMPTY
 
 
 def _decode_one(number: int, flags: int, payload: bytes) -> Frame | None:
@@ -204,8 +183,6 @@ def _unsigned(shape: Shape, frame: Any) -> bytes:
 
 def _write(shape: Shape, frame: Any) -> bytes:
     payload = _unsigned(shape, frame)
-    if shape.block:
-        return payload + lists.write_bytes(getattr(frame, shape.block))
     return payload + frame.signature if shape.signed else payload
 
 
@@ -216,19 +193,9 @@ def _read(shape: Shape, payload: bytes, flags: int) -> Any:
     values: list[Any] = [*shape.layout.read(reader)]
     if shape.tail is not None:
         values.append(shape.tail.read(reader))
-    if shape.block:
-        values.append(lists.read_bytes(reader))
     if shape.signed:
         values.append(reader.take(limits.SIGNATURE_SIZE))
     if shape.request:
         values.append(flags)
     reader.end()
     return shape.layout.build(*values)
-
-
-_RECORD_HEAD = bytes((FrameType.RECORD, 0))
-
-
-def encode_kept(payload: bytes) -> bytes:
-    """A RECORD frame around a payload that was kept verbatim."""
-    return _RECORD_HEAD + len(payload).to_bytes(2, "big") + payload

@@ -1,14 +1,14 @@
-"""The typed value of every frame. Numbers are those of docs/protocol.md; codec.py writes and reads them.
+"""The typed value of every frame. docs/protocol.md describes them; codec.py writes and reads them.
 
+A signed frame, and many others, begin with the peer that it is about: `origin` (16 bytes) and `incarnation`.
 The last field of a signed frame is its `signature` (64 bytes), empty until crypto.signed.sign_frame() fills
-it in. `counter` rises by at least one with each signed frame of a run; a receiver takes a frame only when its
-counter is above the last one of the same type and run.
+it in. `counter` rises by at least one with each signed frame of a peer; a receiver takes a frame only when
+its counter is above the last one of the same type and peer.
 """
 
 from __future__ import annotations
 
 from enum import IntEnum
-from itertools import accumulate
 
 import msgspec
 
@@ -38,30 +38,21 @@ class FrameType(IntEnum):
     VECTOR_REQUEST = 0x11
     VECTOR = 0x12
     RANGE_REQUEST = 0x13
-    HISTORY_REQUEST = 0x14
-    HISTORY = 0x15
-    PRIVATE = 0x16
-    REPLY = 0x17
-    RECEIPT = 0x18
-    WHO = 0x19
-    HERE = 0x1A
-    RELAYED = 0x1B
-    ACKER = 0x1C
-    CODED = 0x1D
+    AGE = 0x14
+    WHO = 0x15
+    HERE = 0x16
+    ACKER = 0x17
 
 
 # Flags of the frame header.
-OPTIONAL = 0x01  # who does not know the type skips the frame; never set on a type listed here
-BY_MULTICAST = 0x02  # on requests: answer to the group, unicast answers do not arrive
+OPTIONAL = 0x01  # a receiver that does not know the type skips the frame; never set on a type listed here
+BY_MULTICAST = 0x02  # on requests: answer to the group, as unicast answers do not arrive
 
 # Flags of an announcement.
-NEWCOMER = (
-    0x0001  # joined just now: wants the roster, and who has heard nothing of it yet announces itself soon
-)
+NEWCOMER = 0x0001  # joined just now and wants the roster
 HOLDER = 0x0002  # holds the group's port on its host and answers for the others there
-UNICAST_DEAF = 0x0004  # unicast does not reach it
-HEARS_IPV4 = 0x0008  # it hears the group in this IP version
-HEARS_IPV6 = 0x0010
+HEARS_IPV4 = 0x0004  # it hears the group in this IP version
+HEARS_IPV6 = 0x0008
 
 
 class Key(msgspec.Struct, frozen=True, gc=False):
@@ -74,11 +65,12 @@ class Key(msgspec.Struct, frozen=True, gc=False):
 
 
 class Announcement(msgspec.Struct, frozen=True, gc=False):
-    """ "I am here". `attributes` is msgpack as attributes.py has it, verbatim.
+    """ "I am here". `attributes` is msgpack as attributes.py encodes it, verbatim.
 
-    `timestamp` unix ms; `interval` ms until the next one at the latest; `grtt` µs, the group round-trip time
-    as this peer measures it; `limit` bytes of the largest datagram it takes; `port` its unicast port, 0 for
-    the group's; `machine` 8 bytes that name the computer in this room; `low`..`high` own records still held.
+    `timestamp`: unix ms. `low`..`high`: the peer's own records that it still holds. `interval`: mean ms
+    between two announcements. `grtt`: µs, the group round-trip time that the peer measures. `limit`: bytes of
+    the largest datagram it takes. `port`: its unicast port, 0 for the group's. `machine`: 8 bytes that name
+    the computer in this room.
     """
 
     origin: bytes
@@ -98,7 +90,7 @@ class Announcement(msgspec.Struct, frozen=True, gc=False):
 
 
 class Goodbye(msgspec.Struct, frozen=True, gc=False):
-    """The run ends; `high` is its last sequence, 0 if it published nothing."""
+    """The peer leaves; `high` is its last sequence, 0 if it published nothing."""
 
     origin: bytes
     incarnation: int
@@ -108,7 +100,7 @@ class Goodbye(msgspec.Struct, frozen=True, gc=False):
 
 
 class Heartbeat(msgspec.Struct, frozen=True, gc=False):
-    """`low`..`high` are the own records the run still holds; low = high + 1 when none. `grtt` in µs."""
+    """`low`..`high`: the peer's own records that it still holds, low = high + 1 when none. `grtt` in µs."""
 
     origin: bytes
     incarnation: int
@@ -121,7 +113,7 @@ class Heartbeat(msgspec.Struct, frozen=True, gc=False):
 
 
 class Missing(msgspec.Struct, frozen=True, gc=False):
-    """What is missing, or asked for, of one run: at least one range, all within WINDOW records."""
+    """Records of one peer that are missing or asked for: at least one range, all within WINDOW records."""
 
     origin: bytes
     incarnation: int
@@ -129,7 +121,7 @@ class Missing(msgspec.Struct, frozen=True, gc=False):
 
 
 class Nack(msgspec.Struct, frozen=True, gc=False):
-    """`origin`, `incarnation`: who misses; `missing`: 1 to 255 runs, each once."""
+    """The peer (`origin`, `incarnation`) lacks these records. `missing`: 1 to 255 entries, one a peer."""
 
     origin: bytes
     incarnation: int
@@ -139,8 +131,11 @@ class Nack(msgspec.Struct, frozen=True, gc=False):
 
 
 class Heard(msgspec.Struct, frozen=True, gc=False):
-    """What a reporter holds of one run. `loss` before repair is a fraction of 65535, `echo` the timestamp of
-    the latest record or heartbeat of it, `delay` µs since then, `backlog` bytes not yet taken by the user.
+    """What the author of a receiver report has of one peer's records.
+
+    Everything up to `contiguous` is held; `highest` is the highest sequence held. `echo`: timestamp of the
+    latest record or heartbeat of that peer; `delay`: µs since it came. `backlog`: bytes that the application
+    has not taken. `loss`: share of records that were lost before repair, of 65535.
     """
 
     origin: bytes
@@ -154,7 +149,7 @@ class Heard(msgspec.Struct, frozen=True, gc=False):
 
 
 class Report(msgspec.Struct, frozen=True, gc=False):
-    """Positive feedback of the run (`origin`, `incarnation`) about 1 to 255 runs."""
+    """Receiver report of the peer (`origin`, `incarnation`) about 1 to 255 peers."""
 
     origin: bytes
     incarnation: int
@@ -164,7 +159,7 @@ class Report(msgspec.Struct, frozen=True, gc=False):
 
 
 class ReportRequest(msgspec.Struct, frozen=True, gc=False):
-    """Who has the run's `sequence`? Answers are spread over `spread` ms."""
+    """Asks for receiver reports on record `sequence` of a peer. Answers are spread over `spread` ms."""
 
     origin: bytes
     incarnation: int
@@ -174,7 +169,7 @@ class ReportRequest(msgspec.Struct, frozen=True, gc=False):
 
 
 class Probe(msgspec.Struct, frozen=True, gc=False):
-    """Is that run alive? `nonce` (16 bytes) comes back signed."""
+    """Freshness challenge: is that peer alive now? `nonce` (16 bytes) comes back signed."""
 
     origin: bytes
     incarnation: int
@@ -183,7 +178,7 @@ class Probe(msgspec.Struct, frozen=True, gc=False):
 
 
 class ProbeReply(msgspec.Struct, frozen=True, gc=False):
-    """The run (`origin`, `incarnation`) is alive and has published `low`..`high`."""
+    """Answers a PROBE: the peer (`origin`, `incarnation`) is alive and holds `low`..`high` of its records."""
 
     origin: bytes
     incarnation: int
@@ -202,15 +197,17 @@ class KeyRequest(msgspec.Struct, frozen=True, gc=False):
 
 
 class RosterRequest(msgspec.Struct, frozen=True, gc=False):
-    """Asks for the roster from entry `start` of the answerer's order on."""
+    """Asks for the roster from entry `start` on, in the order of the peer that answers."""
 
     start: int
     flags: int = 0
 
 
 class Roster(msgspec.Struct, frozen=True, gc=False):
-    """One announcement handed over verbatim. `address` (16 bytes, IPv4 mapped as ::ffff:a.b.c.d; zero when
-    unknown) and `port` say where the giver heard it; they are a hint, nobody signed them.
+    """An announcement of another peer, verbatim.
+
+    `address` (16 bytes, IPv4 mapped as ::ffff:a.b.c.d, zero when unknown) and `port` tell where the sender
+    heard that peer. They are not signed: a hint.
     """
 
     address: bytes
@@ -219,19 +216,21 @@ class Roster(msgspec.Struct, frozen=True, gc=False):
 
 
 class Challenge(msgspec.Struct, frozen=True, gc=False):
-    """Ask again with this token (8 bytes) to get an answer more than three times as long as the question."""
+    """Address validation: ask again with this token (8 bytes) to get more than three times what you sent."""
 
     token: bytes
 
 
 class Echo(msgspec.Struct, frozen=True, gc=False):
-    """The token of a challenge; stands before the request it goes with."""
+    """The token of a CHALLENGE; stands before the request that it validates."""
 
     token: bytes
 
 
 class Digest(msgspec.Struct, frozen=True, gc=False):
-    """What a peer holds: `digest` (16 bytes) over its sorted vectors, their number, and that of records."""
+    """Sums up the records a peer holds: `digest` (16 bytes) over its sorted holdings, their number in
+    `vectors`, and the number of records.
+    """
 
     digest: bytes
     vectors: int
@@ -239,7 +238,7 @@ class Digest(msgspec.Struct, frozen=True, gc=False):
 
 
 class VectorRequest(msgspec.Struct, frozen=True, gc=False):
-    """Asks for page `page` of the vectors behind `digest`."""
+    """Asks for page `page` of the summary vector behind `digest`."""
 
     digest: bytes
     page: int
@@ -247,7 +246,7 @@ class VectorRequest(msgspec.Struct, frozen=True, gc=False):
 
 
 class Holding(msgspec.Struct, frozen=True, gc=False):
-    """What is held of one run: `low`..`high` but for `holes`, which may be empty and start after `low`."""
+    """The records held of one peer: `low`..`high` except `holes`."""
 
     origin: bytes
     incarnation: int
@@ -257,7 +256,7 @@ class Holding(msgspec.Struct, frozen=True, gc=False):
 
 
 class Vector(msgspec.Struct, frozen=True, gc=False):
-    """Page `page` of `pages` of the vectors behind `digest`, sorted by (origin, incarnation)."""
+    """Page `page` of `pages` of the summary vector behind `digest`, sorted by (origin, incarnation, low)."""
 
     digest: bytes
     page: int
@@ -266,78 +265,21 @@ class Vector(msgspec.Struct, frozen=True, gc=False):
 
 
 class RangeRequest(msgspec.Struct, frozen=True, gc=False):
-    """Asks for records; `request` is chosen by the asker, the same as long as it asks one teller."""
+    """Asks for records by range. `request` is chosen by the asker, the same while it asks one peer."""
 
     request: int
     missing: tuple[Missing, ...]
     flags: int = 0
 
 
-class HistoryRequest(msgspec.Struct, frozen=True, gc=False):
-    """Asks for the last `last` records (0: no limit) that arrived in the last `since` ms (0: no limit)."""
-
-    request: int
-    last: int
-    since: int
-    flags: int = 0
-
-
-class History(msgspec.Struct, frozen=True, gc=False):
-    """The RECORD frame after it was published `age` ms ago, as far as its giver knows: a hint, unsigned."""
+class Age(msgspec.Struct, frozen=True, gc=False):
+    """The RECORD that follows was published `age` ms ago, as far as its giver knows. Not signed: a hint."""
 
     age: int
 
 
-class Private(msgspec.Struct, frozen=True, gc=False):
-    """Part `part` of `parts` of a private message: `box` is sealed for the run (`to_origin`,
-    `to_incarnation`) with the one-time X25519 key `ephemeral`. (origin, incarnation, counter) names the datagram for its receipt.
-    """
-
-    origin: bytes
-    incarnation: int
-    counter: int
-    to_origin: bytes
-    to_incarnation: int
-    message: int
-    part: int
-    parts: int
-    ephemeral: bytes
-    box: bytes
-    signature: bytes = b""
-
-
-class Reply(msgspec.Struct, frozen=True, gc=False):
-    """Part `part` of `parts` of an answer to the ASK record of `to_origin`."""
-
-    origin: bytes
-    incarnation: int
-    counter: int
-    to_origin: bytes
-    to_incarnation: int
-    to_sequence: int
-    part: int
-    parts: int
-    body: bytes
-    signature: bytes = b""
-
-
-class Receipt(msgspec.Struct, frozen=True, gc=False):
-    """The application of (`origin`, `incarnation`) has taken these sequences (`what` 0) or counters of
-    PRIVATE or REPLY frames (`what` 1) of the run (`to_origin`, `to_incarnation`).
-    """
-
-    origin: bytes
-    incarnation: int
-    counter: int
-    to_origin: bytes
-    to_incarnation: int
-    what: int
-    numbers: tuple[int, ...]
-    signature: bytes = b""
-
-
 class Acker(msgspec.Struct, frozen=True, gc=False):
-    """The run elects (`to_origin`, `to_incarnation`) to report often on its records."""
+    """The peer asks (`to_origin`, `to_incarnation`), its acker, to report often on its records."""
 
     origin: bytes
     incarnation: int
@@ -348,14 +290,14 @@ class Acker(msgspec.Struct, frozen=True, gc=False):
 
 
 class Who(msgspec.Struct, frozen=True, gc=False):
-    """Asks the holder of a host's group port who else is there; `nonce` (8 bytes) comes back."""
+    """Asks the peer that holds a host's group port which peers are there; `nonce` (8 bytes) comes back."""
 
     nonce: bytes
     flags: int = 0
 
 
 class Present(msgspec.Struct, frozen=True, gc=False):
-    """A run on this host and its unicast port."""
+    """A peer on this host and its unicast port."""
 
     origin: bytes
     incarnation: int
@@ -363,40 +305,12 @@ class Present(msgspec.Struct, frozen=True, gc=False):
 
 
 class Here(msgspec.Struct, frozen=True, gc=False):
-    """The runs on this host, as far as the holder knows: a hint, nobody signed it."""
+    """The peers on this host, as far as the sender knows. Not signed: a hint."""
 
     nonce: bytes
     present: tuple[Present, ...]
 
 
-class Coded(msgspec.Struct, frozen=True, gc=False):
-    """Records of a run laid over each other: `sequence` and those that follow it by `steps`; see coded.py."""
-
-    origin: bytes
-    incarnation: int
-    sequence: int
-    steps: tuple[int, ...]
-    block: bytes
-
-    @property
-    def sequences(self) -> tuple[int, ...]:
-        """The records that are in it, rising."""
-        return tuple(accumulate(self.steps, initial=self.sequence))
-
-
-class Relayed(msgspec.Struct, frozen=True, gc=False):
-    """Heads a datagram of frames that the run passes on, verbatim, to who cannot hear their authors."""
-
-    origin: bytes
-    incarnation: int
-
-
-Signed = (
-    Key | Announcement | Goodbye | Heartbeat | Nack | Report | ProbeReply | Private | Reply | Receipt | Acker
-)
-Request = (
-    ReportRequest | Probe | KeyRequest | RosterRequest | VectorRequest | RangeRequest | HistoryRequest | Who
-)
-Frame = (
-    Record | Signed | Request | Roster | Challenge | Echo | Digest | Vector | History | Here | Relayed | Coded
-)
+Signed = Key | Announcement | Goodbye | Heartbeat | Nack | Report | ProbeReply | Acker
+Request = ReportRequest | Probe | KeyRequest | RosterRequest | VectorRequest | RangeRequest | Who
+Frame = Record | Signed | Request | Roster | Challenge | Echo | Digest | Vector | Age | Here

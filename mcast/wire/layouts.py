@@ -1,12 +1,12 @@
-"""Building blocks of the codec: a cursor over a payload, and payloads that are one fixed struct."""
+"""Fixed parts of payloads: a cursor, and structs whose fields have bounds and must agree with each other."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from struct import Struct
 from typing import Any, Generic, TypeVar
 
 from . import limits
-from .checks import CHECKS
 from .reasons import DropReason, Malformed
 
 T = TypeVar("T")
@@ -21,7 +21,6 @@ BOUNDS = {
     "contiguous": limits.NUMBER_MAX,
     "highest": limits.NUMBER_MAX,
     "to_incarnation": limits.NUMBER_MAX,
-    "to_sequence": limits.NUMBER_MAX,
     "timestamp": limits.TIMESTAMP_MAX,
     "issued": limits.TIMESTAMP_MAX,
     "echo": limits.TIMESTAMP_MAX,
@@ -29,7 +28,7 @@ BOUNDS = {
 
 
 class Reader:
-    """Takes a payload apart from front to back; every method raises Malformed(TRUNCATED) past its end."""
+    """Reads a payload from front to back; every method raises Malformed(TRUNCATED) past its end."""
 
     __slots__ = ("at", "payload")
 
@@ -55,13 +54,18 @@ class Reader:
 
 
 class Layout(Generic[T]):
-    """A fixed struct: the fields of `cls` named in `fields`, packed as `format` says, numbers big-endian."""
+    """A fixed struct: the fields of `cls` named in `fields`, packed as `fmt` says, numbers big-endian.
 
-    def __init__(self, cls: type[T], fmt: str, fields: str) -> None:
+    `agrees` tells whether the fields of a value fit together; without it any values do.
+    """
+
+    def __init__(
+        self, cls: type[T], fmt: str, fields: str, agrees: Callable[[T], bool] | None = None
+    ) -> None:
         self.cls = cls
         self.struct = Struct(">" + fmt)
         self.names = fields.split()
-        self._check = CHECKS.get(cls)
+        self._agrees = agrees
         self._bounds = [(at, BOUNDS[name]) for at, name in enumerate(self.names) if name in BOUNDS]
 
     def encode(self, value: T) -> bytes:
@@ -79,6 +83,11 @@ class Layout(Generic[T]):
     def build(self, *values: Any) -> T:
         """The value of all its fields. Raises Malformed(BAD_VALUE) when they contradict each other."""
         value = self.cls(*values)
-        if self._check is not None and not self._check(value):
+        if self._agrees is not None and not self._agrees(value):
             raise Malformed(DropReason.BAD_VALUE)
         return value
+
+
+def has_range(value: Any) -> bool:
+    """Whether `value.low`..`value.high` is a range of sequences; low = high + 1 stands for an empty one."""
+    return bool(1 <= value.low <= value.high + 1)

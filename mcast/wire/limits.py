@@ -16,7 +16,6 @@ SESSION_SIZE = 8
 KEY_SIZE = 32
 SIGNATURE_SIZE = 64
 NODE_SIZE = 16  # of a flush tree
-NONCE_SIZE = 16  # of a probe
 TOKEN_SIZE = 8
 DIGEST_SIZE = 16
 MACHINE_SIZE = 8
@@ -41,9 +40,7 @@ NAME_MAX = 64  # bytes of UTF-8
 ATTRIBUTES_MAX = 768  # bytes of msgpack; an announcement handed over fits DATAGRAM_SAFE with its address
 WINDOW = 8_192  # records from the first to the last missing one a NACK may name
 ENTRIES_MAX = 255  # of a list in a frame
-CODED_MAX = 8  # records laid over each other
-
-AGE_SIZE = FRAME_HEADER_SIZE + 4  # of the HISTORY frame that says how old the record after it is
+AGE_SIZE = FRAME_HEADER_SIZE + 4  # of the AGE frame before a record that is sent again
 
 # What a record costs besides its body, in a datagram of its own.
 RECORD_OVERHEAD = (
@@ -54,15 +51,10 @@ RECORD_OVERHEAD = (
 def max_body(datagram_limit: int = DATAGRAM_MAX) -> int:
     """The longest record body, in bytes, that fits a datagram of `datagram_limit` bytes in any flush.
 
-    The path is counted at its longest, so that a body never depends on how many records leave with it, and
-    room is left for its age, with which others will hand it out.
+    The path is counted at its longest, so that a body never depends on how many records leave with it. Room
+    is left for the AGE frame with which the record is sent again.
     """
     return datagram_limit - RECORD_OVERHEAD - AGE_SIZE
-
-
-def record_datagram_size(body: int, path: int = PATH_MAX) -> int:
-    """The bytes of the datagram that carries one record of `body` bytes with a path of `path` nodes."""
-    return RECORD_OVERHEAD - (PATH_MAX - path) * NODE_SIZE + body
 
 
 def fragment_sizes(message: int, body_limit: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""Variable parts of payloads, each a writer and a reader: lists after a count, bytes after a length."""
+"""Variable parts of payloads, each a writer and a reader: lists behind a count, bytes behind a length."""
 
 from __future__ import annotations
 
@@ -10,18 +10,22 @@ import msgspec
 
 from . import limits
 from .frames import Heard, Holding, Missing, Present
-from .layouts import Layout, Reader
+from .layouts import Layout, Reader, has_range
 from .ranges import Ranges, decode_ranges, encode_ranges
 from .reasons import DropReason, Malformed
 
 _COUNT = Struct(">B")
 _SIZE = Struct(">H")
-_NUMBER = Struct(">Q")
 _ORIGIN = Struct(f">{limits.ORIGIN_SIZE}s")
 _RANGES = Struct(">QH")  # base, number of pairs
 _MISSING = Layout(Missing, "16sQ", "origin incarnation")
-_HOLDING = Layout(Holding, "16sQQQ", "origin incarnation low high")
-_HEARD = Layout(Heard, "16sQQQQIIH", "origin incarnation contiguous highest echo delay backlog loss")
+_HOLDING = Layout(Holding, "16sQQQ", "origin incarnation low high", has_range)
+_HEARD = Layout(
+    Heard,
+    "16sQQQQIIH",
+    "origin incarnation contiguous highest echo delay backlog loss",
+    lambda heard: heard.contiguous <= heard.highest,
+)
 _PRESENT = Layout(Present, "16sQH", "origin incarnation port")
 
 
@@ -126,9 +130,7 @@ def _read_holding(reader: Reader) -> Holding:
 NAME = Tail(_write_name, _read_name)
 BYTES = Tail(write_bytes, read_bytes)
 ORIGINS = _scalar_list(_ORIGIN)
-NUMBERS = _scalar_list(_NUMBER)
 HEARD = _struct_list(_HEARD)
-STEPS = _scalar_list(_SIZE)
 PRESENT = _struct_list(_PRESENT)
 MISSING = _list_of(_write_missing, _read_missing)
 HOLDINGS = _list_of(_write_holding, _read_holding)

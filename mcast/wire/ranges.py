@@ -1,7 +1,7 @@
-"""Ranges of sequences, delta-coded: what is missing from one run's records.
+"""Ranges of sequences, delta-coded: which records of one peer are missing.
 
-A base, then pairs of bytes (skip, run): pass over `skip` sequences, then `run` belong to the range. A pair
-(255, 0) only passes on; a pair that skips 0 lengthens the range before it, which must have been 255 long.
+A base, then pairs of bytes (skip, length): leave out `skip` sequences, take the next `length`. A pair
+(255, 0) only leaves out; a pair that skips 0 extends the range before it, which must have been 255 long.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ def encode_ranges(ranges: Iterable[tuple[int, int]]) -> bytes:
 
 
 def decode_ranges(base: int, pairs: bytes) -> Ranges:
-    """The ranges that `pairs` name from `base` on. Malformed(BAD_RANGES) for any but the one encoding."""
+    """The ranges that `pairs` encode from `base` on. Malformed(BAD_RANGES) for any other encoding of them."""
     ranges: list[tuple[int, int]] = []
     at = first = base
     skip, before = 0, _STEP
-    for step, run in zip(pairs[::2], pairs[1::2], strict=True):
+    for step, length in zip(pairs[::2], pairs[1::2], strict=True):
         skip += step
-        if (step == _STEP) == (run > 0) or (not skip and before != _STEP):
+        if (step == _STEP) == (length > 0) or (not skip and before != _STEP):
             raise Malformed(DropReason.BAD_RANGES)
-        if run and skip:
+        if length and skip:
             ranges.append((first, at - 1))
             at = first = at + skip
-        at += run
-        skip, before = (0, run) if run else (skip, _STEP)
+        at += length
+        skip, before = (0, length) if length else (skip, _STEP)
     ranges.append((first, at - 1))
     whole = 0 < base == ranges[0][0] <= ranges[0][1] and not skip
     if not whole or at - base > limits.WINDOW or at - 1 > limits.NUMBER_MAX:
@@ -57,7 +57,7 @@ def decode_ranges(base: int, pairs: bytes) -> Ranges:
 
 
 def pairs_of(ranges: Sequence[tuple[int, int]]) -> int:
-    """The most pairs of bytes that `ranges`, at least one, take."""
+    """How many pairs of bytes `ranges`, at least one, take at most."""
     pairs, following = 0, ranges[0][0]
     for first, last in ranges:
         pairs += (first - following) // _STEP + -(-(last - first + 1) // _STEP)

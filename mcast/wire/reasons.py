@@ -34,7 +34,6 @@ class DropReason(StrEnum):
 
     # What the engine decides about a well-formed frame.
     BAD_SIGNATURE = "bad-signature"
-    BAD_KEY = "bad-key"
     UNKNOWN_ORIGIN = "unknown-origin"
     UNKNOWN_KEY = "unknown-key"
     WAITING_FULL = "waiting-full"
@@ -49,13 +48,12 @@ class DropReason(StrEnum):
     DEPARTED = "departed"
     NOT_LIVE = "not-live"
     NOT_ASKED = "not-asked"
-    NOT_HELD = "not-held"
     TOO_OLD = "too-old"
     NO_TOKEN = "no-token"  # noqa: S105 - the name of a counter
 
 
 class Malformed(Exception):
-    """Inside wire/ only: leaves a nested decoder with the reason; public functions return it instead."""
+    """Raised by nested decoders; decode_frames() returns the reason instead."""
 
     def __init__(self, reason: DropReason) -> None:
         super().__init__(reason)

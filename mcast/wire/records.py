@@ -1,4 +1,4 @@
-"""The record, the unit an origin publishes, and the proof that lets any holder repair it."""
+"""The record, the unit that a peer publishes, and the proof with which any holder can repair it."""
 
 from __future__ import annotations
 
@@ -19,21 +19,20 @@ class Kind(IntEnum):
     FIRST = 3  # fragments of one message: consecutive sequences, FIRST MIDDLE* LAST
     MIDDLE = 4
     LAST = 5
-    ASK = 6
 
 
 _KINDS = {kind.value: kind for kind in Kind}
 _RECORD = Struct(">16sQQQBBH")
-_PROOF = Struct(">BB64s")
+PROOF = Struct(">BB64s")  # size, index, signature; then the path, then the record
 _MINIMUM = limits.PROOF_HEAD_SIZE + limits.RECORD_HEADER_SIZE
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
     """A record with its proof, as a RECORD frame carries it: live, as a repair and as history alike.
 
-    `payload` is the frame's payload, verbatim: what is kept and sent again. `signed` of it is the leaf,
-    or what is signed if there is no other in the flush.
-    `timestamp` is unix ms by the author's clock, advisory. `flags` is 0 so far. `path` is its nodes on end.
+    `timestamp` is unix ms by the author's clock, advisory. `flags` is 0 so far. `size` records are in the
+    flush, this one is number `index` of them; `path` holds its nodes one after the other. `payload` is the
+    frame's payload, verbatim: it is stored and sent again.
     """
 
     origin: bytes
@@ -65,7 +64,7 @@ def _path_length(index: int, size: int) -> int:
     return length
 
 
-# Of every place in every tree: the path's length, so that a proof has one valid shape.
+# (size, index): number of nodes in the path. So a proof has one valid length.
 PATH_LENGTHS = {
     (size, index): _path_length(index, size)
     for size in range(1, limits.TREE_MAX + 1)
@@ -80,16 +79,11 @@ def encode_record(
     return _RECORD.pack(origin, incarnation, sequence, timestamp, kind, flags, len(body)) + body
 
 
-def join_proof(record: bytes, *, size: int, index: int, signature: bytes, path: bytes) -> bytes:
-    """The payload of a RECORD frame: the proof, then the record."""
-    return _PROOF.pack(size, index, signature) + path + record
-
-
 def decode_record(payload: bytes) -> Record:
-    """The record in a RECORD frame's payload. Raises Malformed."""
+    """The record in the payload of a RECORD frame. Raises Malformed."""
     if len(payload) < _MINIMUM:
         raise Malformed(DropReason.TRUNCATED)
-    size, index, signature = _PROOF.unpack_from(payload)
+    size, index, signature = PROOF.unpack_from(payload)
     nodes = PATH_LENGTHS.get((size, index))
     if nodes is None:
         raise Malformed(DropReason.BAD_PROOF)

@@ -242,7 +242,7 @@ class Flood:
         self._say(self.random.choice(asked))
 
     def _junk(self) -> None:
-        self.ada.receive(b"\xff\x4d\x01\x01" + self._bytes(self.random.randrange(1500)), ("10.6.6.6", 1))
+        self.ada.receive(b"\xff\x4d\x02\x01" + self._bytes(self.random.randrange(1500)), ("10.6.6.6", 1))
 
     def _forge(self) -> None:
         """In the honest peer's name, with another's signature."""

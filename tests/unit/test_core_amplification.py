@@ -74,8 +74,6 @@ REQUESTS: dict[str, Make] = {
     "ranges by multicast": lambda run, gone, all_: f.RangeRequest(
         1, (f.Missing(*run, ((1, 1),)),), f.BY_MULTICAST
     ),
-    "history": lambda run, gone, all_: f.HistoryRequest(1, 0, 0),
-    "history by multicast": lambda run, gone, all_: f.HistoryRequest(1, 0, 0, f.BY_MULTICAST),
 }
 
 

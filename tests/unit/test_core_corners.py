@@ -359,7 +359,7 @@ def test_nothing_is_announced_anew_before_the_first_announcement() -> None:
     lan = simulation.Lan(19)
     quiet = lan.join("quiet", quiet=True)
     quiet.engine.update(lan.now, attributes=Attributes(tags={"a": "b"}))
-    quiet.engine.update(lan.now, flags=f.UNICAST_DEAF)
+    quiet.engine.update(lan.now, flags=f.HEARS_IPV4)
     lan.run(5.0)
     assert lan.sent == 0
     quiet.set_clock(3600.0)

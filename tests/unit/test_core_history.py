@@ -641,7 +641,7 @@ def test_who_says_that_all_is_too_old_keeps_nobody_from_asking_others(liar: bool
         lan.run(0.5)
         eve.say(f.Vector(listed.digest, 0, 1, listed.pages[0]), to=cyd.address)
         for payload in filter(None, kept):
-            eve.say(known.frame, f.History(AGE_MAX), decode_record(payload), to=cyd.address)
+            eve.say(known.frame, f.Age(AGE_MAX), decode_record(payload), to=cyd.address)
         assert drops(cyd, "too-old") == 10
     lan.run(900.0)
     assert texts(cyd, history=True) + texts(cyd, history=False) == [str(number) for number in range(10)]

@@ -97,7 +97,7 @@ class Giver(Outsider):
         self.lan.run(0.3)
         self.say(f.Vector(digest * 16, 0, 1, (f.Holding(*self.peer_id, 1, 1, ()),)))
         old = self.record(1, b"old", age=100.0)
-        self.say(self.key, f.History(round(age * 1000)), old)
+        self.say(self.key, f.Age(round(age * 1000)), old)
 
 
 def test_what_is_said_to_be_too_old_is_dropped_and_not_asked_for_there_again() -> None:
@@ -149,13 +149,13 @@ def test_only_what_is_not_new_says_its_age() -> None:
     def kinds(now: float) -> list[object]:
         frames = decode_frames(handed(ada.engine._state, ada.engine.peer_id, 1, now) or b"")
         assert isinstance(frames, list)
-        return [frame.age if isinstance(frame, f.History) else type(frame).__name__ for frame in frames]
+        return [frame.age if isinstance(frame, f.Age) else type(frame).__name__ for frame in frames]
 
     assert kinds(at + 0.9) == ["Record"]
     assert kinds(at + 1.0) == [1000, "Record"]
     assert kinds(at + 1e9) == [AGE_MAX, "Record"]
     assert handed(ada.engine._state, ada.engine.peer_id, 2, at) is None
-    assert len(encode_frame(f.History(1))) == 8
+    assert len(encode_frame(f.Age(1))) == 8
 
 
 def test_an_age_goes_with_the_next_record_alone() -> None:
@@ -163,9 +163,9 @@ def test_an_age_goes_with_the_next_record_alone() -> None:
     ada = lan.join("ada")
     lan.run(6.0)
     eve = Outsider(lan)
-    eve.say(eve.key, f.History(5000), eve.record(1), eve.record(2))
+    eve.say(eve.key, f.Age(5000), eve.record(1), eve.record(2))
     now = lan.now
-    eve.say(f.History(5000))
+    eve.say(f.Age(5000))
     eve.say(eve.record(3))
     ages = []
     for sequence in (1, 2, 3):
@@ -180,7 +180,7 @@ def test_a_record_that_waits_for_its_key_keeps_its_age() -> None:
     ada = lan.join("ada")
     lan.run(6.0)
     eve = Outsider(lan)
-    eve.say(f.History(5000), eve.record(1))
+    eve.say(f.Age(5000), eve.record(1))
     now = lan.now
     eve.say(eve.key)
     assert now - published(ada, eve.peer_id) == pytest.approx(5.0, abs=0.1)
@@ -258,9 +258,9 @@ def test_a_repair_for_somebody_else_of_before_we_came_is_no_news() -> None:
     lan.run(4.0)
     ada = lan.join("ada", quiet=True)
     lan.run(2.0)
-    eve.say(eve.key, f.History(3000), eve.record(1, b"before"))
+    eve.say(eve.key, f.Age(3000), eve.record(1, b"before"))
     assert ada.messages() == []
     assert ada.engine.stats()["dropped-not-asked"] == 1
     fay = Outsider(lan, seed=5)
-    fay.say(fay.key, f.History(1500), fay.record(1, b"a moment ago"))
+    fay.say(fay.key, f.Age(1500), fay.record(1, b"a moment ago"))
     assert [message.data for message in ada.messages()] == [b"a moment ago"]

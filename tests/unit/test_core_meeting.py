@@ -11,6 +11,7 @@ from mcast.core import meeting
 from mcast.core.events import Message, PeerLeft
 from mcast.core.peer_id import PeerId
 from mcast.wire import frames as f
+from mcast.wire.codec import encode_frames
 from mcast.wire.header import decode_header
 
 from .core_support import ADDRESS, Outsider, drops
@@ -264,7 +265,8 @@ def test_a_flood_of_questions_is_answered_at_a_bounded_rate() -> None:
     lan.run(1.0)
     asker = Asker(lan)
     for number in range(300):
-        lan.transmit(asker.sealer.seal(b"\x19\0\0\x08" + number.to_bytes(8, "big")), ADDRESS, ada.address)
+        question = encode_frames([f.Who(number.to_bytes(8, "big"))])
+        lan.transmit(asker.sealer.seal(question), ADDRESS, ada.address)
     lan.run(0.01)
     assert len(asker.answers) <= 110
     assert drops(ada, "over-budget") >= 190

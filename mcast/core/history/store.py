@@ -16,7 +16,7 @@ from mcast.core.rangeset import RangeSet, collapse
 from mcast.core.reliability.sender import HeldRecord, TransmitWindow
 from mcast.wire import limits
 from mcast.wire.codec import encode_frame, encode_kept
-from mcast.wire.frames import History, Holding
+from mcast.wire.frames import Age, Holding
 from mcast.wire.lists import HOLDINGS
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import Record
@@ -273,7 +273,7 @@ class Store:
             return None
         record = encode_kept(held.payload)
         age = now - held.at
-        return record if age < NEW else encode_frame(History(min(AGE_MAX, round(age * 1000)))) + record
+        return record if age < NEW else encode_frame(Age(min(AGE_MAX, round(age * 1000)))) + record
 
     def ranges(self, peer_id: PeerId) -> RangeSet:
         """The sequences of `peer_id`, also of ours, that are named to others."""

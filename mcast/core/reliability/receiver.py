@@ -17,7 +17,7 @@ from mcast.core.history.store import Store
 from mcast.core.membership.failure_detector import FailureDetector
 from mcast.core.membership.roster import Roster
 from mcast.core.peer_id import INCARNATION_SHIFT, PeerId
-from mcast.wire.frames import Heartbeat, History
+from mcast.wire.frames import Age, Heartbeat
 from mcast.wire.limits import WINDOW
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import Record
@@ -67,7 +67,7 @@ class Receiver:
         self._store, self._replay, self._fetches, self._sent = store, replay, fetches, sent
         self.handlers: Handlers = {
             Record: self._on_record_frame,
-            History: self._on_age,
+            Age: self._on_age,
             Heartbeat: self._on_heartbeat,
         }
         self.on_fetched: Callable[[Record, Address, float, float], DropReason | None]
@@ -80,7 +80,7 @@ class Receiver:
     def on_timeout(self, now: float) -> None:
         """Nothing here has a time."""
 
-    def _on_age(self, datagram: Datagram, frame: History, now: float) -> None:
+    def _on_age(self, datagram: Datagram, frame: Age, now: float) -> None:
         """The next record of the datagram is so old, as its giver says: nobody signed it."""
         datagram.age = frame.age / 1000
 

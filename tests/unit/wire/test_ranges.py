@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mcast.wire.limits import NUMBER_MAX
-from mcast.wire.ranges import decode_ranges, encode_ranges, split_ranges
+from mcast.wire.ranges import decode_ranges, encode_ranges, pairs_of, split_ranges
 from mcast.wire.reasons import DropReason, Malformed
 
 
@@ -54,3 +54,10 @@ def test_split_keeps_to_pairs_and_window() -> None:
     assert split_ranges([(1, 20_000)], 1000) == ([(1, 8192)], [(8193, 16384)], [(16385, 20000)])
     assert split_ranges([(1, 1), (8192, 8192), (8193, 8193)], 1000)[0] == [(1, 1), (8192, 8192)]
     assert split_ranges([], 10) == ()
+
+
+@pytest.mark.parametrize(
+    "ranges", [[(5, 5)], [(5, 259), (515, 515)], [(5, 260)], [(5, 5), (260, 260)], [(5, 5), (1000, 2000)]]
+)
+def test_pairs_of_counts_the_pairs_of_the_encoding(ranges: list[tuple[int, int]]) -> None:
+    assert len(encode_ranges(ranges)) // 2 == pairs_of(ranges)

@@ -11,9 +11,9 @@ from mcast.crypto.signed import sign_flush
 from mcast.wire import limits
 from mcast.wire.bodies import bundle_size, decode_bundle, decode_first, encode_bundle, encode_first
 from mcast.wire.codec import encode_frames
-from mcast.wire.frames import History
+from mcast.wire.frames import Age
 from mcast.wire.reasons import DropReason, Malformed
-from mcast.wire.records import PATH_LENGTHS, Kind, decode_record, encode_record, join_proof
+from mcast.wire.records import PATH_LENGTHS, PROOF, Kind, decode_record, encode_record
 
 ORIGIN, SIGNATURE = b"o" * 16, b"s" * 64
 
@@ -39,7 +39,7 @@ def payload(
         body=body,
     )
     record = record[:40] + bytes((kind, flags)) + record[42:]
-    return join_proof(record, size=size, index=index, signature=SIGNATURE, path=path)
+    return PROOF.pack(size, index, SIGNATURE) + path + record
 
 
 def test_fields() -> None:
@@ -63,7 +63,7 @@ def test_fields() -> None:
         (payload(incarnation=2**63), DropReason.BAD_VALUE),
         (payload(timestamp=limits.TIMESTAMP_MAX + 1), DropReason.BAD_VALUE),
         (payload(kind=0), DropReason.BAD_VALUE),
-        (payload(kind=7), DropReason.BAD_VALUE),
+        (payload(kind=6), DropReason.BAD_VALUE),
         (payload(flags=1), DropReason.BAD_VALUE),
         (payload()[:109], DropReason.TRUNCATED),
         (payload(size=32, index=0)[:120], DropReason.TRUNCATED),
@@ -105,9 +105,9 @@ def test_the_longest_body_fits_its_datagram(limit: int, records: int) -> None:
         for n in range(1, records + 1)
     ]
     record = decode_record(sign_flush(identity, room.id, 1, flush)[0])
-    datagram = Sealer(room, bytes(8)).seal(encode_frames([History(1), record]))
-    alone = limits.record_datagram_size(len(body), PATH_LENGTHS[records, 0])
-    assert len(datagram) == alone + limits.AGE_SIZE <= limit
+    datagram = Sealer(room, bytes(8)).seal(encode_frames([Age(1), record]))
+    shorter = (limits.PATH_MAX - PATH_LENGTHS[records, 0]) * limits.NODE_SIZE
+    assert len(datagram) == limits.RECORD_OVERHEAD - shorter + len(body) + limits.AGE_SIZE <= limit
     assert (len(datagram) == limit) == (records == 32)
 
 

@@ -7,7 +7,7 @@ from hashlib import sha256
 
 from mcast.wire.limits import NODE_SIZE, TREE_MAX
 
-# Copied for each hash: to begin one anew, OpenSSL looks up its algorithm, which takes longer than the hash.
+# Copied for each hash: OpenSSL looks up the algorithm of a new one, which takes longer than the hash itself.
 _LEAF, _NODE = sha256(b"\x00"), sha256(b"\x01")
 
 
@@ -25,16 +25,19 @@ def _node_hash(left: bytes, right: bytes) -> bytes:
 
 
 def build(leaves: Sequence[bytes]) -> tuple[bytes, list[bytes]]:
-    """The root over 1 to 32 `leaves` and the path of each: its nodes on end, from the leaf's neighbour up."""
+    """The root over 1 to 32 `leaves`, and the path of each: its nodes from the leaf's sibling up, joined.
+
+    ValueError for another number of leaves.
+    """
     if not 0 < len(leaves) <= TREE_MAX:
         raise ValueError(f"a flush has 1 to {TREE_MAX} records, not {len(leaves)}")
     paths: list[list[bytes]] = [[] for _ in leaves]
     level, height = list(leaves), 0
     while len(level) > 1:
         for leaf, path in enumerate(paths):
-            beside = leaf >> height ^ 1
-            if beside < len(level):
-                path.append(level[beside])
+            sibling = leaf >> height ^ 1
+            if sibling < len(level):
+                path.append(level[sibling])
         odd = level[-1:] if len(level) % 2 else []
         level = [_node_hash(*pair) for pair in zip(level[::2], level[1::2], strict=False)] + odd
         height += 1
@@ -42,12 +45,12 @@ def build(leaves: Sequence[bytes]) -> tuple[bytes, list[bytes]]:
 
 
 def root_of(leaf: bytes, index: int, size: int, path: bytes) -> bytes:
-    """The root that `path` leads to from leaf `index` of `size`; its length must be that place's."""
+    """The root that `path` leads to from leaf `index` of `size`; the path must have the length for it."""
     node, last, at = leaf, size - 1, 0
     while last:
         if index & 1 or index != last:
-            beside = path[at : at + NODE_SIZE]
-            node = _node_hash(beside, node) if index & 1 else _node_hash(node, beside)
+            sibling = path[at : at + NODE_SIZE]
+            node = _node_hash(sibling, node) if index & 1 else _node_hash(node, sibling)
             at += NODE_SIZE
         index >>= 1
         last >>= 1
@@ -55,10 +58,10 @@ def root_of(leaf: bytes, index: int, size: int, path: bytes) -> bytes:
 
 
 class Tree:
-    """What is known of a flush tree of `size` leaves, of which one with its path was found genuine.
+    """The verified nodes of a flush tree of `size` leaves, starting from one leaf whose path was verified.
 
-    A node that is known, with the rest of the way from there up, spares hashing that way again for every
-    record: 32 records that come one by one take 31 node hashes in all instead of 160.
+    A climb stops at the first verified node: 32 records that come one by one take 31 node hashes in all
+    instead of 160.
     """
 
     def __init__(self, leaf: bytes, index: int, size: int, path: bytes) -> None:
@@ -67,11 +70,11 @@ class Tree:
         self._climb(leaf, index, path)
 
     def holds(self, leaf: bytes, index: int, path: bytes) -> bool:
-        """Whether `path`, of the length of that place, leads from leaf `index` to the same root."""
+        """Whether `path`, of the length for that leaf, leads from leaf `index` to the same root."""
         return self._climb(leaf, index, path)
 
     def _climb(self, leaf: bytes, index: int, path: bytes) -> bool:
-        """Go up until something is known, or to the root; what is passed is known then, if it fits."""
+        """Climb to a verified node or the root; the nodes passed count as verified if the path fits."""
         passed: dict[tuple[int, int], tuple[bytes, bytes]] = {}
         node, last, at, level = leaf, self.size - 1, 0, 0
         while (known := self._known.get((level, index))) is None:
@@ -79,9 +82,9 @@ class Tree:
             if not last:
                 break
             if index & 1 or index != last:
-                beside, at = path[at : at + NODE_SIZE], at + NODE_SIZE
-                passed[level, index ^ 1] = beside, node + path[at:]
-                node = _node_hash(beside, node) if index & 1 else _node_hash(node, beside)
+                sibling, at = path[at : at + NODE_SIZE], at + NODE_SIZE
+                passed[level, index ^ 1] = sibling, node + path[at:]
+                node = _node_hash(sibling, node) if index & 1 else _node_hash(node, sibling)
             index, last, level = index >> 1, last >> 1, level + 1
         if self._known and known != (node, path[at:]):
             return False

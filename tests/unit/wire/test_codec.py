@@ -107,14 +107,6 @@ def heard(contiguous: int, highest: int) -> f.Report:
     return f.Report(ORIGIN, EPOCH, 1, (f.Heard(ORIGIN, EPOCH, contiguous, highest, 1, 2, 3, 4),), SIGNATURE)
 
 
-def private(part: int, parts: int) -> f.Private:
-    return f.Private(ORIGIN, EPOCH, 1, ORIGIN, EPOCH, 1, part, parts, bytes(32), b"box", SIGNATURE)
-
-
-def receipt(what: int, *numbers: int) -> f.Receipt:
-    return f.Receipt(ORIGIN, EPOCH, 1, ORIGIN, EPOCH, what, numbers, SIGNATURE)
-
-
 TOP, LATEST = 2**63 - 1, 253_402_300_799_999
 # Values at the edge, and the reason for which the codec drops them; None when they are fine.
 EDGES: list[tuple[str, Frame, DropReason | None]] = [
@@ -140,22 +132,10 @@ EDGES: list[tuple[str, Frame, DropReason | None]] = [
     ("roster's announcement", f.Roster(bytes(16), 0, announcement(limit=1)), DropReason.BAD_VALUE),
     ("all contiguous", heard(9, 9), None),
     ("contiguous > highest", heard(10, 9), DropReason.BAD_VALUE),
-    ("last part", private(254, 255), None),
-    ("part", private(1, 1), DropReason.BAD_VALUE),
-    ("no parts", private(0, 0), DropReason.BAD_VALUE),
-    ("reply's part", f.Reply(ORIGIN, EPOCH, 1, ORIGIN, EPOCH, 1, 2, 2, b"", SIGNATURE), DropReason.BAD_VALUE),
     ("page", f.Vector(bytes(16), 1, 1, holding(1, 2).holdings), DropReason.BAD_VALUE),
-    ("receipt of counters", receipt(1, TOP), None),
-    ("what", receipt(2, 1), DropReason.BAD_VALUE),
-    ("number", receipt(0, 1, TOP + 1), DropReason.BAD_VALUE),
     ("holes to the edges", holding(5, 9, (5, 6), (9, 9)), None),
     ("hole below", holding(5, 9, (4, 5)), DropReason.BAD_RANGES),
     ("hole above", holding(5, 9, (9, 10)), DropReason.BAD_RANGES),
-    ("most coded records", f.Coded(ORIGIN, EPOCH, TOP - 7, (1,) * 7, b"block"), None),
-    ("a coded record of sequence 0", f.Coded(ORIGIN, EPOCH, 0, (1,), b""), DropReason.BAD_VALUE),
-    ("the same record twice", f.Coded(ORIGIN, EPOCH, 1, (1, 0), b""), DropReason.BAD_VALUE),
-    ("nine coded records", f.Coded(ORIGIN, EPOCH, 1, (1,) * 8, b""), DropReason.BAD_VALUE),
-    ("a coded record too far", f.Coded(ORIGIN, EPOCH, TOP, (1,), b""), DropReason.BAD_VALUE),
     ("holding's low", holding(0, 9), DropReason.BAD_VALUE),
 ]
 

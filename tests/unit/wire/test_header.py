@@ -9,7 +9,7 @@ from mcast.wire.reasons import DropReason
 
 HEADER = Header(b"kkkk", b"sessions", 2**64 - 1)
 REST = bytes(16)
-ENCODED = bytes.fromhex("ff4d0101") + b"kkkksessions" + b"\xff" * 8
+ENCODED = bytes.fromhex("ff4d0201") + b"kkkksessions" + b"\xff" * 8
 
 
 def test_both_directions() -> None:
@@ -26,8 +26,11 @@ def test_both_directions() -> None:
         (b"\xff\x4d", DropReason.TOO_SHORT),
         (ENCODED + REST[1:], DropReason.TOO_SHORT),
         (ENCODED + bytes(1452 - 24 + 1), DropReason.TOO_LONG),
-        (b"\xff\x4d\x02" + ENCODED[3:] + REST, DropReason.VERSION),
-        (b"\xff\x4d\x01\x02" + ENCODED[4:] + REST, DropReason.VERSION),
+        (b"\xff\x4d\x02", DropReason.TOO_SHORT),
+        (b"\xff\x4d\x02\x01", DropReason.TOO_SHORT),
+        (b"\xff\x4d\x01\x01", DropReason.VERSION),  # another version may have other sizes
+        (b"\xff\x4d\x03" + ENCODED[3:] + bytes(2000), DropReason.VERSION),
+        (b"\xff\x4d\x02\x02" + ENCODED[4:] + REST, DropReason.VERSION),
     ],
 )
 def test_refused(datagram: bytes, reason: DropReason) -> None:

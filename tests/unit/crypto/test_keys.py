@@ -6,7 +6,7 @@ from hashlib import sha256
 
 import pytest
 
-from mcast.crypto import sodium
+from mcast.crypto import keys
 from mcast.crypto.keys import Identity, origin_of, verify
 
 # (seed, public key, message, signature)
@@ -97,4 +97,4 @@ def test_repr_shows_no_secret() -> None:
 
 def test_a_library_that_does_not_start_is_not_used() -> None:
     with pytest.raises(RuntimeError, match="libsodium"):
-        sodium._start(-1)
+        keys._start(-1)
