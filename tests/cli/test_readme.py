@@ -95,6 +95,13 @@ class Scene:
         process.wait_for(" on eth0", stream="stderr")
         return process
 
+    def bob_has_said(self, text: str) -> None:
+        """Bob says it, and has said it for so long that a newcomer gets it as history."""
+        self.bob.write(f"{text}\n")
+        witness = self.joined("listen", "--last", "100")
+        witness.wait_for(text, stream="stdout")
+        assert witness.interrupt() == 0
+
 
 @pytest.fixture(scope="module")
 def made() -> Iterator[Scene]:
@@ -154,9 +161,7 @@ def chats(with_whom: list[str] | None = None, name: str = "", *, plain: bool = F
 
 def chats_after_history(scene: Scene, command: str) -> None:
     """A chat on a terminal shows what was said before it came."""
-    scene.bob.write("said before the chat\n")
-    witness = scene.joined("listen", "--last", "100", "-C", "1")
-    assert witness.wait() == 0
+    scene.bob_has_said("said before the chat")
     terminal = scene.type(command)
     terminal.wait_for_screen(re.compile(r"\(history\): said before the chat"))
     terminal.type("/quit\r")
@@ -469,8 +474,7 @@ def carl_who_chats(scene: Scene) -> lab.Process:
 
 
 def follows_events(scene: Scene, code: str) -> None:
-    scene.bob.write("said before the program\n")
-    assert scene.joined("listen", "--last", "100", "-C", "1").wait() == 0
+    scene.bob_has_said("said before the program")
     program = scene.reader.python(code)
     program.wait_for(re.compile(r"^earlier: bob said before the program$", re.MULTILINE), stream="stdout")
     carl = carl_who_chats(scene)
