@@ -1,11 +1,14 @@
-"""README.md is true: every command in it runs, on a LAN with other people, and does what it says.
+"""README.md and the user pages are true: every command in them runs, on a LAN with other people, and does
+what it says.
 
-Each line of a `sh` block has its case in CASES; a new line without one fails, and so does a case whose line
-is gone. Every `python`, `toml` and `text` block is run or made again too.
+Each line of a `sh` block has its case in CASES, each `python` block its case in PROGRAMS. A new one without a
+case fails, and so does a case that no page has any more. `toml`, `text` and `json` blocks are used or made
+again too. What needs no network to be checked is in tests/unit/test_documents.py.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -20,9 +23,17 @@ from tests.cli import test_scripts
 
 ROOT = lab.REPOSITORY
 README = ROOT / "README.md"
+SCRIPTS, SETTINGS = ROOT / "docs" / "scripts.md", ROOT / "docs" / "settings.md"
+PAGES = [
+    README,
+    ROOT / "CONTRIBUTING.md",
+    *(ROOT / "docs" / f"{name}.md" for name in ("chat", "python", "security", "troubleshooting")),
+    SCRIPTS,
+    SETTINGS,
+]
 CHINESE = ROOT / "docs" / "README.zh.md"
 IDENTITY = r"·[0-9a-f]{4}(/\d+)?"
-KNOWN_BLOCKS = {"sh", "python", "toml", "text chat", "text interfaces"}
+KNOWN_BLOCKS = {"sh", "python", "toml", "text chat", "text interfaces", "json message"}
 
 pytestmark = pytest.mark.lan
 
@@ -36,8 +47,15 @@ def of_kind(file: Path, kind: str) -> list[str]:
     return [text for name, text in blocks(file) if name == kind]
 
 
-def commands(file: Path) -> list[str]:
-    return [line for text in of_kind(file, "sh") for line in text.splitlines() if line.strip()]
+def commands(*files: Path) -> list[str]:
+    """Each line of the `sh` blocks, once."""
+    texts = [text for file in files for text in of_kind(file, "sh")]
+    return list(dict.fromkeys(line for text in texts for line in text.splitlines() if line.strip()))
+
+
+def programs(*files: Path) -> list[str]:
+    """Each `python` block, once."""
+    return list(dict.fromkeys(code for file in files for code in of_kind(file, "python")))
 
 
 class Scene:
@@ -76,6 +94,13 @@ class Scene:
         process = self.third.mcast(*arguments)
         process.wait_for(" on eth0", stream="stderr")
         return process
+
+    def bob_has_said(self, text: str) -> None:
+        """Bob says it, and has said it for so long that a newcomer gets it as history."""
+        self.bob.write(f"{text}\n")
+        witness = self.joined("listen", "--last", "100")
+        witness.wait_for(text, stream="stdout")
+        assert witness.interrupt() == 0
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +157,15 @@ def chats(with_whom: list[str] | None = None, name: str = "", *, plain: bool = F
         assert hearer is bob or text not in bob.stdout
 
     return case
+
+
+def chats_after_history(scene: Scene, command: str) -> None:
+    """A chat on a terminal shows what was said before it came."""
+    scene.bob_has_said("said before the chat")
+    terminal = scene.type(command)
+    terminal.wait_for_screen(re.compile(r"\(history\): said before the chat"))
+    terminal.type("/quit\r")
+    assert terminal.wait() == 0
 
 
 def chats_in_a_pipe(scene: Scene, command: str) -> None:
@@ -223,6 +257,17 @@ def runs_a_program(scene: Scene, command: str) -> None:
     assert listener.interrupt() == 0
 
 
+def greets_by_a_program(scene: Scene, command: str) -> None:
+    test_scripts.write_command(
+        scene.directory / "greet.sh", 'printf "%s %s\\n" "$MCAST_EVENT" "$MCAST_FROM" >> greeted.txt'
+    )
+    announcer = scene.start(command)
+    greeted = scene.directory / "greeted.txt"
+    lab.until(lambda: greeted.exists() and "join " in greeted.read_text())
+    assert re.search(r"^join [0-9a-f]{16} bob$", greeted.read_text(), re.MULTILINE)
+    assert announcer.interrupt() == 0
+
+
 def announces(scene: Scene, command: str) -> None:
     announcer = scene.start(command)
     announcer.wait_for(re.compile(r"^\+\tbob\t", re.MULTILINE), stream="stdout")
@@ -287,7 +332,7 @@ def measures_what_it_sends(scene: Scene, command: str) -> None:
 def shows_interfaces(scene: Scene, command: str) -> None:
     process = scene.start(command)
     assert process.wait() == 0
-    assert [process.stdout] == of_kind(README, "text interfaces")
+    assert [process.stdout] == of_kind(SETTINGS, "text interfaces")
 
 
 def makes_a_key(scene: Scene, command: str) -> None:
@@ -321,31 +366,48 @@ def completes(scene: Scene, command: str) -> None:
     assert completed.stdout.strip() == "browse"
 
 
-def installs(scene: Scene, command: str) -> None:
-    """In an environment of its own, from the package index."""
-    checkout = test_scripts.copy_checkout(scene.directory / "a copy")
-    environment = scene.directory / "environment"
-    subprocess.run([test_scripts.PYTHON, "-m", "venv", environment], check=True)
-    env = test_scripts.environment(PATH=f"{environment}/bin:/usr/bin:/bin")
-    line = f"{command} >&2 && mcast --version"
-    done = subprocess.run(
-        ["bash", "-c", line], cwd=checkout, env=env, capture_output=True, text=True, timeout=200
-    )
-    assert (done.returncode, done.stdout) == (0, f"mcast {mcast.__version__}\n"), done.stderr
+def installs(first: str = "") -> Case:
+    """In an environment of its own, from the package index, after the `first` command."""
+
+    def case(scene: Scene, command: str) -> None:
+        checkout = scene.directory / "a copy"
+        if not checkout.exists():
+            test_scripts.copy_checkout(checkout)
+        environment = scene.directory / f"environment {command}"
+        subprocess.run([test_scripts.PYTHON, "-m", "venv", environment], check=True)
+        env = test_scripts.environment(
+            PATH=f"{environment}/bin:/usr/bin:/bin",
+            PIPX_HOME=f"{environment}/pipx",
+            PIPX_BIN_DIR=f"{environment}/bin",
+            PIPX_DEFAULT_PYTHON=test_scripts.PYTHON,
+        )
+        line = f"{first or 'true'} >&2 && {command} >&2 && mcast --version"
+        done = subprocess.run(
+            ["bash", "-c", line], cwd=checkout, env=env, capture_output=True, text=True, timeout=200
+        )
+        assert (done.returncode, done.stdout) == (0, f"mcast {mcast.__version__}\n"), done.stderr
+
+    return case
 
 
 CASES: dict[str, Case] = {
     "scripts/mcast chat --group 230.0.0.1": chats(),
+    "scripts/mcast chat": chats(),
+    "scripts/check": elsewhere("test_check_runs_everything_and_names_what_failed"),
     "scripts/test": elsewhere("test_test_hands_its_arguments_to_pytest"),
     "scripts/bench --quick": elsewhere("test_bench_hands_its_arguments_to_the_measurements"),
     'alias mcast="$PWD/scripts/mcast"': sets_the_alias,
     "mcast chat --name ada": chats(name="ada"),
+    "mcast chat --last 500 --since 8h": chats_after_history,
+    'mcast chat --profile work --name "ada (work)"': chats(name=r"ada \(work\)"),
     "printf 'first line\\nsecond line\\n' | mcast chat": chats_in_a_pipe,
     'mcast send "lunch at noon"': sends("lunch at noon"),
     "mcast send -m one -m two": sends("one", "two"),
     "date | mcast send -l": sends(r".*\d\d:\d\d:\d\d.*"),
     "mcast send -f notes.txt": sends("from a file"),
+    "date | mcast send -s": sends(r".*\d\d:\d\d:\d\d.*"),
     'mcast send --wait-acks all "shutting down in a minute"': sends("shutting down in a minute"),
+    'mcast send --wait-acks 2 --linger 5s "backup done"': sends("backup done"),
     "mcast listen": listens("^to all who listen\n"),
     "mcast listen -v": listens(rf"\d\d:\d\d:\d\d\tbob{IDENTITY}\tto all who listen\n"),
     "msg=$(mcast listen -C 1 -W 10m)": captures_a_message,
@@ -353,14 +415,17 @@ CASES: dict[str, Case] = {
     "mcast listen --since 1h --last 20 -W 2s": recalls,
     "mcast listen --on 'message=tee latest.txt'": runs_a_program,
     "mcast announce --name printer --service _ipp._tcp:631 --tag floor=2": announces,
+    "mcast announce --name door --on 'join,leave=./greet.sh'": greets_by_a_program,
     "mcast browse": browses,
     "mcast browse -t": takes_a_snapshot,
     "mcast browse -t --service '_ipp.*' --tag 'floor=*' --json": filters,
     "mcast bench receive": measures_what_comes,
     "mcast bench send --size 64 -W 2s": measures_what_it_sends,
     "mcast interfaces": shows_interfaces,
+    "mcast --debug interfaces": shows_interfaces,
     "mcast chat -i eth0": chats(),
     "mcast chat --peer 10.9.0.2": chats(),
+    "mcast chat -4 --ttl 2 --peer 10.9.0.2": chats(),
     "mcast chat --room kitchen": chats(["chat", "--room", "kitchen"]),
     "(umask 077; python3 -c 'import secrets; print(secrets.token_hex(32))' > lab.key)": makes_a_key,
     "mcast chat --key-file lab.key": chats_with_a_key,
@@ -368,7 +433,8 @@ CASES: dict[str, Case] = {
     "mcast listen --plain": listens("^to all who listen\n", plain=True),
     'mcast send --plain "hello, thirty lines"': sends_plain,
     "MCAST_NAME=bob mcast chat": chats(name="bob"),
-    "pip install .": installs,
+    "pip install .": installs(),
+    "pipx install .": installs("pip install pipx"),
     "scripts/bundle": elsewhere("test_the_bundle_holds_mcast_and_what_it_needs"),
     "MCAST_BUNDLE=/media/usb/bundle scripts/mcast chat": elsewhere(
         "test_two_first_runs_at_once_make_one_environment"
@@ -378,18 +444,129 @@ CASES: dict[str, Case] = {
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("command", commands(README))
+@pytest.mark.parametrize("command", commands(*PAGES))
 def test_a_command(scene: Scene, command: str) -> None:
-    assert command in CASES, "a command of README.md that no case here runs"
+    assert command in CASES, "a command of README.md or a page that no case here runs"
     CASES[command](scene, command)
 
 
 def test_every_case_is_of_a_command_and_every_block_of_a_known_kind() -> None:
-    assert set(CASES) == set(commands(README))
-    assert {kind for kind, _ in blocks(README) + blocks(CHINESE)} <= KNOWN_BLOCKS
+    assert set(CASES) == set(commands(*PAGES))
+    for page in [*PAGES, CHINESE]:
+        assert {kind for kind, _ in blocks(page)} <= KNOWN_BLOCKS, page.name
+        assert page.read_text(encoding="utf-8").count("```") == 2 * len(blocks(page)), page.name
+
+
+def talks(scene: Scene, code: str) -> None:
+    """Says hello as ada, prints an answer, and ends by itself."""
+    carl = carl_who_chats(scene)
+    program = scene.reader.python(code)
+    carl.wait_for(re.compile(rf"ada{IDENTITY}: hello"), stream="stdout")
+    carl.write("hello yourself\n")
+    program.wait_for("carl hello yourself", stream="stdout")
+    assert (program.wait(), program.stderr) == (0, "")
+
+
+def carl_who_chats(scene: Scene) -> lab.Process:
+    carl = scene.other.mcast("chat", "--name", "carl")
+    carl.wait_for("chatting in", stream="stderr")
+    return carl
+
+
+def follows_events(scene: Scene, code: str) -> None:
+    scene.bob_has_said("said before the program")
+    program = scene.reader.python(code)
+    program.wait_for(re.compile(r"^earlier: bob said before the program$", re.MULTILINE), stream="stdout")
+    carl = carl_who_chats(scene)
+    program.wait_for("carl joined", stream="stdout")
+    carl.write("hello yourself\n")
+    program.wait_for("carl hello yourself", stream="stdout")
+    carl.close_stdin()
+    program.wait_for("carl left: goodbye", stream="stdout")
+    assert (program.wait(), program.stderr) == (0, "")
+
+
+def prints(pattern: str, *, attempts: int = 1) -> Case:
+    """Ends by itself and has printed what matches `pattern`, at one of so many attempts."""
+
+    def case(scene: Scene, code: str) -> None:
+        carl_who_chats(scene)
+        for _ in range(attempts):
+            program = scene.reader.python(code)
+            assert (program.wait(), program.stderr) == (0, "")
+            if re.search(pattern, program.stdout, re.MULTILINE):
+                return
+        raise AssertionError(f"{program.stdout!r} does not match {pattern!r}")
+
+    return case
+
+
+PROGRAMS: dict[str, Case] = {
+    "    for message in group.messages(timeout=5):": talks,
+    "    async with mcast.aio.join(": talks,
+    "            case mcast.PeerJoined():": follows_events,
+    "    receipt = group.send(": prints(r"^everybody here has it: [1-9]$", attempts=3),
+    "    receipt = group.send_many(": prints(r"^delivered: True$", attempts=3),
+    "    group.announce(tags=": prints(r"^here: \[.*'carl'.*\]$(.|\n)*^ada PeerId\(", attempts=3),
+    "lan = simulation.Lan(": prints(r"^\['hello'\]$"),
+    "patient = msgspec.structs.replace(": talks,
+    "with multicast.Receiver(": prints("data=b'hello'"),
+}
+"""By a line that only programs of that kind have; the last one that fits counts."""
+
+
+def case_of(code: str) -> str:
+    """The key in PROGRAMS; the program fails where there is none."""
+    found = [start for start in PROGRAMS if f"\n{start}" in f"\n{code}"]
+    assert found, "a program of README.md or a page that no case here runs"
+    return found[-1]
+
+
+@pytest.mark.parametrize("code", programs(*PAGES))
+def test_a_program(scene: Scene, code: str) -> None:
+    PROGRAMS[case_of(code)](scene, code)
+
+
+def test_every_case_is_of_a_program() -> None:
+    assert {case_of(code) for code in programs(*PAGES)} == set(PROGRAMS)
+
+
+def test_the_json_is_what_listen_prints(scene: Scene) -> None:
+    (text,) = of_kind(SCRIPTS, "json message")
+    listener = printing(scene, "mcast listen --json", '"type":"message"')
+    assert listener.interrupt() == 0
+    (line,) = [line for line in listener.lines() if '"type":"message"' in line]
+    assert _shape(json.loads(text)) == _shape(json.loads(line))
+    assert text == json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def _shape(value: object) -> object:
+    """Names, order and kinds; of a text its marks, numbers and words taken together."""
+    if isinstance(value, dict):
+        return [(key, _shape(inner)) for key, inner in value.items() if key not in ("text", "name")]
+    return re.sub(r"[0-9a-f]+", "0", value) if isinstance(value, str) else type(value).__name__
+
+
+def test_the_settings_are_understood(scene: Scene) -> None:
+    (text,) = of_kind(SETTINGS, "toml")
+    file = scene.third.home / "settings.toml"
+    file.write_text(text)
+    hearer = scene.other.mcast("listen", "-v")
+    hearer.wait_for("listening to", stream="stderr")
+    env = {"MCAST_CONFIG": str(file)}
+    listener = scene.third.mcast("listen", env=env)
+    listener.wait_for("listening to", stream="stderr")
+    assert scene.third.mcast("chat", input="by file\n", env=env).wait() == 0
+    hearer.wait_for(re.compile(rf"\tada{IDENTITY}\tby file\n"), stream="stdout")
+    listener.wait_for(re.compile(rf"\tada{IDENTITY}\tby file\n"), stream="stdout")
+
+
+def test_the_chinese_readme_has_the_same_blocks() -> None:
+    assert blocks(CHINESE) == blocks(README)
 
 
 def test_the_picture_is_what_a_chat_looks_like(scene: Scene) -> None:
+    """The last test: bob leaves."""
     scene.bob.close_stdin()
     assert scene.bob.wait() == 0
     bob = scene.other.mcast("chat", "--name", "bob")
@@ -425,38 +602,3 @@ def _timeless(text: str) -> str:
     # pyte leaves a blank cell behind each wide character.
     text = re.sub(r"(?<=[\u4e00-\u9fff]) (?=[\u4e00-\u9fff])", "", text)
     return re.sub(r"·[0-9a-f]{4}", "·a3f2", re.sub(r"\d\d:\d\d:\d\d", "12:00:00", text))
-
-
-@pytest.mark.parametrize("code", of_kind(README, "python"))
-def test_a_program(scene: Scene, code: str) -> None:
-    listener = scene.other.mcast("chat", "--name", "carl")
-    listener.wait_for("chatting in", stream="stderr")
-    program = scene.reader.python(code)
-    if "multicast.Receiver" not in code:
-        listener.wait_for(re.compile(rf"ada{IDENTITY}: hello"), stream="stdout")
-        listener.write("hello yourself\n")
-        program.wait_for("carl hello yourself", stream="stdout")
-    else:
-        program.wait_for("data=b'hello'", stream="stdout")
-    assert (program.wait(), program.stderr) == (0, "")
-
-
-def test_the_settings_are_understood(scene: Scene) -> None:
-    (text,) = of_kind(README, "toml")
-    file = scene.third.home / "settings.toml"
-    file.write_text(text)
-    hearer = scene.other.mcast("listen", "-v")
-    hearer.wait_for("listening to", stream="stderr")
-    env = {"MCAST_CONFIG": str(file)}
-    listener = scene.third.mcast("listen", env=env)
-    listener.wait_for("listening to", stream="stderr")
-    assert scene.third.mcast("chat", input="by file\n", env=env).wait() == 0
-    hearer.wait_for(re.compile(rf"\tada{IDENTITY}\tby file\n"), stream="stdout")
-    listener.wait_for(re.compile(rf"\tada{IDENTITY}\tby file\n"), stream="stdout")
-
-
-def test_the_chinese_readme_has_the_same_commands() -> None:
-    chinese = commands(CHINESE)
-    assert {"scripts/mcast chat --group 230.0.0.1", "scripts/test"} <= set(chinese) <= set(commands(README))
-    for kind in ("python", "toml"):
-        assert set(of_kind(CHINESE, kind)) <= set(of_kind(README, kind))
