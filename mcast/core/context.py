@@ -16,9 +16,9 @@ from mcast.wire import limits
 from mcast.wire.frames import Frame, Signed
 from mcast.wire.reasons import DropReason
 
-from .backoff import GroupRoundTrip, Rng
 from .events import Address, Event
 from .peer_id import PeerId
+from .timers import GroupRoundTrip, Rng
 
 S = TypeVar("S", bound=Signed)
 

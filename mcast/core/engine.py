@@ -37,7 +37,6 @@ from mcast.wire.records import Record
 from .auth.ingress import Checks, Ingress
 from .auth.keys import KeyExchange
 from .auth.verifier import Verifier
-from .backoff import Rng
 from .context import Component, Context, Datagram, Handler, Mode
 from .events import Address, Event, PeerView
 from .flow.controller import FlowController
@@ -57,6 +56,7 @@ from .reliability.nack import NackScheduler
 from .reliability.receiver import Receiver
 from .reliability.retransmit import Retransmitter
 from .reliability.sender import Outbox, Sender, TransmitWindow
+from .timers import Rng
 
 QUIET_SPREAD = 0.1  # seconds: many may listen quietly and all hear the same first word
 # What still counts while leaving: requests for our last records, reports on them, and keys.
@@ -216,8 +216,8 @@ class Engine:
     def receive(
         self, datagram: bytes, source: Address, now: float, direct: bool = False, link: int = 0
     ) -> bool:
-        """Take in one datagram from `source`; `direct`: it was sent to us, not to the group; `link`: twice the
-        index of the interface that it came by, and 1 more for IPv6.
+        """Take in one datagram from `source`. `direct`: it was sent to us, not to the group. `link`: twice
+        the index of the interface that it came by, and 1 more for IPv6.
 
         False: it was not for us, and there is nothing to do for it.
         """
@@ -418,7 +418,7 @@ class Engine:
     def close(self, now: float) -> None:
         """Leave: what is queued is sent, then a goodbye; the last records can still be asked for.
 
-        That takes 0.3 s after the last record; drive the engine until `closed`. Closing twice is closing once.
+        That takes 0.3 s after the last record: drive the engine until `closed`. Further calls do nothing.
         """
         context = self._context
         if context.closing:

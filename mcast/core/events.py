@@ -12,12 +12,12 @@ Address = Hashable  # of the socket layer: a tuple that begins with host and por
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
-    """One message of another run.
+    """One message of another peer.
 
-    `origin` (16 bytes) and `incarnation` name the run, `sequence` and `index` the message within it. `sent`
-    is unix ms by the author's clock, advisory. `late`: it came after its gap was given up, outside the order.
+    `origin` (16 bytes) and `incarnation` name its author, `sequence` and `index` the message of that author.
+    `sent` is unix ms by the author's clock, advisory. `late`: it came after its gap was given up, outside the order.
     `history`: it was
-    published before this run joined. `source` is where the datagram came from, the author or whoever
+    published before we joined. `source` is where the datagram came from, the author or whoever
     repaired it.
     """
 
@@ -34,7 +34,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def peer_id(self) -> PeerId:
-        """The author's run."""
+        """The author."""
         return PeerId(self.origin, self.incarnation)
 
     @property
@@ -68,7 +68,7 @@ class PeerView(msgspec.Struct, frozen=True, gc=False):
 
 
 class PeerJoined(msgspec.Struct, frozen=True, gc=False):
-    """A run is here."""
+    """A peer is here."""
 
     peer: PeerView
 
@@ -87,7 +87,7 @@ class PeerLeft(msgspec.Struct, frozen=True, gc=False):
 
 
 class GapOpened(msgspec.Struct, frozen=True, gc=False):
-    """Records `first` to `last` of `run`, which calls itself `name`, are missing and were asked for."""
+    """Records `first` to `last` of a peer, which calls itself `name`, are missing and were asked for."""
 
     peer_id: PeerId
     first: int
@@ -105,7 +105,7 @@ class GapFilled(msgspec.Struct, frozen=True, gc=False):
 
 
 class GapAbandoned(msgspec.Struct, frozen=True, gc=False):
-    """Records `first` to `last` of `run` are given up; what still comes of them is late."""
+    """Records `first` to `last` of a peer are given up; what still comes of them is late."""
 
     peer_id: PeerId
     first: int
@@ -122,7 +122,7 @@ class Alarm(msgspec.Struct, frozen=True, gc=False):
 
 
 class SlowMember(msgspec.Struct, frozen=True, gc=False):
-    """`run`, which calls itself `name`, has held what we send below a quarter of what the others take, for 10
+    """A peer, which calls itself `name`, has held what we send below a quarter of what the others take, for 10
     s. We go on without waiting for it: it may miss what we send until it keeps up again."""
 
     peer_id: PeerId

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 class RangeSet:
     """Integers as disjoint, sorted, half-open ranges; at most `limit` of them.
 
-    Beyond the limit the lowest ranges are forgotten: the attack is a run that loses every second record
+    Beyond the limit the lowest ranges are forgotten: the attack is a peer that loses every second record
     for ever.
     """
 

@@ -7,12 +7,11 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from mcast.core.backoff import ROUNDS, backoff
 from mcast.core.context import Context, Datagram, Handlers
 from mcast.core.events import Address
 from mcast.core.membership.roster import Roster
 from mcast.core.peer_id import PeerId
-from mcast.core.timers import Timers
+from mcast.core.timers import ROUNDS, Timers, backoff
 from mcast.crypto.keys import origin_of
 from mcast.wire.frames import Key, KeyRequest
 from mcast.wire.limits import HEADER_SIZE, TAG_SIZE

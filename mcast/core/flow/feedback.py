@@ -1,4 +1,4 @@
-"""Receiver reports: what we hold of others' records, and what others confirmed of ours (after RTCP, RFC 3550)."""
+"""Receiver reports, after RTCP (RFC 3550): what we hold of others, and what others confirmed of ours."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from math import inf
 
 from mcast.core.auth.keys import KeyExchange
 from mcast.core.auth.verifier import Verifier
-from mcast.core.backoff import backoff
 from mcast.core.context import Context, Datagram, Handlers
 from mcast.core.events import Address
 from mcast.core.membership.failure_detector import FailureDetector
@@ -15,6 +14,7 @@ from mcast.core.membership.roster import Roster
 from mcast.core.peer_id import PeerId
 from mcast.core.reliability.nack import NackScheduler
 from mcast.core.reliability.sender import TransmitWindow
+from mcast.core.timers import backoff
 from mcast.core.token_bucket import TokenBucket
 from mcast.wire.frames import BY_MULTICAST, Acker, Heard, Heartbeat, Report, ReportRequest
 from mcast.wire.reasons import DropReason

@@ -8,13 +8,13 @@ from __future__ import annotations
 from math import inf
 
 from mcast.core.auth.verifier import Verifier
-from mcast.core.backoff import ROUNDS, Rng, backoff
 from mcast.core.context import Context, Datagram, Handlers
 from mcast.core.events import Address
 from mcast.core.membership.roster import Roster
 from mcast.core.peer_id import PeerId
 from mcast.core.rangeset import RangeSet
 from mcast.core.reliability.receiver import Receiver
+from mcast.core.timers import ROUNDS, Rng, backoff
 from mcast.wire.frames import Digest, Holding, Vector
 from mcast.wire.limits import DIGEST_SIZE, FRAME_HEADER_SIZE
 from mcast.wire.reasons import DropReason
@@ -33,9 +33,10 @@ UNKNOWN = bytes(DIGEST_SIZE)  # the digest of a teller that has not said any
 
 
 class Trickle:
-    """When to say what we hold; intervals in seconds, from `shortest` to `longest`. `next`: when to call due().
+    """When to say what we hold; intervals in seconds, from `shortest` to `longest`.
 
-    Within an interval the moment is exponentially spread, as in RFC 5401, so that of ten thousand few speak.
+    `next` is when to call due(). Within an interval the moment is exponentially spread, as in RFC 5401, so
+    that of ten thousand few speak.
     """
 
     def __init__(self, rng: Rng, shortest: float, longest: float) -> None:

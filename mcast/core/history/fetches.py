@@ -12,10 +12,10 @@ from itertools import islice
 from math import inf
 from typing import NamedTuple
 
-from mcast.core.backoff import Rng
 from mcast.core.events import Address
 from mcast.core.peer_id import PeerId
 from mcast.core.rangeset import RangeSet
+from mcast.core.timers import Rng
 from mcast.wire import limits
 from mcast.wire.frames import BY_MULTICAST, Echo, Frame, Missing, RangeRequest, Vector, VectorRequest
 from mcast.wire.lists import HOLDINGS

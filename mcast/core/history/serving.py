@@ -145,7 +145,7 @@ class RecordServer:
         return self._pace.when(1, now) if self.queues else inf
 
     def _vet(self, datagram: Datagram, flags: int, now: float) -> DropReason | None:
-        """Whether a request is to be answered: its sender gets what is sent to it, and it is not one too many."""
+        """Whether a request is to be answered: its sender has our token, and it is not one too many."""
         context, source = self._context, datagram.source
         # A request to all would be answered by all.
         if not (context.keeps_history and datagram.direct) or source is None:

@@ -246,7 +246,7 @@ class Store:
             del self._of[origin], self._sizes[origin]
 
     def expire(self, now: float) -> None:
-        """Drop what is too old. It may be had again from who says that it is younger: nobody signed an age."""
+        """Drop what is too old. It may be had again from who says it is younger: nobody signed an age."""
         if now - self._swept < SWEEP:
             return
         self._swept = now

@@ -305,13 +305,13 @@ class FailureDetector:
         self._arm()
 
     def heard(self, peer_id: PeerId, now: float) -> None:
-        """A fresh signed word of a peer: it is here, or, after its goodbye, is watched until it falls silent."""
+        """A fresh signed word of a peer: it is here, or, after its goodbye, watched until it is silent."""
         if peer_id not in self._departed:
             self._nacks.returned(peer_id, now)
         self.alive(peer_id, now)
 
     def heard_undated(self, peer_id: PeerId, now: float) -> None:
-        """A signed word that names no time: it may be a recording of a peer that is gone, unless it is live."""
+        """A signed word that names no time: unless the peer is live, it may be a recording."""
         if peer_id in self.freshness:
             self.heard(peer_id, now)
 

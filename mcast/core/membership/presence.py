@@ -15,7 +15,6 @@ import msgspec
 
 from mcast.core.auth.keys import KeyExchange
 from mcast.core.auth.verifier import Verifier
-from mcast.core.backoff import Rng
 from mcast.core.context import Context, Datagram, Handlers
 from mcast.core.events import Address, Alarm, PeerJoined, PeerLeft, PeerUpdated
 from mcast.core.flow.controller import FlowController
@@ -24,6 +23,7 @@ from mcast.core.peer_id import INCARNATION_SHIFT, PeerId
 from mcast.core.reliability.nack import NackScheduler
 from mcast.core.reliability.receiver import Receiver
 from mcast.core.reliability.sender import HURRY, Sender
+from mcast.core.timers import Rng
 from mcast.wire.attributes import Attributes, decode_attributes, encode_attributes
 from mcast.wire.frames import HEARS_IPV4, HEARS_IPV6, NEWCOMER, Announcement, Frame, Goodbye, Key, ProbeReply
 from mcast.wire.limits import DATAGRAM_SAFE, HEADER_SIZE, TAG_SIZE
@@ -449,7 +449,7 @@ class Presence:
             self._sender.fit(min(limits, default=self._context.settings.payload))
 
     def _interval(self, peer: Peer) -> float:
-        """How often a peer announces itself: as it says, within reason, as a lie would keep a dead one here."""
+        """How often a peer announces itself: as it says, within bounds: a lie would keep a dead one here."""
         own = self.timer.settled
         return max(own, min(peer.announcement.interval / 1000, 2 * own))
 

@@ -79,9 +79,9 @@ class Peer:
 class Roster:
     """Peers by peer_id; at most `limit`, and `per_origin` of one origin.
 
-    The attack: made-up peers by the thousand. Entries nobody heard himself go first, oldest first; when
-    all are confirmed a new one is refused, so a flooder cannot push out who is here. `get(peer_id)` is the peer,
-    None if unknown.
+    The attack: made-up peers by the thousand. Entries that we did not hear ourselves go first, oldest first;
+    when all are confirmed a new one is refused, so a flooder cannot push out who is here. `get(peer_id)` is
+    the peer, None if unknown.
     """
 
     def __init__(self, context: Context, limit: int, per_origin: int) -> None:

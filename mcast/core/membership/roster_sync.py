@@ -14,11 +14,10 @@ from typing import NamedTuple
 import msgspec
 
 from mcast.core.auth.verifier import Verifier
-from mcast.core.backoff import Rng
 from mcast.core.context import Context, Datagram, Handlers
 from mcast.core.events import Address
 from mcast.core.peer_id import PeerId
-from mcast.core.timers import Timers
+from mcast.core.timers import Rng, Timers
 from mcast.core.token_bucket import TokenBucket
 from mcast.wire.codec import encode_frames
 from mcast.wire.frames import Challenge, Echo, Frame, RosterRequest
@@ -101,7 +100,7 @@ def first_entries(asker: bytes, me: PeerId, others: Iterable[PeerId]) -> list[Pe
 
 
 class AddressTokens:
-    """Address validation tokens (RFC 9000, section 8.1): they prove that a requester gets what is sent to its address.
+    """Address validation tokens (RFC 9000, section 8.1): a requester gets what is sent to its address.
 
     The attack: a request under a forged address, whose long answer hits a victim. Without the token the
     answer is at most three times the question.

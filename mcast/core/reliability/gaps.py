@@ -49,7 +49,7 @@ class Span:
 
 
 class Gaps:
-    """The missing records of one run, ascending.
+    """The missing records of one peer, ascending.
 
     Only a record that came splits a span, so words alone make few of them. `fresh`: something was
     noticed since this was last cleared.

@@ -10,11 +10,10 @@ from itertools import islice
 from math import inf
 from typing import NamedTuple
 
-from mcast.core.backoff import backoff, rounds
 from mcast.core.context import Context, Handlers
 from mcast.core.membership.roster import Roster
 from mcast.core.peer_id import PeerId
-from mcast.core.timers import Timers
+from mcast.core.timers import Timers, backoff, rounds
 from mcast.wire.frames import Key, Missing, Nack
 from mcast.wire.limits import DATAGRAM_MAX, ENTRIES_MAX, FRAME_HEADER_SIZE, SIGNATURE_SIZE
 from mcast.wire.ranges import pairs_of, split_ranges
@@ -75,7 +74,7 @@ class WindowTable:
         return None if ended is None else ended.resumes
 
     def remember(self, peer_id: PeerId, first: int, resumes: int) -> None:
-        """Should the peer return, its records concern us from `first` on; those before `resumes` were told."""
+        """Should the peer return, its records count from `first` on; those before `resumes` were told."""
         self._ended[peer_id] = Ended(first, resumes)
         if len(self._ended) > self._limit:
             del self._ended[next(iter(self._ended))]

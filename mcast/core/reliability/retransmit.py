@@ -6,14 +6,13 @@ from collections.abc import Iterable, Iterator
 from math import inf
 
 from mcast.core.auth.keys import KeyExchange
-from mcast.core.backoff import backoff, rounds
 from mcast.core.context import Context, Datagram, Handlers
 from mcast.core.flow.controller import FlowController
 from mcast.core.history.store import Store
 from mcast.core.membership.failure_detector import FailureDetector
 from mcast.core.membership.roster import Roster
 from mcast.core.peer_id import PeerId
-from mcast.core.timers import Timers
+from mcast.core.timers import Timers, backoff, rounds
 from mcast.core.token_bucket import TokenBucket, TokenBuckets
 from mcast.wire.frames import Missing, Nack
 from mcast.wire.limits import HEADER_SIZE, TAG_SIZE, WINDOW
@@ -77,7 +76,7 @@ class Asked:
 class Repairs:
     """Which records are going to be sent again, and when.
 
-    Requests for one peer_id are gathered until its timer peer_ids out; then they are `ready`, in their order. A
+    Requests for one author are gathered until its timer runs out; then they are `ready`, in their order. A
     verified copy heard from anybody cancels ours.
     """
 

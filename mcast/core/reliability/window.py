@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from math import exp
 
-from mcast.core.backoff import ROUNDS
 from mcast.core.events import Address, Event, GapAbandoned, GapFilled, GapOpened, Message
 from mcast.core.peer_id import PeerId
 from mcast.core.rangeset import RangeSet, collapse
-from mcast.core.timers import earliest
+from mcast.core.timers import ROUNDS, earliest
 from mcast.wire import bodies, limits
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import Kind, Record
@@ -160,7 +159,7 @@ class Reassembly:
 
     In order they arrive FIRST MIDDLE* LAST; a fragment that comes late, after its gap was given up, finds its
     neighbours here. The attack: first fragments without an end; they push out each other only, a peer has
-    its own, and `bytes` counts towards what all runs may hold.
+    its own, and `bytes` counts towards what all peers may hold.
     """
 
     def __init__(self) -> None:
