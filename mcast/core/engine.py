@@ -230,7 +230,10 @@ class Engine:
         if self.closed:
             return False
         context = self._context
-        now = context.advance(now)
+        if now > context.now:
+            context.now = now
+        else:
+            now = context.now
         news = False
         batch: list[Record] = []
         batch_session = b""
@@ -323,7 +326,10 @@ class Engine:
             return []
         if sender.unsettled or self._receiver.unsettled:
             self._settle()
-        now = context.advance(now)
+        if now > context.now:
+            context.now = now
+        else:
+            now = context.now
         seal = self._sealer.seal
         out = self._control() if context.queue else []
         if context.may_send:
@@ -380,21 +386,24 @@ class Engine:
         """
         if self.closed:
             return None
-        if self._sender.unsettled or self._receiver.unsettled:
-            self._settle()
+        sender, context = self._sender, self._context
+        if sender.unsettled:
+            sender.settle()
+        if self._receiver.unsettled:
+            self._receiver.settle()
         self.ticking = when = min([component.next_timeout for component in self._timed])
-        context = self._context
         if context.may_send:
-            when = min(when, context.now if context.queue else self._can_leave(context.now))
-        if context.closing and not self._sender.outbox.size:
-            when = min(when, self._goodbyes[0] if self._goodbyes else self._sender.flushed_at + LINGER)
+            if context.queue:
+                when = min(when, context.now)
+            elif sender.outbox.size or self._retransmitter.ready or self._server.queues:
+                when = min(when, self._can_leave(context.now))
+        if context.closing and not sender.outbox.size:
+            when = min(when, self._goodbyes[0] if self._goodbyes else sender.flushed_at + LINGER)
         return None if when == inf else when
 
     def _can_leave(self, now: float) -> float:
         """When records can leave next."""
         flush, ready = self._sender.outbox.when(), self._retransmitter.ready
-        if flush is None and not ready and not self._server.queues:
-            return inf
         flow, when = self._flow, self._server.when(now)
         if ready and not (self._sender.outbox.size and flow.turn):
             when = min(when, flow.when(now))

@@ -14,11 +14,10 @@ Address = Hashable  # of the socket layer: a tuple that begins with host and por
 class Message(msgspec.Struct, frozen=True, gc=False):
     """One message of another peer.
 
-    `origin` (16 bytes) and `incarnation` name its author, `sequence` and `index` the message of that author.
-    `sent` is unix ms by the author's clock, advisory. `late`: it came after its gap was given up, outside the order.
-    `history`: it was
-    published before we joined. `source` is where the datagram came from, the author or whoever
-    repaired it.
+    `origin` (16 bytes) and `incarnation` name its author, `sequence` and `index` the message. `sent` is
+    unix ms by the author's clock, advisory. `late`: it came after its gap was given up, outside the order.
+    `history`: it was published before we joined. `source` is where the datagram came from, the author or
+    whoever repaired it.
     """
 
     origin: bytes
@@ -122,8 +121,8 @@ class Alarm(msgspec.Struct, frozen=True, gc=False):
 
 
 class SlowMember(msgspec.Struct, frozen=True, gc=False):
-    """A peer, which calls itself `name`, has held what we send below a quarter of what the others take, for 10
-    s. We go on without waiting for it: it may miss what we send until it keeps up again."""
+    """A peer, which calls itself `name`, has held what we send below a quarter of what the others take, for
+    10 s. We go on without waiting for it: it may miss what we send until it keeps up again."""
 
     peer_id: PeerId
     name: str = ""

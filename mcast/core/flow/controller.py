@@ -267,6 +267,7 @@ class FlowController:
         self._looked = 0.0
         self._high = 0
         self._size = float(settings.payload)  # of a record, smoothed
+        self._held_share = held_share(settings.held_bytes)
         self._fit()
 
     def level(self, now: float) -> float:
@@ -304,7 +305,7 @@ class FlowController:
         """The rate or the size of records has changed."""
         size, rate, settings = self._size, self._effective, self._settings
         self.records = max(1, min(limits.TREE_MAX, int(rate * AT_ONCE / size)))
-        self.window = max(1, int(SHARE * min(limits.WINDOW, held_share(settings.held_bytes) / size)))
+        self.window = max(1, int(SHARE * min(limits.WINDOW, self._held_share / size)))
         self.backlog = min(settings.backlog, max(LEAST_BACKLOG, rate * BACKLOG))
 
     def _tune(self, rate: float, now: float) -> None:

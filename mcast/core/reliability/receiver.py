@@ -292,13 +292,14 @@ class Receiver:
             if self._context.mode.history:
                 for record in filter(window.is_old, row):
                     self.on_history(window.peer_id, record, now)
-            if self._retransmitter.planned:
+            if self._retransmitter.ready or self._retransmitter.next_timeout < inf:
                 for record in row:
                     self._retransmitter.heard(window.peer_id, record.sequence, now)
             fresh[window] = fresh.get(window, 0) + len(row)
         for window, count in fresh.items():
             self._feedback.received(window.peer_id, now, count)
-            if self._windows.get(window.peer_id) is window:  # it may have had to make room since
+            # It may have had to make room since.
+            if (window.lacking or window.fragments.bytes) and self._windows.get(window.peer_id) is window:
                 self._nacks.update(window, now)
 
     def hold(self, peer_id: PeerId, records: list[Record], now: float, age: float) -> None:

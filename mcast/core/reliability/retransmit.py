@@ -87,11 +87,6 @@ class Repairs:
         self._recent: dict[tuple[PeerId, int], float] = {}
         self._asked = Asked()
 
-    @property
-    def planned(self) -> bool:
-        """Whether any record is going to be sent again."""
-        return bool(self.ready or self._gathering)
-
     def fresh(self, peer_id: PeerId, sequences: Iterable[int], now: float, grtt: float) -> list[int]:
         """Those of `sequences` that are neither under way nor were repaired within the last `grtt`."""
         gathering = self._gathering.get(peer_id, {})
@@ -189,11 +184,6 @@ class Retransmitter:
         """Move what is due to the queue."""
         self._repairs.tick(now)
         self.next_timeout = self._repairs.next
-
-    @property
-    def planned(self) -> bool:
-        """Whether any record is going to be sent again."""
-        return self._repairs.planned
 
     def heard(self, peer_id: PeerId, sequence: int, now: float) -> None:
         """A verified copy of a record was heard: nobody needs ours."""
