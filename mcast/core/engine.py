@@ -38,7 +38,7 @@ from .auth.ingress import Checks, Ingress
 from .auth.keys import KeyExchange
 from .auth.verifier import Verifier
 from .context import Component, Context, Datagram, Handler, Mode
-from .events import Address, Event, PeerView
+from .events import Address, Event, OtherVersion, PeerView
 from .flow.controller import FlowController
 from .flow.feedback import PAGE, Feedback
 from .history.anti_entropy import AntiEntropy
@@ -63,7 +63,7 @@ QUIET_SPREAD = 0.1  # seconds: many may listen quietly and all hear the same fir
 LAST_FRAMES = (Nack, Key, KeyRequest, Report)
 GOODBYES = (0.0, 0.03, 0.06)  # seconds after closing at which the goodbye is said
 LINGER = 0.3  # seconds after the last record in which we still answer NACKs: perhaps we alone have it
-SESSION = slice(8, 16)  # of a datagram: its session
+SESSION, VERSION_AT = slice(8, 16), 2  # of a datagram
 NOTHING_OFFERED = Attributes()
 PARTICIPANT = Mode()
 
@@ -190,7 +190,7 @@ class Engine:
         self._handlers: dict[type, Handler] = {}
         for component in (*self._timed, receiver, server):
             self._handlers.update(component.handlers)
-        self._heard_any = False
+        self._heard_any = self._version_told = False
         self._departed = False
         self._goodbyes: list[float] = []
         self._last_reported: list[PeerId] = []  # whom our last report is about, as many as one datagram holds
@@ -241,6 +241,9 @@ class Engine:
             frames = self._ingress.open(data)
             if isinstance(frames, DropReason):
                 context.drops[frames] += 1
+                if frames is DropReason.VERSION and not self._version_told:
+                    news = self._version_told = True
+                    context.emit(OtherVersion(data[VERSION_AT], source))
                 continue
             news = True
             session, first = data[SESSION], frames[0]

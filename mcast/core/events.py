@@ -137,6 +137,13 @@ class SendingResumed(msgspec.Struct, frozen=True, gc=False):
     """A peer confirmed: sending goes on by itself."""
 
 
+class OtherVersion(msgspec.Struct, frozen=True, gc=False):
+    """Somebody at `source` speaks `version` of the protocol, which we do not. Told once."""
+
+    version: int
+    source: Address
+
+
 Event = (
     Message
     | PeerJoined
@@ -149,4 +156,5 @@ Event = (
     | SlowMember
     | SendingStopped
     | SendingResumed
+    | OtherVersion
 )
