@@ -253,7 +253,7 @@ def test_leaving_undoes_joining_and_both_may_be_repeated(lan: lab.MakeLan, group
     for _ in range(2):
         h1("r.close()")
     assert made.memberships() == {}
-    with pytest.raises(RemoteError, match="nothing is joined"):
+    with pytest.raises(RemoteError, match="no interface has joined"):
         h1("r.receive(0)")
 
 
