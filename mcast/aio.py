@@ -15,10 +15,9 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from . import settings as presets
-from .core.state import Manner
 from .errors import UsageError
 from .net.links import Plan
-from .runtime.group import Group, Receipt
+from .runtime.group import Group, Options, Receipt
 from .runtime.joining import (
     DEFAULT_GROUP,
     DEFAULT_PORT,
@@ -140,16 +139,22 @@ def join(
     if static_peers and passive:
         raise UsageError("a passive member cannot contact peers", "leave out passive or peers")
     return Group(
-        groups,
-        make_room(groups, room, key, room_id),
-        make_identity(identity),
-        incarnation=make_incarnation(incarnation),
-        name=name,
-        plan=plan,
-        settings=chosen,
-        manner=Manner(visitor, passive, quiet, wants_history(history, last, since), last, since),
-        wait=wait,
-        attributes=make_attributes(tags, services, name),
-        machine=make_machine(machine),
-        peers=static_peers,
+        Options(
+            plan=plan,
+            room=make_room(groups, room, key, room_id),
+            identity=make_identity(identity),
+            incarnation=make_incarnation(incarnation),
+            name=name,
+            attributes=make_attributes(tags, services, name),
+            machine=make_machine(machine),
+            settings=chosen,
+            static_peers=static_peers,
+            visitor=visitor,
+            passive=passive,
+            quiet=quiet,
+            history=wants_history(history, last, since),
+            last=last,
+            since=since,
+            wait=wait,
+        )
     )

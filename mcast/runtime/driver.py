@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from math import inf
 from operator import attrgetter
@@ -53,7 +53,7 @@ class Driver:
         self._queue = queue
         self._on_plain = on_plain
         self._on_change = on_change
-        self._transport = Transport(links, self._sender_died)
+        self.transport = Transport(links, self._sender_died)
         self._reader = SocketReader(links, self._receive, self._changed)
         self._loop = asyncio.get_running_loop()
         self._engine: Engine | None = None
@@ -81,18 +81,9 @@ class Driver:
         self.step()
 
     @property
-    def failures(self) -> Mapping[str, int]:
-        """Number of failed sends by errno."""
-        return self._transport.failures
-
-    @property
     def now(self) -> float:
         """The engine's clock, in seconds."""
         return self._loop.time()
-
-    def interface_of(self, source: tuple[object, ...]) -> int | None:
-        """See Transport.interface_of()."""
-        return self._transport.interface_of(source)
 
     def ready(self, now: float) -> bool:
         """Whether a message would leave soon and the event loop is not needed for other work first."""
@@ -133,7 +124,7 @@ class Driver:
             if self._peers_changed and now >= self._rewire_after:
                 self._rewire()
             if outgoing := engine.datagrams(now):
-                self._transport.send(outgoing)
+                self.transport.send(outgoing)
             if self._waiting:
                 self._wake()
             if events := engine.events():
@@ -155,7 +146,7 @@ class Driver:
         """Talk to the peers at these addresses by unicast too. Returns how many exceed the engine's limit."""
         if self._engine is None:
             return 0
-        self._transport.allow(addresses)
+        self.transport.allow(addresses)
         beyond = self._engine.meet(addresses, self.now)
         self.step()
         return beyond
@@ -261,7 +252,7 @@ class Driver:
             if len(ours) < len(together):
                 plain += [datagram for datagram in together if not datagram.data.startswith(MAGIC)]
             if ours:
-                name = self._transport.heard(source, interface)
+                name = self.transport.heard(source, interface)
                 link = interface << 1 | (":" in source[0])
                 news |= engine.receive_all(ours, name, now, group is None, link)
         if news:
@@ -286,7 +277,7 @@ class Driver:
             hears = [peer.hears for peer in self._engine.peers()]
             self._rewire_after = now + REWIRE_COST * len(hears)
             shared = next((version for version, flag in HEARS.items() if all(h & flag for h in hears)), None)
-        self._transport.rewire(shared)
+        self.transport.rewire(shared)
 
     def _sender_died(self, sender: Sender) -> None:
         if self._renewing is None:

@@ -16,7 +16,6 @@ import msgspec
 from mcast.core.engine import Engine
 from mcast.core.engine import Receipt as Place
 from mcast.core.peer_id import PeerId
-from mcast.core.state import Manner
 from mcast.crypto.keys import Identity
 from mcast.crypto.rooms import Room
 from mcast.errors import GroupClosed, UsageError
@@ -92,6 +91,27 @@ class Receipt:
         return len(self.heard_by) >= count
 
 
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """The arguments of aio.join(), checked and converted."""
+
+    plan: Plan
+    room: Room
+    identity: Identity
+    incarnation: int
+    name: str
+    attributes: Attributes
+    machine: bytes
+    settings: Settings
+    static_peers: Sequence[PeerName]
+    visitor: bool
+    passive: bool
+    quiet: bool
+    history: bool
+    last: int | None
+    since: float | None
+    wait: bool
+
+
 class Group:
     """A group, made by aio.join(). Enter it with `async with` in the event loop that will use it.
 
@@ -99,30 +119,14 @@ class Group:
     such as PortTaken or PermissionRefused.
     """
 
-    def __init__(
-        self,
-        groups: tuple[GroupAddress, ...],
-        room: Room,
-        identity: Identity,
-        *,
-        incarnation: int,
-        name: str,
-        plan: Plan,
-        settings: Settings,
-        manner: Manner,
-        wait: bool = False,
-        attributes: Attributes = Attributes(),  # noqa: B008 (immutable)
-        machine: bytes = bytes(8),
-        peers: Sequence[PeerName] = (),
-    ) -> None:
-        self.groups, self.room, self.name = groups, room, name
-        self.origin = identity.origin
+    def __init__(self, options: Options) -> None:
+        self.plan, self.groups = options.plan, options.plan.groups
+        self.room, self.name = options.room, options.name
+        self.origin = options.identity.origin
         self.started = Change()
-        self.links = Links(plan)
-        self._identity, self._incarnation, self._machine = identity, incarnation, machine
-        self._settings, self._attributes = settings, attributes
-        self._manner, self._wait = manner, wait
-        self._static_peers = StaticPeers(peers, plan.versions)
+        self.links = Links(options.plan)
+        self._options = options
+        self._static_peers = StaticPeers(options.static_peers, options.plan.versions)
         self._entered = self._open = self._closed = self._forked = False
         self._queue = EventQueue()
         self._turn = asyncio.Lock()
@@ -137,7 +141,7 @@ class Group:
         try:
             await self._static_peers.resolve(first=True)
             self.started = self._driver.open()
-            self.links.require(self.started, wait=self._wait)
+            self.links.require(self.started, wait=self._options.wait)
             self._engine = self._make_engine()
             self._driver.start(self._engine)
             problems = await self._static_peers.meet(self._driver, self._engine)
@@ -183,7 +187,7 @@ class Group:
     @property
     def peer_id(self) -> PeerId:
         """This peer: its origin (16 bytes) and incarnation."""
-        return PeerId(self.origin, self._incarnation)
+        return PeerId(self.origin, self._options.incarnation)
 
     async def send(self, data: Data) -> Receipt:
         """Send a message to the group. Waits while too much is queued.
@@ -301,7 +305,7 @@ class Group:
     def stats(self) -> dict[str, int]:
         """Counters: `sent-…` by frame, `dropped-…` by reason, `send-…` failed sends by errno, and sizes."""
         self._require_entered()
-        failures = {f"send-{name.lower()}": count for name, count in self._driver.failures.items()}
+        failures = {f"send-{name.lower()}": count for name, count in self._driver.transport.failures.items()}
         return {**self._engine.stats(), **failures, "kernel-drops": self.links.kernel_drops}
 
     def announce(self, *, tags: Mapping[str, str] | None = None, services: Sequence[str] = ()) -> None:
@@ -327,18 +331,13 @@ class Group:
         return self._loop.time()
 
     @property
-    def plan(self) -> Plan:
-        """The groups, interfaces and IP versions that were requested."""
-        return self.links.plan
-
-    @property
     def kernel_drops(self) -> int:
         """Datagrams that the kernel dropped because they were read too late; 0 where it does not tell."""
         return self.links.kernel_drops
 
     def interface_of(self, source: tuple[object, ...]) -> str | None:
         """The name of the interface that last heard an event's `source`, None if unknown."""
-        index = self._driver.interface_of(source)
+        index = self._driver.transport.interface_of(source)
         return next((link.name for link in self.links.used if link.index == index), None)
 
     @property
@@ -375,20 +374,26 @@ class Group:
         return None
 
     def _make_engine(self) -> Engine:
-        limit = payload_limit(self.links.used)
+        options = self._options
+        payload = min(payload_limit(self.links.used), options.settings.payload)
         engine = Engine(
-            msgspec.structs.replace(self._settings, payload=min(limit, self._settings.payload)),
-            self.room,
-            self._identity,
-            incarnation=self._incarnation,
+            msgspec.structs.replace(options.settings, payload=payload),
+            options.room,
+            options.identity,
+            incarnation=options.incarnation,
             session=os.urandom(8),
-            name=self.name,
+            name=options.name,
             generator=random.SystemRandom(),
             now=self._driver.now,
             wall=time.time(),
-            attributes=self._attributes,
-            machine=self._machine,
-            **msgspec.structs.asdict(self._manner),
+            visitor=options.visitor,
+            passive=options.passive,
+            quiet=options.quiet,
+            history=options.history,
+            last=options.last,
+            since=options.since,
+            attributes=options.attributes,
+            machine=options.machine,
         )
         engine.update(self._driver.now, flags=self._flags())
         return engine
@@ -432,7 +437,7 @@ class Group:
             raise GroupClosed("a group does not work in a forked process", "join again there")
 
     def _require_active(self) -> None:
-        if self._manner.passive:
+        if self._options.passive:
             raise UsageError("a passive member cannot send", "join without passive")
 
     def _require_loop(self) -> None:

@@ -131,9 +131,9 @@ def test_importing_loads_no_command_line() -> None:
 
 def test_settings_reach_the_group() -> None:
     group = aio.join("239.0.0.1", gap_timeout=2.5, settings=mcast.settings.wifi())
-    assert group._settings == msgspec.structs.replace(settings.wifi(), gap_timeout=2.5)
-    assert aio.join("239.0.0.1")._settings == settings.lan()
-    assert aio.join("239.0.0.1", gap_timeout=0)._settings.gap_timeout == 0
+    assert group._options.settings == msgspec.structs.replace(settings.wifi(), gap_timeout=2.5)
+    assert aio.join("239.0.0.1")._options.settings == settings.lan()
+    assert aio.join("239.0.0.1", gap_timeout=0)._options.settings.gap_timeout == 0
     assert mcast.Settings is settings.Settings
 
 
