@@ -72,7 +72,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Unsent bytes above which `Engine.writable` says no."""
 
     flush_interval: float = 0.005
-    """Shortest time between two flushes: at most 200 signatures of 26-55 us a second. Lone messages never wait."""
+    """Shortest time between two flushes: a signature takes 26-55 us. A lone message never waits."""
 
     reorder_grace: float = 0.010
     """A missing record is requested only after this time, because it may only be late."""
