@@ -86,13 +86,10 @@ class Driver:
         return self._loop.time()
 
     def ready(self, now: float) -> bool:
-        """Whether a message would leave soon and the event loop is not needed for other work first."""
-        engine = self._engine
-        return engine is not None and engine.writable(now) and not self.occupied(now)
-
-    def occupied(self, now: float) -> bool:
-        """Whether sending has kept the event loop from other work for too long: NACKs wait to be read."""
-        return self._settling is not None and now - self._settling_since > TURN
+        """Whether a message would leave soon, and the event loop need not do other work first."""
+        if self._engine is None or not self._engine.writable(now):
+            return False
+        return self._settling is None or now - self._settling_since <= TURN
 
     def queued(self, now: float) -> None:
         """A message was queued. A lone one leaves at once; those sent right after it leave together."""

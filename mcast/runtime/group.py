@@ -173,7 +173,7 @@ class Group:
         elif self._closed:
             await self._done.wait()
         else:
-            self._require_loop()
+            self._check_open()
             self._closed, self._open = True, False
             try:
                 await self._driver.finish()
@@ -347,10 +347,8 @@ class Group:
 
     async def _room_to_send(self) -> None:
         """Wait until there is room for a message. Called with `_turn`: tasks that wait are served in turn."""
+        await asyncio.sleep(0)  # NACKs may wait to be read
         self._check_open()
-        if self._driver.occupied(self._loop.time()):
-            await asyncio.sleep(0)
-            self._check_open()
         while not self.writable:
             await self._driver.progress(1.0)
             self._check_open()
@@ -424,11 +422,17 @@ class Group:
         )
 
     def _check_open(self) -> None:
-        if self._open:
-            self._require_loop()
-            return
-        self._require_entered()
-        raise GroupClosed("this group has been closed", "join again")
+        if not self._open:
+            self._require_entered()
+            raise GroupClosed("this group has been closed", "join again")
+        try:
+            here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            here = False
+        if not here:
+            raise UsageError(
+                "a group belongs to the event loop that entered it", "use mcast.join() from threads"
+            )
 
     def _require_entered(self) -> None:
         if not self._entered:
@@ -439,16 +443,6 @@ class Group:
     def _require_active(self) -> None:
         if self._options.passive:
             raise UsageError("a passive member cannot send", "join without passive")
-
-    def _require_loop(self) -> None:
-        try:
-            here = asyncio.get_running_loop() is self._loop
-        except RuntimeError:
-            here = False
-        if not here:
-            raise UsageError(
-                "a group belongs to the event loop that entered it", "use mcast.join() from threads"
-            )
 
     def _ended(self) -> None:
         self._closed, self._open = True, False
