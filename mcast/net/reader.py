@@ -88,24 +88,20 @@ class SocketReader:
         self.stop()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def stop(self) -> None:
-        """Close the sockets at once, for a loop that ends. May be called twice."""
+    def stop(self, *, forked: bool = False) -> None:
+        """Close the sockets at once, for a loop that ends. May be called twice.
+
+        forked: leave the selector alone, because this is a forked child and the parent shares it.
+        """
         if self._loop is not None and not self._loop.is_closed():
-            self._remove_readers()
-            self._unwatch()
+            if not forked:
+                self._remove_readers()
+                self._unwatch()
             for task in self._tasks:
-                task.cancel()
-        self._tasks = []
-        self._close_sockets()
-
-    def release(self) -> None:
-        """Close the sockets in a forked child, without touching the selector that the parent shares."""
-        for task in self._tasks:
-            with contextlib.suppress(RuntimeError):  # a loop of another thread, which does not run here
-                task.cancel()
-        self._close_sockets()
-
-    def _close_sockets(self) -> None:
+                with contextlib.suppress(RuntimeError):  # forked: a loop of another thread, which is not here
+                    task.cancel()
+        if not forked:  # asyncio complains about a dropped task whose loop does not run
+            self._tasks = []
         self._links.close()
         if self._watcher is not None:
             self._watcher.close()

@@ -182,7 +182,7 @@ class Driver:
     def release(self) -> None:
         """In a forked child: close the sockets, send nothing, and leave the parent's loop alone."""
         self._engine = None
-        self._reader.release()
+        self._reader.stop(forked=True)
 
     def _close(self, engine: Engine) -> None:
         engine.unread(self._queue.backlog)  # for the last receiver reports

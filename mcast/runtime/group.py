@@ -14,7 +14,7 @@ from typing import Self
 import msgspec
 
 from mcast.core.engine import Engine
-from mcast.core.engine import Receipt as Place
+from mcast.core.engine import Receipt as SentMessage
 from mcast.core.peer_id import PeerId
 from mcast.crypto.keys import Identity
 from mcast.crypto.rooms import Room
@@ -43,25 +43,25 @@ ASK_AGAIN = 0.5
 class Receipt:
     """Tells who has received a message that was sent."""
 
-    __slots__ = ("_driver", "_engine", "_place")
+    __slots__ = ("_driver", "_engine", "_message")
 
-    def __init__(self, engine: Engine, driver: Driver, place: Place) -> None:
-        self._engine, self._driver, self._place = engine, driver, place
+    def __init__(self, engine: Engine, driver: Driver, message: SentMessage) -> None:
+        self._engine, self._driver, self._message = engine, driver, message
 
     @property
     def id(self) -> str:
         """The message's id, as in logs and in the JSON of the command line; see aio.message_id()."""
-        return message_id(self._place.peer_id, self._place.sequence, self._place.index)
+        return message_id(self._message.peer_id, self._message.sequence, self._message.index)
 
     @property
     def heard_by(self) -> tuple[PeerId, ...]:
         """Peers that confirmed this message and all before it. In an open room anyone can invent peers."""
-        return tuple(self._engine.heard_by(self._place.sequence))
+        return tuple(self._engine.heard_by(self._message.sequence))
 
     @property
     def unheard_by(self) -> tuple[PeerId, ...]:
         """Peers in the roster that have not confirmed this message yet."""
-        return tuple(self._engine.unheard_by(self._place.sequence))
+        return tuple(self._engine.unheard_by(self._message.sequence))
 
     async def confirmed(self, count: int | None = None, *, timeout: float = 2.0) -> bool:
         """Wait until peers have confirmed this message. Returns False after `timeout` seconds.
@@ -354,15 +354,15 @@ class Group:
             self._check_open()
 
     def _queue_message(self, payload: bytes, now: float) -> Receipt:
-        place = self._engine.send(payload, now)
+        sent = self._engine.send(payload, now)
         self._driver.queued(now)
-        return Receipt(self._engine, self._driver, place)
+        return Receipt(self._engine, self._driver, sent)
 
     def _queue_messages(self, payloads: Sequence[bytes]) -> Receipt:
         now = self._loop.time()
-        place = self._engine.send_all(payloads, now)
+        sent = self._engine.send_all(payloads, now)
         self._driver.queued(now)
-        return Receipt(self._engine, self._driver, place)
+        return Receipt(self._engine, self._driver, sent)
 
     def _next_message(self) -> Message | None:
         """The next message that waits. Events before it are dropped."""

@@ -38,13 +38,13 @@ def parse_pair(
         port = parse_port(port)
     if not isinstance(group, str | None):
         raise UsageError(f"group must be text, not {type(group).__name__}", "write ADDRESS or ADDRESS:PORT")
-    named = parse_group(group, port, default_port=DEFAULT_PORT) if group else None
-    halves = (DEFAULT_GROUP.host, DEFAULT_TWIN.host)
-    if named is None or named.host in halves:
-        number = named.port if named else port or DEFAULT_PORT
-        groups = tuple(GroupAddress(host, number) for host in halves)
+    address = parse_group(group, port, default_port=DEFAULT_PORT) if group else None
+    twins = (DEFAULT_GROUP.host, DEFAULT_TWIN.host)
+    if address is None or address.host in twins:
+        number = address.port if address else port or DEFAULT_PORT
+        groups = tuple(GroupAddress(host, number) for host in twins)
     else:
-        groups = (named,)
+        groups = (address,)
     fitting = tuple(group for group in groups if group.version in versions)
     if not fitting:
         raise UsageError(f"{groups[0]} is not an IPv{versions[0]} group", "name one, or drop -4 or -6")
@@ -61,10 +61,10 @@ def make_room(groups: Sequence[GroupAddress], name: str, key: bytes | None, room
         return keyed_room(secret, made if room_id is None else _secret(room_id, ROOM_ID_SIZE, "a room id"))
     if room_id is not None:
         raise UsageError("room_id needs a key", "an open room has no id of its own")
-    place = groups[0]
-    if place.host == DEFAULT_TWIN.host:
-        place = GroupAddress(DEFAULT_GROUP.host, place.port)
-    return open_room(str(place), name)
+    group = groups[0]
+    if group.host == DEFAULT_TWIN.host:
+        group = GroupAddress(DEFAULT_GROUP.host, group.port)
+    return open_room(str(group), name)
 
 
 def make_identity(seed: bytes | None) -> Identity:
@@ -84,19 +84,19 @@ def make_incarnation(incarnation: int | None) -> int:
 
 
 def make_machine(machine: bytes) -> bytes:
-    """8 bytes that identify a computer."""
+    """The 8 bytes that identify a computer. Raises UsageError for another size."""
     return _secret(machine, MACHINE_SIZE, "a machine")
 
 
 def check_ttl(ttl: int) -> int:
-    """A TTL from 0 to 255."""
+    """The TTL. Raises UsageError unless it is from 0 to 255."""
     if not isinstance(ttl, int) or not 0 <= ttl <= 255:
         raise UsageError(f"{ttl!r} is not a TTL", "use 0 to 255")
     return ttl
 
 
 def make_name(name: str | None) -> str:
-    """A peer's name: text of at most 64 bytes of UTF-8."""
+    """The peer's name. Raises UsageError unless it is text of at most 64 bytes of UTF-8."""
     name = "" if name is None else name
     if not isinstance(name, str) or len(_encoded(name)) > NAME_MAX:
         raise UsageError(f"{name!r} is not a valid name", f"use text of at most {NAME_MAX} bytes")

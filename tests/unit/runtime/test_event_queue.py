@@ -1,4 +1,4 @@
-"""The bounded queue: order, bounds, what is told of what was dropped, waiting and its end."""
+"""The event queue: order, bounds, Overflow, waiting and the end."""
 
 from __future__ import annotations
 

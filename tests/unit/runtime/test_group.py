@@ -1,4 +1,4 @@
-"""When a sender asks who has its message."""
+"""When a receipt asks the peers for confirmation."""
 
 from __future__ import annotations
 
