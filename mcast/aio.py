@@ -1,11 +1,11 @@
-"""The asyncio API: join a group, send, and iterate over what comes.
+"""The asyncio API: join a group, send messages, iterate over events.
 
     async with mcast.aio.join("230.0.0.1", name="ada") as group:
         receipt = await group.send("hello")
         async for message in group.messages():
             print(message.name, message.text)
 
-A Group belongs to the event loop it was entered in. It is sockets, one engine and the pump between them.
+A Group belongs to the event loop that entered it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from . import settings as presets
 from .core.context import Mode
 from .errors import UsageError
 from .net.links import Plan
-from .runtime.group import Group
+from .runtime.group import Group, Options, Receipt
 from .runtime.joining import (
     DEFAULT_GROUP,
     DEFAULT_PORT,
@@ -35,7 +35,6 @@ from .runtime.joining import (
     parse_pair,
     wants_history,
 )
-from .runtime.receipts import Receipt
 from .runtime.static_peers import parse_peer
 from .settings import Settings
 
@@ -80,35 +79,52 @@ def join(
     peers: Sequence[str] = (),
     settings: Settings | None = None,
 ) -> Group:
-    """A group to be entered with `async with`.
+    """Return a group to enter with `async with`. All arguments are optional.
 
-    group: `ADDRESS[:PORT]`; the default is 230.0.0.1 with its IPv6 twin ff12::6d63, port 28003, one group
-        that either half names. room: a conversation within the group, by name. key: 32 secret bytes;
-        whoever has them is in the room, `room_id` (16 bytes) is made from them unless given.
-    sources: receive from these addresses only, which source-specific groups (232/8) need.
-    interfaces: names or addresses; none means all suitable ones. versions: IP versions. ttl: networks
-        that a datagram may cross.
-    name: how others see this peer. identity: 32 secret bytes that make it the same peer next time; drawn anew
-        unless given. incarnation: see docs/protocol.md; made from the clock unless given.
-    tags, services: what this peer offers, services as `TYPE[:PORT]`.
-    gap_timeout: seconds to wait for a missing message before going on without it; None waits until it is
-        repaired or declared lost.
-    visitor: in no roster, no join or leave (for programs that only send or look). passive: never sends.
-    quiet: sends nothing before it heard somebody. wait: do not fail when no interface is usable yet.
-    history: also tell what was said before, fetched from whoever has it: messages with history=True, in an
-        order of their own; last: of it the last N messages at most; since: what was sent in the last so many
-        seconds. Either implies history.
-    machine: 8 bytes that name this computer, so that an identity copied to another is noticed.
-    peers: `HOST[:PORT]`, computers to meet by unicast too, for where multicast does not get through; one side
-        naming the other is enough. Entering then takes up to 0.3 s, and 3 s more while names are resolved.
+    group: the multicast group, `ADDRESS` or `ADDRESS:PORT`. Default: 230.0.0.1 with its IPv6 twin ff12::6d63,
+        port 28003; both are one group.
+    port: its UDP port, if `group` has none. Default: 28003.
+    room: name of a conversation within the group, at most 255 bytes of UTF-8. Default: "", the open room.
+    name: how others see this peer, at most 64 bytes of UTF-8. Default: no name.
+    key: the room's secret key, 32 bytes. Only peers with the same key can read and write in the room; it
+        replaces `room`. Default: none, everybody on the network can read and write.
+    room_id: identifies the room of a key, 16 bytes. Default: derived from `key`.
+    interfaces: names or addresses of the network interfaces to use. Default: all suitable ones.
+    versions: IP versions to use. Default: (4, 6).
+    ttl: how many networks a datagram may cross, 0 to 255. Default: 1, the local network only.
+    sources: receive from these addresses only, which source-specific groups (232.0.0.0/8) require. Default:
+        receive from everybody.
+    identity: secret seed of this peer's signing key, 32 bytes. The same seed makes the same peer again.
+        Default: a new random one.
+    incarnation: tells two runs of one identity apart, 1 to 2**63 - 1; a later run needs a larger number.
+        Default: made from the clock.
+    tags: names and values that this peer announces. Default: none.
+    services: what this peer offers, each `TYPE` or `TYPE:PORT`, such as `_http._tcp:8080`. Default: none.
+    gap_timeout: seconds to wait for a missing message before later ones of its sender are delivered.
+        Default: that of `settings`, which is None: wait until it is repaired or declared lost.
+    visitor: stay out of the roster, for programs that only send or look. Default: False.
+    passive: never send anything. Default: False.
+    quiet: send nothing before another peer was heard. Default: False.
+    history: also deliver earlier messages, fetched from other peers. They have `history=True` and come in
+        an order of their own. Default: False.
+    last: at most that many earlier messages; implies `history`. Default: no limit.
+    since: only messages of the last that many seconds; implies `history`. Default: no limit.
+    wait: enter even if no interface is usable yet, and use them as they come. Default: False.
+    machine: identifies this computer, 8 bytes, so that peers notice an identity that runs on two computers.
+        Default: zeros, which identify none.
+    peers: static peers, each `HOST` or `HOST:PORT`, to reach by unicast where multicast does not get through.
+        It is enough if one side names the other. Entering takes up to 0.3 s longer, and 3 s more if names
+        must be resolved. Default: none.
+    settings: timers and limits of the protocol, from mcast.settings. Default: mcast.settings.lan().
 
-    Raises InvalidGroup, InvalidPort, UsageError at once; the rest on entering.
+    Raises InvalidGroup, InvalidPort or UsageError for wrong arguments. Entering raises UnknownInterface,
+    NoInterface, UsageError for an unknown host in `peers`, or a SocketError such as PortTaken.
     """
     groups = parse_pair(group, port, versions)
     name = make_name(name)
     chosen = presets.lan() if settings is None else settings
     if not isinstance(chosen, Settings):
-        raise UsageError("settings are made by mcast.settings", "for instance mcast.settings.wifi()")
+        raise UsageError("settings must come from mcast.settings", "for example mcast.settings.wifi()")
     if gap_timeout is not None:
         chosen = msgspec.structs.replace(chosen, gap_timeout=gap_timeout)
     plan = Plan(
@@ -120,20 +136,21 @@ def join(
         unicast=True,
         hold=not (visitor or passive),
     )
-    named = [parse_peer(text, groups[0].port, plan.versions) for text in list_of("peers", peers)]
-    if named and passive:
-        raise UsageError("a passive member asks nobody", "leave out passive, or the peers")
+    static_peers = [parse_peer(text, groups[0].port, plan.versions) for text in list_of("peers", peers)]
+    if static_peers and passive:
+        raise UsageError("a passive member cannot contact peers", "leave out passive or peers")
     return Group(
-        groups,
-        make_room(groups, room, key, room_id),
-        make_identity(identity),
-        incarnation=make_incarnation(incarnation),
-        name=name,
-        plan=plan,
-        settings=chosen,
-        mode=Mode(visitor, passive, quiet, wants_history(history, last, since), last, since),
-        wait=wait,
-        attributes=make_attributes(tags, services, name),
-        machine=make_machine(machine),
-        peers=named,
+        Options(
+            plan=plan,
+            room=make_room(groups, room, key, room_id),
+            identity=make_identity(identity),
+            incarnation=make_incarnation(incarnation),
+            name=name,
+            attributes=make_attributes(tags, services, name),
+            machine=make_machine(machine),
+            settings=chosen,
+            static_peers=static_peers,
+            mode=Mode(visitor, passive, quiet, wants_history(history, last, since), last, since),
+            wait=wait,
+        )
     )

@@ -1,49 +1,51 @@
-"""The blocking API: the asyncio one behind plain calls.
+"""The blocking API: join a group, send messages, iterate over events, from any thread.
 
     with mcast.join("230.0.0.1", name="ada") as group:
         group.send("hello")
         for message in group.messages(timeout=5):
             print(message.name, message.text)
 
-Each group runs an event loop in a thread of its own. Calls may come from any thread but that one.
+Each group runs the asyncio API in an event loop with a thread of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
 import atexit
+import functools
 import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Self, TypeVar
+from typing import ParamSpec, Self, TypeVar
 
 from . import aio
 from .core.peer_id import PeerId
 from .errors import GroupClosed, McastError
 from .events import Event, Message, PeerView
 from .interfaces import Choice
-from .runtime.event_queue import ThreadMailbox
+from .runtime.event_queue import ThreadEventQueue
 from .runtime.joining import Data
 from .runtime.loop_thread import LoopThread
-from .settings import Settings
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 UNSENT_MAX = 256 << 10
-"""Bytes handed over and not yet taken by the loop before send() waits."""
+"""Bytes that wait for the event loop before send() blocks."""
 UNSENT_COST = 64
-"""Bytes that a message counts beyond its own, so that empty ones are bounded too."""
+"""Bytes that a message counts besides its own, so that the number of empty messages is bounded too."""
 TAKE_INTERVAL = 0.005
-"""Seconds for which the loop goes on looking for messages by itself, and threads need not wake it: a flush
-leaves no sooner after another."""
+"""Seconds between two looks of the loop at the messages that threads sent. Meanwhile threads need not wake
+it. The interval between two flushes is the same."""
 DRAIN_PATIENCE = 1.5
+"""Seconds that close() gives queued messages to leave."""
 CLOSE_PATIENCE = 3.0
-"""Seconds for what is queued to leave, and for that, goodbye and the thread's end together."""
+"""Seconds that close() takes at most."""
 
 
 class Receipt:
-    """A message that was sent; see aio.Receipt."""
+    """Tells who has received a message that was sent."""
 
     __slots__ = ("_error", "_group", "_receipt")
 
@@ -54,28 +56,29 @@ class Receipt:
 
     @property
     def id(self) -> str:
-        """The message's name; waits until it has one, which is at once unless much is queued.
+        """The message's id, as in logs and in the JSON of the command line; see aio.message_id().
 
-        Raises GroupClosed when the group was closed before the message could leave.
+        Waits until the message has left the queue. Raises GroupClosed if the group was closed before that.
         """
         return self._settled().id
 
     @property
     def heard_by(self) -> tuple[PeerId, ...]:
-        """The runs that confirmed that they have this message and all before it. In an open room anyone can
-        make up as many as he likes."""
+        """Peers that confirmed this message and all before it. In an open room anyone can invent peers."""
         receipt = self._settled()
         return self._group._call(lambda: receipt.heard_by)
 
     @property
     def unheard_by(self) -> tuple[PeerId, ...]:
-        """The peers heard of that have not confirmed yet."""
+        """Peers in the roster that have not confirmed this message yet."""
         receipt = self._settled()
         return self._group._call(lambda: receipt.unheard_by)
 
     def confirmed(self, count: int | None = None, *, timeout: float = 2.0) -> bool:
-        """Wait until `count` peers confirmed, or with None everyone who is here and at least one; False when
-        `timeout` seconds were not enough."""
+        """Wait until peers have confirmed this message. Returns False after `timeout` seconds.
+
+        count: how many must confirm; None means every peer in the roster, and at least one.
+        """
         return self._group._thread.run(self._settled().confirmed(count, timeout=timeout))
 
     def _settled(self) -> aio.Receipt:
@@ -89,11 +92,11 @@ class Receipt:
 
 
 class Group:
-    """A joined group; made by join(). `with` it, or close() it. Calls may come from any thread."""
+    """A group, made by join(). Use it in a `with` statement, or close() it. Any thread may use it."""
 
     def __init__(self, group: aio.Group) -> None:
         self._group = group
-        self._mailbox = group._mailbox = ThreadMailbox()
+        self._queue = group._queue = ThreadEventQueue()
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._unsent: list[tuple[bytes, Receipt | None]] = []
@@ -115,10 +118,10 @@ class Group:
         self.close()
 
     def close(self) -> None:
-        """Send what is queued, say goodbye, leave: about 60 ms, three seconds at most.
+        """Send what is queued, say goodbye and leave. Takes about 60 ms, at most 3 s.
 
-        Closing twice is fine, and so is closing while other threads send or iterate: they get GroupClosed, or
-        the end. In a forked child it does nothing.
+        May be called twice, and while other threads send (they get GroupClosed) or iterate (they end). In a
+        forked child it does nothing.
         """
         if self._thread.forked:
             return
@@ -127,16 +130,17 @@ class Group:
             self._closing = True
             self._changed.notify_all()
         self._thread.stop(CLOSE_PATIENCE)
-        self._mailbox.close()
+        self._queue.close()
         with self._lock:
             self._changed.notify_all()
         _open_groups.discard(self)
 
     def send(self, data: Data) -> Receipt:
-        """Send a message to everybody, waiting while too much is queued. Returns before it has left.
+        """Send a message to the group. Waits while too much is queued, but not until the message has left.
 
-        Raises MessageTooLarge above 64 KiB, UsageError for anything but text and bytes and in a passive
-        group, GroupClosed after close(); nothing was sent then. Messages of one thread keep their order.
+        data: text (sent as UTF-8) or bytes, at most 64 KiB. Messages of one thread arrive in their order.
+        Raises MessageTooLarge, UsageError for another type or in a passive group, GroupClosed after close().
+        Nothing was sent then.
         """
         payload = self._group.payload(data)
         self._thread.require()
@@ -145,10 +149,10 @@ class Group:
         return receipt
 
     def send_many(self, messages: Iterable[Data]) -> Receipt | None:
-        """Send messages in their order, waiting while too much is queued.
+        """Send messages in their order. Waits while too much is queued.
 
-        The last one's receipt: who confirmed it has all before it, too. None if there were no messages.
-        Errors as in send(), before anything is sent; GroupClosed also when it is closed meanwhile.
+        Returns the receipt of the last message, which covers all before it; None if there are no messages.
+        Raises the errors of send() before anything is sent, and GroupClosed if the group is closed meanwhile.
         """
         payloads = self._group.payloads(messages)
         self._thread.require()
@@ -173,39 +177,46 @@ class Group:
             self._thread.call_soon(self._take)
 
     def batches(self, timeout: float | None = None) -> Iterator[list[Event]]:
-        """All events, in lists of what came since the last look, until the group is closed or nothing came
-        for `timeout` seconds.
+        """Iterate over all events, in lists of those since the last list, until the group is closed.
 
-        Each event is given once, whichever thread iterates. What nobody takes is dropped after 100,000 events
-        or 64 MiB, the oldest first, and an Overflow says so.
+        timeout: stop after so many seconds without an event; None waits for ever. Each event is given once,
+        even if several threads iterate. Events that nobody takes are dropped beyond 100,000 or 64 MiB, the
+        oldest first; then an Overflow tells how many.
         """
-        while batch := self._waiting().get_all(timeout):
+        while batch := self._events().get_all(timeout):
             yield batch
 
     def events(self, timeout: float | None = None) -> Iterator[Event]:
-        """All events, one by one; see batches(). What is not reached stays for the next who iterates."""
-        while (event := self._waiting().get(timeout)) is not None:
+        """Iterate over all events one by one; see batches(). If you stop early, the rest stays queued."""
+        while (event := self._events().get(timeout)) is not None:
             yield event
 
     def messages(self, timeout: float | None = None) -> Iterator[Message]:
-        """Messages alone, until the group is closed or none came for `timeout` seconds.
+        """Iterate over messages only, until the group is closed.
 
-        Other events are dropped on the way, an Overflow too: whoever must know uses events().
+        timeout: stop after so many seconds without a message; None waits for ever. All other events are
+        dropped, even an Overflow: use events() if you need them.
         """
         while (message := self._next_message(timeout)) is not None:
             yield message
 
     def peers(self) -> list[PeerView]:
-        """Who is here, this run not counted. In an open room anyone can make up as many as he likes."""
+        """The other peers in the roster. In an open room anyone can invent peers."""
         return self._call(self._group.peers)
 
     def stats(self) -> dict[str, int]:
-        """Counters; see aio.Group.stats(). After close() the last."""
+        """Counters: `sent-…` by frame, `dropped-…` by reason, `send-…` failed sends by errno, and sizes.
+
+        After close() they are the last ones.
+        """
         return self._call(self._group.stats)
 
     def announce(self, *, tags: Mapping[str, str] | None = None, services: Sequence[str] = ()) -> None:
-        """Tell everybody what this peer offers from now on; arguments as in join(). UsageError when it does
-        not fit, GroupClosed after close()."""
+        """Replace what this peer offers to others.
+
+        tags: names and values. services: `TYPE` or `TYPE:PORT`, such as `_http._tcp:8080`. Raises UsageError
+        if they do not fit an announcement, GroupClosed after close().
+        """
         self._call(lambda: self._group.announce(tags=tags, services=services))
 
     @property
@@ -215,15 +226,15 @@ class Group:
 
     @property
     def peer_id(self) -> PeerId:
-        """This run: its origin and incarnation."""
+        """This peer: its origin (16 bytes) and incarnation."""
         return self._group.peer_id
 
     @property
     def choices(self) -> tuple[Choice, ...]:
-        """The interfaces, whether they are used, and why."""
+        """All interfaces, with whether each is used and why."""
         return self._group.choices
 
-    # In the loop's thread.
+    # Called in the loop's thread.
 
     async def _enter(self) -> None:
         await self._group.__aenter__()
@@ -238,7 +249,7 @@ class Group:
         await self._group.close()
 
     def _take(self) -> None:
-        """Send what threads handed over, and look again later: only after a vain look must they wake us."""
+        """Send the messages of all threads, and look again later until there are none."""
         if self._timer is not None:
             self._timer.cancel()
         if self._group.writable:
@@ -263,23 +274,22 @@ class Group:
                 if receipt is not None:
                     receipt._receipt = sent
 
-    # In any other thread.
+    # Called in any other thread.
 
-    def _waiting(self) -> ThreadMailbox:
-        """The mailbox, for a thread that may wait at it."""
+    def _events(self) -> ThreadEventQueue:
         self._thread.require()
-        return self._mailbox
+        return self._queue
 
     def _next_message(self, timeout: float | None) -> Message | None:
-        mailbox = self._waiting()
+        queue = self._events()
         limit = None if timeout is None else time.monotonic() + timeout
-        while (event := mailbox.get(None if limit is None else limit - time.monotonic())) is not None:
+        while (event := queue.get(None if limit is None else limit - time.monotonic())) is not None:
             if isinstance(event, Message):
                 return event
         return None
 
     def _settle(self, receipt: Receipt) -> None:
-        """Wait until the loop took the message, or the group is closed."""
+        """Wait until the loop has taken the message, or the group is closed."""
         self._thread.require()
         self._thread.call_soon(self._take)
         with self._lock:
@@ -298,78 +308,33 @@ class Group:
         self._thread.abandon()
 
 
-def join(
-    group: str | None = None,
-    *,
-    port: int | None = None,
-    room: str = "",
-    name: str | None = None,
-    key: bytes | None = None,
-    room_id: bytes | None = None,
-    interfaces: Sequence[str] = (),
-    versions: Sequence[int] = (4, 6),
-    ttl: int = 1,
-    sources: Sequence[str] = (),
-    identity: bytes | None = None,
-    incarnation: int | None = None,
-    tags: Mapping[str, str] | None = None,
-    services: Sequence[str] = (),
-    gap_timeout: float | None = None,
-    visitor: bool = False,
-    passive: bool = False,
-    quiet: bool = False,
-    history: bool = False,
-    last: int | None = None,
-    since: float | None = None,
-    wait: bool = False,
-    machine: bytes = bytes(8),
-    peers: Sequence[str] = (),
-    settings: Settings | None = None,
-) -> Group:
-    """Join a group and return it joined; arguments and errors as in aio.join()."""
-    return Group(
-        aio.join(
-            group,
-            port=port,
-            room=room,
-            name=name,
-            key=key,
-            room_id=room_id,
-            interfaces=interfaces,
-            versions=versions,
-            ttl=ttl,
-            sources=sources,
-            identity=identity,
-            incarnation=incarnation,
-            tags=tags,
-            services=services,
-            gap_timeout=gap_timeout,
-            visitor=visitor,
-            passive=passive,
-            quiet=quiet,
-            history=history,
-            last=last,
-            since=since,
-            wait=wait,
-            machine=machine,
-            peers=peers,
-            settings=settings,
-        )
-    )
+def _blocking(join: Callable[P, aio.Group]) -> Callable[P, Group]:
+    """aio.join() for the blocking API: with the same arguments, it returns a group that is entered."""
 
+    @functools.wraps(join)
+    def blocking_join(*args: P.args, **kwargs: P.kwargs) -> Group:
+        return Group(join(*args, **kwargs))
+
+    arguments = (join.__doc__ or "").partition("\n")[2].replace("Entering raises", "It also raises")
+    blocking_join.__module__ = __name__
+    blocking_join.__doc__ = f"Join a group and return it. All arguments are optional.\n{arguments}"
+    return blocking_join
+
+
+join = _blocking(aio.join)
 
 _open_groups: set[Group] = set()
 
 
 @atexit.register
 def _close_all() -> None:
-    """A program that ends with a group open says goodbye all the same."""
+    """Say goodbye in the groups that a program has open when it ends."""
     for group in list(_open_groups):
         group.close()
 
 
 def _abandon_all() -> None:
-    """A forked child has no loop thread, and must not touch the loop that its parent goes on with."""
+    """A forked child has no loop thread, and must not touch the loop that its parent uses."""
     for group in _open_groups:
         group._abandon()
     _inherited.extend(_open_groups)

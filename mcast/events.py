@@ -1,4 +1,4 @@
-"""What a group tells its application: what the protocol says, what the sockets say, what the queue says."""
+"""The events that a group delivers to its application: of the protocol, the sockets and the queue."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from .core.events import (
     GapFilled,
     GapOpened,
     Message,
+    OtherVersion,
     PeerJoined,
     PeerLeft,
     PeerUpdated,
@@ -30,6 +31,7 @@ __all__ = [
     "GapOpened",
     "InterfacesChanged",
     "Message",
+    "OtherVersion",
     "Overflow",
     "PeerJoined",
     "PeerLeft",
@@ -43,7 +45,7 @@ __all__ = [
 
 
 class InterfacesChanged(msgspec.Struct, frozen=True):
-    """Interfaces came into use or went out of it; `problems` are what could not be joined or sent from."""
+    """Interfaces came into use or went out of it. `problems`: what cannot be used, static peers too."""
 
     joined: tuple[Interface, ...] = ()
     left: tuple[Interface, ...] = ()
@@ -51,10 +53,10 @@ class InterfacesChanged(msgspec.Struct, frozen=True):
 
 
 class PlainText(msgspec.Struct, frozen=True):
-    """A datagram that is not of our protocol arrived in an open room.
+    """A datagram that is not mcast's arrived in an open room. Anyone can have sent it.
 
-    `text` is None where it is not UTF-8; `source` is (address, port); `interface` a name; `received` unix
-    seconds. Nothing about it is certain.
+    `text` is None if it is not UTF-8. `source` is (address, port), `interface` a name, `received` the local
+    unix time in seconds.
     """
 
     data: bytes
@@ -66,7 +68,7 @@ class PlainText(msgspec.Struct, frozen=True):
 
 
 class Overflow(msgspec.Struct, frozen=True):
-    """Events were not taken in time: the `dropped` oldest are gone, of which `messages` were messages."""
+    """The event queue was full: the oldest `dropped` events are lost, among them `messages` messages."""
 
     dropped: int
     messages: int
@@ -84,6 +86,7 @@ Event = (
     | SlowMember
     | SendingStopped
     | SendingResumed
+    | OtherVersion
     | InterfacesChanged
     | PlainText
     | Overflow

@@ -1,11 +1,11 @@
-"""Network interfaces: what there is (`read`), which to use and why (`choose`), what changes (`watch`).
+"""Network interfaces: list them (`read`), choose which to use (`choose`), follow changes (`watch`).
 
-    links = interfaces.default()                    # those to use now, the preferred one first
+    links = interfaces.default()                    # the interfaces to use now, the preferred one first
 
-    async for table in interfaces.watch():          # now, and whenever it changes
+    async for table in interfaces.watch():          # now, and after every change
         for choice in interfaces.choose(table): ...
 
-`choose` is a pure function; the policy and its reasons: docs/decisions/0002-interface-policy.md.
+`choose` is a pure function. docs/decisions/0002-interface-policy.md explains the policy.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["Choice", "Interface", "Table", "Watcher", "choose", "default", "find
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """Whether `interface` is used, and why, in a few words. `versions`: for which IP versions, () if not."""
+    """Whether `interface` is used, in which IP `versions` (none if unused), and the reason in a few words."""
 
     interface: Interface
     used: bool
@@ -38,12 +38,12 @@ def choose(
     versions: Sequence[int] = (4, 6),
     absent_ok: bool = False,
 ) -> tuple[Choice, ...]:
-    """Decide for every interface of `table` whether to use it for IP `versions`.
+    """Decide for every interface of `table` whether to use it. The preferred ones come first.
 
-    The order is that of preference: interfaces asked for in the order asked, else the best default route's
-    first; the rest by index. `requested` are names or addresses (an IPv6 one with or without `%zone`); what
-    is asked for is used whatever its kind, unless it is down or has no address of a wanted version. An
-    unknown one raises UnknownInterface, or is passed over with `absent_ok` (a watch whose interface left).
+    requested: names or addresses (IPv6 with or without `%zone`). These interfaces are used whatever their
+    kind, in this order, unless they are down or have no address of a wanted version. Empty: choose suitable
+    interfaces, the one with the best default route first. versions: the IP versions wanted. absent_ok: skip a
+    requested interface that does not exist, instead of raising UnknownInterface.
     """
     ordered = sorted(table, key=lambda i: (not i.default_route, i.rank, i.index, i.name))
     if requested:
@@ -55,12 +55,15 @@ def choose(
 
 
 def default(requested: Sequence[str] = (), *, versions: Sequence[int] = (4, 6)) -> tuple[Interface, ...]:
-    """The interfaces to use now, the preferred one first; maybe none. Raises UnknownInterface."""
+    """The interfaces to use now, the preferred one first. Arguments as in choose().
+
+    Raises UnknownInterface for a requested one that does not exist, SocketError if the system cannot answer.
+    """
     return tuple(choice.interface for choice in choose(read(), requested, versions=versions) if choice.used)
 
 
 def find(table: Iterable[Interface], wanted: str) -> tuple[Interface, ...]:
-    """The interfaces that `wanted`, a name or an address with or without `%zone`, stands for; maybe none."""
+    """The interfaces with the name or address `wanted` (with or without `%zone`)."""
     table = tuple(table)
     exact = tuple(i for i in table if i.name == wanted)
     alike = tuple(i for i in table if i.name.casefold() == wanted.casefold())
@@ -86,11 +89,11 @@ _BRIDGES = {
     "vethernet (": r"(wsl|default switch|nat)\b.*",
 }
 _APPLES = {"awdl": r"\d+", "llw": r"\d+"}
-"""How names begin, in lower case, and how they go on: most begin otherwise, and no pattern is compiled."""
+"""Prefix of the name in lower case, and a pattern for the rest, compiled only where the prefix fits."""
 
 
 def _is_inner(interface: Interface, kinds: Mapping[str, str]) -> bool:
-    """A KVM host's LAN is a bridge: what holds a default route is never set aside for its name."""
+    """Whether the name is one of `kinds`. Never with a default route: the LAN of a KVM host is a bridge."""
     if interface.default_route:
         return False
     name = interface.name.lower()
@@ -116,7 +119,7 @@ def _judge(interface: Interface, versions: Sequence[int]) -> Choice:
 
 
 def _use(interface: Interface, versions: Sequence[int], reason: str) -> Choice:
-    """Use it for those of `versions` it can do; say what is missing when that is none."""
+    """Use it in those of `versions` that it supports; give the reason if there are none."""
     able = tuple(version for version in versions if version in interface.versions)
     if able:
         return Choice(interface, True, reason, able)
@@ -128,10 +131,10 @@ def _use(interface: Interface, versions: Sequence[int], reason: str) -> Choice:
 
 
 def _leads_out(interface: Interface) -> bool:
-    """Whether it has an address by which other computers could be reached, if not by default.
+    """Whether other computers could be reached over it.
 
-    Container networks end in this computer, and tunnels always have a link-local address (macOS keeps
-    several utun that way with no VPN in sight): neither makes "only this computer" untrue.
+    Container networks end in this computer. Tunnels always have a link-local address, even without a VPN
+    (utun on macOS). Neither counts.
     """
     if not interface.up or interface.loopback or interface.enslaved:
         return False
@@ -141,7 +144,7 @@ def _leads_out(interface: Interface) -> bool:
 
 
 def _with_loopback(choices: Sequence[Choice], versions: Sequence[int]) -> tuple[Choice, ...]:
-    """Nothing leads out of this computer: its own programs still find each other over loopback."""
+    """No interface leads out of this computer: let its own programs find each other over loopback."""
     result = list(choices)
     for place, choice in enumerate(choices):
         if choice.interface.loopback and choice.interface.up:

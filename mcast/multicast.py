@@ -1,4 +1,4 @@
-"""UDP multicast sockets, done right. The options they need are in sockopt.py, used here alone.
+"""UDP multicast sockets, done right. Their options are in net/socket_options.py.
 
     from mcast import interfaces, multicast
 
@@ -9,12 +9,8 @@
         sender.send(b"hello", group)
         print(receiver.receive(timeout=1.0))
 
-A receiver keeps one socket for each interface it joined (docs/decisions/0003-one-socket-per-interface.md):
-the interface of a datagram is then known on every platform, leaving is closing, the limit of 20 memberships a
-socket (Linux, igmp_max_memberships) is out of reach, and a link-scoped IPv6 group, which Linux binds to one
-interface only, needs no second way.
-
-Sources: ip(7), ipv6(7), udp(7), socket(7), RFC 3678 (source filters), RFC 4607 (SSM).
+A receiver has one socket for each interface that it joined; docs/decisions/0003-one-socket-per-interface.md
+gives the reasons.
 """
 
 from __future__ import annotations
@@ -30,43 +26,43 @@ from typing import NamedTuple, Self
 from .errors import NoInterface, SocketError, UsageError
 from .net.address import GroupAddress, parse_group
 from .net.errnos import explain, explained
-from .net.segmentation import cut, pieces
 from .net.socket_options import (
     LINUX,
     WINDOWS,
     Ancillary,
     bind_address,
-    came_in_on,
-    can_cut,
-    cut_at,
+    can_segment,
     drops,
+    group_segments,
     let_groups_share,
     membership,
     plain_source,
     prepare_receiving,
     prepare_sending,
+    read_ancillary,
+    receive_segments,
     scope,
-    take_pieces,
-    told,
+    segment_size,
+    split_segments,
 )
 
 __all__ = ["Datagram", "GroupAddress", "Receiver", "Sender", "explain", "parse_group"]
 
 RECEIVE_BUFFER = 8 << 20
-"""Bytes asked for; Linux grants at most net.core.rmem_max (twice that is reported)."""
+"""Bytes requested; Linux grants at most net.core.rmem_max and reports twice what it grants."""
 LARGEST_DATAGRAM = 65_507
-SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 ANCILLARY_ROOM = 128
-"""Bytes for the control messages that carry the TTL and, for IPv6, the interface."""
+"""Bytes for the control messages that carry the TTL, the segment size and, for IPv6, the interface."""
 DRAIN_LIMIT = 256
-"""Datagrams taken from one socket before the others get their turn."""
+"""Datagrams read from one socket before the others get their turn."""
 
 
 class Datagram(NamedTuple):
     """One received UDP payload.
 
-    `source` is (address, port), a link-local address with its %interface; `interface` is the index of the
-    interface it came in on; `ttl` is its TTL or hop limit, None where the platform does not tell (Windows).
+    `source` is (address, port), with `%interface` after a link-local address. `interface` is the index of
+    the interface that received it. `ttl` is the TTL or hop limit, None if the platform does not tell it
+    (Windows).
     """
 
     data: bytes
@@ -75,7 +71,7 @@ class Datagram(NamedTuple):
     ttl: int | None
 
 
-# Reports of earlier sends that surface on a read: ICMP port unreachable (Linux, Windows' WSAECONNRESET).
+# Errors of earlier sends that a read reports: ICMP port unreachable (Linux, WSAECONNRESET on Windows).
 _PASSING_ON_READ = {
     errno.ECONNREFUSED,
     errno.ECONNRESET,
@@ -85,16 +81,17 @@ _PASSING_ON_READ = {
 }
 
 
-# Of a send that the kernel is to cut. EINVAL, EMSGSIZE: a datagram is larger than the MTU, on this way; EIO:
-# the interface computes no checksums (udp_send_skb of Linux).
-_CANNOT_CUT = {errno.EINVAL, errno.EIO, errno.EMSGSIZE, errno.EOPNOTSUPP, errno.ENOPROTOOPT}
+# The kernel cannot cut a send into datagrams. EINVAL, EMSGSIZE: one is larger than the MTU; EIO: the
+# interface computes no checksums (Linux, udp_send_skb).
+_CANNOT_SEGMENT = {errno.EINVAL, errno.EIO, errno.EMSGSIZE, errno.EOPNOTSUPP, errno.ENOPROTOOPT}
 
 
 class Receiver:
-    """Receives one group on the interfaces it joined. Not thread-safe; sockets are non-blocking.
+    """Receives one group on the interfaces it joined. Not thread-safe; its sockets do not block.
 
-    With `pieces` the kernel hands over datagrams of one sender and size together where it can: faster, but
-    drain() may then return more than its limit, and receive() is not to be used.
+    group: the group. buffer: receive buffer of each socket in bytes. pieces: let the kernel return several
+    datagrams of one sender together where it can. That is faster, but drain() may then return more than its
+    limit, and receive() loses datagrams.
     """
 
     def __init__(self, group: GroupAddress, *, buffer: int = RECEIVE_BUFFER, pieces: bool = False) -> None:
@@ -108,14 +105,17 @@ class Receiver:
         self._last = 0
 
     def join(self, interface: int, sources: Sequence[str] = ()) -> None:
-        """Join the group on the interface of that index; only datagrams of `sources` if any are given.
+        """Join the group on the interface with that index.
 
-        Joining twice with the same sources changes nothing. Raises SocketError (PortTaken,
-        PermissionRefused), UsageError for a source-specific group without a source; nothing is joined then.
+        sources: receive only from these addresses; empty means from everybody. Joining again with the same
+        sources does nothing. Raises SocketError (PortTaken, PermissionRefused), or UsageError for a
+        source-specific group without a source; the interface is not joined then.
         """
         sources = tuple(sources)
         if self.group.needs_source and not sources:
-            raise UsageError(f"{self.group.host} is source-specific", "name the sender with --source ADDRESS")
+            raise UsageError(
+                f"{self.group.host} is a source-specific group", "name the sender with --source ADDRESS"
+            )
         if interface in self._sockets:
             if self._sources[interface] == sources:
                 return
@@ -124,7 +124,7 @@ class Receiver:
         self._sources[interface] = sources
 
     def join_all(self, interfaces: Iterable[int], sources: Sequence[str] = ()) -> None:
-        """Join on every interface, or on none: an error undoes the joins this call made, then is raised."""
+        """join() every interface, or none of them: on an error, the joins of this call are undone."""
         made: list[int] = []
         try:
             for interface in interfaces:
@@ -137,7 +137,7 @@ class Receiver:
             raise
 
     def leave(self, interface: int) -> None:
-        """Leave on that interface; unread datagrams of it are gone. Unknown interfaces are ignored."""
+        """Leave on that interface and discard its unread datagrams. Does nothing if it is not joined."""
         sock = self._sockets.pop(interface, None)
         self._sources.pop(interface, None)
         if sock is not None:
@@ -145,10 +145,10 @@ class Receiver:
             sock.close()
 
     def rejoin(self, interface: int) -> None:
-        """Leave and join on that interface's socket: makes the kernel report the membership to switches anew.
+        """Leave and join with the same socket, so that the kernel reports the membership to switches again.
 
-        A switch that snoops while no querier asks forgets its members (RFC 4541, 2.1.1).
-        Unread datagrams stay. Raises SocketError when the interface is gone.
+        A snooping switch without a querier forgets its members (RFC 4541, 2.1.1). Unread datagrams stay.
+        Raises SocketError if the interface has gone.
         """
         sock, sources = self._sockets[interface], self._sources[interface]
         with explained(f"cannot rejoin {self.group.host}"):
@@ -158,37 +158,40 @@ class Receiver:
 
     @property
     def joined(self) -> tuple[int, ...]:
-        """Indices of the interfaces joined, in the order of joining."""
+        """Indices of the joined interfaces, in the order in which they were joined."""
         return tuple(self._sockets)
 
     def fileno(self, interface: int) -> int:
-        """The descriptor to watch for that interface, for selectors and event loops."""
+        """The file descriptor of that interface's socket, for selectors and event loops."""
         return self._sockets[interface].fileno()
 
     @property
     def granted_buffer(self) -> int:
-        """Bytes of receive buffer the system really gave the smallest of the sockets; 0 before a join."""
+        """Smallest receive buffer that the system granted one of the sockets, in bytes; 0 before a join."""
         sizes = [s.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) for s in self._sockets.values()]
         return min(sizes, default=0) // (2 if LINUX else 1)
 
     @property
     def kernel_drops(self) -> int | None:
-        """Datagrams the kernel threw away because nobody read in time; None where it does not tell."""
+        """Datagrams that the kernel dropped because they were not read in time; None if it does not tell."""
         if not LINUX:
             return None
         return self._drops_of_closed + sum(map(drops, self._sockets.values()))
 
     def drain(self, interface: int, limit: int = DRAIN_LIMIT) -> list[Datagram]:
-        """Up to `limit` datagrams that wait on that interface, without blocking.
+        """Read up to `limit` waiting datagrams of that interface, without blocking.
 
-        Raises SocketError when the socket is dead; passing faults (ICMP errors of earlier sends, a
-        signal) only end the list.
+        Raises SocketError if the socket is dead. A transient error (an ICMP error of an earlier send, a
+        signal) only ends the list.
         """
         sock = self._sockets.get(interface)
         return [] if sock is None else _drain(sock, self._space, interface, limit)
 
     def receive(self, timeout: float) -> Datagram | None:
-        """The next datagram of any joined interface, or None after `timeout` seconds."""
+        """The next datagram of any joined interface, or None after `timeout` seconds.
+
+        Raises NoInterface if no interface is joined, SocketError as drain() does.
+        """
         deadline = time.monotonic() + timeout
         while self._sockets:
             wait = max(0.0, deadline - time.monotonic())
@@ -197,10 +200,10 @@ class Receiver:
                 return datagram
             if wait == 0.0:
                 return None
-        raise NoInterface(f"nothing is joined to {self.group}", "join an interface first")
+        raise NoInterface(f"no interface has joined {self.group}", "join an interface first")
 
     def _next_in_turn(self) -> Datagram | None:
-        """One that waits, of another interface than the last if possible: a flood on one starves none."""
+        """A waiting datagram, of the next interface in turn: a flood on one does not starve the others."""
         order = list(self._sockets)
         start = order.index(self._last) + 1 if self._last in order else 0
         for interface in order[start:] + order[:start]:
@@ -210,7 +213,7 @@ class Receiver:
         return None
 
     def close(self) -> None:
-        """Leave everywhere. Closing twice is fine."""
+        """Leave on all interfaces. May be called twice."""
         for interface in self.joined:
             self.leave(interface)
 
@@ -227,7 +230,7 @@ class Receiver:
             try:
                 prepare_receiving(sock, v6, self._buffer)
                 if self._pieces:
-                    take_pieces(sock)
+                    receive_segments(sock)
                 sock.bind(bind_address(self.group, interface))
                 membership(sock, self.group, interface, sources, join=True)
             except BaseException:
@@ -237,14 +240,15 @@ class Receiver:
 
 
 class Sender:
-    """Sends to groups and to single addresses out of one interface, from a port of its own, on which it
-    also receives what is sent to that port.
+    """Sends to groups and to single addresses out of one interface.
 
-    `interface` is an index, `address` the interface's own address to send from (its family is the sender's),
-    `port` the one to have alone on this computer at that address (0: any that is free; PortTaken where
-    another has it), `ttl` how many networks a datagram may cross (1: this one only). With `loop` other
-    programs on this computer hear it too. Raises UsageError for an impossible ttl, SocketError when the
-    socket cannot be made.
+    It has a port of its own and also receives what is sent there; see drain().
+
+    interface: index of the interface. address: the interface's address to send from; its IP version is the
+    sender's. port: UDP port to hold alone at that address; 0 means any free one. ttl: how many networks a
+    datagram may cross, 1 means the local one only. loop: whether programs on this computer hear it too.
+    Raises UsageError for an impossible ttl, PortTaken if another program holds the port, or another
+    SocketError.
     """
 
     def __init__(
@@ -267,23 +271,23 @@ class Sender:
         self.address = address
         self.version = 6 if v6 else 4
         self._space = bytearray(LARGEST_DATAGRAM + 1)
-        self._cuts = can_cut(self._socket)
+        self._segments = can_segment(self._socket)
 
     @property
     def source(self) -> tuple[str, int]:
-        """(address, port) by which receivers see this sender; link-local addresses with their %interface."""
+        """(address, port) that receivers see, with `%interface` after a link-local address."""
         return plain_source(self._socket.getsockname())
 
     def send(self, data: bytes, group: GroupAddress, *, timeout: float = 1.0) -> None:
-        """Send one datagram, waiting at most `timeout` seconds for room in the socket's buffer.
+        """Send one datagram to a group.
 
-        Raises SocketError: EMSGSIZE when `data` is larger than the interface carries, EPERM behind a
-        firewall, and so on; see explain().
+        timeout: seconds to wait for room in the socket's buffer. Raises SocketError: EMSGSIZE if `data` is
+        larger than the interface carries, EPERM behind a firewall, and so on; see explain().
         """
         self.send_to(data, (group.host, group.port), timeout=timeout)
 
     def send_to(self, data: bytes, address: tuple[str, int], *, timeout: float = 1.0) -> None:
-        """Send one datagram to (address, port), the form of a Datagram's `source`. Errors as in send()."""
+        """Send one datagram to (address, port), as in Datagram.source. Timeout and errors as in send()."""
         target = address if self.version == 4 else self._scoped(address)
         try:
             try:
@@ -297,37 +301,39 @@ class Sender:
     def send_all(
         self, datagrams: Sequence[bytes], address: tuple[str, int], *, timeout: float = 1.0
     ) -> list[SocketError]:
-        """Send datagrams to one address; those of one size in a row take one call, where the kernel can cut.
+        """Send datagrams to one address. Consecutive ones of one size share a call where the kernel allows.
 
-        Errors as in send(), as a list: one datagram does not keep back the next.
+        timeout: as in send(), for each call. Returns the errors instead of raising them: after one the next
+        datagram is still sent.
         """
         errors: list[SocketError] = []
-        for piece in pieces(datagrams) if self._cuts else ([datagram] for datagram in datagrams):
-            if len(piece) == 1 or not self._send_piece(piece, address, timeout, errors):
-                for datagram in piece:
-                    try:
-                        self.send_to(datagram, address, timeout=timeout)
-                    except SocketError as error:
-                        errors.append(error)
+        for some in group_segments(datagrams) if self._segments else ([one] for one in datagrams):
+            if len(some) > 1 and self._send_segments(some, address, timeout, errors):
+                continue
+            for datagram in some:
+                try:
+                    self.send_to(datagram, address, timeout=timeout)
+                except SocketError as error:
+                    errors.append(error)
         return errors
 
-    def _send_piece(
-        self, piece: Sequence[bytes], address: tuple[str, int], timeout: float, errors: list[SocketError]
+    def _send_segments(
+        self, datagrams: Sequence[bytes], address: tuple[str, int], timeout: float, errors: list[SocketError]
     ) -> bool:
-        """Whether the piece was dealt with; False: it must go in single datagrams."""
-        if not self._cuts:
+        """Send them in one call. False if that is impossible here: they have to be sent one by one."""
+        if not self._segments:
             return False
         target = address if self.version == 4 else self._scoped(address)
-        ancillary = cut_at(len(piece[0]))
+        ancillary = segment_size(len(datagrams[0]))
         try:
             try:
-                self._socket.sendmsg(piece, ancillary, 0, target)
+                self._socket.sendmsg(datagrams, ancillary, 0, target)
             except BlockingIOError:
                 _wait([self._socket], selectors.EVENT_WRITE, timeout)
-                self._socket.sendmsg(piece, ancillary, 0, target)
+                self._socket.sendmsg(datagrams, ancillary, 0, target)
         except OSError as error:
-            if error.errno in _CANNOT_CUT:
-                self._cuts = False  # not on this way: the interface may lack what it takes
+            if error.errno in _CANNOT_SEGMENT:
+                self._segments = False
                 return False
             errors.append(explain(error, f"cannot send to {address[0]} port {address[1]}"))
         return True
@@ -336,15 +342,15 @@ class Sender:
         return address[0].partition("%")[0], address[1], 0, self.interface
 
     def fileno(self) -> int:
-        """The descriptor to watch, for selectors and event loops."""
+        """The file descriptor, for selectors and event loops."""
         return self._socket.fileno()
 
     def drain(self, limit: int = DRAIN_LIMIT) -> list[Datagram]:
-        """Up to `limit` datagrams that were sent to this sender's own address and port, without blocking."""
+        """Read up to `limit` datagrams sent to this sender's own address and port; see Receiver.drain()."""
         return _drain(self._socket, self._space, self.interface, limit)
 
     def close(self) -> None:
-        """Closing twice is fine."""
+        """Close the socket. May be called twice."""
         self._socket.close()
 
     def __enter__(self) -> Self:
@@ -356,20 +362,28 @@ class Sender:
 
 def _drain(sock: socket.socket, space: bytearray, interface: int, limit: int) -> list[Datagram]:
     datagrams: list[Datagram] = []
-    skipped = 0
+    view = memoryview(space)
+    ancillary: Ancillary = []
     try:
-        while len(datagrams) + skipped < limit:
-            data, source, ancillary = _read(sock, space)
-            if len(source) == 4:  # IPv6
-                if not came_in_on(ancillary, interface):
-                    skipped += 1
-                    continue
+        for _ in range(limit):
+            if WINDOWS:  # it has no recvmsg
+                length, source = sock.recvfrom_into(space)
+            else:
+                length, ancillary, _, source = sock.recvmsg_into([space], ANCILLARY_ROOM)
+            ttl, size, arrived_on = read_ancillary(ancillary)
+            # Linux also gives an IPv6 socket that is bound to no interface what arrives on other interfaces
+            # where any program has joined.
+            if arrived_on not in (None, interface):
+                continue
+            if len(source) == 4:
                 source = plain_source(source)
-            ttl, size = told(ancillary)
+            data = bytes(view[:length])
             if size:
-                datagrams += [Datagram(one, source, interface, ttl) for one in cut(data, size)]
+                datagrams += [Datagram(one, source, interface, ttl) for one in split_segments(data, size)]
             else:
                 datagrams.append(Datagram(data, source, interface, ttl))
+            if len(datagrams) >= limit:
+                break
     except (BlockingIOError, InterruptedError):
         pass
     except OSError as error:
@@ -378,17 +392,8 @@ def _drain(sock: socket.socket, space: bytearray, interface: int, limit: int) ->
     return datagrams
 
 
-def _read(sock: socket.socket, space: bytearray) -> tuple[bytes, SocketAddress, Ancillary]:
-    if WINDOWS:  # no recvmsg there
-        size, source = sock.recvfrom_into(space)
-        ancillary: Ancillary = []
-    else:
-        size, ancillary, _, source = sock.recvmsg_into([space], ANCILLARY_ROOM)
-    return bytes(memoryview(space)[:size]), source, ancillary
-
-
 def _wait(sockets: Iterable[socket.socket], event: int, timeout: float) -> None:
-    """Until one of the sockets is ready, or `timeout` seconds."""
+    """Wait until one of the sockets is ready, at most `timeout` seconds."""
     with selectors.DefaultSelector() as selector:
         for sock in sockets:
             selector.register(sock, event)

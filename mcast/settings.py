@@ -1,6 +1,6 @@
-"""Every number of the protocol that may be changed, with its unit and the reason for its default.
+"""Timers and limits of the protocol, each with its unit and the reason for its default.
 
-`lan()` is the base; `wifi()` says only what differs. Change one value with
+`lan()` has the defaults, `wifi()` what differs from them. Change one value with
 `msgspec.structs.replace(settings.lan(), gap_timeout=5.0)`.
 """
 
@@ -16,154 +16,156 @@ MIB = 1024 * KIB
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Limits and timers of one room. Times in seconds, sizes in bytes, rates in bytes per second."""
+    """Timers and limits of one room. Times are in seconds, sizes in bytes, rates in bytes per second."""
 
     payload: int = 1452
-    """Largest datagram: an Ethernet frame of 1500 without the IPv6 and UDP headers."""
+    """Largest datagram: an Ethernet frame of 1500 bytes without the IPv6 and UDP headers."""
 
     start_rate: int = 2 * MIB
-    """Bytes a second of records and repairs, datagrams as sent, until the first reports: 17 Mbit/s, which any
-    wired LAN carries. It doubles within tens of milliseconds while nobody is congested."""
+    """Rate of records and repairs, with all headers, until the first receiver reports: 17 Mbit/s, which every
+    wired LAN carries. It doubles within tens of milliseconds while there is no congestion."""
 
     floor_rate: int = 64 * KIB
     """No member slows the sender below this: 0.5 Mbit/s, a twentieth of the slowest Ethernet."""
 
     alone_rate: int = 1 * MIB
-    """The rate while nobody is known who could report: 8 Mbit/s fits the slowest Ethernet."""
+    """Rate while no peer is known that could send receiver reports: 8 Mbit/s fits the slowest Ethernet."""
 
     queue_delay: float = 0.020
-    """Seconds that records may queue on the way before the sender slows down: a line of somebody else waits
-    in the same queues, and shall still arrive within 50 ms."""
+    """Time that records may queue on the path before the sender slows down. Messages of others wait in the
+    same queues, and must still arrive within 50 ms."""
 
     unread_bytes: int = 1 * MIB
-    """What a member's application may leave untaken before the sender slows down; its mailbox has room for 64
-    MiB, or for 100,000 messages, which count 64 bytes beyond their own here."""
+    """Bytes that a member's application may leave in its event queue before senders slow down. The queue
+    holds 64 MiB or 100,000 events; here an event counts 64 bytes besides its own."""
 
     report_interval: float = 0.020
-    """Between two reports of the elected member: at 50 a second they cost 1 % of a core, and the rate can
-    double 25 times a second."""
+    """Time between two reports of the acker. At 50 a second they cost 1 % of a core, and the rate can double
+    25 times a second."""
 
     stall_after: float = 0.3
-    """Silence of the elected member after which the sender stops for it: fifteen of its reports missing."""
+    """Silence of the acker after which the sender stops for it: fifteen of its reports are missing."""
 
     suspect_after: float = 3.0
-    """Silence after which the sender goes on without it, at `floor_rate`: a computer swaps for so long."""
+    """Silence of the acker after which the sender goes on at `floor_rate`: swapping may take that long."""
 
     settle: float = 10.0
-    """A run's reports count once it was here this long, or half as long as the oldest peer: who comes to
-    slow the group down must stay first."""
+    """Reports of a peer count once it was here for this long, or half as long as the oldest peer. Whoever
+    joins to slow the group down must stay first."""
 
     slow_share: float = 0.25
     slow_after: float = 10.0
-    """Who holds the rate below this share of what the median of the others kept up with, for so long, no
-    longer counts (SlowMember)."""
+    """A member that holds the rate below this share of the others' median for so long no longer counts
+    (SlowMember)."""
 
     exile: float = 60.0
-    """For this long, doubled each time, at most an hour; then it counts again if it keeps up."""
+    """For this long, doubled each time up to an hour. Then it counts again if it keeps up."""
 
     breaker: float = 5.0
-    """Seconds of records that nobody confirmed, while peers are here, after which the sender stops
-    (RFC 8085, 3.1.10); a datagram a second then tries whether they hear."""
+    """Time of sending without any confirmation, while peers are here, after which the sender stops
+    (RFC 8085, 3.1.10). Then one datagram a second tests whether they hear it."""
 
     burst: int = 64 * KIB
-    """The most that may leave at once; a receive buffer of the smallest default holds it."""
+    """Most bytes that leave at once: the smallest default receive buffer holds them."""
 
     backlog: int = 256 * KIB
     """Unsent bytes above which `Engine.writable` says no."""
 
     flush_interval: float = 0.005
-    """Signing costs 26-55 us: at most 200 signatures a second. A lone message never waits."""
+    """Shortest time between two flushes: a signature takes 26-55 us. A lone message never waits."""
 
     reorder_grace: float = 0.010
-    """A missing record is asked for only after this long, as it may only be late."""
+    """A missing record is requested only after this time, because it may only be late."""
 
     gap_timeout: float | None = None
-    """How long order waits for a missing record; None: until it is filled or declared lost (who is
-    passive, and cannot ask, waits 5 s)."""
+    """Time that later records wait for a missing one; None: until it arrives or is declared lost. A passive
+    member cannot send NACKs and then waits 5 s."""
 
     grtt_initial: float = 0.1
-    """Group round-trip time until it is measured: safe for a LAN with Wi-Fi in power saving."""
+    """Group round-trip time until it is measured: safe for Wi-Fi in power saving."""
 
     grtt_min: float = 0.002
-    """Below this, scheduling noise of the hosts is larger than the network's delay."""
+    """Below this, the scheduling of the hosts takes longer than the network."""
 
     grtt_max: float = 1.0
-    """One slow or lying member cannot slow repair by more than this."""
+    """One slow or lying member cannot make repair slower than this."""
 
     window: int = 8192
-    """Records of one run that may be outstanding: a 256-record window leaves a 6.8 s tail at 30 % loss."""
+    """Records of one peer that may be outstanding: with 256, loss of 30 % leaves a tail of 6.8 s."""
 
     held_bytes: int = 16 * MIB
-    """Records kept while one before them is missing; a run gets a quarter of it."""
+    """Bytes that wait for a missing record; one peer gets at most a quarter of them."""
 
     sent_records: int = 16_384
     sent_bytes: int = 16 * MIB
-    """Own records kept for repair; what is overwritten is declared by `low`."""
+    """Own records that are kept for repair."""
 
     retained_records: int = 10_000
     retained_bytes: int = 16 * MIB
     retained_seconds: float = 24 * 3600
     retained_share: float = 0.25
-    """Others' records kept so that any holder can repair; the share is the most one origin gets."""
+    """Records of others, kept so that every member can repair. One origin gets at most the share."""
 
     repair_rate: int = 64 * KIB
-    """Repairs a second that one requesting identity may cost, beyond one copy of what is newly sent."""
+    """Rate of repairs that one identity may request, besides one copy of each new record."""
 
     verifications: int = 1000
-    """Signatures checked a second; 70 % are kept for origins already known."""
+    """Signatures verified a second. 70 % are reserved for known origins."""
 
     history_pace: int = MIB
-    """Rate at which records are handed to those who lack them, all of them together."""
+    """Rate of history sent to all who lack it together."""
 
     digest_shortest: float = 0.4
     digest_longest: float = 32.0
-    """Trickle intervals: soon after something new all hold the same; later a word now and then will do."""
+    """Trickle intervals of digests: short after something new, until all members have the same."""
 
     announce_interval: float = 5.0
-    """Shortest mean time between two announcements of one run."""
+    """Shortest mean time between two announcements of one peer."""
 
     announce_rate: int = 2000
-    """All announcements of the group together, link headers included; digests have the rest of 2.5 kB/s."""
+    """Bytes a second of all announcements of the group, with link headers. Digests have the rest of the
+    2.5 kB/s."""
 
     announce_spacing: float = 1.25
-    """Between two announcements of the group: each wakes every computer in it, battery or not."""
+    """Shortest time between two announcements of the group: each wakes every computer, battery or not."""
 
     announce_patience: float = 60.0
-    """The spacing alone makes no interval longer than this, as who crashed is here for 3.5 intervals."""
+    """`announce_spacing` makes no interval longer than this: a peer that crashed stays in the roster for 3.5
+    intervals."""
 
     probe_interval: float = 1.0
-    """Between the three probes of a suspect."""
+    """Time between the three probes of a suspect."""
 
     live_window: float = 30.0
-    """A new run whose signed time is within this of ours is live without a probe."""
+    """A new peer whose signed time is this close to ours is live without a probe."""
 
     report_rate: float = 20.0
-    """Reports a second of the whole group."""
+    """Receiver reports a second of the whole group."""
 
     visitor_seconds: float = 10.0
-    """A sending visitor is forgotten after this long without a record."""
+    """A visitor that sends is forgotten after this long without a record."""
 
     peers: int = 20_000
-    """Roster entries: twice the largest group that was simulated."""
+    """Peers in the roster: twice the largest group that was simulated."""
 
     runs_per_origin: int = 16
-    """Live runs of one origin: terminals, cron jobs."""
+    """Live peers of one identity: terminals, cron jobs."""
 
     def __post_init__(self) -> None:
         if not DATAGRAM_SAFE <= self.payload <= DATAGRAM_MAX:
-            raise UsageError(f"payload {self.payload}: from {DATAGRAM_SAFE} to {DATAGRAM_MAX} bytes")
+            raise UsageError(f"payload {self.payload} must be {DATAGRAM_SAFE} to {DATAGRAM_MAX} bytes")
         if not 0 < self.floor_rate <= min(self.start_rate, self.alone_rate) or self.burst < self.payload:
-            raise UsageError("rates must be positive, floor_rate the least, and burst at least one payload")
+            raise UsageError("rates must be positive, floor_rate the lowest, burst at least one payload")
         buffers = self.unread_bytes, self.held_bytes // 4, self.sent_bytes, self.retained_bytes
         if min(buffers) < self.payload:
-            raise UsageError("unread, held, sent and retained bytes: at least a payload, held four of them")
+            raise UsageError("unread, sent and retained bytes must be at least a payload, held_bytes four")
         counts = self.window, self.sent_records, self.retained_records, self.peers, self.runs_per_origin
         if min(counts) < 1:
-            raise UsageError("window, records, peers and runs an origin: at least one")
+            raise UsageError("window, records, peers and runs_per_origin must be at least 1")
         if self.gap_timeout is not None and self.gap_timeout < 0:
-            raise UsageError(f"gap_timeout {self.gap_timeout} is negative", "None waits for ever")
+            raise UsageError(f"gap_timeout {self.gap_timeout} is negative", "use None to wait without limit")
         if not 0 < self.grtt_min <= self.grtt_initial <= self.grtt_max:
-            raise UsageError("the group round-trip times must rise: grtt_min, grtt_initial, grtt_max")
+            raise UsageError("grtt_min, grtt_initial and grtt_max must be positive and in this order")
 
 
 def lan() -> Settings:
@@ -172,8 +174,8 @@ def lan() -> Settings:
 
 
 def wifi() -> Settings:
-    """Multicast over Wi-Fi goes at the lowest rate, unacknowledged, and waits for sleeping stations: start
-    low, and take longer waits for no queue."""
+    """For Wi-Fi, which sends multicast at its lowest rate, without acknowledgements, and waits for sleeping
+    hosts: start slowly, and accept longer delays."""
     return Settings(
         start_rate=256 * KIB, alone_rate=128 * KIB, burst=16 * KIB, queue_delay=0.050, reorder_grace=0.03
     )

@@ -1,4 +1,4 @@
-"""Group addresses: parsing `230.0.0.1`, `230.0.0.1:3000` and `[ff12::6d63]:3000`, and what is valid."""
+"""Group addresses: `230.0.0.1`, `230.0.0.1:3000`, `[ff12::6d63]:3000`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SSM = (ipaddress.ip_network("232.0.0.0/8"), ipaddress.ip_network("ff30::/12"))
 
 
 class GroupAddress(msgspec.Struct, frozen=True):
-    """A multicast group: `host` (a valid group address, canonical text) and UDP `port`."""
+    """A multicast group: `host` (a group address in canonical text) and UDP `port`."""
 
     host: str
     port: int
@@ -25,7 +25,7 @@ class GroupAddress(msgspec.Struct, frozen=True):
 
     @property
     def needs_source(self) -> bool:
-        """Whether joins must name a source: 232/8 (RFC 4607) and ff3x::/32 (RFC 4607, section 1)."""
+        """Whether a join must name its sources: 232/8 and ff3x::/32 (RFC 4607, section 1)."""
         address = ipaddress.ip_address(self.host)
         return any(address.version == net.version and address in net for net in _SSM)
 
@@ -34,7 +34,7 @@ class GroupAddress(msgspec.Struct, frozen=True):
 
 
 def parse_port(text: str | int) -> int:
-    """A UDP port from 1 to 65535; InvalidPort otherwise."""
+    """A UDP port. Raises InvalidPort unless it is from 1 to 65535."""
     digits = str(text)
     port = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 10 else 0
     if not 0 < port < 65536:
@@ -43,11 +43,10 @@ def parse_port(text: str | int) -> int:
 
 
 def parse_group(text: str, port: int | None = None, *, default_port: int) -> GroupAddress:
-    """The group that `text` (`ADDRESS[:PORT]` or `[ADDRESS]:PORT`) names.
+    """Parse `ADDRESS[:PORT]` or `[ADDRESS]:PORT`.
 
-    `port` is one given beside it: the same twice is fine, two different ones are a UsageError.
-    Raises InvalidGroup outside 224.0.0.0/4 (RFC 5771) and ff00::/8 (RFC 4291, 2.7), InvalidPort for a
-    bad port.
+    port: a port given separately; UsageError if `text` has another one. default_port: used if neither has a
+    port. Raises InvalidGroup outside 224.0.0.0/4 (RFC 5771) and ff00::/8 (RFC 4291, 2.7), or InvalidPort.
     """
     host, own_port = _split(text.strip())
     if own_port is not None and port is not None and own_port != port:

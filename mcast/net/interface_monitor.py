@@ -1,4 +1,4 @@
-"""Noticing that interfaces appear, vanish, go up or down, or that addresses or default routes change."""
+"""Notices changes of interfaces, addresses and default routes."""
 
 from __future__ import annotations
 
@@ -8,45 +8,45 @@ import errno
 import socket
 import sys
 from collections.abc import AsyncIterator
-from typing import Protocol, Self
+from typing import Self
 
 from mcast.net.interface_table import Table, fingerprint, read
 
 
 class Watcher:
-    """Tells when the interfaces change: `poll` as often as wanted; once a second costs next to nothing.
+    """Tells when the interfaces change. Call poll() about once a second; use it as a context manager.
 
-    It is cheap because `read` runs only when something seems to have changed: on Linux when the kernel has
-    said so (rtnetlink(7), open to every user), elsewhere when psutil's or netifaces' raw answers differ.
-    Close it when done.
+    known: the table that the caller has already; poll() tells only what differs from it. Polling is cheap:
+    the table is read only after the kernel has reported a change (Linux, rtnetlink(7)), elsewhere when the
+    raw answers of psutil or netifaces differ.
     """
 
     def __init__(self, known: Table | None = None) -> None:
         self._known = known
         self._hint = _open_hint()
-        self._fresh = True
+        self._stale = True
 
     def poll(self) -> Table | None:
-        """The new table if it differs from the last one told (the first time: from `known`), else None.
+        """The new table if it differs from the last one, else None.
 
-        Raises OSError when nothing can be asked now; the next call asks again.
+        Raises OSError if the system cannot answer now; the next call tries again.
         """
-        self._fresh |= self._hint.changed()
-        if not self._fresh:
+        self._stale |= self._hint.changed()
+        if not self._stale:
             return None
         table = read()
-        self._fresh = False
+        self._stale = False
         if table == self._known:
             return None
         self._known = table
         return table
 
     def fileno(self) -> int | None:
-        """A descriptor that becomes readable when something may have changed; None: only polling tells."""
+        """A descriptor that is readable when something may have changed; None: polling is the only way."""
         return self._hint.fileno()
 
     def close(self) -> None:
-        """Let go of the kernel's notices. May be called twice."""
+        """Stop watching. May be called twice."""
         self._hint.close()
 
     def __enter__(self) -> Self:
@@ -57,34 +57,23 @@ class Watcher:
 
 
 async def watch(known: Table | None = None, *, period: float = 1.0) -> AsyncIterator[Table]:
-    """The interfaces whenever they changed, looked at every `period` seconds.
+    """Yield the table of interfaces now and after every change.
 
-    Yields the table at once unless it equals `known`; a change is noticed within `period` and the second
-    the kernel takes to report a lost carrier.
+    known: a table that the caller has already; the first one is yielded only if it differs. period: seconds
+    between looks. The kernel takes another second to report a lost carrier.
     """
     with Watcher(known) as watcher:
         while True:
             table = None
-            with contextlib.suppress(OSError):  # what cannot be read now is read next time
+            with contextlib.suppress(OSError):  # the next poll tries again
                 table = watcher.poll()
             if table is not None:
                 yield table
             await asyncio.sleep(period)
 
 
-class _Hint(Protocol):
-    def changed(self) -> bool:
-        """Whether anything about interfaces, addresses or routes may have changed since the last call."""
-
-    def fileno(self) -> int | None:
-        """What becomes readable when that may be so, if anything does."""
-
-    def close(self) -> None:
-        """Free what it holds."""
-
-
 class _Notices:
-    """The kernel's notices (Linux, rtnetlink(7)): not read, only noticed."""
+    """The kernel's notices of changes (Linux, rtnetlink(7)). Their content is ignored."""
 
     # RTMGRP_LINK, _IPV4_IFADDR, _IPV4_ROUTE, _IPV6_IFADDR, _IPV6_ROUTE
     GROUPS = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
@@ -99,6 +88,7 @@ class _Notices:
             raise
 
     def changed(self) -> bool:
+        """Whether anything may have changed since the last call."""
         seen = False
         for _ in range(1000):
             try:
@@ -106,7 +96,7 @@ class _Notices:
             except BlockingIOError:
                 break
             except OSError as error:
-                if error.errno != errno.ENOBUFS:  # more notices than the buffer held: as good as one
+                if error.errno != errno.ENOBUFS:  # the buffer overflowed: something has changed
                     raise
             seen = True
         return seen
@@ -119,7 +109,7 @@ class _Notices:
 
 
 class _Comparison:
-    """The portable way: ask for what is cheap to ask and compare."""
+    """The portable way: compare answers of the system that are cheap to get."""
 
     def __init__(self) -> None:
         self._last: object = None
@@ -136,9 +126,8 @@ class _Comparison:
         self._last = None
 
 
-def _open_hint() -> _Hint:
+def _open_hint() -> _Notices | _Comparison:
     if sys.platform == "linux":
-        # Sandboxes and Android forbid the bind.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # sandboxes and Android forbid the bind
             return _Notices()
     return _Comparison()

@@ -1,7 +1,7 @@
 """The table of network interfaces, as the operating system describes it now.
 
-netifaces tells addresses and default routes, psutil flags and MTU. `_ask` collects their answers, `assemble`
-makes the table of them and is pure, so that recorded answers of other systems can be tested.
+netifaces tells addresses and default routes, psutil tells flags and MTU. `_ask` collects their answers.
+`assemble` makes the table and is pure, so that tests can use answers recorded on other systems.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mcast.net.errnos import explained
 
 T = TypeVar("T")
 _IF_INET6 = "/proc/net/if_inet6"
-# Without files or memory nothing can be asked: that is no answer, and interfaces have not gone.
+# Without files or memory the system cannot answer. That does not mean that interfaces have gone.
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 Table = tuple["Interface", ...]
 
@@ -30,11 +30,11 @@ Table = tuple["Interface", ...]
 class Interface(msgspec.Struct, frozen=True):
     """One network interface as it is now.
 
-    `ipv4` and `ipv6` are canonical texts without `%zone`; link-local IPv6 addresses come first, otherwise
-    the system's order holds. `mtu` is in bytes. `up` is administratively up with the carrier running: a
-    pulled cable is down. `tunnel` is a point-to-point link or one with a tunnel's name. `default_route`
-    says that a default route of either family leaves here, `rank` which one it is (0 is the best).
-    `enslaved` marks a port of a bridge or bond: IP runs on its master, not on it. `networks` are those of its
+    `ipv4` and `ipv6` are canonical texts without `%zone`, in the system's order, but link-local IPv6
+    addresses come first. `mtu` is in bytes. `up` means administratively up and with a carrier: a pulled cable
+    is down. `tunnel` is a point-to-point link or one with the name of a tunnel. `default_route` tells that a
+    default route of either IP version leaves here, `rank` its place among them (0 is the best). `enslaved`
+    marks a port of a bridge or bond: its master has the addresses. `networks` are the networks of those
     addresses whose prefix is known, as `10.9.0.0/16`.
     """
 
@@ -59,29 +59,29 @@ class Interface(msgspec.Struct, frozen=True):
 
     @property
     def link_local(self) -> str | None:
-        """The first IPv6 link-local address (fe80::/10), without zone; `index` is its scope id."""
+        """The first IPv6 link-local address (fe80::/10) without zone. Its scope id is `index`."""
         return next(filter(is_link_local, self.ipv6), None)
 
     @property
     def versions(self) -> tuple[int, ...]:
-        """The IP versions, of 4 and 6, in which multicast can be sent from here."""
+        """The IP versions (4, 6) in which multicast can be sent from here."""
         # Linux's lo has no ff00::/8 route: IPv6 multicast on it fails with ENETUNREACH, IPv4 works.
         six = self.ipv6 and (self.multicast or not self.loopback)
         return ((4,) if self.ipv4 else ()) + ((6,) if six else ())
 
     def address(self, version: int) -> str | None:
-        """The address to bind a sending socket to: the first IPv4 one; of IPv6 a link-local one if any."""
+        """The address to send from: the first IPv4 one, or the first IPv6 one, link-local if there is any."""
         return next(iter(self.ipv4 if version == 4 else self.ipv6), None)
 
 
 class Answers(msgspec.Struct, frozen=True):
-    """What the operating system said. Windows interfaces have a GUID for netifaces and a name for psutil.
+    """What the operating system answered. On Windows netifaces uses GUIDs and psutil uses names.
 
-    `stats`: psutil's name to (running, MTU, comma-separated flags, which Windows leaves empty).
-    `names`: psutil's name to addresses; `addresses`: netifaces' name to addresses, both maybe with `%zone`.
-    `defaults`: netifaces' names of what holds a default route, the best first. `indexes`: netifaces' name to
-    index. `tentative`: IPv6 addresses not to be used yet. `enslaved`: ports of a bridge. `masks`: canonical
-    address to netmask, where psutil tells it.
+    `stats`: psutil's name to (running, MTU, comma-separated flags; Windows leaves them empty). `names`:
+    psutil's name to addresses. `addresses`: netifaces' name to addresses. Both may have a `%zone`.
+    `defaults`: netifaces' names of the interfaces with a default route, the best first. `indexes`: netifaces'
+    name to index. `tentative`: IPv6 addresses that cannot be used yet. `enslaved`: ports of a bridge.
+    `masks`: canonical address to netmask, where psutil tells it.
     """
 
     stats: Mapping[str, tuple[bool, int, str]]
@@ -95,22 +95,22 @@ class Answers(msgspec.Struct, frozen=True):
 
 
 def read() -> Table:
-    """All interfaces there are now, by index. Whatever vanishes meanwhile is left out or has no address.
+    """All interfaces, by index. One that vanishes meanwhile is left out or has no address.
 
-    Raises SocketError when this process or the system has no files or memory left to ask with.
+    Raises SocketError if the process or the system has no files or memory left.
     """
-    with explained("looking at the interfaces"):
+    with explained("cannot read the interfaces"):
         return assemble(_ask())
 
 
 def assemble(answers: Answers) -> Table:
-    """The table that the answers amount to. The names are psutil's: those users see and type."""
+    """Make the table. Its names are psutil's, which are the ones that users see and type."""
     table = (_interface(name, answers) for name in answers.stats)
     return tuple(sorted(table, key=lambda interface: (interface.index, interface.name)))
 
 
 def fingerprint() -> object:
-    """Equal for as long as `read` would answer the same; costs less."""
+    """A value that changes whenever the result of read() does. Cheaper than read()."""
     return (
         _or_empty(psutil.net_if_stats),
         _or_empty(psutil.net_if_addrs),
@@ -120,7 +120,7 @@ def fingerprint() -> object:
 
 
 def canonical(address: str) -> str | None:
-    """`address` without zone, as ipaddress writes it; None if it is none."""
+    """`address` without zone, as ipaddress writes it; None if it is not an address."""
     try:
         return str(ipaddress.ip_address(address.partition("%")[0]))
     except ValueError:
@@ -128,30 +128,21 @@ def canonical(address: str) -> str | None:
 
 
 def is_link_local(address: str) -> bool:
-    """Whether `address`, canonical text, is in fe80::/10 or 169.254.0.0/16."""
+    """Whether `address` (canonical text) is in fe80::/10 or 169.254.0.0/16."""
     return ipaddress.ip_address(address).is_link_local
 
 
-# Names that tell a tunnel where the point-to-point flag does not (Windows, a TAP under a VPN's name).
+# Names of tunnels without the point-to-point flag (Windows, or a TAP device named after a VPN).
 _TUNNELS = (
     *("wg", "tun", "utun", "ppp", "pptp", "l2tp", "ipsec", "vti", "gre", "ip6tnl", "ip6gre", "6to4"),
-    *(
-        "tailscale",
-        "nordlynx",
-        "proton",
-        "cloudflarewarp",
-        "cscotun",
-        "openvpn",
-        "wireguard",
-        "teredo",
-        "isatap",
-    ),
+    *("tailscale", "nordlynx", "proton", "cloudflarewarp", "cscotun", "openvpn", "wireguard"),
+    *("teredo", "isatap"),
     *(f"{name}{digit}" for name in ("gpd", "sit", "gif", "stf") for digit in range(10)),
 )
 
 
 def is_tunnel_name(name: str) -> bool:
-    """Whether `name` is one that tunnels bear: wg0, tun0, utun3, ppp0, tailscale0 …"""
+    """Whether `name` is the name of a tunnel: wg0, tun0, utun3, ppp0, tailscale0 …"""
     return name.lower().startswith(_TUNNELS)
 
 
@@ -160,7 +151,7 @@ def _interface(name: str, answers: Answers) -> Interface:
     flags = flag_text.split(",") if flag_text else []
     own = _own_names(name, answers)
     index = next((answers.indexes[one] for one in own if one in answers.indexes), 0)
-    # Without an index nothing can be joined or sent: it has just vanished.
+    # An interface without an index has just vanished.
     texts = (
         _usable((text for one in own for text in answers.addresses.get(one, ())), answers) if index else []
     )
@@ -184,7 +175,7 @@ def _interface(name: str, answers: Answers) -> Interface:
 
 
 def _networks(address: str, mask: str | None) -> Iterator[str]:
-    """The network of an address, if the mask tells one: a point-to-point link has a network of one."""
+    """The network of an address if its mask is known. On a point-to-point link it has one address."""
     if mask is None:
         return
     bits = int(ipaddress.ip_address(mask)).bit_count()
@@ -206,7 +197,7 @@ def _alias_of(name: str, answers: Answers) -> str | None:
 
 
 def _usable(texts: Iterable[str], answers: Answers) -> list[str]:
-    """Canonical addresses, each once, without those that still wait for duplicate detection."""
+    """Canonical addresses, each once, without those still in duplicate address detection."""
     clean = dict.fromkeys(text for text in map(canonical, texts) if text)
     return [text for text in clean if text not in answers.tentative]
 
@@ -241,7 +232,7 @@ def _masks(entries: Iterable[tuple[str, str | None]]) -> dict[str, str]:
 
 
 def _or_empty(ask: Callable[[], dict[str, T]]) -> dict[str, T]:
-    """psutil's answer; nothing where a sandbox or an interface that vanishes meanwhile forbids it."""
+    """psutil's answer, or nothing if a sandbox forbids it or an interface vanishes meanwhile."""
     try:
         return ask()
     except OSError as error:
@@ -257,7 +248,7 @@ def _refuse_exhausted(error: OSError) -> None:
 def _addresses(source: str) -> list[str]:
     try:
         families = netifaces.ifaddresses(source)
-    except ValueError:  # it vanished, or it has no address of any kind
+    except ValueError:  # it has vanished or has no address
         return []
     except OSError as error:
         _refuse_exhausted(error)
@@ -267,7 +258,7 @@ def _addresses(source: str) -> list[str]:
 
 
 def _default_routes() -> tuple[str, ...]:
-    """netifaces' names of the interfaces with a default route, those it calls the default first."""
+    """netifaces' names of the interfaces with a default route, the preferred route first."""
     try:
         found: Any = netifaces.gateways()  # its type hint says no more than "some dict"
     except OSError as error:
@@ -279,13 +270,13 @@ def _default_routes() -> tuple[str, ...]:
 
 
 def _gatewayless(lines: Iterable[str]) -> list[str]:
-    """Default routes netifaces leaves out: without gateway, or multipath (Linux, /proc/net/route)."""
+    """Default routes that netifaces leaves out: without gateway, or multipath (Linux, /proc/net/route)."""
     rows = [line.split() for line in lines]
     return [row[0] for row in rows if len(row) > 7 and row[1] == row[7] == "00000000"]
 
 
 def _tentative(lines: Iterable[str]) -> set[str]:
-    """The addresses of /proc/net/if_inet6 (Linux) that fail to bind: IFA_F_TENTATIVE, IFA_F_DADFAILED."""
+    """Addresses in /proc/net/if_inet6 (Linux) that cannot be bound: IFA_F_TENTATIVE, IFA_F_DADFAILED."""
     rows = [line.split() for line in lines]
     hexes = [row[0] for row in rows if int(row[4], 16) & 0x48 and not int(row[4], 16) & 0x04]
     return {str(ipaddress.IPv6Address(int(text, 16))) for text in hexes}
@@ -312,7 +303,7 @@ if sys.platform == "win32":
     import uuid
 
     def _windows_index(guid: str) -> int:
-        """The index of the interface with that GUID (ConvertInterfaceGuidToLuid); 0 if there is none."""
+        """The index of the interface with that GUID (ConvertInterfaceGuidToLuid), or 0."""
         helper = ctypes.windll.iphlpapi
         luid, index = ctypes.c_uint64(), ctypes.c_uint32()
         try:

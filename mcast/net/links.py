@@ -1,13 +1,14 @@
-"""The sockets of one run: a receiver and a sender on every chosen interface, in step with the interfaces.
+"""The sockets of one member: receivers and senders on every chosen interface.
 
-`Links` is told the table of interfaces and opens and closes what follows from it. It holds no clock and no
-loop; feed.py drives it.
+`Links.update` takes a table of interfaces and opens and closes sockets to match it. It has no clock and no
+event loop; net/reader.py drives it.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -15,19 +16,22 @@ from mcast import interfaces
 from mcast.errors import NoInterface, SocketError
 from mcast.interfaces import Choice, Interface
 from mcast.multicast import Receiver, Sender
-from mcast.net import igmp_querier as querier
 from mcast.net.address import GroupAddress
-from mcast.net.neighbours import Neighbourhood
-from mcast.net.ports import Ports
+from mcast.net.interface_table import is_link_local
 
-REJOIN_INTERVAL = 50.0
-"""Seconds between rejoins where no querier is heard: within the 60 s that forgetful switches leave us."""
+SECONDARY_MAX = 8
+"""Additional addresses of one interface at which others can reach us."""
+_IGMP = Path("/proc/net/igmp")
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What is wanted: `requested` interface names or addresses (none: choose), IP `versions`, `ttl`,
-    `sources` for source-specific joins, whether to `receive` at all, and with `unicast` to have senders
-    everywhere from the start, since others answer to them. `hold`: at the group's port where it is free."""
+    """Which sockets are wanted.
+
+    requested: names or addresses of interfaces; empty means all suitable ones. versions: IP versions.
+    ttl: see Sender. sources: see Receiver.join. receive: whether to open receivers. unicast: open senders on
+    every interface at once, because others answer to them. hold: bind senders to the group's port where it
+    is free.
+    """
 
     groups: tuple[GroupAddress, ...]
     requested: tuple[str, ...] = ()
@@ -40,28 +44,39 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """What an update did: interfaces that came into use, that went out of it, and what went wrong."""
+    """What an update did: interfaces that came into use or went out of it, and new problems.
+
+    `network_lost`: none of the addresses remains that we had before.
+    """
 
     joined: tuple[Interface, ...] = ()
     left: tuple[Interface, ...] = ()
     problems: tuple[SocketError, ...] = ()
+    network_lost: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.joined or self.left or self.problems)
 
 
 class Links:
-    """Receivers and senders for `plan`; call update() first and whenever the interfaces changed."""
+    """The receivers and senders for `plan`. Call update() first and after each change of the interfaces.
+
+    A program that knows only a computer's address can reach us at the group's port there, and needs no
+    multicast for it. Several programs on one computer cannot share a unicast port: one of them holds it and
+    tells the ports of the others (WHO and HERE in docs/protocol.md). When it ends, another claims the port.
+    """
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.choices: tuple[Choice, ...] = ()
         self.receivers = {group: Receiver(group, pieces=True) for group in plan.groups if plan.receive}
-        self.neighbourhood = Neighbourhood(())
         self._used: dict[int, Interface] = {}
         self._senders: dict[tuple[int, int], Sender] = {}
+        self._secondary: dict[tuple[int, str], Sender] = {}
+        self._addresses: frozenset[tuple[int, str]] = frozenset()
         self._problems: set[str] = set()
-        self._ports = Ports(plan.groups[0].port if plan.hold else 0, plan.ttl)
+        self._port = plan.groups[0].port if plan.hold else 0
+        self._own_port = 0
 
     @property
     def used(self) -> tuple[Interface, ...]:
@@ -69,60 +84,60 @@ class Links:
         return tuple(self._used.values())
 
     def update(self, table: Sequence[Interface]) -> Change:
-        """Join, leave and reopen so that the sockets fit the table. UnknownInterface for a wrong request."""
+        """Open and close sockets to match the table. Raises UnknownInterface for a wrong request."""
         before, plan = self._used, self.plan
-        # What was there at the start may vanish and come back.
+        # After the first update, a requested interface may vanish and come back.
         self.choices = interfaces.choose(
             table, plan.requested, versions=plan.versions, absent_ok=bool(self.choices)
         )
         wanted = {choice.interface.index: choice.interface for choice in self.choices if choice.used}
         self._used = wanted
-        # The number of an interface that is gone may be given to another one.
+        # The system may give the index of a removed interface to a new one.
         stayed = {i for i in before.keys() & wanted.keys() if before[i].name == wanted[i].name}
         for index in before.keys() - stayed:
             self._leave(index)
         self._leave_lost_versions()
         self._close_moved()
-        self.neighbourhood = Neighbourhood(self.used)
         problems = [*self._join_wanted(), *self._open_wanted()]
-        self._ports.open_doors(self.used, self.endpoints)
+        self._open_secondary()
         return Change(
             tuple(link for index, link in wanted.items() if index not in stayed),
             tuple(link for index, link in before.items() if index not in stayed),
-            self._news(problems),
+            self._new_problems(problems),
+            self._lost_network(),
         )
 
-    def require(self) -> None:
-        """NoInterface, with the reasons, when nothing usable was chosen."""
-        if self._used and (not self.plan.receive or any(r.joined for r in self.receivers.values())):
+    def require(self, started: Change | None = None, *, wait: bool = False) -> None:
+        """Raise a problem of the `started` change if nothing was joined, or NoInterface with the reasons.
+
+        wait: accept that there is no usable interface yet.
+        """
+        joined = not self.receivers or any(receiver.joined for receiver in self.receivers.values())
+        if started is not None and started.problems and not joined:
+            raise started.problems[0]
+        if wait or (self._used and joined):
             return
         why = "; ".join(f"{choice.interface.name}: {choice.reason}" for choice in self.choices)
         raise NoInterface(f"no usable network interface ({why or 'there is none'})", "see: mcast interfaces")
 
     def rejoin(self) -> None:
-        """Report our memberships anew on interfaces without a querier."""
-        heard = querier.heard()
-        spared = {index for index, link in self._used.items() if link.name in heard}
+        """Report our memberships to the switches again.
+
+        A snooping switch without a querier forgets its members after some minutes (RFC 4541, 2.1.1).
+        """
+        asked = interfaces_with_querier()
+        spared = {index for index, link in self._used.items() if link.name in asked}
         for group, receiver in self.receivers.items():
             for index in receiver.joined:
-                if group.version == 4 and index in spared:  # IGMP says nothing of IPv6 members
+                if group.version == 4 and index in spared:  # an IGMP querier says nothing about IPv6
                     continue
                 try:
                     receiver.rejoin(index)
                 except SocketError:
                     receiver.leave(index)
 
-    def senders(self, group: GroupAddress) -> Iterator[Sender]:
-        """A sender on each used interface that has an address of the group's family, preferred one first.
-
-        Interfaces that cannot be sent from at this moment are passed over.
-        """
-        for link in self._used.values():
-            with contextlib.suppress(SocketError, NoInterface):
-                yield self._sender(link, group.version)
-
     def send_first(self, data: bytes, group: GroupAddress) -> Sender:
-        """Send out of the preferred interface alone. SocketError or NoInterface when it cannot."""
+        """Send out of the preferred interface only. Raises SocketError or NoInterface if it cannot."""
         able = [link for link in self._used.values() if group.version in link.versions]
         if not able:
             raise NoInterface(f"no interface to send IPv{group.version} from", "see: mcast interfaces")
@@ -130,10 +145,69 @@ class Links:
         try:
             sender.send(data, group)
         except SocketError:
-            # The address may have changed since the table was read: the next socket will have the new one.
+            # The address may have changed since the table was read; the next socket gets the new one.
             self.drop(sender)
             raise
         return sender
+
+    @property
+    def endpoints(self) -> tuple[Sender, ...]:
+        """The open senders. Others reach us at their addresses and ports."""
+        return tuple(self._senders.values())
+
+    @property
+    def secondary(self) -> tuple[Sender, ...]:
+        """Sockets at additional addresses. They only receive; answers leave from the endpoints."""
+        return tuple(self._secondary.values())
+
+    @property
+    def holding(self) -> bool:
+        """Whether we hold the group's port at all our addresses."""
+        return {sender.source[1] for sender in self.endpoints} == {self._port}
+
+    @property
+    def unicast_port(self) -> int:
+        """The port at which others reach us; 0 means the group's port."""
+        return 0 if self.holding else self._own_port
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Our addresses."""
+        return tuple(address for link in self._used.values() for address in link.addresses)
+
+    @property
+    def kernel_drops(self) -> int:
+        """Datagrams that the kernel dropped because we read too late; 0 where it does not tell."""
+        return sum(receiver.kernel_drops or 0 for receiver in self.receivers.values())
+
+    def claim(self) -> bool:
+        """Bind the group's port at each address where it has become free; whether that succeeded anywhere."""
+        claimed = False
+        for key, sender in self._senders.items():
+            if sender.source[1] != self._port:
+                with contextlib.suppress(SocketError):
+                    self._senders[key] = self._bind(sender.interface, sender.address, self._port)
+                    sender.close()
+                    claimed = True
+        self._open_secondary()
+        return claimed
+
+    def drop(self, sender: Sender) -> None:
+        """Close a sender that failed. A new one is opened when it is needed."""
+        key, address = (sender.interface, sender.version), (sender.interface, sender.address)
+        if self._senders.get(key) is sender:
+            del self._senders[key]
+        if self._secondary.get(address) is sender:
+            del self._secondary[address]
+        sender.close()
+
+    def close(self) -> None:
+        """Leave all groups and close all sockets. May be called twice."""
+        for receiver in self.receivers.values():
+            receiver.close()
+        for sender in (*self._senders.values(), *self._secondary.values()):
+            sender.close()
+        self._senders, self._secondary, self._used = {}, {}, {}
 
     def _sender(self, link: Interface, version: int) -> Sender:
         key = (link.index, version)
@@ -141,66 +215,35 @@ class Links:
             address = link.address(version)
             if address is None:
                 raise NoInterface(f"{link.name} has no IPv{version} address", "see: mcast interfaces")
-            self._senders[key] = self._ports.open(link.index, address)
+            self._senders[key] = self._open_sender(link.index, address)
         return self._senders[key]
 
-    @property
-    def endpoints(self) -> tuple[Sender, ...]:
-        """The senders that are open: others reach us at their addresses and ports."""
-        return tuple(self._senders.values())
+    def _open_sender(self, interface: int, address: str) -> Sender:
+        """A sender at the group's port, else at the port we have at other addresses, else at any free one."""
+        for port in filter(None, (self._port, self._own_port)):
+            with contextlib.suppress(SocketError):
+                return self._bind(interface, address, port)
+        sender = self._bind(interface, address, 0)
+        self._own_port = sender.source[1]
+        return sender
 
-    @property
-    def doors(self) -> tuple[Sender, ...]:
-        """Sockets at further addresses, where we can be asked; we answer from the endpoints."""
-        return self._ports.doors
+    def _bind(self, interface: int, address: str, port: int) -> Sender:
+        return Sender(interface, address, port=port, ttl=self.plan.ttl)
 
-    @property
-    def holding(self) -> bool:
-        """Whether we have the group's port at all our addresses."""
-        return self.plan.hold and self._ports.holds(self.endpoints)
-
-    @property
-    def unicast_port(self) -> int:
-        """The port at which we are reached where another program has the group's; 0: we have it."""
-        return self._ports.told(self.endpoints)
-
-    @property
-    def hosts(self) -> tuple[str, ...]:
-        """Our addresses."""
-        return tuple(address for link in self._used.values() for address in link.addresses)
-
-    def claim(self) -> bool:
-        """Take the group's port where it has become free; whether it was anywhere."""
-        claimed = self._ports.claim(self._senders)
-        self._ports.open_doors(self.used, self.endpoints)
-        return claimed
-
-    def drop(self, sender: Sender) -> None:
-        """Close a sender that failed; the next use opens another."""
-        key = (sender.interface, sender.version)
-        if self._senders.get(key) is sender:
-            del self._senders[key]
-        self._ports.close_door(sender)
-        sender.close()
-
-    @property
-    def kernel_drops(self) -> int:
-        """Datagrams the kernel threw away because we did not read in time (0 where it does not tell)."""
-        return sum(receiver.kernel_drops or 0 for receiver in self.receivers.values())
-
-    def sources(self) -> frozenset[tuple[str, int]]:
-        """Addresses and ports our datagrams come from."""
-        return frozenset(sender.source for sender in self._senders.values())
-
-    def close(self) -> None:
-        """Leave and close everything. Closing twice is fine."""
-        for receiver in self.receivers.values():
-            receiver.close()
-        for sender in self._senders.values():
-            sender.close()
-        self._ports.close()
-        self._senders = {}
-        self._used = {}
+    def _open_secondary(self) -> None:
+        """Bind the group's port at the additional addresses where no other program holds it."""
+        taken = {sender.address for sender in self._senders.values()}
+        wanted = {
+            (link.index, address): None
+            for link in self._used.values()
+            for address in [text for text in link.addresses if text not in taken][:SECONDARY_MAX]
+        }
+        for key in self._secondary.keys() - wanted.keys():
+            self._secondary.pop(key).close()
+        for key in wanted if self._port else ():
+            if key not in self._secondary:
+                with contextlib.suppress(SocketError):
+                    self._secondary[key] = self._bind(*key, self._port)
 
     def _leave(self, index: int) -> None:
         for receiver in self.receivers.values():
@@ -209,22 +252,17 @@ class Links:
             self._senders.pop(key).close()
 
     def _leave_lost_versions(self) -> None:
-        """Where IPv4 or IPv6 went away: the kernel forgets such a membership for good."""
+        """Leave where IPv4 or IPv6 was switched off: the kernel has dropped those memberships for good."""
         for group, receiver in self.receivers.items():
             for index in receiver.joined:
                 if index not in self._used or group.version not in self._used[index].versions:
                     receiver.leave(index)
 
     def _close_moved(self) -> None:
-        """Close the senders whose interface has another address now; others keep theirs, and their port."""
+        """Close the senders whose interface has another address now. Others keep their port."""
         for (index, version), sender in list(self._senders.items()):
             if index not in self._used or self._used[index].address(version) != sender.address:
                 self._senders.pop((index, version)).close()
-
-    def _news(self, problems: Sequence[SocketError]) -> tuple[SocketError, ...]:
-        """Those that were not there the last time: what stays wrong is told once."""
-        known, self._problems = self._problems, {str(problem) for problem in problems}
-        return tuple(problem for problem in problems if str(problem) not in known)
 
     def _join_wanted(self) -> Iterator[SocketError]:
         for group, receiver in self.receivers.items():
@@ -237,10 +275,46 @@ class Links:
                     yield error
 
     def _open_wanted(self) -> Iterator[SocketError]:
-        """With `unicast`, a sender on every interface and in every version."""
         for link in self._used.values() if self.plan.unicast else ():
             try:
                 for version in set(link.versions) & set(self.plan.versions):
                     self._sender(link, version)
             except SocketError as error:
                 yield error
+
+    def _new_problems(self, problems: Sequence[SocketError]) -> tuple[SocketError, ...]:
+        """Problems that the last update did not have: each is told once."""
+        known, self._problems = self._problems, {str(problem) for problem in problems}
+        return tuple(problem for problem in problems if str(problem) not in known)
+
+    def _lost_network(self) -> bool:
+        """Whether none of the addresses is left that we had at the last update."""
+        now = frozenset((link.index, text) for link in self.used for text in _network_addresses(link))
+        before, self._addresses = self._addresses, now
+        return bool(before) and before.isdisjoint(now)
+
+
+def _network_addresses(link: Interface) -> tuple[str, ...]:
+    """Addresses that identify the network. Link-local ones do not: they are the same on every network.
+
+    Loopback counts as no network: messages sent while a cable is out may be delivered when it is back.
+    """
+    if link.loopback:
+        return ()
+    routed = tuple(address for address in link.addresses if not is_link_local(address))
+    return routed or link.addresses
+
+
+def interfaces_with_querier() -> frozenset[str]:
+    """Names of the interfaces on which an IGMP querier of version 1 or 2 was heard in the last 260 s.
+
+    Linux shows it in /proc/net/igmp (proc(5)). A querier of version 3 leaves no trace there: rejoining is
+    needless then, at the price of a few datagrams a minute. Empty where the system does not tell.
+    """
+    try:
+        lines = _IGMP.read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return frozenset()
+    rows = [line.replace(":", " ").split() for line in lines]
+    # "2 eth0 : 3 V2": index, device, count, querier. The lines of groups have another form.
+    return frozenset(row[1] for row in rows if len(row) >= 4 and row[0].isdigit() and row[-1] in ("V1", "V2"))

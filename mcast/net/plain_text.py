@@ -1,8 +1,7 @@
-"""The plain wire: bare UTF-8, a datagram a line, as the multicast chats of the tutorials speak it.
+"""Plain text: bare UTF-8, one line a datagram, as the multicast chats of tutorials send it.
 
-It has no identity and no sequence: what is lost stays lost, anyone can claim to be anyone, and two equal
-lines sent within a second over different interfaces cannot be told from copies of one.
-Sent on one interface (the preferred one), received on all; our own are known by our sending socket.
+It has no identity and no sequence numbers: a lost line stays lost, and anyone can claim to be anyone. Lines
+leave on the preferred interface only and are received on all. Our own are recognised by their source.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Hashable
 
 import msgspec
 
@@ -18,21 +17,28 @@ from mcast.errors import MessageTooLarge, SocketError
 from mcast.interfaces import Interface
 from mcast.multicast import Datagram
 from mcast.net.address import GroupAddress
-from mcast.net.copies import CopyFilter
 from mcast.net.links import Change, Links, Plan
-from mcast.net.reader import Feed
+from mcast.net.reader import SocketReader
 
 DEFAULT_PORT = 3000
 SPLIT_AT = 1200
-"""Bytes after which a long line is split: every interface carries that much in one datagram."""
+"""Bytes of a line that go into one datagram: every interface carries that much."""
 WAITING_DATAGRAMS = 8192
 WAITING_BYTES = 16 << 20
-"""What may wait for the application before reading pauses and the kernel's buffer fills instead."""
+"""Datagrams and bytes that may wait for the application. Beyond them reading pauses, and the kernel's buffer
+fills instead: a flood cannot fill the memory."""
+COPY_WINDOW = 1.0
+"""Seconds within which a copy of a datagram may arrive through another interface."""
+COPIES_MAX = 8192
+"""Datagrams remembered to recognise copies. The oldest go first: a flood only shortens the window."""
 
 
 class Line(msgspec.Struct, frozen=True):
-    """One datagram. `text` is None where `data` is not UTF-8; `source` is (address, port), `interface` a
-    name, `received` unix seconds here, `ttl` None where the platform does not tell."""
+    """One datagram.
+
+    `text` is None if `data` is not UTF-8. `source` is (address, port), `interface` a name, `ttl` None if the
+    platform does not tell it, `received` the local unix time in seconds.
+    """
 
     data: bytes
     text: str | None
@@ -47,13 +53,13 @@ Event = Line | Change
 
 
 def payload_limit(links: tuple[Interface, ...]) -> int:
-    """Bytes that fit one datagram on all these interfaces without IP fragmentation, at most 1452."""
+    """Bytes that fit one datagram on all these interfaces without fragmentation, at most 1452."""
     mtu = min((link.mtu for link in links), default=1500)
     return min(1452, max(mtu - 48, 548))
 
 
 def split_line(text: str, limit: int = SPLIT_AT) -> list[bytes]:
-    """`text` as UTF-8 in pieces of at most `limit` bytes, cut between code points."""
+    """`text` as UTF-8 in pieces of at most `limit` bytes, split between code points."""
     data = text.encode("utf-8", "replace")
     pieces = []
     while len(data) > limit:
@@ -66,10 +72,10 @@ def split_line(text: str, limit: int = SPLIT_AT) -> list[bytes]:
 
 
 class PlainGroup:
-    """A run on the plain wire: `async with PlainGroup(plan) as group`, then send() and batches().
+    """A group in plain text: `async with PlainGroup(plan) as group`, then send() and batches().
 
-    Entering raises UnknownInterface, NoInterface (nothing usable, unless `wait`) or SocketError (nothing
-    could be joined, for instance PortTaken).
+    wait: enter even if no interface is usable yet. Entering raises UnknownInterface, NoInterface, or a
+    SocketError such as PortTaken if no interface could be joined.
     """
 
     def __init__(self, plan: Plan, *, wait: bool = False, clock: Callable[[], float] = time.time) -> None:
@@ -78,7 +84,7 @@ class PlainGroup:
         self.started = Change()
         self._wait = wait
         self._clock = clock
-        self._feed = Feed(self.links, self._take, self._changed)
+        self._reader = SocketReader(self.links, self._take, self._changed)
         self._copies = CopyFilter()
         self._own: deque[tuple[str, int]] = deque(maxlen=16)
         self._waiting: list[Event] = []
@@ -88,8 +94,8 @@ class PlainGroup:
 
     async def __aenter__(self) -> PlainGroup:
         try:
-            self.started = self._feed.start()
-            self._check_started()
+            self.started = self._reader.start()
+            self.links.require(self.started, wait=self._wait)
         except BaseException:
             await self.close()
             raise
@@ -99,28 +105,28 @@ class PlainGroup:
         await self.close()
 
     async def close(self) -> None:
-        """Leave the group. Closing twice is fine."""
-        await self._feed.close()
+        """Leave the group. May be called twice."""
+        await self._reader.close()
 
     @property
     def payload_limit(self) -> int:
-        """The largest datagram send_datagram() takes now, in bytes."""
+        """The largest datagram that send_datagram() accepts now, in bytes."""
         return payload_limit(self.links.used[:1])
 
     @property
     def kernel_drops(self) -> int:
-        """Datagrams the kernel threw away because we did not read in time (0 where it does not tell)."""
+        """Datagrams that the kernel dropped because we read too late; 0 where it does not tell."""
         return self.links.kernel_drops
 
     def send(self, text: str, group: GroupAddress | None = None) -> int:
-        """Send a line, split if it is long; returns the number of datagrams. SocketError when it cannot."""
+        """Send a line, in several datagrams if it is long; returns their number. Raises SocketError."""
         pieces = split_line(text, min(SPLIT_AT, self.payload_limit))
         for piece in pieces:
             self.send_datagram(piece, group)
         return len(pieces)
 
     def send_datagram(self, data: bytes, group: GroupAddress | None = None) -> None:
-        """Send bytes as one datagram, to the first group unless told. MessageTooLarge changes nothing."""
+        """Send bytes as one datagram, to the first group by default. Raises MessageTooLarge, SocketError."""
         if len(data) > self.payload_limit:
             raise MessageTooLarge(
                 f"{len(data)} bytes do not fit one datagram",
@@ -132,29 +138,22 @@ class PlainGroup:
             self._own.append(sender)
 
     async def batches(self) -> AsyncIterator[list[Event]]:
-        """What arrived and changed since the last look, whenever there is something, without end."""
+        """Lists of the lines and changes since the last list, without end."""
         while True:
             await self._arrived.wait()
             self._arrived.clear()
             batch, self._waiting, self._waiting_bytes = self._waiting, [], 0
             if self._paused:
                 self._paused = False
-                self._feed.resume()
+                self._reader.resume()
             yield batch
-
-    def _check_started(self) -> None:
-        nothing_joined = self.plan.receive and not any(r.joined for r in self.links.receivers.values())
-        if self.started.problems and nothing_joined:
-            raise self.started.problems[0]
-        if not self._wait:
-            self.links.require()
 
     def _send_once(self, data: bytes, group: GroupAddress) -> tuple[str, int]:
         try:
             return self._bare(self.links.send_first(data, group).source)
         except SocketError:
-            # Once more: the first try may have met a socket bound to an address that is gone.
-            self._feed.refresh()
+            # The socket may have been bound to an address that has gone.
+            self._reader.refresh()
             return self._bare(self.links.send_first(data, group).source)
 
     def _take(self, group: GroupAddress | None, datagrams: list[Datagram]) -> None:
@@ -176,21 +175,61 @@ class PlainGroup:
             self._arrived.set()
         if len(self._waiting) > WAITING_DATAGRAMS or self._waiting_bytes > WAITING_BYTES:
             self._paused = True
-            self._feed.pause()
+            self._reader.pause()
 
     def _changed(self, change: Change) -> None:
-        self._waiting.append(change)
-        self._arrived.set()
+        if change:
+            self._waiting.append(change)
+            self._arrived.set()
 
     @staticmethod
     def _bare(source: tuple[str, int]) -> tuple[str, int]:
-        """Without %interface: a datagram of ours may come back through another of our interfaces."""
+        """Without `%interface`: our own datagram may come back through another interface."""
         return source[0].partition("%")[0], source[1]
 
 
 def decode(data: bytes) -> str | None:
-    """`data` as text, None where it is not UTF-8."""
+    """`data` as text, or None if it is not UTF-8."""
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
         return None
+
+
+class CopyFilter:
+    """Recognises copies: a datagram that arrives through two interfaces is one, one sent twice is two.
+
+    An arrival is a copy of the oldest equal datagram within COPY_WINDOW that has not yet been seen on its
+    interface. If there is none, it is new.
+    """
+
+    def __init__(self) -> None:
+        self._order: deque[tuple[float, Hashable]] = deque()
+        self._by_key: dict[Hashable, _Equals] = {}
+
+    def fresh(self, key: Hashable, interface: int, now: float) -> bool:
+        """Whether this arrival of `key` is a new datagram. Remembers it."""
+        while self._order and (now - self._order[0][0] > COPY_WINDOW or len(self._order) >= COPIES_MAX):
+            self._forget(self._order.popleft()[1])
+        equals = self._by_key.setdefault(key, _Equals())
+        number = max(equals.seen.get(interface, 0), equals.first)
+        equals.seen[interface] = number + 1
+        if number < equals.end:
+            return False
+        equals.end += 1
+        self._order.append((now, key))
+        return True
+
+    def _forget(self, key: Hashable) -> None:
+        equals = self._by_key[key]
+        equals.first += 1
+        if equals.first == equals.end:
+            del self._by_key[key]
+
+
+class _Equals(msgspec.Struct):
+    """Equal datagrams, numbered. `first` to `end` are remembered; `seen` counts them by interface."""
+
+    first: int = 0
+    end: int = 0
+    seen: dict[int, int] = {}

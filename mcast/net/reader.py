@@ -1,4 +1,4 @@
-"""Drives `Links` in an event loop: reads its sockets, follows the interfaces, hands on what comes."""
+"""Reads the sockets of `Links` in an event loop and keeps them in step with the interfaces."""
 
 from __future__ import annotations
 
@@ -6,29 +6,32 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from mcast import interfaces
 from mcast.errors import SocketError
+from mcast.interfaces import Table, Watcher
 from mcast.multicast import DRAIN_LIMIT, Datagram, Sender
 from mcast.net.address import GroupAddress
-from mcast.net.interface_monitor import Watcher
-from mcast.net.interface_table import Table
-from mcast.net.links import REJOIN_INTERVAL, Change, Links
-from mcast.net.ports import CLAIM_INTERVAL
+from mcast.net.links import Change, Links
 
 LOOK_INTERVAL = 1.0
-"""Seconds between looks at whether the interfaces changed; where the kernel tells of it, from then to a look:
-an idle program is not woken by this."""
-RUSH = 0.008
-"""Seconds: when the sockets wake us this soon after the last time, more than one datagram may wait. One that
-comes alone is handed on before we look for another."""
+"""Seconds between looks at the interfaces. Where the kernel reports changes, seconds from its report to the
+look: an idle program is not woken by it."""
+CLAIM_INTERVAL = 10.0
+"""Seconds between attempts to bind the group's port while another program holds it."""
+REJOIN_INTERVAL = 50.0
+"""Seconds between two reports of our memberships: switches that forget them wait at least 60 s."""
+BUSY_INTERVAL = 0.008
+"""Seconds. A socket that is readable again so soon may hold several datagrams: all are read. Otherwise one is
+read and delivered before the next read."""
 
 
-class Feed:
-    """Calls `on_datagrams(group, datagrams)` and `on_change(change)` from the running loop until closed.
+class SocketReader:
+    """Calls `on_datagrams(group, datagrams)` and `on_change(change)` in the running loop until it is closed.
 
-    The group is None for datagrams that were sent to an address of ours.
-    While paused nothing is read: what arrives waits in the kernel, which counts what it must drop.
+    `group` is None for datagrams that were sent to one of our own addresses. While paused it reads nothing:
+    datagrams wait in the kernel, which counts those that it drops.
     """
 
     def __init__(
@@ -41,187 +44,177 @@ class Feed:
         self._on_datagrams = on_datagrams
         self._on_change = on_change
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._watched: list[int] = []
+        self._descriptors: list[int] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._watcher: Watcher | None = None
-        self._noticed = asyncio.Event()
-        self._listening: int | None = None
+        self._watched: int | None = None
+        self._look_now = asyncio.Event()
         self._paused = False
         self._claim_at = 0.0
-        self._woken = 0.0
+        self._last_read = 0.0
 
     def start(self) -> Change:
-        """Open everything and begin; the first change is returned, not called back."""
+        """Open the sockets and begin to read. The first change is returned instead of called back."""
         change = self._links.update(self._read_table())
         self._loop = asyncio.get_running_loop()
-        self._watch()
+        self._add_readers()
         self._claim_at = self._loop.time() + CLAIM_INTERVAL
         self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._rejoin())]
         return change
 
     def refresh(self) -> None:
-        """Look at the interfaces now instead of at the next change; a change is called back."""
+        """Look at the interfaces now."""
         self._update(self._read_table())
 
     def renew(self, sender: Sender) -> None:
-        """Close a sender that failed, and look at the interfaces for what takes its place."""
-        with self._rewatching():
+        """Replace a sender that failed: its interface may have changed."""
+        with self._readers_removed():
             self._links.drop(sender)
-        self.refresh()  # so that a change back to what was before is one, too
+        self.refresh()
 
     def pause(self) -> None:
         """Stop reading until resume()."""
         self._paused = True
-        self._unwatch()
+        self._remove_readers()
 
     def resume(self) -> None:
         """Read again."""
         self._paused = False
-        self._watch()
+        self._add_readers()
 
     async def close(self) -> None:
-        """Stop following and close the sockets. Closing twice is fine."""
+        """Close the sockets and wait for the tasks to end. May be called twice."""
         tasks = self._tasks
         self.stop()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def stop(self) -> None:
-        """Like close(), at once: for a loop that ends. The tasks end when the loop goes on."""
+    def stop(self, *, forked: bool = False) -> None:
+        """Close the sockets at once, for a loop that ends. May be called twice.
+
+        forked: leave the selector alone, because this is a forked child and the parent shares it.
+        """
         if self._loop is not None and not self._loop.is_closed():
-            self._unwatch()
-            self._unlisten()
+            if not forked:
+                self._remove_readers()
+                self._unwatch()
             for task in self._tasks:
-                task.cancel()
-        self._tasks = []
-        self._close_sockets()
-
-    def release(self) -> None:
-        """Close the sockets and leave the selector alone: for a forked child, which shares it."""
-        for task in self._tasks:
-            with contextlib.suppress(RuntimeError):  # the loop of another thread: nothing runs there any more
-                task.cancel()
-        self._close_sockets()
-
-    def _close_sockets(self) -> None:
+                with contextlib.suppress(RuntimeError):  # forked: a loop of another thread, which is not here
+                    task.cancel()
+        if not forked:  # asyncio complains about a dropped task whose loop does not run
+            self._tasks = []
         self._links.close()
         if self._watcher is not None:
             self._watcher.close()
 
-    def _watch(self) -> None:
-        if self._paused or self._loop is None:
-            return
-        for group, receiver in self._links.receivers.items():
-            for index in receiver.joined:
-                descriptor = receiver.fileno(index)
-                self._loop.add_reader(descriptor, self._read, group, index)
-                self._watched.append(descriptor)
-        for sender in (*self._links.endpoints, *self._links.doors) if self._links.plan.unicast else ():
-            self._loop.add_reader(sender.fileno(), self._read_endpoint, sender)
-            self._watched.append(sender.fileno())
-
-    def _unwatch(self) -> None:
-        """Before a socket may close: a selector loses track of a number that is closed and reused."""
-        if self._loop is not None:
-            for descriptor in self._watched:
-                self._loop.remove_reader(descriptor)
-        self._watched = []
-
-    def _limit(self) -> int:
-        """How many datagrams to take."""
+    def _read(
+        self,
+        group: GroupAddress | None,
+        drain: Callable[[int], list[Datagram]],
+        close: Callable[[], None],
+    ) -> None:
+        """A socket is readable. `drain` reads it; `close` closes it after an error."""
         now = time.monotonic()
-        woken, self._woken = self._woken, now
-        return DRAIN_LIMIT if now - woken < RUSH else 1
-
-    def _read(self, group: GroupAddress, interface: int) -> None:
-        receiver = self._links.receivers[group]
+        limit = DRAIN_LIMIT if now - self._last_read < BUSY_INTERVAL else 1
+        self._last_read = now
         try:
-            datagrams = receiver.drain(interface, self._limit())
+            datagrams = drain(limit)
         except SocketError as error:
-            with self._rewatching():
-                receiver.leave(interface)
+            with self._readers_removed():
+                close()
             self._on_change(Change(problems=(error,)))
-        else:
+            return
+        if datagrams:
             self._on_datagrams(group, datagrams)
 
-    def _read_endpoint(self, sender: Sender) -> None:
-        try:
-            datagrams = sender.drain(self._limit())
-        except SocketError as error:
-            with self._rewatching():
-                self._links.drop(sender)
-            self._on_change(Change(problems=(error,)))
-        else:
-            self._on_datagrams(None, datagrams)
+    def _add_readers(self) -> None:
+        if self._paused or self._loop is None:
+            return
+        links, add = self._links, self._loop.add_reader
+        for group, receiver in links.receivers.items():
+            for index in receiver.joined:
+                descriptor, close = receiver.fileno(index), partial(receiver.leave, index)
+                add(descriptor, self._read, group, partial(receiver.drain, index), close)
+                self._descriptors.append(descriptor)
+        for sender in (*links.endpoints, *links.secondary) if links.plan.unicast else ():
+            add(sender.fileno(), self._read, None, sender.drain, partial(links.drop, sender))
+            self._descriptors.append(sender.fileno())
+
+    def _remove_readers(self) -> None:
+        if self._loop is not None:
+            for descriptor in self._descriptors:
+                self._loop.remove_reader(descriptor)
+        self._descriptors = []
 
     @contextlib.contextmanager
-    def _rewatching(self) -> Iterator[None]:
-        self._unwatch()
+    def _readers_removed(self) -> Iterator[None]:
+        """While sockets may close: a selector loses track of a descriptor that is closed and reused."""
+        self._remove_readers()
         try:
             yield
         finally:
-            self._watch()
+            self._add_readers()
+
+    def _update(self, table: Table) -> None:
+        with self._readers_removed():
+            change = self._links.update(table)
+        self._on_change(change)
 
     def _read_table(self) -> Table:
-        """The interfaces now; changes are noticed from here on, also one back to what was before."""
+        """The interfaces now. The new watcher notices every later change, even back to the table before."""
         table = interfaces.read()
         if self._watcher is not None:
-            self._unlisten()
+            self._unwatch()
             self._watcher.close()
         self._watcher = Watcher(table)
-        self._noticed.set()
+        self._look_now.set()
         return table
 
     async def _follow(self) -> None:
+        """Follow the interfaces, and try to get the group's port."""
         while True:
             await asyncio.sleep(LOOK_INTERVAL)
-            self._noticed.clear()
-            with contextlib.suppress(OSError):  # what cannot be read now is read at the next rejoin
+            self._look_now.clear()
+            with contextlib.suppress(OSError):  # the next rejoin tries again
                 if self._watcher is not None and (table := self._watcher.poll()) is not None:
                     self._update(table)
             self._claim()
-            self._listen()
+            self._watch()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._noticed.wait(), CLAIM_INTERVAL - LOOK_INTERVAL)
+                await asyncio.wait_for(self._look_now.wait(), CLAIM_INTERVAL - LOOK_INTERVAL)
 
-    def _listen(self) -> None:
-        """Have the kernel tell of changes; where it cannot, look again soon."""
+    def _watch(self) -> None:
+        """Let the kernel report changes. Where it cannot, look again after LOOK_INTERVAL."""
         descriptor = None if self._watcher is None else self._watcher.fileno()
         if descriptor is None or self._loop is None:
-            self._noticed.set()
-        elif self._listening is None:
-            self._loop.add_reader(descriptor, self._notice)
-            self._listening = descriptor
+            self._look_now.set()
+        elif self._watched is None:
+            self._loop.add_reader(descriptor, self._noticed)
+            self._watched = descriptor
 
-    def _unlisten(self) -> None:
-        if self._loop is not None and self._listening is not None:
-            self._loop.remove_reader(self._listening)
-        self._listening = None
+    def _unwatch(self) -> None:
+        if self._loop is not None and self._watched is not None:
+            self._loop.remove_reader(self._watched)
+        self._watched = None
 
-    def _notice(self) -> None:
-        self._unlisten()
-        self._noticed.set()
+    def _noticed(self) -> None:
+        self._unwatch()
+        self._look_now.set()
 
     def _claim(self) -> None:
-        """Now and then, see whether the program that holds the group's port has left."""
+        """Try to get the group's port if another program held it and the time has come."""
         links = self._links
         if self._loop is None or self._loop.time() < self._claim_at or links.holding or not links.plan.hold:
             return
         self._claim_at = self._loop.time() + CLAIM_INTERVAL
-        with self._rewatching():
+        with self._readers_removed():
             claimed = links.claim()
         if claimed:
             self._on_change(Change())
 
-    def _update(self, table: Table) -> None:
-        with self._rewatching():
-            change = self._links.update(table)
-        if change:
-            self._on_change(change)
-
     async def _rejoin(self) -> None:
         while True:
             await asyncio.sleep(REJOIN_INTERVAL)
-            with self._rewatching():
+            with self._readers_removed():
                 self._links.rejoin()
             with contextlib.suppress(OSError):
                 self.refresh()

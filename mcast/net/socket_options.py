@@ -1,6 +1,6 @@
-"""Every socket option that multicast needs, once, with the trap it avoids. Used by multicast.py alone.
+"""The socket options that multicast needs, each with the trap that it avoids. Only multicast.py uses them.
 
-Sources: ip(7), ipv6(7), socket(7), RFC 3493 (IPv6), RFC 3678 (source filters).
+Sources: ip(7), ipv6(7), socket(7), udp(7), RFC 3493 (IPv6), RFC 3678 (source filters).
 """
 
 from __future__ import annotations
@@ -38,30 +38,31 @@ _PKTINFO6 = (socket.IPPROTO_IPV6, getattr(socket, "IPV6_PKTINFO", -1))
 
 
 def prepare_receiving(sock: socket.socket, v6: bool, buffer: int) -> None:
+    """Set the options of a receiving socket; call it before bind. `buffer`: receive buffer in bytes."""
     sock.setblocking(False)
-    # Before bind, or two programs cannot share the port; BSD and macOS want SO_REUSEPORT for multicast.
+    # Two programs can share the port only with this set before bind. BSD and macOS need SO_REUSEPORT.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if not (LINUX or WINDOWS):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
     if LINUX:
-        with contextlib.suppress(PermissionError):  # goes beyond rmem_max where we may
+        with contextlib.suppress(PermissionError):  # a privileged process may exceed rmem_max
             sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, buffer)
-        # With 1, the default, whatever another program on this host joined arrives here too.
+        # The default of 1 also delivers groups that other programs on this host joined.
         option = (socket.IPPROTO_IPV6, IPV6_MULTICAST_ALL) if v6 else (socket.IPPROTO_IP, IP_MULTICAST_ALL)
         sock.setsockopt(*option, 0)
     if v6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if hasattr(socket, "IPV6_RECVPKTINFO"):  # for came_in_on()
+        if hasattr(socket, "IPV6_RECVPKTINFO"):  # for read_ancillary()
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
     _ask_for_ttl(sock, v6)
-    if WINDOWS:  # there it is the receiving socket that decides about our own host's datagrams
+    if WINDOWS:  # there the receiving socket decides whether datagrams of this host are looped back
         level, loop = _by_family(v6, socket.IP_MULTICAST_LOOP, socket.IPV6_MULTICAST_LOOP)
         sock.setsockopt(level, loop, 1)
 
 
 def _ask_for_ttl(sock: socket.socket, v6: bool) -> None:
-    """Have the TTL or hop limit of every datagram told beside it, where the platform can."""
+    """Request the TTL or hop limit of each datagram as ancillary data, where the platform offers it."""
     if v6 and hasattr(socket, "IPV6_RECVHOPLIMIT"):
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
     elif not v6 and sys.platform in _IP_RECVTTL:
@@ -69,9 +70,10 @@ def _ask_for_ttl(sock: socket.socket, v6: bool) -> None:
 
 
 def prepare_sending(sock: socket.socket, v6: bool, interface: int, ttl: int, loop: bool) -> None:
+    """Set the options of a socket that sends out of the interface with that index."""
     sock.setblocking(False)
     _ask_for_ttl(sock, v6)
-    # By index: a socket without it needs a default route (ENETUNREACH) or takes the one into the VPN.
+    # Without an interface the kernel follows the default route, which may be missing or lead into a VPN.
     if v6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, struct.pack("@I", interface))
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, ttl)
@@ -81,16 +83,16 @@ def prepare_sending(sock: socket.socket, v6: bool, interface: int, ttl: int, loo
         choice = struct.pack("!I", interface) if WINDOWS else _MREQN.pack(_ANY, _ANY, interface)
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, choice)
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, ttl)
-        # Answers go no further than questions: whoever lies about where he is cannot aim us at the internet.
+        # Unicast answers get the same TTL, so that a forged source cannot aim us at the internet.
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, max(1, ttl))
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, int(loop))
 
 
 def let_groups_share(sock: socket.socket) -> None:
-    """After an exclusive bind: a program that binds every address at this port, with SO_REUSEADDR, may.
+    """Call it after an exclusive bind: other programs may then bind all addresses at this port.
 
-    Linux compares the options of both sockets when the later one binds, so one that is bound like this still
-    keeps everybody off who binds this address without the option. Elsewhere the socket stays as it is.
+    They need SO_REUSEADDR for that. Linux compares the options of both sockets when the later one binds, so
+    a program without the option still cannot bind our address. Does nothing on other systems.
     """
     if LINUX:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -101,13 +103,14 @@ def _by_family(v6: bool, option4: int, option6: int) -> tuple[int, int]:
 
 
 def bind_address(group: GroupAddress, interface: int) -> tuple[str, int] | tuple[str, int, int, int]:
+    """The address to bind a receiving socket to."""
     if group.version == 4:
         return ("" if WINDOWS else group.host, group.port)
     return ("::" if WINDOWS else group.host, group.port, 0, scope(group.host, interface))
 
 
 def scope(host: str, interface: int) -> int:
-    """The scope id that binding needs: link-scoped addresses (RFC 4007), groups among them."""
+    """The scope id to bind `host` with: the interface for a link-scoped address (RFC 4007), else 0."""
     address = ipaddress.IPv6Address(host)
     link_scoped = address.is_link_local or (address.is_multicast and address.packed[1] & 0x0F <= 2)
     return interface if link_scoped else 0
@@ -116,6 +119,7 @@ def scope(host: str, interface: int) -> int:
 def membership(
     sock: socket.socket, group: GroupAddress, interface: int, sources: Sequence[str], *, join: bool
 ) -> None:
+    """Join or leave `group` on the interface; only for `sources` if there are any."""
     if sources:
         for source in sources:
             _source_membership(sock, group, interface, source, join=join)
@@ -126,7 +130,7 @@ def membership(
     else:
         option = socket.IP_ADD_MEMBERSHIP if join else socket.IP_DROP_MEMBERSHIP
         host = socket.inet_aton(group.host)
-        # Windows takes 0.0.0.index for an address, the others struct ip_mreqn.
+        # Windows takes the index as the address 0.0.0.index, other systems take a struct ip_mreqn.
         request = host + struct.pack("!I", interface) if WINDOWS else _MREQN.pack(host, _ANY, interface)
         sock.setsockopt(socket.IPPROTO_IP, option, request)
 
@@ -134,29 +138,30 @@ def membership(
 def _source_membership(
     sock: socket.socket, group: GroupAddress, interface: int, source: str, *, join: bool
 ) -> None:
-    """MCAST_JOIN_SOURCE_GROUP and its twin: struct group_source_req of RFC 3678, section 5.1."""
+    """MCAST_JOIN_SOURCE_GROUP or MCAST_LEAVE_SOURCE_GROUP with a group_source_req (RFC 3678, 5.1)."""
     if (":" in source) != (group.version == 6):
         raise UsageError(
-            f"source {source} and group {group.host} differ in IP version", "use two of one kind"
+            f"source {source} and group {group.host} differ in IP version", "use two of one version"
         )
     level, _ = _by_family(group.version == 6, 0, 0)
     option = _SOURCE_OPTIONS.get(sys.platform, _SOURCE_OPTIONS["linux"])[0 if join else 1]
-    # The two socket addresses are aligned to 8, but on macOS, which packs to 4.
+    # The two socket addresses are aligned to 8 bytes, on macOS to 4.
     head = struct.pack("@I", interface) if sys.platform == "darwin" else struct.pack("@I4x", interface)
     sock.setsockopt(level, option, head + _sockaddr(group.host) + _sockaddr(source))
 
 
 def _sockaddr(host: str) -> bytes:
-    """The host as a struct sockaddr_storage of 128 bytes."""
+    """`host` as a struct sockaddr_storage of 128 bytes."""
     v6 = ":" in host
     family = socket.AF_INET6 if v6 else socket.AF_INET
     body = (b"\0" * 6 if v6 else b"\0" * 2) + socket.inet_pton(family, host)
-    # BSD has a length byte before a one-byte family.
+    # BSD puts a length byte before a family of one byte.
     head = struct.pack("=H", family) if LINUX or WINDOWS else struct.pack("=BB", 28 if v6 else 16, family)
     return (head + body).ljust(128, b"\0")
 
 
 def drops(sock: socket.socket) -> int:
+    """Datagrams that the kernel dropped because the socket's buffer was full; 0 where it does not tell."""
     if not LINUX:
         return 0
     info = sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 4 * (_MEMINFO_DROPS + 1))
@@ -164,56 +169,87 @@ def drops(sock: socket.socket) -> int:
 
 
 def plain_source(address: tuple[str, int] | tuple[str, int, int, int]) -> tuple[str, int]:
+    """(host, port) of a socket address, with `%interface` after a link-local IPv6 host."""
     host, port = address[:2]
     if len(address) == 4 and address[3] and "%" not in host:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # the interface has gone
             host = f"{host}%{socket.if_indextoname(address[3])}"
     return host, port
 
 
 Ancillary = list[tuple[int, int, bytes]]
 
+
+def read_ancillary(ancillary: Ancillary) -> tuple[int | None, int, int | None]:
+    """TTL or hop limit, segment size, and index of the receiving interface (IPv6 only).
+
+    The TTL and the interface are None if the kernel did not tell them. The segment size is 0 for a single
+    datagram; see split_segments().
+    """
+    ttl, size, interface = None, 0, None
+    for level, kind, value in ancillary:
+        if (level, kind) == _GRO:
+            size = int.from_bytes(value, sys.byteorder)
+        elif (level, kind) == _PKTINFO6:
+            if len(value) >= 20:
+                interface = int.from_bytes(value[16:20], sys.byteorder)
+        elif value and ttl is None:
+            ttl = int.from_bytes(value[:4], sys.byteorder) if len(value) >= 4 else value[0]  # BSD: one byte
+    return ttl, size, interface
+
+
+# Segmentation offload (udp(7), Linux): the kernel takes and returns several datagrams in one call, all of
+# one size except that the last may be shorter. A system call and a walk through the network stack cost
+# 11 us a datagram, the larger part of what a datagram costs.
+
+SEGMENTS_MAX = 64
+"""Datagrams in one call; newer kernels allow 128 (UDP_MAX_SEGMENTS)."""
+SEGMENTS_BYTES_MAX = 65_507
 _UINT16 = struct.Struct("@H")
 
 
-def can_cut(sock: socket.socket) -> bool:
-    """Whether the kernel cuts one large send into datagrams of one size (udp(7), UDP_SEGMENT)."""
+def can_segment(sock: socket.socket) -> bool:
+    """Whether the kernel cuts one large send into datagrams (UDP_SEGMENT)."""
     try:
         return LINUX and sock.getsockopt(SOL_UDP, UDP_SEGMENT) == 0
     except OSError:
         return False
 
 
-def cut_at(size: int) -> Ancillary:
-    """The control message that asks for datagrams of `size` bytes."""
+def segment_size(size: int) -> Ancillary:
+    """The control message that asks the kernel for datagrams of `size` bytes."""
     return [(SOL_UDP, UDP_SEGMENT, _UINT16.pack(size))]
 
 
-def take_pieces(sock: socket.socket) -> None:
-    """Have the kernel hand over several datagrams of one sender and size at once, where it can (UDP_GRO)."""
+def receive_segments(sock: socket.socket) -> None:
+    """Let the kernel return several datagrams of one sender and size together, where it can (UDP_GRO)."""
     if LINUX:
         with contextlib.suppress(OSError):
             sock.setsockopt(SOL_UDP, UDP_GRO, 1)
 
 
-def came_in_on(ancillary: Ancillary, joined: int) -> bool:
-    """Whether a datagram belongs to the socket that joined on the interface `joined`.
+def group_segments(datagrams: Sequence[bytes]) -> list[Sequence[bytes]]:
+    """Split `datagrams` into slices that each fit one send, without changing their order."""
+    slices: list[Sequence[bytes]] = []
+    start = total = 0
+    for at, datagram in enumerate(datagrams):
+        size, first = len(datagram), len(datagrams[start])
+        if at > start and (
+            not 0 < size <= first  # the kernel would lose an empty one
+            or len(datagrams[at - 1]) < first
+            or at - start == SEGMENTS_MAX
+            or total + size > SEGMENTS_BYTES_MAX
+        ):
+            slices.append(datagrams[start:at])
+            start, total = at, 0
+        total += size
+    if datagrams:
+        slices.append(datagrams[start:])
+    return slices
 
-    Linux gives an IPv6 socket that is bound to no interface what came in on any, if anybody joined there.
-    """
-    for level, kind, value in ancillary:
-        if (level, kind) == _PKTINFO6 and len(value) >= 20:
-            return struct.unpack_from("@I", value, 16) == (joined,)
-    return True
 
-
-def told(ancillary: Ancillary) -> tuple[int | None, int]:
-    """Of what was received: its TTL or hop limit, None if not told, and the size of each datagram but the
-    last, 0 if it is one."""
-    ttl, size = None, 0
-    for level, kind, value in ancillary:
-        if (level, kind) == _GRO:
-            size = int.from_bytes(value, sys.byteorder)
-        elif (level, kind) != _PKTINFO6 and value and ttl is None:
-            ttl = int.from_bytes(value[:4], sys.byteorder) if len(value) >= 4 else value[0]  # BSD: one byte
-    return ttl, size
+def split_segments(data: bytes, size: int) -> list[bytes]:
+    """The datagrams in `data`, as received with this segment size."""
+    if not 0 < size < len(data):
+        return [data]
+    return [data[at : at + size] for at in range(0, len(data), size)]

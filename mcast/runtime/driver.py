@@ -1,11 +1,11 @@
-"""The pump: one engine, its sockets and its one timer. Everything that happens ends in `pump()`."""
+"""Drives one engine with its sockets and one timer. Whatever happens ends in `Driver.step`."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from math import inf
 from operator import attrgetter
@@ -16,196 +16,180 @@ from mcast.errors import McastError
 from mcast.multicast import Datagram, Sender
 from mcast.net.address import GroupAddress
 from mcast.net.links import Change, Links
-from mcast.net.reader import Feed
-from mcast.net.routes import Routes
-from mcast.net.transport import Carrier
+from mcast.net.reader import SocketReader
+from mcast.net.transport import Transport
+from mcast.runtime.event_queue import EventQueue
 from mcast.wire.frames import HEARS_IPV4, HEARS_IPV6
 from mcast.wire.header import MAGIC
 
-_FROM = attrgetter("source", "interface")
+_origin = attrgetter("source", "interface")
 HEARS = {4: HEARS_IPV4, 6: HEARS_IPV6}
 RENEW_AFTER = 0.2
-"""Seconds after which a sender that failed is opened anew: its address may have changed."""
+"""Seconds until a sender that failed is replaced. The address of its interface may have changed."""
 PEER_EVENTS = {PeerJoined, PeerLeft, PeerUpdated}
-REWIRE_SHARE = 1e-4
-"""Seconds for each peer between two looks at what all of them hear: a look takes about 1 us a peer, and a
-thousand may join in a second."""
+REWIRE_COST = 1e-4
+"""Seconds for each peer between two looks at the IP versions that all peers receive. A look takes about 1 us
+a peer, and a thousand may join in a second."""
 CLOCK_JUMP = 0.5
-"""Seconds by which the wall clock must have been corrected before the engine is told."""
+"""Seconds by which the wall clock must be corrected before the engine is told."""
 TURN = 0.005
-"""Seconds that a program which sends and never waits may keep the loop for itself."""
+"""Seconds for which a program that sends without ever waiting may occupy the event loop."""
 
 
-class Pump:
-    """Drives `engine` over `links` in the running loop.
+class Driver:
+    """Drives an engine over `links` in the running event loop, and puts its events into `queue`.
 
-    `on_events` is called with a list, after everything that was due has been sent; `on_plain` with datagrams
-    that are no datagrams of ours; `on_change` when interfaces changed; `unread` tells how many bytes of what
-    it was told the program has yet to take.
+    `on_plain` gets datagrams that are not mcast's. `on_change` is called when interfaces have changed.
     """
 
     def __init__(
         self,
         links: Links,
-        on_events: Callable[[Sequence[Event]], None],
+        queue: EventQueue,
         on_plain: Callable[[GroupAddress, list[Datagram]], None],
         on_change: Callable[[Change], None],
-        unread: Callable[[], int] = int,
     ) -> None:
-        self._unread = unread
         self._links = links
-        self._routes = Routes(links)
-        self._carrier = Carrier(links, self._routes, self._died)
-        self._on_events = on_events
+        self._queue = queue
         self._on_plain = on_plain
         self._on_change = on_change
-        self._feed = Feed(links, self._arrived, self._changed)
+        self.transport = Transport(links, self._sender_died)
+        self._reader = SocketReader(links, self._receive, self._changed)
         self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
+        self._engine: Engine | None = None
+        self._stepping = False
         self._scheduled: asyncio.Handle | None = None
         self._settling: asyncio.Handle | None = None
         self._settling_since = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = -inf
         self._renewing: asyncio.TimerHandle | None = None
         self._waiting: list[asyncio.Future[None]] = []
-        self._due = -inf
-        self._pumping = False
         self._wall_offset = 0.0
-        self._stale = False
+        self._peers_changed = False
         self._rewire_after = 0.0
-        self._engine: Engine | None = None
 
     def open(self) -> Change:
-        """Open the sockets; nothing is sent or taken in before start()."""
-        return self._feed.start()
+        """Open the sockets. Until start(), nothing is sent and what arrives is dropped."""
+        return self._reader.start()
 
     def start(self, engine: Engine) -> None:
-        """Let `engine` speak."""
+        """Let `engine` send and receive."""
         self._engine = engine
         self._wall_offset = time.time() - self._loop.time()
         self._rewire()
-        self.pump()
-
-    @property
-    def failures(self) -> Mapping[str, int]:
-        """How often sending failed, by errno."""
-        return self._carrier.failures
+        self.step()
 
     @property
     def now(self) -> float:
-        """The engine's clock."""
+        """The engine's clock, in seconds."""
         return self._loop.time()
 
+    def ready(self, now: float) -> bool:
+        """Whether a message would leave soon, and the event loop need not do other work first."""
+        if self._engine is None or not self._engine.writable(now):
+            return False
+        return self._settling is None or now - self._settling_since <= TURN
+
     def queued(self, now: float) -> None:
-        """A message was queued: a lone one leaves at once, those sent right after it leave together."""
+        """A message was queued. A lone one leaves at once; those sent right after it leave together."""
         if self._engine is not None and self._engine.may_flush(now):
-            self.pump(now)
+            self.step(now)
         elif self._scheduled is None:
-            self._scheduled = self._loop.call_soon(self.pump)
+            self._scheduled = self._loop.call_soon(self.step)
 
-    def pump(self, now: float | None = None) -> None:
-        """Do what is due, send what is ready, then tell what happened; `now` if the caller knows it.
+    def step(self, now: float | None = None) -> None:
+        """Do what is due, send what is ready, then deliver events.
 
-        The timer is armed when the application has had its turn.
+        The timer is set later, by _settle(), after the application had its turn.
         """
         engine = self._engine
-        if engine is None or self._pumping:
-            self._put_off(engine)
+        if engine is None:
+            return
+        if self._stepping:  # called by the handler of a signal that interrupted step()
+            self._loop.call_soon(self.step)
             return
         now = self._loop.time() if now is None else now
-        self._pumping = True
+        self._stepping = True
         try:
             if self._scheduled is not None:
                 self._scheduled.cancel()
                 self._scheduled = None
-            if now >= engine.ticking:  # not whenever records wait for the rate
-                engine.unread(self._unread())
+            if now >= engine.ticking:  # not each time that records wait for the rate
+                engine.unread(self._queue.backlog)
                 engine.tick(now)
-            if self._stale and now >= self._rewire_after:
+            if self._peers_changed and now >= self._rewire_after:
                 self._rewire()
-            if leaving := engine.datagrams(now):
-                self._carrier.send(leaving)
+            if outgoing := engine.datagrams(now):
+                self.transport.send(outgoing)
             if self._waiting:
-                self._let_go()
+                self._wake()
             if events := engine.events():
-                self._tell(events)
+                self._deliver(events)
             if self._settling is None:
                 self._settling = self._loop.call_soon(self._settle)
                 self._settling_since = now
         finally:
-            self._pumping = False
+            self._stepping = False
 
-    def _put_off(self, engine: Engine | None) -> None:
-        """A signal's handler interrupted the pump: what it has to send leaves after this."""
-        if engine is not None:
-            self._loop.call_soon(self.pump)
-
-    def _tell(self, events: Sequence[Event]) -> None:
-        if not PEER_EVENTS.isdisjoint(map(type, events)):
-            self._stale = True
-        self._on_events(events)
-
-    def hogged(self, now: float) -> bool:
-        """Whether the loop was kept from its other work for a while: requests for repair wait to be read."""
-        return self._settling is not None and now - self._settling_since > TURN
-
-    def _let_go(self) -> None:
-        """Those who wait for the pump to run go on."""
-        waiting, self._waiting = self._waiting, []
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
-
-    async def moved(self, patience: float) -> None:
-        """Until the pump ran again, `patience` seconds at most."""
+    async def progress(self, timeout: float) -> None:
+        """Wait until step() was called again, at most `timeout` seconds."""
         future = self._loop.create_future()
         self._waiting.append(future)
-        await asyncio.wait([future], timeout=patience)
+        await asyncio.wait([future], timeout=timeout)
         future.cancel()
 
+    def meet(self, addresses: Sequence[Address]) -> int:
+        """Talk to the peers at these addresses by unicast too. Returns how many exceed the engine's limit."""
+        if self._engine is None:
+            return 0
+        self.transport.allow(addresses)
+        beyond = self._engine.meet(addresses, self.now)
+        self.step()
+        return beyond
+
     async def finish(self, patience: float = 1.0) -> None:
-        """Say goodbye and send what is queued, for at most `patience` seconds; then close. Twice is fine.
+        """Send what is queued and a goodbye, within `patience` seconds, then close. May be called twice.
 
-        Cancelled, it has said goodbye once and closes all the same.
+        If it is cancelled, the goodbye has been sent once and everything is closed all the same.
         """
+        engine = self._engine
         try:
-            if self._engine is not None:
-                await self._say_goodbye(self._engine, self.now + patience)
+            if engine is not None:
+                limit = self.now + patience
+                self._close(engine)
+                while not engine.closed and self.now < limit:
+                    self.step()
+                    deadline = engine.deadline()
+                    if engine.closed or deadline is None:
+                        break
+                    await asyncio.sleep(max(0.001, min(deadline, limit) - self.now))
         finally:
-            self._fall_silent()
-            await self._feed.close()
-
-    async def _say_goodbye(self, engine: Engine, limit: float) -> None:
-        self._close(engine)
-        while not engine.closed and self.now < limit:
-            self.pump()
-            deadline = engine.deadline()
-            if engine.closed or deadline is None:
-                break
-            await asyncio.sleep(max(0.001, min(deadline, limit) - self.now))
+            self._silence()
+            await self._reader.close()
 
     def leave(self) -> None:
-        """Say goodbye once and close, without waiting: for a loop that ends."""
-        engine = self._engine
-        if engine is not None and not self._loop.is_closed():
-            self._close(engine)
+        """Say goodbye once and close without waiting, for a loop that ends."""
+        if self._engine is not None and not self._loop.is_closed():
+            self._close(self._engine)
         self.stop()
 
-    def _close(self, engine: Engine) -> None:
-        engine.unread(self._unread())  # the last reports tell it
-        engine.close(self.now)
-        self.pump()
-
     def stop(self) -> None:
-        """Close at once, without a word. Twice is fine."""
-        self._fall_silent()
-        self._feed.stop()
+        """Close at once, without a goodbye. May be called twice."""
+        self._silence()
+        self._reader.stop()
 
     def release(self) -> None:
-        """In a forked child: close the sockets, send nothing, and leave the loop, which the parent shares."""
+        """In a forked child: close the sockets, send nothing, and leave the parent's loop alone."""
         self._engine = None
-        self._feed.release()
+        self._reader.stop(forked=True)
 
-    def _fall_silent(self) -> None:
+    def _close(self, engine: Engine) -> None:
+        engine.unread(self._queue.backlog)  # for the last receiver reports
+        engine.close(self.now)
+        self.step()
+
+    def _silence(self) -> None:
         self._engine = None
         waiting, self._waiting = self._waiting, []
         for future in waiting:
@@ -216,18 +200,30 @@ class Pump:
                 handle.cancel()
         self._timer = self._scheduled = self._settling = self._renewing = None
 
+    def _deliver(self, events: Sequence[Event]) -> None:
+        if not PEER_EVENTS.isdisjoint(map(type, events)):
+            self._peers_changed = True
+        self._queue.put(events)
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
     def _settle(self) -> None:
-        """Set the timer for what is due next: a look at all parts, for which no message has to wait."""
+        """Set the timer. That asks every part of the engine, and no message has to wait for it."""
         self._settling = None
-        if self._engine is None:
+        engine = self._engine
+        if engine is None:
             return
-        deadline = self._engine.deadline()
-        if events := self._engine.events():  # of what was put away only now
-            self._tell(events)
-        due = inf if deadline is None else deadline
-        if due == self._due and self._timer is not None:
+        deadline = engine.deadline()
+        if events := engine.events():  # deadline() finished work that was put off
+            self._deliver(events)
+        at = inf if deadline is None else deadline
+        if at == self._timer_at and self._timer is not None:
             return
-        self._due = due
+        self._timer_at = at
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None if deadline is None else self._loop.call_at(deadline, self._timed_out)
@@ -238,68 +234,54 @@ class Pump:
         if self._engine is not None and abs(offset - self._wall_offset) > CLOCK_JUMP:
             self._wall_offset = offset
             self._engine.set_wall(self._loop.time(), time.time())
-        self.pump()
+        self.step()
 
-    def _arrived(self, group: GroupAddress | None, datagrams: list[Datagram]) -> None:
+    def _receive(self, group: GroupAddress | None, datagrams: list[Datagram]) -> None:
         engine = self._engine
-        if engine is None or not datagrams:
+        if engine is None:
             return
         now = self._loop.time()
-        plain = []
+        plain: list[Datagram] = []
         news = False
-        for _, some in groupby(datagrams, _FROM):
+        for (source, interface), some in groupby(datagrams, _origin):
             together = list(some)
             ours = [datagram.data for datagram in together if datagram.data.startswith(MAGIC)]
-            if ours:
-                source = self._routes.heard(together[0])
-                link = together[0].interface << 1 | (":" in source[0])
-                news |= engine.receive_all(ours, source, now, group is None, link)
             if len(ours) < len(together):
                 plain += [datagram for datagram in together if not datagram.data.startswith(MAGIC)]
+            if ours:
+                name = self.transport.heard(source, interface)
+                link = interface << 1 | (":" in source[0])
+                news |= engine.receive_all(ours, name, now, group is None, link)
         if news:
-            self.pump(now)
+            self.step(now)
         if plain and group is not None:
             self._on_plain(group, plain)
 
-    def interface_of(self, source: tuple[object, ...]) -> int | None:
-        """The index of the interface through which `source` was last heard, or on whose link it must be."""
-        return self._routes.interface_of(source)
-
-    def meet(self, addresses: Sequence[Address]) -> int:
-        """Meet whoever is at these addresses by unicast too; how many were too many."""
-        engine = self._engine
-        if engine is None:
-            return 0
-        self._carrier.named(addresses)
-        beyond = engine.meet(addresses, self.now)
-        self.pump()
-        return beyond
-
     def _changed(self, change: Change) -> None:
         self._rewire()
+        if self._engine is not None and change.network_lost:
+            self._engine.lost_network(self.now)
         self._on_change(change)
-        self.pump()
+        self.step()
 
     def _rewire(self) -> None:
-        """The links or what peers hear may have changed."""
-        self._stale = False
+        """Adapt to the links in use, and to the IP versions that all peers receive."""
+        self._peers_changed = False
+        shared = None
         if self._engine is not None:
-            self._engine.update(self.now, port=self._links.unicast_port, hosts=self._links.hosts)
-        self._carrier.rewire(self._shared_version())
+            now = self._loop.time()
+            self._engine.update(now, port=self._links.unicast_port, hosts=self._links.hosts)
+            hears = [peer.hears for peer in self._engine.peers()]
+            self._rewire_after = now + REWIRE_COST * len(hears)
+            shared = next((version for version, flag in HEARS.items() if all(h & flag for h in hears)), None)
+        self.transport.rewire(shared)
 
-    def _shared_version(self) -> int | None:
-        hears = [peer.hears for peer in self._engine.peers()] if self._engine else []
-        self._rewire_after = self._loop.time() + REWIRE_SHARE * len(hears)
-        return next((version for version, flag in HEARS.items() if all(h & flag for h in hears)), None)
-
-    def _died(self, sender: Sender) -> None:
+    def _sender_died(self, sender: Sender) -> None:
         if self._renewing is None:
             self._renewing = self._loop.call_later(RENEW_AFTER, self._renew, sender)
 
     def _renew(self, sender: Sender) -> None:
         self._renewing = None
-        with contextlib.suppress(
-            OSError, McastError
-        ):  # what cannot be opened now is tried at the next failure
-            self._feed.renew(sender)
+        with contextlib.suppress(OSError, McastError):  # the next failure tries again
+            self._reader.renew(sender)
         self._rewire()

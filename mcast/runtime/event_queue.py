@@ -1,120 +1,92 @@
-"""The bounded queue between the pump and the application."""
+"""The bounded queue of events between the driver and the application."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from mcast.errors import UsageError
 from mcast.events import Event, Message, Overflow, PeerJoined, PeerLeft, PeerUpdated, PlainText
 
 EVENTS_MAX = 100_000
 BYTES_MAX = 64 << 20
+"""Events, and bytes chosen by other peers, that wait at most. Then the oldest are dropped: a flood, or an
+application that takes nothing, cannot fill the memory."""
 EVENT_COST = 64
+"""Bytes that an event counts in `backlog` besides its own."""
 
 
-class Mailbox:
-    """Events wait here, at most `events_max` with `bytes_max` of what peers sent. When nobody takes them the
-    oldest go and an Overflow, in their place, says how many. Any thread may put and take."""
+class EventQueue:
+    """A bounded queue for the tasks of one event loop. Any thread may put and take, but not wait.
+
+    If the queue is full, the oldest events are dropped and an Overflow takes their place.
+    """
 
     def __init__(self, events_max: int = EVENTS_MAX, bytes_max: int = BYTES_MAX) -> None:
         self._events_max, self._bytes_max = events_max, bytes_max
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._events: deque[Event] = deque()
         self._bytes = 0
         self._dropped = self._dropped_messages = 0
-        self._taken = False
+        self._in_use = False
+        self._waiting: set[asyncio.Future[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.closed = False
 
     @property
     def backlog(self) -> int:
-        """What waits, in bytes, if somebody has ever taken something; 64 for each event besides its own.
-
-        A program that only sends takes nothing, and must not slow its peers down.
-        """
-        return self._bytes + EVENT_COST * len(self._events) if self._taken else 0
+        """Bytes that wait. 0 until something is taken: a program that only sends must not slow its peers."""
+        return self._bytes + EVENT_COST * len(self._events) if self._in_use else 0
 
     def put(self, events: Sequence[Event]) -> None:
-        """Add events; never waits. After close() they are dropped."""
+        """Add events without waiting. After close() they are dropped."""
         with self._lock:
             if self.closed:
                 return
+            for event in events:
+                self._bytes += len(event.data) if type(event) is Message else _size(event)
             self._events.extend(events)
-            self._bytes += _weight(events)
             while len(self._events) > self._events_max or self._bytes > self._bytes_max:
-                self._drop_oldest()
+                event = self._events.popleft()
+                self._bytes -= _size(event)
+                self._dropped += 1
+                self._dropped_messages += type(event) is Message
             self._wake()
 
+    def pop(self) -> Event | None:
+        """Take the oldest event. None if the queue is empty."""
+        with self._lock:
+            self._in_use = True
+            if self._dropped:
+                return self._overflow()
+            if not self._events:
+                return None
+            event = self._events.popleft()
+            self._bytes -= len(event.data) if type(event) is Message else _size(event)
+            return event
+
+    def take(self) -> list[Event]:
+        """Take all events."""
+        with self._lock:
+            self._in_use = True
+            events = [self._overflow(), *self._events] if self._dropped else list(self._events)
+            self._events.clear()
+            self._bytes = 0
+            return events
+
     def close(self) -> None:
-        """What is there can still be taken; then the end. Closing twice is fine."""
+        """Accept no more events; those in the queue can still be taken. May be called twice."""
         with self._lock:
             self.closed = True
             self._wake()
 
-    def pop(self) -> Event | None:
-        """The oldest event, None when nothing waits."""
-        with self._lock:
-            return self._pop()
-
-    def take(self) -> list[Event]:
-        """All that waits, possibly nothing."""
-        with self._lock:
-            return self._take()
-
     async def wait(self) -> bool:
-        """Whether something waits; a LoopMailbox waits for it."""
-        return bool(self._events) or self._dropped > 0
-
-    def _pop(self) -> Event | None:
-        self._taken = True
-        if self._dropped:
-            return self._overflow()
-        if not self._events:
-            return None
-        event = self._events.popleft()
-        self._bytes -= len(event.data) if type(event) is Message else _weight((event,))
-        return event
-
-    def _take(self) -> list[Event]:
-        self._taken = True
-        events = list(self._events)
-        if self._dropped:
-            events.insert(0, self._overflow())
-        self._events.clear()
-        self._bytes = 0
-        return events
-
-    def _ready(self) -> bool:
-        return bool(self._events) or self.closed or self._dropped > 0
-
-    def _wake(self) -> None:
-        """Called with the lock held when somebody who waits must look again."""
-
-    def _drop_oldest(self) -> None:
-        event = self._events.popleft()
-        self._bytes -= _weight((event,))
-        self._dropped += 1
-        self._dropped_messages += type(event) is Message
-
-    def _overflow(self) -> Overflow:
-        overflow = Overflow(self._dropped, self._dropped_messages)
-        self._dropped = self._dropped_messages = 0
-        return overflow
-
-
-class LoopMailbox(Mailbox):
-    """A mailbox filled and emptied in one event loop."""
-
-    def __init__(self, events_max: int = EVENTS_MAX, bytes_max: int = BYTES_MAX) -> None:
-        super().__init__(events_max, bytes_max)
-        self._waiting: set[asyncio.Future[None]] = set()
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    async def wait(self) -> bool:
-        """Until something waits; False at the end. Cancelling it loses nothing."""
-        while not self._ready():
+        """Wait until there is an event; False if the queue is closed and empty. May be cancelled."""
+        while not (self._events or self._dropped):
+            if self.closed:
+                return False
             loop = asyncio.get_running_loop()
             if self._loop not in (None, loop):
                 raise UsageError("events are taken in one event loop", "use mcast.join() from threads")
@@ -125,9 +97,10 @@ class LoopMailbox(Mailbox):
                 await future
             finally:
                 self._waiting.discard(future)
-        return bool(self._events) or self._dropped > 0
+        return True
 
     def _wake(self) -> None:
+        """Wake all who wait. Called with the lock held."""
         for future in self._waiting:
             if not future.done():
                 try:
@@ -136,38 +109,43 @@ class LoopMailbox(Mailbox):
                     if not future.get_loop().is_closed():
                         raise
 
+    def _overflow(self) -> Overflow:
+        overflow = Overflow(self._dropped, self._dropped_messages)
+        self._dropped = self._dropped_messages = 0
+        return overflow
 
-class ThreadMailbox(Mailbox):
-    """A mailbox that threads wait at."""
+
+class ThreadEventQueue(EventQueue):
+    """An event queue at which threads wait, with get() and get_all()."""
 
     def __init__(self, events_max: int = EVENTS_MAX, bytes_max: int = BYTES_MAX) -> None:
         super().__init__(events_max, bytes_max)
-        self._something = threading.Condition(self._lock)
+        self._changed = threading.Condition(self._lock)
 
     def get(self, timeout: float | None = None) -> Event | None:
-        """The oldest event, waited for at most `timeout` seconds; None when none came and at the end."""
+        """Take the oldest event after at most `timeout` seconds. None if none came, or at the end."""
         with self._lock:
-            if not self._events and not self._ready():
-                self._something.wait_for(self._ready, timeout)
-            return self._pop()
+            if not self._events:
+                self._changed.wait_for(self._ready, timeout)
+            return self.pop()
 
     def get_all(self, timeout: float | None = None) -> list[Event]:
-        """As get(), all that waits; an empty list when nothing came and at the end."""
+        """Take all events after at most `timeout` seconds. Empty if none came, or at the end."""
         with self._lock:
-            if not self._ready():
-                self._something.wait_for(self._ready, timeout)
-            return self._take()
+            self._changed.wait_for(self._ready, timeout)
+            return self.take()
+
+    def _ready(self) -> bool:
+        return bool(self._events) or self._dropped > 0 or self.closed
 
     def _wake(self) -> None:
-        self._something.notify_all()
+        self._changed.notify_all()
 
 
-def _weight(events: Iterable[Event]) -> int:
-    """Bytes of these events that their senders chose."""
-    total = 0
-    for event in events:
-        if type(event) is Message or isinstance(event, PlainText):
-            total += len(event.data)
-        elif isinstance(event, PeerJoined | PeerUpdated | PeerLeft):
-            total += len(event.peer.attributes)
-    return total
+def _size(event: Event) -> int:
+    """Bytes of the event whose number other peers choose."""
+    if isinstance(event, Message | PlainText):
+        return len(event.data)
+    if isinstance(event, PeerJoined | PeerUpdated | PeerLeft):
+        return len(event.peer.attributes)
+    return 0

@@ -1,4 +1,4 @@
-"""One run in one room of a group: sockets, one engine and the pump between them, in one event loop."""
+"""A group as the application sees it, for asyncio: join, send, receipts, events."""
 
 from __future__ import annotations
 
@@ -8,107 +8,146 @@ import os
 import random
 import time
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Self
 
 import msgspec
 
 from mcast.core.context import Mode
 from mcast.core.engine import Engine
+from mcast.core.engine import Receipt as SentMessage
 from mcast.core.peer_id import PeerId
 from mcast.crypto.keys import Identity
 from mcast.crypto.rooms import Room
-from mcast.errors import GroupClosed, SocketError, UsageError
+from mcast.errors import GroupClosed, UsageError
 from mcast.events import Event, InterfacesChanged, Message, PeerView, PlainText
 from mcast.interfaces import Choice
 from mcast.multicast import Datagram
 from mcast.net.address import GroupAddress
 from mcast.net.links import Change, Links, Plan
-from mcast.net.networks import Places
 from mcast.net.plain_text import decode, payload_limit
-from mcast.runtime.driver import HEARS, Pump
-from mcast.runtime.event_queue import LoopMailbox, Mailbox
-from mcast.runtime.joining import (
-    Data,
-    make_attributes,
-    make_payload,
-    make_payloads,
-)
-from mcast.runtime.lookout import Lookout
+from mcast.runtime.driver import HEARS, Driver
+from mcast.runtime.event_queue import EventQueue
+from mcast.runtime.joining import Data, make_attributes, make_payload, make_payloads, message_id
 from mcast.runtime.loop_thread import separate_selector
-from mcast.runtime.receipts import Receipt
-from mcast.runtime.static_peers import PeerName
+from mcast.runtime.static_peers import PeerName, Problems, StaticPeers
 from mcast.settings import Settings
 from mcast.wire.attributes import Attributes
 from mcast.wire.frames import HOLDER
 
 PORTION, PORTION_BYTES = 64, 64 * 1024
-"""Messages of send_many(), and bytes of them unless one is larger, that are queued between two looks at
-whether there is room."""
+"""Messages of send_many(), and their bytes, that are queued before it looks again whether there is room."""
+ASK_AGAIN = 0.5
+"""Seconds after which peers that have not confirmed a message are asked again."""
+
+
+class Receipt:
+    """Tells who has received a message that was sent."""
+
+    __slots__ = ("_driver", "_engine", "_message")
+
+    def __init__(self, engine: Engine, driver: Driver, message: SentMessage) -> None:
+        self._engine, self._driver, self._message = engine, driver, message
+
+    @property
+    def id(self) -> str:
+        """The message's id, as in logs and in the JSON of the command line; see aio.message_id()."""
+        return message_id(self._message.peer_id, self._message.sequence, self._message.index)
+
+    @property
+    def heard_by(self) -> tuple[PeerId, ...]:
+        """Peers that confirmed this message and all before it. In an open room anyone can invent peers."""
+        return tuple(self._engine.heard_by(self._message.sequence))
+
+    @property
+    def unheard_by(self) -> tuple[PeerId, ...]:
+        """Peers in the roster that have not confirmed this message yet."""
+        return tuple(self._engine.unheard_by(self._message.sequence))
+
+    async def confirmed(self, count: int | None = None, *, timeout: float = 2.0) -> bool:
+        """Wait until peers have confirmed this message. Returns False after `timeout` seconds.
+
+        count: how many must confirm; None means every peer in the roster, and at least one.
+        """
+        driver = self._driver
+        limit = driver.now + timeout
+        ask_at, asked = driver.now + ASK_AGAIN, False
+        while not self._engine.closing and not self._enough(count):
+            now = driver.now
+            if now >= limit:
+                return False
+            # The fastest peer confirms unasked; then the others are asked. If none confirms for a while, its
+            # report was lost, or signed with a key that we did not know yet: all are asked.
+            if now >= ask_at or (self.heard_by and not asked):
+                asked = True
+                ask_at = now + ASK_AGAIN
+                self._engine.ask_reports(now)
+                driver.step()
+            await driver.progress(min(limit - now, ASK_AGAIN))
+        return self._enough(count)
+
+    def _enough(self, count: int | None) -> bool:
+        if count is None:
+            return bool(self.heard_by) and not self.unheard_by
+        return len(self.heard_by) >= count
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """The arguments of aio.join(), checked and converted."""
+
+    plan: Plan
+    room: Room
+    identity: Identity
+    incarnation: int
+    name: str
+    attributes: Attributes
+    machine: bytes
+    settings: Settings
+    static_peers: Sequence[PeerName]
+    mode: Mode
+    wait: bool
 
 
 class Group:
-    """One run in one room of a group. `async with` it; then send(), events() and the rest.
+    """A group, made by aio.join(). Enter it with `async with` in the event loop that will use it.
 
-    Entering raises UnknownInterface, NoInterface, or SocketError (PortTaken, PermissionRefused) and its kin.
+    Entering raises UnknownInterface, NoInterface, UsageError for an unknown static peer, or a SocketError
+    such as PortTaken or PermissionRefused.
     """
 
-    def __init__(
-        self,
-        groups: tuple[GroupAddress, ...],
-        room: Room,
-        identity: Identity,
-        *,
-        incarnation: int,
-        name: str,
-        plan: Plan,
-        settings: Settings,
-        mode: Mode,
-        wait: bool = False,
-        attributes: Attributes = Attributes(),  # noqa: B008 (immutable)
-        machine: bytes = bytes(8),
-        peers: Sequence[PeerName] = (),
-    ) -> None:
-        self.groups, self.room, self.name = groups, room, name
-        self.origin = identity.origin
+    def __init__(self, options: Options) -> None:
+        self.plan, self.groups = options.plan, options.plan.groups
+        self.room, self.name = options.room, options.name
+        self.origin = options.identity.origin
         self.started = Change()
-        self._identity, self._incarnation, self._machine = identity, incarnation, machine
-        self._settings, self._attributes = settings, attributes
-        self._mode, self._wait = mode, wait
-        self.links = Links(plan)
-        self._lookout = Lookout(peers, plan.versions)
-        self._places = Places()
+        self.links = Links(options.plan)
+        self._options = options
+        self._static_peers = StaticPeers(options.static_peers, options.plan.versions)
         self._entered = self._open = self._closed = self._forked = False
-        self._mailbox: Mailbox = LoopMailbox()
+        self._queue = EventQueue()
         self._turn = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         if self._entered:
-            raise UsageError("a group is entered once", "join again")
+            raise UsageError("a group can only be entered once", "join again")
         self._entered = True
         self._loop = asyncio.get_running_loop()
         self._done = asyncio.Event()
-        self._pump = Pump(
-            self.links, self._mailbox.put, self._plain, self._changed, lambda: self._mailbox.backlog
-        )
+        self._driver = Driver(self.links, self._queue, self._received_plain, self._changed)
         try:
-            await self._lookout.resolve()
-            self.started = self._pump.open()
-            self._require_link()
-            self._places.left(self.links.used)
+            await self._static_peers.resolve(first=True)
+            self.started = self._driver.open()
+            self.links.require(self.started, wait=self._options.wait)
             self._engine = self._make_engine()
-            self._pump.start(self._engine)
-            if self._lookout:
-                problems = await self._lookout.meet(self._pump, self._engine)
-                self.started = msgspec.structs.replace(
-                    self.started, problems=self.started.problems + problems
-                )
+            self._driver.start(self._engine)
+            problems = await self._static_peers.meet(self._driver, self._engine)
+            self.started = msgspec.structs.replace(self.started, problems=self.started.problems + problems)
         except BaseException:
             self._ended()
-            await self._pump.finish()
+            await self._driver.finish()
             raise
         self._guard = self._loop.create_task(self._until_the_loop_ends())
-        self._lookout.start(self._pump, self._lost_sight)
+        self._static_peers.start(self._driver, self._peers_unresolved)
         self._open = True
         _open_groups.add(self)
         return self
@@ -117,210 +156,169 @@ class Group:
         await self.close()
 
     async def close(self) -> None:
-        """Send what is queued, say goodbye, leave: about 60 ms, at most a second.
+        """Send what is queued, say goodbye and leave. Takes about 60 ms, at most 1 s.
 
-        Closing twice is fine, and so is closing while others send or iterate: they get GroupClosed, or the
-        end. Cancelled, it closes at once with a single goodbye. In a forked child it sends nothing.
+        May be called twice, and while other tasks send (they get GroupClosed) or iterate (they end). If it is
+        cancelled, it closes at once after one goodbye. In a forked child it does nothing.
         """
-        if not self._entered:
-            return
-        if self._forked:
+        if not self._entered or self._forked:
             return
         if self._loop.is_closed():
             self._ended()
-            self._pump.stop()
+            self._driver.stop()
         elif self._closed:
             await self._done.wait()
         else:
-            self._require_loop()
+            self._check_open()
             self._closed, self._open = True, False
             try:
-                await self._pump.finish()
-                self._lookout.stop()
+                await self._driver.finish()
+                self._static_peers.stop()
                 self._guard.cancel()
                 await asyncio.wait([self._guard])
             finally:
                 self._guard.cancel()
                 self._ended()
 
-    def _ended(self) -> None:
-        self._closed, self._open = True, False
-        self._mailbox.close()
-        self._done.set()
-        _open_groups.discard(self)
-
-    def _abandon(self) -> None:
-        """In a forked child: the parent goes on undisturbed."""
-        self._forked, self._open = True, False
-        self._pump.release()
-        separate_selector(self._loop)
-        with contextlib.suppress(RuntimeError):  # the loop of another thread: nothing runs there any more
-            self._guard.cancel()
-            self._lookout.stop()
-
-    async def _until_the_loop_ends(self) -> None:
-        """asyncio.run() cancels the tasks that are left, this one too: then it is time to say goodbye."""
-        try:
-            await self._loop.create_future()
-        finally:
-            if self._open:
-                self._ended()
-                self._pump.leave()
-
     @property
     def peer_id(self) -> PeerId:
-        """This run: its origin and incarnation."""
-        return PeerId(self.origin, self._incarnation)
+        """This peer: its origin (16 bytes) and incarnation."""
+        return PeerId(self.origin, self._options.incarnation)
 
     async def send(self, data: Data) -> Receipt:
-        """Send a message to everybody, waiting while too much is queued.
+        """Send a message to the group. Waits while too much is queued.
 
-        Raises MessageTooLarge above 64 KiB, UsageError for anything but text and bytes and in a passive
-        group, GroupClosed after close(); nothing was sent then, and nothing when it is cancelled. Messages
-        of one task keep their order; tasks that wait for room are served in turn.
+        data: text (sent as UTF-8) or bytes, at most 64 KiB. Messages of one task arrive in their order.
+        Raises MessageTooLarge, UsageError for another type or in a passive group, GroupClosed after close().
+        Nothing was sent then, nor if it is cancelled.
         """
         self._check_open()
-        payload = self.payload(data)
+        payload = make_payload(data)
         now = self._loop.time()
-        if self._must_wait(now):
+        if self._turn.locked() or not self._driver.ready(now):
             async with self._turn:
-                await self._room()
-                return self._queue(payload, self._loop.time())
-        return self._queue(payload, now)
+                await self._room_to_send()
+                now = self._loop.time()
+                return self._queue_message(payload, now)
+        return self._queue_message(payload, now)
 
     async def send_many(self, messages: Iterable[Data]) -> Receipt | None:
-        """Send messages in their order, waiting while too much is queued: far faster than one by one.
+        """Send messages in their order. Much faster than send() for each. Waits while too much is queued.
 
-        The last one's receipt: who confirmed it has all before it, too. None if there were no messages.
-        Errors as in send(), before anything is sent; when it is cancelled, those that had room are sent.
+        Returns the receipt of the last message, which covers all before it; None if there are no messages.
+        Raises the errors of send() before anything is sent. If it is cancelled, some messages are sent.
         """
         self._check_open()
         payloads = self.payloads(messages)
         portion = max(1, min(PORTION, PORTION_BYTES // max(1, *map(len, payloads)))) if payloads else 1
         receipt = None
         for first in range(0, len(payloads), portion):
-            if self._must_wait(self._loop.time()):
+            some = payloads[first : first + portion]
+            if self._turn.locked() or not self._driver.ready(self._loop.time()):
                 async with self._turn:
-                    await self._room()
-                    receipt = self._queue_all(payloads[first : first + portion])
+                    await self._room_to_send()
+                    receipt = self._queue_messages(some)
             else:
-                receipt = self._queue_all(payloads[first : first + portion])
+                receipt = self._queue_messages(some)
         return receipt
 
-    def _must_wait(self, now: float) -> bool:
-        """Whether others wait already, there is no room, or the loop has other work."""
-        return self._turn.locked() or not self._engine.writable(now) or self._pump.hogged(now)
-
-    async def _room(self) -> None:
-        """Until there is room for a message."""
-        self._check_open()
-        if self._pump.hogged(self._loop.time()):
-            await asyncio.sleep(0)
-            self._check_open()
-        while not self.writable:
-            await self._pump.moved(1.0)
-            self._check_open()
-
     def send_nowait(self, data: Data) -> Receipt:
-        """Like send(), but queues without waiting: for a caller that sends little, or looks at `writable`."""
-        return self._queue(self.check(data), self._loop.time())
+        """Like send(), but never waits: for programs that send little or look at `writable` first."""
+        return self._queue_message(self.check(data), self._loop.time())
+
+    def send_all(self, payloads: Sequence[bytes]) -> list[Receipt]:
+        """Queue messages that payload() has returned, without waiting."""
+        self._check_open()
+        now, send = self._loop.time(), self._engine.send
+        receipts = [Receipt(self._engine, self._driver, send(payload, now)) for payload in payloads]
+        self._driver.step()
+        return receipts
 
     @property
     def writable(self) -> bool:
-        """Whether a message would leave soon; send() waits until it is so."""
+        """Whether a message would leave soon. send() waits until it is so."""
         return self._engine.writable(self._loop.time())
 
     def check(self, data: Data) -> bytes:
-        """The bytes that send() would send, or the error it would raise."""
+        """The bytes that send() would send. Raises the errors of send()."""
         self._check_open()
         return self.payload(data)
 
     def payload(self, data: Data) -> bytes:
-        """As check(), without asking whether the group is open; from any thread."""
-        if self._mode.passive:
-            raise UsageError("a passive member cannot send", "join without passive")
+        """Like check(), but does not ask whether the group is open. Any thread may call it."""
+        self._require_active()
         return make_payload(data)
 
     def payloads(self, messages: Iterable[Data]) -> list[bytes]:
-        """As payload() for each of many."""
-        if self._mode.passive:
-            raise UsageError("a passive member cannot send", "join without passive")
+        """payload() of each message. Raises UsageError for a single message in place of several."""
+        self._require_active()
         return make_payloads(messages)
 
-    def send_all(self, payloads: Sequence[bytes]) -> list[Receipt]:
-        """Queue messages that payload() made, without waiting."""
-        self._check_open()
-        now, send = self._loop.time(), self._engine.send
-        receipts = [Receipt(self._engine, self._pump, send(payload, now)) for payload in payloads]
-        self._pump.pump()
-        return receipts
-
-    def _queue_all(self, payloads: Sequence[bytes]) -> Receipt:
-        now = self._loop.time()
-        place = self._engine.send_all(payloads, now)
-        self._pump.queued(now)
-        return Receipt(self._engine, self._pump, place)
-
-    def _queue(self, payload: bytes, now: float) -> Receipt:
-        place = self._engine.send(payload, now)
-        self._pump.queued(now)
-        return Receipt(self._engine, self._pump, place)
-
     async def batches(self) -> AsyncIterator[list[Event]]:
-        """All events, in lists of what came since the last look; ends when the group is closed.
+        """Iterate over all events, in lists of those since the last list, until the group is closed.
 
-        Each event is given once, whoever iterates. What nobody takes is dropped after 100,000 events or 64
-        MiB, the oldest first, and an Overflow says so. Raises UsageError before the group is entered.
+        Each event is given once, even if several tasks iterate. Events that nobody takes are dropped beyond
+        100,000 or 64 MiB, the oldest first; then an Overflow tells how many. Raises UsageError before the
+        group is entered.
         """
-        while await self._something():
-            if batch := self._mailbox.take():
+        self._require_entered()
+        while await self._queue.wait():
+            if batch := self._queue.take():
                 yield batch
 
     async def events(self) -> AsyncIterator[Event]:
-        """All events, one by one; see batches(). What is not reached stays for the next who iterates."""
-        while await self._something():
-            while (event := self._mailbox.pop()) is not None:
+        """Iterate over all events one by one; see batches(). If you stop early, the rest stays queued."""
+        self._require_entered()
+        while await self._queue.wait():
+            while (event := self._queue.pop()) is not None:
                 yield event
 
     async def messages(self, timeout: float | None = None) -> AsyncIterator[Message]:
-        """Messages alone, until the group is closed or none came for `timeout` seconds.
+        """Iterate over messages only, until the group is closed.
 
-        Other events are dropped on the way, an Overflow too: whoever must know uses events().
+        timeout: stop after so many seconds without a message; None waits for ever. All other events are
+        dropped, even an Overflow: use events() if you need them.
         """
+        self._require_entered()
         while True:
+            while (message := self._next_message()) is not None:
+                yield message
             try:
                 async with asyncio.timeout(timeout):
-                    message = await self._next_message()
+                    while message is None:
+                        if not await self._queue.wait():
+                            return
+                        message = self._next_message()
             except TimeoutError:
                 return
-            if message is None:
-                return
-            while message is not None:
-                yield message
-                message = self._message_at_hand()
+            yield message
 
     def peers(self) -> list[PeerView]:
-        """Who is here, this run not counted. In an open room anyone can make up as many as he likes."""
+        """The other peers in the roster. In an open room anyone can invent peers."""
         self._require_entered()
         return self._engine.peers()
 
     def stats(self) -> dict[str, int]:
-        """Counters: sent frames, drops by reason, failures to send by errno, datagrams the kernel dropped."""
+        """Counters: `sent-…` by frame, `dropped-…` by reason, `send-…` failed sends by errno, and sizes."""
         self._require_entered()
-        failures = {f"send-{name.lower()}": count for name, count in self._pump.failures.items()}
+        failures = {f"send-{name.lower()}": count for name, count in self._driver.transport.failures.items()}
         return {**self._engine.stats(), **failures, "kernel-drops": self.links.kernel_drops}
 
     def announce(self, *, tags: Mapping[str, str] | None = None, services: Sequence[str] = ()) -> None:
-        """Tell everybody what this peer offers from now on; arguments as in join()."""
+        """Replace what this peer offers to others.
+
+        tags: names and values. services: `TYPE` or `TYPE:PORT`, such as `_http._tcp:8080`. Raises UsageError
+        if they do not fit an announcement, GroupClosed after close().
+        """
         self._check_open()
-        self._engine.update(self._pump.now, attributes=make_attributes(tags, services, self.name))
-        self._pump.pump()
+        self._engine.update(self._driver.now, attributes=make_attributes(tags, services, self.name))
+        self._driver.step()
 
     def ask_roster(self) -> None:
-        """Ask who is here, which a visitor is not told otherwise."""
+        """Ask who is here. Only a visitor needs to ask."""
         self._check_open()
-        self._engine.ask_roster(self._pump.now)
-        self._pump.pump()
+        self._engine.ask_roster(self._driver.now)
+        self._driver.step()
 
     @property
     def now(self) -> float:
@@ -329,128 +327,145 @@ class Group:
         return self._loop.time()
 
     @property
-    def plan(self) -> Plan:
-        """What was asked for."""
-        return self.links.plan
-
-    @property
     def kernel_drops(self) -> int:
-        """Datagrams the kernel threw away because we did not read in time (0 where it does not tell)."""
+        """Datagrams that the kernel dropped because they were read too late; 0 where it does not tell."""
         return self.links.kernel_drops
 
     def interface_of(self, source: tuple[object, ...]) -> str | None:
-        """The name of the interface through which an event's `source` was last heard, if it is known."""
-        index = self._pump.interface_of(source)
+        """The name of the interface that last heard an event's `source`, None if unknown."""
+        index = self._driver.transport.interface_of(source)
         return next((link.name for link in self.links.used if link.index == index), None)
 
     @property
     def choices(self) -> tuple[Choice, ...]:
-        """The interfaces, whether they are used, and why."""
+        """All interfaces, with whether each is used and why."""
         return self.links.choices
 
-    def _check_open(self) -> None:
-        if self._open:
-            self._require_loop()
-            return
-        self._require_entered()
-        if self._forked:
-            raise GroupClosed("a group does not live on in a forked process", "join again there")
-        raise GroupClosed("this group has been closed", "join again")
+    async def _room_to_send(self) -> None:
+        """Wait until there is room for a message. Called with `_turn`: tasks that wait are served in turn."""
+        await asyncio.sleep(0)  # NACKs may wait to be read
+        self._check_open()
+        while not self.writable:
+            await self._driver.progress(1.0)
+            self._check_open()
 
-    def _require_entered(self) -> None:
-        if not self._entered:
-            raise UsageError("this group has not been entered", "async with mcast.aio.join(…) as group: …")
+    def _queue_message(self, payload: bytes, now: float) -> Receipt:
+        sent = self._engine.send(payload, now)
+        self._driver.queued(now)
+        return Receipt(self._engine, self._driver, sent)
 
-    def _require_loop(self) -> None:
-        try:
-            here = asyncio.get_running_loop() is self._loop
-        except RuntimeError:
-            here = False
-        if not here:
-            raise UsageError(
-                "a group is used in the event loop it was entered in", "use mcast.join() from threads"
-            )
+    def _queue_messages(self, payloads: Sequence[bytes]) -> Receipt:
+        now = self._loop.time()
+        sent = self._engine.send_all(payloads, now)
+        self._driver.queued(now)
+        return Receipt(self._engine, self._driver, sent)
 
-    def _require_link(self) -> None:
-        receivers = self.links.receivers.values()
-        if self.started.problems and not any(receiver.joined for receiver in receivers):
-            raise self.started.problems[0]
-        if not self._wait:
-            self.links.require()
+    def _next_message(self) -> Message | None:
+        """The next message that waits. Events before it are dropped."""
+        while (event := self._queue.pop()) is not None:
+            if type(event) is Message:
+                return event
+        return None
 
     def _make_engine(self) -> Engine:
-        limit = payload_limit(self.links.used)
+        options = self._options
+        payload = min(payload_limit(self.links.used), options.settings.payload)
         engine = Engine(
-            msgspec.structs.replace(self._settings, payload=min(limit, self._settings.payload)),
-            self.room,
-            self._identity,
-            incarnation=self._incarnation,
+            msgspec.structs.replace(options.settings, payload=payload),
+            options.room,
+            options.identity,
+            incarnation=options.incarnation,
             session=os.urandom(8),
-            name=self.name,
+            name=options.name,
             rng=random.SystemRandom(),
-            now=self._pump.now,
+            now=self._driver.now,
             wall=time.time(),
-            attributes=self._attributes,
-            machine=self._machine,
-            mode=self._mode,
+            mode=options.mode,
+            attributes=options.attributes,
+            machine=options.machine,
         )
-        engine.update(self._pump.now, flags=self._flags())
+        engine.update(self._driver.now, flags=self._flags())
         return engine
 
     def _flags(self) -> int:
         joined = {group.version for group, receiver in self.links.receivers.items() if receiver.joined}
         return sum(HEARS[version] for version in joined) | (HOLDER if self.links.holding else 0)
 
-    def _something(self) -> Awaitable[bool]:
-        """Until an event waits; False when the group is closed and all were taken."""
-        self._require_entered()
-        if self._forked:
-            self._check_open()
-        return self._mailbox.wait()
-
-    async def _next_message(self) -> Message | None:
-        """The next message, waited for; None at the end."""
-        while await self._something():
-            if (message := self._message_at_hand()) is not None:
-                return message
-        return None
-
-    def _message_at_hand(self) -> Message | None:
-        while (event := self._mailbox.pop()) is not None:
-            if isinstance(event, Message):
-                return event
-        return None
-
-    def _lost_sight(self, problems: tuple[SocketError, ...]) -> None:
-        """Peers that the user named were not found."""
-        self._mailbox.put([InterfacesChanged((), (), problems)])
-
     def _changed(self, change: Change) -> None:
-        self._engine.update(self._pump.now, flags=self._flags())
-        if self._places.left(self.links.used):
-            self._engine.lost_network(self._pump.now)
-        self._lookout.look()
+        self._engine.update(self._driver.now, flags=self._flags())
+        self._static_peers.look()
         if change:
-            self._mailbox.put([InterfacesChanged(change.joined, change.left, change.problems)])
+            self._queue.put([InterfacesChanged(change.joined, change.left, change.problems)])
 
-    def _plain(self, group: GroupAddress, datagrams: list[Datagram]) -> None:
+    def _peers_unresolved(self, problems: Problems) -> None:
+        self._queue.put([InterfacesChanged((), (), problems)])
+
+    def _received_plain(self, group: GroupAddress, datagrams: list[Datagram]) -> None:
         if not self.room.public:
             return
         names = {link.index: link.name for link in self.links.used}
         wall = time.time()
-        self._mailbox.put(
+        self._queue.put(
             [
                 PlainText(data, decode(data), source, group, names.get(interface, str(interface)), wall)
                 for data, source, interface, _ in datagrams
             ]
         )
 
+    def _check_open(self) -> None:
+        if not self._open:
+            self._require_entered()
+            raise GroupClosed("this group has been closed", "join again")
+        try:
+            here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            here = False
+        if not here:
+            raise UsageError(
+                "a group belongs to the event loop that entered it", "use mcast.join() from threads"
+            )
+
+    def _require_entered(self) -> None:
+        if not self._entered:
+            raise UsageError("this group has not been entered", "async with mcast.aio.join(…) as group: …")
+        if self._forked:
+            raise GroupClosed("a group does not work in a forked process", "join again there")
+
+    def _require_active(self) -> None:
+        if self._options.mode.passive:
+            raise UsageError("a passive member cannot send", "join without passive")
+
+    def _ended(self) -> None:
+        self._closed, self._open = True, False
+        self._queue.close()
+        self._done.set()
+        _open_groups.discard(self)
+
+    async def _until_the_loop_ends(self) -> None:
+        """Say goodbye when asyncio.run() cancels the remaining tasks, which include this one."""
+        try:
+            await self._loop.create_future()
+        finally:
+            if self._open:
+                self._ended()
+                self._driver.leave()
+
+    def _abandon(self) -> None:
+        """In a forked child: close the sockets and leave the parent undisturbed."""
+        self._forked, self._open = True, False
+        self._queue.closed = True  # close() could wait for a thread that does not exist here
+        self._driver.release()
+        separate_selector(self._loop)
+        with contextlib.suppress(RuntimeError):  # a loop of another thread, which does not run here
+            self._guard.cancel()
+            self._static_peers.stop()
+
 
 _open_groups: weakref.WeakSet[Group] = weakref.WeakSet()
 
 
 def _abandon_all() -> None:
-    """A forked child keeps no membership and no port of its parent's."""
+    """A forked child keeps no membership and no port of its parent's groups."""
     for group in list(_open_groups):
         group._abandon()
 

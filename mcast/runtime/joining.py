@@ -1,6 +1,6 @@
-"""From what the caller of join() says to what the engine takes: the group, the room, the offer, a message.
+"""Checks the arguments of join() and send() and converts them for the engine.
 
-Whatever cannot be is a UsageError here, before a socket is opened or anything has changed.
+Wrong arguments raise a UsageError here, before a socket is opened or anything has changed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mcast.wire.attributes import Attributes, Service, decode_attributes, encode
 from mcast.wire.limits import KEY_SIZE, MACHINE_SIZE, MESSAGE_MAX, NAME_MAX, ROOM_ID_SIZE
 
 Data = str | bytes | bytearray | memoryview
-"""What a message may be given as."""
+"""Types of a message."""
 DEFAULT_GROUP = GroupAddress("230.0.0.1", 28003)
 DEFAULT_TWIN = GroupAddress("ff12::6d63", 28003)
 DEFAULT_PORT = 28003
@@ -28,84 +28,87 @@ ROOM_NAME_MAX = 255
 def parse_pair(
     group: str | None, port: int | None, versions: Sequence[int] = (4, 6)
 ) -> tuple[GroupAddress, ...]:
-    """The group that `group` names, as one address or, for the default group, as its two halves."""
+    """Parse `group`. The default group has two addresses, one for each IP version; others have one.
+
+    port: as in parse_group(). versions: keep the addresses of these IP versions only.
+    """
     if not versions or any(version not in (4, 6) for version in versions):
-        raise UsageError(f"{versions!r} are no IP versions", "choose from 4 and 6")
+        raise UsageError(f"{versions!r} are not IP versions", "choose from 4 and 6")
     if port is not None:
         port = parse_port(port)
     if not isinstance(group, str | None):
-        raise UsageError(f"a group is text, not {type(group).__name__}", "write ADDRESS or ADDRESS:PORT")
-    named = parse_group(group, port, default_port=DEFAULT_PORT) if group else None
-    halves = (DEFAULT_GROUP.host, DEFAULT_TWIN.host)
-    if named is None or named.host in halves:
-        number = named.port if named else port or DEFAULT_PORT
-        groups = tuple(GroupAddress(host, number) for host in halves)
+        raise UsageError(f"group must be text, not {type(group).__name__}", "write ADDRESS or ADDRESS:PORT")
+    address = parse_group(group, port, default_port=DEFAULT_PORT) if group else None
+    twins = (DEFAULT_GROUP.host, DEFAULT_TWIN.host)
+    if address is None or address.host in twins:
+        number = address.port if address else port or DEFAULT_PORT
+        groups = tuple(GroupAddress(host, number) for host in twins)
     else:
-        groups = (named,)
+        groups = (address,)
     fitting = tuple(group for group in groups if group.version in versions)
     if not fitting:
-        raise UsageError(f"{groups[0]} is no IPv{versions[0]} group", "name one, or drop -4 or -6")
+        raise UsageError(f"{groups[0]} is not an IPv{versions[0]} group", "name one, or drop -4 or -6")
     return fitting
 
 
 def make_room(groups: Sequence[GroupAddress], name: str, key: bytes | None, room_id: bytes | None) -> Room:
-    """The room called `name`; with a key the keyed one, which the name does not change."""
+    """The room of `key` if there is one, whatever the name; else the open room with that name."""
     if not isinstance(name, str) or len(_encoded(name)) > ROOM_NAME_MAX:
-        raise UsageError(f"a room's name is text of at most {ROOM_NAME_MAX} bytes", "choose a shorter one")
+        raise UsageError(f"room must be a name of at most {ROOM_NAME_MAX} bytes", "choose a shorter one")
     if key is not None:
         secret = _secret(key, KEY_SIZE, "a room key")
         made = derive(secret, info=b"mcast2 room id", size=ROOM_ID_SIZE)
         return keyed_room(secret, made if room_id is None else _secret(room_id, ROOM_ID_SIZE, "a room id"))
     if room_id is not None:
-        raise UsageError("a room id without a key", "an open room has none of its own")
-    place = groups[0]
-    if place.host == DEFAULT_TWIN.host:
-        place = GroupAddress(DEFAULT_GROUP.host, place.port)
-    return open_room(str(place), name)
+        raise UsageError("room_id needs a key", "an open room has no id of its own")
+    group = groups[0]
+    if group.host == DEFAULT_TWIN.host:
+        group = GroupAddress(DEFAULT_GROUP.host, group.port)
+    return open_room(str(group), name)
 
 
 def make_identity(seed: bytes | None) -> Identity:
-    """The identity made from 32 secret bytes, or one of its own for each call."""
+    """The identity made from 32 secret bytes, or a new random one."""
     if seed is None:
         return Identity(os.urandom(KEY_SIZE))
     return Identity(_secret(seed, KEY_SIZE, "an identity"))
 
 
 def make_incarnation(incarnation: int | None) -> int:
-    """An incarnation: the one given, a positive number of 63 bits, or one made from the clock."""
+    """The given incarnation (1 to 2**63 - 1), or one made from the clock."""
     if incarnation is None:
         return following(0, time.time(), int.from_bytes(os.urandom(2), "big"))
     if not isinstance(incarnation, int) or not 0 < incarnation < 1 << 63:
-        raise UsageError(f"{incarnation!r} is no incarnation", "use a number from 1 to 2**63 - 1")
+        raise UsageError(f"{incarnation!r} is not an incarnation", "use a number from 1 to 2**63 - 1")
     return incarnation
 
 
 def make_machine(machine: bytes) -> bytes:
-    """The 8 bytes that name a computer."""
+    """The 8 bytes that identify a computer. Raises UsageError for another size."""
     return _secret(machine, MACHINE_SIZE, "a machine")
 
 
 def check_ttl(ttl: int) -> int:
-    """A TTL from 0 to 255."""
+    """The TTL. Raises UsageError unless it is from 0 to 255."""
     if not isinstance(ttl, int) or not 0 <= ttl <= 255:
         raise UsageError(f"{ttl!r} is not a TTL", "use 0 to 255")
     return ttl
 
 
 def make_name(name: str | None) -> str:
-    """A peer's name, checked: text of at most 64 bytes of UTF-8."""
+    """The peer's name. Raises UsageError unless it is text of at most 64 bytes of UTF-8."""
     name = "" if name is None else name
     if not isinstance(name, str) or len(_encoded(name)) > NAME_MAX:
-        raise UsageError(f"{name!r} is no name", f"use text of at most {NAME_MAX} bytes")
+        raise UsageError(f"{name!r} is not a valid name", f"use text of at most {NAME_MAX} bytes")
     return name
 
 
 def make_attributes(tags: Mapping[str, str] | None, services: Sequence[str], name: str = "") -> Attributes:
-    """Tags and services as they are announced; UsageError when they do not fit an announcement."""
+    """Tags and services as they are announced. Raises UsageError if they do not fit an announcement."""
     offered = tuple(_service(text) for text in list_of("services", services))
     attributes = Attributes(dict(tags or {}), offered, name)
     try:
-        # What others could not decode would make us invisible to them.
+        # Peers that cannot decode our announcement would not see us.
         if decode_attributes(encode_attributes(attributes)) != attributes:
             raise ValueError("a tag or service is not text of at most 255 characters")
     except (ValueError, TypeError) as error:
@@ -114,20 +117,22 @@ def make_attributes(tags: Mapping[str, str] | None, services: Sequence[str], nam
 
 
 def wants_history(history: bool, last: int | None, since: float | None) -> bool:
-    """Whether what was said before is asked for. UsageError for what is no number of messages or seconds."""
+    """Whether history is requested. Raises UsageError for an invalid number of messages or seconds."""
     if last is not None and (isinstance(last, bool) or not isinstance(last, int) or last < 0):
-        raise UsageError(f"last={last!r} is no number of messages", "a whole number, 0 or more")
+        raise UsageError(f"last={last!r} is not a number of messages", "use a whole number, 0 or more")
     if since is not None and not (isinstance(since, (int, float)) and 0 <= since < float("inf")):
-        raise UsageError(f"since={since!r} is no number of seconds", "0 or more")
+        raise UsageError(f"since={since!r} is not a number of seconds", "use 0 or more")
     return history or last is not None or since is not None
 
 
 def make_payload(data: Data) -> bytes:
-    """The bytes of a message: text as UTF-8, or what `data` holds.
+    """The bytes of a message; text becomes UTF-8.
 
-    Raises MessageTooLarge above 64 KiB, UsageError for anything but text and bytes.
+    Raises MessageTooLarge above 64 KiB, UsageError for other types.
     """
-    if isinstance(data, str):
+    if type(data) is bytes:
+        payload = data
+    elif isinstance(data, str):
         payload = _encoded(data)
     elif isinstance(data, bytes | bytearray | memoryview):
         payload = bytes(data)
@@ -141,18 +146,18 @@ def make_payload(data: Data) -> bytes:
 
 
 def make_payloads(messages: Iterable[Data]) -> list[bytes]:
-    """make_payload() of each. UsageError for one message where several belong."""
+    """make_payload() of each message. Raises UsageError for a single message in place of several."""
     if isinstance(messages, str | bytes | bytearray | memoryview):
-        raise UsageError("that is one message, not several", "send() sends one")
+        raise UsageError("this is one message, not several", "send it with send()")
     return [
         data if type(data) is bytes and len(data) <= MESSAGE_MAX else make_payload(data) for data in messages
     ]
 
 
 def list_of(what: str, values: Sequence[str]) -> tuple[str, ...]:
-    """The values; UsageError for a bare string, which would be taken letter by letter."""
+    """The values. Raises UsageError for a bare string, which would be taken letter by letter."""
     if isinstance(values, str) or not all(isinstance(value, str) for value in values):
-        raise UsageError(f"{what} is a list of text, not {values!r}", f"write {what}=[…]")
+        raise UsageError(f"{what} must be a list of text, not {values!r}", f"write {what}=[…]")
     return tuple(values)
 
 
@@ -160,7 +165,7 @@ def _encoded(text: str) -> bytes:
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError:
-        raise UsageError("the text has half a character (a lone surrogate)", "send bytes instead") from None
+        raise UsageError("the text contains a lone surrogate", "send bytes instead") from None
 
 
 def _secret(value: object, size: int, what: str) -> bytes:
@@ -173,10 +178,10 @@ def _secret(value: object, size: int, what: str) -> bytes:
 def _service(text: str) -> Service:
     kind, _, port = text.rpartition(":") if ":" in text else (text, "", "")
     if not kind or len(kind) > 255:
-        raise UsageError(f"{text!r} names no service", "write TYPE or TYPE:PORT, such as _http._tcp:8080")
+        raise UsageError(f"{text!r} is not a service", "write TYPE or TYPE:PORT, such as _http._tcp:8080")
     return Service(kind, parse_port(port) if port else 0)
 
 
-def message_id(run: PeerId, sequence: int, index: int) -> str:
-    """A message's name: 16 hex digits of the origin, the incarnation in hex, the sequence, and the index."""
-    return f"{run.origin.hex()[:16]}-{run.incarnation:x}-{sequence}-{index}"
+def message_id(peer_id: PeerId, sequence: int, index: int) -> str:
+    """A message's id: 16 hex digits of the author's origin, its incarnation in hex, sequence and index."""
+    return f"{peer_id.origin.hex()[:16]}-{peer_id.incarnation:x}-{sequence}-{index}"

@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, for callers that know no asyncio."""
+"""An event loop in a thread of its own, for callers without asyncio."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ T = TypeVar("T")
 
 
 class LoopThread:
-    """Runs coroutines for other threads until stop(); then `last()` and the end.
+    """Runs coroutines for other threads until stop(). Then it awaits `last()` and ends.
 
-    The thread is a daemon: a program that ends without stop() does not hang.
+    The thread is a daemon, so that a program that ends without stop() does not hang.
     """
 
     def __init__(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -33,21 +33,21 @@ class LoopThread:
 
     @property
     def over(self) -> bool:
-        """Whether the thread has ended: nothing moves any more."""
+        """Whether the thread has ended."""
         return self._stopped and not self._thread.is_alive()
 
     def require(self) -> None:
-        """GroupClosed in a forked child, UsageError in the loop's own thread, which must not wait for itself.
+        """Raise GroupClosed in a forked child, UsageError in the loop's own thread, which would deadlock.
 
-        To be asked before any lock is taken: in a child it may be held by a thread that does not exist there.
+        Call it before you take a lock: in a child, a thread that does not exist there may hold it.
         """
         if self.forked:
-            raise GroupClosed("a group does not live on in a forked process", "join again there")
+            raise GroupClosed("a group does not work in a forked process", "join again there")
         if threading.get_ident() == self._thread.ident:
             raise UsageError("a blocking call from the group's own event loop", "use mcast.aio there")
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """The coroutine's result, waited for. GroupClosed when the thread stopped meanwhile."""
+        """Wait for the coroutine's result. Raises GroupClosed if the thread stops meanwhile."""
         try:
             self.require()
             with self._lock:
@@ -66,13 +66,13 @@ class LoopThread:
             raise
 
     def call_soon(self, function: Callable[[], None]) -> None:
-        """Call `function` in the loop; nothing happens when it has stopped. Costs a wake-up."""
+        """Call `function` in the loop, unless that has stopped. Costs a wake-up of the thread."""
         with self._lock:
             if not self._stopped:
                 self._loop.call_soon_threadsafe(function)
 
     def stop(self, patience: float) -> None:
-        """End, waiting at most `patience` seconds. From several threads at once, all wait."""
+        """End the thread, and wait for that at most `patience` seconds. Several threads may call it."""
         with self._lock:
             if not self._stopped:
                 self._stopped = True
@@ -80,7 +80,7 @@ class LoopThread:
         self._thread.join(patience)
 
     def abandon(self) -> None:
-        """In a forked child: free what was inherited without touching what the parent shares."""
+        """In a forked child: free the inherited loop without touching what the parent shares."""
         self.forked = True
         self._loop.abandon()
         self._selector.close()
@@ -102,7 +102,7 @@ class LoopThread:
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    """A loop that a forked child can drop: it runs in a thread that does not exist there."""
+    """A loop that a forked child can drop: its thread does not exist there."""
 
     _abandoned = False
 
@@ -122,8 +122,8 @@ class _Loop(asyncio.SelectorEventLoop):
 def separate_selector(loop: asyncio.AbstractEventLoop) -> None:
     """In a forked child: give the inherited loop a selector of its own.
 
-    The kernel's epoll set is shared with the parent. A child that leaves asyncio.run() takes the loop's own
-    wake-up socket out of it, and the parent's loop sleeps for ever.
+    Both processes share the kernel's epoll set. A child that leaves asyncio.run() would remove the loop's
+    wake-up socket from it, and the parent's loop would sleep for ever.
     """
     shared = getattr(loop, "_selector", None)
     if shared is None:  # no selector loop, or not asyncio's

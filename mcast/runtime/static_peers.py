@@ -1,8 +1,4 @@
-"""The peers that the user named, `HOST[:PORT]`: parsed, resolved beside the loop, and looked up again.
-
-A resolver may take its time, and nothing can stop it. So each look-up has a daemon thread of its own, which
-no end of a loop or program waits for.
-"""
+"""Static peers, which the user names as `HOST[:PORT]`: resolve their names, meet them, look again later."""
 
 from __future__ import annotations
 
@@ -12,39 +8,42 @@ import ipaddress
 import re
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
+from mcast.core.engine import Engine
 from mcast.errors import SocketError, UsageError
 from mcast.net.address import parse_port
+from mcast.net.transport import SocketName
+from mcast.runtime.driver import Driver
 
-PATIENCE = 3.0
+RESOLVE_PATIENCE = 3.0
 """Seconds that joining waits for names to be resolved."""
-LOOK_AGAIN = 30.0
-"""Seconds until names that could not be resolved are looked up again."""
-ADDRESSES = 4
-"""Addresses of one name that are asked."""
-LONGEST = 253
-"""Characters of a host name: RFC 1035, 2.3.4."""
+ANSWER_PATIENCE = 0.3
+"""Seconds that joining waits for the first static peer to answer, and for others on its computer."""
+RETRY_INTERVAL = 30.0
+"""Seconds between attempts to resolve names that could not be resolved."""
+ADDRESSES_MAX = 4
+"""Addresses of one name that are used."""
+HOST_MAX = 253
+"""Characters of a host name (RFC 1035, 2.3.4)."""
+RETRIED = "mcast keeps trying"
 
-LATER = "it is looked up again"
-
-Place = tuple[str, int] | tuple[str, int, int, int]
-"""Address and port as sockets have them; IPv6 with flow and scope."""
+Problems = tuple[SocketError, ...]
 _HOST = re.compile(r"[\w.:-]+(%[\w.:-]+)?")
 _UNKNOWN = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 
 
 class PeerName(msgspec.Struct, frozen=True):
-    """A host, by name or address, and a port."""
+    """A host (name or address) and a port."""
 
     host: str
     port: int
 
     @property
     def version(self) -> int | None:
-        """The IP version of an address; None for a name."""
+        """The IP version of an address, None for a name."""
         with contextlib.suppress(ValueError):
             return ipaddress.ip_address(self.host).version
         return None
@@ -54,20 +53,22 @@ class PeerName(msgspec.Struct, frozen=True):
 
 
 def parse_peer(text: str, port: int, versions: Sequence[int] = (4, 6)) -> PeerName:
-    """`HOST`, `HOST:PORT` or `[ADDRESS]:PORT`; `port` unless one is given. UsageError for what is none."""
+    """Parse `HOST`, `HOST:PORT` or `[ADDRESS]:PORT`. Raises UsageError.
+
+    port: used if `text` has none. versions: IP versions that an address may have.
+    """
     host, own = _split(text.strip())
     name = PeerName(host, parse_port(own) if own else port)
-    if not 0 < len(host) <= LONGEST or not _HOST.fullmatch(host):
-        raise UsageError(f"{text!r} is no peer", "write HOST or HOST:PORT, [ADDRESS]:PORT for IPv6")
+    numeric = ":" in host or host.replace(".", "").isdigit()
+    if not 0 < len(host) <= HOST_MAX or not _HOST.fullmatch(host) or (numeric and name.version is None):
+        raise UsageError(f"{text!r} is not a peer", "write HOST or HOST:PORT, [ADDRESS]:PORT for IPv6")
     if name.version is not None:
         _check(name, versions)
-    elif ":" in host or host.replace(".", "").isdigit():
-        raise UsageError(f"{text!r} is no address", "write HOST or HOST:PORT, [ADDRESS]:PORT for IPv6")
     return name
 
 
 def _split(text: str) -> tuple[str, str]:
-    """Host and port, "" for none; a port that fails to parse where a colon or bracket stands alone."""
+    """Host and port. The port is "" if there is none, and something invalid after a misplaced bracket."""
     if text.startswith("["):
         host, _, rest = text[1:].partition("]")
         return host, "" if text.endswith("]") else rest[1:] if rest[:1] == ":" and rest[1:] else "?"
@@ -78,93 +79,144 @@ def _split(text: str) -> tuple[str, str]:
 def _check(name: PeerName, versions: Sequence[int]) -> None:
     address = ipaddress.ip_address(name.host)
     if address.is_multicast or address.is_unspecified or address == ipaddress.ip_address("255.255.255.255"):
-        raise UsageError(f"{name.host} is not one computer's address", "name one with --peer HOST")
+        raise UsageError(f"{name.host} is not the address of one computer", "name one with --peer HOST")
     if address.version not in versions:
-        raise UsageError(f"{name.host} is no IPv{versions[0]} address", "name another, or drop -4 or -6")
+        raise UsageError(f"{name.host} is not an IPv{versions[0]} address", "name another, or drop -4 or -6")
     if address.version == 6 and address.is_link_local and "%" not in name.host:
-        raise UsageError(f"{name.host} is on every link", f"say on which: {name.host}%INTERFACE")
+        raise UsageError(f"{name.host} exists on every link", f"add the interface: {name.host}%INTERFACE")
 
 
-class NamedPeers:
-    """Where the named peers are, as far as is known. `problems`: what was not found at the last look."""
+class StaticPeers:
+    """The static peers of one member. False if there are none; then all methods do nothing.
+
+    `addresses` are socket addresses, in the order of the names. `problems` are those of the last resolve().
+    """
 
     def __init__(self, names: Sequence[PeerName], versions: Sequence[int]) -> None:
-        self.problems: tuple[SocketError, ...] = ()
+        self.problems: Problems = ()
         self._names = tuple(dict.fromkeys(names))
         self._versions = versions
-        self._places: dict[PeerName, list[Place]] = {}
+        self._resolved: dict[PeerName, list[SocketName]] = {}
+        self._look = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
 
     def __bool__(self) -> bool:
         return bool(self._names)
 
     @property
-    def places(self) -> list[Place]:
-        """The addresses to ask, in the order in which the peers were named."""
-        return [place for name in self._names for place in self._places.get(name, ())]
+    def addresses(self) -> list[SocketName]:
+        return [address for name in self._names for address in self._resolved.get(name, ())]
 
-    async def look(self, *, first: bool = False) -> bool:
-        """Resolve all names; whether anything changed. UsageError for an unknown one at the `first` look."""
-        before = self.places
-        found = await asyncio.gather(*(self._resolve(name) for name in self._names))
+    async def resolve(self, *, first: bool = False) -> bool:
+        """Resolve all names. Returns whether the addresses changed; a name that fails keeps its last ones.
+
+        first: raise UsageError for a name that does not exist.
+        """
+        before = self.addresses
+        results = await asyncio.gather(*(self._resolve(name) for name in self._names))
         problems = []
-        for name, result in zip(self._names, found, strict=True):
+        for name, result in zip(self._names, results, strict=True):
             if isinstance(result, list):
-                self._places[name] = result
+                self._resolved[name] = result
             elif first and result.errno in _UNKNOWN:
                 raise UsageError(f"no computer is called {name.host}", "check the name, or give its address")
             else:
                 problems.append(result)
         self.problems = tuple(problems)
-        return self.places != before
+        return self.addresses != before
 
-    async def _resolve(self, name: PeerName) -> list[Place] | SocketError:
+    async def meet(self, driver: Driver, engine: Engine) -> Problems:
+        """Send to the peers and wait a moment for an answer, so that they get the first messages too."""
+        if not self:
+            return ()
+        problems = (*self.problems, *self._contact(driver))
+        limit = driver.now + ANSWER_PATIENCE
+        while self.addresses and not engine.acquainted(now := driver.now) and now < limit:
+            await driver.progress(limit - now)
+        return problems
+
+    def start(self, driver: Driver, on_problems: Callable[[Problems], None]) -> None:
+        """Resolve the names again when needed, until stop(). `on_problems` is told of new problems."""
+        if self:
+            self._task = asyncio.get_running_loop().create_task(self._follow(driver, on_problems))
+
+    def look(self) -> None:
+        """Resolve the names again now: the interfaces have changed."""
+        self._look.set()
+
+    def stop(self) -> None:
+        """End what start() began. May be called twice."""
+        if self._task is not None:
+            self._task.cancel()
+
+    def _contact(self, driver: Driver) -> Problems:
+        beyond = driver.meet(self.addresses)
+        if not beyond:
+            return ()
+        return (SocketError(f"{beyond} addresses of peers are too many", "name fewer; the limit is 64"),)
+
+    async def _follow(self, driver: Driver, on_problems: Callable[[Problems], None]) -> None:
+        told = {str(problem) for problem in self.problems}
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RETRY_INTERVAL if self.problems else None):
+                    await self._look.wait()
+            self._look.clear()
+            problems = self._contact(driver) if await self.resolve() else ()
+            news = tuple(one for one in (*self.problems, *problems) if str(one) not in told)
+            told.update(map(str, news))
+            if news:
+                on_problems(news)
+
+    async def _resolve(self, name: PeerName) -> list[SocketName] | SocketError:
         try:
-            async with asyncio.timeout(PATIENCE):
-                places = await _look_up(name)
+            async with asyncio.timeout(RESOLVE_PATIENCE):
+                addresses = await _look_up(name)
         except TimeoutError:
-            return SocketError(f"cannot find {name.host} yet: no answer", LATER)
+            return SocketError(f"cannot resolve {name.host}: no answer", RETRIED)
         except (OSError, UnicodeError) as error:
             number = error.errno if isinstance(error, OSError) else socket.EAI_NONAME
-            return SocketError(f"cannot find {name.host} yet: {error}", LATER, number)
-        fitting = [place for place in places if (6 if ":" in place[0] else 4) in self._versions]
-        return list(dict.fromkeys(fitting))[:ADDRESSES] or SocketError(
-            f"{name.host} has no address of the group's IP version", LATER, socket.EAI_NONAME
+            return SocketError(f"cannot resolve {name.host}: {error}", RETRIED, number)
+        fitting = [one for one in addresses if (6 if ":" in one[0] else 4) in self._versions]
+        return list(dict.fromkeys(fitting))[:ADDRESSES_MAX] or SocketError(
+            f"{name.host} has no address of the group's IP version", RETRIED, socket.EAI_NONAME
         )
 
 
-async def _look_up(name: PeerName) -> list[Place]:
+async def _look_up(name: PeerName) -> list[SocketName]:
+    """Ask the resolver in a daemon thread: if it hangs, neither the loop nor the program waits for it."""
     if name.version is not None:
         return _ask(name, socket.AI_NUMERICHOST)
     loop = asyncio.get_running_loop()
-    future: asyncio.Future[list[Place]] = loop.create_future()
+    future: asyncio.Future[list[SocketName]] = loop.create_future()
 
-    def settle(places: list[Place], error: Exception | None) -> None:
+    def settle(addresses: list[SocketName], error: Exception | None) -> None:
         if future.done():
             return
         if error is None:
-            future.set_result(places)
+            future.set_result(addresses)
         else:
             future.set_exception(error)
 
     def work() -> None:
-        places, problem = list[Place](), None
+        addresses, problem = list[SocketName](), None
         try:
-            places = _ask(name, 0)
+            addresses = _ask(name, 0)
         except (OSError, UnicodeError) as error:
             problem = error
         with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(settle, places, problem)
+            loop.call_soon_threadsafe(settle, addresses, problem)
 
     threading.Thread(target=work, name="mcast resolver", daemon=True).start()
     return await future
 
 
-def _ask(name: PeerName, flags: int) -> list[Place]:
+def _ask(name: PeerName, flags: int) -> list[SocketName]:
     found = socket.getaddrinfo(name.host, name.port, type=socket.SOCK_DGRAM, flags=flags)
-    return [_bare(address) for family, *_, address in found if family in (socket.AF_INET, socket.AF_INET6)]
+    return [_name(address) for family, *_, address in found if family in (socket.AF_INET, socket.AF_INET6)]
 
 
-def _bare(address: tuple[object, ...]) -> Place:
-    """As the sources of datagrams are written: without a zone in the text, the scope as a number."""
+def _name(address: tuple[object, ...]) -> SocketName:
+    """In the form of Transport.heard(): without a zone in the text, the scope as a number."""
     host, port = str(address[0]).partition("%")[0], int(str(address[1]))
     return (host, port) if len(address) < 4 else (host, port, 0, int(str(address[3])))

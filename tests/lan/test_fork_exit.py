@@ -37,7 +37,7 @@ def test_a_group_left_open_says_goodbye(api: Api, module: str, case: str, code: 
 def test_control_c(api: Api, module: str) -> None:  # noqa: F811  (the fixture)
     with api.watch() as watcher:
         with api.start(module, "interrupted") as process:
-            process.wait_for("ready", stream="stdout")
+            process.wait_lines(1)  # with its newline, which print() may write after the text
             assert process.interrupt() == 0
         assert (process.stdout, process.stderr) == ("ready\ninterrupted\nok\n", "")
         watcher.wait_for("left ada goodbye", stream="stdout")

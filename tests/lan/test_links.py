@@ -248,9 +248,9 @@ def test_twenty_five_interfaces_are_all_heard(lan: lab.MakeLan) -> None:
 
 REJOINING = """
     import sys
-    from mcast.net import reader as feed
+    from mcast.net import reader
     from mcast.cli import main
-    feed.REJOIN_INTERVAL = 0.5
+    reader.REJOIN_INTERVAL = 0.5
     sys.exit(main(sys.argv[1:]))
 """
 
@@ -284,7 +284,7 @@ def test_an_old_querier_makes_rejoining_needless_for_ipv4_only(lan: lab.MakeLan)
     remote("l.rejoin()")
     assert remote("done") == [4, 6]
     h2.query()
-    remote.until("__import__('mcast.net.igmp_querier').querier.heard() == {'eth0'}")
+    remote.until("links.interfaces_with_querier() == {'eth0'}")
     remote("l.rejoin()")
     assert remote("done") == [4, 6, 6]
 

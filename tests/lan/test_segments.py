@@ -18,7 +18,7 @@ def test_what_is_sent_together_arrives_one_by_one_and_in_order(lan: lab.MakeLan,
     h1(f"sent = [bytes([at + 1]) * size for at, size in enumerate({LENGTHS})]")
     for name, group, version in [("r", GROUP, 4), ("r6", GROUP6, 6)]:
         h1(f"s = sender(version={version})")
-        assert h1("s._cuts") is True
+        assert h1("s._segments") is True
         assert h1(f"s.send_all(sent, (group({group!r}).host, 3000))") == []
         for receiver in (h2, h3):
             receiver("heard = []")
@@ -33,7 +33,7 @@ def test_where_pieces_do_not_fit_datagrams_go_alone(lan: lab.MakeLan) -> None:
     h1("s = sender()")
     h1("sent = [bytes([65 + at]) * size for at, size in enumerate([1400, 1400, 50, 50])]")
     h1(f"failed = s.send_all(sent, (group({GROUP!r}).host, 3000))")
-    assert h1("s._cuts") is False
+    assert h1("s._segments") is False
     h2("heard = []")
     h2.until("heard.extend(r.drain(index())) or len(heard)", 4)
     assert h2("[data[0] for data in texts(heard)]") == ["A", "B", "C", "D"], "cut by IP, not lost"

@@ -154,10 +154,10 @@ def test_the_port_of_the_group_has_one_holder_a_host(lan: lab.MakeLan) -> None:
     assert two("(a.claim(), a.holding, a.unicast_port)") == [True, True, 0]
     h1.ip("address add 10.9.7.7/16 dev eth0", "address add 2001:db8::1/64 dev eth0 nodad")
     two("a.update(interfaces.read())")
-    assert sorted(two("[door.source[0] for door in a.doors]")) == ["10.9.7.7", "2001:db8::1"]
+    assert sorted(two("[sender.source[0] for sender in a.secondary]")) == ["10.9.7.7", "2001:db8::1"]
     h1.ip("address del 10.9.7.7/16 dev eth0")
     two("a.update(interfaces.read())")
-    assert two("[door.source for door in a.doors]") == [["2001:db8::1", 28003]]
+    assert two("[sender.source for sender in a.secondary]") == [["2001:db8::1", 28003]]
     two("a.close()")
 
 

@@ -301,7 +301,7 @@ def test_a_route_or_address_that_cannot_be_asked_for_has_not_gone(
         raise OSError(errno.ENOMEM, "Cannot allocate memory")
 
     monkeypatch.setattr(netifaces, call, refuse)
-    with pytest.raises(SocketError, match="looking at the interfaces"):
+    with pytest.raises(SocketError, match="cannot read the interfaces"):
         interfaces.read()
 
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 
 from mcast import aio, errors, settings
 from mcast.events import Event, GapOpened, Message, Overflow, PeerJoined, PeerLeft, PeerUpdated
-from mcast.runtime.event_queue import LoopMailbox
+from mcast.runtime.event_queue import EventQueue
 from tests.lan.programs.cases import GROUP, PATIENCE, main, refused, sockets, until
 
 
@@ -146,7 +146,7 @@ async def failed_entry() -> None:
 
 async def overflow() -> None:
     bob = aio.join(GROUP, name="bob")
-    bob._mailbox = LoopMailbox(events_max=100)
+    bob._queue = EventQueue(events_max=100)
     async with aio.join(GROUP, name="ada") as ada, bob:
         await until(lambda: bool(ada.peers() and bob.peers()))
         last = [await ada.send(f"{number}") for number in range(1000)][-1]

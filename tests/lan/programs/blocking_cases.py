@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import mcast
-from mcast.runtime.event_queue import ThreadMailbox
+from mcast.runtime.event_queue import ThreadEventQueue
 from tests.lan.programs.cases import GROUP, PATIENCE, main, refused, sockets, wait_until
 
 
@@ -160,7 +160,7 @@ def many_at_once() -> None:
 def overflow() -> None:
     bob = mcast.aio.join(GROUP, name="bob")
     with mcast.join(GROUP, name="ada") as ada, mcast.Group(bob) as listening:
-        listening._mailbox._events_max = 100
+        listening._queue._events_max = 100
         wait_until(lambda: bool(ada.peers()))
         last = [ada.send(f"{number}") for number in range(1000)][-1]
         assert last.confirmed(timeout=PATIENCE)
@@ -169,7 +169,7 @@ def overflow() -> None:
     kept = [int(event.text or "") for event in events if isinstance(event, mcast.Message)]
     assert kept == list(range(1000 - len(kept), 1000))
     assert events[0].messages == 1000 - len(kept)
-    assert isinstance(listening._mailbox, ThreadMailbox)
+    assert isinstance(listening._queue, ThreadEventQueue)
 
 
 def two_consumers() -> None:
@@ -253,7 +253,7 @@ def forked() -> None:
     with pair() as (ada, bob):
         receipt = ada.send("before")
         for ending in ("leave", "exit"):
-            with ada._changed, ada._mailbox._lock:  # as if another thread were in the middle of a call
+            with ada._changed, ada._queue._lock:  # as if another thread were in the middle of a call
                 child = os.fork()
             if child == 0:
                 in_child(ada, receipt, ending)

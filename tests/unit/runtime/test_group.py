@@ -1,4 +1,4 @@
-"""When a sender asks who has its message."""
+"""When a receipt asks the peers for confirmation."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import cast
 from mcast.core.engine import Engine
 from mcast.core.engine import Receipt as Place
 from mcast.core.peer_id import PeerId
-from mcast.runtime.driver import Pump
-from mcast.runtime.receipts import ASK_AGAIN, Receipt
+from mcast.runtime.driver import Driver
+from mcast.runtime.group import ASK_AGAIN, Receipt
 
 ADA, BOB = PeerId(b"a" * 16, 1), PeerId(b"b" * 16, 1)
 
 
 class Group:
-    """An engine and its pump: `bob` confirms when he was asked so many times, or without it at 0."""
+    """An engine and its driver: `bob` confirms when he was asked so many times, or without it at 0."""
 
     closing = False
 
@@ -36,17 +36,17 @@ class Group:
         """All are asked."""
         self.asked.append(now)
 
-    def pump(self) -> None:
+    def step(self) -> None:
         """What was queued leaves."""
 
-    async def moved(self, patience: float) -> None:
+    async def progress(self, timeout: float) -> None:
         """Something happens eight times a second."""
-        self.now += min(patience, 0.125)
+        self.now += min(timeout, 0.125)
 
 
 def confirmed(group: Group) -> bool:
     """Whether it is confirmed within two seconds."""
-    receipt = Receipt(cast("Engine", group), cast("Pump", group), Place(ADA, 1, 0))
+    receipt = Receipt(cast("Engine", group), cast("Driver", group), Place(ADA, 1, 0))
     return asyncio.run(receipt.confirmed(timeout=2.0))
 
 

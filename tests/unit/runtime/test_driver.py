@@ -1,4 +1,4 @@
-"""The pump's order, with sockets that are none."""
+"""The driver's order, with sockets that are none."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from mcast.core.engine import Engine
 from mcast.core.events import Event
 from mcast.core.outgoing import Outgoing
 from mcast.net.links import Links, Plan
-from mcast.runtime.driver import Pump
+from mcast.runtime.driver import Driver
+from mcast.runtime.event_queue import EventQueue
 
 
 class Interrupted:
-    """An engine that, while it is asked what to send, is interrupted by somebody who runs the pump."""
+    """An engine that, while it is asked what to send, is interrupted by a signal handler."""
 
     ticking = float("inf")
     depth = most = calls = 0
-    pump: Pump
+    driver: Driver
 
     def datagrams(self, now: float) -> list[Outgoing]:
         """Nothing, the first time after an interruption."""
@@ -25,7 +26,7 @@ class Interrupted:
         self.depth += 1
         self.most = max(self.most, self.depth)
         if self.calls == 1:
-            self.pump.pump()
+            self.driver.step()
         self.depth -= 1
         return []
 
@@ -44,13 +45,13 @@ class Interrupted:
         """Whatever it is."""
 
 
-def test_who_interrupts_the_pump_has_it_run_again_afterwards() -> None:
+def test_an_interrupted_step_is_followed_by_another() -> None:
     async def scenario() -> Interrupted:
         engine = Interrupted()
-        engine.pump = Pump(Links(Plan(())), lambda _: None, lambda *_: None, lambda _: None)
-        engine.pump.start(cast(Engine, engine))
+        engine.driver = Driver(Links(Plan(())), EventQueue(), lambda *_: None, lambda _: None)
+        engine.driver.start(cast(Engine, engine))
         await asyncio.sleep(0.01)
-        engine.pump.stop()
+        engine.driver.stop()
         return engine
 
     engine = asyncio.run(scenario())

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from mcast.net import neighbours as onlink
+from mcast.net import transport
 from mcast.net.interface_table import Answers, Interface, assemble
-from mcast.net.neighbours import Neighbourhood
+from mcast.net.transport import Neighbourhood
 
 LAN = Interface(
     "eth0",
@@ -33,23 +33,23 @@ OTHER = Interface("eth1", 3, ipv4=("192.168.1.1",), networks=("192.168.1.0/24",)
 )
 def test_an_address_is_near_when_a_prefix_covers_it(host: str, interface: int | None) -> None:
     near = Neighbourhood([LAN, OTHER])
-    assert near.interface(host) == interface
-    assert near.interface(host) == interface
+    assert near.interface_near(host) == interface
+    assert near.interface_near(host) == interface
 
 
 def test_a_link_that_tells_no_prefix_may_lead_to_all_of_its_ip_version() -> None:
     point = Interface("ppp0", 4, ipv4=("10.0.0.1",), networks=("10.0.0.1/32",))
-    assert Neighbourhood([point]).interface("8.8.8.8") == 4
-    assert Neighbourhood([point]).interface("2001:db8::1") is None
-    assert Neighbourhood([Interface("w", 5, ipv6=("2001:db8::1",))]).interface("2001:db8:9::1") == 5
-    assert Neighbourhood([]).interface("10.0.0.1") is None
+    assert Neighbourhood([point]).interface_near("8.8.8.8") == 4
+    assert Neighbourhood([point]).interface_near("2001:db8::1") is None
+    assert Neighbourhood([Interface("w", 5, ipv6=("2001:db8::1",))]).interface_near("2001:db8:9::1") == 5
+    assert Neighbourhood([]).interface_near("10.0.0.1") is None
 
 
 def test_made_up_addresses_are_not_remembered_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onlink, "REMEMBERED", 10)
+    monkeypatch.setattr(transport, "NEIGHBOURS_MAX", 10)
     near = Neighbourhood([LAN])
     for number in range(100):
-        assert near.interface(f"10.9.0.{number}") == 2
+        assert near.interface_near(f"10.9.0.{number}") == 2
     assert len(near._known) <= 10
 
 

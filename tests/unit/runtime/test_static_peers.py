@@ -1,4 +1,4 @@
-"""Named peers: what is one, where it is, and what happens while nobody knows."""
+"""Static peers: their syntax, their addresses, and names that cannot be resolved."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from mcast.errors import UsageError
-from mcast.runtime import static_peers as named
+from mcast.runtime import static_peers
 from mcast.runtime.joining import DEFAULT_PORT
-from mcast.runtime.static_peers import NamedPeers, PeerName, parse_peer
+from mcast.runtime.static_peers import PeerName, StaticPeers, parse_peer
 
 
 def asynchronous(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
@@ -88,16 +88,16 @@ def test_a_peer_of_the_wrong_ip_version() -> None:
 
 
 Answers = dict[str, Any]
-Looked = Callable[..., NamedPeers]
+Looked = Callable[..., StaticPeers]
 
 
 @pytest.fixture
 def looked(monkeypatch: pytest.MonkeyPatch) -> Looked:
     """`looked(answers, *names)`: peers whose names resolve to `answers`, which holds addresses or errors."""
 
-    def make(answers: Answers, *names: str, versions: tuple[int, ...] = (4, 6)) -> NamedPeers:
+    def make(answers: Answers, *names: str, versions: tuple[int, ...] = (4, 6)) -> StaticPeers:
         monkeypatch.setattr(socket, "getaddrinfo", functools.partial(_answer, answers))
-        return NamedPeers([parse_peer(name, 5) for name in names], versions)
+        return StaticPeers([parse_peer(name, 5) for name in names], versions)
 
     return make
 
@@ -110,30 +110,30 @@ def _answer(answers: Answers, host: str, port: int, **_: Any) -> list[Any]:
 
 
 @asynchronous
-async def test_places_are_as_sources_of_datagrams_are_written(looked: Looked) -> None:
+async def test_addresses_are_as_sources_of_datagrams_are_written(looked: Looked) -> None:
     answers = {
         "b": [("fe80::1%eth0", 5, 7, 2), ("10.0.0.1", 5), ("10.0.0.1", 5)],
         "10.0.0.9": [("10.0.0.9", 6)],
     }
     peers = looked(answers, "10.0.0.9", "b", "b")
-    assert await peers.look(first=True)
-    assert peers.places == [("10.0.0.9", 6), ("fe80::1", 5, 0, 2), ("10.0.0.1", 5)]
-    assert not await peers.look()
+    assert await peers.resolve(first=True)
+    assert peers.addresses == [("10.0.0.9", 6), ("fe80::1", 5, 0, 2), ("10.0.0.1", 5)]
+    assert not await peers.resolve()
     answers["b"] = [("10.0.0.2", 5)]
-    assert await peers.look()
-    assert peers.places == [("10.0.0.9", 6), ("10.0.0.2", 5)]
+    assert await peers.resolve()
+    assert peers.addresses == [("10.0.0.9", 6), ("10.0.0.2", 5)]
     assert peers
-    assert not NamedPeers([], (4,))
+    assert not StaticPeers([], (4,))
 
 
 @asynchronous
 async def test_four_addresses_of_a_name_in_the_groups_ip_versions(looked: Looked) -> None:
     many = [*((f"10.0.0.{number}", 5) for number in range(9)), ("2001:db8::1", 5, 0, 0)]
     peers = looked({"b": many, "c": many[-1:]}, "b", "c", versions=(4,))
-    await peers.look(first=False)
-    assert len(peers.places) == named.ADDRESSES
+    await peers.resolve(first=False)
+    assert len(peers.addresses) == static_peers.ADDRESSES_MAX
     assert [str(problem) for problem in peers.problems] == [
-        "c has no address of the group's IP version: it is looked up again"
+        "c has no address of the group's IP version: mcast keeps trying"
     ]
 
 
@@ -141,26 +141,26 @@ async def test_four_addresses_of_a_name_in_the_groups_ip_versions(looked: Looked
 async def test_an_unknown_name_is_the_callers_error_at_first_and_a_problem_later(looked: Looked) -> None:
     peers = looked({"b": socket.gaierror(socket.EAI_NONAME, "unknown")}, "b")
     with pytest.raises(UsageError, match="no computer is called b"):
-        await peers.look(first=True)
-    assert not await peers.look()
+        await peers.resolve(first=True)
+    assert not await peers.resolve()
     assert len(peers.problems) == 1
     with pytest.raises(UsageError):
-        await looked({"a..b": UnicodeError("label empty")}, "a..b").look(first=True)
+        await looked({"a..b": UnicodeError("label empty")}, "a..b").resolve(first=True)
 
 
 @asynchronous
 async def test_what_cannot_be_resolved_now_keeps_its_last_addresses(looked: Looked) -> None:
     answers: dict[str, Any] = {"b": socket.gaierror(socket.EAI_AGAIN, "later")}
     peers = looked(answers, "b")
-    await peers.look(first=True)
-    assert peers.places == []
+    await peers.resolve(first=True)
+    assert peers.addresses == []
     assert "later" in str(peers.problems[0])
     answers["b"] = [("10.0.0.1", 5)]
-    assert await peers.look()
+    assert await peers.resolve()
     assert not peers.problems
     answers["b"] = socket.gaierror(socket.EAI_AGAIN, "later")
-    await peers.look()
-    assert peers.places == [("10.0.0.1", 5)]
+    await peers.resolve()
+    assert peers.addresses == [("10.0.0.1", 5)]
 
 
 @asynchronous
@@ -172,8 +172,8 @@ async def test_a_resolver_that_hangs_holds_up_neither_loop_nor_end(monkeypatch: 
         raise socket.gaierror(socket.EAI_AGAIN, "too late")
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
-    monkeypatch.setattr(named, "PATIENCE", 0.05)
-    peers = NamedPeers([PeerName("slow", 5)], (4,))
+    monkeypatch.setattr(static_peers, "RESOLVE_PATIENCE", 0.05)
+    peers = StaticPeers([PeerName("slow", 5)], (4,))
     ticks = 0
 
     async def tick() -> None:
@@ -183,7 +183,7 @@ async def test_a_resolver_that_hangs_holds_up_neither_loop_nor_end(monkeypatch: 
             ticks += 1
 
     ticking = asyncio.create_task(tick())
-    await peers.look(first=True)
+    await peers.resolve(first=True)
     ticking.cancel()
     assert ticks > 0
     assert "no answer" in str(peers.problems[0])

@@ -1,8 +1,9 @@
-"""The plain wire without a network: how lines are split, and what waits is bounded."""
+"""Plain text without a network: how lines are split, bounds on what waits, copies of one line."""
 
 from __future__ import annotations
 
 import asyncio
+import random
 
 import pytest
 
@@ -11,7 +12,16 @@ from mcast.multicast import Datagram
 from mcast.net import plain_text as plain
 from mcast.net.address import GroupAddress
 from mcast.net.links import Change, Plan
-from mcast.net.plain_text import Line, PlainGroup, decode, payload_limit, split_line
+from mcast.net.plain_text import (
+    COPIES_MAX,
+    COPY_WINDOW,
+    CopyFilter,
+    Line,
+    PlainGroup,
+    decode,
+    payload_limit,
+    split_line,
+)
 
 GROUP = GroupAddress("239.9.9.9", 3000)
 
@@ -52,8 +62,8 @@ class Arrivals:
         self.group = PlainGroup(Plan((GROUP,)), clock=lambda: 1.0)
         self.group.links._used = {n: Interface(f"eth{n}", n) for n in range(1, interfaces + 1)}
         self.calls: list[str] = []
-        self.group._feed.pause = lambda: self.calls.append("pause")  # type: ignore[method-assign] # a tap
-        self.group._feed.resume = lambda: self.calls.append("resume")  # type: ignore[method-assign] # a tap
+        self.group._reader.pause = lambda: self.calls.append("pause")  # type: ignore[method-assign] # a tap
+        self.group._reader.resume = lambda: self.calls.append("resume")  # type: ignore[method-assign] # a tap
 
     def come(self, *data: bytes, interface: int = 1, source: str = "10.9.0.1") -> None:
         self.group._take(GROUP, [Datagram(one, (source, 5), interface, 1) for one in data])
@@ -117,3 +127,59 @@ def test_changes_come_in_order_with_the_lines() -> None:
         change,
         "after",
     ]
+
+
+def shown(*arrivals: tuple[str, int], interval: float = 0.0) -> list[str]:
+    """The keys that were fresh, of (key, interface) arriving `interval` seconds apart."""
+    copies = CopyFilter()
+    return [
+        key
+        for number, (key, interface) in enumerate(arrivals)
+        if copies.fresh(key, interface, number * interval)
+    ]
+
+
+def test_a_copy_through_another_interface_is_not_shown() -> None:
+    assert shown(("a", 1), ("a", 2), ("a", 3), ("b", 3), ("b", 1)) == ["a", "b"]
+
+
+def test_a_line_said_twice_is_shown_twice_whatever_the_order_of_its_copies() -> None:
+    assert shown(("a", 1), ("a", 1), ("a", 2), ("a", 2)) == ["a", "a"]
+    assert shown(("a", 1), ("a", 2), ("a", 1), ("a", 2)) == ["a", "a"]
+    assert shown(("a", 2), ("a", 2), ("a", 1), ("a", 1), ("a", 1)) == ["a"] * 3
+
+
+def test_what_one_interface_lost_comes_through_the_other() -> None:
+    assert shown(("a", 1), ("a", 2), ("a", 1), ("a", 1), ("a", 2)) == ["a"] * 3
+
+
+def test_after_the_window_an_equal_line_is_a_new_one() -> None:
+    assert shown(("a", 1), ("a", 2), interval=COPY_WINDOW * 0.9) == ["a"]
+    assert shown(("a", 1), ("a", 2), interval=COPY_WINDOW * 1.1) == ["a", "a"]
+
+
+def test_every_line_is_shown_as_often_as_it_was_said_under_any_interleaving() -> None:
+    rng = random.Random(5)
+    for _ in range(200):
+        said = [rng.choice("abc") for _ in range(20)]
+        waiting = {interface: list(said) for interface in (1, 2, 3)}
+        copies, fresh = CopyFilter(), []
+        while any(waiting.values()):
+            interface = rng.choice([i for i, left in waiting.items() if left])
+            key = waiting[interface].pop(0)
+            if copies.fresh(key, interface, 0.0):
+                fresh.append(key)
+        assert sorted(fresh) == sorted(said)
+
+
+def test_a_flood_of_different_lines_does_not_fill_the_memory() -> None:
+    copies = CopyFilter()
+    for number in range(3 * COPIES_MAX):
+        assert copies.fresh(number, 1, 0.0)
+    assert len(copies._order) <= COPIES_MAX
+    assert len(copies._by_key) <= COPIES_MAX
+    for _ in range(3 * COPIES_MAX):
+        assert copies.fresh("same", 1, 0.0)
+    assert len(copies._by_key) == 1
+    assert copies.fresh("other", 1, 10.0)
+    assert list(copies._by_key) == ["other"]
