@@ -10,7 +10,7 @@ from mcast.core import candidates as candidates_module
 from mcast.core.answers import ASKED, KeyAnswers
 from mcast.core.candidates import Candidates
 from mcast.core.events import PeerUpdated
-from mcast.core.outgoing import Outgoing
+from mcast.core.engine import Outgoing
 from mcast.core.peer_id import PeerId
 from mcast.core.reporting import Confirmations, Reporter
 from mcast.settings import Settings

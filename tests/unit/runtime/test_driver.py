@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from mcast.core.engine import Engine
 from mcast.core.events import Event
-from mcast.core.outgoing import Outgoing
+from mcast.core.engine import Outgoing
 from mcast.net.links import Links, Plan
 from mcast.runtime.driver import Driver
 from mcast.runtime.event_queue import EventQueue
