@@ -60,7 +60,7 @@ class Hooks:
             await asyncio.gather(self._worker, return_exceptions=True)
         if left := self._queue.qsize():
             events = "event" if left == 1 else f"{left} events"
-            note(f"--on did not run for the last {events}: its command is slower than the events come")
+            note(f"--on did not run for the last {events}: its command is too slow")
 
     async def put(self, event: str, variables: Mapping[str, str], payload: bytes) -> None:
         """Queue the event for run(). Waits while WAITING events are queued."""
