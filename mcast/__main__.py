@@ -7,7 +7,7 @@ import sys
 def main() -> int:
     """Run the command line, as mcast.cli.main()."""
     # What is imported stays. Looking through it for garbage again and again takes a tenth of the time to the
-    # first datagram; run.collect() has garbage looked for from then on.
+    # first datagram; runner.collect() switches it on again.
     gc.disable()
     try:
         from .cli import main as run

@@ -1,27 +1,78 @@
-"""The command line: one module a command (`commands`); `main` runs them, an error is a line."""
+"""The command line: `main` runs a command and turns every error into one line on standard error.
 
+Each command is a function in a module of its own name, imported when the command is called. `mcast --help`
+imports none of them: it shows SUMMARIES, the first lines of their docstrings. Their modules do without
+`from __future__ import annotations`, because typer would evaluate the strings four times, which is slow.
+"""
+
+import importlib
 import os
 import re
 import sys
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
+from typer.main import get_command
 
 import mcast
 from mcast.errors import McastError, UsageError
 
 from . import config, exits
-from .commands import Commands
-from .render import OutputClosed, discard, fault, note, prepare_console, write_error
+from .output import OutputClosed, discard, internal_error, note, prepare_console, write_error
+
+SUMMARIES = {
+    "chat": "Chat with everyone in a group. In a pipe, each line of stdin is a message.",
+    "announce": "Advertise services and show who is in the group.",
+    "browse": "Show who is in the group and what they offer.",
+    "listen": "Print the messages that arrive in a group, one per line.",
+    "send": "Send messages to a group.",
+    "bench": "Measure bandwidth, loss, jitter, repairs and CPU use between members.",
+    "interfaces": "Show the network interfaces, whether mcast uses them, and why.",
+}
+
+
+class LazyCommand(TyperCommand):
+    """A command that is not imported yet: only its name and summary are known."""
+
+    def load(self) -> TyperCommand:
+        """Import the command."""
+        name = str(self.name)
+        alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+        alone.command(name)(getattr(importlib.import_module(f".{name}", __package__), name))
+        return cast(TyperCommand, get_command(alone))
+
+
+class Commands(TyperGroup):
+    """The group `mcast`, with a lazy command for each summary."""
+
+    def __init__(self, **options: Any) -> None:
+        lazy = {name: LazyCommand(name, help=line, rich_markup_mode=None) for name, line in SUMMARIES.items()}
+        super().__init__(**{**options, "commands": lazy})
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command. An error in its arguments gets a note with its name, which typer may not know."""
+        try:
+            return super().invoke(ctx)
+        except TyperException as error:
+            if ctx.invoked_subcommand is not None:
+                error.add_note(f"{ctx.command_path} {ctx.invoked_subcommand}")
+            raise
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Import the command that is called, or whose options are to be completed."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command.load() if isinstance(command, LazyCommand) else command, rest
+
 
 app = typer.Typer(
     name="mcast",
     cls=Commands,
-    help="The LAN's own group chat: no server, no account, no configuration.",
+    help="Group chat and discovery on your LAN: no server, no account, no configuration.",
     invoke_without_command=True,
     pretty_exceptions_enable=False,
-    # Plain help: importing rich takes longer than all else that --help does.
+    # Plain help: importing rich takes longer than the rest of --help.
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -37,7 +88,7 @@ def _show_version(wanted: bool) -> None:
 def _common(
     context: typer.Context,
     debug: Annotated[
-        bool, typer.Option("--debug", envvar="MCAST_DEBUG", help="Show where an error comes from.")
+        bool, typer.Option("--debug", envvar="MCAST_DEBUG", help="Show the traceback of an error.")
     ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
@@ -58,29 +109,29 @@ def main(arguments: list[str] | None = None) -> int:
         code = app(args=arguments, prog_name="mcast", standalone_mode=False, default_map=defaults)
         return code or exits.DONE
     except TyperException as error:
-        return _say(_usage_text(error, typed), exits.USAGE)
+        return _fail(_usage_text(error, typed), exits.USAGE)
     except UsageError as error:
-        return _say(f"{error}{config.set_in_environment(error.message, typed)}", exits.USAGE, error)
+        return _fail(f"{error}{config.set_in_environment(error.message, typed)}", exits.USAGE, error)
     except McastError as error:
-        return _say(str(error), exits.of_error(error), error)
+        return _fail(str(error), exits.of_error(error), error)
     except (OutputClosed, BrokenPipeError):
         return exits.DONE
     except SystemExit as end:
-        # typer's way to say that nobody reads the help.
+        # typer raises this if nobody reads the help.
         if isinstance(end.__context__, BrokenPipeError):
             return exits.DONE
         raise
     except (KeyboardInterrupt, typer.Abort):
         return exits.INTERRUPTED + 2
     except OSError as error:
-        # Help is printed by typer; nothing else gets here without words of its own.
+        # typer prints the help; every other OSError has become a McastError.
         discard(sys.stdout)
-        return _say(str(write_error(error)), exits.FAILED, error)
+        return _fail(str(write_error(error)), exits.FAILED, error)
     except Exception as error:
-        return _say(fault(error), exits.FAILED, error)
+        return _fail(internal_error(error), exits.FAILED, error)
 
 
-def _say(text: str, code: int, error: Exception | None = None) -> int:
+def _fail(text: str, code: int, error: Exception | None = None) -> int:
     if error is not None and os.environ.get("MCAST_DEBUG"):
         import traceback
 
@@ -90,13 +141,9 @@ def _say(text: str, code: int, error: Exception | None = None) -> int:
 
 
 def _usage_text(error: TyperException, typed: list[str]) -> str:
-    # Of a value that was typed, too, typer tells from which variable it might have come.
+    # typer names the variable of an option even if the value was typed.
     message = re.sub(r" \(env var: '\w+'\)", "", error.format_message()).rstrip(".")
     message += config.set_in_environment(message, typed)
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else [*getattr(error, "__notes__", ()), "mcast"][0]
     return f"{message}; see: {path} --help"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,27 +1,25 @@
-"""`mcast announce`: be there, say what you offer, and see who else is."""
+"""`mcast announce`: join a group, advertise services and tags, and show the other peers."""
 
 from typing import Annotated
 
 import typer
 
-from . import exits, options, who
-from .board import Board, Filter, parse_tag
+from . import exits, options
 from .hooks import Hooks, On
-from .opening import Network
-from .render import Output
-from .report import Reporter
-from .run import Ending, run
-from .watching import watch_peers
+from .output import Output
+from .peer_table import PeerFilter, PeerTable, parse_tag
+from .runner import Ending, run
+from .session import Network, Participant, Reporter
 
 Services = Annotated[
     list[str] | None,
     typer.Option(
-        "--service", metavar="TYPE[:PORT]", help="A service you offer, _http._tcp:8080; may be repeated."
+        "--service", metavar="TYPE[:PORT]", help="Advertise this service (_http._tcp:8080); may be repeated."
     ),
 ]
 Tags = Annotated[
     list[str] | None,
-    typer.Option("--tag", metavar="KEY=VALUE", help="Something to know about you; may be repeated."),
+    typer.Option("--tag", metavar="KEY=VALUE", help="Advertise this tag (room=B12); may be repeated."),
 ]
 
 
@@ -29,12 +27,12 @@ def announce(
     context: typer.Context,
     service: Services = None,
     tag: Tags = None,
-    name: who.Name = None,
-    profile: who.ProfileName = "default",
+    name: options.Name = None,
+    profile: options.Profile = "default",
     group: options.Groups = None,
     port: options.Port = None,
-    room: who.Room = "",
-    key_file: who.KeyFile = None,
+    room: options.Room = "",
+    key_file: options.KeyFile = None,
     interface: options.Interfaces = None,
     only4: options.Only4 = False,
     only6: options.Only6 = False,
@@ -46,23 +44,24 @@ def announce(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
-    """Say what you offer, be in the group with it, and show who is there.
+    """Advertise services and show who is in the group.
 
     Columns: mark (+ joined, = changed, - left), name, id, service, address, port, interface, age, tags.
+
     Exit codes: 0 done, 2 wrong usage, 3 no usable interface.
     """
-    me = who.Who(profile, name, room, key_file)
+    me = Participant(profile, name, room, key_file)
     tags = dict(parse_tag(text) for text in tag or ())
     network = Network(context, group, port, interface, only4, only6, ttl)
     hooks = Hooks(on)
 
     async def command(ending: Ending, output: Output) -> int:
         wanted = network.protocol(me, tags=tags, services=service or (), peers=peer or ())
-        async with wanted as wire, hooks:
-            reporter = Reporter(wire, quiet=quiet, verbose=verbose)
+        async with wanted as session, hooks:
+            reporter = Reporter(session, quiet=quiet, verbose=verbose)
             reporter.joined("announcing in")
-            board = Board(output, Filter((), ()), json=json)
-            await ending.during(watch_peers(wire, board, reporter, hooks))
+            table = PeerTable(output, PeerFilter((), ()), json=json)
+            await ending.during(table.follow(session, reporter, hooks))
         return exits.DONE
 
     return run(command, timeout=timeout)

@@ -1,54 +1,70 @@
-"""`mcast chat`: talk with everyone in the group; on a terminal line by line, in a pipe as a filter."""
+"""`mcast chat`: talk with everyone in the group, on a terminal or, in a pipe, as a filter."""
 
 import asyncio
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from mcast.aio import Receipt
 from mcast.errors import McastError
-from mcast.events import InterfacesChanged
-from mcast.net.links import Change
 
-from . import exits, options, who
-from .items import Item, PeerItem, PlainItem, Said
-from .opening import Network
-from .render import Output, note
-from .report import Reporter, interface_events
-from .run import Ending, run
-from .wires import GroupWire, Wire
+from . import exits, options, stdin
+from .items import ChatLine, Item, PeerItem, PlainItem
+from .output import Output, note
+from .runner import Ending, run
+from .session import GroupSession, Network, Participant, Reporter, Session, interface_events
+
+if TYPE_CHECKING:
+    from .terminal import Terminal
 
 GREETING = 0.7
-"""Seconds after joining in which peers that turn up were there before; they are named in one line."""
+"""Seconds after joining. Peers that appear before were here already and are listed in one line."""
+CONFIRMED = 3.0
+"""Seconds in which somebody should confirm a line. It usually takes less than 0.2."""
+LAST = 100
+"""Earlier messages that a person sees by default."""
+GAP_TIMEOUT = 5.0
+"""Seconds that a chat waits for a lost line before it shows later ones."""
+HELP = (
+    "/who shows who is here, /help shows this; leave with /quit, exit, Ctrl-D or Ctrl-C; "
+    "//TEXT sends a line that starts with /"
+)
 
 
-class Screen(Protocol):
-    """Where a chat reads lines and shows those of others."""
+class PipeScreen:
+    """Reads lines from standard input and prints those of others; the counterpart of terminal.Terminal."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._lines = stdin.Lines()
 
     async def read(self) -> str | None:
-        """What was typed, usually a line, without its end; None at the end of input."""
+        """The next line; None at the end of input. UsageError if it is not UTF-8."""
+        line = await self._lines.next()
+        return None if line is None else stdin.text_of(line)
 
-    def show(self, said: Iterable[Said]) -> None:
-        """Lines of others."""
+    def show(self, lines: Iterable[ChatLine]) -> None:
+        """Print lines of others."""
+        self._output.lines(line.full() for line in lines)
 
     def sent(self, text: str) -> None:
-        """A line of our own that went out."""
+        """Nothing: a filter does not repeat its input, and a terminal has shown it."""
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Nothing to restore."""
 
 
 def chat(
     context: typer.Context,
     group: options.Groups = None,
     port: options.Port = None,
-    room: who.Room = "",
-    key_file: who.KeyFile = None,
-    name: who.Name = None,
-    profile: who.ProfileName = "default",
+    room: options.Room = "",
+    key_file: options.KeyFile = None,
+    name: options.Name = None,
+    profile: options.Profile = "default",
     interface: options.Interfaces = None,
     only4: options.Only4 = False,
     only6: options.Only6 = False,
@@ -61,25 +77,25 @@ def chat(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
-    """Talk with everyone in a group. In a pipe every line of stdin is a message.
+    """Chat with everyone in a group. In a pipe, each line of stdin is a message.
 
-    On a terminal /quit, exit, Ctrl-D or Ctrl-C leave, /help tells the rest.
+    On a terminal, /help shows the commands; leave with /quit, exit, Ctrl-D or Ctrl-C.
     """
     network = Network(context, group, port, interface, only4, only6, ttl)
-    me = who.Who(profile, name, room, key_file)
+    me = Participant(profile, name, room, key_file)
     make_screen = _screen(json)
 
     async def command(ending: Ending, output: Output) -> int:
-        manners: dict[str, Any] = {"gap_timeout": GAP_TIMEOUT, "peers": peer or ()}
+        join_options: dict[str, Any] = {"gap_timeout": GAP_TIMEOUT, "peers": peer or ()}
         if since is not None or last is not None or sys.stdin.isatty():
-            manners |= {"since": since, "last": LAST if last is None and since is None else last}
-        async with network.plain() if plain else network.protocol(me, **manners) as joined:
-            reporter = Reporter(joined, quiet=quiet, verbose=verbose)
+            join_options |= {"since": since, "last": LAST if last is None and since is None else last}
+        async with network.plain() if plain else network.protocol(me, **join_options) as session:
+            reporter = Reporter(session, quiet=quiet, verbose=verbose)
             reporter.joined("chatting in")
             screen = make_screen(output)
             try:
-                talk = _Chat(joined, screen, reporter, output if json else None)
-                await ending.during(talk.work())
+                talk = _Chat(session, screen, reporter, output if json else None)
+                await ending.during(talk.run())
             finally:
                 screen.close()
             reporter.drops(now=True)
@@ -88,34 +104,35 @@ def chat(
     return run(command)
 
 
-def _screen(json: bool) -> Callable[[Output], Screen]:
-    """What makes the screen; imported before anything runs, as it takes a while."""
-    # What a dumb terminal shows cannot be taken back; it edits its line by itself.
+def _screen(json: bool) -> Callable[[Output], "PipeScreen | Terminal"]:
+    """A function that makes the screen, imported before the group is joined because that takes a while."""
+    # A dumb terminal cannot erase what it shows, and it edits its line by itself.
     dumb = os.environ.get("TERM", "").lower() in ("dumb", "unknown")
-    if sys.stdin.isatty() and sys.stdout.isatty() and not json and not dumb:
-        from .terminal import Terminal
+    if not sys.stdin.isatty() or not sys.stdout.isatty() or json or dumb:
+        return PipeScreen
+    from .terminal import Terminal
 
-        return lambda _: Terminal()
-    from .filter import Filter
-
-    return Filter
+    return lambda _: Terminal()
 
 
 class _Chat:
-    """Sends what is typed and shows what comes, until the input ends or a command leaves."""
+    """Sends what is typed and shows what arrives, until the input ends or the user leaves."""
 
-    def __init__(self, wire: Wire, screen: Screen, reporter: Reporter, json: Output | None) -> None:
+    def __init__(
+        self, session: Session, screen: "PipeScreen | Terminal", reporter: Reporter, json: Output | None
+    ) -> None:
         self.exit_code = exits.DONE
-        self._wire = wire
+        self._session = session
         self._screen = screen
         self._reporter = reporter
         self._json = json
-        self._commands = sys.stdin.isatty()
-        self._people: Sequence[str] | None = None if json else []
+        self._interactive = sys.stdin.isatty()
+        self._present: Sequence[str] | None = None if json else []
+        """Labels of the peers that were here before us; None once they have been listed."""
         self._warned = False
-        self._doubts = Doubts(reporter)
+        self._confirmations = Confirmations(reporter)
 
-    async def work(self) -> None:
+    async def run(self) -> None:
         showing = asyncio.ensure_future(self._show())
         typing = asyncio.ensure_future(self._type())
         greeting = asyncio.get_running_loop().call_later(GREETING, self._greet)
@@ -127,61 +144,57 @@ class _Chat:
             greeting.cancel()
             showing.cancel()
             typing.cancel()
-            await asyncio.gather(showing, typing, self._doubts.end(), return_exceptions=True)
+            await asyncio.gather(showing, typing, self._confirmations.close(), return_exceptions=True)
 
     async def _show(self) -> None:
-        async for batch in self._wire.batches():
-            items: list[Item] = []
-            for happening in batch:
-                if isinstance(happening, Change | InterfacesChanged):
-                    self._reporter.changed(happening)
-                    if self._json:
-                        self._json.events(interface_events(happening))
-                else:
-                    items.append(happening)
+        async for changes, items in self._session.batches():
+            for change in changes:
+                self._reporter.changed(change)
+                if self._json:
+                    self._json.events(interface_events(change))
             if items and self._json:
-                self._json.events(item.event() for item in items)
+                self._json.events(item.json() for item in items)
             elif items:
-                self._tell(items)
+                self._show_items(items)
             self._reporter.drops()
 
-    def _tell(self, items: list[Item]) -> None:
-        """Messages together, so that a flood of them is one redraw; what else happened between them."""
-        said: list[Said] = []
+    def _show_items(self, items: list[Item]) -> None:
+        """Show messages together, so that a flood of them redraws once, and notices between them."""
+        lines: list[ChatLine] = []
         for item in items:
-            if (words := item.said()) is not None:
-                said.append(words)
+            if (line := item.chat_line()) is not None:
+                lines.append(line)
                 self._warn(item)
                 continue
-            if said:
-                self._screen.show(said)
-                said = []
-            self._news(item)
-        if said:
-            self._screen.show(said)
+            if lines:
+                self._screen.show(lines)
+                lines = []
+            self._notice(item)
+        if lines:
+            self._screen.show(lines)
 
-    def _news(self, item: Item) -> None:
-        if self._people is not None and isinstance(item, PeerItem) and item.type == "join":
-            self._people = [*self._people, item.label]
+    def _notice(self, item: Item) -> None:
+        if self._present is not None and isinstance(item, PeerItem) and item.type == "join":
+            self._present = [*self._present, item.label]
             return
-        if self._people and isinstance(item, PeerItem) and item.type == "leave":
-            self._people = [label for label in self._people if label != item.label]
-        self._reporter.say(item.news())
+        if self._present and isinstance(item, PeerItem) and item.type == "leave":
+            self._present = [label for label in self._present if label != item.label]
+        self._reporter.say(item.notice())
 
     def _greet(self) -> None:
-        """Who was there already, in one line."""
-        if self._people:
-            self._reporter.say(f"here: {', '.join(self._people)}")
-        elif self._people is not None and isinstance(self._wire, GroupWire):
+        """List the peers that were here before us."""
+        if self._present:
+            self._reporter.say(f"here: {', '.join(self._present)}")
+        elif self._present is not None and isinstance(self._session, GroupSession):
             self._reporter.say("nobody else is here yet")
-        self._people = None
+        self._present = None
 
     def _warn(self, item: Item) -> None:
-        """Once: whoever speaks plain text cannot read us."""
-        if self._warned or not isinstance(item, PlainItem) or not isinstance(self._wire, GroupWire):
+        """Warn once that somebody uses plain text and cannot read our messages."""
+        if self._warned or not isinstance(item, PlainItem) or not isinstance(self._session, GroupSession):
             return
         self._warned = True
-        note(f"{item.speaker} speaks plain text and cannot read you: mcast chat --plain -g {item.place}")
+        note(f"{item.host} sends plain text and cannot read you; use: mcast chat --plain -g {item.group}")
 
     async def _type(self) -> None:
         while True:
@@ -190,10 +203,10 @@ class _Chat:
             except McastError as error:
                 self._failed(error)
                 continue
-            if self._commands and text is not None and text.strip().casefold() == "/who":
+            if self._interactive and text is not None and text.strip().casefold() == "/who":
                 self._who()
                 continue
-            messages = [text] if text is None or not self._commands else typed(text)
+            messages = [text] if text is None or not self._interactive else typed(text)
             for message in messages:
                 if message is None:
                     await self._settle()
@@ -201,86 +214,71 @@ class _Chat:
                 await self._send(message)
 
     async def _settle(self) -> None:
-        """In a pipe the end comes right after the last line, which others may yet have to ask for."""
-        if not self._commands and (words := await self._wire.settle()):
-            note(words)
+        """In a pipe the input ends right after the last line, which others may still have to request."""
+        if not self._interactive and (problem := await self._session.settle()):
+            note(problem)
 
     async def _send(self, text: str) -> None:
         try:
-            await self._wire.send(text)
+            await self._session.send(text)
         except McastError as error:
             self._failed(error)
         else:
             self._screen.sent(text)
-            if self._commands and isinstance(self._wire, GroupWire) and self._wire.last is not None:
-                self._doubts.sent(self._wire.last)
+            if self._interactive and isinstance(self._session, GroupSession) and self._session.last:
+                self._confirmations.sent(self._session.last)
 
     def _who(self) -> None:
-        if not isinstance(self._wire, GroupWire):
-            note("plain text has no names: nobody knows who is here")
+        if not isinstance(self._session, GroupSession):
+            note("/who does not work with plain text, which has no names")
             return
-        scene = self._wire.scene
-        people, group = scene.people, scene.group
-        labels = [people.label(peer.peer_id, peer.name) for peer in group.peers()]
-        note(f"here: {', '.join([f'{people.label(group.peer_id, group.name)} (you)', *labels])}")
+        context = self._session.contexts[0]
+        label, group = context.labels.label, context.group
+        labels = [label(peer.peer_id, peer.name) for peer in group.peers()]
+        note(f"here: {', '.join([f'{label(group.peer_id, group.name)} (you)', *labels])}")
 
     def _failed(self, error: McastError) -> None:
-        # In a pipe nobody sees that a line was lost but by the exit code.
-        if not self._commands:
+        # In a pipe only the exit code tells that a line was lost.
+        if not self._interactive:
             self.exit_code = exits.of_error(error)
         note(f"not sent: {error}")
 
 
-class Doubts:
-    """Tells who types when nobody confirms it: once, until somebody does again."""
+class Confirmations:
+    """Tells the user once when nobody confirms a line, and again only after somebody has confirmed one."""
 
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
-        self._unheard = False
+        self._unconfirmed = False
         self._waiting: asyncio.Task[None] | None = None
 
     def sent(self, receipt: Receipt) -> None:
-        """A line went out. Of those typed while one is waited for nothing is asked."""
+        """Watch the receipt of a line. Lines sent while a confirmation is pending are not tracked."""
         if self._waiting is None or self._waiting.done():
             self._waiting = asyncio.create_task(self._wait(receipt))
 
     async def _wait(self, receipt: Receipt) -> None:
-        unheard = not await receipt.confirmed(1, timeout=HEARD)
-        if unheard and not self._unheard:
-            self._reporter.say("nobody has confirmed this yet; who comes soon can still get it")
-        self._unheard = unheard
+        unconfirmed = not await receipt.confirmed(1, timeout=CONFIRMED)
+        if unconfirmed and not self._unconfirmed:
+            self._reporter.say("nobody has confirmed this yet; peers that join soon can still get it")
+        self._unconfirmed = unconfirmed
 
-    async def end(self) -> None:
-        """Nothing more is told."""
+    async def close(self) -> None:
+        """Stop watching."""
         if self._waiting is not None:
             self._waiting.cancel()
             await asyncio.gather(self._waiting, return_exceptions=True)
 
 
-HEARD = 3.0
-"""Seconds in which somebody confirms what was typed, as a rule within 0.2."""
-LAST = 100
-"""Messages of before that people are shown unless they ask for more or less."""
-GAP_TIMEOUT = 5.0
-"""Seconds that people wait for a lost line before those after it are shown."""
-HELP = (
-    "/who tells who is here, /help this; /quit, exit, Ctrl-D or Ctrl-C leave; "
-    "//TEXT sends a line that starts with /"
-)
-
-
 def typed(text: str) -> list[str | None]:
-    """The messages to send of what was typed on a terminal; None to leave.
+    """The messages to send for what was typed on a terminal; None to leave.
 
-    A line by itself may be a command. Several at once were pasted: each is a message, none a command.
+    A single line may be a command. Several lines were pasted: each is a message, none is a command.
     """
     lines = [line for line in text.splitlines() if line.strip()]
     if len(lines) != 1:
         return list(lines)
-    return _command(lines[0])
-
-
-def _command(line: str) -> list[str | None]:
+    line = lines[0]
     word, whole = line.split()[0], line.strip()
     if whole.casefold() in ("exit", "/quit", "/exit"):
         return [None]

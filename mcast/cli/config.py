@@ -1,12 +1,12 @@
-"""The configuration file: what options have when neither a flag nor the environment says otherwise.
+"""The configuration file, which sets options that neither a flag nor the environment sets.
 
     group = "230.0.0.1"         # for every command that has --group
     name = "ada"
     [listen]
     timeout = "10s"             # for mcast listen only
 
-A key is an option's long flag without its dashes; what may follow is what may follow the flag. Here the file
-is read; `document` understands it.
+A key is the long flag of an option without its dashes; its values are those of the flag. This module finds
+and reads the file; `config_parser` understands it.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from typing import Any
 
 import typer
 
-from mcast.cli.profiles import config_directory
 from mcast.errors import McastError, UsageError
 
+from .profiles import config_directory
+
 SIZE_LIMIT = 65_536
-"""Bytes that a configuration file may have."""
+"""Largest configuration file, in bytes."""
 
 
 def defaults(app: typer.Typer, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """The configuration as `default_map` for `app`: `{"debug": True, "listen": {"timeout": "10s", …}, …}`.
 
-    `MCAST_CONFIG` names another file than the user's own. UsageError, one line with file and line number,
-    for whatever is wrong in it. While a shell asks for completions there is no configuration.
+    `MCAST_CONFIG` names another file than the user's own. UsageError with file and line number if something
+    in it is wrong. There is no configuration while a shell asks for completions.
     """
     if "_MCAST_COMPLETE" in environ:
         return {}
     file, text = _read(environ.get("MCAST_CONFIG", ""))
     if not text.strip():
         return {}
-    # Only who has a file waits for what reads it.
-    from .document import defaults_in
+    from .config_parser import defaults_in
 
     return defaults_in(file, text, app)
 
@@ -50,10 +50,10 @@ def from_command_line(context: typer.Context, name: str) -> bool:
 
 
 def set_in_environment(problem: str, typed: Iterable[str], environ: Mapping[str, str] = os.environ) -> str:
-    """What to add to a usage error about a value nobody typed: " (MCAST_PORT is set)"; mostly nothing."""
+    """What to add to a usage error about a value from the environment: " (MCAST_PORT is set)", or nothing."""
     wrong = _words(problem) - _words(" ".join(typed))
-    guilty = [name for name in environ if name.startswith("MCAST_") and wrong & _words(environ[name])]
-    return f" ({' and '.join(sorted(guilty))} {'are' if len(guilty) > 1 else 'is'} set)" if guilty else ""
+    blamed = [name for name in environ if name.startswith("MCAST_") and wrong & _words(environ[name])]
+    return f" ({' and '.join(sorted(blamed))} {'are' if len(blamed) > 1 else 'is'} set)" if blamed else ""
 
 
 def _words(text: str) -> set[str]:
@@ -61,11 +61,11 @@ def _words(text: str) -> set[str]:
 
 
 def _read(named: str) -> tuple[Path, str]:
-    """The file and its text, "" where there is none and none was named."""
+    """The file and its text; "" if there is no file and none was named."""
     try:
         file = Path(named) if named else config_directory() / "config.toml"
     except McastError:
-        # No home directory, so no file in it.
+        # There is no home directory, so there is no file.
         return Path(), ""
     try:
         with file.open("rb") as stream:
@@ -77,7 +77,7 @@ def _read(named: str) -> tuple[Path, str]:
     except OSError as error:
         raise UsageError(f"cannot read {file}: {error.strerror}", "check its permissions") from None
     if len(data) > SIZE_LIMIT:
-        raise UsageError(f"{file} is larger than {SIZE_LIMIT} bytes", "keep only settings there")
+        raise UsageError(f"{file} is larger than {SIZE_LIMIT} bytes", "remove what is not a setting")
     try:
         return file, data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""Exit codes: what a script can tell from how a command ended."""
+"""The exit codes of mcast: they tell a script how a command ended."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ INTERRUPTED = 128
 
 
 def of_error(error: McastError) -> int:
-    """The exit code that says what kind of error it was."""
+    """The exit code for an error."""
     if isinstance(error, UsageError):
         return USAGE
     return NO_NETWORK if isinstance(error, NoInterface | PermissionRefused) else FAILED

@@ -1,4 +1,4 @@
-"""`mcast interfaces`: what there is, what mcast would use, and why."""
+"""`mcast interfaces`: show the network interfaces, which of them mcast uses, and why."""
 
 import shutil
 import sys
@@ -11,9 +11,11 @@ from mcast import interfaces as network
 from mcast.interfaces import Choice, choose
 
 from . import exits, options
-from .render import Output, escape, rfc3339
+from .output import Output, escape, rfc3339
 
 Row = tuple[str, ...]
+_ATTRIBUTES = ("index", "ipv4", "ipv6", "mtu", "up", "multicast", "loopback", "tunnel", "default_route")
+"""Attributes of an interface that have the same name in JSON."""
 _COLUMNS: Row = ("name", "index", "use", "why", "MTU", "flags", "addresses")
 
 
@@ -25,10 +27,9 @@ def interfaces(
 ) -> int:
     """Show the network interfaces, whether mcast uses them, and why.
 
-    Exit codes: 0 there is one to use, 3 there is none.
+    Exit codes: 0 at least one is usable, 3 none is.
     """
-    versions = (4,) if only4 and not only6 else (6,) if only6 and not only4 else (4, 6)
-    choices = choose(network.read(), interface or (), versions=versions)
+    choices = choose(network.read(), interface or (), versions=options.versions(only4, only6))
     output = Output()
     if json:
         output.events(map(_event, choices))
@@ -45,15 +46,7 @@ def _event(choice: Choice) -> Mapping[str, Any]:
         "type": "interface",
         "ts": rfc3339(time.time()),
         "interface": link.name,
-        "index": link.index,
-        "ipv4": link.ipv4,
-        "ipv6": link.ipv6,
-        "mtu": link.mtu,
-        "up": link.up,
-        "multicast": link.multicast,
-        "loopback": link.loopback,
-        "tunnel": link.tunnel,
-        "default_route": link.default_route,
+        **{name: getattr(link, name) for name in _ATTRIBUTES},
         "used": choice.used,
         "versions": choice.versions,
         "reason": choice.reason,
@@ -62,14 +55,8 @@ def _event(choice: Choice) -> Mapping[str, Any]:
 
 def _row(choice: Choice) -> Row:
     link = choice.interface
-    flags = {
-        "up": link.up,
-        "down": not link.up,
-        "multicast": link.multicast,
-        "loopback": link.loopback,
-        "tunnel": link.tunnel,
-        "default": link.default_route,
-    }
+    flags = {"multicast": link.multicast, "loopback": link.loopback, "tunnel": link.tunnel}
+    flags = {"up": link.up, "down": not link.up, **flags, "default": link.default_route}
     return (
         escape(link.name),
         str(link.index),
@@ -82,8 +69,10 @@ def _row(choice: Choice) -> Row:
 
 
 def table(rows: list[Row], width: int | None) -> Iterator[str]:
-    """Columns as wide as their widest cell, two spaces between. The words of the last column go on under
-    each other where a row would be wider than `width`, so that a terminal does not break them."""
+    """Lines of the table: each column is as wide as its widest cell.
+
+    If a row is wider than `width` columns, the last cell continues on the next lines, broken between words.
+    """
     widths = [max(map(_cells, column)) for column in list(zip(*rows, strict=True))[:-1]]
     indent = sum(widths) + 2 * len(widths)
     for *cells, last in rows:
@@ -106,5 +95,5 @@ def _wrapped(words: list[str], width: int | None) -> list[str]:
 
 
 def _cells(text: str) -> int:
-    """Columns that a terminal needs for it."""
+    """Columns of a terminal that the text takes."""
     return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)

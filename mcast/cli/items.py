@@ -1,14 +1,13 @@
-"""What happened in a group, ready to be shown as text, as JSON, to a program: a class for each kind.
+"""What a command shows of the events in a group: a chat line, a notice, JSON, or input for an --on command.
 
-`type` is the word of `--on` and of the JSON, `said` what a chat shows of a message, `news` the line that a
-person is told of anything else.
+Each event becomes an `Item`: `MessageItem`, `PlainItem` (plain text), `PeerItem` or `NoticeItem` (the rest).
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -20,8 +19,8 @@ from mcast.events import (
     GapAbandoned,
     GapFilled,
     GapOpened,
-    InterfacesChanged,
     Message,
+    OtherVersion,
     Overflow,
     PeerJoined,
     PeerLeft,
@@ -33,78 +32,140 @@ from mcast.events import (
     SlowMember,
 )
 from mcast.net.plain_text import Line
-from mcast.wire.attributes import Attributes, Service, decode_attributes
+from mcast.wire.attributes import Attributes, decode_attributes
 
-from .people import People
-from .render import clock, escape, escape_bytes, payload, rfc3339
+from .output import clock, escape, escape_bytes, payload, rfc3339
 
 FUTURE = 60.0
-"""Seconds that a peer's clock may be ahead of ours before the time it claims is not believed."""
+"""Seconds that a peer's clock may be ahead of ours; a message dated later is shown with our own time."""
+PEERS_NUMBERED = 4096
+"""Peers with a number. The oldest are dropped, because a flood can invent any number of peers."""
 
 
-class Said(msgspec.Struct, frozen=True):
-    """What a chat shows of a message: unix seconds, sender and text, both escaped; `mark` tells its kind."""
+class PeerLabels:
+    """Labels of peers: name and start of the identity, with a number where one identity runs several times.
+
+    The numbers follow the order of appearance: `ada·a3f2`, `ada·a3f2/2`.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: dict[PeerId, int] = {}
+        self._taken: dict[bytes, set[int]] = {}
+
+    def label(self, peer_id: PeerId, name: str) -> str:
+        """The label, escaped. A visitor never joins, so it has no number."""
+        number = self._numbers.get(peer_id, 1)
+        suffix = f"/{number}" if number > 1 else ""
+        return f"{escape(name)}·{peer_id.origin.hex()[:4]}{suffix}"
+
+    def joined(self, peer_id: PeerId) -> None:
+        """Give the peer the first free number of its identity."""
+        if peer_id in self._numbers:
+            return
+        if len(self._numbers) >= PEERS_NUMBERED:
+            self.left(next(iter(self._numbers)))
+        taken = self._taken.setdefault(peer_id.origin, set())
+        number = next(n for n in range(1, len(taken) + 2) if n not in taken)
+        taken.add(number)
+        self._numbers[peer_id] = number
+
+    def left(self, peer_id: PeerId) -> None:
+        """Free the number of the peer."""
+        number = self._numbers.pop(peer_id, None)
+        if number is not None:
+            taken = self._taken[peer_id.origin]
+            taken.discard(number)
+            if not taken:
+                del self._taken[peer_id.origin]
+
+
+class GroupContext:
+    """The group in which events happen, and the JSON fields and labels that depend on it."""
+
+    def __init__(self, group: Group, room: str) -> None:
+        self.group = group
+        self.labels = PeerLabels()
+        self.address = str(group.groups[0])
+        self._room = room
+
+    def head(self, kind: str, received: float) -> dict[str, Any]:
+        """The first fields of every JSON object of this group."""
+        head: dict[str, Any] = {"v": 1, "type": kind, "ts": rfc3339(received), "group": self.address}
+        if self._room:
+            head["room"] = self._room
+        return head
+
+    def path(self, source: object) -> dict[str, str]:
+        """The `source` and `interface` fields, if they are known."""
+        if not isinstance(source, tuple) or len(source) < 2:
+            return {}
+        host, port = source[:2]
+        local = host.startswith("fe80:")
+        interface = self.group.interface_of(source)
+        used = self.group.links.used
+        if not interface and local and len(used) == 1:
+            interface = used[0].name  # another peer reported the address; it must be on our only link
+        scoped = local and interface
+        text = source_text((f"{host}%{interface}" if scoped else host, port))
+        return {"source": text, "interface": interface} if interface else {"source": text}
+
+
+def author_field(peer_id: PeerId, name: str) -> dict[str, Any]:
+    """The `from` field of a JSON object."""
+    return {"from": {"id": peer_id.origin.hex()[:16], "name": name}}
+
+
+class ChatLine(msgspec.Struct, frozen=True):
+    """A message as a person reads it: unix seconds, escaped sender and text, and a mark of its kind."""
 
     seconds: float
     sender: str
     text: str
     mark: str = ""
 
+    def full(self) -> str:
+        """Time, sender, mark and text, as a chat in a pipe prints them."""
+        return f"{clock(self.seconds)} {self.without_time()}"
 
-class Item(Protocol):
-    """Something that happened."""
+    def without_time(self) -> str:
+        """Sender, mark and text."""
+        mark = f" ({self.mark})" if self.mark else ""
+        return f"{self.sender}{mark}: {self.text}"
 
-    @property
-    def type(self) -> str:
-        """message join update leave gap interface alarm overflow slow sending"""
-
-    @property
-    def data(self) -> bytes:
-        """What a program run for it gets on its standard input."""
-
-    @property
-    def foreign(self) -> bool:
-        """Whether it is plain text in a room of the protocol: from anybody, and not what was asked for."""
-
-    def said(self) -> Said | None:
-        """What a chat shows, None when it is no message."""
-
-    def news(self) -> str:
-        """What a person is told when it is no message, empty for nothing."""
-
-    def event(self) -> Mapping[str, Any]:
-        """The JSON object."""
-
-    def variables(self) -> dict[str, str]:
-        """The environment of a program run for it."""
+    def tabbed(self) -> str:
+        """Time, sender and text, separated by tabs."""
+        return f"{clock(self.seconds)}\t{self.sender}\t{self.text}"
 
 
-class Base:
-    """What most kinds have in common."""
+class Item:
+    """One event. Each method has a neutral default, which the kinds of items override."""
 
     type = ""
+    """The word for it in --on and in JSON."""
     data = b""
+    """Standard input of an --on command."""
     foreign = False
+    """Whether it is plain text heard in a room of the mcast protocol: anybody can send it."""
 
-    def said(self) -> Said | None:
-        """See Item."""
+    def chat_line(self) -> ChatLine | None:
+        """How a chat shows it; None if it is not a message."""
         return None
 
-    def news(self) -> str:
-        """See Item."""
+    def notice(self) -> str:
+        """The line for a person if it is not a message; empty for nothing."""
         return ""
 
-    def event(self) -> Mapping[str, Any]:
-        """See Item."""
-        return {"v": 1, "type": self.type, "ts": rfc3339(time.time())}
+    def json(self) -> Mapping[str, Any]:
+        """The JSON object."""
+        raise NotImplementedError
 
-    def variables(self) -> dict[str, str]:
-        """See Item."""
+    def environment(self) -> dict[str, str]:
+        """The environment variables of an --on command."""
         return {"MCAST_FROM": "", "MCAST_ID": ""}
 
 
-class PlainItem(Base):
-    """A datagram of plain text."""
+class PlainItem(Item):
+    """A datagram of plain text. `mark` is set where it was heard in a room of the mcast protocol."""
 
     type = "message"
 
@@ -112,358 +173,226 @@ class PlainItem(Base):
         self._line, self._mark = line, mark
         self.foreign = bool(mark)
         self.data = line.data
+        self.host = escape(line.source[0])
+        self.group = str(line.group)
 
-    @property
-    def speaker(self) -> str:
-        """The sender's address."""
-        return escape(self._line.source[0])
-
-    @property
-    def place(self) -> str:
-        """The group and port it came in."""
-        return str(self._line.group)
-
-    def said(self) -> Said:
-        """See Item."""
+    def chat_line(self) -> ChatLine:
         line = self._line
-        return Said(line.received, source_text(line.source), _text(line.data, line.text), self._mark)
+        return ChatLine(line.received, source_text(line.source), _text(line.data, line.text), self._mark)
 
-    def event(self) -> Mapping[str, Any]:
-        """See Item."""
+    def json(self) -> Mapping[str, Any]:
         line = self._line
         return {
             "v": 1,
             "type": "message",
             "ts": rfc3339(line.received),
-            "group": str(line.group),
+            "group": self.group,
             "interface": line.interface,
             "source": source_text(line.source),
             **payload(line.data, line.text),
             "plain": True,
         }
 
-    def variables(self) -> dict[str, str]:
-        """See Item."""
-        line = self._line
-        return {"MCAST_FROM": source_text(line.source), "MCAST_ID": "", "MCAST_GROUP": str(line.group)}
+    def environment(self) -> dict[str, str]:
+        return {"MCAST_FROM": source_text(self._line.source), "MCAST_ID": "", "MCAST_GROUP": self.group}
 
 
-class Scene:
-    """The group an item happened in: names for runs, interfaces and addresses."""
-
-    def __init__(self, group: Group, room: str) -> None:
-        self.group = group
-        self.people = People()
-        self.room = room
-        self.place = str(group.groups[0])
-
-    def head(self, kind: str, received: float) -> dict[str, Any]:
-        """How every JSON object of this group begins."""
-        head: dict[str, Any] = {"v": 1, "type": kind, "ts": rfc3339(received), "group": self.place}
-        if self.room:
-            head["room"] = self.room
-        return head
-
-    def origin(self, run: PeerId, name: str) -> dict[str, Any]:
-        """The `from` field."""
-        return {"from": {"id": run.origin.hex()[:16], "name": name}}
-
-    def way(self, source: object) -> dict[str, str]:
-        """The `source` and `interface` fields, as far as they are known."""
-        if not isinstance(source, tuple) or len(source) < 2:
-            return {}
-        host, port = source[:2]
-        local = host.startswith("fe80:")
-        interface = self.group.interface_of(source) or (self._only_link() if local else None)
-        scoped = local and interface
-        text = source_text((f"{host}%{interface}" if scoped else host, port))
-        return {"source": text, "interface": interface} if interface else {"source": text}
-
-    def _only_link(self) -> str | None:
-        """Where a link-local address must be that others told us of: on our interface, if there is one."""
-        used = self.group.links.used
-        return used[0].name if len(used) == 1 else None
-
-
-class MessageItem(Base):
-    """A message of a peer."""
+class MessageItem(Item):
+    """A message of a peer. `received` is in unix seconds."""
 
     type = "message"
 
-    def __init__(self, message: Message, scene: Scene, received: float) -> None:
-        self._message, self._scene, self._received = message, scene, received
+    def __init__(self, message: Message, context: GroupContext, received: float) -> None:
+        self._message, self._context, self._received = message, context, received
         self.data = message.data
 
-    def said(self) -> Said:
-        """See Item."""
+    def chat_line(self) -> ChatLine:
         message = self._message
         sent = message.sent / 1000
         seconds = sent if sent < self._received + FUTURE else self._received
         mark = "history" if message.history else "late" if message.late else ""
-        label = self._scene.people.label(message.peer_id, message.name)
-        return Said(seconds, label, _text(message.data, message.text), mark)
+        label = self._context.labels.label(message.peer_id, message.name)
+        return ChatLine(seconds, label, _text(message.data, message.text), mark)
 
-    def event(self) -> Mapping[str, Any]:
-        """See Item."""
-        message, scene = self._message, self._scene
+    def json(self) -> Mapping[str, Any]:
+        message = self._message
         return {
-            **scene.head("message", self._received),
+            **self._context.head("message", self._received),
             "sent": rfc3339(message.sent / 1000),
             "id": self._id,
-            **scene.origin(message.peer_id, message.name),
-            **scene.way(message.source),
+            **author_field(message.peer_id, message.name),
+            **self._context.path(message.source),
             "seq": message.sequence,
             **payload(message.data, message.text),
             **({"history": True} if message.history else {}),
             **({"late": True} if message.late else {}),
         }
 
-    def variables(self) -> dict[str, str]:
-        """See Item."""
-        message = self._message
-        return {
-            "MCAST_FROM": f"{message.origin.hex()[:16]} {escape(message.name)}",
-            "MCAST_ID": self._id,
-            "MCAST_GROUP": self._scene.place,
-        }
+    def environment(self) -> dict[str, str]:
+        sender = _id_and_name(self._message.peer_id, self._message.name)
+        return {"MCAST_FROM": sender, "MCAST_ID": self._id, "MCAST_GROUP": self._context.address}
 
     @property
     def _id(self) -> str:
         return message_id(self._message.peer_id, self._message.sequence, self._message.index)
 
 
-class PeerItem(Base):
-    """A peer came, changed or went."""
+class PeerItem(Item):
+    """A peer joined, changed or left (`kind`); `reason` says why it left."""
 
-    def __init__(self, kind: str, peer: PeerView, scene: Scene, reason: str = "") -> None:
+    def __init__(self, kind: str, peer: PeerView, context: GroupContext, reason: str = "") -> None:
         self.type = kind
         self.peer = peer
-        scene.people.joined(peer.peer_id)
-        self.label = scene.people.label(peer.peer_id, peer.name)
-        self._scene, self._reason = scene, reason
-        self._received = time.time()
+        context.labels.joined(peer.peer_id)
+        self.label = context.labels.label(peer.peer_id, peer.name)
         if kind == "leave":
-            scene.people.left(peer.peer_id)
+            context.labels.left(peer.peer_id)
+        self.offers = _offers_of(peer)
+        self._context, self._reason = context, reason
+        self._received = time.time()
 
-    def news(self) -> str:
-        """See Item."""
+    def notice(self) -> str:
         words = {"join": "joined", "leave": "left" if self._reason == "goodbye" else "is gone"}
         return f"{self.label} {words[self.type]}" if self.type in words else ""
 
-    def event(self) -> Mapping[str, Any]:
-        """See Item."""
-        peer, scene = self.peer, self._scene
-        offers = offers_of(peer)
+    def json(self) -> Mapping[str, Any]:
+        peer = self.peer
         return {
-            **scene.head(self.type, self._received),
-            **scene.origin(peer.peer_id, peer.name),
-            **scene.way(peer.source),
-            "tags": offers.tags,
-            "services": [_service(service) for service in offers.services],
+            **self._context.head(self.type, self._received),
+            **author_field(peer.peer_id, peer.name),
+            **self._context.path(peer.source),
+            "tags": self.offers.tags,
+            "services": [_service(one.type, one.port) for one in self.offers.services],
             **({} if peer.confirmed else {"unconfirmed": True}),
             **({"reason": self._reason} if self._reason else {}),
         }
 
-    def variables(self) -> dict[str, str]:
-        """See Item."""
-        name = f"{self.peer.peer_id.origin.hex()[:16]} {escape(self.peer.name)}"
-        return {"MCAST_FROM": name, "MCAST_ID": "", "MCAST_GROUP": self._scene.place}
+    def environment(self) -> dict[str, str]:
+        peer = _id_and_name(self.peer.peer_id, self.peer.name)
+        return {"MCAST_FROM": peer, "MCAST_ID": "", "MCAST_GROUP": self._context.address}
 
     def rows(self, mark: str) -> list[str]:
-        """Tab-separated lines, one a service: mark name id service address port interface age tags."""
-        peer = self.peer
-        offers, way = offers_of(peer), self._scene.way(peer.source)
-        address = way.get("source", "-").rpartition(":")[0].strip("[]") or "-"
-        age = f"{max(0.0, self._scene.group.now - peer.heard):.0f}s"
-        tags = " ".join(f"{key}={value}" for key, value in sorted(offers.tags.items())) or "-"
-        services = [(service.type, str(service.port or "-")) for service in offers.services] or [("-", "-")]
-        who = (mark, peer.name or "-", peer.peer_id.origin.hex()[:16])
-        where = (way.get("interface", "-"), age, tags)
-        return ["\t".join(map(escape, (*who, kind, address, port, *where))) for kind, port in services]
+        """A tab-separated line for each service: mark name id service address port interface age tags."""
+        peer, path = self.peer, self._context.path(self.peer.source)
+        address = path.get("source", "-").rpartition(":")[0].strip("[]") or "-"
+        age = f"{max(0.0, self._context.group.now - peer.heard):.0f}s"
+        tags = " ".join(f"{key}={value}" for key, value in sorted(self.offers.tags.items())) or "-"
+        services = [(one.type, str(one.port or "-")) for one in self.offers.services] or [("-", "-")]
+        start = (mark, peer.name or "-", peer.peer_id.origin.hex()[:16])
+        end = (path.get("interface", "-"), age, tags)
+        return ["\t".join(map(escape, (*start, kind, address, port, *end))) for kind, port in services]
 
 
-class GapItem(Base):
-    """Messages are missing, came after all, or are given up."""
+class NoticeItem(Item):
+    """Anything else that happens: a line for a person, empty if there is none, and fields for JSON."""
 
-    type = "gap"
-
-    def __init__(self, event: GapOpened | GapFilled | GapAbandoned, scene: Scene) -> None:
-        self._gap, self._scene = event, scene
-        self._state = _GAP_STATES[type(event)]
+    def __init__(
+        self, kind: str, notice: str, context: GroupContext | None, fields: Mapping[str, Any]
+    ) -> None:
+        self.type = kind
+        self._notice, self._context, self._fields = notice, context, fields
         self._received = time.time()
-        self._name = event.name
 
-    def news(self) -> str:
-        """See Item."""
-        if self._state != "abandoned":
-            return ""
-        gap = self._gap
-        count = gap.last - gap.first + 1
-        who = self._scene.people.label(gap.peer_id, self._name)
-        return f"missing, no longer waited for: {count} record{'s' if count > 1 else ''} of {who}"
+    def notice(self) -> str:
+        return self._notice
 
-    def event(self) -> Mapping[str, Any]:
-        """See Item."""
-        gap = self._gap
-        return {
-            **self._scene.head("gap", self._received),
-            **self._scene.origin(gap.peer_id, self._name),
-            "state": self._state,
-            "first": gap.first,
-            "last": gap.last,
-        }
+    def json(self) -> Mapping[str, Any]:
+        if self._context is None:
+            return {"v": 1, "type": self.type, "ts": rfc3339(self._received), **self._fields}
+        return {**self._context.head(self.type, self._received), **self._fields}
+
+
+def item_of(event: Event, context: GroupContext, received: float) -> Item:
+    """The item that shows any event but InterfacesChanged, which the reporter shows."""
+    return _MAKERS[type(event)](event, context, received)
 
 
 _GAP_STATES: dict[type, str] = {GapOpened: "opened", GapFilled: "filled", GapAbandoned: "abandoned"}
-
-
-class AlarmItem(Base):
-    """Somebody cheats."""
-
-    type = "alarm"
-
-    def __init__(self, alarm: Alarm, scene: Scene) -> None:
-        self._alarm, self._scene = alarm, scene
-
-    def news(self) -> str:
-        """See Item."""
-        who = self._scene.people.label(self._alarm.peer_id, "")
-        return {
-            "equivocation": f"ALARM: {who} published two different messages under one number",
-            "two-machines": f"ALARM: the identity {who} runs on two computers; its key may have been copied",
-        }.get(self._alarm.kind, f"ALARM: {who}: {self._alarm.kind}")
-
-    def event(self) -> Mapping[str, Any]:
-        """See Item."""
-        return {
-            **self._scene.head("alarm", time.time()),
-            **self._scene.origin(self._alarm.peer_id, ""),
-            "kind": self._alarm.kind,
-        }
-
-
-class SlowItem(Base):
-    """One member cannot keep up, and we no longer wait for it."""
-
-    type = "slow"
-
-    def __init__(self, slow: SlowMember, scene: Scene) -> None:
-        self._slow, self._scene = slow, scene
-
-    def news(self) -> str:
-        """See Item."""
-        who = self._scene.people.label(self._slow.peer_id, self._slow.name)
-        return f"{who} cannot keep up and is no longer waited for; it may miss what is sent"
-
-    def event(self) -> Mapping[str, Any]:
-        """See Item."""
-        return {
-            **self._scene.head("slow", time.time()),
-            **self._scene.origin(self._slow.peer_id, self._slow.name),
-        }
-
-
-class SendingItem(Base):
-    """Nobody confirms what is sent, or somebody does again."""
-
-    type = "sending"
-
-    def __init__(self, stopped: bool, scene: Scene) -> None:
-        self._stopped, self._scene = stopped, scene
-
-    def news(self) -> str:
-        """See Item."""
-        if self._stopped:
-            return "nobody confirms what is sent: waiting until somebody does"
-        return "what is sent is confirmed again"
-
-    def event(self) -> Mapping[str, Any]:
-        """See Item."""
-        return {
-            **self._scene.head("sending", time.time()),
-            "state": "stopped" if self._stopped else "resumed",
-        }
-
-
-class OverflowItem(Base):
-    """We were too slow to show everything."""
-
-    type = "overflow"
-
-    def __init__(self, overflow: Overflow) -> None:
-        self._overflow = overflow
-
-    def news(self) -> str:
-        """See Item."""
-        return f"{self._overflow.messages} messages came faster than they could be shown and are lost here"
-
-    def event(self) -> Mapping[str, Any]:
-        """See Item."""
-        return {**super().event(), "dropped": self._overflow.dropped, "messages": self._overflow.messages}
-
-
-def items_of(event: Event, scene: Scene, received: float) -> Item | InterfacesChanged:
-    """The item that shows `event`; a change of interfaces goes to the reporter as it is."""
-    if isinstance(event, InterfacesChanged):
-        return event
-    return _MAKERS[type(event)](event, scene, received)
-
-
-_MAKERS: dict[type, Callable[[Any, Scene, float], Item]] = {
-    Message: MessageItem,
-    PlainText: lambda event, scene, received: PlainItem(event, "plain"),
-    PeerJoined: lambda event, scene, received: PeerItem("join", event.peer, scene),
-    PeerUpdated: lambda event, scene, received: PeerItem("update", event.peer, scene),
-    PeerLeft: lambda event, scene, received: PeerItem("leave", event.peer, scene, event.reason),
-    GapOpened: lambda event, scene, received: GapItem(event, scene),
-    GapFilled: lambda event, scene, received: GapItem(event, scene),
-    GapAbandoned: lambda event, scene, received: GapItem(event, scene),
-    Alarm: lambda event, scene, received: AlarmItem(event, scene),
-    SlowMember: lambda event, scene, received: SlowItem(event, scene),
-    SendingStopped: lambda event, scene, received: SendingItem(True, scene),
-    SendingResumed: lambda event, scene, received: SendingItem(False, scene),
-    Overflow: lambda event, scene, received: OverflowItem(event),
+_ALARMS = {
+    "equivocation": "ALARM: {} published two different messages with the same sequence number",
+    "two-machines": "ALARM: the identity {} runs on two computers; its key may have been copied",
 }
 
 
-def offers_of(peer: PeerView) -> Attributes:
-    """What the peer offers; nothing if it is malformed."""
+def _gap(gap: GapOpened | GapFilled | GapAbandoned, context: GroupContext, _: float) -> Item:
+    state, notice = _GAP_STATES[type(gap)], ""
+    if isinstance(gap, GapAbandoned):
+        count = gap.last - gap.first + 1
+        label = context.labels.label(gap.peer_id, gap.name)
+        notice = f"gave up waiting for {count} record{'s' if count > 1 else ''} of {label}"
+    fields = {"state": state, "first": gap.first, "last": gap.last}
+    return NoticeItem("gap", notice, context, author_field(gap.peer_id, gap.name) | fields)
+
+
+def _alarm(alarm: Alarm, context: GroupContext, _: float) -> Item:
+    label = context.labels.label(alarm.peer_id, "")
+    notice = _ALARMS.get(alarm.kind, f"ALARM: {{}}: {alarm.kind}").format(label)
+    return NoticeItem("alarm", notice, context, author_field(alarm.peer_id, "") | {"kind": alarm.kind})
+
+
+def _slow(slow: SlowMember, context: GroupContext, _: float) -> Item:
+    label = context.labels.label(slow.peer_id, slow.name)
+    notice = f"{label} is too slow: sending no longer waits for it, so it may miss messages"
+    return NoticeItem("slow", notice, context, author_field(slow.peer_id, slow.name))
+
+
+def _sending(event: SendingStopped | SendingResumed, context: GroupContext, _: float) -> Item:
+    if isinstance(event, SendingStopped):
+        notice = "no peer confirms what is sent: sending is paused until one does"
+        return NoticeItem("sending", notice, context, {"state": "stopped"})
+    return NoticeItem("sending", "a peer confirms again: sending resumes", context, {"state": "resumed"})
+
+
+def _overflow(event: Overflow, _: GroupContext, __: float) -> Item:
+    notice = f"{event.messages} messages came faster than they could be shown and were dropped"
+    return NoticeItem("overflow", notice, None, {"dropped": event.dropped, "messages": event.messages})
+
+
+def _version(other: OtherVersion, context: GroupContext, _: float) -> Item:
+    host = escape(str(other.source[0])) if isinstance(other.source, tuple) else "?"
+    notice = (
+        f"another version of mcast is here (protocol {other.version}, at {host}): "
+        "the two cannot talk, use the same version on both"
+    )
+    return NoticeItem("version", notice, context, {"version": other.version, "address": host})
+
+
+_MAKERS: dict[type, Callable[[Any, GroupContext, float], Item]] = {
+    Message: MessageItem,
+    PlainText: lambda event, context, received: PlainItem(event, "plain"),
+    PeerJoined: lambda event, context, received: PeerItem("join", event.peer, context),
+    PeerUpdated: lambda event, context, received: PeerItem("update", event.peer, context),
+    PeerLeft: lambda event, context, received: PeerItem("leave", event.peer, context, event.reason),
+    GapOpened: _gap,
+    GapFilled: _gap,
+    GapAbandoned: _gap,
+    Alarm: _alarm,
+    SlowMember: _slow,
+    SendingStopped: _sending,
+    SendingResumed: _sending,
+    OtherVersion: _version,
+    Overflow: _overflow,
+}
+
+
+def _offers_of(peer: PeerView) -> Attributes:
+    """The services and tags of a peer; none if its attributes are malformed."""
     attributes = decode_attributes(peer.attributes)
     return attributes if isinstance(attributes, Attributes) else Attributes()
 
 
-def _service(service: Service) -> dict[str, Any]:
-    return {"type": service.type, **({"port": service.port} if service.port else {})}
-
-
 def source_text(source: tuple[str, int]) -> str:
-    """`address:port`, `[address%interface]:port`."""
+    """`address:port`, or `[address%interface]:port`."""
     host, port = source
     return escape(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
 
 
-def chat_text(said: Said) -> str:
-    """Time, sender and text, as a chat in a pipe shows them."""
-    mark = f" ({said.mark})" if said.mark else ""
-    return f"{clock(said.seconds)} {said.sender}{mark}: {said.text}"
+def _service(kind: str, port: int) -> dict[str, Any]:
+    return {"type": kind, "port": port} if port else {"type": kind}
 
 
-def text_of(item: Item) -> str:
-    """The text of a message alone, escaped."""
-    said = item.said()
-    return said.text if said else ""
-
-
-def foreign_text(item: Item) -> str:
-    """Sender and text of a plain datagram in a room of the protocol."""
-    said = item.said()
-    return f"{said.sender} ({said.mark}): {said.text}" if said else ""
-
-
-def verbose_text(item: Item) -> str:
-    """Time, sender and text of a message, separated by tabs."""
-    said = item.said()
-    return f"{clock(said.seconds)}\t{said.sender}\t{said.text}" if said else ""
+def _id_and_name(peer_id: PeerId, name: str) -> str:
+    return f"{peer_id.origin.hex()[:16]} {escape(name)}"
 
 
 def _text(data: bytes, text: str | None) -> str:

@@ -1,6 +1,6 @@
-"""Room keys as text, in a file or an environment variable. No message and no repr ever shows one.
+"""Room keys as text, in a file or an environment variable. No error message and no repr shows a key.
 
-# the key: 64 hex digits, or 43 or 44 characters of base64; then, if it is known, the room id
+# the key: 64 hex digits, or 43 or 44 characters of base64; then, optionally, the room id
 3f9c…64 hex digits…   a1b2…32 hex digits…
 """
 
@@ -10,7 +10,6 @@ import base64
 import os
 import re
 import stat
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ _ROOM_ID = re.compile(r"[0-9a-fA-F]{32}")
 
 
 class KeyMaterial(msgspec.Struct, frozen=True):
-    """A room's `key` (32 bytes) and, where it was written beside it, the `room_id` (16 bytes)."""
+    """The `key` of a room (32 bytes) and, if it is given after the key, the `room_id` (16 bytes)."""
 
     key: bytes
     room_id: bytes | None = None
@@ -42,77 +41,69 @@ class KeyMaterial(msgspec.Struct, frozen=True):
 
 
 def parse_key(text: str, where: str) -> KeyMaterial:
-    """The key in `text`, what follows a # in a line left out. `where` says in errors where it came from.
+    """The key in `text`, without comments after #. `where` tells in errors where the text is from.
 
-    UsageError when it is no key, or all zero.
+    UsageError if it is not a key, or if the key is all zero.
     """
-    # Editors on Windows put a byte order mark in front.
+    # Some editors on Windows start a file with a byte order mark.
     lines = text.removeprefix("\ufeff").splitlines()
     fields = [word for line in lines for word in line.partition("#")[0].split()]
     if not fields:
-        raise UsageError(f"there is no key in {where}", f"a key is {_FORMS}")
+        raise UsageError(f"{where} does not contain a key", f"a key is {_FORMS}")
     if len(fields) > 2:
-        raise UsageError(f"{where} holds {len(fields)} words, not a key", f"a key is {_FORMS}")
+        raise UsageError(f"{where} contains {len(fields)} words instead of a key", f"a key is {_FORMS}")
     key = _decode(fields[0])
     if key is None:
-        raise UsageError(f"what {where} holds is no key ({len(fields[0])} characters)", f"a key is {_FORMS}")
+        raise UsageError(
+            f"{where} does not contain a valid key ({len(fields[0])} characters)", f"a key is {_FORMS}"
+        )
     if not any(key):
-        raise UsageError(f"the key in {where} is all zero", "make one at random: openssl rand -hex 32")
+        raise UsageError(f"the key in {where} is all zero", "make a random one: openssl rand -hex 32")
     room = fields[1] if len(fields) == 2 else None
     if room is not None and not _ROOM_ID.fullmatch(room):
-        raise UsageError(f"after the key {where} holds no room id", "a room id is 32 hex digits")
+        raise UsageError(
+            f"{where} does not contain a valid room id after the key", "a room id is 32 hex digits"
+        )
     return KeyMaterial(key, bytes.fromhex(room) if room is not None else None)
 
 
 def read_key_file(path: str | Path) -> tuple[KeyMaterial, str]:
-    """The key in a file, or in a pipe, and a warning to show, "" if no other user can read it.
+    """The key in a file or pipe, and a warning to show; "" if no other user can read the file.
 
-    UsageError when the file cannot be read or holds no key.
+    UsageError if it cannot be read or does not contain a key.
     """
     data, mode = _read(path)
     if len(data) > _SIZE_LIMIT:
         raise UsageError(f"{path} is too large to be a key", f"a key is {_FORMS}")
-    return parse_key(data.decode("utf-8", "replace"), str(path)), _warning(path, mode)
+    key, warning = parse_key(data.decode("utf-8", "replace"), str(path)), ""
+    # On other systems the mode does not tell who can read the file.
+    if os.name == "posix" and stat.S_ISREG(mode) and mode & 0o066:
+        warning = f"other users can read or change the key file {path}: chmod 600 {path}"
+    return key, warning
 
 
 def _read(path: str | Path) -> tuple[bytes, int]:
-    """At most one byte more than a key file may have, and the file's mode."""
+    """The mode of the file and its content, up to one byte more than a key file may have."""
     try:
         with Path(path).open("rb") as file:
             return file.read(_SIZE_LIMIT + 1), os.fstat(file.fileno()).st_mode
     except OSError as error:
         reason = error.strerror or "it cannot be read"
     except ValueError:
-        reason = "no file can have such a name"
+        reason = "a file cannot have such a name"
     if any(_decode(word) is not None for word in str(path).split()):
-        # The name is the secret, so it is not shown.
-        raise UsageError("a key was given, not a file's name", "write the key into a file and name that")
+        # The name is the secret: do not show it.
+        raise UsageError("a key was given instead of a file name", "save the key in a file and give its name")
     raise UsageError(f"cannot read the key file {path}: {reason}", "check its name and permissions")
 
 
-def _warning(path: str | Path, mode: int) -> str:
-    # Elsewhere the mode says nothing of who may read.
-    if os.name == "posix" and stat.S_ISREG(mode) and mode & 0o066:
-        return f"other users can read or change the key file {path}: chmod 600 {path}"
-    return ""
-
-
 def _decode(word: str) -> bytes | None:
-    """32 bytes from one word, None if it is no key."""
-    for form, decode in _DECODERS.items():
-        if form.fullmatch(word):
-            return decode(word)
-    return None
-
-
-def _from_base64(word: str) -> bytes | None:
-    """Either alphabet. None where the last character holds bits that belong to no byte: a typing error."""
+    """32 bytes from one word; None if it is not a key."""
+    if _HEX_KEY.fullmatch(word):
+        return bytes.fromhex(word)
+    if not _BASE64_KEY.fullmatch(word):
+        return None
     plain = word.rstrip("=").replace("-", "+").replace("_", "/")
     key = base64.b64decode(plain + "=")
+    # The last character has two bits that belong to no byte: if they are set, it is a typing error.
     return key if base64.b64encode(key).decode().rstrip("=") == plain else None
-
-
-_DECODERS: dict[re.Pattern[str], Callable[[str], bytes | None]] = {
-    _HEX_KEY: bytes.fromhex,
-    _BASE64_KEY: _from_base64,
-}

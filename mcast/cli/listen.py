@@ -1,26 +1,22 @@
-"""`mcast listen`: print what arrives, for scripts."""
+"""`mcast listen`: print the messages of a group, for scripts."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
-from mcast.events import InterfacesChanged
-from mcast.net.links import Change
-
-from . import exits, options, who
+from . import options
 from .hooks import Hooks, On
-from .items import Item, foreign_text, text_of, verbose_text
-from .opening import Network
-from .render import Output
-from .report import Reporter, interface_events
-from .run import Ending, run
-from .wires import Wire
+from .items import Item
+from .output import Output
+from .runner import Ending, run
+from .session import Network, Participant, Reporter, Session, interface_events
 
-URGENT = ("alarm", "overflow", "gap", "slow", "sending")  # told unasked
+URGENT = ("alarm", "overflow", "gap", "slow", "sending")
+"""Items whose notice is printed without --verbose."""
 
 Passive = Annotated[
-    bool, typer.Option("--passive", help="Never send anything, so nothing that was lost is asked for.")
+    bool, typer.Option("--passive", help="Send nothing at all, not even requests for lost messages.")
 ]
 
 
@@ -28,10 +24,10 @@ def listen(
     context: typer.Context,
     group: options.Groups = None,
     port: options.Port = None,
-    room: who.Room = "",
-    key_file: who.KeyFile = None,
-    name: who.Name = None,
-    profile: who.ProfileName = "default",
+    room: options.Room = "",
+    key_file: options.KeyFile = None,
+    name: options.Name = None,
+    profile: options.Profile = "default",
     interface: options.Interfaces = None,
     source: options.Sources = None,
     only4: options.Only4 = False,
@@ -49,118 +45,95 @@ def listen(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
-    """Print the messages that arrive in a group, a line each.
+    """Print the messages that arrive in a group, one per line.
 
-    Exit codes: 0 done or something came, 4 nothing came, 27 fewer than -C asked for, 3 no usable interface.
+    Exit codes: 0 done, 4 no message, 27 fewer messages than -C asked for, 3 no usable interface.
     """
     network = Network(context, group, port, interface, only4, only6, sources=tuple(source or ()))
-    me = who.Who(profile, name, room, key_file)
+    me = Participant(profile, name, room, key_file)
     hooks = Hooks(on)
 
     async def command(ending: Ending, output: Output) -> int:
-        silent = passive or bool(source)
-        # Who asks for what was said before speaks up; others keep still until they have heard somebody.
-        asked = {"last": last, "since": since}
-        manners: dict[str, Any] = {
-            "several": True,
+        join_options: dict[str, Any] = {
+            # A listener keeps quiet until it hears a peer, unless it has to ask for history.
             "quiet": last is None and since is None,
-            "passive": silent,
+            "passive": passive or bool(source),
             "peers": peer or (),
-            **asked,
+            "last": last,
+            "since": since,
         }
-        wire = network.plain(sends=False) if plain else network.protocol(me, **manners)
-        async with wire as joined, hooks:
-            reporter = Reporter(joined, quiet=quiet, verbose=verbose)
+        joining = network.plain(sends=False) if plain else network.protocol(me, several=True, **join_options)
+        async with joining as session, hooks:
+            reporter = Reporter(session, quiet=quiet, verbose=verbose)
             reporter.joined("listening to")
-            listener = _Listener(joined, ending, output, reporter, hooks, count, json, verbose)
-            complete = await ending.during(listener.work())
+            printer = _Printer(output, reporter, ending, json=json, verbose=verbose, most=count)
+            complete = await ending.during(printer.follow(session, hooks))
             reporter.drops(now=True)
-            return _exit_code(ending, complete, listener.printed, count)
+            return ending.exit_code(complete, printer.printed, count)
 
     return run(command, timeout=timeout, idle=idle)
 
 
-def _exit_code(ending: Ending, complete: bool, printed: int, count: int | None) -> int:
-    if complete or ending.reason == "closed" or printed == count:
-        return exits.DONE
-    if ending.reason == "signal":
-        return exits.INTERRUPTED + ending.signal if count else exits.DONE
-    if count:
-        return exits.TIMED_OUT
-    return exits.DONE if printed else exits.NOTHING_FOUND
+class _Printer:
+    """Prints messages on standard output and notices on standard error.
 
-
-class _Listener:
-    """Prints and hands on what happens; done when `count` messages were printed."""
+    `printed` counts the messages; it stops after `most` of them.
+    """
 
     def __init__(
         self,
-        wire: Wire,
-        ending: Ending,
         output: Output,
         reporter: Reporter,
-        hooks: Hooks,
-        count: int | None,
+        ending: Ending,
+        *,
         json: bool,
         verbose: bool,
+        most: int | None,
     ) -> None:
         self.printed = 0
-        self._wire = wire
-        self._ending = ending
-        self._output = output
-        self._reporter = reporter
-        self._hooks = hooks
-        self._count = count
-        self._json = json
-        self._verbose = verbose
+        self._output, self._reporter, self._ending = output, reporter, ending
+        self._json, self._verbose, self._most = json, verbose, most
 
-    async def work(self) -> None:
-        await self._hooks.ready(str(self._wire.plan.groups[0]))
-        async for batch in self._wire.batches():
-            items: list[Item] = []
-            for happening in batch:
-                if isinstance(happening, Change | InterfacesChanged):
-                    self._changed(happening)
-                else:
-                    items.append(happening)
-            await self._show(self._wanted(items))
+    async def follow(self, session: Session, hooks: Hooks) -> None:
+        """Print what arrives and queue it for --on, until `most` messages have been printed."""
+        await hooks.ready(str(session.plan.groups[0]))
+        async for changes, items in session.batches():
+            for change in changes:
+                self._reporter.changed(change)
+                if self._json:
+                    self._output.events(interface_events(change))
+            wanted = self._wanted(items)
+            self._print(wanted)
+            for item in wanted if hooks.wants_any() else ():
+                await hooks.put(item.type, item.environment(), item.data)
             self._reporter.drops()
-            if self.printed == self._count:
-                await self._hooks.done()
+            if self.printed == self._most:
+                await hooks.done()
                 return
 
     def _wanted(self, items: list[Item]) -> list[Item]:
-        """Those up to the last message that -C asked for."""
-        if self._count is None:
+        """The items up to the last message that -C asks for."""
+        if self._most is None:
             return items
-        left = self._count - self.printed
-        for place, item in enumerate(items):
+        left = self._most - self.printed
+        for index, item in enumerate(items):
             left -= item.type == "message" and not item.foreign
             if left == 0:
-                return items[: place + 1]
+                return items[: index + 1]
         return items
-
-    async def _show(self, items: Sequence[Item]) -> None:
-        self._print(items)
-        for item in items if self._hooks.wants_any() else ():
-            await self._hooks.hand(item.type, item.variables(), item.data)
 
     def _print(self, items: Sequence[Item]) -> None:
         messages = [item for item in items if item.type == "message" and not item.foreign]
         if messages:
             self._ending.touch()
         if self._json and items:
-            self._output.events(item.event() for item in items)
+            self._output.events(item.json() for item in items)
         elif messages:
-            self._output.lines(map(verbose_text if self._verbose else text_of, messages))
+            lines = filter(None, (item.chat_line() for item in messages))
+            self._output.lines(line.tabbed() if self._verbose else line.text for line in lines)
         for item in items:
-            if item.foreign and not self._json:
-                self._reporter.say(foreign_text(item))
+            if item.foreign and not self._json and (line := item.chat_line()):
+                self._reporter.say(line.without_time())
             elif item.type != "message" and (self._verbose or item.type in URGENT):
-                self._reporter.say(item.news())
+                self._reporter.say(item.notice())
         self.printed += len(messages)
-
-    def _changed(self, change: Change | InterfacesChanged) -> None:
-        self._reporter.changed(change)
-        if self._json:
-            self._output.events(interface_events(change))

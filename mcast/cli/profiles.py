@@ -1,7 +1,7 @@
-"""Who I am, on disk: a profile keeps the seed of an identity and counts its incarnations.
+"""Profiles on disk: each keeps the seed of an identity and counts its incarnations.
 
-The seed lies in the user's configuration directory (secret, worth a backup), the last incarnation in the
-state directory. Nothing is written before the first call of `seed` or `next_incarnation`.
+The seed is in the user's configuration directory (secret, worth a backup), the last incarnation in the state
+directory. Nothing is written before the first call of `seed` or `next_incarnation`.
 """
 
 from __future__ import annotations
@@ -27,91 +27,75 @@ from mcast.errors import McastError, UsageError
 SEED_SIZE = 32
 MAX_INCARNATION = 2**63 - 1
 NAME_LIMIT = 64
-"""Bytes of UTF-8 that a display name may have."""
+"""Longest display name, in bytes of UTF-8."""
 
 _LOCK_PATIENCE = 5.0
-"""Seconds. A run holds the lock for one fsync."""
+"""Seconds to wait for the lock. Others hold it for the time of one fsync."""
 _BINARY = getattr(os, "O_BINARY", 0)
-"""On Windows a descriptor is in text mode otherwise."""
+"""Windows opens descriptors in text mode without it."""
 _PROFILE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SEED_FORM = re.compile(rb"mcast-identity 1 ([0-9a-f]{64}) ([0-9a-f]{8})\n?")
 _INCARNATION_FORM = re.compile(rb"\d{19}\n")
 _INVISIBLE = "\u115f\u3164"
-"""Hangul fillers: printable by Unicode's word, yet blank."""
+"""Hangul fillers: str.isprintable() accepts them, but they show nothing."""
 
 
 class Profile:
-    """One identity of this user: `name` is letters, digits, - and _, its case does not matter.
+    """One identity of this user. `name` has letters, digits, - and _; upper and lower case are the same.
 
-    With `directory` both files lie there, instead of in the directories that the system's customs name.
+    With `directory`, both files are there instead of in the user's configuration and state directories.
     """
 
     def __init__(self, name: str = "default", directory: Path | None = None) -> None:
         if not _PROFILE_NAME.fullmatch(name):
-            raise UsageError(f"{name!r} cannot name a profile", "use at most 64 letters, digits, - and _")
+            raise UsageError(
+                f"{name!r} is not a valid name of a profile", "use at most 64 letters, digits, - and _"
+            )
         self.name = name.lower()
         self._seed_path = (directory or config_directory() / "profiles") / f"seed-{self.name}"
         self._incarnation_path = (directory or _state_directory() / "profiles") / f"incarnation-{self.name}"
 
-    @classmethod
-    def temporary(cls) -> Profile:
-        """An identity for this process only, that no file keeps: for when a file cannot be kept."""
-        return _Temporary()
-
     def seed(self) -> bytes:
-        """The 32 secret bytes the identity is made from, drawn at random and kept on first use.
+        """The 32 secret bytes of the identity, created at random on first use.
 
-        Runs that start at once agree on one seed. McastError when the file is damaged, or cannot be read
-        or written: the caller may choose to go on with `temporary`.
+        Processes that start at the same time agree on one seed. McastError if the file is damaged or cannot
+        be read or written.
         """
         with _explained(self._seed_path):
-            if _is_missing(self._seed_path):
+            # A broken link is not missing: its disk may just not be mounted.
+            if not os.path.lexists(self._seed_path):
                 self._make_seed()
             return _parse_seed(self._seed_path)
 
     def next_incarnation(self, now_unix: float, entropy: int) -> int:
-        """The incarnation of a new run: that after the last one, at most 2^63 - 1.
+        """A new incarnation, higher than the last one and at most 2^63 - 1.
 
-        No two runs of a profile get the same, whatever the clock says. McastError when it cannot be kept.
+        No two processes get the same one, even if the clock goes back. McastError if it cannot be saved.
         """
         with _explained(self._incarnation_path), _locked(self._incarnation_path) as file:
             incarnation = following(_read_incarnation(file), now_unix, entropy)
             if incarnation > MAX_INCARNATION:
                 raise McastError(
-                    f"{self._incarnation_path} holds the last incarnation there is", "remove that file"
+                    f"{self._incarnation_path} contains the highest incarnation", "remove that file"
                 )
             _write_incarnation(file, incarnation)
             return incarnation
 
     def _make_seed(self) -> None:
-        """Make and keep a seed, unless another run did so first."""
+        """Create and save a seed, unless another process did so first."""
         _make_private_directory(self._seed_path.parent)
         with _locked(self._incarnation_path):
-            if _is_missing(self._seed_path):
-                _write_private(self._seed_path, _seed_text(os.urandom(SEED_SIZE)))
+            if not os.path.lexists(self._seed_path):
+                seed = os.urandom(SEED_SIZE)
+                text = b"mcast-identity 1 %s %s\n" % (seed.hex().encode(), _checksum(seed))
+                _write_private(self._seed_path, text)
 
     def __repr__(self) -> str:
         return f"Profile({self.name!r})"
 
 
-class _Temporary(Profile):
-    """A profile in memory."""
-
-    def __init__(self) -> None:
-        self.name = "temporary"
-        self._seed = os.urandom(SEED_SIZE)
-        self._last = 0
-
-    def seed(self) -> bytes:
-        return self._seed
-
-    def next_incarnation(self, now_unix: float, entropy: int) -> int:
-        self._last = following(self._last, now_unix, entropy)
-        return self._last
-
-
 def config_directory() -> Path:
-    """Where the user's configuration of mcast lies: `$XDG_CONFIG_HOME/mcast`, or what the system has."""
+    """The directory of the user's configuration: `$XDG_CONFIG_HOME/mcast`, or the system's equivalent."""
     return _absolute(platformdirs.user_config_path("mcast", appauthor=False), "XDG_CONFIG_HOME")
 
 
@@ -120,14 +104,14 @@ def _state_directory() -> Path:
 
 
 def _absolute(path: Path, variable: str) -> Path:
-    """`path`; McastError if it is relative, which is what a user without a home directory gets."""
+    """`path`. McastError if it is relative, as for a user without a home directory."""
     if not path.is_absolute():
-        raise McastError(f"there is no home directory to keep {path.name} in", f"set HOME or {variable}")
+        raise McastError(f"there is no home directory for {path.name}", f"set HOME or {variable}")
     return path
 
 
 def default_name() -> str:
-    """The display name to start with: the user's name, else the host's; printable, 1 to 64 bytes of UTF-8."""
+    """The default display name: the user's name, else the host's; printable, 1 to 64 bytes of UTF-8."""
     for source in (_user_name, socket.gethostname):
         if name := _displayable(source()):
             return name
@@ -138,19 +122,15 @@ def _user_name() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):
-        # No such variable, no entry for this user id, no pwd module.
+        # No variable, no entry for this user id, or no pwd module.
         return ""
 
 
 def _displayable(text: str) -> str:
-    """`text` without what cannot be shown or encoded, at most 64 bytes of UTF-8."""
+    """`text` without characters that cannot be shown or encoded, at most 64 bytes of UTF-8."""
     words = unicodedata.normalize("NFC", text).split()
     shown = "".join(char for char in " ".join(words) if char.isprintable() and char not in _INVISIBLE)
     return shown.encode("utf-8", "ignore")[:NAME_LIMIT].decode("utf-8", "ignore").strip()
-
-
-def _seed_text(seed: bytes) -> bytes:
-    return b"mcast-identity 1 %s %s\n" % (seed.hex().encode(), _checksum(seed))
 
 
 def _checksum(seed: bytes) -> bytes:
@@ -164,7 +144,7 @@ def _parse_seed(path: Path) -> bytes:
         if match is None or _checksum(seed) != match[2]:
             raise McastError(
                 f"the identity in {path} is damaged",
-                "restore it from a backup; without one move it away, and you are somebody new to others",
+                "restore it from a backup, or move it away to start with a new identity",
             )
         if sys.platform != "win32" and os.fstat(file.fileno()).st_mode & 0o077:
             with contextlib.suppress(OSError):
@@ -173,14 +153,14 @@ def _parse_seed(path: Path) -> bytes:
 
 
 def _read_incarnation(file: int) -> int:
-    """The last incarnation, 0 if there is none or it is damaged."""
+    """The last incarnation; 0 if there is none or the file is damaged."""
     os.lseek(file, 0, os.SEEK_SET)
     text = os.read(file, 64)
     return int(text) if _INCARNATION_FORM.fullmatch(text) else 0
 
 
 def _write_incarnation(file: int, incarnation: int) -> None:
-    """Written over the old one, at the same width: that needs no room and is never half new."""
+    """Overwrite the old incarnation at the same width: this needs no disk space and is never half done."""
     text = b"%019d\n" % incarnation
     os.lseek(file, 0, os.SEEK_SET)
     if os.write(file, text) < len(text):
@@ -189,19 +169,10 @@ def _write_incarnation(file: int, incarnation: int) -> None:
     os.fsync(file)
 
 
-def _is_missing(path: Path) -> bool:
-    """Whether nothing has that name. A link to nowhere is something: a disk that is not mounted, say."""
-    try:
-        path.lstat()
-    except FileNotFoundError:
-        return True
-    return False
-
-
 def _write_private(path: Path, data: bytes) -> None:
-    """Write a file that only this user can read: all of it or nothing, whenever the power fails."""
+    """Write a file that only this user can read, completely or not at all, even if the power fails."""
     temporary = path.with_name(f"{path.name}.new")
-    # Left by a run that was killed; the caller holds the lock.
+    # A killed process may have left it. The caller holds the lock.
     temporary.unlink(missing_ok=True)
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
@@ -226,22 +197,23 @@ def _make_private_directory(path: Path) -> None:
 
 @contextlib.contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Turns an OSError of the block into a McastError with its remedy."""
+    """Turn an OSError of the block into a McastError with a remedy."""
     try:
         yield
     except OSError as error:
         variable = "XDG_STATE_HOME" if path.name.startswith("incarnation-") else "XDG_CONFIG_HOME"
-        do = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "make it readable and writable"
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        do = "free some disk space" if full else "make it readable and writable"
         raise McastError(
-            f"cannot keep the profile in {error.filename or path}: {error.strerror or error}",
-            f"{do}, or name another directory with {variable}, or use a temporary identity",
+            f"cannot use the profile in {error.filename or path}: {error.strerror or error}",
+            f"{do}, or set {variable} to another directory",
         ) from error
 
 
 if sys.platform == "win32":
     import msvcrt
 
-    # Locks are mandatory there: lock a byte that nobody reads.
+    # Locks are mandatory on Windows, so lock a byte that nobody reads.
     _LOCKED_BYTE = 1 << 30
 
     def _try_lock(file: int) -> None:
@@ -256,7 +228,7 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    # flock(2), not lockf(3): it excludes the threads of one process too.
+    # flock(2), not lockf(3), because it also excludes other threads of this process.
     def _try_lock(file: int) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
@@ -268,7 +240,7 @@ else:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[int]:
-    """The descriptor of the file at `path`, made if need be, that no other run or thread has meanwhile."""
+    """The descriptor of the file at `path`, created if missing and locked for this thread only."""
     _make_private_directory(path.parent)
     with _explained(path):
         file = os.open(path, os.O_RDWR | os.O_CREAT | _BINARY, 0o600)
@@ -277,7 +249,7 @@ def _locked(path: Path) -> Iterator[int]:
         try:
             yield file
         finally:
-            # Closing would not do: a child forked meanwhile holds the descriptor, and with it the lock.
+            # Closing is not enough: a child forked meanwhile would keep the descriptor, and with it the lock.
             _unlock(file)
     finally:
         os.close(file)
@@ -290,5 +262,5 @@ def _lock(file: int, path: Path) -> None:
             return _try_lock(file)
         except _HELD:
             if time.monotonic() > give_up:
-                raise McastError(f"{path} stays locked", "end the program that holds it") from None
+                raise McastError(f"{path} is locked by another program", "end that program") from None
         time.sleep(0.005)

@@ -1,60 +1,66 @@
-"""`mcast send`: messages from the command line, a file or standard input."""
+"""`mcast send`: send messages from the command line, from files or from standard input."""
 
+import asyncio
 import itertools
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from mcast import interfaces
+from mcast.aio import Group, Receipt
 from mcast.errors import McastError, MessageTooLarge, UsageError
 from mcast.net.links import Links
 from mcast.net.plain_text import decode, payload_limit
 from mcast.wire.limits import MESSAGE_MAX
 
-from . import exits, options, stdin, who
-from .durations import duration
-from .opening import Network
-from .render import Output, note
-from .run import Ending, collect, run
-from .sending import Sending
+from . import exits, options, stdin
+from .output import Output, note
+from .runner import Ending, collect, run
+from .session import NOBODY, GroupSession, Network, Participant, Reporter
+
+ENOUGH = 1.0
+"""Seconds in which every peer that can confirm has confirmed."""
 
 
 def send(
     context: typer.Context,
-    text: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="The message.")] = None,
-    message: Annotated[
-        list[str] | None, typer.Option("--message", "-m", metavar="TEXT", help="A message; may be repeated.")
+    text: Annotated[
+        list[str] | None, typer.Argument(metavar="[TEXT]...", help="Send these words as one message.")
     ] = None,
-    lines: Annotated[bool, typer.Option("--lines", "-l", help="A message per line of stdin.")] = False,
+    message: Annotated[
+        list[str] | None,
+        typer.Option("--message", "-m", metavar="TEXT", help="Send TEXT as a message; may be repeated."),
+    ] = None,
+    lines: Annotated[
+        bool, typer.Option("--lines", "-l", help="Send each line of stdin as a message.")
+    ] = False,
     file: Annotated[
         list[str] | None,
-        typer.Option("--file", "-f", metavar="FILE", help="The content of FILE as one message; repeatable."),
+        typer.Option("--file", "-f", metavar="FILE", help="Send FILE as one message; may be repeated."),
     ] = None,
-    everything: Annotated[bool, typer.Option("--stdin", "-s", help="All of stdin as one message.")] = False,
-    interval: Annotated[
-        float, typer.Option("--interval", parser=duration, metavar="TIME", help="Time between messages.")
-    ] = 0.0,
+    everything: Annotated[
+        bool, typer.Option("--stdin", "-s", help="Send all of stdin as one message.")
+    ] = False,
+    interval: Annotated[float, options.time_option("--interval", help="Wait between messages.")] = 0.0,
     linger: Annotated[
-        float,
-        typer.Option(
-            "--linger", parser=duration, metavar="TIME", help="Wait this long for everyone to confirm."
-        ),
+        float, options.time_option("--linger", help="Wait at most this long for confirmations.")
     ] = 2.0,
     wait_acks: Annotated[
         str | None,
-        typer.Option("--wait-acks", metavar="N|all", help="Fail unless so many confirm while lingering."),
+        typer.Option("--wait-acks", metavar="N|all", help="Fail unless N or all peers confirm in time."),
     ] = None,
     group: options.Groups = None,
     port: options.Port = None,
-    room: who.Room = "",
-    key_file: who.KeyFile = None,
-    name: who.Name = None,
-    profile: who.ProfileName = "default",
+    room: options.Room = "",
+    key_file: options.KeyFile = None,
+    name: options.Name = None,
+    profile: options.Profile = "default",
     interface: options.Interfaces = None,
     only4: options.Only4 = False,
     only6: options.Only6 = False,
@@ -66,56 +72,109 @@ def send(
 ) -> int:
     """Send messages to a group.
 
-    Exit codes: 0 sent, 1 not sent, 2 wrong or too large, 3 no usable interface or no permission, 27 fewer
-    confirmed than --wait-acks asked for, 4 it asked for all and nobody was there.
+    Exit codes: 0 sent, 1 not sent, 2 wrong usage or too large, 3 no usable interface or no permission,
+    27 fewer peers confirmed than --wait-acks requires, 4 nobody confirmed --wait-acks all.
     """
-    present = {"TEXT": text, "-m": message, "-l": lines, "-f": file, "-s": everything}
-    chosen = _chosen(present)
+    messages = Messages(text, message, file, lines, everything)
+    messages.check()
     network = Network(context, group, port, interface, only4, only6, ttl)
-
-    def outgoing(limit: int, check: Callable[[bytes, str, int], bytes]) -> Iterable[bytes] | None:
-        """What to send; None for lines as they come."""
-        return None if chosen == ["-l"] else _messages(chosen, text, message, file, limit, check)
-
     if plain:
-        return _send_plain(network, outgoing, interval, verbose and not quiet)
+        return _send_plain(network, messages, interval, verbose and not quiet)
     acks = _acks(wait_acks)
-    me = who.Who(profile, name, room, key_file)
+    me = Participant(profile, name, room, key_file)
 
     async def command(ending: Ending, output: Output) -> int:
-        whole = outgoing(MESSAGE_MAX, _sized)
-        async with network.protocol(me, several=True, visitor=True, wait=False, peers=peer or ()) as wire:
-            sending = Sending(wire, interval, linger, acks)
+        # The messages are read and checked before anything is joined.
+        bodies = None if lines else messages.read(MESSAGE_MAX, plain=False)
+        joining = network.protocol(me, several=True, visitor=True, wait=False, peers=peer or ())
+        async with joining as session:
+            sending = _Sending(session, interval, linger, acks)
             if verbose and not quiet:
-                from .report import Reporter
-
-                Reporter(wire, quiet=False, verbose=False).joined("sending to")
-            complete = await ending.during(sending.work(whole))
+                Reporter(session, quiet=False, verbose=False).joined("sending to")
+            complete = await ending.during(sending.run(bodies))
             if complete and (sending.exit_code or not quiet):
-                sending.tell()
+                sending.report()
             return sending.exit_code if complete else exits.INTERRUPTED + ending.signal
 
     return run(command)
 
 
 def _acks(text: str | None) -> int | None:
-    """How many must confirm: 0 for all, None when it does not matter."""
+    """How many peers must confirm: 0 for all, None if it does not matter."""
     if text is None:
         return None
     if text == "all":
         return 0
     if not (text.isascii() and text.isdigit() and 0 < int(text) <= 1_000_000):
-        raise UsageError(f"--wait-acks {text!r} is no number of peers", "give one from 1 on, or all")
+        raise UsageError(f"--wait-acks {text!r} is not a number of peers", 'use 1 or more, or "all"')
     return int(text)
 
 
-def _send_plain(
-    network: Network,
-    outgoing: Callable[[int, Callable[[bytes, str, int], bytes]], Iterable[bytes] | None],
-    interval: float,
-    verbose: bool,
-) -> int:
-    """One datagram each, from the preferred interface; nothing is waited for."""
+class Messages(msgspec.Struct, frozen=True):
+    """The options that say what to send. Exactly one is given, or both words and -m."""
+
+    text: list[str] | None
+    message: list[str] | None
+    file: list[str] | None
+    lines: bool
+    everything: bool
+
+    def check(self) -> None:
+        """UsageError if nothing is to be sent, or if the options cannot be combined."""
+        given = {
+            "TEXT": self.text,
+            "-m": self.message,
+            "-l": self.lines,
+            "-f": self.file,
+            "-s": self.everything,
+        }
+        chosen = [flag for flag, value in given.items() if value]
+        if not chosen:
+            remedy = "give TEXT, -m TEXT, -l (lines of stdin), -f FILE or -s (all of stdin)"
+            raise UsageError("nothing to send", remedy)
+        if chosen not in (["TEXT", "-m"], chosen[:1]):
+            raise UsageError(f"{' and '.join(chosen)} cannot be used together", "use only one of them")
+
+    def read(self, limit: int, *, plain: bool) -> list[bytes]:
+        """All messages but those of -l, checked: at most `limit` bytes, and UTF-8 if `plain`."""
+        words = [" ".join(self.text)] if self.text else []
+        bodies = [os.fsencode(text) for text in words + (self.message or [])]
+        bodies += [_read_file(name, limit) for name in self.file or ()]
+        if self.everything:
+            bodies.append(stdin.read(limit + 1))
+        for number, body in enumerate(bodies, 1):
+            _check(body, f"message {number}", limit, plain)
+        return bodies
+
+
+def _read_file(name: str, limit: int) -> bytes:
+    """At most one byte more than `limit`, so that a file that is too large is noticed."""
+    if name == "-":
+        return stdin.read(limit + 1)
+    try:
+        with Path(name).open("rb") as file:
+            return file.read(limit + 1)
+    except OSError as error:
+        raise McastError(f"cannot read {name}: {error.strerror}", "check the name and permissions") from None
+    except ValueError as error:
+        raise UsageError(f"cannot read {name!r}: {error}", "check the name") from None
+
+
+def _check(body: bytes, what: str, limit: int, plain: bool = True) -> None:
+    if len(body) > limit:
+        raise MessageTooLarge(f"{what} is too large and was not sent", f"send at most {limit} bytes at once")
+    if plain and decode(body) is None:
+        raise UsageError(f"{what} is not UTF-8", "convert it first, for instance with iconv -t utf-8")
+
+
+def _plain_lines(limit: int) -> Iterator[bytes]:
+    for number, line in enumerate(stdin.lines(), 1):
+        _check(line, f"line {number} of standard input", limit)
+        yield line
+
+
+def _send_plain(network: Network, messages: Messages, interval: float, verbose: bool) -> int:
+    """Send each message as one datagram from the preferred interface. Nothing is confirmed."""
     collect()
     plan = network.plain_plan(receive=False)
     links = Links(plan)
@@ -123,18 +182,16 @@ def _send_plain(
         links.update(interfaces.read())
         links.require()
         limit = payload_limit(links.used[:1])
-        messages = outgoing(limit, _checked)
-        if messages is None:
-            messages = _lines(limit)
+        bodies = _plain_lines(limit) if messages.lines else messages.read(limit, plain=True)
         if verbose:
             groups = ", ".join(map(str, plan.groups))
             note(f"sending to {groups} from {links.used[0].name}, at most {limit} bytes at once")
         sent = 0
-        for sent, data in enumerate(messages, 1):
+        for sent, body in enumerate(bodies, 1):
             if sent > 1 and interval:
                 time.sleep(interval)
             for target in plan.groups:
-                links.send_first(data, target)
+                links.send_first(body, target)
         if verbose:
             note(f"{sent} sent")
         return exits.DONE
@@ -144,74 +201,60 @@ def _send_plain(
         links.close()
 
 
-def _chosen(present: Mapping[str, object]) -> list[str]:
-    """Where the messages come from, of what is `present`. UsageError for nothing, or what does not mix."""
-    chosen = [name for name, there in present.items() if there]
-    if not chosen:
-        raise UsageError(
-            "nothing to send", "give TEXT, -m TEXT, -l (lines of stdin), -f FILE or -s (all of stdin)"
+class _Sending:
+    """Sends to all groups of a session, `interval` seconds apart, then waits `linger` seconds at most.
+
+    `acks` is the number of peers that must confirm: 0 for all, None if it does not matter.
+    """
+
+    def __init__(self, session: GroupSession, interval: float, linger: float, acks: int | None) -> None:
+        self.exit_code = exits.DONE
+        self._session, self._interval, self._linger, self._acks = session, interval, linger, acks
+        self._last: dict[Group, Receipt] = {}
+
+    async def run(self, bodies: Iterable[bytes] | None) -> None:
+        """Send the messages, or with None the lines of standard input, and wait for confirmations."""
+        if bodies is None:
+            await self._send_lines()
+        else:
+            for number, body in enumerate(bodies):
+                await self._send(body, pause=number > 0)
+        waiting = (
+            receipt.confirmed(self._acks or None, timeout=self._linger) for receipt in self._last.values()
         )
-    if chosen not in (["TEXT", "-m"], [chosen[0]]):
-        raise UsageError(f"{' and '.join(chosen)} exclude each other", "give one of them")
-    return chosen
+        confirmed = await asyncio.gather(*waiting)
+        if self._acks is not None and not all(confirmed):
+            self.exit_code = exits.TIMED_OUT
+            if self._acks == 0 and not any(receipt.heard_by for receipt in self._last.values()):
+                self.exit_code = exits.NOTHING_FOUND
 
+    async def _send_lines(self) -> None:
+        lines = stdin.Lines()
+        for number in itertools.count():
+            if (line := await lines.next()) is None:
+                return
+            await self._send(line, pause=number > 0)
 
-def _messages(
-    chosen: list[str],
-    text: list[str] | None,
-    message: list[str] | None,
-    file: list[str] | None,
-    limit: int,
-    check: Callable[[bytes, str, int], bytes],
-) -> list[bytes]:
-    """What to send, all of it checked before the first is sent."""
-    given: dict[str, Callable[[], Iterable[bytes]]] = {
-        "TEXT": lambda: [_argument(" ".join(text or ()))],
-        "-m": lambda: map(_argument, message or ()),
-        "-f": lambda: (_file(name, limit) for name in file or ()),
-        "-s": lambda: [stdin.read(limit + 1)],
-    }
-    parts = itertools.chain.from_iterable(given[name]() for name in chosen)
-    return [check(data, f"message {number}", limit) for number, data in enumerate(parts, 1)]
+    async def _send(self, body: bytes, *, pause: bool) -> None:
+        if pause and self._interval:
+            await asyncio.sleep(self._interval)
+        for group in self._session.groups:
+            self._last[group] = await group.send(body)
 
+    def report(self) -> None:
+        """Say for each group if nobody confirmed, or not all peers, or fewer than required."""
+        if not (self._linger or self.exit_code):
+            return
+        for group, receipt in self._last.items():
+            place = f"{group.groups[0]}: " if len(self._last) > 1 else ""
+            if outcome := self._outcome(len(receipt.heard_by), len(receipt.unheard_by)):
+                note(place + outcome)
 
-def _argument(text: str) -> bytes:
-    return os.fsencode(text)
-
-
-def _lines(limit: int) -> Iterator[bytes]:
-    for number, line in enumerate(stdin.lines(), 1):
-        yield _checked(line, f"line {number} of standard input", limit)
-
-
-def _file(name: str, limit: int) -> bytes:
-    if name == "-":
-        return stdin.read(limit + 1)
-    try:
-        with Path(name).open("rb") as file:
-            return file.read(limit + 1)
-    except OSError as error:
-        raise McastError(
-            f"cannot read {name}: {error.strerror}", "check the name and its permissions"
-        ) from None
-    except ValueError as error:
-        raise UsageError(f"cannot read {name!r}: {error}", "check the name") from None
-
-
-def _sized(data: bytes, what: str, limit: int) -> bytes:
-    if len(data) > limit:
-        raise MessageTooLarge(
-            f"{what} is larger than a message may be", f"send at most {limit} bytes at once"
-        )
-    return data
-
-
-def _checked(data: bytes, what: str, limit: int) -> bytes:
-    if len(data) > limit:
-        raise MessageTooLarge(
-            f"{what} is larger than one datagram",
-            f"send at most {limit} bytes at once; nothing of it was sent",
-        )
-    if decode(data) is None:
-        raise UsageError(f"{what} is not UTF-8", "convert it first, for instance with iconv -t utf-8")
-    return data
+    def _outcome(self, heard: int, missing: int) -> str:
+        if heard and not missing and heard >= (self._acks or 0):
+            return ""
+        more = "" if self._linger >= ENOUGH and not heard else "; raise --linger to wait longer"
+        if not heard:
+            return NOBODY + more
+        peers = "1 peer" if heard == 1 else f"{heard} peers"
+        return f"{peers} confirmed, " + (f"{missing} did not" if missing else f"not {self._acks}") + more

@@ -1,4 +1,4 @@
-"""A chat on a terminal: lines of others appear above the one being typed and never tear it."""
+"""A chat on a terminal: lines of others appear above the line that is being typed and never break it."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.styles import Style
 
-from .items import Said
-from .render import clock, escape, fitted
+from .items import ChatLine
+from .output import clock, escape, fitted
 
 Parts = list[tuple[str, str]]
 
 
 class Terminal:
-    """Reads with prompt_toolkit; what is printed meanwhile goes above the prompt.
+    """Reads with prompt_toolkit; lines of others are printed above the prompt.
 
-    The terminal stays raw from first to last. prompt_toolkit's own way to print above a prompt turns echo on
-    for that moment, and what is typed in it lands in the middle of the screen.
+    The terminal stays in raw mode throughout. prompt_toolkit's own way to print above a prompt turns echo on
+    for a moment, and keys pressed in that moment appear in the middle of the screen.
     """
 
     def __init__(self) -> None:
         output = create_output()
         if isinstance(output, Vt100_Output):
-            # Asked where the cursor is, a slow terminal answers when a line has been printed meanwhile, and
-            # the prompt, taken to stand higher than it does, pushes the screen up.
+            # A slow terminal reports the position of the cursor only after another line was printed. The
+            # prompt is then drawn too high and pushes the screen up.
             output.enable_cpr = False
         self._session: PromptSession[str] = PromptSession(
             erase_when_done=True, enable_suspend=True, output=output
@@ -48,29 +48,23 @@ class Terminal:
             text = await self._session.prompt_async("> ", handle_sigint=False, set_exception_handler=False)
         except (EOFError, KeyboardInterrupt):
             return None
-        # Under a locale that cannot say so, what is typed is UTF-8 all the same.
+        # What is typed is UTF-8, even in a locale with another encoding.
         return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
-    def show(self, said: Iterable[Said]) -> None:
-        """Lines of others, in one go."""
-        self.print(
-            [
-                part
-                for one in said
-                for part in _parts(one.seconds, one.sender, one.text, one.mark, color="ansicyan")
-            ]
-        )
+    def show(self, lines: Iterable[ChatLine]) -> None:
+        """Print lines of others, all at once."""
+        self.print([part for line in lines for part in _parts(line, "ansicyan")])
 
     def sent(self, text: str) -> None:
-        """A line of our own."""
-        self.print(_parts(time.time(), "you", escape(text), color="ansigreen"))
+        """Print our own line."""
+        self.print(_parts(ChatLine(time.time(), "you", escape(text)), "ansigreen"))
 
     def close(self) -> None:
-        """Give the terminal and standard error back."""
+        """Restore the terminal and standard error."""
         self._stack.close()
 
     def print(self, parts: Parts) -> None:
-        """Print above the prompt, which is drawn anew below."""
+        """Print above the prompt, which is drawn again below."""
         app = self._session.app
         if app.is_running:
             app.renderer.erase()
@@ -81,7 +75,7 @@ class Terminal:
 
 
 class _Above(io.TextIOBase):
-    """Standard error while the prompt is there."""
+    """Standard error while there is a prompt."""
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
@@ -97,10 +91,10 @@ class _Above(io.TextIOBase):
         return True
 
 
-def _parts(seconds: float, sender: str, text: str, mark: str = "", *, color: str) -> Parts:
+def _parts(line: ChatLine, color: str) -> Parts:
     return [
-        ("ansibrightblack", f"{clock(seconds)} "),
-        (color, fitted(sender, sys.stdout)),
-        ("ansiyellow", f" ({mark})" if mark else ""),
-        ("", f": {fitted(text, sys.stdout)}\n"),
+        ("ansibrightblack", f"{clock(line.seconds)} "),
+        (color, fitted(line.sender, sys.stdout)),
+        ("ansiyellow", f" ({line.mark})" if line.mark else ""),
+        ("", f": {fitted(line.text, sys.stdout)}\n"),
     ]

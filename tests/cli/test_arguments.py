@@ -58,11 +58,11 @@ def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, 
         ("listen --plain -W soon", 2, "300ms, 10s, 5m, 2h"),
         ("listen --plain --on never=true", 2, "EVENT=COMMAND"),
         ("listen --plain -g 232.1.1.1", 2, "name the sender with --source ADDRESS"),
-        ("chat --plain -g 232.1.1.1", 2, "take another group"),
+        ("chat --plain -g 232.1.1.1", 2, "use another group"),
         ("send --plain -g 232.1.1.1 x", 3, "eth0: down"),
         ("send --plain --ttl 256 x", 2, "--ttl"),
         ("send --plain", 2, "-l (lines of stdin)"),
-        ("send --plain -l -s", 2, "-l and -s exclude each other"),
+        ("send --plain -l -s", 2, "-l and -s cannot be used together"),
         ("-x", 2, "see: mcast --help"),
         ("nonsense", 2, "see: mcast --help"),
         ("chat --nonsense", 2, "see: mcast chat --help"),
@@ -105,7 +105,7 @@ def test_a_fault_of_our_own_is_a_line_and_a_traceback_only_with_debug(
     monkeypatch.setattr("mcast.interfaces.read", broken)
     code, _, err = run(["interfaces"], capsys)
     assert code == 1
-    assert err.startswith("mcast: a fault of mcast itself, ZeroDivisionError: a b")
+    assert err.startswith("mcast: internal error, ZeroDivisionError: a b")
     assert err.count("\n") == 1
     code, _, err = run(["--debug", "interfaces"], capsys)
     assert code == 1
@@ -157,7 +157,7 @@ def test_no_arguments_make_a_traceback(monkeypatch: pytest.MonkeyPatch, argument
             code = end.code or 0
     told = streams.errors()
     assert code in CODES, (arguments, told)
-    assert "a fault of mcast itself" not in told, (arguments, told)
+    assert "internal error" not in told, (arguments, told)
     if "--debug" not in arguments:
         assert "Traceback" not in told
         assert told.count("\n") <= 1, told

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mcast.cli import gauge
+from mcast.cli import bench
 from tests import lab
 from tests.cli.test_schema import valid
 
@@ -47,7 +47,7 @@ def test_both_ends_count_the_same(pair: tuple[lab.Host, lab.Host], port: str) ->
     assert [stretches, total] == sums(heard) == [total, total]
     assert sent[-1]["bytes"] == heard[-1]["bytes"] == 64 * total
     first, *_, rule, summary = people.lines()
-    assert (first, set(rule)) == (gauge.HEADING, {"-"})
+    assert (first, set(rule)) == (bench.HEADING, {"-"})
     assert summary.split()[4:6] == ["0", "0"]
 
 
@@ -60,7 +60,7 @@ def test_an_interrupted_sender_sums_up_and_lets_the_receiver_end(
     sender.wait_lines(2)
     assert sender.interrupt() == 130
     assert receiver.wait() == 0
-    assert sender.lines()[-2] == receiver.lines()[-2] == "-" * len(gauge.HEADING)
+    assert sender.lines()[-2] == receiver.lines()[-2] == "-" * len(bench.HEADING)
 
 
 def test_nobody_is_there(pair: tuple[lab.Host, lab.Host], port: str) -> None:
@@ -68,5 +68,5 @@ def test_nobody_is_there(pair: tuple[lab.Host, lab.Host], port: str) -> None:
     sender = here.mcast("bench", "send", "--port", port, "-W", "500ms")
     receiver = there.mcast("bench", "receive", "--port", str(int(port) + 50), "-W", "500ms")
     assert (sender.wait(), receiver.wait()) == (4, 4)
-    assert "0 of 1 receivers came: run mcast bench receive there first" in sender.stderr
+    assert "found 0 of 1 receivers: start mcast bench receive there first" in sender.stderr
     assert sender.stdout == receiver.stdout == ""

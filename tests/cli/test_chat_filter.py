@@ -65,7 +65,8 @@ def test_a_line_that_is_not_utf8_is_not_sent_and_the_exit_code_tells(
     assert process.wait() == 2
     assert arrived(stranger, 2) == ["before", "after"]
     assert [line for line in process.stderr.splitlines() if "not sent" in line] == [
-        "mcast: not sent: a line that is not UTF-8: convert it first, for instance with iconv -t utf-8"
+        "mcast: not sent: a line of standard input is not UTF-8: "
+        "convert it first, for instance with iconv -t utf-8"
     ] * 2
 
 

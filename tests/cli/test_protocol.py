@@ -332,7 +332,7 @@ def test_plain_text_in_a_room_is_marked_and_does_not_count(pair: Pair, group: st
     ended(pair[1].mcast("send", "--plain", "-g", group, "simple"), 0)
     terminal.wait_for_screen(re.compile(r"10\.9\.0\.2:\d+ \(plain\): simple"))
     terminal.wait_for_screen(
-        f"10.9.0.2 speaks plain text and cannot read you: mcast chat --plain -g 230.0.0.1:{port}"
+        f"10.9.0.2 sends plain text and cannot read you; use: mcast chat --plain -g 230.0.0.1:{port}"
     )
     listener.wait_for("simple", stream="stderr")
     ended(pair[1].mcast("send", "-g", group, "real"), 0)

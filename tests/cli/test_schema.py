@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from mcast.cli import gauge
+from mcast.cli import bench
 from tests import lab
 
 SCHEMA = json.loads((lab.REPOSITORY / "docs" / "events.schema.json").read_text())
@@ -19,7 +19,7 @@ PEER = {"from": {"id": "0123456789abcdef", "name": "ada"}}
 BENCH = {
     "role": "receive",
     "state": "summary",
-    **gauge.fields(0.0, gauge.Counts(2.0, 10, 640, 3, 1, 0.25), 0.001),
+    **bench.Counts(2.0, 10, 640, 3, 1, 0.25).fields(0.0, 0.001),
     "peers": 1,
 }
 EXAMPLES: list[dict[str, Any]] = [

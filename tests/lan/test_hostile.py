@@ -8,7 +8,7 @@ import unicodedata
 
 import pytest
 
-from mcast.cli.render import escape_bytes
+from mcast.cli.output import escape_bytes
 from tests import lab
 from tests.lan.plain import GROUP, PORT, run, until
 

@@ -18,8 +18,9 @@ from collections.abc import Callable
 from random import Random
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 
-from mcast import simulation
 from mcast.core.checks import Checks
+
+from mcast import simulation
 from mcast.core.events import Message, PeerLeft
 from mcast.core.peer_id import PeerId
 from mcast.crypto.keys import Identity

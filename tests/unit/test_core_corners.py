@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from mcast.core.answers import ASKED, KeyAnswers
+from mcast.core.candidates import Candidates
+from mcast.core.reporting import Confirmations, Reporter
 
 from mcast import simulation
 from mcast.core import authority as authority_module
 from mcast.core import candidates as candidates_module
-from mcast.core.answers import ASKED, KeyAnswers
-from mcast.core.candidates import Candidates
-from mcast.core.events import PeerUpdated
 from mcast.core.engine import Outgoing
+from mcast.core.events import PeerUpdated
 from mcast.core.peer_id import PeerId
-from mcast.core.reporting import Confirmations, Reporter
 from mcast.settings import Settings
 from mcast.wire import frames as f
 from mcast.wire.attributes import Attributes, encode_attributes

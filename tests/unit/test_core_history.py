@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from mcast.core.ages import AGE_MAX
 
 from mcast import simulation
 from mcast.core import history, inbound_history, inbound_records, past, recall
-from mcast.core.ages import AGE_MAX
 from mcast.core.events import Event, GapAbandoned, Message
 from mcast.crypto.rooms import keyed_room
 from mcast.settings import Settings

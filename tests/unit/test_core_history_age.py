@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
-
-from mcast import simulation
-from mcast.core import refusals
 from mcast.core.ages import AGE_MAX, handed
-from mcast.core.peer_id import PeerId
 from mcast.core.refusals import Refusals
 from mcast.core.retention import Retention, Sent
 from mcast.core.waiting import Waiting
+
+from mcast import simulation
+from mcast.core import refusals
+from mcast.core.peer_id import PeerId
 from mcast.settings import Settings
 from mcast.wire import frames as f
 from mcast.wire.codec import decode_frames, encode_frame

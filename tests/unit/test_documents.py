@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mcast.cli.commands import Named
 from typer.main import get_command
 
 import mcast
 from mcast import errors, events, settings
 from mcast.cli import app, exits
-from mcast.cli.commands import Named
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
-from mcast.core.engine import Engine
+from mcast.core.engine import Engine, Outgoing
 from mcast.core.events import Event
-from mcast.core.engine import Outgoing
 from mcast.net.links import Links, Plan
 from mcast.runtime.driver import Driver
 from mcast.runtime.event_queue import EventQueue

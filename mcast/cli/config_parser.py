@@ -1,8 +1,9 @@
-"""What stands in a configuration file, as defaults of a command line; what is wrong is named by its line."""
+"""Turns the text of a configuration file into defaults of a command line. Errors name the line."""
 
 from __future__ import annotations
 
 import bisect
+import contextlib
 import difflib
 import functools
 import re
@@ -17,7 +18,7 @@ from typer.main import get_command
 from mcast.errors import UsageError
 from mcast.net.address import parse_group, parse_port
 
-from .commands import Named
+from . import LazyCommand
 
 _Path = tuple[str, ...]
 """Keys from the outside in: `("listen", "timeout")`."""
@@ -28,13 +29,13 @@ _AT = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)$")
 def defaults_in(file: Path, text: str, app: typer.Typer) -> dict[str, Any]:
     """The `text` of `file` as `default_map` for `app`: `{"debug": True, "listen": {"timeout": "10s", …}, …}`.
 
-    UsageError, one line with file and line number, for whatever is wrong in it.
+    UsageError with file and line number if something in it is wrong.
     """
     return dict(_defaults(_Document(file, text), get_command(app), (), {}))
 
 
 class _Document:
-    """A parsed file that knows in which line everything stands."""
+    """A parsed file that knows the line of each key."""
 
     def __init__(self, file: Path, text: str) -> None:
         self._file = file
@@ -45,18 +46,14 @@ class _Document:
             raise self._bad_toml(str(error)) from None
         except (ValueError, RecursionError):
             line = _line_of_excess(text)
-            raise UsageError(f"{file}, line {line}: too long or too deeply nested", "take it out") from None
-
-    def value(self, path: _Path) -> Any:
-        """What stands at `path`, which exists."""
-        return functools.reduce(lambda table, key: table[key], path, self._content)
+            raise UsageError(f"{file}, line {line}: too long or too deeply nested", "remove it") from None
 
     def table(self, path: _Path) -> dict[str, Any]:
-        """The table at `path`, an empty one where there is none."""
+        """The table at `path`; an empty one if there is none."""
         return functools.reduce(lambda table, key: table.get(key, {}), path, self._content)
 
     def error(self, path: _Path, problem: str, remedy: str) -> UsageError:
-        """What is wrong with the key at `path`, with its line."""
+        """The error about the key at `path`, with its line."""
         line = _line_of(self._text, path)
         return UsageError(f"{self._file}, line {line}: {_brief(problem.rstrip('.'))}", remedy)
 
@@ -64,11 +61,11 @@ class _Document:
         match = _AT.search(message)
         line = match[1] if match and match[1] else self._text.rstrip("\n").count("\n") + 1
         problem = message[: match.start()] if match else message
-        return UsageError(f"{self._file}, line {line}: {_brief(problem)}", "the file is TOML: key = value")
+        return UsageError(f"{self._file}, line {line}: {_brief(problem)}", "write TOML: key = value")
 
 
 def _line_of_excess(text: str) -> int:
-    """The first line where `text` asks too much: a number of thousands of digits, nesting without end."""
+    """The first line that is too much for the parser: a number of thousands of digits, endless nesting."""
     lines = text.split("\n")
 
     def is_reached(count: int) -> bool:
@@ -84,53 +81,33 @@ def _line_of_excess(text: str) -> int:
 
 
 def _brief(text: str) -> str:
-    """`text` in one line of a bearable length."""
+    """`text` in one line, shortened."""
     line = " ".join(text.split())
     return line if len(line) <= 160 else f"{line[:159]}…"
 
 
 def _line_of(text: str, path: _Path) -> int:
-    """The line where the valid TOML `text` first mentions `path`, which it does, counted from 1."""
-    return next(number for number, mentioned in _mentions(text) if path in mentioned)
+    """The first line of the statement that first mentions `path` in the valid TOML `text`, counted from 1."""
+    lines = text.split("\n")
+
+    def is_mentioned(count: int) -> bool:
+        table: Any = _statements(lines[:count])[1]
+        for key in path:
+            if not isinstance(table, dict) or key not in table:
+                return False
+            table = table[key]
+        return True
+
+    last = bisect.bisect_left(range(len(lines)), True, key=is_mentioned)
+    return _statements(lines[: last - 1])[0] + 1
 
 
-def _mentions(text: str) -> Iterator[tuple[int, list[_Path]]]:
-    """The number of each statement's first line, and the paths it mentions, from the outermost table on."""
-    header: _Path = ()
-    for number, statement in _statements(text):
-        mentioned = list(_paths(tomllib.loads(statement)))
-        if statement.startswith("["):
-            header = max(mentioned, key=len)
-            yield number, mentioned
-        else:
-            yield number, [header + inner for inner in mentioned]
-
-
-def _statements(text: str) -> Iterator[tuple[int, str]]:
-    """The statements of a valid document, each with the number of its first line.
-
-    A statement is over at the first line with which it parses: strings and arrays may span lines.
-    """
-    start, lines = 1, list[str]()
-    for number, line in enumerate(text.split("\n"), 1):
-        lines.append(line if lines else line.lstrip(" \t"))
-        statement = "\n".join(lines)
-        try:
-            tomllib.loads(statement)
-        except tomllib.TOMLDecodeError:
-            continue
-        yield start, statement
-        start, lines = number + 1, []
-
-
-def _paths(content: object) -> Iterator[_Path]:
-    """The paths of all keys in `content`; of a list those in its first table: a header has no more."""
-    if isinstance(content, list):
-        yield from _paths(content[0] if content else None)
-    if isinstance(content, dict):
-        for key, value in content.items():
-            yield (key,)
-            yield from ((key, *rest) for rest in _paths(value))
+def _statements(lines: list[str]) -> tuple[int, dict[str, Any]]:
+    """How many of the `lines` are complete statements, and their content: the last one may go on."""
+    for count in range(len(lines), 0, -1):
+        with contextlib.suppress(tomllib.TOMLDecodeError):
+            return count, tomllib.loads("\n".join(lines[:count]))
+    return 0, {}
 
 
 class _Option(NamedTuple):
@@ -141,10 +118,10 @@ class _Option(NamedTuple):
     parameter: Any
 
     def default(self, value: object) -> Any:
-        """`value` of the file as a default. ValueError says why the option does not take it."""
+        """A `value` of the file as a default. ValueError if the option does not accept it."""
         if self.parameter.is_flag:
             if not isinstance(value, bool):
-                raise ValueError("it takes true or false")
+                raise ValueError("expected true or false")
             return value
         if self.parameter.multiple:
             texts: Any = [_as_typed(item) for item in (value if isinstance(value, list) else [value])]
@@ -164,18 +141,18 @@ _CHECKS: dict[str, Callable[[str], object]] = {
     "group": functools.partial(parse_group, default_port=1),
     "port": parse_port,
 }
-"""For keys whose commands look at the value only later, when nobody knows where it came from."""
+"""Checks of options that commands parse later, when the line is no longer known."""
 
 
 def _as_typed(value: object) -> str:
-    """A value as it would be typed after the flag."""
+    """The value as it would be typed after the flag."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError("it takes a text or a number")
+        raise ValueError("expected text or a number")
     return str(value)
 
 
 def _options(command: Any) -> dict[str, _Option]:
-    """The options of a command by key, those left out that do something at once, as --help and --version."""
+    """The options of a command by key, without those that act at once, like --help and --version."""
     keys = {
         max(parameter.opts, key=len).lstrip("-"): parameter
         for parameter in command.params
@@ -186,20 +163,20 @@ def _options(command: Any) -> dict[str, _Option]:
 
 def _commands(command: Any) -> dict[str, Any]:
     return {
-        name: inner.imported() if isinstance(inner, Named) else inner
+        name: inner.load() if isinstance(inner, LazyCommand) else inner
         for name, inner in getattr(command, "commands", {}).items()
     }
 
 
 def _known(command: Any) -> set[str]:
-    """The keys that `command` and the commands under it understand."""
+    """The keys of `command` and of the commands below it."""
     return set(_options(command)).union(*map(_known, _commands(command).values()))
 
 
 def _defaults(
     document: _Document, command: Any, path: _Path, above: Mapping[str, _Path]
 ) -> Iterator[tuple[str, Any]]:
-    """The default map of the command whose table is at `path`; `above` says where outer keys stand."""
+    """The default map of the command whose table is at `path`. `above` has the paths of outer keys."""
     options, commands = _options(command), _commands(command)
     table = document.table(path)
     here = dict(above)
@@ -215,14 +192,16 @@ def _defaults(
 
 
 def _check_key(document: _Document, command: Any, path: _Path, value: object) -> None:
-    """UsageError for a key or table that means nothing there."""
+    """UsageError for a key or table that is unknown there."""
     key, outer, commands = path[-1], ".".join(path[:-1]), _commands(command)
     if isinstance(value, dict):
         if key not in commands:
             raise document.error(path, f"unknown table [{'.'.join(path)}]", _nearest(key, commands, "tables"))
     elif key not in (known := _known(command)):
         if key in commands:
-            raise document.error(path, f"{key!r} is no setting", f"write [{key}], and its settings below")
+            raise document.error(
+                path, f"{key!r} is a table, not a setting", f"write [{key}] and its settings below"
+            )
         place = f" in [{outer}]" if outer else ""
         raise document.error(path, f"unknown key {key!r}{place}", _nearest(key, known, "keys"))
 
@@ -230,12 +209,12 @@ def _check_key(document: _Document, command: Any, path: _Path, value: object) ->
 def _nearest(word: str, known: Collection[str], what: str) -> str:
     if close := difflib.get_close_matches(word.replace("_", "-").lower(), known, 1):
         return f"did you mean {close[0]}?"
-    return f"there are the {what} {', '.join(sorted(known))}" if known else f"there are no {what} here"
+    return f"known {what} are {', '.join(sorted(known))}" if known else f"no {what} are possible here"
 
 
 def _checked(document: _Document, option: _Option, path: _Path, command: _Path) -> Any:
     try:
-        return option.default(document.value(path))
+        return option.default(document.table(path[:-1])[path[-1]])
     except UsageError as error:
         problem, remedy = error.message, error.remedy
     except ValueError as error:

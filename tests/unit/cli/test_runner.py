@@ -15,9 +15,8 @@ import pytest
 from mcast import __main__ as program
 from mcast import cli
 from mcast.cli import exits
-from mcast.cli.listen import _exit_code
-from mcast.cli.render import Output, OutputClosed
-from mcast.cli.run import Ending, collect, run
+from mcast.cli.output import Output, OutputClosed
+from mcast.cli.runner import Ending, collect, run
 from mcast.errors import InvalidPort, McastError, NoInterface, PermissionRefused, PortTaken
 
 
@@ -50,13 +49,13 @@ def test_every_kind_of_error_has_its_code(error: McastError, code: int) -> None:
         ("signal", False, 1, 2, 130),
     ],
 )
-def test_what_listen_ends_with(
+def test_what_a_watch_ends_with(
     reason: str | None, complete: bool, printed: int, count: int | None, code: int
 ) -> None:
     async def main() -> int:
         ending = Ending()
         ending.reason, ending.signal = reason, signal.SIGINT
-        return _exit_code(ending, complete, printed, count)
+        return ending.exit_code(complete, printed, count)
 
     assert asyncio.run(main()) == code
 
@@ -117,7 +116,7 @@ def test_a_signal_interrupts_a_blocked_write_and_lets_another_return(
 
 BLOCKED = """
 import os, signal, sys, threading
-from mcast.cli.run import run
+from mcast.cli.runner import run
 
 async def main(ending, output):
     if seconds := float(sys.argv[1]):
@@ -152,7 +151,7 @@ def test_a_fault_in_the_background_is_a_line(capsys: pytest.CaptureFixture[str])
 
     assert run(main) == 0
     told = capsys.readouterr().err
-    assert told.startswith("mcast: a fault of mcast itself, ZeroDivisionError: oh")
+    assert told.startswith("mcast: internal error, ZeroDivisionError: oh")
     assert told.count("\n") == 1
 
 

@@ -1,4 +1,4 @@
-"""How a command runs and ends: signals, time limits, a closed output, and the exit code they make."""
+"""Runs a command and decides how it ends: signals, time limits, a closed output, and the exit code."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from types import FrameType
 from typing import Any
 
 from . import exits
-from .render import Output, OutputClosed, fault, note
+from .output import Output, OutputClosed, internal_error, note
 
 INSIST = 0.1
-"""Seconds after a signal in which a write may still begin to block."""
+"""Seconds between checks, after a signal, whether a write blocks."""
 
 
 class Ending:
-    """The first reason to stop: `signal`, `timeout`, `idle` or `closed` (nobody reads our output)."""
+    """Why a command stops: `reason` is signal, timeout, idle or closed (nobody reads the output).
+
+    The first reason counts. `timeout` and `idle` are limits in seconds.
+    """
 
     def __init__(self, *, timeout: float | None = None, idle: float | None = None) -> None:
         self.reason: str | None = None
@@ -36,20 +39,30 @@ class Ending:
         self.touch()
 
     def touch(self) -> None:
-        """Something came: the idle limit starts anew."""
+        """Start the idle limit again, because a message arrived."""
         if self._idle is not None:
             if self._idle_timer is not None:
                 self._idle_timer.cancel()
             self._idle_timer = self._loop.call_later(self._idle, self.end, "idle")
 
     def end(self, reason: str) -> None:
-        """Stop for `reason`, unless there was one already."""
+        """Stop for `reason`, unless there already is one."""
         if self.reason is None:
             self.reason = reason
         self._ended.set()
 
+    def exit_code(self, complete: bool, found: int, wanted: int | None) -> int:
+        """The exit code of a command that found so many messages or peers and may have `wanted` a number."""
+        if complete or self.reason == "closed" or found == wanted:
+            return exits.DONE
+        if self.reason == "signal":
+            return exits.INTERRUPTED + self.signal if wanted else exits.DONE
+        if wanted:
+            return exits.TIMED_OUT
+        return exits.DONE if found else exits.NOTHING_FOUND
+
     async def during(self, work: Coroutine[Any, Any, None]) -> bool:
-        """Run `work` until it is done (True) or there is a reason to stop (False); its errors are raised."""
+        """Run `work` until it is done (True) or there is a reason to stop (False). Its errors are raised."""
         task = asyncio.ensure_future(work)
         end = asyncio.ensure_future(self._ended.wait())
         try:
@@ -66,11 +79,11 @@ class Ending:
 
     @contextlib.contextmanager
     def on_signals(self, output: Output) -> Iterator[None]:
-        """SIGINT, SIGTERM and SIGHUP end it; a second one, or one in a blocked write, interrupts at once."""
+        """End at SIGINT, SIGTERM or SIGHUP. A second one, or one in a blocked write, interrupts at once."""
         over = threading.Event()
 
         def insist(number: int) -> None:
-            """The signal once more, should a write block before the loop gets to see that it is to end."""
+            """Repeat the signal if a write blocks before the loop notices that it should end."""
             while not over.wait(INSIST):
                 if output.blocked:
                     signal.pthread_kill(threading.main_thread().ident or 0, number)
@@ -82,7 +95,7 @@ class Ending:
                 raise KeyboardInterrupt
             self.signal = number
             self._loop.call_soon_threadsafe(self.end, "signal")
-            if hasattr(signal, "pthread_kill"):  # where there is none, as on Windows, any write is blocked
+            if hasattr(signal, "pthread_kill"):  # Windows has none; there every write counts as blocked
                 threading.Thread(target=insist, args=(number,), daemon=True).start()
 
         before = {number: signal.signal(number, handle) for number in _signals()}
@@ -95,7 +108,7 @@ class Ending:
 
     @contextlib.contextmanager
     def on_closed_output(self) -> Iterator[None]:
-        """End when the reader of our pipe goes, not only when the next line finds it gone."""
+        """End as soon as the reader of our pipe is gone, not only at the next line."""
         if not _is_pipe(sys.stdout):
             yield
             return
@@ -107,7 +120,7 @@ class Ending:
 
 
 def run(command: Callable[[Ending, Output], Coroutine[Any, Any, int]], **limits: float | None) -> int:
-    """Run an asynchronous command with its limits (`timeout`, `idle`, seconds) and return its exit code."""
+    """Run an asynchronous command and return its exit code. `limits` are those of Ending, in seconds."""
     ending: Ending | None = None
 
     async def main() -> int:
@@ -120,7 +133,7 @@ def run(command: Callable[[Ending, Output], Coroutine[Any, Any, int]], **limits:
 
     collect()
     try:
-        # Windows' default loop, the Proactor, has no add_reader and dies on ICMP errors.
+        # The default loop of Windows, the Proactor, has no add_reader and fails on ICMP errors.
         with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
             return runner.run(main())
     except OutputClosed:
@@ -130,22 +143,22 @@ def run(command: Callable[[Ending, Output], Coroutine[Any, Any, int]], **limits:
 
 
 def collect() -> None:
-    """Collect garbage from now on, if `mcast.__main__` put that off; what was imported stays unsearched."""
+    """Collect garbage from now on, if mcast.__main__ had switched it off. Imported modules are left out."""
     if not gc.isenabled():
         gc.freeze()
         gc.enable()
 
 
 def _unexpected(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Instead of asyncio's traceback in the middle of a chat."""
+    """Print one line instead of asyncio's traceback."""
     if os.environ.get("MCAST_DEBUG"):
         loop.default_exception_handler(context)
     elif error := context.get("exception"):
-        note(fault(error))
+        note(internal_error(error))
 
 
 def _signals() -> list[signal.Signals]:
-    """Those to end at: also when the terminal goes away, unless nohup(1) said otherwise."""
+    """The signals that end a command. SIGHUP is one, unless nohup(1) set it to be ignored."""
     hangup = getattr(signal, "SIGHUP", None)
     if hangup is None or signal.getsignal(hangup) is signal.SIG_IGN:
         return [signal.SIGINT, signal.SIGTERM]
@@ -153,7 +166,7 @@ def _signals() -> list[signal.Signals]:
 
 
 def _is_pipe(stream: Any) -> bool:
-    """Whether it is the writing end of a pipe (`1<>fifo`, open for both, would seem closed when filled)."""
+    """Whether it is the writing end of a pipe. A FIFO open for both (`1<>fifo`) seems closed when full."""
     if sys.platform == "win32":
         return False
     import fcntl

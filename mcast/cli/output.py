@@ -1,4 +1,4 @@
-"""The only place that prints what a peer wrote: everything is escaped, and no console can make it fail."""
+"""Standard output and standard error. Text from the network is escaped, and no console makes it fail."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from typing import Any, TextIO
 
 from mcast.errors import McastError
 
-# Printable by Unicode's word, yet invisible (Hangul fillers); not printable, yet part of honest writing:
-# no-break and ideographic space, and the joiners that Persian, Indic scripts and emoji need.
-_BLANK = "\u115f\u3164"
-_WELCOME = "\u00a0\u3000\u200c\u200d"
+_INVISIBLE = "\u115f\u3164"
+"""Hangul fillers: str.isprintable() accepts them, but they show nothing."""
+_ALLOWED = "\u00a0\u3000\u200c\u200d"
+"""Not printable for Python, but needed: two spaces, and the joiners of Persian, Hindi and emoji."""
 
 
 def escape(text: str) -> str:
-    """`text` safe to print: control, invisible, bidirectional characters become `\\xNN` or `\\uNNNN`."""
+    """`text` safe to print: control, invisible and bidirectional characters become `\\xNN` or `\\uNNNN`."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(char if _is_safe(char) else _escaped(char) for char in text)
 
 
 def _is_safe(char: str) -> bool:
-    return (char.isprintable() and char not in _BLANK) or char in _WELCOME
+    return (char.isprintable() and char not in _INVISIBLE) or char in _ALLOWED
 
 
 def _escaped(char: str) -> str:
@@ -40,19 +40,19 @@ def _escaped(char: str) -> str:
 
 
 def fitted(text: str, stream: TextIO) -> str:
-    """`text` with `\\uNNNN` for what the encoding of `stream` lacks."""
+    """`text` with `\\uNNNN` for characters that the encoding of `stream` lacks."""
     encoding = stream.encoding or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def escape_bytes(data: bytes) -> str:
-    """Bytes that are no UTF-8, as text: what decodes is shown, every other byte as `\\xNN`."""
+    """Bytes as text: UTF-8 is shown as it is, every other byte as `\\xNN`."""
     return escape(data.decode("utf-8", "backslashreplace"))
 
 
 def json_line(event: Mapping[str, Any], *, ascii_only: bool = False) -> str:
-    """One line of JSON, whose strings hold no raw control or invisible character either."""
-    # Imported by who prints JSON: reading and writing it is no part of most runs.
+    """One line of JSON, without raw control or invisible characters in its strings."""
+    # Imported here because most commands print no JSON.
     import json
 
     line = json.dumps(event, ensure_ascii=ascii_only, separators=(",", ":"))
@@ -82,7 +82,7 @@ def payload(data: bytes, text: str | None) -> dict[str, str]:
 
 
 class Output:
-    """Standard output as UTF-8 lines: flushed at once, closed pipes and full disks told apart."""
+    """Standard output as UTF-8 lines, flushed at once. A closed pipe and a full disk are different errors."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or _utf8(sys.stdout)
@@ -91,14 +91,14 @@ class Output:
 
     @property
     def blocked(self) -> bool:
-        """Whether a write waits for room, as in a pipe that nobody empties: a signal must then interrupt it.
+        """Whether a write waits because nobody empties the pipe. A signal must then interrupt it.
 
-        One that only has not returned yet is left alone: what it wrote may have been read already.
+        A write that just has not returned yet is not blocked: its text may have been read already.
         """
         return self._writing and not _has_room(self._stream)
 
     def lines(self, lines: Iterable[str]) -> None:
-        """Print the lines and flush. OutputClosed when nobody reads, McastError when it cannot be written."""
+        """Print lines and flush. OutputClosed if nobody reads them, McastError if they cannot be written."""
         text = "".join(f"{line}\n" for line in lines)
         self._writing = True
         try:
@@ -114,12 +114,12 @@ class Output:
             self._writing = False
 
     def events(self, events: Iterable[Mapping[str, Any]]) -> None:
-        """Print events as lines of JSON."""
+        """Print each event as a line of JSON."""
         self.lines(json_line(event, ascii_only=self._ascii_json) for event in events)
 
 
 def _has_room(stream: TextIO) -> bool:
-    """Whether it takes a byte now. Taken as full where it cannot be asked, as on Windows."""
+    """Whether a byte can be written now. False where the system cannot tell, as on Windows."""
     try:
         return bool(select.select([], [stream], [], 0)[1])
     except (OSError, ValueError):
@@ -127,11 +127,11 @@ def _has_room(stream: TextIO) -> bool:
 
 
 class OutputClosed(Exception):
-    """Whoever read our output has had enough, as in `| head -1`."""
+    """The reader of our output has ended, as in `| head -1`."""
 
 
 def note(text: str) -> None:
-    """A line on standard error, escaped. Nothing happens when that is closed or full."""
+    """Print an escaped line on standard error. Does nothing if that is closed or full."""
     stream = sys.stderr
     try:
         stream.write(f"mcast: {escape(text)}\n")
@@ -140,17 +140,17 @@ def note(text: str) -> None:
         discard(stream)
 
 
-def fault(error: BaseException) -> str:
-    """What to say of an error that nobody thought of."""
-    return f"a fault of mcast itself, {type(error).__name__}: {error}; run mcast --debug … and report it"
+def internal_error(error: BaseException) -> str:
+    """The line about an error that is a bug in mcast."""
+    return f"internal error, {type(error).__name__}: {error}; run mcast --debug … and report this"
 
 
 def prepare_console() -> None:
-    """Let no console make us fail: what its encoding lacks is shown as `\\uNNNN`, what is closed is empty."""
+    """Make every standard stream usable: missing characters become `\\uNNNN`, a closed stream is empty."""
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         stream = getattr(sys, name)
         if stream is None:
-            # In its own place: the next socket opened would get this number, and our children with it.
+            # Otherwise the next socket gets this descriptor, and child processes write to that socket.
             stream = open(os.devnull, mode, encoding="utf-8")  # noqa: SIM115 - lives as long as the program
             if stream.fileno() == number:
                 os.set_inheritable(number, True)
@@ -160,7 +160,7 @@ def prepare_console() -> None:
 
 
 def discard(stream: TextIO) -> None:
-    """Send what is still buffered, and all that follows, nowhere: Python would complain about it at exit."""
+    """Drop what is buffered and all that follows, because Python would complain about it at exit."""
     try:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, stream.fileno())
@@ -170,9 +170,9 @@ def discard(stream: TextIO) -> None:
 
 
 def _utf8(stream: TextIO) -> TextIO:
-    """Pipes and files get UTF-8 whatever the locale, unless PYTHONIOENCODING says otherwise."""
+    """`stream` with UTF-8 for pipes and files in any locale, unless PYTHONIOENCODING is set."""
     if isinstance(getattr(stream, "buffer", None), io.RawIOBase):
-        # PYTHONUNBUFFERED: what a signal cuts short would be lost without a word.
+        # PYTHONUNBUFFERED: a write that a signal interrupts would lose the rest of the text.
         plain = io.FileIO(stream.fileno(), "w", closefd=False)
         stream = io.TextIOWrapper(io.BufferedWriter(plain), stream.encoding, stream.errors)
     if not stream.isatty() and "PYTHONIOENCODING" not in os.environ and hasattr(stream, "reconfigure"):
@@ -181,6 +181,7 @@ def _utf8(stream: TextIO) -> TextIO:
 
 
 def write_error(error: OSError) -> McastError:
-    """What it means when standard output cannot be written."""
-    remedy = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "check where it goes"
+    """The error to raise when standard output cannot be written."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    remedy = "free some disk space" if full else "check where it is redirected to"
     return McastError(f"cannot write the output: {error.strerror}", remedy)

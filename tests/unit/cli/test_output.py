@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcast.cli import render
-from mcast.cli.render import Output, OutputClosed, escape, escape_bytes, json_line, rfc3339
+from mcast.cli import output as printing
+from mcast.cli.output import Output, OutputClosed, escape, escape_bytes, json_line, rfc3339
 from mcast.errors import McastError
 
 ANY_TEXT = st.text(st.characters(codec=None, exclude_categories=()))
@@ -84,7 +84,7 @@ class _Refusing(io.TextIOWrapper):
 def test_a_closed_pipe_and_a_full_disk_are_told_apart() -> None:
     with pytest.raises(OutputClosed):
         Output(_Refusing(BrokenPipeError())).lines(["x"])
-    with pytest.raises(McastError, match="make room"):
+    with pytest.raises(McastError, match="free some disk space"):
         Output(_Refusing(OSError(28, os.strerror(28)))).lines(["x"])
 
 
@@ -135,5 +135,5 @@ def test_output_that_cannot_be_asked_for_room_counts_as_blocked() -> None:
 
 
 def test_a_note_is_one_escaped_line(capsys: pytest.CaptureFixture[str]) -> None:
-    render.note("a\x1b[2Jb\nc")
+    printing.note("a\x1b[2Jb\nc")
     assert capsys.readouterr().err == "mcast: a\\x1b[2Jb\\x0ac\n"

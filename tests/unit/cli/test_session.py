@@ -1,10 +1,14 @@
-"""What the shared flags ask for, and which of them contradict each other."""
+"""The plan that the options of a network describe or contradict."""
 
 from __future__ import annotations
 
-import pytest
+from types import SimpleNamespace
+from typing import cast
 
-from mcast.cli.options import make_plan
+import pytest
+import typer
+
+from mcast.cli.session import Network
 from mcast.errors import InvalidGroup, InvalidPort, UsageError
 from mcast.net.links import Plan
 
@@ -16,7 +20,11 @@ def plan(
     only6: bool = False,
     sources: tuple[str, ...] = (),
 ) -> Plan:
-    return make_plan(list(groups), port, None, only4, only6, sources=list(sources))
+    context = SimpleNamespace(
+        params={"source": sources}, get_parameter_source=lambda name: SimpleNamespace(name="COMMANDLINE")
+    )
+    network = Network(cast(typer.Context, context), list(groups), port, None, only4, only6, sources=sources)
+    return network.plain_plan()
 
 
 def test_without_flags_it_is_the_default_group() -> None:
@@ -52,7 +60,7 @@ def test_the_port_beside_the_group_goes_for_all_that_name_none() -> None:
         (("ff3e::1",), {}, UsageError, "--source ADDRESS"),
         (("232.1.1.1",), {"sources": ("me",)}, UsageError, "IP address"),
         (("232.1.1.1",), {"sources": ("fe80::1",)}, UsageError, "IP version"),
-        (("232.1.1.1",), {"sources": ("224.0.0.1",)}, UsageError, "sender's address"),
+        (("232.1.1.1",), {"sources": ("224.0.0.1",)}, UsageError, "address of a sender"),
     ],
 )
 def test_what_cannot_be_is_refused_with_the_remedy(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mcast import cli
 from mcast.cli import config
-from mcast.cli.durations import duration
+from mcast.cli.options import duration
 from mcast.errors import UsageError
 
 Write = Callable[..., Path]
@@ -160,19 +160,19 @@ def test_values(text: str, name: str, value: object, write: Write, call: Call) -
         ("gruop = 1", "1: unknown key 'gruop': did you mean group?"),
         ("\n# ttl\n\nkey_fil = 1", "4: unknown key 'key_fil': did you mean key-file?"),
         ("TTL = 1", "1: unknown key 'TTL': did you mean ttl?"),
-        ("group = '''\nx = 1\n'''\nx = 1", "4: unknown key 'x': there are the keys 4, bits, debug, group"),
-        ("a.b = 1", "1: unknown table [a]: there are the tables chat, key, listen"),
+        ("group = '''\nx = 1\n'''\nx = 1", "4: unknown key 'x': known keys are 4, bits, debug, group"),
+        ("a.b = 1", "1: unknown table [a]: known tables are chat, key, listen"),
         ("[chat]\nttl = 1\n[chta]\nttl = 1", "3: unknown table [chta]: did you mean chat?"),
-        ("[chat]\n  [chat.x]", "2: unknown table [chat.x]: there are no tables here"),
+        ("[chat]\n  [chat.x]", "2: unknown table [chat.x]: no tables are possible here"),
         (
             "ttl = 1\n[listen]\nttl = 1\ntimeot = 1",
             "4: unknown key 'timeot' in [listen]: did you mean timeout?",
         ),
-        ("[chat]\ntimeout = 1", "2: unknown key 'timeout' in [chat]: there are the keys 4, group"),
+        ("[chat]\ntimeout = 1", "2: unknown key 'timeout' in [chat]: known keys are 4, group"),
         ("key = { new = {\tbit = 1 } }", "1: unknown key 'bit' in [key.new]: did you mean bits?"),
-        ("[key.show]\nbits = 1", "2: unknown key 'bits' in [key.show]: there are no keys here"),
-        ("ttl = 1\nchat = 1", "2: 'chat' is no setting: write [chat]"),
-        ("ttl = 1\n[[chat]]\nttl = 1", "2: 'chat' is no setting: write [chat]"),
+        ("[key.show]\nbits = 1", "2: unknown key 'bits' in [key.show]: no keys are possible here"),
+        ("ttl = 1\nchat = 1", "2: 'chat' is a table, not a setting: write [chat]"),
+        ("ttl = 1\n[[chat]]\nttl = 1", "2: 'chat' is a table, not a setting: write [chat]"),
         ("[listen]\n[chat.ttl]", "2: unknown table [chat.ttl]"),
         ("key.new.word = 'x'", "1: unknown key 'word' in [key.new]"),
         ("version = true", "1: unknown key 'version'"),
@@ -180,13 +180,13 @@ def test_values(text: str, name: str, value: object, write: Write, call: Call) -
         ("install-completion = true", "1: unknown key 'install-completion'"),
         ('"a\\nb\\u001b" = 1', "1: unknown key 'a\\nb\\x1b'"),
         ("x" * 5000 + " = 1", "1: unknown key 'xxx"),
-        ("quiet = 1", "1: quiet: it takes true or false: see: mcast chat --help"),
-        ("key.quiet = 'yes'", "1: quiet: it takes true or false: see: mcast key new --help"),
-        ("debug = 'x'", "1: debug: it takes true or false: see: mcast --help"),
-        ("ttl = true", "1: ttl: it takes a text or a number"),
-        ("ttl = 2000-01-01", "1: ttl: it takes a text or a number"),
-        ("ttl = [1]", "1: ttl: it takes a text or a number"),
-        ("group = ['230.0.0.1', true]", "1: group: it takes a text or a number"),
+        ("quiet = 1", "1: quiet: expected true or false: see: mcast chat --help"),
+        ("key.quiet = 'yes'", "1: quiet: expected true or false: see: mcast key new --help"),
+        ("debug = 'x'", "1: debug: expected true or false: see: mcast --help"),
+        ("ttl = true", "1: ttl: expected text or a number"),
+        ("ttl = 2000-01-01", "1: ttl: expected text or a number"),
+        ("ttl = [1]", "1: ttl: expected text or a number"),
+        ("group = ['230.0.0.1', true]", "1: group: expected text or a number"),
         ("ttl = 'high'", "1: ttl: "),
         ("ttl = 1.5", "1: ttl: "),
         ("ttl = 0x" + "f" * 5000, "1: ttl: "),
@@ -318,7 +318,7 @@ def test_the_real_commands_refuse(text: str, said: str, write: Write) -> None:
         ("'abc' is not a port", ["listen"], " (MCAST_PORT is set)"),
         ("'abc' is not a port", ["listen", "-p", "abc"], ""),
         ("'99999' is not a port", ["chat"], " (MCAST_PEER is set)"),
-        ("-6 excludes the group 230.0.0.1", ["chat", "-6"], " (MCAST_GROUP is set)"),
+        ("-6 cannot be used with the group 230.0.0.1", ["chat", "-6"], " (MCAST_GROUP is set)"),
         ("'1' is not a group", ["chat", "-g", "1"], ""),
         ("nothing to send", ["send"], ""),
     ],

@@ -49,19 +49,19 @@ def test_what_is_written_is_read(key: bytes, room: bytes | None) -> None:
 
 
 NEARLY = [
-    (KEY.hex()[:-1], "is no key"),
-    (KEY.hex() + "0", "is no key"),
-    ("g" + KEY.hex()[1:], "is no key"),
-    (PLAIN[:-2], "is no key"),
-    (PLAIN + "=", "is no key"),
-    (PLAIN[:-2] + "a=", "is no key"),
-    (PLAIN[:-2] + "-=", "is no key"),
-    ("٣" * 64, "is no key"),
-    ("", "no key in"),
-    ("# only a comment\n", "no key in"),
+    (KEY.hex()[:-1], "valid key"),
+    (KEY.hex() + "0", "valid key"),
+    ("g" + KEY.hex()[1:], "valid key"),
+    (PLAIN[:-2], "valid key"),
+    (PLAIN + "=", "valid key"),
+    (PLAIN[:-2] + "a=", "valid key"),
+    (PLAIN[:-2] + "-=", "valid key"),
+    ("٣" * 64, "valid key"),
+    ("", "not contain a key"),
+    ("# only a comment\n", "not contain a key"),
     (f"{PLAIN} {ROOM.hex()} more", "3 words"),
-    (f"{PLAIN} {ROOM.hex()[:-1]}", "no room id"),
-    (f"{PLAIN} {PLAIN}", "no room id"),
+    (f"{PLAIN} {ROOM.hex()[:-1]}", "valid room id"),
+    (f"{PLAIN} {PLAIN}", "valid room id"),
     ("0" * 64, "all zero"),
     ("A" * 43 + "=", "all zero"),
 ]
@@ -155,7 +155,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("word", [KEY.hex(), PLAIN, URL, f"{PLAIN} {ROOM.hex()}"])
 def test_a_key_given_as_a_file_name_is_not_shown(word: str) -> None:
-    with pytest.raises(UsageError, match="not a file's name") as caught:
+    with pytest.raises(UsageError, match="instead of a file name") as caught:
         read_key_file(word)
     assert word[:10] not in "".join(traceback.format_exception(caught.value))
 

@@ -1,4 +1,4 @@
-"""Durations as people type them."""
+"""The durations that options take."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcast.cli.durations import duration
+from mcast.cli.options import duration
 
 
 @pytest.mark.parametrize(

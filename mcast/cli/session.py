@@ -1,0 +1,424 @@
+"""From the options of a command to a joined group: the mcast protocol, or plain text with --plain.
+
+`Network` says where to join and `Participant` as whom. `Network.protocol` and `Network.plain` make a session;
+`Reporter` tells the user about it on standard error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import os
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
+import typer
+
+from mcast.aio import DEFAULT_GROUP, DEFAULT_PORT, Group, Receipt, join, make_room, parse_pair
+from mcast.errors import McastError, UsageError
+from mcast.events import InterfacesChanged
+from mcast.net.address import GroupAddress, parse_group, parse_port
+from mcast.net.links import Change, Plan
+from mcast.net.plain_text import DEFAULT_PORT as PLAIN_PORT
+from mcast.net.plain_text import Line, PlainGroup
+from mcast.wire.limits import NAME_MAX
+
+from .config import from_command_line
+from .options import versions
+from .output import note, rfc3339
+from .profiles import Profile, default_name
+
+if TYPE_CHECKING:  # `send` starts faster without what only commands that show events need
+    from .items import GroupContext, Item
+    from .key_files import KeyMaterial
+
+    Batch = tuple[Sequence[Change | InterfacesChanged], list[Item]]
+
+ROOM_NAME_MAX = 255
+NOBODY = "nobody confirmed that they heard it"
+LINGER = 2.0
+"""Seconds that a chat in a pipe waits at the end of its input until everyone has confirmed."""
+LINGER_ALONE = 0.1
+"""The same if all peers have left: time for their last receiver reports."""
+ACQUAINTED = 0.4
+"""Seconds after joining by which the peers that are present have answered."""
+NOT_PLAIN = ("name", "profile", "room", "key_file", "wait_acks", "linger", "passive", "peer", "last", "since")
+"""Parameters that have no meaning for plain text."""
+
+
+class Participant(msgspec.Struct, frozen=True):
+    """Who joins: profile, display name, room, and the file with the room's key."""
+
+    profile: str = "default"
+    name: str | None = None
+    room: str = ""
+    key_file: str | None = None
+
+    def join(self, group: str | None, port: int | None, *, versions: Sequence[int], **options: Any) -> Group:
+        """The group, ready to be entered. The arguments are those of mcast.aio.join()."""
+        material = self._key()
+        seed, incarnation = self._identity()
+        key = material.key if material else None
+        room_id = material.room_id if material else None
+        room = make_room(parse_pair(group, port, versions), self.room, key, room_id)
+        if (size := len(self.room.encode())) > ROOM_NAME_MAX:
+            raise UsageError(f"the room name has {size} bytes", f"use at most {ROOM_NAME_MAX}")
+        return join(
+            group,
+            port=port,
+            versions=versions,
+            room=self.room,
+            name=self._name(),
+            key=key,
+            room_id=room_id,
+            identity=seed,
+            incarnation=incarnation,
+            machine=_machine_id(room.id),
+            **options,
+        )
+
+    def _name(self) -> str:
+        name = default_name() if self.name is None else self.name.strip()
+        if not 0 < len(name.encode()) <= NAME_MAX:
+            raise UsageError(f"{name!r} is not a valid name", f"use 1 to {NAME_MAX} bytes with --name")
+        return name
+
+    def _key(self) -> KeyMaterial | None:
+        text = os.environ.get("MCAST_KEY")
+        if self.key_file is None and not text:
+            return None
+        from .key_files import parse_key, read_key_file
+
+        if self.key_file is None:
+            return parse_key(text or "", "MCAST_KEY")
+        material, warning = read_key_file(self.key_file)
+        if warning:
+            note(warning)
+        return material
+
+    def _identity(self) -> tuple[bytes, int] | tuple[None, None]:
+        """The seed of the identity and a new incarnation; None for temporary ones if no file can be used."""
+        profile = Profile(self.profile)
+        try:
+            entropy = int.from_bytes(os.urandom(2), "big")
+            return profile.seed(), profile.next_incarnation(time.time(), entropy)
+        except McastError as error:
+            if isinstance(error, UsageError) or "damaged" in error.message:
+                raise
+            note(f"{error.message}; using a temporary identity")
+            return None, None
+
+
+def _machine_id(room_id: bytes) -> bytes:
+    """8 bytes that name this computer, different in each room (docs/protocol.md). Zero means unknown."""
+    for path in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
+        with contextlib.suppress(OSError):
+            if text := Path(path).read_text().strip():
+                return sha256(b"mcast2 machine" + room_id + text.encode()).digest()[:8]
+    return bytes(8)
+
+
+class Network(msgspec.Struct, frozen=True):
+    """Where to join: groups, port, interfaces, IP versions, TTL and sources, as given in the options."""
+
+    context: typer.Context
+    groups: list[str] | None
+    port: str | None
+    interfaces: list[str] | None
+    only4: bool
+    only6: bool
+    ttl: int = 1
+    sources: tuple[str, ...] = ()
+
+    def plain(self, *, sends: bool = True) -> PlainSession:
+        """Plain text in all the groups. UsageError for options that need the mcast protocol."""
+        plan = self.plain_plan(sends=sends)
+        return PlainSession(PlainGroup(plan, wait=bool(plan.requested)))
+
+    def plain_plan(self, *, receive: bool = True, sends: bool = True) -> Plan:
+        """The plan for plain text. UsageError if it `sends` although a key is set."""
+        for name in NOT_PLAIN:
+            if name in self.context.params and from_command_line(self.context, name):
+                flag = name.replace("_", "-")
+                raise UsageError(f"--plain cannot be used with --{flag}", "leave one of them out")
+        # `params` has the key file of an option, of the environment or of the configuration.
+        if sends and (self.context.params.get("key_file") or os.environ.get("MCAST_KEY")):
+            remedy = "unset MCAST_KEY, MCAST_KEY_FILE or key-file"
+            raise UsageError("--plain sends without encryption, but a key is set", remedy)
+        groups = self._addresses(self.groups or [DEFAULT_GROUP.host], PLAIN_PORT)
+        for group in groups:
+            for only, version in ((self.only4, 4), (self.only6, 6)):
+                if only and group.version != version:
+                    problem = f"-{version} cannot be used with the group {group.host}"
+                    raise UsageError(problem, f"name an IPv{version} group")
+        if receive:
+            self._check_sources(groups)
+        used = tuple(sorted({group.version for group in groups}))
+        return Plan(groups, tuple(self.interfaces or ()), used, self.ttl, self.sources, receive)
+
+    def protocol(self, who: Participant, *, several: bool = False, **join_options: Any) -> GroupSession:
+        """The mcast protocol in the group, or in each group if the command takes `several`."""
+        groups: Sequence[str | None] = list(dict.fromkeys(self.groups or ())) or [None]
+        self._check_sources(self._addresses(filter(None, groups), DEFAULT_PORT))
+        if len(groups) > 1 and not several:
+            raise UsageError(f"this command takes one group, not {len(groups)}", "run it once for each group")
+        joined = [
+            who.join(
+                group,
+                self._port(),
+                versions=versions(self.only4, self.only6),
+                interfaces=self.interfaces or (),
+                ttl=self.ttl,
+                sources=self.sources,
+                **{"wait": bool(self.interfaces), **join_options},
+            )
+            for group in groups
+        ]
+        return GroupSession(joined, who.room)
+
+    def _check_sources(self, groups: Sequence[GroupAddress]) -> None:
+        """UsageError if a group needs a source and has none, or if a source does not fit the groups."""
+        for group in groups:
+            if group.needs_source and not self.sources:
+                remedy = "use another group, or mcast listen --source ADDRESS"
+                if "source" in self.context.params:
+                    remedy = "name the sender with --source ADDRESS"
+                raise UsageError(f"the group {group.host} is source-specific", remedy)
+        for source in self.sources:
+            remedy = "give the IP address of a sender, of the same IP version as the group"
+            try:
+                address = ipaddress.ip_address(source)
+            except ValueError:
+                raise UsageError(f"--source {source!r} is not an IP address", remedy) from None
+            if address.is_multicast or any(group.version != address.version for group in groups):
+                raise UsageError(f"--source {source} does not fit the group", remedy)
+
+    def _addresses(self, groups: Iterable[str], default_port: int) -> tuple[GroupAddress, ...]:
+        port = self._port()
+        return tuple(dict.fromkeys(parse_group(group, port, default_port=default_port) for group in groups))
+
+    def _port(self) -> int | None:
+        """--port. One from the environment or the configuration yields to a port given with a group."""
+        in_group = any(_has_port(group) for group in self.groups or ())
+        if self.port is None or (in_group and not from_command_line(self.context, "port")):
+            return None
+        return parse_port(self.port)
+
+
+def _has_port(group: str) -> bool:
+    """Whether the text of a group includes a port."""
+    return (group.startswith("[") and not group.endswith("]")) or group.count(":") == 1
+
+
+class PlainSession:
+    """Plain text in one or several groups, with the methods of GroupSession. Nothing is ever confirmed."""
+
+    room_text: Sequence[str] = ()
+
+    def __init__(self, group: PlainGroup) -> None:
+        self._group = group
+        self.links, self.plan = group.links, group.plan
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        self.started = self._group.started
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._group.close()
+
+    @property
+    def kernel_drops(self) -> int:
+        return self._group.kernel_drops
+
+    async def batches(self) -> AsyncIterator[Batch]:
+        from .items import PlainItem
+
+        async for events in self._group.batches():
+            changes = [event for event in events if isinstance(event, Change)]
+            yield changes, [PlainItem(event) for event in events if isinstance(event, Line)]
+
+    async def send(self, text: str) -> None:
+        self._group.send(text)
+
+    async def settle(self) -> str:
+        return ""
+
+
+class GroupSession:
+    """The mcast protocol in one group or, for commands that only listen or send, in several.
+
+    links: sockets and interfaces. plan: what was asked for. started: the result of joining. last: the receipt
+    of the message that was sent last.
+    """
+
+    def __init__(self, groups: Sequence[Group], room: str) -> None:
+        self.groups = tuple(groups)
+        self.last: Receipt | None = None
+        self._room = room
+        self._stack = contextlib.AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with contextlib.AsyncExitStack() as stack:
+            for group in self.groups:
+                await stack.enter_async_context(group)
+            self._stack = stack.pop_all()
+        first = self.groups[0]
+        self._entered = first.now
+        self.links, self.started = first.links, first.started
+        addresses = tuple(address for group in self.groups for address in group.plan.groups)
+        self.plan = msgspec.structs.replace(first.plan, groups=addresses)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    @property
+    def room_text(self) -> Sequence[str]:
+        """What to say about the room; nothing for the default one."""
+        if not self.groups[0].room.public:
+            return ["sealed with a key"]
+        return [f"room {self._room}"] if self._room else []
+
+    @property
+    def kernel_drops(self) -> int:
+        """Datagrams that the kernel dropped because they were not read in time."""
+        return sum(group.kernel_drops for group in self.groups)
+
+    @cached_property
+    def contexts(self) -> list[GroupContext]:
+        """The context of each group, for its items."""
+        from .items import GroupContext
+
+        return [GroupContext(group, self._room) for group in self.groups]
+
+    async def batches(self) -> AsyncIterator[Batch]:
+        """The changes of interfaces and all other items since the last batch, without end."""
+        one = len(self.groups) == 1
+        async for batch in _items(self.contexts[0]) if one else _merged(self.contexts):
+            yield batch
+
+    async def send(self, text: str) -> None:
+        """Send a message to the first group."""
+        self.last = await self.groups[0].send(text)
+
+    async def settle(self) -> str:
+        """Wait a little until the last message is confirmed. Returns what went wrong, empty if nothing."""
+        if self.last is None:
+            return ""
+        await asyncio.sleep(max(0.0, self._entered + ACQUAINTED - self.groups[0].now))
+        if await self.last.confirmed(timeout=LINGER if self.groups[0].peers() else LINGER_ALONE):
+            return ""
+        if missing := len(self.last.unheard_by):
+            return f"{missing} peer{'s' if missing > 1 else ''} did not confirm the last message"
+        return "" if self.last.heard_by else NOBODY  # a peer that heard it may have left since
+
+
+Session = PlainSession | GroupSession
+
+
+async def _items(context: GroupContext) -> AsyncIterator[Batch]:
+    from .items import item_of
+
+    async for events in context.group.batches():
+        received = time.time()
+        changes = [event for event in events if isinstance(event, InterfacesChanged)]
+        others = [event for event in events if not isinstance(event, InterfacesChanged)]
+        yield changes, [item_of(event, context, received) for event in others]
+
+
+async def _merged(contexts: Sequence[GroupContext]) -> AsyncIterator[Batch]:
+    """The batches of several groups as they come. If they are read slowly, all groups wait."""
+    queue: asyncio.Queue[Batch] = asyncio.Queue(maxsize=len(contexts))
+
+    async def fetch(context: GroupContext) -> None:
+        async for batch in _items(context):
+            await queue.put(batch)
+
+    tasks = [asyncio.create_task(fetch(context)) for context in contexts]
+    try:
+        while True:
+            yield await queue.get()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Reporter:
+    """Tells the user on standard error where a command joined, what changes, and what the kernel dropped."""
+
+    def __init__(self, session: Session, *, quiet: bool, verbose: bool) -> None:
+        self._session = session
+        self._quiet = quiet
+        self._verbose = verbose
+        self._dropped = 0
+        self._looked = time.monotonic()
+
+    def joined(self, doing: str) -> None:
+        """Say once where the command joined; `doing` is for instance "listening to"."""
+        links = self._session.links
+        used = [choice for choice in links.choices if choice.used]
+        versions = {version for choice in used for version in choice.interface.versions}
+        groups = [str(group) for group in self._session.plan.groups if group.version in versions or not used]
+        what = ", ".join([*groups, *self._session.room_text])
+        where = ", ".join(f"{choice.interface.name} ({choice.reason})" for choice in used)
+        self.say(f"{doing} {what} on {where or f'no interface yet ({self._why_none()})'}")
+        self._problems(self._session.started)
+        if self._verbose:
+            for receiver in links.receivers.values():
+                self.say(f"receive buffer of {receiver.group}: {receiver.granted_buffer // 1024} KiB")
+
+    def changed(self, change: Change | InterfacesChanged) -> None:
+        """Say which interfaces came into use or went out of use."""
+        links = self._session.links
+        reasons = {choice.interface.index: choice.reason for choice in links.choices}
+        for link in change.joined:
+            self.say(f"+ {link.name} ({reasons.get(link.index, 'up')})")
+        for link in change.left:
+            self.say(f"- {link.name} ({reasons.get(link.index, 'gone')})")
+        if change.left and not links.used:
+            self.say(f"no interface left; waiting for one ({self._why_none()})")
+        self._problems(change)
+
+    def drops(self, *, now: bool = False) -> None:
+        """Say how many datagrams the kernel dropped. Looks at most once a second unless `now`."""
+        if not now and time.monotonic() - self._looked < 1.0:
+            return
+        self._looked = time.monotonic()
+        dropped = self._session.kernel_drops
+        if dropped > self._dropped:
+            note(
+                f"the kernel dropped {dropped - self._dropped} datagrams that came faster than they were read"
+                f" ({dropped} in all): increase net.core.rmem_max"
+            )
+            self._dropped = dropped
+
+    def say(self, text: str) -> None:
+        """Print a line, unless it is empty or --quiet was given."""
+        if text and not self._quiet:
+            note(text)
+
+    def _problems(self, change: Change | InterfacesChanged) -> None:
+        for problem in dict.fromkeys(map(str, change.problems)):
+            note(problem)
+
+    def _why_none(self) -> str:
+        """Why no interface is used: the reason for each that was asked for."""
+        choices = self._session.links.choices
+        asked = [choice for choice in choices if choice.reason != "not asked for"]
+        return "; ".join(f"{choice.interface.name}: {choice.reason}" for choice in asked) or "there is none"
+
+
+def interface_events(change: Change | InterfacesChanged) -> Iterator[Mapping[str, Any]]:
+    """The change as JSON objects."""
+    for state, links in (("joined", change.joined), ("left", change.left)):
+        for link in links:
+            head = {"v": 1, "type": "interface", "ts": rfc3339(time.time())}
+            yield {**head, "interface": link.name, "state": state}
