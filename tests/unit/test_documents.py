@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mcast.cli.commands import Named
 from typer.main import get_command
 
 import mcast
 from mcast import errors, events, settings
-from mcast.cli import app, exits
+from mcast.cli import LazyCommand, app, exits
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -69,7 +68,7 @@ def parameters() -> Iterator[Any]:
     group: Any = get_command(app)
     yield from group.params
     for command in group.commands.values():
-        yield from (command.imported() if isinstance(command, Named) else command).params
+        yield from (command.load() if isinstance(command, LazyCommand) else command).params
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

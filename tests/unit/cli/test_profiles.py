@@ -16,10 +16,10 @@ from pathlib import Path
 
 import platformdirs
 import pytest
-from mcast.core.authority import issued
 
 from mcast.cli import profiles
 from mcast.cli.profiles import MAX_INCARNATION, Profile, config_directory, default_name
+from mcast.core.auth.verifier import issued
 from mcast.core.peer_id import INCARNATION_STEP
 from mcast.errors import McastError, UsageError
 
