@@ -110,7 +110,7 @@ def test_both_apis_take_the_same() -> None:
     assert taken(blocking.join) == taken(aio.join)
     for name in ("send", "peers", "stats", "announce", "close"):
         assert taken(getattr(blocking.Group, name)) == taken(getattr(aio.Group, name)), name
-    promised = {"send", "events", "messages", "batches", "peers", "stats", "close", "announce", "run"}
+    promised = {"send", "events", "messages", "batches", "peers", "stats", "close", "announce", "peer_id"}
     assert promised <= set(dir(blocking.Group)) & set(dir(aio.Group))
 
 

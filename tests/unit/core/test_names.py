@@ -5,15 +5,14 @@ from __future__ import annotations
 import pytest
 
 from mcast import simulation
-from mcast.core.authority import Authority, issued
-from mcast.core.checks import Checks
+from mcast.core.auth.verifier import issued
 from mcast.core.events import PeerUpdated
 from mcast.core.peer_id import PeerId
+from mcast.settings import Settings
 from mcast.wire.attributes import Attributes, encode_attributes
 from mcast.wire.limits import TIMESTAMP_MAX
 from mcast.wire.reasons import DropReason
-
-from .core_support import Outsider
+from tests.unit.core_support import Outsider
 
 
 def two_runs(lan: simulation.Lan) -> tuple[Outsider, Outsider]:
@@ -92,15 +91,15 @@ def test_two_names_issued_at_one_time_are_none() -> None:
 
 
 def test_names_are_first_in_first_out() -> None:
-    lan = simulation.Lan()
-    authority = Authority(Checks(lan.room), 1000, 2, 0.0)
+    lan = simulation.Lan(settings=Settings(peers=1))
+    verifier = lan.join("ada").engine._verifier
     eve = Outsider(lan)
     incarnations = [eve.peer_id.incarnation + (seconds << 16) for seconds in (3, 2, 1)]
     for incarnation in incarnations:
         eve.peer_id = PeerId(eve.peer_id.origin, incarnation)
-        assert authority.learn(eve.named("eve"), False, 0.0, lambda origin: False) is None
-    assert authority.learn(eve.named("eve"), False, 0.0, lambda origin: False) is DropReason.STALE
-    assert [authority.name_of(PeerId(eve.peer_id.origin, incarnation)) for incarnation in incarnations] == [
+        assert verifier.learn(eve.named("eve"), False, 0.0, lambda origin: False) is None
+    assert verifier.learn(eve.named("eve"), False, 0.0, lambda origin: False) is DropReason.STALE
+    assert [verifier.name_of(PeerId(eve.peer_id.origin, incarnation)) for incarnation in incarnations] == [
         "",
         "eve",
         "eve",
