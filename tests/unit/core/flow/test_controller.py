@@ -326,7 +326,7 @@ def test_those_who_held_up_are_bounded() -> None:
     election._settings = Settings(peers=2)
     for number in (1, 2, 3):
         election.elect(peer_id(number), group.now)
-        assert not election.holds_up(0.0, group.roster, group.now)
+        assert not election.holds_up(peer_id(number), 0.0, group.roster, group.now)
     assert list(election._held) == [peer_id(2), peer_id(3)]
 
 
@@ -450,7 +450,7 @@ def test_the_user_is_told_who_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     lan.run(1.0)
     flow = ada.engine._flow
     flow.election.elect(bob.engine.peer_id, lan.now)
-    monkeypatch.setattr(flow.election, "holds_up", lambda rate, roster, now: True)
+    monkeypatch.setattr(flow.election, "holds_up", lambda acker, rate, roster, now: True)
     flow.press(lan.now)
     assert ada.engine.events() == [SlowMember(bob.engine.peer_id, "bob")]
 
