@@ -101,10 +101,10 @@ MODES: dict[str, Callable[[Callable[..., bytes], bytes, bytes], list[bytes]]] = 
 
 @pytest.mark.parametrize("lacking", [False, True])
 @pytest.mark.parametrize("mode", MODES)
-def test_a_run_that_goes_before_its_record_was_put_away_leaves_nothing_behind(
+def test_a_peer_that_goes_before_its_record_was_put_away_leaves_nothing_behind(
     mode: str, lacking: bool
 ) -> None:
-    """The attack: a fragment for the oldest run of an identity, then a record of one run too many."""
+    """The attack: a fragment for the oldest peer of an identity, then a record of one peer too many."""
     lan = simulation.Lan(seed=5, settings=Settings(held_bytes=65_536))
     engine = lan.join("ben").engine
     lan.run(1.0)

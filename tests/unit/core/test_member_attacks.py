@@ -173,7 +173,7 @@ def test_forged_key_requests_put_ours_off_twice_only() -> None:
     assert 0 <= keys.next_timeout - (1.11 + AGAIN) <= ASK_WITHIN
 
 
-def test_a_nack_that_names_one_run_over_and_over_defers_no_more_than_a_window(
+def test_a_nack_that_names_one_author_over_and_over_defers_no_more_than_a_window(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     lan = simulation.Lan(7)
@@ -365,8 +365,8 @@ def _extreme(random: Random, most: int) -> int:
 
 def _hostile(eve: Outsider, me: PeerId, random: Random, now: int) -> f.Frame:
     """A signed frame with the largest and smallest numbers that decode."""
-    run = PeerId(eve.peer_id.origin, random.choice([eve.peer_id.incarnation, 2**63 - 1, 1]))
-    about = random.choice([run, me])
+    author = PeerId(eve.peer_id.origin, random.choice([eve.peer_id.incarnation, 2**63 - 1, 1]))
+    about = random.choice([author, me])
     low, high = sorted((_extreme(random, 2**63 - 1), _extreme(random, 2**63 - 1)))
     low, time = max(1, low), random.choice([now, 0, 253402300799999])
     many, micros = _extreme(random, 2**32 - 1), _extreme(random, 2**32 - 1)
@@ -376,8 +376,8 @@ def _hostile(eve: Outsider, me: PeerId, random: Random, now: int) -> f.Frame:
         timestamp=time, low=low, high=high, interval=many, grtt=micros, flags=short, port=short
     )
     frames: list[f.Signed] = [
-        f.Heartbeat(*run, eve.count(), time, low, high, micros),
-        f.Goodbye(*run, eve.count(), high),
+        f.Heartbeat(*author, eve.count(), time, low, high, micros),
+        f.Goodbye(*author, eve.count(), high),
         f.Nack(*eve.peer_id, eve.count(), (f.Missing(*about, ((first, first + 5),)),)),
         f.Report(
             *eve.peer_id, eve.count(), (f.Heard(*about, low, max(low, high), time, micros, many, short),)

@@ -11,6 +11,7 @@ from mcast.core.context import Datagram
 from mcast.core.events import Address, SlowMember
 from mcast.core.flow.feedback import ELECTED, RECORDS, REQUESTS
 from mcast.core.peer_id import PeerId
+from mcast.settings import Settings
 from mcast.wire import frames as f
 from mcast.wire.reasons import DropReason
 from tests.unit.core_support import ADDRESS, Outsider, drops, now_ms
@@ -162,3 +163,58 @@ def test_a_stranger_waits_for_its_report_alone() -> None:
     feedback.on_timeout(now)
     assert sum(queued.to is not None for queued in ada.engine._context.queue) == REQUESTS
     assert ask(authors[0], "another") is None
+
+
+def test_a_report_of_our_own_is_no_news() -> None:
+    lan = simulation.Lan(8)
+    ada = lan.join("ada")
+    ada.send("one")
+    lan.run(0.01)
+    me, before = ada.engine.peer_id, drops(ada, "own")
+    Outsider(lan).say(f.Report(*me, 1, (f.Heard(*me, 1, 1, 0, 0, 0, 0),), bytes(64)))
+    assert drops(ada, "own") == before + 1
+    assert ada.engine.heard_by(1) == []
+
+
+def test_who_knows_more_than_the_first_that_reports_still_reports() -> None:
+    lan = simulation.Lan(9)
+    ada, bob = lan.join("ada"), lan.join("bob")
+    eve = Outsider(lan)
+    eve.say(eve.key, eve.announcement())
+    lan.run(1.0)
+    author = ada.engine.peer_id
+
+    def report(contiguous: int) -> None:
+        entry = f.Heard(*author, contiguous, contiguous, now_ms(lan), 0, 0, 0)
+        eve.say(eve.sign(f.Report(*eve.peer_id, eve.count(), (entry,))))
+
+    ada.send("one")
+    lan.run(0.001)
+    report(0)
+    assert author in bob.engine._feedback._early
+    report(1)
+    assert author not in bob.engine._feedback._early
+
+
+def test_those_who_confirmed_are_bounded() -> None:
+    lan = simulation.Lan(10, settings=Settings(peers=2))
+    ada = lan.join("ada")
+    ada.send("one")
+    outsiders = [Outsider(lan, 100 + number) for number in range(3)]
+    for eve in outsiders:
+        entry = f.Heard(*ada.engine.peer_id, 1, 1, now_ms(lan), 0, 0, 0)
+        eve.say(eve.key, eve.sign(f.Report(*eve.peer_id, eve.count(), (entry,))))
+    assert ada.engine.heard_by(1) == [eve.peer_id for eve in outsiders[1:]]
+
+
+def test_who_asks_learns_who_confirmed_and_who_did_not() -> None:
+    lan = simulation.Lan(11)
+    ada, bob, carol = (lan.join(name) for name in ("ada", "bob", "carol"))
+    lan.run(1.0)
+    lan.between(ada, carol, loss=1.0)
+    receipt = ada.send("one")
+    ada.engine.ask_reports(lan.now)
+    ada.pump()
+    lan.run(0.5)
+    assert ada.engine.heard_by(receipt.sequence) == [bob.engine.peer_id]
+    assert ada.engine.unheard_by(receipt.sequence) == [carol.engine.peer_id]

@@ -6,8 +6,10 @@ from math import inf
 
 from mcast import simulation
 from mcast.core.events import PeerJoined, PeerLeft
-from mcast.core.membership.failure_detector import DEPARTED, NONCES, Freshness
+from mcast.core.membership.failure_detector import CANDIDATES, CROWD, DEPARTED, NONCES, Freshness
+from mcast.core.membership.roster_sync import pack
 from mcast.core.peer_id import PeerId
+from mcast.settings import Settings
 from mcast.wire import frames as f
 from tests.unit.core_support import ADDRESS, Outsider, drops, now_ms
 
@@ -43,7 +45,7 @@ def test_a_suspect_that_answers_stays() -> None:
     assert any(not peer.suspect for peer in ada.peers())
 
 
-def test_a_recorded_run_is_never_shown_as_live() -> None:
+def test_a_recorded_peer_is_never_shown_as_live() -> None:
     """Everything ada ever said, played again to somebody who comes an hour later."""
     lan = simulation.Lan(6)
     recorded: list[tuple[bytes, object]] = []
@@ -237,3 +239,62 @@ def test_those_who_said_goodbye_are_bounded() -> None:
         detector.departed(PeerId(number.to_bytes(16, "big"), 1))
     assert not detector.has_left(PeerId(bytes(16), 1))
     assert detector.has_left(PeerId((1).to_bytes(16, "big"), 1))
+
+
+def test_the_candidates_are_bounded() -> None:
+    """The attack: recordings by the thousand."""
+    lan = simulation.Lan(22)
+    detector = lan.join("ada").engine._detector
+    frame = Outsider(lan).announcement()
+    peer_ids = [PeerId(number.to_bytes(16, "big"), 1) for number in range(CANDIDATES + 1)]
+    for peer_id in peer_ids:
+        detector.admit_later(peer_id, frame, ADDRESS, None, 0.0)
+    assert list(detector._candidates) == peer_ids[1:]
+
+
+def test_hearsay_that_falls_silent_is_asked_for_in_the_group_alone() -> None:
+    lan = simulation.Lan(23)
+    ada = lan.join("ada")
+    eve = Outsider(lan)
+    eve.say(eve.key, f.Roster(*pack(("198.51.100.7", 53)), eve.announcement()))
+    assert [peer.confirmed for peer in ada.peers()] == [False]
+    probed_at: list[object] = []
+    lan.on_transmit = lambda _data, _source, to: probed_at.append(to)
+    before = ada.engine.stats().get("sent-probe", 0)
+    lan.run(40.0)
+    assert left(ada) == [("eve", "expired")]
+    assert ada.engine.stats()["sent-probe"] > before
+    assert set(probed_at) == {None}
+
+
+def test_a_visitor_that_never_published_is_watched_no_longer_than_its_silence() -> None:
+    lan = simulation.Lan(24)
+    ada = lan.join("ada")
+    eve = Outsider(lan)
+    eve.say(eve.key, eve.heartbeat(0))
+    detector = ada.engine._detector
+    assert eve.peer_id in detector._silence
+    lan.run(Settings().visitor_seconds + 1.0)
+    assert eve.peer_id not in detector._silence
+    assert ada.peers() == []
+
+
+def test_a_peer_of_before_ends_the_keeping_back_of_what_was_heard() -> None:
+    lan = simulation.Lan(25)
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(1.0)
+    ada.engine.lost_network(lan.now)
+    assert ada.engine._store.withheld
+    bob.send("back")
+    lan.run(0.1)
+    assert not ada.engine._store.withheld
+
+
+def test_in_a_crowd_nobody_measures_because_it_joined() -> None:
+    lan = simulation.Lan(26)
+    ada = lan.join("ada")
+    eve = Outsider(lan)
+    eve.say(eve.key, eve.announcement())
+    ada.engine._context.members = CROWD + 1
+    lan.run(1.0)
+    assert "sent-probe" not in ada.engine.stats()

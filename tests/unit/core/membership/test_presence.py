@@ -105,8 +105,8 @@ def test_who_left_without_a_word_before_it_was_a_peer_is_not_waited_for() -> Non
     assert (ada.engine._sender.window.high - before) * 1000 > 0.1 * Settings().alone_rate
 
 
-def test_a_goodbye_of_an_unknown_run_and_a_heartbeat_are_not_asked_about_for_ever() -> None:
-    """The attack: two datagrams a run, and members that ask for what never was as long as they live."""
+def test_a_goodbye_of_an_unknown_peer_and_a_heartbeat_are_not_asked_about_for_ever() -> None:
+    """The attack: two datagrams a peer, and members that ask for what never was as long as they live."""
     lan = simulation.Lan(1)
     ada = lan.join("ada")
     lan.join("bob")
@@ -139,7 +139,7 @@ def test_a_name_or_attribute_that_changes_is_told() -> None:
     assert drops(ada, "stale") == 1
 
 
-def test_replayed_announcements_and_goodbyes_do_not_bring_a_run_back() -> None:
+def test_replayed_announcements_and_goodbyes_do_not_bring_a_peer_back() -> None:
     lan = simulation.Lan(5)
     ada = lan.join("ada")
     eve = Outsider(lan)
@@ -156,7 +156,7 @@ def test_replayed_announcements_and_goodbyes_do_not_bring_a_run_back() -> None:
     assert drops(ada, "stale") == 2
 
 
-def test_a_run_that_came_back_with_an_older_clock_is_heard_from_its_first_record() -> None:
+def test_a_peer_that_came_back_with_an_older_clock_is_heard_from_its_first_record() -> None:
     """Its clock is behind its incarnation and does not tell how old it is: our stay bounds what is asked."""
     lan = simulation.Lan(7)
     ada, bob = lan.join("ada"), lan.join("bob")
@@ -196,7 +196,7 @@ def test_a_copy_of_our_own_identity_is_an_alarm() -> None:
     assert Alarm("two-machines", eve.peer_id) in ada.events()
 
 
-def test_an_origin_has_at_most_sixteen_live_runs() -> None:
+def test_an_origin_has_at_most_sixteen_live_peers() -> None:
     lan = simulation.Lan(11)
     ada = lan.join("ada")
     eve = Outsider(lan)
@@ -295,7 +295,7 @@ def test_who_has_been_here_for_a_while_announces_itself_once_a_second_with_all_o
     assert timers[0].interval == 60.0
 
 
-def test_strangers_who_wait_count_while_a_run_is_young() -> None:
+def test_strangers_who_wait_count_while_a_peer_is_young() -> None:
     timer = AnnouncementTimer(Random(1), 5.0, 2000, now=0.0)
     assert timer.due(0.0)
     timer.waiting = 10_000
@@ -355,3 +355,16 @@ def test_reconsideration_keeps_a_storm_of_newcomers_quiet() -> None:
         now = 0.1 * tick
         a_second[tick // 10] += sum(timer.due(now) for timer in timers)
     assert max(a_second[1:]) < 100
+
+
+def test_our_own_words_played_again_are_no_news() -> None:
+    lan = simulation.Lan(22)
+    ada = lan.join("ada")
+    lan.run(0.01)
+    me, before = ada.engine.peer_id, drops(ada, "own")
+    eve = Outsider(lan)
+    announcement = f.Announcement(*me, 9, now_ms(lan), 1, 0, 5000, 2000, 1452, 0, 0, bytes(8), b"", bytes(64))
+    eve.say(announcement)
+    eve.say(f.Goodbye(*me, 9, 0, bytes(64)))
+    assert drops(ada, "own") == before + 2
+    assert ada.peers() == []
