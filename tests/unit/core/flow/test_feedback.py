@@ -178,22 +178,23 @@ def test_a_report_of_our_own_is_no_news() -> None:
 
 def test_who_knows_more_than_the_first_that_reports_still_reports() -> None:
     lan = simulation.Lan(9)
-    ada, bob = lan.join("ada"), lan.join("bob")
+    ada, bob, carol = (lan.join(name) for name in ("ada", "bob", "carol"))
     eve = Outsider(lan)
     eve.say(eve.key, eve.announcement())
     lan.run(1.0)
-    author = ada.engine.peer_id
+    author, other = ada.engine.peer_id, carol.engine.peer_id
 
     def report(contiguous: int) -> None:
         entry = f.Heard(*author, contiguous, contiguous, now_ms(lan), 0, 0, 0)
         eve.say(eve.sign(f.Report(*eve.peer_id, eve.count(), (entry,))))
 
     ada.send("one")
+    carol.send("two")
     lan.run(0.001)
     report(0)
-    assert author in bob.engine._feedback._early
+    assert set(bob.engine._feedback._early) == {author, other}
     report(1)
-    assert author not in bob.engine._feedback._early
+    assert set(bob.engine._feedback._early) == {other}
 
 
 def test_those_who_confirmed_are_bounded() -> None:

@@ -9,6 +9,7 @@ from mcast.core.events import PeerJoined, PeerLeft
 from mcast.core.membership.failure_detector import CANDIDATES, CROWD, DEPARTED, NONCES, Freshness
 from mcast.core.membership.roster_sync import pack
 from mcast.core.peer_id import PeerId
+from mcast.core.reliability.nack import PER_ORIGIN
 from mcast.settings import Settings
 from mcast.wire import frames as f
 from tests.unit.core_support import ADDRESS, Outsider, drops, now_ms
@@ -267,16 +268,20 @@ def test_hearsay_that_falls_silent_is_asked_for_in_the_group_alone() -> None:
     assert set(probed_at) == {None}
 
 
-def test_a_visitor_that_never_published_is_watched_no_longer_than_its_silence() -> None:
+def test_a_visitor_is_watched_until_it_falls_silent_also_if_its_window_made_room() -> None:
     lan = simulation.Lan(24)
     ada = lan.join("ada")
     eve = Outsider(lan)
-    eve.say(eve.key, eve.heartbeat(0))
-    detector = ada.engine._detector
-    assert eve.peer_id in detector._silence
+    first = eve.peer_id
+    eve.say(eve.key)
+    for number in range(PER_ORIGIN + 1):
+        eve.peer_id = PeerId(first.origin, first.incarnation + number)
+        eve.say(eve.heartbeat(0))
+    assert ada.engine._nacks.windows.get(first) is None
+    silence = ada.engine._detector._silence
+    assert len(silence) == PER_ORIGIN + 1
     lan.run(Settings().visitor_seconds + 1.0)
-    assert eve.peer_id not in detector._silence
-    assert ada.peers() == []
+    assert len(silence) == 0
 
 
 def test_a_peer_of_before_ends_the_keeping_back_of_what_was_heard() -> None:
