@@ -171,7 +171,7 @@ class Member:
         incarnation = following(last, self.wall, lan.random.getrandbits(16))
         self._last_incarnation = incarnation
         options = dict(self._options)
-        attributes = options.pop("attributes")
+        attributes, machine = options.pop("attributes"), options.pop("machine")
         self.engine = Engine(
             lan.settings,
             lan.room,
@@ -184,6 +184,7 @@ class Member:
             wall=self.wall,
             mode=Mode(**options),
             attributes=attributes,
+            machine=machine,
             checks=lan.checks,
         )
         self.lives.append(Life(self.engine.peer_id, lan.now, []))
@@ -297,13 +298,14 @@ class Lan:
     def join(
         self, name: str, *, identity: Identity | None = None, lans: Iterable[int] = (0,), **options: Any
     ) -> Member:
-        """A new member; `options` are those of Engine (visitor, passive, quiet, history, attributes).
+        """A new member; `options` are those of Engine and of its mode (visitor, passive, quiet, …).
 
         `lans` are the numbers of the LANs it is on; over each of them it hears whoever is on it too.
         """
         number = len(self.members) + 1
         identity = identity or Identity(sha256(b"%d identity %d" % (self.seed, number)).digest())
         options.setdefault("attributes", Attributes())
+        options.setdefault("machine", bytes(8))
         member = Member(self, number, name, identity, tuple(lans), options)
         self.members.append(member)
         self._by_address[member.address] = member

@@ -9,7 +9,7 @@ from __future__ import annotations
 from random import Random
 
 from mcast import settings, simulation
-from mcast.core.checks import Checks
+from mcast.core.auth.ingress import Checks
 from mcast.core.engine import Engine
 from mcast.crypto.keys import Identity
 from mcast.crypto.rooms import open_room
@@ -37,7 +37,7 @@ def engine(data: bytes) -> None:
         incarnation=7 << 16,
         session=bytes(8),
         name="victim",
-        generator=Random(1),
+        rng=Random(1),
         now=0.0,
         wall=simulation.EPOCH_START,
         checks=_Credulous(ROOM),

@@ -37,8 +37,8 @@ def test_the_engine_survives_mutated_conversations() -> None:
     corpus = engine.seeds()
     assert len(corpus) > 5
     for seed in range(ROUNDS):
-        generator = Random(seed)
-        data = mutate(generator, generator.choice(corpus))
+        rng = Random(seed)
+        data = mutate(rng, rng.choice(corpus))
         try:
             engine.engine(data)
         except BaseException:

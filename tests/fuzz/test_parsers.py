@@ -11,13 +11,13 @@ from tests.fuzz.parsers import TARGETS, seeds
 ROUNDS = 3_000
 
 
-def mutate(generator: Random, data: bytes) -> bytes:
+def mutate(rng: Random, data: bytes) -> bytes:
     """`data` with a few bytes changed, cut out, doubled or put in."""
     changed = bytearray(data)
-    for _ in range(generator.randint(1, 4)):
-        at = generator.randint(0, len(changed))
-        piece = generator.randbytes(generator.randint(1, 4))
-        match generator.randrange(5):
+    for _ in range(rng.randint(1, 4)):
+        at = rng.randint(0, len(changed))
+        piece = rng.randbytes(rng.randint(1, 4))
+        match rng.randrange(5):
             case 0:
                 changed[at : at + 1] = piece[:1]
             case 1:
@@ -27,7 +27,7 @@ def mutate(generator: Random, data: bytes) -> bytes:
             case 3:
                 changed[at:at] = changed[at : at + 40]
             case _:
-                changed[at : at + 1] = bytes((generator.choice((0, 1, 0x7F, 0x80, 0xFF)),))
+                changed[at : at + 1] = bytes((rng.choice((0, 1, 0x7F, 0x80, 0xFF)),))
     return bytes(changed)
 
 
@@ -38,8 +38,8 @@ def test_nothing_escapes(target: str) -> None:
     for data in corpus:
         TARGETS[target](data)
     for seed in range(ROUNDS):
-        generator = Random(seed)
-        data = mutate(generator, generator.choice(corpus))
+        rng = Random(seed)
+        data = mutate(rng, rng.choice(corpus))
         try:
             TARGETS[target](data)
         except BaseException:

@@ -72,7 +72,7 @@ def test_a_sender_that_is_killed_and_comes_back_is_another_run(lan: lab.MakeLan)
         texts = receiver.hears_last("299", 300)
         assert texts[-300:] == numbers(300)
         assert texts[:-300] == numbers(len(texts) - 300), "the killed run's are in order, without a hole"
-        assert len({message["run"] for message in receiver("messages")}) == 2
+        assert len({message["peer_id"] for message in receiver("messages")}) == 2
         assert not receiver.events("Alarm")
 
 

@@ -159,26 +159,24 @@ class AckerElection:
             else peer_ids[0]
         )
 
-    def holds_up(self, rate: float, roster: Roster, now: float) -> bool:
-        """Whether the elected one has held `rate` down for too long; then it is exiled."""
+    def holds_up(self, acker: PeerId, rate: float, roster: Roster, now: float) -> bool:
+        """Whether `acker`, the elected one, has held `rate` down for too long; then it is exiled."""
         others = [
             path.kept
             for peer_id, path in self._paths.items()
-            if peer_id != self.acker and self.counts(peer_id, roster, now)
+            if peer_id != acker and self.counts(peer_id, roster, now)
         ]
-        if self.acker is None:
-            return False
         slow = bool(others) and rate < self._settings.slow_share * _median(others)
-        held = self._held.get(self.acker)
+        held = self._held.get(acker)
         if held is None:
             if not slow:
                 return False
-            held = self._held[self.acker] = HoldUp(now)
+            held = self._held[acker] = HoldUp(now)
             if len(self._held) > self._settings.peers:
                 del self._held[next(iter(self._held))]
         if held.look(now, holding=slow) < self._settings.slow_after:
             return False
-        self._banish(self.acker, now)
+        self._banish(acker, now)
         return True
 
     def silent(self, confirmed: int, roster: Roster, now: float) -> PeerId | None:
@@ -455,7 +453,7 @@ class FlowController:
         rate = self._target(now)
         if self._full:
             rate = min(rate, self._settings.floor_rate)  # new records trickle
-        if acker is not None and self.election.holds_up(rate, roster, now):
+        if acker is not None and self.election.holds_up(acker, rate, roster, now):
             self.rate.restart(now)
             self._context.emit(SlowMember(acker, self._verifier.name(acker.origin)))
             return

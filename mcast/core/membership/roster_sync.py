@@ -178,7 +178,7 @@ class Request(msgspec.Struct, frozen=True):
 class Collector:
     """The newcomer's side: which giver to ask for which page of its roster, of `limit` entries at most.
 
-    The attack: a giver that never peer_ids out of entries, or whom nobody asked.
+    The attack: a giver that never runs out of entries, or whom nobody asked.
     """
 
     def __init__(self, limit: int) -> None:

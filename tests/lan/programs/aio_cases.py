@@ -358,8 +358,8 @@ async def many_at_once() -> None:
 
 async def gap_timeout() -> None:
     async with aio.join(GROUP, gap_timeout=0.25, settings=settings.wifi()) as group:
-        assert group._engine._state.settings.gap_timeout == 0.25
-        assert group._engine._state.settings.start_rate == settings.wifi().start_rate
+        assert group._engine._context.settings.gap_timeout == 0.25
+        assert group._engine._context.settings.start_rate == settings.wifi().start_rate
     assert GapOpened is not None
 
 

@@ -31,10 +31,10 @@ def measure(hosts: int, times: int) -> list[tuple[float, float, float]]:
         time.sleep(SETTLE)
         for number in range(times):
             newcomer = Member(home, name=f"new{number}")
-            start, run = newcomer.ready(), newcomer("run")
+            start, peer_id = newcomer.ready(), newcomer("peer_id")
             newcomer.sees(*(member.host.name for member in old), timeout=30.0)
             told = [max(at for at, _ in newcomer("joins")) - start]
-            seen = sorted(at - start for member in old for at, joined in member("joins") if joined == run)
+            seen = sorted(at - start for member in old for at, joined in member("joins") if joined == peer_id)
             results.append((1000 * median(seen), 1000 * seen[-1], 1000 * told[0]))
             newcomer.leave()
             time.sleep(2.0)

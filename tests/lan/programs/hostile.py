@@ -37,7 +37,7 @@ ATTACK = """
     group, port, rate, seconds, prepared, identities, victim = json.loads(sys.argv[1])
     room = open_room(f"{group}:{port}", "")
     rng = random.Random(1)
-    run = PeerId(bytes.fromhex(victim[0]), victim[1])
+    author = PeerId(bytes.fromhex(victim[0]), victim[1])
     signers = [Identity(rng.randbytes(32)) for _ in range(identities)]
     now = time.time()
 
@@ -49,16 +49,16 @@ ATTACK = """
         stamp = round(1000 * now)
         record = encode_record(origin=mine.origin, incarnation=mine.incarnation, sequence=1 + number % 900,
                                timestamp=stamp, kind=Kind.MESSAGE, body=b"j")
-        forged = encode_record(origin=run.origin, incarnation=run.incarnation, sequence=1 + number % 900,
-                               timestamp=stamp, kind=Kind.MESSAGE, body=b"forged")
+        forged = encode_record(origin=author.origin, incarnation=author.incarnation,
+                               sequence=1 + number % 900, timestamp=stamp, kind=Kind.MESSAGE, body=b"forged")
         made = [
             sign(f.Announcement(*mine, number + 1, stamp, 1, 900, 5000, 2000, 1452, 0, 0, bytes(8))),
-            sign(f.Nack(*mine, number + 1, (f.Missing(*run, ((1, 8000),)),))),
-            sign(f.Report(*mine, number + 1, (f.Heard(*run, 0, 0, 0, 0, 0, 0),))),
+            sign(f.Nack(*mine, number + 1, (f.Missing(*author, ((1, 8000),)),))),
+            sign(f.Report(*mine, number + 1, (f.Heard(*author, 0, 0, 0, 0, 0, 0),))),
             decode_record(sign_flush(identity, room.id, mine.incarnation, [record])[0]),
-            decode_record(sign_flush(identity, room.id, run.incarnation, [forged])[0]),
-            sign(f.Nack(*run, 2**40, (f.Missing(*run, ((1, 8000),)),))),
-            sign(f.Goodbye(*run, 2**40, 9)),
+            decode_record(sign_flush(identity, room.id, author.incarnation, [forged])[0]),
+            sign(f.Nack(*author, 2**40, (f.Missing(*author, ((1, 8000),)),))),
+            sign(f.Goodbye(*author, 2**40, 9)),
         ]
         return Sealer(room, rng.randbytes(8), number).seal(encode_frames([key, made[number % len(made)]]))
 
@@ -124,7 +124,7 @@ def measure(rate: int, seconds: float, prepared: int = PERIOD) -> Result:
     with lab.Lan(3) as lan:
         ada, bob = members(lan.hosts[:2], group=f"{GROUP}:{PORT}")
         time.sleep(1.0)
-        told = [GROUP, PORT, rate, seconds, prepared, IDENTITIES, ada("whole_run")]
+        told = [GROUP, PORT, rate, seconds, prepared, IDENTITIES, ada("whole_peer_id")]
         mallory = lan.hosts[2].python(ATTACK, json.dumps(told))
         mallory.wait_for("ready", timeout=60.0)
         before = [resident(member) for member in (ada, bob)]

@@ -75,7 +75,7 @@ class Member:
         """How many bytes of messages came."""
         return sum(len(message.data) for _, message in self._heard)
 
-    async def bytes_by_run(self) -> dict[str, int]:
+    async def bytes_by_peer(self) -> dict[str, int]:
         """The same for each author."""
         shares: dict[str, int] = {}
         for _, message in self._heard:
@@ -91,7 +91,7 @@ class Member:
         return [
             {
                 "text": _word(message),
-                "run": _name(message.peer_id),
+                "peer_id": _name(message.peer_id),
                 "name": message.name,
                 "late": message.late,
                 "history": message.history,
@@ -111,18 +111,18 @@ class Member:
         return [[at, kind, _plainly(event)] for at, kind, event in self._events]
 
     async def peers(self) -> dict[str, str]:
-        """The name of each run that is here."""
+        """The name of each peer that is here."""
         return {_name(peer.peer_id): peer.name for peer in self._group.peers()}
 
     async def joins(self) -> list[list[Any]]:
-        """[when, run] of each peer that came."""
+        """[when, peer id] of each peer that came."""
         return [[at, _name(event.peer.peer_id)] for at, kind, event in self._events if kind == "PeerJoined"]
 
-    async def run(self) -> str:
-        """Its own run."""
+    async def peer_id(self) -> str:
+        """Its own peer id."""
         return _name(self._group.peer_id)
 
-    async def whole_run(self) -> list[Any]:
+    async def whole_peer_id(self) -> list[Any]:
         """Its origin in hex, and its incarnation."""
         return [self._group.peer_id.origin.hex(), self._group.peer_id.incarnation]
 
@@ -171,15 +171,15 @@ def _sent(message: events.Message) -> float | None:
     return float(words[1]) if len(words) > 2 else None
 
 
-def _name(run: PeerId) -> str:
-    return f"{run.origin.hex()[:8]}/{run.incarnation:x}"
+def _name(peer_id: PeerId) -> str:
+    return f"{peer_id.origin.hex()[:8]}/{peer_id.incarnation:x}"
 
 
 def _plainly(event: Any) -> dict[str, Any]:
     fields = {field: getattr(event, field) for field in event.__struct_fields__}
     peer = fields.pop("peer", None)
     if peer is not None:
-        fields |= {"name": peer.name, "run": peer.peer_id}
+        fields |= {"name": peer.name, "peer_id": peer.peer_id}
     return {name: _name(value) if isinstance(value, PeerId) else str(value) for name, value in fields.items()}
 
 

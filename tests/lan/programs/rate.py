@@ -79,7 +79,7 @@ def main() -> None:
         if chosen.what == "tcp":
             print("TCP kB/s:", [int(line) // 1000 for line in sink.stdout.split()[1:]])
         if chosen.what == "share":
-            shares = made[2]("bytes_by_run")
+            shares = made[2]("bytes_by_peer")
             print(
                 "Jain index:", sum(shares.values()) ** 2 / len(shares) / sum(s * s for s in shares.values())
             )

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mcast.core.breaker import Breaker
-from mcast.core.path import SAMPLES, Least, Path, Sample
-from mcast.core.quota import Bucket
-from mcast.core.rate import CUT, HALF, LEAST_CUT, SAME, TRIAL, Rate
+from mcast.core.flow.congestion import CUT, HALF, LEAST_CUT, SAME, SAMPLES, TRIAL, Least, Path, Rate, Sample
 from mcast.wire.frames import Heard
 
 FLOOR, START, TARGET, UNREAD = 1000, 10_000, 0.02, 5000
@@ -222,30 +219,3 @@ def test_a_report_without_a_new_echo_is_no_sample() -> None:
     assert way.path.samples == 1
     way.path.take(Sample(heard(1), 0.001, way.now), 1000.0, way.now)
     assert way.path.growth < 0, "two at one time tell no growth"
-
-
-def test_the_breaker_opens_after_five_seconds_of_sending_without_a_word() -> None:
-    breaker = Breaker(5.0)
-    assert not breaker.check(0.0)
-    for tenth in range(49):
-        breaker.sent(tenth / 10)
-        assert not breaker.check(tenth / 10)
-    assert breaker.check(5.0)
-    assert not breaker.check(5.1), "it opens once"
-    assert breaker.heard()
-    assert not breaker.heard()
-
-
-def test_a_pause_is_a_new_beginning_for_the_breaker() -> None:
-    breaker = Breaker(5.0)
-    for line in range(10):
-        breaker.sent(line * 60.0)
-        assert not breaker.check(line * 60.0)
-
-
-def test_a_bucket_can_be_retuned() -> None:
-    bucket = Bucket(100.0, 1000.0, 0.0)
-    bucket.retune(10.0, 50.0, 0.0)
-    assert bucket.level(0.0) == 50.0
-    bucket.spend(50.0, 0.0)
-    assert bucket.level(1.0) == 10.0

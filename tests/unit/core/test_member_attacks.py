@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import inf
 from random import Random
 
 import pytest
 
 from mcast import simulation
-from mcast.core.addresses import pack
-from mcast.core.admission import Admission
-from mcast.core.answers import AGAIN, KeyAnswers
-from mcast.core.checks import Checks
+from mcast.core.auth.ingress import Checks, Ingress
+from mcast.core.auth.keys import AGAIN, ASK_WITHIN, KEY_PRICE
+from mcast.core.context import Datagram
 from mcast.core.events import Address, PeerLeft
-from mcast.core.handover import LAST_START, PAGE, Collector
+from mcast.core.membership.roster_sync import LAST_START, PAGE, Collector, pack
 from mcast.core.peer_id import PeerId
-from mcast.core.repair import RECENT, SHARE, Asked, Repairs
-from mcast.core.reporting import REQUESTS, Reporter
+from mcast.core.reliability.retransmit import RECENT, SHARE, Asked, Repairs
 from mcast.crypto.seal import Sealer
 from mcast.wire import frames as f
 from mcast.wire.header import Header
 from mcast.wire.reasons import DropReason
+from tests.unit.core_support import ADDRESS, Outsider, drops, now_ms
 
-from .core_support import ADDRESS, Outsider, drops, now_ms
-
-RUN = PeerId(b"r" * 16, 1)
+AUTHOR = PeerId(b"r" * 16, 1)
 VICTIM: Address = ("198.51.100.7", 53)
 
 
@@ -53,9 +51,9 @@ def test_a_giver_that_never_runs_out_is_left() -> None:
         assert collector.challenged("giver", b"token", 0.0)
         starts = []
         for _ in range(LAST_START // PAGE * 2):
-            when = collector.when()
-            request = None if when is None else collector.tick(when)
-            if when is not None and request is not None:
+            when = collector.next
+            request = None if when == inf else collector.tick(when)
+            if request is not None:
                 starts.append(request.start)
                 for _ in range(PAGE):
                     collector.entry(when)
@@ -83,7 +81,7 @@ def test_entries_that_nobody_signed_do_not_keep_us_asking() -> None:
     for _ in range(40):
         eve.say(*[f.Roster(bytes(16), 0, junk)] * 7)
         lan.run(0.02)
-    assert ada.engine._state.collector.finished
+    assert ada.engine._roster_sync.collector.finished
     assert ada.engine.stats()["sent-rosterrequest"] == 3
 
 
@@ -95,12 +93,12 @@ def test_a_datagram_with_the_tag_of_another_one_is_no_repeat() -> None:
             return [f.Who(bytes(8))]
 
     room = simulation.Lan(3).room
-    admission = Admission(Opened(room), b"our own.")
+    ingress = Ingress(Opened(room), b"our own.")
     datagram = Sealer(room, b"8 bytes.").seal(b"frames that are long enough")
     other = bytes([*datagram[:24], datagram[24] ^ 1, *datagram[25:]])
     assert datagram[-16:] == other[-16:]
-    assert admission.admit(datagram) == admission.admit(other) == [f.Who(bytes(8))]
-    assert admission.admit(other) is DropReason.REPEATED
+    assert ingress.open(datagram) == ingress.open(other) == [f.Who(bytes(8))]
+    assert ingress.open(other) is DropReason.REPEATED
 
 
 def test_only_datagrams_that_make_sense_are_remembered_as_repeats() -> None:
@@ -111,7 +109,7 @@ def test_only_datagrams_that_make_sense_are_remembered_as_repeats() -> None:
         lan.transmit(datagram, ADDRESS)
     lan.run(0.1)
     assert drops(ada, "repeated") == 0
-    assert len(ada.engine._state.admission._repeats) == 0
+    assert not ada.engine._ingress._latest
 
 
 @pytest.mark.heavy
@@ -134,17 +132,6 @@ def test_report_requests_cause_no_storm(flags: int) -> None:
     assert len(taps.unicast.get(VICTIM, [])) <= (0 if flags else 90)
 
 
-def test_a_stranger_waits_for_its_report_alone() -> None:
-    reporter = Reporter(Random(1), 20.0, 0.02)
-    assert reporter.requested(RUN, "victim", 0.0, 10.0, known=False)
-    assert not reporter.requested(RUN, "another", 0.0, 10.0, known=False)
-    for number in range(REQUESTS - 1):
-        assert reporter.requested(RUN, number, 0.0, 10.0, known=True)
-    assert not reporter.requested(RUN, "one more", 0.0, 10.0, known=True)
-    assert len(reporter.answers(10.0)) == REQUESTS
-    assert reporter.requested(RUN, "another", 10.0, 10.0, known=False)
-
-
 def test_forged_keys_do_not_stop_the_answer() -> None:
     lan = simulation.Lan(6)
     ada, carol = lan.join("ada"), lan.join("carol")
@@ -161,33 +148,44 @@ def test_forged_keys_do_not_stop_the_answer() -> None:
 
 
 def test_forged_key_requests_put_ours_off_twice_only() -> None:
-    answers = KeyAnswers()
-    answers.wanted(b"key", 0.0, 0.1)
+    lan = simulation.Lan(20)
+    keys = lan.join("ada").engine._keys
+    eve = Outsider(lan)
+    origin = eve.identity.origin
+
+    def overhear(now: float) -> None:
+        keys._on_key_request(Datagram(ADDRESS, b"", KEY_PRICE), f.KeyRequest((origin,)), now)
+
+    keys.want(origin, 0.0)
     for place in range(20):
-        answers.overheard(b"key", 0.05 * place)
-    assert answers.when() == 0.05 + AGAIN
-    assert answers.ask(1.0) == [b"key"]
-    answers.overheard(b"key", 1.0)
-    answers.heard(b"key", 1.0)
+        overhear(0.05 * place)
+    assert keys.next_timeout == 0.05 + AGAIN
+    keys.on_timeout(1.0)
+    assert list(keys._asked) == [origin]
+    assert keys.next_timeout == inf
+    overhear(1.0)
+    eve.say(eve.key)
     for _ in range(2):
-        answers.overheard(b"key", 1.1)
-    answers.wanted(b"key", 1.1 + AGAIN, 0.0)
-    assert answers.when() == 1.1 + AGAIN
+        overhear(1.1)
+    keys.want(origin, 1.1)
+    assert keys.next_timeout == inf, "it was asked for lately"
+    keys.want(origin, 1.11 + AGAIN)
+    assert 0 <= keys.next_timeout - (1.11 + AGAIN) <= ASK_WITHIN
 
 
-def test_a_nack_that_names_one_run_over_and_over_defers_no_more_than_a_window(
+def test_a_nack_that_names_one_author_over_and_over_defers_no_more_than_a_window(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     lan = simulation.Lan(7)
     bob = lan.join("bob")
     seen: list[int] = []
 
-    def tap(_run: PeerId, ranges: Iterable[tuple[int, int]], _now: float, _size: float) -> None:
+    def tap(_author: PeerId, ranges: Iterable[tuple[int, int]], _now: float) -> None:
         seen.extend(stop - start for start, stop in ranges)
 
-    monkeypatch.setattr(bob.engine._state.reception, "overheard", tap)
+    monkeypatch.setattr(bob.engine._nacks, "overheard", tap)
     eve = Outsider(lan)
-    missing = tuple(f.Missing(*RUN, ((1, 3), (10, 5000))) for _ in range(10))
+    missing = tuple(f.Missing(*AUTHOR, ((1, 3), (10, 5000))) for _ in range(10))
     eve.say(eve.key, eve.sign(f.Nack(*eve.peer_id, eve.count(), missing)))
     assert sum(seen) == 8192
 
@@ -198,10 +196,10 @@ def test_a_flood_of_wide_nacks_is_not_looked_at() -> None:
     eve = Outsider(lan)
     eve.say(eve.key)
     for _ in range(10):
-        eve.say(eve.sign(f.Nack(*eve.peer_id, eve.count(), (f.Missing(*RUN, ((1, 8192),)),))))
+        eve.say(eve.sign(f.Nack(*eve.peer_id, eve.count(), (f.Missing(*AUTHOR, ((1, 8192),)),))))
     assert drops(ada, "over-quota") == 7
     lan.run(2.0)
-    eve.say(eve.sign(f.Nack(*eve.peer_id, eve.count(), (f.Missing(*RUN, ((1, 1),)),))))
+    eve.say(eve.sign(f.Nack(*eve.peer_id, eve.count(), (f.Missing(*AUTHOR, ((1, 1),)),))))
     assert drops(ada, "over-quota") == 7
 
 
@@ -214,24 +212,24 @@ def test_requests_for_what_we_do_not_hold_are_not_remembered() -> None:
     eve = Outsider(lan)
     missing = (f.Missing(*ada.engine.peer_id, ((1, 8000),)),)
     eve.say(eve.key, eve.sign(f.Nack(*eve.peer_id, eve.count(), missing)))
-    assert len(bob.engine._state.repairs._asked) == 1
+    assert len(bob.engine._retransmitter._repairs._asked) == 1
 
 
 def test_one_who_asks_for_everything_pushes_out_its_own_requests_only() -> None:
     repairs = Repairs()
-    assert repairs.insisted(RUN, [1], 0.0, 0.1, b"honest") == []
-    assert repairs.insisted(RUN, range(2, 2 + RECENT), 0.0, 0.1, b"greedy") == []
+    assert repairs.insisted(AUTHOR, [1], 0.0, 0.1, b"honest") == []
+    assert repairs.insisted(AUTHOR, range(2, 2 + RECENT), 0.0, 0.1, b"greedy") == []
     assert len(repairs._asked) == 1 + SHARE
-    assert repairs.insisted(RUN, [1], 1.0, 0.1, b"honest") == [1]
+    assert repairs.insisted(AUTHOR, [1], 1.0, 0.1, b"honest") == [1]
     asked = Asked()
     for number in range(RECENT + 1):
-        asked.add(RUN, number, 0.0, b"%d" % (number % 8))
+        asked.add(AUTHOR, number, 0.0, b"%d" % (number % 8))
     assert len(asked) == RECENT
-    assert asked.when(RUN, 0) is None
-    asked.add(RUN, 1, 5.0, b"a new one")
-    assert asked.when(RUN, 1) == 5.0
-    asked.add(RUN, 1, 6.0, b"another")
-    assert asked.when(RUN, 1) == 6.0
+    assert asked.when(AUTHOR, 0) is None
+    asked.add(AUTHOR, 1, 5.0, b"a new one")
+    assert asked.when(AUTHOR, 1) == 5.0
+    asked.add(AUTHOR, 1, 6.0, b"another")
+    assert asked.when(AUTHOR, 1) == 6.0
     assert b"a new one" not in asked._of
 
 
@@ -329,7 +327,7 @@ def test_a_recorded_goodbye_opens_nothing() -> None:
     lan.run(10.0)
     eve = Outsider(lan, age=3600.0)
     eve.say(eve.key, eve.sign(f.Goodbye(*eve.peer_id, eve.count(), 5)))
-    assert len(bob.engine._state.reception) == 0
+    assert len(bob.engine._nacks.windows) == 0
 
 
 @pytest.mark.parametrize("visitor", [False, True])
@@ -353,7 +351,7 @@ def test_the_silence_of_many_is_one_wake_up() -> None:
     lan = simulation.Lan(16)
     members = [lan.join(f"m{number}") for number in range(12)]
     lan.run(60.0)
-    silence = members[0].engine._state.silence
+    silence = members[0].engine._detector._silence
     times = [silence.get(member.engine.peer_id) or 0.5 for member in members[1:]]
     assert all(when % 1 == 0 for when in times)
 
@@ -367,8 +365,8 @@ def _extreme(random: Random, most: int) -> int:
 
 def _hostile(eve: Outsider, me: PeerId, random: Random, now: int) -> f.Frame:
     """A signed frame with the largest and smallest numbers that decode."""
-    run = PeerId(eve.peer_id.origin, random.choice([eve.peer_id.incarnation, 2**63 - 1, 1]))
-    about = random.choice([run, me])
+    author = PeerId(eve.peer_id.origin, random.choice([eve.peer_id.incarnation, 2**63 - 1, 1]))
+    about = random.choice([author, me])
     low, high = sorted((_extreme(random, 2**63 - 1), _extreme(random, 2**63 - 1)))
     low, time = max(1, low), random.choice([now, 0, 253402300799999])
     many, micros = _extreme(random, 2**32 - 1), _extreme(random, 2**32 - 1)
@@ -378,8 +376,8 @@ def _hostile(eve: Outsider, me: PeerId, random: Random, now: int) -> f.Frame:
         timestamp=time, low=low, high=high, interval=many, grtt=micros, flags=short, port=short
     )
     frames: list[f.Signed] = [
-        f.Heartbeat(*run, eve.count(), time, low, high, micros),
-        f.Goodbye(*run, eve.count(), high),
+        f.Heartbeat(*author, eve.count(), time, low, high, micros),
+        f.Goodbye(*author, eve.count(), high),
         f.Nack(*eve.peer_id, eve.count(), (f.Missing(*about, ((first, first + 5),)),)),
         f.Report(
             *eve.peer_id, eve.count(), (f.Heard(*about, low, max(low, high), time, micros, many, short),)

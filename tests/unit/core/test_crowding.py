@@ -4,69 +4,66 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
-from random import Random
 
 import pytest
 
 from mcast import simulation
-from mcast.core.gaps import Gaps
-from mcast.core.inbox import FORGOTTEN, Inbox
+from mcast.core.membership.roster import Peer
 from mcast.core.peer_id import PeerId
-from mcast.core.reception import Reception
-from mcast.core.shelves import PER_ORIGIN, SHARE
-from mcast.core.stream import Stream
+from mcast.core.reliability.gaps import Gaps
+from mcast.core.reliability.nack import PER_ORIGIN, NackScheduler
+from mcast.core.reliability.window import FORGOTTEN, SHARE, ReceiveWindow, ReorderBuffer
 from mcast.settings import Settings
 from mcast.wire.bodies import encode_first
 from mcast.wire.codec import encode_frame, encode_kept
+from mcast.wire.frames import Nack
 from mcast.wire.records import Kind
+from tests.unit.core_support import ADDRESS, Outsider, record
 
-from .core_support import ADDRESS, Outsider, record
-
-RUN = PeerId(b"o" * 16, 1)
+PEER = PeerId(b"o" * 16, 1)
 SIZE = len(record(1, bytes(95)).payload)
-ROOM = 100  # records that one run may hold
+ROOM = 100  # records that one peer may hold
 
 
-def crowd() -> tuple[Reception, Inbox]:
-    """A reception with one inbox that lacks record 1, holds 2, 4, 6 … and has no room left."""
-    reception = Reception(
-        generator=Random(1),
-        window=8192,
-        grace=0.01,
-        held_bytes=ROOM * SIZE * SHARE,
-        limit=10,
-        floor=0.002,
-    )
-    inbox = reception.open(RUN, "", 1, 0, 0, lambda run: True)
-    assert isinstance(inbox, Inbox)
+def crowd() -> tuple[simulation.Member, NackScheduler, ReceiveWindow]:
+    """A member with a window that lacks record 1, holds 2, 4, 6 … and has no room left."""
+    settings = Settings(window=8192, reorder_grace=0.01, held_bytes=ROOM * SIZE * SHARE, peers=10)
+    ada = simulation.Lan(1, settings=settings).join("ada")
+    peer = Peer(PEER, "", None, None, 0.0, True)  # type: ignore[arg-type] # an announcement it does not need
+    ada.engine._roster.add(peer)
+    nacks = ada.engine._nacks
+    window = nacks.windows.open(PEER, "", 1, 0, 0, 0.0)
+    assert isinstance(window, ReceiveWindow)
     for place in range(1, ROOM + 1):
-        assert not reception.crowded(inbox, 2 * place, SIZE, 0.0)
-        inbox.accept(record(2 * place, bytes(95)), None, 0.0)
-    reception.lacks(inbox, 0.0, 2)
-    return reception, inbox
+        assert not nacks.windows.crowded(window, 2 * place, SIZE, 0.0)
+        window.accept(record(2 * place, bytes(95)), None, 0.0)
+    nacks.update(window, 0.0)
+    return ada, nacks, window
 
 
 def test_what_would_be_due_last_finds_no_room() -> None:
-    reception, inbox = crowd()
-    assert reception.crowded(inbox, 2 * ROOM + 2, SIZE, 0.0)
-    assert inbox.stream.top == 2 * ROOM
+    _, nacks, window = crowd()
+    assert nacks.windows.crowded(window, 2 * ROOM + 2, SIZE, 0.0)
+    assert window.buffer.top == 2 * ROOM
 
 
 def test_what_is_due_early_pushes_out_what_is_due_last() -> None:
-    reception, inbox = crowd()
-    assert not reception.crowded(inbox, 3, SIZE, 0.0)
-    assert inbox.stream.held_bytes == (ROOM - FORGOTTEN) * SIZE
-    assert inbox.stream.top == 2 * (ROOM - FORGOTTEN)
-    assert 2 * ROOM in inbox.gaps, "it is asked for again later"
+    _, nacks, window = crowd()
+    assert not nacks.windows.crowded(window, 3, SIZE, 0.0)
+    assert window.buffer.held_bytes == (ROOM - FORGOTTEN) * SIZE
+    assert window.buffer.top == 2 * (ROOM - FORGOTTEN)
+    assert 2 * ROOM in window.gaps, "it is asked for again later"
 
 
 def test_no_more_is_asked_for_than_there_is_room_for() -> None:
-    reception, inbox = crowd()
-    inbox.learn(3 * ROOM, 0.0)
-    when = reception.when()
-    assert when is not None
-    pages, _ = reception.nack(when + 1.0, 2, 10_000)
-    assert [missing.ranges for page in pages for missing in page] == [((1, 1),)]
+    ada, nacks, window = crowd()
+    window.learn(3 * ROOM, 0.0)
+    assert nacks.next_timeout < inf
+    nacks.on_timeout(nacks.next_timeout + 1.0)
+    asked = [
+        frame for queued in ada.engine._context.queue for frame in queued.frames if isinstance(frame, Nack)
+    ]
+    assert [missing.ranges for nack in asked for missing in nack.missing] == [((1, 1),)]
 
 
 def test_the_reach_of_so_many_missing_records() -> None:
@@ -79,8 +76,8 @@ def test_the_reach_of_so_many_missing_records() -> None:
     assert gaps.reach(13) == inf
 
 
-def test_an_empty_stream_has_no_top() -> None:
-    assert Stream(1, 100).top == 0
+def test_an_empty_buffer_has_no_top() -> None:
+    assert ReorderBuffer(1, 100).top == 0
 
 
 def test_a_receiver_with_little_room_still_gets_everything() -> None:
@@ -104,10 +101,10 @@ MODES: dict[str, Callable[[Callable[..., bytes], bytes, bytes], list[bytes]]] = 
 
 @pytest.mark.parametrize("lacking", [False, True])
 @pytest.mark.parametrize("mode", MODES)
-def test_a_run_that_goes_before_its_record_was_put_away_leaves_nothing_behind(
+def test_a_peer_that_goes_before_its_record_was_put_away_leaves_nothing_behind(
     mode: str, lacking: bool
 ) -> None:
-    """The attack: a fragment for the oldest run of an identity, then a record of one run too many."""
+    """The attack: a fragment for the oldest peer of an identity, then a record of one peer too many."""
     lan = simulation.Lan(seed=5, settings=Settings(held_bytes=65_536))
     engine = lan.join("ben").engine
     lan.run(1.0)
@@ -135,6 +132,6 @@ def test_a_run_that_goes_before_its_record_was_put_away_leaves_nothing_behind(
             say(seal(of(number, 5)))
         begun = of(number, 2, fragment, Kind.FIRST)
         say(*MODES[mode](seal, begun, of(number + PER_ORIGIN, 1)))
-    shelves = engine._state.reception._shelves
-    assert shelves._bytes.keys() <= shelves._inboxes.keys()
-    assert sum(shelves._bytes.values()) == shelves._total
+    windows = engine._nacks.windows
+    assert windows._bytes.keys() <= windows._windows.keys()
+    assert sum(windows._bytes.values()) == windows._total

@@ -1,0 +1,34 @@
+"""The budget for signature checks."""
+
+from __future__ import annotations
+
+import pytest
+
+from mcast.core.auth.verifier import GENUINE, VerificationBudget
+
+
+def test_strangers_cannot_use_up_the_known_ones_budget() -> None:
+    budget = VerificationBudget(1000, now=0.0)
+    assert sum(budget.allow(b"%d" % n, False, 0.0) for n in range(5000)) == 300
+    assert sum(budget.allow(b"victim", True, 0.0) for _ in range(5000)) == 350
+    assert sum(budget.allow(b"other", True, 0.0) for _ in range(5000)) == 350
+
+
+def test_a_genuine_signature_of_a_known_origin_costs_a_quarter() -> None:
+    budget = VerificationBudget(1000, now=0.0)
+    genuine = 0
+    while budget.allow(b"fast", True, 0.0, GENUINE):
+        genuine += 1
+    assert genuine == pytest.approx(1400, abs=5)
+    budget.forged(b"stranger", False, 0.0)
+    assert sum(budget.allow(b"stranger", False, 0.0, GENUINE) for _ in range(1000)) == 300
+
+
+def test_a_forged_signature_of_a_known_origin_costs_its_whole_price() -> None:
+    budget = VerificationBudget(1000, now=0.0)
+    forged = 0
+    while budget.allow(b"victim", True, 0.0, GENUINE):
+        budget.forged(b"victim", True, 0.0)
+        forged += 1
+    assert forged == 350
+    assert sum(budget.allow(b"other", True, 0.0) for _ in range(5000)) == 350

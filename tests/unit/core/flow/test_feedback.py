@@ -1,0 +1,221 @@
+"""When members report what they hold, and to whom."""
+
+from __future__ import annotations
+
+from math import inf
+
+import pytest
+
+from mcast import simulation
+from mcast.core.context import Datagram
+from mcast.core.events import Address, SlowMember
+from mcast.core.flow.feedback import ELECTED, RECORDS, REQUESTS
+from mcast.core.peer_id import PeerId
+from mcast.settings import Settings
+from mcast.wire import frames as f
+from mcast.wire.reasons import DropReason
+from tests.unit.core_support import ADDRESS, Outsider, drops, now_ms
+
+
+def published(lan: simulation.Lan, count: int) -> list[Outsider]:
+    """So many peers of one record each."""
+    authors = [Outsider(lan, 100 + number) for number in range(count)]
+    for author in authors:
+        author.say(author.key, author.announcement(), author.record(1))
+    return authors
+
+
+def test_the_elected_one_reports_often_and_others_after_many_records() -> None:
+    lan = simulation.Lan(2)
+    ada, bob, eve = (lan.join(name) for name in ("ada", "bob", "eve"))
+    lan.run(1.0)
+
+    lan.narrow(500_000, 50_000, bob, eve)
+
+    def feed() -> None:
+        while ada.engine.writable(lan.now):
+            ada.engine.send(bytes(1000), lan.now)
+        ada.pump()
+        if lan.now < 3.0:
+            lan.at(lan.now + 0.02, feed)
+
+    feed()
+    lan.run(2.0)
+    reports = sorted(member.engine.stats()["sent-report"] for member in (bob, eve))
+    assert reports[1] > 50
+    assert reports[0] < reports[1] / 3
+    assert 1 <= ada.engine.stats()["sent-acker"] <= 6
+    assert not any(isinstance(event, SlowMember) for event in ada.events())
+
+
+def test_many_records_or_losses_hasten_a_report() -> None:
+    feedback = simulation.Lan(3).join("ada").engine._feedback
+    author = PeerId(b"a" * 16, 1)
+    feedback.hasten(author, 0.0)
+    assert feedback.next_timeout == inf
+    for _ in range(RECORDS):
+        feedback.received(author, 100.0)
+    assert author in feedback._due(100.0)
+    feedback.received(author, 100.1)
+    feedback.hasten(author, 100.1)
+    assert feedback._regular_at == pytest.approx(100.25)
+
+
+def test_those_who_elect_us_are_bounded_and_can_elect_another() -> None:
+    lan = simulation.Lan(4)
+    ada = lan.join("ada")
+    feedback = ada.engine._feedback
+    authors = published(lan, 65)
+    for author in authors:
+        author.say(author.sign(f.Acker(*author.peer_id, author.count(), *ada.engine.peer_id)))
+    assert authors[0].peer_id not in feedback._elected
+    assert len(feedback._elected) == ELECTED
+    feedback.last_due(lan.now)
+    one, another = authors[1].peer_id, authors[2].peer_id
+    now = lan.now + 1.0
+    for author in authors[1:]:
+        feedback.received(author.peer_id, now)
+    assert len(feedback._due(now)) == ELECTED
+    feedback.received(one, now + 0.01)
+    assert feedback.next_timeout == pytest.approx(now + 0.02)
+    feedback.forget(one)
+    assert feedback.next_timeout == inf
+    feedback.received(another, now + 0.03)
+    assert feedback.last_due(now) == [another]
+
+
+def test_who_may_elect_us() -> None:
+    lan = simulation.Lan(5)
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(1.0)
+    eve = Outsider(lan)
+    me = ada.engine.peer_id
+    feedback = ada.engine._feedback
+
+    def name(to: PeerId) -> f.Frame:
+        return eve.sign(f.Acker(*eve.peer_id, eve.count(), *to))
+
+    eve.say(name(me))
+    assert eve.peer_id not in feedback._elected, "we do not know its key"
+    eve.say(eve.key, eve.announcement())
+    eve.say(name(me))
+    assert eve.peer_id not in feedback._elected, "it has published nothing"
+    eve.say(eve.record(1))
+    eve.say(name(bob.engine.peer_id))
+    eve.say(name(me))
+    assert eve.peer_id in feedback._elected
+    forged = f.Acker(*eve.peer_id, eve.count(), *bob.engine.peer_id, signature=bytes(64))
+    eve.say(forged)
+    assert eve.peer_id in feedback._elected
+    assert drops(ada, "bad-signature") == 1
+    eve.say(name(bob.engine.peer_id))
+    assert eve.peer_id not in feedback._elected
+    own = f.Acker(*ada.engine.peer_id, 1, *me, signature=bytes(64))
+    before = drops(ada, "own")
+    eve.say(own)
+    assert drops(ada, "own") == before + 1
+
+
+def test_a_report_on_what_never_was_is_believed_in_nothing() -> None:
+    lan = simulation.Lan(6)
+    ada, _ = lan.join("ada"), lan.join("bob")
+    lan.run(1.0)
+    eve = Outsider(lan)
+    eve.say(eve.key, eve.announcement())
+    ada.send("one")
+    lan.run(0.5)
+    entry = f.Heard(*ada.engine.peer_id, 99, 99, now_ms(lan), 0, 0, 0)
+    eve.say(eve.sign(f.Report(*eve.peer_id, eve.count(), (entry,))))
+    assert eve.peer_id not in ada.engine.heard_by(1)
+
+
+def test_what_the_application_left_is_reported() -> None:
+    lan = simulation.Lan(7)
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(1.0)
+    bob.engine.unread(12_345)
+    ada.send("one")
+    lan.run(2.0)
+    path = ada.engine._flow.election._paths[bob.engine.peer_id]
+    assert path.backlog == 12_345
+
+
+def test_a_stranger_waits_for_its_report_alone() -> None:
+    lan = simulation.Lan(1)
+    ada = lan.join("ada")
+    feedback = ada.engine._feedback
+    authors = published(lan, REQUESTS)
+    now = lan.now
+
+    def ask(author: Outsider, source: Address) -> DropReason | None:
+        nonlocal now
+        now += 0.5
+        request = f.ReportRequest(*author.peer_id, 1, 65_535, 0)
+        return feedback._on_report_request(Datagram(source, b"", verified=author.peer_id), request, now)
+
+    assert ask(authors[0], "victim") is None
+    assert ask(authors[0], "another") is DropReason.OVER_BUDGET
+    for author in authors[: REQUESTS - 1]:
+        assert ask(author, ADDRESS) is None
+    assert ask(authors[-1], ADDRESS) is DropReason.OVER_BUDGET, "one more"
+    now += 100.0
+    ada.engine._context.queue.clear()
+    feedback.on_timeout(now)
+    assert sum(queued.to is not None for queued in ada.engine._context.queue) == REQUESTS
+    assert ask(authors[0], "another") is None
+
+
+def test_a_report_of_our_own_is_no_news() -> None:
+    lan = simulation.Lan(8)
+    ada = lan.join("ada")
+    ada.send("one")
+    lan.run(0.01)
+    me, before = ada.engine.peer_id, drops(ada, "own")
+    Outsider(lan).say(f.Report(*me, 1, (f.Heard(*me, 1, 1, 0, 0, 0, 0),), bytes(64)))
+    assert drops(ada, "own") == before + 1
+    assert ada.engine.heard_by(1) == []
+
+
+def test_who_knows_more_than_the_first_that_reports_still_reports() -> None:
+    lan = simulation.Lan(9)
+    ada, bob, carol = (lan.join(name) for name in ("ada", "bob", "carol"))
+    eve = Outsider(lan)
+    eve.say(eve.key, eve.announcement())
+    lan.run(1.0)
+    author, other = ada.engine.peer_id, carol.engine.peer_id
+
+    def report(contiguous: int) -> None:
+        entry = f.Heard(*author, contiguous, contiguous, now_ms(lan), 0, 0, 0)
+        eve.say(eve.sign(f.Report(*eve.peer_id, eve.count(), (entry,))))
+
+    ada.send("one")
+    carol.send("two")
+    lan.run(0.001)
+    report(0)
+    assert set(bob.engine._feedback._early) == {author, other}
+    report(1)
+    assert set(bob.engine._feedback._early) == {other}
+
+
+def test_those_who_confirmed_are_bounded() -> None:
+    lan = simulation.Lan(10, settings=Settings(peers=2))
+    ada = lan.join("ada")
+    ada.send("one")
+    outsiders = [Outsider(lan, 100 + number) for number in range(3)]
+    for eve in outsiders:
+        entry = f.Heard(*ada.engine.peer_id, 1, 1, now_ms(lan), 0, 0, 0)
+        eve.say(eve.key, eve.sign(f.Report(*eve.peer_id, eve.count(), (entry,))))
+    assert ada.engine.heard_by(1) == [eve.peer_id for eve in outsiders[1:]]
+
+
+def test_who_asks_learns_who_confirmed_and_who_did_not() -> None:
+    lan = simulation.Lan(11)
+    ada, bob, carol = (lan.join(name) for name in ("ada", "bob", "carol"))
+    lan.run(1.0)
+    lan.between(ada, carol, loss=1.0)
+    receipt = ada.send("one")
+    ada.engine.ask_reports(lan.now)
+    ada.pump()
+    lan.run(0.5)
+    assert ada.engine.heard_by(receipt.sequence) == [bob.engine.peer_id]
+    assert ada.engine.unheard_by(receipt.sequence) == [carol.engine.peer_id]
