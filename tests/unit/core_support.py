@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mcast import simulation
-from mcast.core.authority import issued
+from mcast.core.auth.verifier import issued
 from mcast.core.peer_id import PeerId
 from mcast.crypto.keys import Identity
 from mcast.crypto.seal import Sealer
@@ -43,7 +43,7 @@ class Outsider:
         return sign_frame(self.identity, self.lan.room.id, frame)
 
     def named(self, name: str) -> f.Key:
-        """The KEY of this very run, with another name."""
+        """The KEY of this very incarnation, with another name."""
         key = self.sign(f.Key(self.identity.public_key, issued(self.peer_id.incarnation), name))
         assert isinstance(key, f.Key)
         return key
@@ -59,7 +59,7 @@ class Outsider:
         self.lan.run(0.002)
 
     def announcement(self, **fields: object) -> f.Announcement:
-        """An announcement of this run, signed."""
+        """An announcement of this peer, signed."""
         values: dict[str, object] = {
             "counter": self.count(),
             "timestamp": now_ms(self.lan),
@@ -78,17 +78,17 @@ class Outsider:
         return signed
 
     def heartbeat(self, high: int) -> f.Signed:
-        """A heartbeat of this run, signed."""
+        """A heartbeat of this peer, signed."""
         return self.sign(f.Heartbeat(*self.peer_id, self.count(), now_ms(self.lan), 1, high, 2000))
 
     def record(
         self, sequence: int, body: bytes = b"x", kind: Kind = Kind.MESSAGE, age: float = 0.0
     ) -> Record:
-        """A genuine record of this run, alone in its flush."""
+        """A genuine record of this peer, alone in its flush."""
         return self._signed([self._encoded(sequence, body, kind, age)])[0]
 
     def flush(self, *sequences: int) -> list[Record]:
-        """Genuine records of this run under one signature."""
+        """Genuine records of this peer under one signature."""
         return self._signed([self._encoded(sequence, b"x", Kind.MESSAGE, 0.0) for sequence in sequences])
 
     def _encoded(self, sequence: int, body: bytes, kind: Kind, age: float) -> bytes:
