@@ -1,4 +1,4 @@
-"""Records that came together are taken as if they had come one by one."""
+"""Records that come together are taken as if they had come one by one; what else a receiver makes of them."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import pytest
 
 from mcast import simulation
 from mcast.core.engine import Engine
-from mcast.core.events import Message
-from mcast.core.peer_id import PeerId
+from mcast.core.events import Alarm, Message
 from mcast.crypto.keys import Identity
 from mcast.crypto.seal import Opener, Sealer
 from mcast.crypto.signed import sign_flush
+from mcast.settings import Settings
 from mcast.wire.codec import encode_frame, encode_kept
 from mcast.wire.frames import Who
 from mcast.wire.header import Header, decode_header
+from mcast.wire.limits import WINDOW
 from mcast.wire.records import Kind, encode_record
-
-from .core_support import ADDRESS
+from tests.unit.core.support import ADDRESS, Outsider, drops, texts
 
 MESSAGES = [b"%d" % number + b"." * 1000 for number in range(12)]
 
@@ -79,7 +79,11 @@ CHANGES: dict[str, Change] = {
     "the first comes last": lambda lan, flush: flush[1:] + flush[:1],
     "junk among them": lambda lan, flush: [*flush[:5], b"\xffMno", flush[5][:-1], *flush[5:]],
     "one is forged": lambda lan, flush: [*flush[:5], other(lan, forged(lan, flush[5])), *flush[6:]],
-    "one is passed on": lambda lan, flush: [*flush[:5], other(lan, opened(lan, flush[5])), *flush[6:]],
+    "one comes by way of another": lambda lan, flush: [
+        *flush[:5],
+        other(lan, opened(lan, flush[5])),
+        *flush[6:],
+    ],
     "a word among them": lambda lan, flush: (
         [*flush[:5], other(lan, encode_frame(Who(bytes(8), 0))), *flush[5:]]
     ),
@@ -105,7 +109,7 @@ def test_together_they_are_what_they_are_one_by_one(change: str) -> None:
 def test_a_flush_is_put_away_as_one() -> None:
     lan, ben, flush = world()
     assert ben.receive_all(flush, ADDRESS, lan.now)
-    assert [len(row) for _, row, _, _ in ben._state.taken] == [len(MESSAGES)]
+    assert [len(row) for _, row, _, _ in ben._receiver.unsettled] == [len(MESSAGES)]
     assert told(ben) == MESSAGES
 
 
@@ -120,19 +124,19 @@ def test_what_comes_before_a_forgery_counts_and_the_forgery_is_counted() -> None
 def test_a_row_whose_key_was_pushed_out_waits_for_it() -> None:
     lan, ben, flush = world()
     origin = lan.members[0].identity.origin
-    known = ben._state.authority._keys.pop(origin)
+    known = ben._verifier._keys.pop(origin)
     ben.receive_all(flush, ADDRESS, lan.now)
     assert told(ben) == []
-    ben._state.authority._keys[origin] = known
+    ben._verifier._keys[origin] = known
     ben.receive_all([other(lan, encode_frame(known.frame))], ADDRESS, lan.now)
     assert told(ben) == MESSAGES
 
 
 def test_records_that_were_asked_for_are_taken_one_by_one() -> None:
     lan, ben, flush = world()
-    ben._state.relays.absent[PeerId(bytes(16), 1), 1] = None
+    ben._anti_entropy._fetches.told(ADDRESS, bytes(16), lan.now)
     assert ben.receive_all(flush, ADDRESS, lan.now)
-    assert [len(row) for _, row, _, _ in ben._state.taken] == [1] * len(MESSAGES)
+    assert [len(row) for _, row, _, _ in ben._receiver.unsettled] == [1] * len(MESSAGES)
 
 
 def test_who_is_leaving_takes_no_row() -> None:
@@ -145,24 +149,23 @@ def test_who_is_leaving_takes_no_row() -> None:
 
 def test_a_planned_repair_of_what_came_in_a_row_is_called_off() -> None:
     lan, ben, flush = world()
-    run = lan.members[0].engine.peer_id
-    ben._state.repairs.at_once(run, 13)
-    ben._state.repairs.at_once(run, 99)
+    author = lan.members[0].engine.peer_id
+    ben._retransmitter.ready.update({(author, 13): None, (author, 99): None})
     ben.receive_all(flush, ADDRESS, lan.now)
     ben.deadline()
-    assert list(ben._state.repairs.ready) == [(run, 99)]
+    assert list(ben._retransmitter.ready) == [(author, 99)]
 
 
 def test_a_forged_flush_costs_one_signature_a_record(monkeypatch: pytest.MonkeyPatch) -> None:
     lan, ben, _ = world()
-    run = PeerId(lan.members[0].identity.origin, lan.members[0].engine.peer_id.incarnation)
-    inbox = ben._state.reception.get(run)
-    assert inbox is not None
-    following = inbox.stream.next
+    author = lan.members[0].engine.peer_id
+    window = ben._nacks.windows.get(author)
+    assert window is not None
+    following = window.buffer.next
     drafts = [
         encode_record(
-            origin=run.origin,
-            incarnation=run.incarnation,
+            origin=author.origin,
+            incarnation=author.incarnation,
             sequence=at,
             timestamp=0,
             kind=Kind.MESSAGE,
@@ -173,7 +176,7 @@ def test_a_forged_flush_costs_one_signature_a_record(monkeypatch: pytest.MonkeyP
     sealer = Sealer(lan.room, b"01234567")
     forgery = [
         sealer.seal(encode_kept(payload))
-        for payload in sign_flush(Identity(bytes(32)), lan.room.id, run.incarnation, drafts)
+        for payload in sign_flush(Identity(bytes(32)), lan.room.id, author.incarnation, drafts)
     ]
     checked = []
 
@@ -181,7 +184,74 @@ def test_a_forged_flush_costs_one_signature_a_record(monkeypatch: pytest.MonkeyP
         checked.append(signature)
         return False
 
-    monkeypatch.setattr(ben._state.authority._checks, "verify", verify)
+    monkeypatch.setattr(ben._verifier._checks, "verify", verify)
     ben.receive_all(forgery, ADDRESS, lan.now)
     assert told(ben) == []
     assert len(checked) == 2
+
+
+def test_two_records_of_one_sequence_are_an_alarm_once() -> None:
+    lan = simulation.Lan(17)
+    bob = lan.join("bob")
+    eve = Outsider(lan)
+    eve.say(eve.key, eve.record(1, b"yes"))
+    for body in (b"no", b"perhaps"):
+        eve.say(eve.record(1, body))
+    assert texts(bob) == ["yes"]
+    assert [event for event in bob.events() if isinstance(event, Alarm)] == [
+        Alarm("equivocation", eve.peer_id)
+    ]
+    assert drops(bob, "equivocation") == 2
+    liar = Outsider(lan, 5)
+    liar.peer_id = eve.peer_id
+    forged = liar.record(1, b"never")
+    eve.say(type(forged)(*(getattr(forged, name) for name in forged.__struct_fields__)))
+    assert drops(bob, "bad-signature") == 1
+
+
+def test_bundles_and_fragments_that_make_no_sense_are_passed_over() -> None:
+    lan = simulation.Lan(23)
+    bob = lan.join("bob")
+    eve = Outsider(lan)
+    eve.say(eve.key, eve.record(1, b"ok"))
+    eve.say(eve.record(2, b"\0\1", Kind.BUNDLE))
+    eve.say(eve.record(3, b"end of nothing", Kind.LAST))
+    eve.say(eve.record(4, b"fine"))
+    assert texts(bob) == ["ok", "fine"]
+
+
+def test_records_beyond_the_window_are_dropped() -> None:
+    lan = simulation.Lan(8)
+    ada = lan.join("ada")
+    eve = Outsider(lan)
+    eve.say(eve.key, eve.record(1))
+    eve.say(eve.record(WINDOW + 2))
+    assert drops(ada, "out-of-window") == 1
+
+
+def test_an_announcement_may_overtake_records_that_are_on_their_way_a_heartbeat_may_not() -> None:
+    lan = simulation.Lan(8)
+    ada = lan.join("ada")
+    eve = Outsider(lan)
+    eve.say(eve.key, eve.record(1))
+    eve.say(eve.announcement(high=3))
+    window = ada.engine._nacks.windows.get(eve.peer_id)
+    assert window is not None
+    assert not window.gaps
+    lan.run(1.5)
+    eve.say(eve.announcement(high=2))
+    assert len(window.gaps) == 1
+    eve.say(eve.heartbeat(3))
+    assert window.buffer.high == 3
+
+
+def test_a_duplicate_whose_first_copy_is_gone_is_a_duplicate() -> None:
+    lan = simulation.Lan(9, settings=Settings(retained_records=8))
+    ada = lan.join("ada")
+    eve = Outsider(lan)
+    first = eve.record(1)
+    eve.say(eve.key, first)
+    for sequence in range(2, 8):
+        eve.say(eve.record(sequence))
+    eve.say(first)
+    assert drops(ada, "duplicate") == 1

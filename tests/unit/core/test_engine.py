@@ -1,0 +1,142 @@
+"""The engine as its driver sees it: sending, receiving, leaving, what is due."""
+
+from __future__ import annotations
+
+import pytest
+
+from mcast import simulation
+from mcast.core.engine import Receipt
+from mcast.core.peer_id import PeerId
+from mcast.crypto.keys import Identity
+from mcast.errors import MessageTooLarge, UsageError
+from mcast.settings import Settings
+from mcast.wire import frames as f
+
+from .support import ADDRESS, Outsider, drops, now_ms, texts
+
+
+def test_a_lone_message_leaves_at_once_in_one_datagram() -> None:
+    lan = simulation.Lan(1)
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(2.0)
+    before = lan.sent
+    receipt = ada.send("hi")
+    assert lan.sent == before + 1
+    assert receipt == Receipt(ada.engine.peer_id, 1, 0)
+    lan.run(0.001)
+    (message,) = bob.messages()
+    assert (message.text, message.name, message.peer_id) == ("hi", "ada", ada.engine.peer_id)
+    assert message.source == ada.address
+    assert not message.late
+    assert not message.history
+    assert abs(message.sent - now_ms(lan)) < 5
+
+
+def test_a_message_leaves_before_anything_is_written_down_about_it() -> None:
+    lan = simulation.Lan(1)
+    engine = lan.join("ada").engine
+    engine.send(b"hi", lan.now)
+    (outgoing,) = engine.datagrams(lan.now)
+    assert (outgoing.destination, outgoing.record) == (None, True)
+    assert engine._context.sent["record"] == 0
+    assert engine.stats()["sent-record"] == 1
+    assert engine.datagrams(lan.now) == []
+
+
+def test_who_is_interrupted_while_sending_still_keeps_what_has_a_number() -> None:
+    lan = simulation.Lan(1)
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(1.0)
+    ada.engine.send(b"hi", lan.now)
+    ada.engine.datagrams(lan.now)  # and then nothing of it is sent
+    ada.send("there")
+    lan.run(1.0)
+    assert texts(bob) == ["hi", "there"]
+
+
+def test_many_messages_are_bundled_and_large_ones_cut() -> None:
+    lan = simulation.Lan(2)
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(1.0)
+    large = bytes(range(256)) * 256
+    for number in range(500):
+        ada.engine.send(b"%d" % number, lan.now)
+    ada.send(large)
+    with pytest.raises(MessageTooLarge):
+        ada.send(large + b"!")
+    lan.run(1.0)
+    assert [message.data for message in bob.messages()] == [b"%d" % n for n in range(500)] + [large]
+    assert ada.engine.stats()["sent-record"] < 70
+
+
+def test_a_passive_or_closed_member_cannot_send() -> None:
+    lan = simulation.Lan(3)
+    with pytest.raises(UsageError):
+        lan.join("passive", passive=True).send("x")
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(1.0)
+    ada.send("last")
+    ada.leave()
+    with pytest.raises(UsageError):
+        ada.send("after")
+    lan.run(1.0)
+    assert texts(bob) == ["last"]
+    bob.engine.tick(lan.now)
+    ada.engine.tick(lan.now)
+    ada.engine.receive(b"anything", ADDRESS, lan.now)
+    assert ada.engine.closing
+
+
+def test_the_pace_holds_and_backpressure_shows() -> None:
+    lan = simulation.Lan(4, settings=Settings(start_rate=100_000, burst=10_000))
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(1.0)
+    start = lan.sent_bytes
+    while ada.engine.writable(lan.now):
+        ada.send(bytes(1000))
+    assert lan.sent_bytes - start < 60_000
+    lan.run(1.0)
+    assert lan.sent_bytes - start < 200_000
+    assert ada.engine.writable(lan.now)
+    lan.run(5.0)
+    assert len(bob.messages()) == len({message.sequence for message in bob.messages()}) > 60
+
+
+def test_a_restart_is_another_peer_with_a_higher_incarnation() -> None:
+    lan = simulation.Lan(34)
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(1.0)
+    first = ada.engine.peer_id
+    ada.crash()
+    ada.start()
+    assert ada.engine.peer_id.incarnation > first.incarnation
+    lan.run(1.0)
+    assert {peer.peer_id for peer in bob.peers()} == {first, ada.engine.peer_id}
+    assert PeerId(Identity(bytes(32)).origin, 1) != first
+
+
+def test_our_own_frames_that_come_back_are_dropped() -> None:
+    lan = simulation.Lan(6)
+    eve = Outsider(lan)
+    ada = lan.join("ada", identity=eve.identity)
+    eve.peer_id = ada.engine.peer_id
+    heard = f.Heard(*eve.peer_id, 0, 0, 0, 0, 0, 0)
+    missing = f.Missing(*eve.peer_id, ((1, 1),))
+    for frame in (
+        eve.sign(f.Goodbye(*eve.peer_id, 9, 0)),
+        eve.sign(f.Heartbeat(*eve.peer_id, 9, 0, 1, 0, 2000)),
+        eve.sign(f.Nack(*eve.peer_id, 9, (missing,))),
+        eve.sign(f.Report(*eve.peer_id, 9, (heard,))),
+        eve.announcement(),
+        eve.record(1),
+    ):
+        eve.say(frame)
+    assert drops(ada, "own") >= 6
+
+
+def test_what_is_queued_is_due_at_once() -> None:
+    lan = simulation.Lan(14)
+    ada = lan.join("ada")
+    lan.run(1.0)
+    ada.engine.ask_reports(lan.now)
+    assert ada.engine.deadline() == lan.now
