@@ -140,3 +140,85 @@ def test_what_is_queued_is_due_at_once() -> None:
     lan.run(1.0)
     ada.engine.ask_reports(lan.now)
     assert ada.engine.deadline() == lan.now
+
+
+def test_what_was_sent_is_written_down_before_a_record_is_taken() -> None:
+    lan = simulation.Lan(21)
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(1.0)
+    for number in range(10):  # the first ones bring the key along
+        bob.send(f"{number}")
+        lan.run(0.1)
+    bob.engine.send(b"alone", lan.now)
+    (outgoing,) = bob.engine.datagrams(lan.now)
+    ada.engine.send(b"mine", lan.now)
+    ada.engine.datagrams(lan.now)
+    assert ada.engine._sender.unsettled is not None
+    assert ada.engine.receive(outgoing.data, ADDRESS, lan.now)
+    assert ada.engine._sender.unsettled is None
+
+
+def test_who_listens_quietly_speaks_once_it_has_heard_somebody() -> None:
+    lan = simulation.Lan(22)
+    quiet = lan.join("quiet", quiet=True)
+    lan.run(5.0)
+    assert lan.sent == 0
+    ada = lan.join("ada")
+    lan.run(1.0)
+    assert [peer.name for peer in ada.peers()] == ["quiet"]
+    assert [peer.name for peer in quiet.peers()] == ["ada"]
+
+
+def test_who_leaves_before_it_was_announced_confirms_with_its_key() -> None:
+    lan = simulation.Lan(23)
+    ada = lan.join("ada")
+    lan.run(1.0)
+    quiet = lan.join("quiet", quiet=True)
+    receipt = ada.send("hi")
+    lan.run(0.002)
+    assert ada.engine.heard_by(receipt.sequence) == []
+    quiet.leave()
+    lan.run(0.01)
+    assert ada.engine.heard_by(receipt.sequence) == [quiet.engine.peer_id]
+    assert quiet.engine.stats()["sent-key"] == 1
+
+
+@pytest.mark.parametrize("passive", [True, False])
+def test_who_was_never_announced_says_no_goodbye(passive: bool) -> None:
+    lan = simulation.Lan(24)
+    guest = lan.join("guest", passive=passive, visitor=not passive)
+    lan.run(1.0)
+    guest.leave()
+    guest.leave()
+    assert guest.engine.closed
+    assert guest.engine.deadline() is None
+    assert guest.engine.stats().get("sent-goodbye", 0) == 0
+
+
+def test_what_the_application_has_yet_to_take_is_told_to_the_sender(monkeypatch: pytest.MonkeyPatch) -> None:
+    lan = simulation.Lan(25)
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(1.0)
+    backlogs: list[int] = []
+    reported = ada.engine._flow.reported
+
+    def watched(peer_id: PeerId, heard: f.Heard, now: float) -> None:
+        backlogs.append(heard.backlog)
+        reported(peer_id, heard, now)
+
+    monkeypatch.setattr(ada.engine._flow, "reported", watched)
+    bob.engine.unread(4711)
+    ada.send("x")
+    lan.run(1.0)
+    assert 4711 in backlogs
+
+
+def test_a_visitor_may_ask_who_is_here() -> None:
+    lan = simulation.Lan(26)
+    lan.join("ada")
+    lan.run(10.0)
+    guest = lan.join("guest", visitor=True)
+    guest.engine.ask_roster(lan.now)
+    guest.pump()
+    lan.run(1.0)
+    assert [peer.name for peer in guest.peers()] == ["ada"]

@@ -114,9 +114,11 @@ def test_a_key_that_is_forgotten_meanwhile_is_not_sent() -> None:
     eve = Outsider(lan)
     eve.say(eve.key)
     lan.run(1.0)
-    eve.say(f.KeyRequest((eve.peer_id.origin,)))
+    eve.say(f.KeyRequest((eve.peer_id.origin,)), size=700)
+    assert ada.engine._keys._answers.get(eve.peer_id.origin) is not None
     ada.engine._verifier._keys.clear()
     lan.run(1.0)
+    assert ada.engine._keys._answers.get(eve.peer_id.origin) is None
     assert ada.engine.stats().get("sent-key", 0) == 0
 
 

@@ -9,16 +9,21 @@ import pytest
 from mcast import simulation
 from mcast.core.engine import Engine
 from mcast.core.events import Alarm, Message
+from mcast.core.peer_id import PeerId
+from mcast.core.reliability.nack import KEPT
+from mcast.core.reliability.receiver import NEVER
 from mcast.crypto.keys import Identity
 from mcast.crypto.seal import Opener, Sealer
 from mcast.crypto.signed import sign_flush
 from mcast.settings import Settings
+from mcast.wire import frames as f
 from mcast.wire.codec import encode_frame, encode_kept
 from mcast.wire.frames import Who
 from mcast.wire.header import Header, decode_header
 from mcast.wire.limits import WINDOW
+from mcast.wire.reasons import DropReason
 from mcast.wire.records import Kind, encode_record
-from tests.unit.core.support import ADDRESS, Outsider, drops, texts
+from tests.unit.core.support import ADDRESS, Outsider, drops, now_ms, texts
 
 MESSAGES = [b"%d" % number + b"." * 1000 for number in range(12)]
 
@@ -255,3 +260,117 @@ def test_a_duplicate_whose_first_copy_is_gone_is_a_duplicate() -> None:
         eve.say(eve.record(sequence))
     eve.say(first)
     assert drops(ada, "duplicate") == 1
+
+
+def test_of_records_of_two_flushes_after_a_loss_each_flush_is_checked() -> None:
+    lan, ben, flush = world()
+    ada = lan.members[0].engine
+    ada.send_all(MESSAGES, lan.now + 1)
+    more = [outgoing.data for outgoing in ada.datagrams(lan.now + 1) if outgoing.record]
+    assert ben.receive_all(flush[1:] + more, ADDRESS, lan.now + 1)
+    assert told(ben) == []
+    assert ben.receive_all(flush[:1], ADDRESS, lan.now + 1)
+    assert told(ben) == MESSAGES + MESSAGES
+
+
+def test_a_copy_of_a_record_whose_window_is_gone_is_a_duplicate_and_the_next_one_is_news() -> None:
+    lan = simulation.Lan(18, settings=Settings(visitor_seconds=2.0))
+    bob = lan.join("bob")
+    eve = Outsider(lan)
+    first = eve.record(1)
+    eve.say(eve.key, first)
+    lan.run(KEPT + 10.0)
+    assert bob.engine.stats()["receive-windows"] == 0
+    eve.say(first)
+    assert drops(bob, "duplicate") == 1
+    assert bob.engine.stats()["receive-windows"] == 0
+    assert bob.engine._receiver.take_known(eve.record(2), ADDRESS, lan.now, 0.0) is None
+    bob.pump()
+    assert texts(bob) == ["x", "x"]
+
+
+def test_a_repair_that_is_older_than_our_stay_opens_no_window() -> None:
+    lan = simulation.Lan(19)
+    lan.run(5.0)
+    bob = lan.join("bob")
+    eve = Outsider(lan)
+    eve.say(eve.key, f.Age(60_000), eve.record(3))
+    assert drops(bob, "not-asked") == 1
+    assert bob.engine.stats()["receive-windows"] == 0
+
+
+def test_records_that_a_peer_published_before_we_came_are_not_asked_for() -> None:
+    lan = simulation.Lan(20)
+    lan.run(5.0)
+    bob = lan.join("bob")
+    eve = Outsider(lan, age=30.0)
+    eve.say(eve.key, eve.announcement(high=5))
+    assert bob.engine.stats()["receive-windows"] == 0
+    eve.say(eve.record(3))
+    assert drops(bob, "not-asked") == 1
+    eve.say(eve.record(6, b"news"))
+    assert texts(bob) == ["news"]
+
+
+def test_what_is_fetched_beyond_the_window_is_asked_for_from_the_front() -> None:
+    lan = simulation.Lan(21, settings=Settings(window=50))
+    bob = lan.join("bob")
+    eve = Outsider(lan)
+    eve.say(eve.key, eve.record(1))
+    far = eve.record(80)
+    assert bob.engine._receiver.take_known(far, ADDRESS, lan.now, 0.0) is DropReason.OUT_OF_WINDOW
+    window = bob.engine._nacks.windows.get(eve.peer_id)
+    assert window is not None
+    assert [(span.start, span.stop) for span in window.gaps] == [(2, 52)]
+    assert bob.engine._nacks.next_timeout < lan.now + 1.0
+
+
+def test_a_record_that_is_too_old_is_told_but_not_held() -> None:
+    lan = simulation.Lan(22)
+    bob = lan.join("bob")
+    eve = Outsider(lan)
+    eve.say(eve.key, eve.record(1))
+    eve.say(f.Age(25 * 3_600_000), eve.record(2))
+    assert texts(bob) == ["x", "x"]
+    assert bob.engine.stats()["held-records"] == 1
+    assert drops(bob, "too-old") == 1
+
+
+def test_a_recorded_heartbeat_opens_nothing() -> None:
+    lan = simulation.Lan(23)
+    bob = lan.join("bob")
+    eve = Outsider(lan)
+    old = now_ms(lan) - 3_600_000
+    eve.say(eve.key, eve.sign(f.Heartbeat(*eve.peer_id, eve.count(), old, 1, 7, 2000)))
+    assert drops(bob, "not-live") == 1
+    assert bob.engine.stats()["receive-windows"] == 0
+
+
+def test_who_has_no_room_for_the_past_wants_of_a_peer_what_concerns_it() -> None:
+    lan = simulation.Lan(24, settings=Settings(retained_records=2, retained_share=0.5))
+    lan.run(5.0)
+    bob = lan.join("bob")
+    wanted = bob.engine._receiver.wanted_from
+    here, silent = Outsider(lan, 1), Outsider(lan, 2, age=30.0)
+    assert wanted(here.peer_id) == 1
+    for sequence in (1, 2):
+        here.say(here.key, here.record(sequence))
+    other = Outsider(lan, 3)
+    other.say(other.key, other.record(1))
+    silent.say(silent.key, silent.announcement(high=5))
+    assert wanted(here.peer_id) == 1
+    assert wanted(silent.peer_id) == 6
+    bob.engine._nacks.windows.remember(PeerId(bytes(16), 1), 3, 9)
+    assert wanted(PeerId(bytes(16), 1)) == 9
+    assert wanted(PeerId(bytes(16), 2)) == NEVER
+
+
+def test_a_record_that_may_have_been_asked_for_needs_room_too() -> None:
+    lan = simulation.Lan(25, settings=Settings(held_bytes=20_000))
+    bob = lan.join("bob")
+    eve = Outsider(lan)
+    eve.say(eve.key, eve.record(1))
+    bob.engine._anti_entropy._fetches.told(ADDRESS, bytes(16), lan.now + 60.0)
+    for sequence in range(3, 12):
+        eve.say(eve.record(sequence, bytes(1000)))
+    assert drops(bob, "over-quota") > 0

@@ -213,3 +213,18 @@ def test_who_left_is_asked_for_long_enough(said: bool) -> None:
     assert window.gives_up_at(None) == (AFTER_GOODBYE if said else 300.0)
     window.returned()
     assert window.gives_up_at(None) is None
+
+
+def test_a_message_that_has_come_in_part_is_told_when_its_window_goes() -> None:
+    window = _window()
+    window.accept(record(1), None, 0.0)
+    window.accept(record(2, bodies.encode_first(9, b"abc"), Kind.FIRST), None, 0.0)
+    window.accept(record(3, b"def", Kind.MIDDLE), None, 0.0)
+    assert window.close(1.0) == [GapAbandoned(AUTHOR, 2, 3, "ada")]
+
+
+def test_the_end_of_a_message_whose_beginning_was_given_up_is_not_told_twice() -> None:
+    window = _window()
+    window.accept(record(2, b"def", Kind.LAST), None, 0.0)
+    assert window.give_up(10.0, 5.0) == [GapAbandoned(AUTHOR, 1, 1, "ada")]
+    assert window.close(11.0) == []

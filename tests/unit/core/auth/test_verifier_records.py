@@ -6,6 +6,7 @@ import pytest
 
 from mcast import simulation
 from mcast.core.auth import verifier as verifier_module
+from mcast.core.peer_id import PeerId
 from mcast.crypto.rooms import open_room
 from mcast.settings import Settings
 from mcast.wire import frames as f
@@ -128,3 +129,30 @@ def test_copies_of_a_record_that_is_ahead_cost_one_check(size: int, monkeypatch:
     bob.engine.receive_all(copies, ADDRESS, lan.now)
     assert len(asked) == 1
     assert drops(bob, "duplicate") == 31
+
+
+def test_of_an_older_key_only_the_name_counts_and_only_once() -> None:
+    lan = simulation.Lan(35)
+    ada = lan.join("ada")
+    eve = Outsider(lan)
+    older = eve.sign(f.Key(eve.identity.public_key, 1, "young eve"))
+    for key in (eve.own_key, older, older):
+        eve.say(key)
+    verifier, earlier = ada.engine._verifier, PeerId(eve.peer_id.origin, 66)
+    known = verifier.key(eve.peer_id.origin)
+    assert known is not None
+    assert known.frame == eve.own_key
+    assert (verifier.name(eve.peer_id.origin), verifier.name_of(earlier)) == ("eve", "young eve")
+    assert drops(ada, "stale") == 1
+    eve.say(eve.sign(f.Key(eve.identity.public_key, 1, "somebody else")))
+    assert verifier.name_of(earlier) == ""
+
+
+def test_a_signed_frame_that_is_sealed_again_is_stale() -> None:
+    lan = simulation.Lan(36)
+    ada = lan.join("ada")
+    eve = Outsider(lan)
+    heartbeat = eve.heartbeat(0)
+    eve.say(eve.key, heartbeat)
+    eve.say(heartbeat)
+    assert drops(ada, "stale") == 1

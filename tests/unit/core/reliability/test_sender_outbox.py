@@ -148,3 +148,17 @@ def decoded(datagram: bytes) -> Header:
     header = decode_header(datagram)
     assert isinstance(header, Header)
     return header
+
+
+def test_a_heartbeat_waits_for_its_time() -> None:
+    lan = simulation.Lan(15)
+    sender = lan.join("ada").engine._sender
+    sender.outbox.add(b"x")
+    sender.take(lan.now)
+    sender.settle()
+    assert sender.next_timeout > lan.now
+    sender.on_timeout(lan.now)
+    assert not sender._context.queue
+    sender.on_timeout(sender.next_timeout)
+    (queued,) = sender._context.queue
+    assert isinstance(queued.frames[-1], f.Heartbeat)
