@@ -117,7 +117,7 @@ class Repairs:
         return again
 
     def gather(self, peer_id: PeerId, sequences: Iterable[int], when: float) -> None:
-        """Repair `sequences` of `peer_id` at `when`, or earlier if its timer peer_ids already."""
+        """Repair `sequences` of `peer_id` at `when`, or earlier if its timer runs already."""
         self._gathering.setdefault(peer_id, {}).update(dict.fromkeys(sequences))
         if peer_id not in self._timers:
             self._timers.set(peer_id, when)
