@@ -291,7 +291,7 @@ def test_a_passive_listener_goes_on_after_a_loss() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_hearsay_older_than_the_last_message_does_not_make_it_live(seed: int) -> None:
+def test_a_roster_entry_older_than_the_last_message_does_not_make_it_live(seed: int) -> None:
     lan = simulation.Lan(seed)
     ada = lan.join("ada")
     for number in range(4):
@@ -305,7 +305,7 @@ def test_hearsay_older_than_the_last_message_does_not_make_it_live(seed: int) ->
     assert all(message.history for message in hal.messages())
 
 
-def test_a_record_of_a_peer_known_by_hearsay_opens_its_window() -> None:
+def test_a_record_of_a_peer_known_by_a_roster_entry_opens_its_window() -> None:
     lan = simulation.Lan(6)
     lan.run(5.0)
     eve = Outsider(lan, age=4.0)

@@ -104,7 +104,7 @@ def test_nobody_probes_in_a_crowd_just_because_it_joined(
     assert any(member.engine.stats().get("sent-probe", 0) for member in members) == some
 
 
-def test_hearsay_that_nobody_confirms_is_asked_for_and_goes() -> None:
+def test_a_roster_entry_that_nobody_confirms_is_probed_and_goes() -> None:
     lan = simulation.Lan(7)
     ada = lan.join("ada")
     ghost, giver = Outsider(lan, 71), Outsider(lan, 72)

@@ -20,8 +20,8 @@ def test_an_origin_has_its_share_and_the_oldest_go_first() -> None:
     for sequence in range(1, 5):
         assert store.add(AUTHOR, [record(sequence)], 0.0, 0.0)
     store.add(AUTHOR, [record(4, b"again")], 0.0, 0.0)
-    kept = record(4).payload
-    assert [store.get(AUTHOR, sequence) for sequence in range(1, 5)] == [None, None, kept, kept]
+    held = record(4).payload
+    assert [store.get(AUTHOR, sequence) for sequence in range(1, 5)] == [None, None, held, held]
     for origin in range(10):
         store.add(PeerId(bytes([origin]) * 16, 1), [record(1, b"z")], 10.0, 0.0)
     assert len(store) == 8

@@ -1,4 +1,4 @@
-"""What is kept of peers that have not proved to be live."""
+"""What is held of peers that have not proved to be live."""
 
 from __future__ import annotations
 

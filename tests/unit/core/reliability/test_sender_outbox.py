@@ -1,4 +1,4 @@
-"""Messages into records, records kept for repair, keys and heartbeats that go along."""
+"""Messages into records, records held for repair, keys and heartbeats that go along."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def _window(size: int = WINDOW) -> ReceiveWindow:
     return window
 
 
-def test_a_stream_delivers_in_order_once() -> None:
+def test_a_buffer_delivers_in_order_once() -> None:
     buffer = ReorderBuffer(1, window=10)
     assert buffer.accept(record(2)) == ([], False)
     assert buffer.held(2) is not None
