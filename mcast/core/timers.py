@@ -75,9 +75,7 @@ class Timers(Generic[Key]):
         """The keys whose time has come, earliest first; they are disarmed."""
         keys: list[Key] = []
         while self.next <= now:
-            self._find_next()
-            if self.next > now:
-                break
+            self._find_next()  # takes stale entries off the front
             key = heappop(self._heap)[2]
             del self._when[key]
             keys.append(key)

@@ -1,4 +1,4 @@
-"""Under any schedule each run's messages arrive once and in order; ranges behave like sets."""
+"""Under any schedule each peer's messages arrive once and in order; ranges behave like sets."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcast.core.events import GapAbandoned, Message
-from mcast.core.gaps import Gaps
-from mcast.core.inbox import Inbox
-from mcast.core.outbox import Outbox
 from mcast.core.peer_id import PeerId
-from mcast.core.ranges import RangeSet, collapse
+from mcast.core.rangeset import RangeSet, collapse
+from mcast.core.reliability.gaps import Gaps
+from mcast.core.reliability.sender import Outbox
+from mcast.core.reliability.window import ReceiveWindow
 from mcast.wire.records import Record
 
-RUN = PeerId(b"o" * 16, 1)
+AUTHOR = PeerId(b"o" * 16, 1)
 
 numbers = st.integers(0, 60)
 
@@ -83,7 +83,7 @@ def _records(messages: list[bytes], flush_every: int, most: int = 32) -> tuple[l
         drafts += outbox.flush(1e9, most)
     assert outbox.when() is None, "nothing waits unseen"
     records = [
-        Record(RUN.origin, 1, d.sequence, 0, d.kind, 0, d.body, 1, 0, bytes(64), b"", b"proof" + d.body)
+        Record(AUTHOR.origin, 1, d.sequence, 0, d.kind, 0, d.body, 1, 0, bytes(64), b"", b"proof" + d.body)
         for d in drafts
     ]
     return records, messages
@@ -101,14 +101,14 @@ def test_any_order_and_duplication_delivers_once_in_order(
     records, sent = _records(data, flush_every, most)
     schedule = records + records[:copies]
     random.shuffle(schedule)  # type: ignore[attr-defined] # hypothesis hands in a random.Random
-    inbox = Inbox(RUN, "", 1, 8192, 0, 0)
+    window = ReceiveWindow(AUTHOR, "", 1, 8192, 0, 0)
     got: list[bytes] = []
     for now, record in enumerate(schedule):
-        if inbox.stream.refuse(record.sequence) is None:
-            events = inbox.accept(record, None, float(now))
+        if window.buffer.refuse(record.sequence) is None:
+            events = window.accept(record, None, float(now))
             got += [event.data for event in events if isinstance(event, Message)]
     assert got == sent
-    assert not inbox.gaps
+    assert not window.gaps
 
 
 @given(messages, st.data(), st.randoms(use_true_random=False))
@@ -117,13 +117,13 @@ def test_whatever_is_lost_is_told_and_what_comes_late_is_late(
 ) -> None:
     records, sent = _records(data, 3)
     lost = set(draw.draw(st.lists(st.sampled_from(range(len(records))))))
-    inbox = Inbox(RUN, "", 1, 8192, 0, 0)
+    window = ReceiveWindow(AUTHOR, "", 1, 8192, 0, 0)
     events = []
     for at, record in enumerate(records):
         if at not in lost:
-            events += inbox.accept(record, None, 0.0)
-    inbox.learn(records[-1].sequence, 0.0)
-    events += inbox.give_up(10.0, 5.0)
+            events += window.accept(record, None, 0.0)
+    window.learn(records[-1].sequence, 0.0)
+    events += window.give_up(10.0, 5.0)
     told = {
         sequence
         for event in events
@@ -134,9 +134,9 @@ def test_whatever_is_lost_is_told_and_what_comes_late_is_late(
     late = [records[at] for at in sorted(lost)]
     random.shuffle(late)  # type: ignore[attr-defined] # hypothesis hands in a random.Random
     for record in late:
-        assert inbox.stream.refuse(record.sequence) is None
-        events += inbox.accept(record, None, 20.0)
-        assert inbox.stream.refuse(record.sequence) is not None
+        assert window.buffer.refuse(record.sequence) is None
+        events += window.accept(record, None, 20.0)
+        assert window.buffer.refuse(record.sequence) is not None
     got = [event for event in events if isinstance(event, Message)]
     assert sorted(message.data for message in got) == sorted(sent)
     in_order = [(message.sequence, message.index) for message in got if not message.late]

@@ -8,7 +8,7 @@ from mcast import simulation
 from mcast.core.events import GapAbandoned, Message, SlowMember
 from mcast.settings import Settings
 from mcast.wire import frames as f
-from tests.unit.core_support import Outsider, now_ms
+from tests.unit.core.support import Outsider, now_ms
 
 LINK, QUEUE = 300_000.0, 30_000.0  # bytes a second, bytes: 0.1 s of queue
 SLOW = Settings(start_rate=150_000, floor_rate=16_384, alone_rate=150_000)

@@ -15,7 +15,7 @@ from mcast.wire import frames as f
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import Kind, decode_record
 from tests.simulation.safety import holdings, holds_the_same
-from tests.unit.core_support import ADDRESS, Outsider, drops
+from tests.unit.core.support import ADDRESS, Outsider, drops
 
 
 def texts(member: simulation.Member, *, history: bool) -> list[str | None]:

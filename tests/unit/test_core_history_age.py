@@ -15,7 +15,7 @@ from mcast.settings import Settings
 from mcast.wire import frames as f
 from mcast.wire.codec import decode_frames, encode_frame
 from tests.simulation.safety import holdings
-from tests.unit.core_support import ADDRESS, Outsider, drops, record
+from tests.unit.core.support import ADDRESS, Outsider, drops, record
 
 ADA, BOB = PeerId(b"a" * 16, 1), PeerId(b"b" * 16, 2)
 DAY = 600.0  # seconds that records are kept in these tests

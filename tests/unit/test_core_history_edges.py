@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-
-from mcast import simulation
-from mcast.core import authority, recall
 from mcast.core.authority import Authority
 from mcast.core.checks import Checks
-from mcast.core.events import GapAbandoned, Message
 from mcast.core.fragments import LIMIT
 from mcast.core.inbox import AFTER_SILENCE, Inbox
-from mcast.core.peer_id import PeerId
 from mcast.core.recall import Recall
 from mcast.core.retention import Retention
 from mcast.core.shelves import KEPT, Shelves
+
+from mcast import simulation
+from mcast.core import authority, recall
+from mcast.core.events import GapAbandoned, Message
+from mcast.core.peer_id import PeerId
 from mcast.crypto.keys import Identity
 from mcast.settings import Settings
 from mcast.wire import bodies
 from mcast.wire import frames as f
 from mcast.wire.attributes import Attributes
 from mcast.wire.records import Kind, Record
-from tests.unit.core_support import Outsider, record
+from tests.unit.core.support import Outsider, record
 
 ADA, BOB = PeerId(b"a" * 16, 1), PeerId(b"b" * 16, 2)
 OLD, NEW = PeerId(b"a" * 16, 1), PeerId(b"a" * 16, 2)  # of one identity

@@ -7,12 +7,8 @@ from hashlib import sha256
 from random import Random
 
 import pytest
-
-from mcast.core import holdings, recall, serving, syncing
 from mcast.core.digests import Digests, News
-from mcast.core.events import GapAbandoned, Message
 from mcast.core.holdings import Catalogue, Held, filled
-from mcast.core.peer_id import PeerId
 from mcast.core.ranges import RangeSet
 from mcast.core.recall import Recall
 from mcast.core.retention import Retention, Sent
@@ -20,11 +16,15 @@ from mcast.core.serving import Errand, Serving
 from mcast.core.syncing import Syncing
 from mcast.core.trickle import Trickle
 from mcast.core.whereabouts import PATIENCE, Whereabouts
+
+from mcast.core import holdings, recall, serving, syncing
+from mcast.core.events import GapAbandoned, Message
+from mcast.core.peer_id import PeerId
 from mcast.wire.codec import encode_frame
 from mcast.wire.frames import BY_MULTICAST, Echo, Holding, RangeRequest, Vector, VectorRequest
 from mcast.wire.limits import DATAGRAM_SAFE
 from mcast.wire.records import Kind, Record
-from tests.unit.core_support import record
+from tests.unit.core.support import record
 
 ADA, BOB = PeerId(b"a" * 16, 1), PeerId(b"b" * 16, 1)
 HERE, THERE = ("10.0.0.1", 1), ("10.0.0.2", 1)

@@ -13,8 +13,7 @@ from mcast.core.peer_id import PeerId
 from mcast.wire import frames as f
 from mcast.wire.codec import encode_frames
 from mcast.wire.header import decode_header
-
-from .core_support import ADDRESS, Outsider, drops
+from tests.unit.core.support import ADDRESS, Outsider, drops
 
 
 def dead(count: int = 2) -> tuple[simulation.Lan, list[simulation.Member]]:

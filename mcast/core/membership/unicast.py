@@ -167,7 +167,7 @@ class Meetings:
         return True
 
     def _first_of_its_run(self, contact: Contact, now: float) -> bool:
-        """One address of a peer_id is enough: the first that answered."""
+        """One address of a peer is enough: the first that answered."""
         return next(c for c in self._contacts if c.peer_id == contact.peer_id and c.met(now)) is contact
 
     def lease(self, source: Address, now: float) -> bool | None:

@@ -18,7 +18,7 @@ from mcast.wire.bodies import encode_first
 from mcast.wire.codec import encode_frame, encode_kept
 from mcast.wire.frames import Nack
 from mcast.wire.records import Kind
-from tests.unit.core_support import ADDRESS, Outsider, record
+from tests.unit.core.support import ADDRESS, Outsider, record
 
 PEER = PeerId(b"o" * 16, 1)
 SIZE = len(record(1, bytes(95)).payload)

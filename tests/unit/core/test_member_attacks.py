@@ -20,7 +20,7 @@ from mcast.crypto.seal import Sealer
 from mcast.wire import frames as f
 from mcast.wire.header import Header
 from mcast.wire.reasons import DropReason
-from tests.unit.core_support import ADDRESS, Outsider, drops, now_ms
+from tests.unit.core.support import ADDRESS, Outsider, drops, now_ms
 
 AUTHOR = PeerId(b"r" * 16, 1)
 VICTIM: Address = ("198.51.100.7", 53)

@@ -12,7 +12,7 @@ from mcast.settings import Settings
 from mcast.wire.attributes import Attributes, encode_attributes
 from mcast.wire.limits import TIMESTAMP_MAX
 from mcast.wire.reasons import DropReason
-from tests.unit.core_support import Outsider
+from tests.unit.core.support import Outsider
 
 
 def two_peers(lan: simulation.Lan) -> tuple[Outsider, Outsider]:

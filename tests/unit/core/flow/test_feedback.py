@@ -14,7 +14,7 @@ from mcast.core.peer_id import PeerId
 from mcast.settings import Settings
 from mcast.wire import frames as f
 from mcast.wire.reasons import DropReason
-from tests.unit.core_support import ADDRESS, Outsider, drops, now_ms
+from tests.unit.core.support import ADDRESS, Outsider, drops, now_ms
 
 
 def published(lan: simulation.Lan, count: int) -> list[Outsider]:

@@ -12,7 +12,7 @@ from mcast.core.peer_id import PeerId
 from mcast.core.reliability.nack import PER_ORIGIN
 from mcast.settings import Settings
 from mcast.wire import frames as f
-from tests.unit.core_support import ADDRESS, Outsider, drops, now_ms
+from tests.unit.core.support import ADDRESS, Outsider, drops, now_ms
 
 
 def left(member: simulation.Member) -> list[tuple[str, str]]:

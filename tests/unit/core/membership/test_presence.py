@@ -13,7 +13,7 @@ from mcast.core.peer_id import PeerId
 from mcast.settings import Settings
 from mcast.wire import frames as f
 from mcast.wire.attributes import Attributes, encode_attributes
-from tests.unit.core_support import Outsider, drops, now_ms
+from tests.unit.core.support import Outsider, drops, now_ms
 
 
 def left(member: simulation.Member) -> list[tuple[str, str]]:

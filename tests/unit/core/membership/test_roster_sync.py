@@ -20,7 +20,7 @@ from mcast.core.membership.roster_sync import (
 )
 from mcast.core.peer_id import PeerId
 from mcast.wire import frames as f
-from tests.unit.core_support import ADDRESS, Outsider, drops, now_ms
+from tests.unit.core.support import ADDRESS, Outsider, drops, now_ms
 
 
 def test_a_newcomer_learns_everybody_at_once() -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from math import inf
 
 import pytest
 
 from mcast import simulation
 from mcast.core.engine import Engine
 from mcast.core.events import Message
-from mcast.core.rows import TOGETHER
+from mcast.core.reliability.receiver import TOGETHER
 from mcast.errors import UsageError
 
-from .core_support import ADDRESS
+from .support import ADDRESS
 
 
 def test_only_the_first_of_a_burst_may_leave_at_once() -> None:
@@ -51,18 +52,18 @@ def hear(ben: Engine, datagram: bytes, now: float) -> list[bytes]:
 
 def test_what_is_in_order_is_told_before_it_is_put_away_and_nobody_can_tell() -> None:
     lan, ada, ben = two_who_talk()
-    now, kept = lan.now, ben.stats()["retained-records"]
+    now, kept = lan.now, ben.stats()["held-records"]
     assert hear(ben, say(ada, b"second", now), now) == [b"second"]
     assert hear(ben, say(ada, b"third", now + 1), now + 1) == [b"third"]
     ben.tick(now + 1)
-    assert ben.stats()["retained-records"] == kept + 2
+    assert ben.stats()["held-records"] == kept + 2
 
 
 @pytest.mark.parametrize("call", ["stats", "deadline", "tick", "datagrams", "receive", "close"])
 def test_every_call_first_puts_away_what_was_told(call: str) -> None:
     lan, ada, ben = two_who_talk()
     hear(ben, say(ada, b"second", lan.now), lan.now)
-    assert ben._state.taken
+    assert ben._receiver.unsettled
     ada.tick(lan.now + 0.5)
     heartbeat = ada.datagrams(lan.now + 0.5)[0].data
     calls: dict[str, Callable[[], object]] = {
@@ -74,7 +75,7 @@ def test_every_call_first_puts_away_what_was_told(call: str) -> None:
         "close": lambda: ben.close(lan.now),
     }
     calls[call]()
-    assert not ben._state.taken
+    assert not ben._receiver.unsettled
 
 
 @pytest.mark.parametrize(
@@ -83,9 +84,9 @@ def test_every_call_first_puts_away_what_was_told(call: str) -> None:
 def test_every_call_first_writes_down_what_was_sent(call: str) -> None:
     lan, ada, ben = two_who_talk()
     heard = say(ben, b"mine", lan.now)
-    before = ada._state.publisher.sent.high
+    before = ada._sender.window.high
     say(ada, b"second", lan.now)
-    assert ada._state.publisher.sent.high == before
+    assert ada._sender.window.high == before
     calls: dict[str, Callable[[], object]] = {
         "stats": ada.stats,
         "deadline": ada.deadline,
@@ -97,27 +98,32 @@ def test_every_call_first_writes_down_what_was_sent(call: str) -> None:
         "lost_network": lambda: ada.lost_network(lan.now),
     }
     calls[call]()
-    assert ada._state.publisher.sent.high == before + 1
+    assert ada._sender.window.high == before + 1
 
 
 def test_who_sends_while_another_flush_is_written_down_loses_neither(monkeypatch: pytest.MonkeyPatch) -> None:
     lan, ada, ben = two_who_talk()
-    sent = ada._state.publisher.sent
+    sent = ada._sender.window
     before, add = sent.high, sent.add
     ada.send_all([b"x" * 1000] * 3, lan.now)
     said = [outgoing.data for outgoing in ada.datagrams(lan.now)]
 
-    def interrupted(sequence: int, payload: bytes, now: float) -> None:
-        add(sequence, payload, now)
-        if sequence == before + 2:
-            monkeypatch.setattr(sent, "add", add)
-            said.append(say(ada, b"urgent", lan.now + 0.006))
+    class Interrupted(list[bytes]):
+        def __iter__(self) -> Iterator[bytes]:
+            for place in range(len(self)):
+                if place == 2:
+                    said.append(say(ada, b"urgent", lan.now + 0.006))
+                yield self[place]
+
+    def interrupted(first: int, payloads: Sequence[bytes], now: float) -> None:
+        monkeypatch.setattr(sent, "add", add)
+        add(first, Interrupted(payloads), now)
 
     monkeypatch.setattr(sent, "add", interrupted)
     ada.deadline()
     ada.deadline()
     assert sent.high == before + 4
-    assert sent._bytes == sum(len(kept.payload) for kept in sent._records.values())
+    assert sent._bytes == sum(len(held.payload) for held in sent._records.values())
     ben.receive_all(said, ADDRESS, lan.now)
     assert len([event for event in ben.events() if isinstance(event, Message)]) == 4
 
@@ -126,17 +132,17 @@ def test_what_is_missing_before_a_record_will_be_asked_for_before_the_record_is_
     lan, ada, ben = two_who_talk()
     say(ada, b"lost", lan.now)
     assert hear(ben, say(ada, b"after", lan.now + 1), lan.now + 1) == []
-    assert ben._state.taken
-    assert ben._state.reception.when() is not None
+    assert ben._receiver.unsettled
+    assert ben._nacks.next_timeout < inf
 
 
 def test_who_confirms_at_the_last_moment_counts_what_was_just_told() -> None:
     lan, ada, ben = two_who_talk()
-    before = ben._state.sent_frames["report"]
+    before = ben._context.sent["report"]
     hear(ben, say(ada, b"second", lan.now), lan.now)
     ben.close(lan.now)
     ben.datagrams(lan.now)
-    assert ben._state.sent_frames["report"] > before
+    assert ben._context.sent["report"] > before
 
 
 def test_a_datagram_that_is_not_for_us_changes_nothing() -> None:
@@ -157,7 +163,7 @@ def test_records_in_a_row_are_put_away_together_but_not_without_bound() -> None:
     for turn in range(TOGETHER + 20):
         now = lan.now + turn
         assert hear(ben, say(ada, b"one more", now), now) == [b"one more"]
-        waiting.append(len(ben._state.taken))
+        waiting.append(len(ben._receiver.unsettled))
     assert max(waiting) == TOGETHER
     assert waiting[-1] < 20
 

@@ -1,13 +1,19 @@
-"""What the tests of the engine share: records made by hand, and datagrams said by hand."""
+"""What the tests of the engine share: contexts, records and datagrams made by hand, looks at a member."""
 
 from __future__ import annotations
 
+from random import Random
+
 from mcast import simulation
 from mcast.core.auth.verifier import issued
+from mcast.core.context import Context, Mode
+from mcast.core.events import GapAbandoned, GapFilled, GapOpened
 from mcast.core.peer_id import PeerId
 from mcast.crypto.keys import Identity
+from mcast.crypto.rooms import open_room
 from mcast.crypto.seal import Sealer
 from mcast.crypto.signed import sign_flush, sign_frame
+from mcast.settings import Settings
 from mcast.wire import frames as f
 from mcast.wire.codec import encode_frames
 from mcast.wire.records import Kind, Record, decode_record, encode_record
@@ -19,6 +25,22 @@ def record(sequence: int, body: bytes = b"x", kind: Kind = Kind.MESSAGE, timesta
     """A record that was decoded but is not signed."""
     payload = b"proof" + body
     return Record(b"o" * 16, 1, sequence, timestamp, kind, 0, body, 1, 0, bytes(64), b"", payload)
+
+
+def make_context(settings: Settings | None = None, mode: Mode | None = None) -> Context:
+    """What a component gets, of an engine that began at time 0."""
+    identity = Identity(bytes(32))
+    return Context(
+        settings or Settings(),
+        open_room("230.0.0.1:28003", "simulation"),
+        identity,
+        PeerId(identity.origin, 1),
+        "me",
+        Random(1),
+        mode or Mode(),
+        0.0,
+        simulation.EPOCH_START,
+    )
 
 
 def now_ms(lan: simulation.Lan) -> int:
@@ -43,7 +65,7 @@ class Outsider:
         return sign_frame(self.identity, self.lan.room.id, frame)
 
     def named(self, name: str) -> f.Key:
-        """The KEY of this very run, with another name."""
+        """The KEY of this very incarnation, with another name."""
         key = self.sign(f.Key(self.identity.public_key, issued(self.peer_id.incarnation), name))
         assert isinstance(key, f.Key)
         return key
@@ -59,7 +81,7 @@ class Outsider:
         self.lan.run(0.002)
 
     def announcement(self, **fields: object) -> f.Announcement:
-        """An announcement of this run, signed."""
+        """An announcement of this peer, signed."""
         values: dict[str, object] = {
             "counter": self.count(),
             "timestamp": now_ms(self.lan),
@@ -77,18 +99,18 @@ class Outsider:
         assert isinstance(signed, f.Announcement)
         return signed
 
-    def heartbeat(self, high: int) -> f.Signed:
-        """A heartbeat of this run, signed."""
-        return self.sign(f.Heartbeat(*self.peer_id, self.count(), now_ms(self.lan), 1, high, 2000))
+    def heartbeat(self, high: int, low: int = 1) -> f.Signed:
+        """A heartbeat of this peer, signed."""
+        return self.sign(f.Heartbeat(*self.peer_id, self.count(), now_ms(self.lan), low, high, 2000))
 
     def record(
         self, sequence: int, body: bytes = b"x", kind: Kind = Kind.MESSAGE, age: float = 0.0
     ) -> Record:
-        """A genuine record of this run, alone in its flush."""
+        """A genuine record of this peer, alone in its flush."""
         return self._signed([self._encoded(sequence, body, kind, age)])[0]
 
     def flush(self, *sequences: int) -> list[Record]:
-        """Genuine records of this run under one signature."""
+        """Genuine records of this peer under one signature."""
         return self._signed([self._encoded(sequence, b"x", Kind.MESSAGE, 0.0) for sequence in sequences])
 
     def _encoded(self, sequence: int, body: bytes, kind: Kind, age: float) -> bytes:
@@ -109,3 +131,17 @@ class Outsider:
 def drops(member: simulation.Member, reason: str) -> int:
     """How often a member dropped something for this reason."""
     return member.engine.stats().get(f"dropped-{reason}", 0)
+
+
+def texts(member: simulation.Member) -> list[str | None]:
+    """The texts of the messages that a member was told of."""
+    return [message.text for message in member.messages()]
+
+
+def gap_events(member: simulation.Member) -> list[tuple[str, int, int]]:
+    """The gaps that a member was told of: the event's name, the first and the last record."""
+    return [
+        (type(event).__name__, event.first, event.last)
+        for event in member.events()
+        if isinstance(event, GapOpened | GapFilled | GapAbandoned)
+    ]

@@ -1,0 +1,43 @@
+"""What is held of peers that have not proved to be live."""
+
+from __future__ import annotations
+
+import pytest
+
+from mcast import simulation
+from mcast.core.membership import failure_detector as module
+from mcast.core.peer_id import PeerId
+from mcast.wire import frames as f
+from tests.unit.core.support import Outsider, drops, now_ms
+
+
+def test_candidates_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CANDIDATES", 2)
+    lan = simulation.Lan(4)
+    ada = lan.join("ada")
+    frame, detector = Outsider(lan).announcement(), ada.engine._detector
+    for number in range(3):
+        detector.admit_later(PeerId(bytes([number]) * 16, 1), frame, None, None, lan.now)
+    assert list(detector._candidates) == [PeerId(bytes([number]) * 16, 1) for number in (1, 2)]
+
+
+def test_unproven_records_wait_within_bounds_and_are_judged_anew() -> None:
+    lan = simulation.Lan(10)
+    ada = lan.join("ada")
+    eve = Outsider(lan)
+    eve.say(eve.key)
+    for sequence in range(1, 80):
+        eve.say(eve.record(sequence, bytes(1200), age=500.0))
+    assert drops(ada, "waiting-full") > 0
+    lan.run(3.0)
+    assert drops(ada, "not-live") > 0
+    assert ada.messages() == []
+    again = eve.record(1, b"again", age=500.0)
+    eve.say(again)
+    eve.say(again)
+    detector = ada.engine._detector
+    detector._probe(eve.peer_id, None, lan.now)
+    nonce = next(reversed(detector._nonces))
+    eve.say(eve.sign(f.ProbeReply(*eve.peer_id, nonce, now_ms(lan) - 500_000, 1, 1)))
+    assert drops(ada, "duplicate") == 1
+    assert [message.data for message in ada.messages()] in ([], [b"again"])

@@ -1,0 +1,35 @@
+"""Who greets newcomers, and who does not."""
+
+from __future__ import annotations
+
+from random import Random
+
+from mcast import simulation
+from mcast.core.membership.roster_sync import STORM, Greeting, Greetings
+from mcast.core.peer_id import PeerId
+from mcast.wire import frames as f
+from tests.unit.core.support import ADDRESS, Outsider, drops
+
+
+def test_visitors_give_no_roster() -> None:
+    lan = simulation.Lan(5)
+    visitor = lan.join("visitor", visitor=True)
+    eve = Outsider(lan)
+    eve.say(eve.key, eve.announcement(flags=f.NEWCOMER))
+    eve.say(f.RosterRequest(0))
+    assert drops(visitor, "not-asked") == 1
+    assert visitor.engine.stats().get("sent-roster", 0) == 0
+
+
+def test_a_storm_greets_nobody_in_its_first_second() -> None:
+    """Each knows few yet, and would be among the nearest three of those."""
+    greetings = Greetings(Random(1), now=0.0)
+    few, storm = [
+        [Greeting(PeerId(bytes([number]) * 16, 1), ADDRESS, 300) for number in range(size)]
+        for size in (STORM, STORM + 1)
+    ]
+    assert not any(greetings.heard(greeting, 0.0) for greeting in few)
+    assert sorted(greetings.due(0.2)) == few
+    greetings = Greetings(Random(1), now=0.0)
+    assert not any(greetings.heard(greeting, 0.0) for greeting in storm)
+    assert greetings.due(0.2) == []

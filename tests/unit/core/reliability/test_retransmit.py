@@ -1,0 +1,128 @@
+"""Which records are sent again for whom, and within which bounds."""
+
+from __future__ import annotations
+
+from math import inf
+
+from mcast import simulation
+from mcast.core.peer_id import PeerId
+from mcast.core.reliability.retransmit import READY, RECENT, Repairs
+from mcast.wire import frames as f
+from tests.unit.core.support import Outsider, drops
+
+AUTHOR = PeerId(b"o" * 16, 1)
+
+
+def test_repairs_are_gathered_sent_once_and_called_off() -> None:
+    repairs = Repairs()
+    assert repairs.fresh(AUTHOR, [1, 2, 3], 0.0, 0.1) == [1, 2, 3]
+    repairs.gather(AUTHOR, [1, 2, 3], 0.1)
+    repairs.gather(AUTHOR, [4], 0.5)
+    assert repairs.next == 0.1
+    assert repairs.fresh(AUTHOR, [3, 4, 5], 0.0, 0.1) == [5]
+    repairs.heard(AUTHOR, 2, 0.05)
+    repairs.heard(AUTHOR, 99, 0.05)
+    repairs.tick(0.1)
+    assert repairs.ready
+    assert repairs.fresh(AUTHOR, [1], 0.1, 0.1) == []
+    repairs.heard(AUTHOR, 4, 0.1)
+    assert [repairs.take(0.1), repairs.take(0.1)] == [(AUTHOR, 1), (AUTHOR, 3)]
+    assert not repairs.ready
+    assert repairs.fresh(AUTHOR, [1, 2], 0.12, 0.1) == []
+    assert repairs.fresh(AUTHOR, [1, 2], 0.21, 0.1) == [1, 2]
+
+
+def test_a_repair_that_everybody_has_is_forgotten() -> None:
+    repairs = Repairs()
+    repairs.gather(AUTHOR, [1], 0.1)
+    repairs.heard(AUTHOR, 1, 0.0)
+    assert repairs.next == inf
+
+
+def test_other_holders_wait_until_somebody_asks_again() -> None:
+    repairs = Repairs()
+    assert repairs.insisted(AUTHOR, [1, 2], 0.0, 0.1, b"a") == []
+    assert repairs.insisted(AUTHOR, [1, 2, 3], 0.05, 0.1, b"b") == []
+    assert repairs.insisted(AUTHOR, [1, 2, 3], 0.1, 0.1, b"b") == [1, 2]
+    assert repairs.insisted(AUTHOR, [1], 100.0, 0.1, b"b") == []
+
+
+def test_repairs_are_bounded() -> None:
+    repairs = Repairs()
+    repairs.gather(AUTHOR, range(READY + 10), 0.0)
+    repairs.tick(0.0)
+    while repairs.ready:
+        repairs.take(0.0)
+    repairs.gather(AUTHOR, range(READY, READY + 10), 0.0)
+    repairs.tick(0.0)
+    assert repairs.take(0.0) == (AUTHOR, READY)
+    assert len(repairs._recent) == RECENT
+
+
+def test_a_flood_of_nacks_gets_no_more_than_its_quota() -> None:
+    lan = simulation.Lan(27)
+    ada = lan.join("ada")
+    lan.join("bob")
+    lan.run(1.0)
+    for _ in range(200):
+        ada.send(bytes(1200))
+    lan.run(1.0)
+    eve = Outsider(lan)
+    eve.say(eve.key)
+    before = ada.engine.stats().get("sent-repair", 0)
+    for _ in range(200):
+        missing = (f.Missing(*ada.engine.peer_id, ((1, 200),)),)
+        eve.say(eve.sign(f.Nack(*eve.peer_id, eve.count(), missing)))
+        lan.run(0.02)
+    repairs = ada.engine.stats()["sent-repair"] - before
+    assert repairs * 1300 < 64 * 1024 * (200 * 0.022 + 2) + 200 * 1400
+    assert drops(ada, "over-quota") > 0
+
+
+def test_a_nack_for_more_than_a_window_is_looked_at_in_part() -> None:
+    lan = simulation.Lan(28)
+    ada = lan.join("ada")
+    ada.send("x")
+    eve = Outsider(lan)
+    missing = tuple(f.Missing(bytes([number]) * 16, 1, ((1, 8192),)) for number in range(5))
+    eve.say(
+        eve.key,
+        eve.sign(f.Nack(*eve.peer_id, eve.count(), (*missing, f.Missing(*ada.engine.peer_id, ((1, 1),))))),
+    )
+    lan.run(1.0)
+    assert ada.engine.stats().get("sent-repair", 0) == 0
+
+
+def test_a_repair_of_ours_by_somebody_else_calls_off_our_own() -> None:
+    lan = simulation.Lan(7)
+    ada = lan.join("ada")
+    lan.run(1.0)
+    ada.send("x")
+    lan.run(0.1)
+    held = ada.engine._sender.window.get(1)
+    assert held is not None
+    payload = held.payload
+    eve = Outsider(lan)
+    eve.say(
+        eve.key, eve.sign(f.Nack(*eve.peer_id, eve.count(), (f.Missing(*ada.engine.peer_id, ((1, 1),)),)))
+    )
+    assert ada.engine._retransmitter.next_timeout < inf
+    frame = bytes((f.FrameType.RECORD, 0)) + len(payload).to_bytes(2, "big") + payload
+    lan.transmit(eve.sealer.seal(frame), ("10.0.0.9", 1))
+    lan.run(1.0)
+    assert ada.engine.stats().get("sent-repair", 0) == 0
+
+
+def test_a_repair_that_was_overwritten_meanwhile_is_passed_over() -> None:
+    lan = simulation.Lan(13)
+    ada = lan.join("ada")
+    lan.run(1.0)
+    ada.send("x")
+    lan.run(0.1)
+    eve = Outsider(lan)
+    eve.say(
+        eve.key, eve.sign(f.Nack(*eve.peer_id, eve.count(), (f.Missing(*ada.engine.peer_id, ((1, 1),)),)))
+    )
+    ada.engine._sender.window.forget(1)
+    lan.run(1.0)
+    assert ada.engine.stats().get("sent-repair", 0) == 0

@@ -1,0 +1,238 @@
+"""The engine as its driver sees it: sending, receiving, leaving, what is due."""
+
+from __future__ import annotations
+
+import pytest
+
+from mcast import simulation
+from mcast.core.engine import Receipt
+from mcast.core.events import OtherVersion
+from mcast.core.peer_id import PeerId
+from mcast.crypto.keys import Identity
+from mcast.errors import MessageTooLarge, UsageError
+from mcast.settings import Settings
+from mcast.wire import frames as f
+
+from .support import ADDRESS, Outsider, drops, now_ms, texts
+
+
+def test_a_lone_message_leaves_at_once_in_one_datagram() -> None:
+    lan = simulation.Lan(1)
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(2.0)
+    before = lan.sent
+    receipt = ada.send("hi")
+    assert lan.sent == before + 1
+    assert receipt == Receipt(ada.engine.peer_id, 1, 0)
+    lan.run(0.001)
+    (message,) = bob.messages()
+    assert (message.text, message.name, message.peer_id) == ("hi", "ada", ada.engine.peer_id)
+    assert message.source == ada.address
+    assert not message.late
+    assert not message.history
+    assert abs(message.sent - now_ms(lan)) < 5
+
+
+def test_a_message_leaves_before_anything_is_written_down_about_it() -> None:
+    lan = simulation.Lan(1)
+    engine = lan.join("ada").engine
+    engine.send(b"hi", lan.now)
+    (outgoing,) = engine.datagrams(lan.now)
+    assert (outgoing.destination, outgoing.record) == (None, True)
+    assert engine._context.sent["record"] == 0
+    assert engine.stats()["sent-record"] == 1
+    assert engine.datagrams(lan.now) == []
+
+
+def test_who_is_interrupted_while_sending_still_keeps_what_has_a_number() -> None:
+    lan = simulation.Lan(1)
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(1.0)
+    ada.engine.send(b"hi", lan.now)
+    ada.engine.datagrams(lan.now)  # and then nothing of it is sent
+    ada.send("there")
+    lan.run(1.0)
+    assert texts(bob) == ["hi", "there"]
+
+
+def test_many_messages_are_bundled_and_large_ones_cut() -> None:
+    lan = simulation.Lan(2)
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(1.0)
+    large = bytes(range(256)) * 256
+    for number in range(500):
+        ada.engine.send(b"%d" % number, lan.now)
+    ada.send(large)
+    with pytest.raises(MessageTooLarge):
+        ada.send(large + b"!")
+    lan.run(1.0)
+    assert [message.data for message in bob.messages()] == [b"%d" % n for n in range(500)] + [large]
+    assert ada.engine.stats()["sent-record"] < 70
+
+
+def test_a_passive_or_closed_member_cannot_send() -> None:
+    lan = simulation.Lan(3)
+    with pytest.raises(UsageError):
+        lan.join("passive", passive=True).send("x")
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(1.0)
+    ada.send("last")
+    ada.leave()
+    with pytest.raises(UsageError):
+        ada.send("after")
+    lan.run(1.0)
+    assert texts(bob) == ["last"]
+    bob.engine.tick(lan.now)
+    ada.engine.tick(lan.now)
+    ada.engine.receive(b"anything", ADDRESS, lan.now)
+    assert ada.engine.closing
+
+
+def test_the_pace_holds_and_backpressure_shows() -> None:
+    lan = simulation.Lan(4, settings=Settings(start_rate=100_000, burst=10_000))
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(1.0)
+    start = lan.sent_bytes
+    while ada.engine.writable(lan.now):
+        ada.send(bytes(1000))
+    assert lan.sent_bytes - start < 60_000
+    lan.run(1.0)
+    assert lan.sent_bytes - start < 200_000
+    assert ada.engine.writable(lan.now)
+    lan.run(5.0)
+    assert len(bob.messages()) == len({message.sequence for message in bob.messages()}) > 60
+
+
+def test_a_restart_is_another_peer_with_a_higher_incarnation() -> None:
+    lan = simulation.Lan(34)
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(1.0)
+    first = ada.engine.peer_id
+    ada.crash()
+    ada.start()
+    assert ada.engine.peer_id.incarnation > first.incarnation
+    lan.run(1.0)
+    assert {peer.peer_id for peer in bob.peers()} == {first, ada.engine.peer_id}
+    assert PeerId(Identity(bytes(32)).origin, 1) != first
+
+
+def test_our_own_frames_that_come_back_are_dropped() -> None:
+    lan = simulation.Lan(6)
+    eve = Outsider(lan)
+    ada = lan.join("ada", identity=eve.identity)
+    eve.peer_id = ada.engine.peer_id
+    heard = f.Heard(*eve.peer_id, 0, 0, 0, 0, 0, 0)
+    missing = f.Missing(*eve.peer_id, ((1, 1),))
+    for frame in (
+        eve.sign(f.Goodbye(*eve.peer_id, 9, 0)),
+        eve.sign(f.Heartbeat(*eve.peer_id, 9, 0, 1, 0, 2000)),
+        eve.sign(f.Nack(*eve.peer_id, 9, (missing,))),
+        eve.sign(f.Report(*eve.peer_id, 9, (heard,))),
+        eve.announcement(),
+        eve.record(1),
+    ):
+        eve.say(frame)
+    assert drops(ada, "own") >= 6
+
+
+def test_what_is_queued_is_due_at_once() -> None:
+    lan = simulation.Lan(14)
+    ada = lan.join("ada")
+    lan.run(1.0)
+    ada.engine.ask_reports(lan.now)
+    assert ada.engine.deadline() == lan.now
+
+
+def test_what_was_sent_is_written_down_before_a_record_is_taken() -> None:
+    lan = simulation.Lan(21)
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(1.0)
+    for number in range(10):  # the first ones bring the key along
+        bob.send(f"{number}")
+        lan.run(0.1)
+    bob.engine.send(b"alone", lan.now)
+    (outgoing,) = bob.engine.datagrams(lan.now)
+    ada.engine.send(b"mine", lan.now)
+    ada.engine.datagrams(lan.now)
+    assert ada.engine._sender.unsettled is not None
+    assert ada.engine.receive(outgoing.data, ADDRESS, lan.now)
+    assert ada.engine._sender.unsettled is None
+
+
+def test_who_listens_quietly_speaks_once_it_has_heard_somebody() -> None:
+    lan = simulation.Lan(22)
+    quiet = lan.join("quiet", quiet=True)
+    lan.run(5.0)
+    assert lan.sent == 0
+    ada = lan.join("ada")
+    lan.run(1.0)
+    assert [peer.name for peer in ada.peers()] == ["quiet"]
+    assert [peer.name for peer in quiet.peers()] == ["ada"]
+
+
+def test_who_leaves_before_it_was_announced_confirms_with_its_key() -> None:
+    lan = simulation.Lan(23)
+    ada = lan.join("ada")
+    lan.run(1.0)
+    quiet = lan.join("quiet", quiet=True)
+    receipt = ada.send("hi")
+    lan.run(0.002)
+    assert ada.engine.heard_by(receipt.sequence) == []
+    quiet.leave()
+    lan.run(0.01)
+    assert ada.engine.heard_by(receipt.sequence) == [quiet.engine.peer_id]
+    assert quiet.engine.stats()["sent-key"] == 1
+
+
+@pytest.mark.parametrize("passive", [True, False])
+def test_who_was_never_announced_says_no_goodbye(passive: bool) -> None:
+    lan = simulation.Lan(24)
+    guest = lan.join("guest", passive=passive, visitor=not passive)
+    lan.run(1.0)
+    guest.leave()
+    guest.leave()
+    assert guest.engine.closed
+    assert guest.engine.deadline() is None
+    assert guest.engine.stats().get("sent-goodbye", 0) == 0
+
+
+def test_what_the_application_has_yet_to_take_is_told_to_the_sender(monkeypatch: pytest.MonkeyPatch) -> None:
+    lan = simulation.Lan(25)
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(1.0)
+    backlogs: list[int] = []
+    reported = ada.engine._flow.reported
+
+    def watched(peer_id: PeerId, heard: f.Heard, now: float) -> None:
+        backlogs.append(heard.backlog)
+        reported(peer_id, heard, now)
+
+    monkeypatch.setattr(ada.engine._flow, "reported", watched)
+    bob.engine.unread(4711)
+    ada.send("x")
+    lan.run(1.0)
+    assert 4711 in backlogs
+
+
+def test_a_visitor_may_ask_who_is_here() -> None:
+    lan = simulation.Lan(26)
+    lan.join("ada")
+    lan.run(10.0)
+    guest = lan.join("guest", visitor=True)
+    guest.engine.ask_roster(lan.now)
+    guest.pump()
+    lan.run(1.0)
+    assert [peer.name for peer in guest.peers()] == ["ada"]
+
+
+def test_another_version_of_the_protocol_is_told_once() -> None:
+    lan = simulation.Lan(3)
+    ada = lan.join("ada")
+    lan.run(1.0)
+    datagram = b"\xff\x4d\x09" + bytes(60)
+    for _ in range(3):
+        lan.transmit(datagram, ADDRESS)
+        lan.run(0.01)
+    told = [event for event in ada.events() if isinstance(event, OtherVersion)]
+    assert told == [OtherVersion(9, ADDRESS)]
+    assert drops(ada, "version") == 3
