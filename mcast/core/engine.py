@@ -237,14 +237,16 @@ class Engine:
         news = False
         batch: list[Record] = []
         batch_session = b""
-        other_version: int | None = None
         for data in datagrams:
             frames = self._ingress.open(data)
             if isinstance(frames, DropReason):
                 context.drops[frames] += 1
                 if frames is DropReason.VERSION and not self._version_told:
                     news = self._version_told = True
-                    other_version = data[VERSION_AT]
+                    if batch:
+                        self._receive_batch(batch, Datagram(source, batch_session, 0, direct, link), now)
+                        batch = []
+                    context.emit(OtherVersion(data[VERSION_AT], source))
                 continue
             news = True
             session, first = data[SESSION], frames[0]
@@ -259,8 +261,6 @@ class Engine:
                 self._dispatch(frames, Datagram(source, session, len(data), direct, link), now)
         if batch:
             self._receive_batch(batch, Datagram(source, batch_session, 0, direct, link), now)
-        if other_version is not None:
-            context.emit(OtherVersion(other_version, source))
         return news
 
     def _receive_batch(self, records: list[Record], datagram: Datagram, now: float) -> None:
