@@ -18,8 +18,10 @@ from collections.abc import Callable
 from random import Random
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 
+from msgspec import Struct
+
 from mcast import simulation
-from mcast.core.checks import Checks
+from mcast.core.auth.ingress import Checks
 from mcast.core.events import Message, PeerLeft
 from mcast.core.peer_id import PeerId
 from mcast.crypto.keys import Identity
@@ -51,18 +53,25 @@ def weight(root: object) -> int:
 
 
 def tables(root: object) -> dict[str, int]:
-    """How many entries each table below `root` has: a dict, list or deque that is an object's field."""
+    """How many entries each table below `root` has: a dict, list or deque that is an object's field.
+
+    Components know each other: a table goes by the shortest path to it.
+    """
     found: dict[str, int] = {}
-    stack: list[tuple[str, object]] = [("", root)]
-    while stack:
-        path, part = stack.pop()
+    seen = {id(root)}
+    parts: deque[tuple[str, object]] = deque([("", root)])
+    while parts:
+        path, part = parts.popleft()
         slots = getattr(type(part), "__slots__", ())
         fields = vars(part) if hasattr(part, "__dict__") else {name: getattr(part, name) for name in slots}
         for name, value in fields.items():
+            if id(value) in seen:
+                continue
+            seen.add(id(value))
             if isinstance(value, dict | list | deque | set):
                 found[f"{path}{name}"] = len(value)
-            elif type(value).__module__.startswith("mcast.core") and hasattr(value, "__dict__"):
-                stack.append((f"{path}{name}.", value))
+            elif type(value).__module__.startswith("mcast.core") and not isinstance(value, tuple | Struct):
+                parts.append((f"{path}{name}.", value))
     return found
 
 
@@ -270,7 +279,7 @@ def main() -> None:
         flood.run(3600.0, chosen.rate)
         flood.check()
         flood.forget()
-        total = weight(flood.ada.engine._state)
+        total = weight(flood.ada.engine)
         print(
             f"{flood.lan.now / 3600:.1f} h: {sum(flood.sent.values()):,} datagrams, "
             f"{total / 1e6:.1f} MB kept, {len(flood.ada.peers())} peers, "

@@ -14,7 +14,6 @@ import time
 from typing import NamedTuple
 
 from mcast import simulation
-from mcast.core.peer_id import PeerId
 
 from .safety import held_sizes, holds_the_same
 

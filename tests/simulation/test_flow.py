@@ -139,7 +139,7 @@ def hostile(entry: Callable[[simulation.Lan, simulation.Member], f.Heard | None]
 
 def test_who_claims_to_lose_all_does_so_for_ten_seconds() -> None:
     def lies(lan: simulation.Lan, ada: simulation.Member) -> f.Heard:
-        high = ada.engine._state.publisher.sent.high
+        high = ada.engine._sender.window.high
         return f.Heard(*ada.engine.peer_id, high, high, now_ms(lan), 0, 0, 65535)
 
     rates = hostile(lies)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mcast import simulation
-from mcast.core.authority import issued
+from mcast.core.auth.verifier import issued
 from mcast.core.peer_id import PeerId
 from mcast.crypto.keys import Identity
 from mcast.crypto.seal import Sealer
