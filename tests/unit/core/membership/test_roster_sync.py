@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from mcast import simulation
-from mcast.core.handover import first_entries
+from mcast.core.membership.roster_sync import first_entries
 from mcast.core.peer_id import PeerId
 from mcast.wire.attributes import Attributes
 
-RUNS = [PeerId(b"%d" % number, 1) for number in range(20)]
+PEERS = [PeerId(b"%d" % number, 1) for number in range(20)]
 
 
 def test_three_members_answer_and_name_others() -> None:
     told = {
         me: named
-        for me in RUNS
-        if (named := first_entries(b"asker", me, (r for r in RUNS if r != me))) is not None
+        for me in PEERS
+        if (named := first_entries(b"asker", me, (one for one in PEERS if one != me))) is not None
     }
     assert len(told) == 3
-    named = [run for each in told.values() for run in each]
+    named = [one for each in told.values() for one in each]
     assert len(named) == len(set(named)) == 12
     assert not told.keys() & set(named)
 
 
 def test_alone_one_names_nobody() -> None:
-    assert first_entries(b"asker", RUNS[0], []) == []
+    assert first_entries(b"asker", PEERS[0], []) == []
 
 
 def test_a_newcomer_among_ten_knows_all_after_one_round_trip() -> None:

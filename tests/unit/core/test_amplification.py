@@ -13,7 +13,7 @@ from mcast.wire import frames as f
 from mcast.wire.codec import encode_frames
 from mcast.wire.header import Header, decode_header
 
-from .core_support import ADDRESS, Outsider
+from tests.unit.core_support import ADDRESS, Outsider
 
 MEMBERS = 12
 PERIODIC = ({f.Key, f.Announcement}, {f.Announcement}, {f.Heartbeat}, {f.Key, f.Heartbeat}, {f.Digest})
