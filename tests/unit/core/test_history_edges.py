@@ -148,72 +148,6 @@ def test_a_last_fragment_whose_message_is_lost_begins_none() -> None:
     assert inbox.close(0.0) == [GapAbandoned(ADA, 4, 4, "ada")]
 
 
-# Telling
-
-
-def _messages(made: Recall, *, fetching: bool = False) -> list[tuple[int, bool]]:
-    told = made.tell(lambda run: "", 100_000, 0.0, fetching=fetching)
-    return [(event.sequence, event.late) for event in told if isinstance(event, Message)]
-
-
-def test_what_stands_before_fragments_that_were_no_message_yet_is_not_late() -> None:
-    made = Recall(None, None, 0.0)
-    made.add(ADA, record(4, b"ghi", Kind.LAST), 0.0)
-    assert _messages(made) == []
-    for one in (record(1), first(2, 9, b"abc"), record(3, b"def", Kind.MIDDLE)):
-        made.add(ADA, one, 1.0)
-    assert _messages(made) == [(1, False), (4, False)]
-    made.add(ADA, record(6), 2.0)
-    assert _messages(made) == [(6, False)]
-    made.add(ADA, record(5), 3.0)
-    assert _messages(made) == [(5, True)]
-
-
-def test_the_last_few_are_the_last_of_all_that_is_fetched() -> None:
-    made = Recall(2, None, 0.0)
-    made.add(ADA, record(1, timestamp=1), 0.0)
-    assert made.when(True) == recall.LAST_PATIENCE
-    assert Recall(None, None, 0.0).when(True) is None
-    for sequence in (2, 3):
-        made.add(ADA, record(sequence, timestamp=sequence), 0.0)
-    assert [sequence for sequence, _ in _messages(made, fetching=True)] == [2, 3]
-    for sequence in (4, 5, 6):
-        made.add(ADA, record(sequence, timestamp=sequence), 40.0)
-    assert [sequence for sequence, _ in _messages(made)] == [5, 6], "it took too long to wait for"
-    for sequence in (7, 8, 9):
-        made.add(ADA, record(sequence, timestamp=sequence), 90.0)
-    assert len(_messages(made)) == 3, "what is fetched later is all told"
-
-
-def test_the_bounds_end_after_a_minute_whatever_is_feigned() -> None:
-    made = Recall(2, None, 0.0)
-    for sequence in (1, 2, 3):
-        made.add(ADA, record(sequence, timestamp=sequence), 40.0)
-    assert len(_messages(made, fetching=True)) == 2
-    for sequence in (4, 5, 6):
-        made.add(ADA, record(sequence, timestamp=sequence), 61.0)
-    assert made.when(True) == 61.0 + recall.PATIENCE
-    assert len(_messages(made, fetching=True)) == 3
-
-
-def test_live_ends_of_messages_do_not_push_out_what_was_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recall, "RECORDS", 3)
-    made = Recall(None, None, 0.0)
-    made.goes_on(ADA, record(6, b"def", Kind.LAST), 0.0)
-    assert made.when(False) == recall.PAUSE
-    for one in (record(4), first(5, 6, b"abc"), record(6, b"def", Kind.LAST)):
-        made.add(ADA, one, 0.0)
-    for sequence in range(1, 2 * LIMIT):
-        made.goes_on(BOB, record(sequence, kind=Kind.MIDDLE), 0.0)
-    assert _messages(made) == [(4, False), (6, False)]
-    made.goes_on(ADA, record(6, b"def", Kind.LAST), 1.0)
-    assert made.when(False) is None, "it was told"
-    for incarnation in range(recall.PARTS + 2):
-        made.goes_on(PeerId(BOB.origin, incarnation), record(1, kind=Kind.MIDDLE), 2.0)
-    made.clear()
-    assert made.when(False) is None
-
-
 def test_while_nobody_was_asked_yet_more_may_come() -> None:
     lan = simulation.Lan(1)
     ada = lan.join("ada", history=True)
@@ -233,16 +167,6 @@ def test_the_past_of_who_is_here_bears_the_name_it_goes_by() -> None:
     bob.engine._state.past.recall.add(run, one, lan.now)
     lan.run(6.0)
     assert [message.name for message in bob.messages()] == ["alias"]
-
-
-def test_only_the_latest_are_told_however_long_it_takes_to_fetch() -> None:
-    made = Recall(None, 60.0, 0.0)
-    for telling, fetching in ((0, True), (10, False)):
-        made.add(ADA, record(telling + 1, timestamp=39_000), 0.0)
-        made.add(ADA, record(telling + 2, timestamp=41_000), 0.0)
-        assert _messages(made, fetching=fetching) == [(telling + 2, False)]
-    made.add(ADA, record(30, timestamp=1), 0.0)
-    assert _messages(made) == [(30, False)]
 
 
 def test_the_last_few_of_what_takes_long_to_fetch() -> None:
@@ -310,35 +234,6 @@ def test_recorded_words_without_a_time_bring_no_run_back(kind: type) -> None:
 
 
 # What makes room
-
-
-def test_the_oldest_of_an_origin_makes_room_whatever_came_first() -> None:
-    made = Retention(records=8, size=10_000, seconds=600.0, share=0.5)
-    for sequence in range(1, 5):
-        made.add(NEW, sequence, b"x", 100.0)
-        made.add(OLD, sequence, b"x", 110.0, 60.0)
-    assert [list(made.held.of(run)) for run in (OLD, NEW)] == [[], [(1, 5)]]
-    assert made.held.floor(OLD) == 5
-    assert (len(made), made.bytes) == (4, 4)
-    made.add(NEW, 6, b"x", 120.0, 5.0)
-    made.add(NEW, 5, b"x", 121.0)
-    assert list(made.held.of(NEW)) == [(3, 7)]
-
-
-def test_a_lie_about_the_age_of_the_newest_does_not_keep_from_fetching_others() -> None:
-    made = Retention(records=8, size=10_000, seconds=600.0, share=0.5)
-    for sequence in range(1, 5):
-        made.add(NEW, sequence, b"x", 100.0)
-    made.add(NEW, 9, b"x", 101.0, 500.0)
-    assert (list(made.held.of(NEW)), made.held.floor(NEW)) == ([(2, 5), (9, 10)], 2)
-
-
-def test_of_all_origins_the_oldest_makes_room() -> None:
-    made = Retention(records=4, size=10_000, seconds=600.0, share=0.9)
-    for run, age in ((ADA, 0.0), (BOB, 50.0)):
-        for sequence in range(1, 4):
-            made.add(run, sequence, b"x", 100.0, age)
-    assert [list(made.held.of(run)) for run in (ADA, BOB)] == [[(1, 4)], [(3, 4)]]
 
 
 def test_those_who_hold_an_earlier_and_a_later_run_come_to_hold_the_later() -> None:
