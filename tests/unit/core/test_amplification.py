@@ -12,7 +12,6 @@ from mcast.core.peer_id import PeerId
 from mcast.wire import frames as f
 from mcast.wire.codec import encode_frames
 from mcast.wire.header import Header, decode_header
-
 from tests.unit.core_support import ADDRESS, Outsider
 
 MEMBERS = 12

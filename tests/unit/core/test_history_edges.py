@@ -6,26 +6,21 @@ import msgspec
 import pytest
 
 from mcast import simulation
-from mcast.core import authority, recall
-from mcast.core.authority import Authority
-from mcast.core.checks import Checks
+from mcast.core.auth import verifier
 from mcast.core.events import GapAbandoned, Message
-from mcast.core.fragments import LIMIT
-from mcast.core.inbox import AFTER_SILENCE, Inbox
 from mcast.core.peer_id import PeerId
-from mcast.core.recall import Recall
-from mcast.core.retention import Retention
-from mcast.core.shelves import KEPT, Shelves
+from mcast.core.reliability.nack import KEPT, WindowTable
+from mcast.core.reliability.window import AFTER_SILENCE, ReceiveWindow
 from mcast.crypto.keys import Identity
 from mcast.settings import Settings
 from mcast.wire import bodies
 from mcast.wire import frames as f
 from mcast.wire.attributes import Attributes
 from mcast.wire.records import Kind, Record
+from tests.simulation.safety import holdings, holds_the_same
 from tests.unit.core_support import Outsider, record
 
 ADA, BOB = PeerId(b"a" * 16, 1), PeerId(b"b" * 16, 2)
-OLD, NEW = PeerId(b"a" * 16, 1), PeerId(b"a" * 16, 2)  # of one identity
 
 
 def first(sequence: int, total: int, body: bytes) -> Record:
@@ -61,10 +56,10 @@ def test_a_long_message_in_whose_midst_somebody_joins_is_history(seed: int) -> N
 
 
 def test_only_what_follows_the_first_record_without_a_hole_is_the_end_of_a_message_begun_before() -> None:
-    inbox = Inbox(ADA, "ada", 5, 100, 0, 0)
+    window = ReceiveWindow(ADA, "ada", 5, 100, 0, 0)
     for sequence, kind in ((5, Kind.MIDDLE), (6, Kind.LAST), (7, Kind.MESSAGE), (8, Kind.LAST)):
-        inbox.accept(record(sequence, kind=kind), None, 0.0)
-    assert [one.sequence for one in inbox.begun] == [5, 6]
+        window.accept(record(sequence, kind=kind), None, 0.0)
+    assert [one.sequence for one in window.begun] == [5, 6]
 
 
 def test_what_goes_on_from_before_is_handed_over_once() -> None:
@@ -74,84 +69,90 @@ def test_what_goes_on_from_before_is_handed_over_once() -> None:
     eve = Outsider(lan, age=100.0)
     eve.say(eve.key, eve.announcement(high=4))
     eve.say(eve.record(5, b"def", Kind.LAST))
-    state = ada.engine._state
     ada.wake()
-    inbox = state.reception.get(eve.peer_id)
-    assert inbox is not None
-    assert (inbox.first, inbox.begun) == (5, [])
-    assert state.past.recall.reached(eve.peer_id) == 0
-    state.past.recall.add(eve.peer_id, eve.record(4, bodies.encode_first(6, b"abc"), Kind.FIRST), lan.now)
+    window = ada.engine._nacks.windows.get(eve.peer_id)
+    assert window is not None
+    assert (window.first, window.begun) == (5, [])
+    start = eve.record(4, bodies.encode_first(6, b"abc"), Kind.FIRST)
+    ada.engine._receiver.on_history(eve.peer_id, start, lan.now)
     lan.run(10.0)
     assert [(message.data, message.history) for message in ada.messages()] == [(b"abcdef", True)]
 
 
-def test_a_run_may_come_back_and_end_a_message_begun_before_we_came() -> None:
-    inbox = Inbox(ADA, "ada", 5, 100, 0, 0)
-    inbox.accept(record(5, kind=Kind.MIDDLE), None, 0.0)
-    inbox.depart(0.0, said=False)
-    assert inbox.may_go_on(KEPT)
-    inbox.returned()
-    inbox.accept(record(6, kind=Kind.LAST), None, KEPT)
-    inbox.depart(KEPT, said=False)
-    assert not inbox.may_go_on(KEPT)
+def test_a_peer_may_come_back_and_end_a_message_begun_before_we_came() -> None:
+    engine = simulation.Lan().join("x").engine
+    windows = engine._nacks.windows
+    window = windows.open(ADA, "ada", 5, 0, 0, 0.0)
+    assert isinstance(window, ReceiveWindow)
+    window.accept(record(5, kind=Kind.MIDDLE), None, 0.0)
+    window.depart(0.0, said=False)
+    windows.departed(window, 0.0)
+    windows.clear_out(KEPT)
+    assert windows.get(ADA) is None
+    again = windows.open(ADA, "ada", 1, 0, 0, KEPT)
+    assert isinstance(again, ReceiveWindow)
+    last = record(6, kind=Kind.LAST)
+    assert again.accept(last, None, KEPT) == []
+    assert again.begun == [last]
 
 
 # Messages of which the rest may not come
 
 
-def _gone_amid_a_message(shelves: Shelves) -> Inbox:
-    inbox = Inbox(ADA, "ada", 1, 100, 0, 0)
-    shelves.add(inbox, lambda run: False, 0.0)
-    inbox.accept(first(1, 6, b"abc"), None, 0.0)
-    inbox.depart(0.0, said=False)
-    shelves.departed(inbox, 0.0)
-    return inbox
+def _gone_amid_a_message(windows: WindowTable) -> ReceiveWindow:
+    window = windows.open(ADA, "ada", 1, 0, 0, 0.0)
+    assert isinstance(window, ReceiveWindow)
+    window.accept(first(1, 6, b"abc"), None, 0.0)
+    window.depart(0.0, said=False)
+    windows.departed(window, 0.0)
+    return window
 
 
-def test_a_run_that_fell_silent_amid_a_message_may_come_back_and_say_the_rest() -> None:
-    shelves = Shelves(1 << 20, 10)
-    inbox = _gone_amid_a_message(shelves)
-    shelves.clear_out(KEPT)
-    assert shelves.get(ADA) is inbox
-    inbox.returned()
-    told = inbox.accept(record(2, b"def", Kind.LAST), None, KEPT)
+def test_a_peer_that_fell_silent_amid_a_message_may_come_back_and_say_the_rest() -> None:
+    windows = simulation.Lan().join("x").engine._nacks.windows
+    window = _gone_amid_a_message(windows)
+    windows.clear_out(KEPT)
+    assert windows.get(ADA) is window
+    window.returned()
+    told = window.accept(record(2, b"def", Kind.LAST), None, KEPT)
     assert [event.data for event in told if isinstance(event, Message)] == [b"abcdef"]
 
 
 def test_of_a_message_whose_rest_never_came_the_beginning_is_told_as_lost() -> None:
-    shelves = Shelves(1 << 20, 10)
-    _gone_amid_a_message(shelves)
+    engine = simulation.Lan().join("x").engine
+    windows = engine._nacks.windows
+    _gone_amid_a_message(windows)
     for now in range(0, int(AFTER_SILENCE + KEPT) + 1, int(KEPT)):
-        shelves.clear_out(float(now))
-    assert shelves.get(ADA) is None
-    assert shelves.told() == [GapAbandoned(ADA, 1, 1, "ada")]
+        windows.clear_out(float(now))
+    assert windows.get(ADA) is None
+    assert engine.events() == [GapAbandoned(ADA, 1, 1, "ada")]
 
 
 def test_pieces_beside_what_was_told_as_lost_are_not_told_as_lost_too() -> None:
-    inbox = Inbox(ADA, "ada", 1, 100, 0, 0)
-    inbox.accept(first(1, 9, b"abc"), None, 0.0)
-    inbox.accept(record(3, b"ghi", Kind.LAST), None, 0.0)
-    inbox.accept(record(4), None, 0.0)
-    assert [event for event in inbox.close(0.0) if isinstance(event, GapAbandoned)] == [
+    window = ReceiveWindow(ADA, "ada", 1, 100, 0, 0)
+    window.accept(first(1, 9, b"abc"), None, 0.0)
+    window.accept(record(3, b"ghi", Kind.LAST), None, 0.0)
+    window.accept(record(4), None, 0.0)
+    assert [event for event in window.close(0.0) if isinstance(event, GapAbandoned)] == [
         GapAbandoned(ADA, 2, 2, "ada")
     ]
 
 
 def test_a_last_fragment_whose_message_is_lost_begins_none() -> None:
-    inbox = Inbox(ADA, "ada", 1, 100, 0, 0)
-    inbox.accept(first(1, 9, b"abc"), None, 0.0)
-    inbox.accept(record(3, b"ghi", Kind.LAST), None, 0.0)
-    inbox.end(0.0)
-    inbox.depart(0.0, said=False)
-    assert not inbox.may_go_on(0.0)
-    inbox.accept(first(4, 9, b"abc"), None, 0.0)
-    assert inbox.close(0.0) == [GapAbandoned(ADA, 4, 4, "ada")]
+    window = ReceiveWindow(ADA, "ada", 1, 100, 0, 0)
+    window.accept(first(1, 9, b"abc"), None, 0.0)
+    window.accept(record(3, b"ghi", Kind.LAST), None, 0.0)
+    window.end(0.0)
+    window.depart(0.0, said=False)
+    assert not window.may_go_on(0.0)
+    window.accept(first(4, 9, b"abc"), None, 0.0)
+    assert window.close(0.0) == [GapAbandoned(ADA, 4, 4, "ada")]
 
 
 def test_while_nobody_was_asked_yet_more_may_come() -> None:
     lan = simulation.Lan(1)
     ada = lan.join("ada", history=True)
-    ada.engine._state.past.recall.add(BOB, record(1), lan.now)
+    ada.engine._receiver.on_history(BOB, record(1), lan.now)
     lan.run(2.0)
     assert not ada.messages()
     lan.run(4.0)
@@ -162,9 +163,9 @@ def test_the_past_of_who_is_here_bears_the_name_it_goes_by() -> None:
     lan = simulation.Lan(1)
     ada, bob = lan.join("ada", attributes=Attributes(name="alias")), lan.join("bob")
     lan.run(1.0)
-    run = ada.engine.peer_id
-    one = msgspec.structs.replace(record(1), origin=run.origin, incarnation=run.incarnation)
-    bob.engine._state.past.recall.add(run, one, lan.now)
+    peer_id = ada.engine.peer_id
+    one = msgspec.structs.replace(record(1), origin=peer_id.origin, incarnation=peer_id.incarnation)
+    bob.engine._receiver.on_history(peer_id, one, lan.now)
     lan.run(6.0)
     assert [message.name for message in bob.messages()] == ["alias"]
 
@@ -194,9 +195,8 @@ def test_the_past_bears_the_names_that_its_runs_had() -> None:
     records = [
         one.record(1, body, age=50.0) for one, body in ((former, b"a"), (nameless, b"b"), (latter, b"c"))
     ]
-    state = bob.engine._state
     for one in records:
-        state.past.recall.add(PeerId(one.origin, one.incarnation), one, lan.now)
+        bob.engine._receiver.on_history(PeerId(one.origin, one.incarnation), one, lan.now)
     lan.run(6.0)
     assert [(message.data, message.name) for message in bob.messages()] == [
         (b"a", "former"),
@@ -220,31 +220,28 @@ def test_recorded_words_without_a_time_bring_no_run_back(kind: type) -> None:
     entry = f.Missing(b"z" * 16, 1, ((1, 1),)) if kind is f.Nack else f.Heard(b"z" * 16, 1, 0, 0, 0, 0, 0, 0)
     live, *recorded = [eve.sign(kind(*eve.peer_id, eve.count(), (entry,))) for _ in range(5)]
     lan.run(20.0)
-    state = ada.engine._state
     eve.say(live)
-    peer = state.roster.get(eve.peer_id)
+    peer = ada.engine._roster.get(eve.peer_id)
     assert peer is not None
     assert lan.now - peer.heard < 1.0
     for word in recorded:
         lan.run(250.0)
         eve.say(word)
-        inbox = state.reception.get(eve.peer_id)
-        assert inbox is None or inbox.departed
+        window = ada.engine._nacks.windows.get(eve.peer_id)
+        assert window is None or window.departed
     assert [event.first for event in ada.events() if isinstance(event, GapAbandoned)] == [2]
 
 
 # What makes room
 
 
-def test_those_who_hold_an_earlier_and_a_later_run_come_to_hold_the_later() -> None:
+def test_those_who_hold_an_earlier_and_a_later_peer_of_one_identity_come_to_hold_the_same() -> None:
     lan = simulation.Lan(3, settings=Settings(retained_records=80))
     ada, bob, cyd = lan.join("ada"), lan.join("bob"), lan.join("cyd")
     lan.run(3.0)
-    runs = []
     for away, there in ((cyd, bob), (bob, cyd)):
         lan.partition([away], [ada, there])
         lan.run(5.0)
-        runs.append(ada.engine.peer_id)
         for number in range(20):
             ada.send(str(number))
             lan.run(0.01)
@@ -255,9 +252,8 @@ def test_those_who_hold_an_earlier_and_a_later_run_come_to_hold_the_later() -> N
             ada.start()
     lan.heal()
     lan.run(300.0)
-    for member in (bob, cyd):
-        held = member.engine._state.retention.held
-        assert [list(held.of(run)) for run in runs] == [[], [(1, 21)]]
+    assert holds_the_same([bob, cyd])
+    assert holdings([bob, cyd]) == {"bob": 20, "cyd": 20}
 
 
 # Keys
@@ -272,7 +268,8 @@ def _key(seed: int) -> f.Key:
 
 
 def test_keys_of_records_that_are_held_are_not_pushed_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = Authority(Checks(simulation.Lan().room), 1000, 3, 0.0)
+    made = simulation.Lan().join("x").engine._verifier
+    made._limit = 3
     origins = [Identity(bytes([seed]) * 32).origin for seed in range(1, 8)]
     wanted = {origins[0]}
     for seed in range(1, 6):
@@ -282,7 +279,7 @@ def test_keys_of_records_that_are_held_are_not_pushed_out(monkeypatch: pytest.Mo
     made.learn(_key(6), False, 0.0, wanted.__contains__)
     assert made.key(origins[5]) is not None, "if all were kept nobody new could be known"
     assert sum(made.key(origin) is not None for origin in origins) == 3
-    monkeypatch.setattr(authority, "SEARCH", 0)
+    monkeypatch.setattr(verifier, "SEARCH", 0)
     made.learn(_key(7), False, 0.0, wanted.__contains__)
     assert sum(made.key(origin) is not None for origin in origins) == 3
 
