@@ -293,6 +293,20 @@ def test_open_rooms_keep_their_records_in_the_building() -> None:
     assert [message.text for message in dan.messages()] in ([], ["out there"])
 
 
+def test_who_never_sends_forgets_what_was_said_elsewhere_too() -> None:
+    lan = simulation.Lan(13)
+    ada, silent = lan.join("ada"), lan.join("silent", passive=True)
+    lan.run(2.0)
+    ada.send("in here")
+    lan.run(3.0)
+    assert holdings([silent]) == {"silent": 1}
+    lan.partition([ada], [silent])
+    silent.engine.lost_network(lan.now)
+    silent.pump()
+    lan.run(61.0)
+    assert holdings([silent]) == {"silent": 0}
+
+
 def test_the_same_people_again_are_the_same_building() -> None:
     lan = simulation.Lan(14)
     ada, bob = lan.join("ada"), lan.join("bob")
