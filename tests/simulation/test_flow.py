@@ -34,8 +34,8 @@ def talk(lan: simulation.Lan, *senders: simulation.Member, size: int = 1000) -> 
 
 def received(member: simulation.Member, sender: simulation.Member) -> int:
     """Bytes of messages that came from `sender`."""
-    run = sender.engine.peer_id
-    return sum(len(event.data) for event in member.messages() if event.peer_id == run)
+    peer_id = sender.engine.peer_id
+    return sum(len(event.data) for event in member.messages() if event.peer_id == peer_id)
 
 
 def rate(member: simulation.Member) -> int:

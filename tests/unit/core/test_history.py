@@ -1,4 +1,4 @@
-"""History between members: what a member fetches, hands out, tells, refuses, and keeps in its building."""
+"""History between members: what a member fetches, hands out, tells, refuses, and keeps on its network."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_the_last_word_of_one_who_crashed_reaches_all_in_order() -> None:
     assert texts(cyd, history=False) == texts(bob, history=False) == ["first", "last"]
 
 
-def test_a_run_nobody_else_knew_of_that_spoke_while_we_were_here_is_no_history() -> None:
+def test_a_peer_nobody_else_knew_of_that_spoke_while_we_were_here_is_no_history() -> None:
     lan = simulation.Lan(6)
     ada, bob = lan.join("ada"), lan.join("bob")
     lan.run(2.0)
@@ -179,8 +179,8 @@ def test_requests_without_a_token_get_one_and_no_more() -> None:
     eve = Outsider(lan)
     said: list[tuple[int, object]] = []
     lan.on_transmit = lambda data, source, to: said.append((len(data), to)) if source != ADDRESS else None
-    run = ada.engine.peer_id
-    wanted = f.RangeRequest(1, (f.Missing(*run, ((1, 1),)),))
+    peer_id = ada.engine.peer_id
+    wanted = f.RangeRequest(1, (f.Missing(*peer_id, ((1, 1),)),))
     eve.say(f.VectorRequest(b"d" * 16, 0), to=ada.address)
     eve.say(wanted, to=ada.address)
     assert all(size <= 60 and to == ADDRESS for size, to in said)
@@ -272,7 +272,7 @@ def test_forged_and_repeated_records_of_a_page_are_refused() -> None:
     assert (holdings([ada])["ada"], ada.engine.stats()["held-records"]) == (1, 1)
 
 
-def test_open_rooms_keep_their_records_in_the_building() -> None:
+def test_open_rooms_keep_their_records_on_the_network() -> None:
     lan = simulation.Lan(13)
     ada, bob = lan.join("ada"), lan.join("bob")
     lan.run(2.0)
@@ -307,7 +307,7 @@ def test_who_never_sends_forgets_what_was_said_elsewhere_too() -> None:
     assert holdings([silent]) == {"silent": 0}
 
 
-def test_the_same_people_again_are_the_same_building() -> None:
+def test_the_same_people_again_are_the_same_network() -> None:
     lan = simulation.Lan(14)
     ada, bob = lan.join("ada"), lan.join("bob")
     lan.run(2.0)
@@ -332,7 +332,7 @@ def test_a_keyed_room_goes_where_its_key_goes() -> None:
     assert texts(lan_joined(lan, "cyd"), history=True) == ["anywhere"]
 
 
-def test_history_of_a_run_that_is_still_here() -> None:
+def test_history_of_a_peer_that_is_still_here() -> None:
     lan = simulation.Lan(16)
     ada = lan.join("ada")
     lan.run(1.0)
@@ -390,7 +390,7 @@ def test_a_record_that_came_otherwise_meanwhile_is_not_waited_for() -> None:
     assert not ada.engine._anti_entropy._fetches.active
 
 
-def test_from_where_who_only_listens_wants_the_records_of_a_run() -> None:
+def test_from_where_who_only_listens_wants_the_records_of_a_peer() -> None:
     lan = simulation.Lan(20)
     ada = lan.join("ada", quiet=True)
     receiver, windows = ada.engine._receiver, ada.engine._nacks.windows
@@ -443,7 +443,7 @@ def test_who_is_full_fetches_nothing_old() -> None:
     assert bob.engine._store.full
 
 
-def test_the_past_that_comes_when_all_is_full_is_told_and_not_kept() -> None:
+def test_history_that_comes_when_all_is_full_is_told_and_not_kept() -> None:
     lan = simulation.Lan(24, settings=Settings(retained_records=1, retained_share=1.0))
     ada, bob = lan.join("ada", history=True), lan.join("bob")
     lan.run(1.0)
@@ -470,7 +470,7 @@ def test_a_key_that_was_forgotten_is_not_handed_out() -> None:
     assert ada.engine.stats().get("sent-key", 0) == sent
 
 
-def test_the_past_of_who_is_here_and_of_who_has_gone_is_told_in_the_order_of_time() -> None:
+def test_history_of_who_is_here_and_of_who_has_gone_is_told_in_the_order_of_time() -> None:
     lan = simulation.Lan(27)
     ada, bob = lan.join("ada"), lan.join("bob")
     lan.run(1.0)
@@ -483,8 +483,8 @@ def test_the_past_of_who_is_here_and_of_who_has_gone_is_told_in_the_order_of_tim
     assert texts(cyd, history=True) == [str(number) for number in range(6)]
 
 
-def test_a_record_of_a_gone_run_that_is_too_far_ahead_has_those_before_it_asked_for() -> None:
-    """Nobody else may tell of them, and what we kept of them as history is not known to the window."""
+def test_a_record_of_a_gone_peer_that_is_too_far_ahead_has_those_before_it_asked_for() -> None:
+    """Nobody else may tell of them, and what we hold of them as history is not known to the window."""
     lan = simulation.Lan(1)
     ada = lan.join("ada")
     lan.join("bob")
@@ -577,7 +577,7 @@ def test_what_was_declared_lost_is_not_told_as_history_when_its_peer_and_window_
 
 
 @pytest.mark.parametrize("gap_timeout", [None, 2.0])
-def test_of_a_gone_run_all_that_somebody_holds_is_told_however_far_ahead_it_is(
+def test_of_a_gone_peer_all_that_somebody_holds_is_told_however_far_ahead_it_is(
     gap_timeout: float | None,
 ) -> None:
     lan = simulation.Lan(1, settings=Settings(gap_timeout=gap_timeout))

@@ -161,7 +161,7 @@ def test_a_record_that_waits_for_its_key_keeps_its_age() -> None:
 
 
 def test_a_repair_for_somebody_else_of_before_we_came_is_no_news() -> None:
-    """A run of a moment, as `mcast send` is: by its own clock it is younger than our stay."""
+    """A peer of a moment, as `mcast send` is: by its own clock it is younger than our stay."""
     lan = simulation.Lan(21)
     lan.run(5.0)
     eve = Outsider(lan)

@@ -159,7 +159,7 @@ def test_while_nobody_was_asked_yet_more_may_come() -> None:
     assert len(ada.messages()) == 1
 
 
-def test_the_past_of_who_is_here_bears_the_name_it_goes_by() -> None:
+def test_history_of_who_is_here_bears_the_name_it_goes_by() -> None:
     lan = simulation.Lan(1)
     ada, bob = lan.join("ada", attributes=Attributes(name="alias")), lan.join("bob")
     lan.run(1.0)
@@ -185,7 +185,7 @@ def test_the_last_few_of_what_takes_long_to_fetch() -> None:
     assert [message.data[:3] for message in new.messages()] == [b"117", b"118", b"119"]
 
 
-def test_the_past_bears_the_names_that_its_runs_had() -> None:
+def test_history_bears_the_names_that_its_peers_had() -> None:
     lan = simulation.Lan(1)
     bob = lan.join("bob")
     lan.run(1.0)
@@ -209,7 +209,7 @@ def test_the_past_bears_the_names_that_its_runs_had() -> None:
 
 
 @pytest.mark.parametrize("kind", [f.Nack, f.Report])
-def test_recorded_words_without_a_time_bring_no_run_back(kind: type) -> None:
+def test_recorded_words_without_a_time_bring_no_peer_back(kind: type) -> None:
     lan = simulation.Lan(1)
     ada = lan.join("ada")
     lan.run(20.0)
@@ -284,7 +284,7 @@ def test_keys_of_records_that_are_held_are_not_pushed_out(monkeypatch: pytest.Mo
     assert sum(made.key(origin) is not None for origin in origins) == 3
 
 
-def test_made_up_keys_do_not_make_the_past_worthless() -> None:
+def test_made_up_keys_do_not_make_history_worthless() -> None:
     lan = simulation.Lan(3, settings=Settings(peers=20))
     ada, _bob = lan.join("ada"), lan.join("bob")
     lan.run(3.0)

@@ -31,7 +31,7 @@ def tell(made: Replay, wall: int = 10_000) -> list[tuple[int, int]]:
     return [(e.sequence, e.sent) if isinstance(e, Message) else (-1, 0) for e in events]
 
 
-def test_the_past_is_told_in_the_order_of_time_and_of_each_run() -> None:
+def test_history_is_told_in_the_order_of_time_and_of_each_peer() -> None:
     made = Replay(None, None, 0.0)
     assert made.when(False) == inf
     made.add(BOB, said(1, 50, BOB), 1.0)
@@ -44,7 +44,7 @@ def test_the_past_is_told_in_the_order_of_time_and_of_each_run() -> None:
     assert not made
 
 
-def test_a_hole_in_the_past_is_told() -> None:
+def test_a_hole_in_history_is_told() -> None:
     made = Replay(None, None, 0.0)
     for sequence in (1, 4):
         made.add(ADA, said(sequence, sequence), 0.0)
@@ -82,7 +82,7 @@ def test_only_what_was_asked_for_is_told_the_first_time() -> None:
     assert len(tell(last)) == 3
 
 
-def test_the_past_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_history_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "RECORDS", 2)
     monkeypatch.setattr(module, "PEERS", 1)
     made = Replay(None, None, 0.0)
@@ -155,7 +155,7 @@ def test_only_the_latest_are_told_however_long_it_takes_to_fetch() -> None:
     assert _messages(made) == [(30, False)]
 
 
-def test_a_long_message_of_the_past_that_comes_in_two_tellings_is_told_whole() -> None:
+def test_a_long_message_of_history_that_comes_in_two_tellings_is_told_whole() -> None:
     told = Replay(None, None, 0.0)
     eve = Outsider(simulation.Lan(1))
     body = bodies.encode_first(9, b"abc")
@@ -171,7 +171,7 @@ def test_a_long_message_of_the_past_that_comes_in_two_tellings_is_told_whole() -
     assert not told._parts
 
 
-def test_runs_whose_fragments_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_peers_whose_fragments_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PARTS", 1)
     told = Replay(None, None, 0.0)
     lan = simulation.Lan(1)

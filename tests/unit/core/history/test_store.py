@@ -75,7 +75,7 @@ def test_what_was_let_go_is_not_wanted_back() -> None:
     assert held.floor(ADA) == 1
 
 
-def test_runs_of_which_something_was_let_go_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_peers_of_which_something_was_let_go_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FLOORS", 2)
     held = HeldRanges()
     for incarnation in range(3):
@@ -84,7 +84,7 @@ def test_runs_of_which_something_was_let_go_are_bounded(monkeypatch: pytest.Monk
     assert [held.floor(PeerId(b"a" * 16, incarnation)) for incarnation in range(3)] == [1, 6, 6]
 
 
-def test_the_digest_does_not_depend_on_the_order_of_runs() -> None:
+def test_the_digest_does_not_depend_on_the_order_of_peers() -> None:
     one = Summary([(ADA, [(1, 5)]), (BOB, [(2, 4), (7, 9)])])
     other = Summary([(BOB, [(2, 4), (7, 9)]), (ADA, [(1, 5)])])
     assert one.digest == other.digest
@@ -105,8 +105,8 @@ def test_holes_too_wide_for_a_window_part_an_entry() -> None:
 
 def test_every_page_of_vectors_fits_a_small_datagram() -> None:
     every_second = [(at, at + 1) for at in range(1, 6000, 2)]
-    runs = [(PeerId(bytes([n]) * 16, n), every_second[: 40 * n]) for n in range(1, 60)]
-    made = Summary(runs)
+    peers = [(PeerId(bytes([n]) * 16, n), every_second[: 40 * n]) for n in range(1, 60)]
+    made = Summary(peers)
     assert len(made.pages) > 2
     for number, page in enumerate(made.pages):
         assert len(encode_frame(Vector(made.digest, number, len(made.pages), page))) < DATAGRAM_SAFE - 40

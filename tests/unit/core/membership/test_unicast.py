@@ -315,7 +315,7 @@ def test_who_was_led_to_others_knows_them_when_they_have_answered() -> None:
     assert meetings.acquainted(0.0)
 
 
-def test_one_run_at_two_addresses_gets_one_copy() -> None:
+def test_one_peer_at_two_addresses_gets_one_copy() -> None:
     meetings = Meetings(simulation.Lan(seed=1).random)
     meetings.name([THERE, ("fe80::1", 28003, 0, 2)], 0.0)
     first, second = meetings.due(0.0)
@@ -341,7 +341,7 @@ def test_a_new_token_in_every_answer_makes_nobody_ask_without_pause() -> None:
     assert asked <= 11
 
 
-def test_made_up_runs_on_a_host_are_asked_in_vain_for_a_minute() -> None:
+def test_made_up_peers_on_a_host_are_asked_in_vain_for_a_minute() -> None:
     meetings = Meetings(simulation.Lan(seed=1).random)
     meetings.name([THERE], 0.0)
     assert met(meetings, THERE, 0.0, 0, *range(1, 200))
@@ -354,7 +354,7 @@ def test_made_up_runs_on_a_host_are_asked_in_vain_for_a_minute() -> None:
 
 
 @pytest.mark.parametrize("source", ["here", THERE])
-def test_an_answer_leads_only_to_other_runs_at_ports_of_a_host(source: object) -> None:
+def test_an_answer_leads_only_to_other_peers_at_ports_of_a_host(source: object) -> None:
     meetings = Meetings(simulation.Lan(seed=1).random)
     meetings.name([source], 0.0)
     nonce = meetings.due(0.0)[0].nonce
