@@ -20,18 +20,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from hashlib import sha256
+from math import inf
 from typing import Any, NamedTuple
 
 from mcast import simulation
-from mcast.core import giving, inbound_history
+from mcast.core.context import Datagram
 from mcast.core.events import Address, PeerLeft
-from mcast.core.handover import GIVERS, GREETINGS, SETTLED, is_giver, rank
+from mcast.core.membership import roster_sync
+from mcast.core.membership.presence import LINK_HEADERS, PostponedTable, announced_size
+from mcast.core.membership.roster import Peer, Roster
+from mcast.core.membership.roster_sync import GIVERS, GREETINGS, SETTLED, is_giver, rank
 from mcast.core.peer_id import PeerId
-from mcast.core.postponed import Postponed
-from mcast.core.presence import LINK_HEADERS, announced_size
-from mcast.core.roster import Peer, Roster
 from mcast.crypto.keys import Identity
 from mcast.wire import frames as f
+from mcast.wire.attributes import Attributes
 from mcast.wire.header import Header, decode_header
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import Record
@@ -42,15 +44,18 @@ ANSWERS = (f.Challenge, f.Roster, f.ProbeReply, f.Vector)
 class SharedRoster(Roster):
     """Another engine's roster, to look at: what a standee would enter there is there already or will be."""
 
-    def __init__(self, roster: Roster) -> None:
-        self._peers, self._hearsay, self._of = roster._peers, roster._hearsay, roster._of
-        self._limit, self._per_origin = roster._limit, roster._per_origin
+    @classmethod
+    def share(cls, roster: Roster, other: Roster) -> None:
+        """`roster`, which many components hold, becomes a look at `other`."""
+        roster._peers, roster._hearsay, roster._of = other._peers, other._hearsay, other._of
+        roster.get = other.get
+        roster.__class__ = cls
 
     def add(self, peer: Peer) -> DropReason | None:
         """No."""
         return DropReason.TABLE_FULL
 
-    def remove(self, run: PeerId) -> None:
+    def remove(self, peer_id: PeerId) -> None:
         """Not by us."""
 
 
@@ -63,13 +68,13 @@ class Times(deque[float]):
 
 def has_room(member: simulation.Member) -> bool:
     """Whether the member, new itself, notes one more newcomer to greet."""
-    return len(member.engine._state.greetings._waiting) < GREETINGS
+    return len(member.engine._roster_sync.greetings._waiting) < GREETINGS
 
 
-class SharedPostponed(Postponed):
+class SharedPostponed(PostponedTable):
     """How many wait in another engine, which takes them up for all."""
 
-    def __init__(self, other: Postponed) -> None:
+    def __init__(self, other: PostponedTable) -> None:
         super().__init__(0)
         self._other = other
 
@@ -97,9 +102,9 @@ class Crowd(simulation.Lan):
         self._seconds: dict[int, Counter[str]] = {}
         self._thirds: dict[bytes, tuple[int, bytes]] = {}
         self._size = 256.0
-        self.standees: list[simulation.Member] = []
+        self.standees: list[Standee] = []
         self.times = Times(maxlen=1024)
-        self._open: list[simulation.Member] = []
+        self._open: list[Standee] = []
         with self.ranked():
             for number in range(witnesses):
                 self.join(f"w{number}")
@@ -108,8 +113,8 @@ class Crowd(simulation.Lan):
 
     def _stand(self, number: int) -> None:
         identity = Identity(sha256(b"%d crowd %d" % (self.seed, number)).digest())
-        member = Standee(self, number + 1, f"s{number}", identity, (0,), {})
-        member.engine._state.greetings._heard = self.times
+        member = Standee(self, number + 1, f"s{number}", identity, (0,), {"attributes": Attributes()})
+        member.engine._roster_sync.greetings._heard = self.times
         self.standees.append(member)
         self._open.append(member)
         self._by_address[member.address] = member
@@ -122,15 +127,15 @@ class Crowd(simulation.Lan):
     @contextmanager
     def ranked(self) -> Iterator[None]:
         """Who is nearest is looked up."""
-        vars(giving)["is_giver"] = self._is_giver
+        vars(roster_sync)["is_giver"] = self._is_giver
         try:
             yield
         finally:
-            vars(giving)["is_giver"] = is_giver
+            vars(roster_sync)["is_giver"] = is_giver
 
     def _is_giver(self, asker: bytes, me: PeerId, others: object) -> bool:
-        """As handover.is_giver, for the roster of the first witness; its third lowest rank is remembered."""
-        roster = self.members[0].engine._state.roster
+        """As is_giver(), for the roster of the first witness; its third lowest rank is remembered."""
+        roster = self.members[0].engine._roster
         known, third = self._thirds.get(asker, (-1, b""))
         if known != len(roster):
             ranks = sorted(rank(asker, peer.peer_id) for peer in roster if peer.confirmed)
@@ -179,12 +184,12 @@ class Crowd(simulation.Lan):
         for standee in self.standees:
             if standee.address == source:
                 continue
-            state = standee.engine._state
-            state.clock.advance(self.now)
+            standee.count_members()
+            anti_entropy = standee.engine._anti_entropy
             if isinstance(frame, Record):
-                state.past.news.came(self.now)
+                anti_entropy.record_moved(self.now)
             else:
-                inbound_history.on_digest(state, frame, source, self.now)
+                anti_entropy._on_digest(Datagram(source, b""), frame, self.now)
             standee.pump()
 
     def publish(self, records: int, start: float) -> None:
@@ -198,13 +203,14 @@ class Crowd(simulation.Lan):
         if self.now > SETTLED:
             self._open = self.standees
         for standee in self._open:
-            state = standee.engine._state
-            if state.me != newcomer:
-                state.datagram_size = size
-                giving.meet_newcomer(state, newcomer, source, self.now)
+            engine = standee.engine
+            if engine.peer_id != newcomer:
+                engine._roster_sync.greet_newcomer(Datagram(source, b"", size), newcomer, self.now)
                 if self.now > SETTLED:
-                    state.past.trickle.reset(self.now, state.members)
-                if state.control or state.greetings.when() is not None:
+                    standee.count_members()
+                    engine._anti_entropy._trickle.reset(self.now, engine._context.members)
+                    engine._anti_entropy.rearm()
+                if engine._context.queue or engine._roster_sync.greetings.next < inf:
                     standee.pump()
         if self.now <= SETTLED:
             self._open = [member for member in self._open if has_room(member)]
@@ -220,12 +226,12 @@ class Crowd(simulation.Lan):
 
     def complete(self) -> bool:
         """Whether each witness knows all others."""
-        return all(len(member.engine._state.roster) == self.size - 1 for member in self.members)
+        return all(len(member.engine._roster) == self.size - 1 for member in self.members)
 
     def departures(self) -> int:
         """How often a witness took a peer for gone, or somebody in its roster is suspect."""
         left = sum(isinstance(event, PeerLeft) for member in self.members for event in member.events())
-        return left + sum(peer.suspect for member in self.members for peer in member.engine._state.roster)
+        return left + sum(peer.suspect for member in self.members for peer in member.engine._roster)
 
 
 def _say(author: simulation.Member, number: int) -> None:
@@ -238,19 +244,32 @@ class Standee(simulation.Member):
     def start(self, *, disk: bool = True) -> None:
         """As Member.start, with what is shared."""
         super().start(disk=disk)
-        state = self.engine._state
-        witness = self._lan.members[0].engine._state
-        state.roster = SharedRoster(witness.roster)
-        state.authority._keys = witness.authority._keys
-        state.postponed = SharedPostponed(witness.postponed)
-        state.liveness._live = witness.liveness._live
-        state.retention = witness.retention
+        engine, witness = self.engine, self._lan.members[0].engine
+        SharedRoster.share(engine._roster, witness._roster)
+        engine._verifier._keys = witness._verifier._keys
+        engine._presence.postponed = SharedPostponed(witness._presence.postponed)
+        engine._detector.freshness._live = witness._detector.freshness._live
+        store, other = engine._store, witness._store
+        store._records, store._of, store._sizes = other._records, other._of, other._sizes
+        store.held = other.held
+
+    def count_members(self) -> None:
+        """Work with the group as it is now."""
+        context = self.engine._context
+        context.advance(self._lan.now)
+        context.members = len(self.engine._roster) + 1
+
+    def receive(self, datagram: bytes, source: Address, direct: bool = False, link: int = 0) -> None:
+        """As Member.receive, with the group as it is now."""
+        self.count_members()
+        super().receive(datagram, source, direct, link)
 
     def wake(self) -> None:
         """As Member.wake, with the group as it is now."""
         lan = self._lan
         assert isinstance(lan, Crowd)
-        announcer = self.engine._state.announcer
-        announcer._size = lan._size
-        announcer.members(self.engine._state.members, lan.now)
+        self.count_members()
+        presence = self.engine._presence
+        presence.timer._size = lan._size
+        presence._count_members(lan.now)
         super().wake()

@@ -2,9 +2,9 @@
 
     python -m tests.simulation.flood [--hours 24] [--rate 5] [--peers 2000] [--seed 0]
 
-One attacker invents identities, runs, sessions, fragments, announcements, goodbyes, hearsay and requests,
+One attacker invents identities, peers, sessions, fragments, announcements, goodbyes, hearsay and requests,
 each properly signed and sealed where that is needed to get further. An honest peer goes on talking. What
-the victim keeps is weighed by following every reference from its state.
+the victim holds is weighed by following every reference from its engine.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from collections.abc import Callable
 from random import Random
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 
-from mcast.core.checks import Checks
+from msgspec import Struct
 
 from mcast import simulation
+from mcast.core.auth.ingress import Checks
 from mcast.core.events import Message, PeerLeft
 from mcast.core.peer_id import PeerId
 from mcast.crypto.keys import Identity
@@ -52,18 +53,25 @@ def weight(root: object) -> int:
 
 
 def tables(root: object) -> dict[str, int]:
-    """How many entries each table below `root` has: a dict, list or deque that is an object's field."""
+    """How many entries each table below `root` has: a dict, list or deque that is an object's field.
+
+    Components know each other: a table goes by the shortest path to it.
+    """
     found: dict[str, int] = {}
-    stack: list[tuple[str, object]] = [("", root)]
-    while stack:
-        path, part = stack.pop()
+    seen = {id(root)}
+    parts: deque[tuple[str, object]] = deque([("", root)])
+    while parts:
+        path, part = parts.popleft()
         slots = getattr(type(part), "__slots__", ())
         fields = vars(part) if hasattr(part, "__dict__") else {name: getattr(part, name) for name in slots}
         for name, value in fields.items():
+            if id(value) in seen:
+                continue
+            seen.add(id(value))
             if isinstance(value, dict | list | deque | set):
                 found[f"{path}{name}"] = len(value)
-            elif type(value).__module__.startswith("mcast.core") and hasattr(value, "__dict__"):
-                stack.append((f"{path}{name}.", value))
+            elif type(value).__module__.startswith("mcast.core") and not isinstance(value, tuple | Struct):
+                parts.append((f"{path}{name}.", value))
     return found
 
 
@@ -95,7 +103,14 @@ class Flood:
 
     def run(self, seconds: float, rate: float) -> None:
         """`rate` made-up datagrams a second, each of a kind chosen by chance."""
-        tricks = [self._announce, self._epochs, self._stale, self._record, self._fragment, self._unkeyed]
+        tricks = [
+            self._announce,
+            self._incarnations,
+            self._stale,
+            self._record,
+            self._fragment,
+            self._unkeyed,
+        ]
         tricks += [self._goodbye, self._hearsay, self._nack, self._report, self._heartbeat, self._ask]
         tricks += [self._junk, self._forge]
         end = self.lan.now + seconds
@@ -141,13 +156,13 @@ class Flood:
     def _somebody(self) -> tuple[Identity, PeerId, f.Key]:
         """An identity: mostly a new one, now and then one of before."""
         if self._old and self.random.random() < 0.3:
-            identity, run = self.random.choice(self._old)
+            identity, peer_id = self.random.choice(self._old)
         else:
             identity = Identity(self._bytes(32))
-            run = PeerId(identity.origin, int(simulation.EPOCH_START + self.lan.now) << 16)
-            self._old = [*self._old[-50:], (identity, run)]
+            peer_id = PeerId(identity.origin, int(simulation.EPOCH_START + self.lan.now) << 16)
+            self._old = [*self._old[-50:], (identity, peer_id)]
         key = sign_frame(identity, self.lan.room.id, f.Key(identity.public_key, 1, "x" * 32))
-        return identity, run, key
+        return identity, peer_id, key
 
     def _say(self, *frames: f.Frame) -> None:
         address = (f"10.6.{self.random.randrange(256)}.{self.random.randrange(256)}", simulation.PORT)
@@ -157,44 +172,56 @@ class Flood:
     def _counter(self) -> int:
         return round(self.lan.now * 1000) + 1
 
-    def _announcement(self, identity: Identity, run: PeerId, age: float = 0.0) -> f.Announcement:
+    def _announcement(self, identity: Identity, peer_id: PeerId, age: float = 0.0) -> f.Announcement:
         stamp = round((simulation.EPOCH_START + self.lan.now - age) * 1000)
         frame = f.Announcement(
-            *run, self._counter(), stamp, 1, self.random.randrange(9), 5000, 2000, 1452, 0, 0, self._bytes(8)
+            *peer_id,
+            self._counter(),
+            stamp,
+            1,
+            self.random.randrange(9),
+            5000,
+            2000,
+            1452,
+            0,
+            0,
+            self._bytes(8),
         )
         return sign_frame(identity, self.lan.room.id, frame)
 
     def _announce(self) -> None:
-        identity, run, key = self._somebody()
-        self._say(key, self._announcement(identity, run))
+        identity, peer_id, key = self._somebody()
+        self._say(key, self._announcement(identity, peer_id))
 
-    def _epochs(self) -> None:
-        identity, run, key = self._somebody()
-        other = PeerId(run.origin, run.incarnation + self.random.randrange(1 << 16))
+    def _incarnations(self) -> None:
+        identity, peer_id, key = self._somebody()
+        other = PeerId(peer_id.origin, peer_id.incarnation + self.random.randrange(1 << 16))
         self._say(key, self._announcement(identity, other))
 
     def _stale(self) -> None:
-        identity, run, key = self._somebody()
-        self._say(key, self._announcement(identity, PeerId(run.origin, run.incarnation - 1), age=3600.0))
+        identity, peer_id, key = self._somebody()
+        self._say(
+            key, self._announcement(identity, PeerId(peer_id.origin, peer_id.incarnation - 1), age=3600.0)
+        )
 
     def _hearsay(self) -> None:
-        identity, run, key = self._somebody()
-        self._say(key, f.Roster(self._bytes(16), 7, self._announcement(identity, run)))
+        identity, peer_id, key = self._somebody()
+        self._say(key, f.Roster(self._bytes(16), 7, self._announcement(identity, peer_id)))
 
     def _publish(self, kind: Kind, body: bytes, *, keyed: bool = True) -> None:
-        identity, run, key = self._somebody()
+        identity, peer_id, key = self._somebody()
         if not keyed:
             identity = Identity(self._bytes(32))
-            run = PeerId(identity.origin, run.incarnation)
+            peer_id = PeerId(identity.origin, peer_id.incarnation)
         record = encode_record(
-            origin=run.origin,
-            incarnation=run.incarnation,
+            origin=peer_id.origin,
+            incarnation=peer_id.incarnation,
             sequence=self.random.choice([1, 2, 3, 100, 5000]),
             timestamp=round((simulation.EPOCH_START + self.lan.now) * 1000),
             kind=kind,
             body=body,
         )
-        frame = decode_record(sign_flush(identity, self.lan.room.id, run.incarnation, [record])[0])
+        frame = decode_record(sign_flush(identity, self.lan.room.id, peer_id.incarnation, [record])[0])
         self._say(*((key, frame) if keyed else (frame,)))
 
     def _record(self) -> None:
@@ -208,34 +235,34 @@ class Flood:
         self._publish(Kind.MESSAGE, self._bytes(900), keyed=False)
 
     def _goodbye(self) -> None:
-        identity, run, key = self._somebody()
-        goodbye = f.Goodbye(*run, self._counter(), self.random.randrange(9000))
+        identity, peer_id, key = self._somebody()
+        goodbye = f.Goodbye(*peer_id, self._counter(), self.random.randrange(9000))
         self._say(key, sign_frame(identity, self.lan.room.id, goodbye))
 
     def _nack(self) -> None:
-        identity, run, key = self._somebody()
-        about = self.random.choice([self.ada.engine.peer_id, self.bob.engine.peer_id, run])
-        nack = f.Nack(*run, self._counter(), (f.Missing(*about, ((1, 500),)),))
+        identity, peer_id, key = self._somebody()
+        about = self.random.choice([self.ada.engine.peer_id, self.bob.engine.peer_id, peer_id])
+        nack = f.Nack(*peer_id, self._counter(), (f.Missing(*about, ((1, 500),)),))
         self._say(key, sign_frame(identity, self.lan.room.id, nack))
 
     def _report(self) -> None:
-        identity, run, key = self._somebody()
-        heard = (f.Heard(*self.ada.engine.peer_id, 5, 9, 0, 0, 0, 0), f.Heard(*run, 5, 9, 0, 0, 0, 0))
-        self._say(key, sign_frame(identity, self.lan.room.id, f.Report(*run, self._counter(), heard)))
+        identity, peer_id, key = self._somebody()
+        heard = (f.Heard(*self.ada.engine.peer_id, 5, 9, 0, 0, 0, 0), f.Heard(*peer_id, 5, 9, 0, 0, 0, 0))
+        self._say(key, sign_frame(identity, self.lan.room.id, f.Report(*peer_id, self._counter(), heard)))
 
     def _heartbeat(self) -> None:
-        identity, run, key = self._somebody()
+        identity, peer_id, key = self._somebody()
         stamp = round((simulation.EPOCH_START + self.lan.now) * 1000)
-        beat = f.Heartbeat(*run, self._counter(), stamp, 1, self.random.randrange(1 << 40), 1_000_000)
+        beat = f.Heartbeat(*peer_id, self._counter(), stamp, 1, self.random.randrange(1 << 40), 1_000_000)
         self._say(key, sign_frame(identity, self.lan.room.id, beat))
 
     def _ask(self) -> None:
-        run = PeerId(self._bytes(16), 1)
+        peer_id = PeerId(self._bytes(16), 1)
         asked: list[f.Frame] = [
-            f.KeyRequest((run.origin,)),
+            f.KeyRequest((peer_id.origin,)),
             f.RosterRequest(self.random.randrange(1000)),
             f.Probe(*self.ada.engine.peer_id, self._bytes(16), 0),
-            f.Probe(*run, self._bytes(16), f.BY_MULTICAST),
+            f.Probe(*peer_id, self._bytes(16), f.BY_MULTICAST),
             f.ReportRequest(*self.bob.engine.peer_id, 1, 60_000),
             f.Challenge(self._bytes(8)),
             f.Echo(self._bytes(8)),
@@ -258,7 +285,7 @@ class Flood:
 
 
 def main() -> None:
-    """Flood for as long as told; print what the victim keeps every hour of virtual time."""
+    """Flood for as long as told; print what the victim holds every hour of virtual time."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--hours", type=float, default=24.0)
     parser.add_argument("--rate", type=float, default=5.0, help="made-up datagrams a second of virtual time")
@@ -271,10 +298,10 @@ def main() -> None:
         flood.run(3600.0, chosen.rate)
         flood.check()
         flood.forget()
-        total = weight(flood.ada.engine._state)
+        total = weight(flood.ada.engine)
         print(
             f"{flood.lan.now / 3600:.1f} h: {sum(flood.sent.values()):,} datagrams, "
-            f"{total / 1e6:.1f} MB kept, {len(flood.ada.peers())} peers, "
+            f"{total / 1e6:.1f} MB held, {len(flood.ada.peers())} peers, "
             f"{flood.said} lines of the honest peer heard, "
             f"{time.perf_counter() - start:.0f} s",
             flush=True,

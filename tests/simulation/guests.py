@@ -13,7 +13,7 @@ from .safety import check_complete, check_life, holds_the_same
 from .scenario import Afternoon
 
 ABSENT = (1.0, 20.0, 55.0, 70.0)  # seconds without a network: after 60 it is another one
-PAUSES = (30.0, 45.0, 100.0, 320.0)  # seconds: some see a peer expire, or its inbox given up
+PAUSES = (30.0, 45.0, 100.0, 320.0)  # seconds: some see a peer expire, or its window given up
 LATER = 60.0  # seconds more of calm
 TOLD = 6.0  # seconds in which what was fetched last is told
 
@@ -95,7 +95,7 @@ class Guests(Afternoon):
             for life in member.lives:
                 # Who is gone, or may have forgotten what it was about to tell, need not have had it all.
                 whole = member.alive and life is member.lives[-1] and life.peer_id not in self.lost
-                forgetful = self.forgetful if whole else self.published.runs
+                forgetful = self.forgetful if whole else self.published.authors
                 check_life(life, self.published, asks=asks, forgetful=forgetful)
         authors = [member for member in self.members if member.engine.peer_id not in self.forgetful]
         check_complete(self.lan, self.published, authors)

@@ -99,11 +99,11 @@ class Attacker:
         payload = sign_flush(victim, OTHER_ROOM.id, incarnation, [record])[0]
         self.say(decode_record(payload))
 
-    def _record(self, run: PeerId, sequence: int, body: bytes) -> bytes:
+    def _record(self, author: PeerId, sequence: int, body: bytes) -> bytes:
         now_ms = round((simulation.EPOCH_START + self.lan.now) * 1000)
         return encode_record(
-            origin=run.origin,
-            incarnation=run.incarnation,
+            origin=author.origin,
+            incarnation=author.incarnation,
             sequence=sequence,
             timestamp=now_ms,
             kind=Kind.MESSAGE,

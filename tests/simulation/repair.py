@@ -12,15 +12,24 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 from heapq import heappop, heappush
+from math import inf
 from random import Random
 
-from mcast.core.grtt import GroupRoundTrip
-from mcast.core.inbox import Inbox
+from mcast.core.context import Context, Mode
+from mcast.core.membership.roster import Roster
 from mcast.core.peer_id import PeerId
-from mcast.core.reception import Reception
+from mcast.core.reliability.nack import NackScheduler
+from mcast.core.reliability.window import ReceiveWindow
+from mcast.core.timers import GroupRoundTrip
+from mcast.crypto.keys import Identity
+from mcast.crypto.rooms import open_room
+from mcast.settings import Settings
+from mcast.wire.frames import Key
 from mcast.wire.records import Kind, Record
 
-RUN = PeerId(b"o" * 16, 1)
+AUTHOR = PeerId(b"o" * 16, 1)
+ROOM, IDENTITY = open_room("230.0.0.1:28003", "repair"), Identity(bytes(32))
+KEY = Key(IDENTITY.public_key, 1, "")
 LEARNING = 3  # events before those that count
 DELAYS = (0.001, 0.3)  # the farthest receiver, one way, in seconds
 LOSS = 0.05
@@ -28,6 +37,9 @@ LOSS = 0.05
 
 def _record(sequence: int) -> Record:
     return Record(b"o" * 16, 1, sequence, 0, Kind.MESSAGE, 0, b"x", 1, 0, bytes(64), b"", b"x")
+
+
+Member = tuple[Context, NackScheduler, ReceiveWindow]
 
 
 class Group:
@@ -47,19 +59,25 @@ class Group:
         self._repaired = float("-inf")
         self.members = [self._member() for _ in range(size)]
 
-    def _member(self) -> tuple[Reception, Inbox]:
-        reception = Reception(self.random, 8192, 0.01, 1 << 24, 10, 0.002)
-        inbox = reception.open(RUN, "", 1, 0, 0, lambda run: True)
-        assert isinstance(inbox, Inbox)
-        inbox.accept(_record(1), None, 0.0)
-        return reception, inbox
+    def _member(self) -> Member:
+        context = Context(
+            Settings(), ROOM, IDENTITY, PeerId(IDENTITY.origin, 1), "", self.random, Mode(), 0.0, 0.0
+        )
+        scheduler = NackScheduler(context, Roster(context, 10, 10), KEY)
+        scheduler.on_asked = lambda peer_ids, now: None
+        context.members = self.size + 1
+        window = scheduler.windows.open(AUTHOR, "", 1, 0, 0, 0.0)
+        assert isinstance(window, ReceiveWindow)
+        window.trust()
+        window.accept(_record(1), None, 0.0)
+        return context, scheduler, window
 
     def lose(self, losers: set[int]) -> int:
         """One more record is published; `losers` learn that it exists, the others get it. The NACKs sent."""
         self.nacks = self.repairs = 0
         self.sequence += 1
-        for _, inbox in self.members:
-            inbox.grtt = self.grtt.value
+        for _, _, window in self.members:
+            window.grtt = self.grtt.value
         for number in range(self.size):
             self._at(self._delays[number], self._learn if number in losers else self._get, number)
         while self._queue:
@@ -75,29 +93,30 @@ class Group:
         heappush(self._queue, (self.now + delay, self._serial, what, number))
 
     def _learn(self, number: int) -> None:
-        reception, inbox = self.members[number]
-        inbox.learn(self.sequence, self.now)
-        reception.lacks(inbox, self.now, self.size + 1)
+        _, scheduler, window = self.members[number]
+        window.learn(self.sequence, self.now)
+        scheduler.update(window, self.now)
         self._arm(number)
 
     def _arm(self, number: int) -> None:
-        when = self.members[number][0].when()
-        if when is not None:
+        when = self.members[number][1].next_timeout
+        if when < inf:
             self._at(when - self.now, self._fire, number)
 
     def _fire(self, number: int) -> None:
-        reception, _ = self.members[number]
-        pages, _ = reception.nack(self.now, self.size + 1, 1000)
-        if pages:
+        context, scheduler, _ = self.members[number]
+        scheduler.on_timeout(self.now)
+        if context.queue:
+            context.queue.clear()
             self.nacks += 1
             self._at(self._delays[number], self._asked, 0)
-            for other, (_, inbox) in enumerate(self.members):
-                if other != number and inbox.gaps and self.random.random() >= self.loss:
+            for other, (_, _, window) in enumerate(self.members):
+                if other != number and window.gaps and self.random.random() >= self.loss:
                     self._at(self._delays[number] + self._delays[other], self._overhear, other)
         self._arm(number)
 
     def _overhear(self, number: int) -> None:
-        self.members[number][0].overheard(RUN, [(self.sequence, self.sequence + 1)], self.now, self.size + 1)
+        self.members[number][1].overheard(AUTHOR, [(self.sequence, self.sequence + 1)], self.now)
 
     def _asked(self, _: int) -> None:
         if not self._repairing and self.now - self._repaired >= self.grtt.value:
@@ -112,10 +131,10 @@ class Group:
                 self._at(self._delays[number], self._get, number)
 
     def _get(self, number: int) -> None:
-        reception, inbox = self.members[number]
-        if inbox.stream.refuse(self.sequence) is None:
-            inbox.accept(_record(self.sequence), None, self.now)
-            reception.lacks(inbox, self.now, self.size + 1)
+        _, scheduler, window = self.members[number]
+        if window.buffer.refuse(self.sequence) is None:
+            window.accept(_record(self.sequence), None, self.now)
+            scheduler.update(window, self.now)
 
 
 def counts(
@@ -128,7 +147,7 @@ def counts(
         for _ in range(LEARNING + 1):
             losers = {number for number in range(size) if everybody or group.random.random() < LOSS}
             sent.append(group.lose(losers))
-            assert not any(inbox.gaps for _, inbox in group.members)
+            assert not any(window.gaps for _, _, window in group.members)
         yield sent
 
 

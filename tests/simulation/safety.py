@@ -19,12 +19,12 @@ class Published:
         self._jumps: dict[PeerId, float] = {}
 
     @property
-    def runs(self) -> set[PeerId]:
+    def authors(self) -> set[PeerId]:
         """Whoever sent something."""
-        return {run for run, _, _ in self.messages}
+        return {author for author, _, _ in self.messages}
 
     def jump(self, member: simulation.Member, skew: float, now: float) -> None:
-        """Set the clock of `member`. Who first hears of its run after that cannot tell when what it had
+        """Set the clock of `member`. Who first hears of it after that cannot tell when what it had
         said before was said, and takes it for older than it is."""
         member.set_clock(skew)
         self._jumps[member.engine.peer_id] = now
@@ -50,7 +50,7 @@ def name_of(message: Message) -> tuple[PeerId, int, int]:
 def check_life(
     life: simulation.Life, published: Published, *, asks: bool = False, forgetful: Collection[PeerId] = ()
 ) -> None:
-    """No duplicate, no forgery, no disorder, no silent gap within what one run was told.
+    """No duplicate, no forgery, no disorder, no silent gap within what one peer was told.
 
     If it `asks` for history that holds of what was said before it came as well, but for the `forgetful`.
     History and what is live are each in order.
@@ -86,19 +86,19 @@ def _check_gaps(
     asks: bool,
     forgetful: Collection[PeerId],
 ) -> None:
-    """Between the first and last message of a run that were delivered, all others were, or a gap was told."""
+    """Between the first and last message of an author that came, all others did, or a gap was told."""
     told: dict[PeerId, list[tuple[int, int]]] = {}
-    for run, sequence, index in seen:
-        told.setdefault(run, []).append((sequence, index))
-    spans = {run: (min(places), max(places)) for run, places in told.items()}
+    for author, sequence, index in seen:
+        told.setdefault(author, []).append((sequence, index))
+    spans = {author: (min(places), max(places)) for author, places in told.items()}
     for name, at in published.sent_at.items():
-        run, sequence, index = name
-        concerned = at >= life.joined or (asks and run not in forgetful)
-        if run not in spans or name in seen or not concerned or published.blurred(name):
+        author, sequence, index = name
+        concerned = at >= life.joined or (asks and author not in forgetful)
+        if author not in spans or name in seen or not concerned or published.blurred(name):
             continue
-        first, last = spans[run]
+        first, last = spans[author]
         if first <= (sequence, index) <= last:
-            assert _touches(sequence, abandoned.get(run, set())), f"silently lost: {name}"
+            assert _touches(sequence, abandoned.get(author, set())), f"silently lost: {name}"
 
 
 def _touches(sequence: int, abandoned: set[int]) -> bool:
@@ -108,7 +108,7 @@ def _touches(sequence: int, abandoned: set[int]) -> bool:
 
 def check_complete(lan: simulation.Lan, published: Published, authors: list[simulation.Member]) -> None:
     """Who is alive at the end has all that living authors said after it joined."""
-    runs = {author.engine.peer_id for author in authors if author.alive}
+    living = {author.engine.peer_id for author in authors if author.alive}
     for member in lan.members:
         if not member.alive:
             continue
@@ -121,7 +121,7 @@ def check_complete(lan: simulation.Lan, published: Published, authors: list[simu
         for name, at in published.sent_at.items():
             if published.blurred(name):
                 continue
-            if name[0] in runs and name[0] != member.engine.peer_id and at > life.joined + 10.0:
+            if name[0] in living and name[0] != member.engine.peer_id and at > life.joined + 10.0:
                 told = name in got or _touches(name[1], lost.get(name[0], set()))
                 assert told, f"{member.name} lacks {name} of {at}"
 

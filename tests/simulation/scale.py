@@ -69,7 +69,7 @@ def measure(
         known = crowd.now
         assert known < 100 * size + 600, "the rosters never become complete"
     crowd.run(max(1.0, 5.0 - crowd.now))
-    interval = crowd.members[0].engine._state.announcer.settled
+    interval = crowd.members[0].engine._presence.timer.settled
     crowd.run(max(5.0 * MINUTE, cycles * interval) - crowd.now)
     assert crowd.complete()
     assert holdings(crowd.members) == {member.name: records for member in crowd.members}

@@ -113,19 +113,19 @@ class Afternoon:
     def _attack(self, attacker: Attacker) -> None:
         random = self.random
         victim = random.choice(self.members)
-        run = victim.engine.peer_id
+        peer_id = victim.engine.peer_id
         attacks: list[Callable[[], None]] = [
             attacker.announce,
-            lambda: attacker.cover(run, 1, 500),
-            lambda: attacker.forge_nack(run, 1, 500),
+            lambda: attacker.cover(peer_id, 1, 500),
+            lambda: attacker.forge_nack(peer_id, 1, 500),
             lambda: attacker.exhaust_session(random.choice(attacker.sessions)),
-            lambda: attacker.forge_record(run, random.randrange(1, 50)),
-            lambda: attacker.other_room(victim.identity, run.incarnation, random.randrange(1, 50)),
-            lambda: attacker.forge_goodbye(run),
-            lambda: attacker.forge_heartbeat(run),
+            lambda: attacker.forge_record(peer_id, random.randrange(1, 50)),
+            lambda: attacker.other_room(victim.identity, peer_id.incarnation, random.randrange(1, 50)),
+            lambda: attacker.forge_goodbye(peer_id),
+            lambda: attacker.forge_heartbeat(peer_id),
             lambda: attacker.replay_frames(f.Announcement),
             attacker.replay_datagrams,
-            lambda: attacker.flood(run, 1, 100),
+            lambda: attacker.flood(peer_id, 1, 100),
         ]
         random.choice(attacks)()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mcast.core.timers import SLACK
 from mcast.settings import Settings
 
 from .flood import Flood, tables, weight
@@ -10,38 +11,39 @@ PEERS = 100
 SMALL = Settings(peers=PEERS, retained_bytes=1 << 20, held_bytes=1 << 19)
 # Tables whose bound does not follow from that of the roster; `full` are those that 12,000 inventions fill.
 BOUNDS = {
-    "admission._repeats._latest": 8192,
-    "admission._repeats._before": 8192,
-    "authority._flushes": 4096,
-    "authority._last": 8 * PEERS,
-    "candidates._candidates": 1024,
-    "drops": 64,
-    "keys._asked": 256,
-    "keys._sent": 256,
-    "keys._deferrals": 256,
-    "liveness._doubts": 1024,
-    "liveness._nonces": 1024,
-    "reach._passing": 1024,
-    "retention._kept": 10_000,
-    "retention.held._ranges": 10_000,
-    "retention._mine": 10_000,
-    "retention._sizes": 10_000,
-    "tombstones._runs": 4096,
+    "_context.drops": 64,
+    "_detector._candidates": 1024,
+    "_detector._departed": 4096,
+    "_detector._nonces": 1024,
+    "_detector.freshness._doubts": 1024,
+    "_detector.freshness.timers._heap": 2 * 1024 + SLACK,
+    "_detector.freshness.timers._when": 1024,
+    "_ingress._before": 8192,
+    "_ingress._latest": 8192,
+    "_keys._asked": 256,
+    "_keys._deferrals": 256,
+    "_keys._sent": 256,
+    "_store._of": 10_000,
+    "_store._records": 10_000,
+    "_store._sizes": 10_000,
+    "_store.held._ranges": 10_000,
+    "_verifier._flushes": 4096,
+    "_verifier._last": 8 * PEERS,
 }
-FULL = ["authority._last", "authority._keys", "keys._sent", "roster._peers", "reception._shelves._inboxes"]
+FULL = ["_verifier._last", "_verifier._keys", "_keys._sent", "_roster._peers", "_nacks.windows._windows"]
 OTHERS = 5 * PEERS
 
 
 def test_a_flood_of_inventions_is_bounded_and_costs_an_honest_peer_nothing() -> None:
-    """Every table keeps to its bound, a new one too; the roster, the keys, the inboxes are full."""
+    """Every table keeps to its bound, a new one too; the roster, the keys, the windows are full."""
     flood = Flood(1, SMALL)
     flood.run(90.0, 100.0)
     flood.check()
     flood.forget()
-    state = flood.ada.engine._state
-    sizes = tables(state)
+    engine = flood.ada.engine
+    sizes = tables(engine)
     assert {name: size for name, size in sizes.items() if size > BOUNDS.get(name, OTHERS)} == {}
-    bounds = {"authority._keys": 2 * PEERS, **BOUNDS}
+    bounds = {"_verifier._keys": 2 * PEERS, **BOUNDS}
     assert [name for name in FULL if sizes[name] < bounds.get(name, PEERS)] == []
-    assert weight(state) < 12e6
+    assert weight(engine) < 12e6
     assert flood.said >= 4

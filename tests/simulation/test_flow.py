@@ -34,8 +34,8 @@ def talk(lan: simulation.Lan, *senders: simulation.Member, size: int = 1000) -> 
 
 def received(member: simulation.Member, sender: simulation.Member) -> int:
     """Bytes of messages that came from `sender`."""
-    run = sender.engine.peer_id
-    return sum(len(event.data) for event in member.messages() if event.peer_id == run)
+    peer_id = sender.engine.peer_id
+    return sum(len(event.data) for event in member.messages() if event.peer_id == peer_id)
 
 
 def rate(member: simulation.Member) -> int:
@@ -139,7 +139,7 @@ def hostile(entry: Callable[[simulation.Lan, simulation.Member], f.Heard | None]
 
 def test_who_claims_to_lose_all_does_so_for_ten_seconds() -> None:
     def lies(lan: simulation.Lan, ada: simulation.Member) -> f.Heard:
-        high = ada.engine._state.publisher.sent.high
+        high = ada.engine._sender.window.high
         return f.Heard(*ada.engine.peer_id, high, high, now_ms(lan), 0, 0, 65535)
 
     rates = hostile(lies)

@@ -22,7 +22,7 @@ def test_who_crashed_is_gone_within_three_and_a_half_intervals_and_three_seconds
     members = [lan.join(f"m{number}") for number in range(size)]
     lan.run(150.0)
     assert all(len(member.peers()) == size - 1 for member in members)
-    interval = members[0].engine._state.announcer.settled
+    interval = members[0].engine._presence.timer.settled
     members[1].crash()
     limit = 3.5 * interval + 3.0 + 1.0
     lan.run(max(0.0, 3.5 * interval - 1.25 * interval - 3.0))

@@ -54,9 +54,7 @@ class HeldRanges:
         return self._floors.get(peer_id, 1)
 
     def add(self, peer_id: PeerId, sequences: Collection[int]) -> None:
-        """These are held, too."""
-        if not sequences:
-            return
+        """These, at least one, are held, too."""
         ranges = self._ranges.get(peer_id)
         if ranges is None:
             ranges = self._ranges[peer_id] = RangeSet()

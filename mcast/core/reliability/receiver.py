@@ -290,8 +290,9 @@ class Receiver:
         for window, row, now, age in taken:
             self.hold(window.peer_id, row, now, age)
             if self._context.mode.history:
-                for record in filter(window.is_old, row):
+                for record in (*filter(window.is_old, row), *window.begun):
                     self.on_history(window.peer_id, record, now)
+            window.begun.clear()
             if self._retransmitter.ready or self._retransmitter.next_timeout < inf:
                 for record in row:
                     self._retransmitter.heard(window.peer_id, record.sequence, now)

@@ -238,7 +238,8 @@ class ReceiveWindow:
     """What we have and lack of one peer.
 
     Its records before `first` do not concern us. Of those up to `existing` those signed before `since` (ms
-    by its clock) were published before we joined. `departed`: the peer said goodbye or fell silent.
+    by its clock) were published before we joined. `departed`: the peer said goodbye or fell silent. `begun`:
+    the end, since somebody last took it, of a message that began before `first`; it belongs to history.
     """
 
     __slots__ = (
@@ -250,6 +251,7 @@ class ReceiveWindow:
         "_received",
         "_until",
         "_window",
+        "begun",
         "buffer",
         "departed",
         "echo",
@@ -283,6 +285,7 @@ class ReceiveWindow:
         self.gaps = Gaps()
         self.fragments = Reassembly()
         self._begun_to = start  # up to here the fragments of a message that began before we joined
+        self.begun: list[Record] = []
         self.existing, self.since, self.history = existing, since, history
         self.equivocated = False
         self.lacking = True
@@ -417,8 +420,7 @@ class ReceiveWindow:
 
     def is_old(self, record: Record) -> bool:
         """Whether it was published before we joined: then it is told with the rest of the past."""
-        sequence = record.sequence
-        return sequence < self._begun_to or (sequence <= self.existing and record.timestamp < self.since)
+        return record.sequence <= self.existing and record.timestamp < self.since
 
     def _deliver(self, records: list[Record], source: Address, *, late: bool = False) -> list[Event]:
         events: list[Event] = []
@@ -446,6 +448,7 @@ class ReceiveWindow:
         if kind is not Kind.FIRST and not self._awaited(sequence - 1):
             if sequence == self._begun_to < self.first + FRAGMENTS:
                 self._begun_to += 1
+                self.begun.append(record)
             return sequence, []  # its beginning is nowhere here, and cannot come any more
         whole = self.fragments.add(record)
         return (whole[0], [whole[1]]) if isinstance(whole, tuple) else (sequence, [])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import inf
 
 import pytest
 
 from mcast import simulation
-from mcast.core import meeting
 from mcast.core.events import Message, PeerLeft
+from mcast.core.membership import unicast
+from mcast.core.membership.unicast import Meetings
 from mcast.core.peer_id import PeerId
 from mcast.wire import frames as f
 from mcast.wire.codec import encode_frames
@@ -48,8 +50,8 @@ def test_one_side_names_the_other_and_both_talk() -> None:
     meet(ada, bob)
     lan.run(0.1)
     assert ada.engine.acquainted(lan.now)
-    assert len(ada.engine._state.meetings.reach(lan.now)) == 1
-    assert len(bob.engine._state.meetings.reach(lan.now)) == 1
+    assert len(ada.engine._unicast._meetings.reach(lan.now)) == 1
+    assert len(bob.engine._unicast._meetings.reach(lan.now)) == 1
     assert [peer.peer_id for peer in ada.peers()] == [bob.engine.peer_id]
     assert [peer.peer_id for peer in bob.peers()] == [ada.engine.peer_id]
     ada.send("to bob")
@@ -129,11 +131,11 @@ def test_others_on_the_host_are_found_through_the_one_that_was_asked() -> None:
     meet(ada, holder)
     lan.run(1.0)
     assert {peer.peer_id for peer in ada.peers()} == {holder.engine.peer_id, other.engine.peer_id}
-    assert ada.engine._state.meetings.reach(lan.now) == (holder.address, other.address)
+    assert ada.engine._unicast._meetings.reach(lan.now) == (holder.address, other.address)
     other.crash()
     lan.run(120.0)
-    assert ada.engine._state.meetings.reach(lan.now) == (holder.address,)
-    assert len(ada.engine._state.meetings._contacts) == 1, "the holder no longer knows it"
+    assert ada.engine._unicast._meetings.reach(lan.now) == (holder.address,)
+    assert len(ada.engine._unicast._meetings._contacts) == 1, "the holder no longer knows it"
 
 
 def test_a_peer_that_comes_back_is_met_again() -> None:
@@ -143,9 +145,9 @@ def test_a_peer_that_comes_back_is_met_again() -> None:
     bob.crash()
     lan.run(60.0)
     assert not ada.peers()
-    assert ada.engine._state.meetings.reach(lan.now) == ()
+    assert ada.engine._unicast._meetings.reach(lan.now) == ()
     bob.start()
-    lan.run(meeting.AGAIN + 0.2)
+    lan.run(unicast.AGAIN + 0.2)
     assert [peer.peer_id for peer in ada.peers()] == [bob.engine.peer_id]
     assert [peer.peer_id for peer in bob.peers()] == [ada.engine.peer_id]
 
@@ -157,7 +159,7 @@ def test_a_restart_is_noticed_although_nothing_was_missed() -> None:
     bob.leave()
     lan.run(1.0)
     bob.start()
-    lan.run(meeting.RENEW + 1.5)
+    lan.run(unicast.RENEW + 1.5)
     assert [peer.peer_id for peer in bob.peers()] == [ada.engine.peer_id]
 
 
@@ -166,15 +168,15 @@ def test_a_name_that_is_dropped_is_no_longer_asked() -> None:
     meet(ada, bob)
     lan.run(1.0)
     meet(ada)
-    assert ada.engine._state.meetings.when() is None
-    assert ada.engine._state.meetings.reach(lan.now) == ()
+    assert ada.engine._unicast._meetings.next == inf
+    assert ada.engine._unicast._meetings.reach(lan.now) == ()
 
 
 def test_at_most_64_are_met_and_the_rest_is_told() -> None:
     lan, (ada, _) = dead()
     addresses = [(f"10.1.0.{number}", 1) for number in range(70)]
     assert ada.engine.meet([*addresses, *addresses], lan.now) == 6
-    assert len(ada.engine._state.meetings._contacts) == meeting.CONTACTS
+    assert len(ada.engine._unicast._meetings._contacts) == unicast.CONTACTS
 
 
 class Asker(Outsider):
@@ -233,7 +235,7 @@ def test_copies_need_the_token_back_and_end_when_nobody_renews() -> None:
     ada.send("copied")
     lan.run(1.0)
     assert len(asker.answers) > before
-    lan.run(meeting.LEASE)
+    lan.run(unicast.LEASE)
     before = len(asker.answers)
     ada.send("not copied")
     lan.run(1.0)
@@ -272,11 +274,11 @@ def test_a_flood_of_questions_is_answered_at_a_bounded_rate() -> None:
 
 
 def test_leases_are_bounded() -> None:
-    meetings = meeting.Meetings(simulation.Lan(seed=1).random)
+    meetings = Meetings(simulation.Lan(seed=1).random)
     assert [meetings.lease(("10.0.0.1", port), 0.0) for port in range(65)] == [True] * 64 + [None]
     assert meetings.lease(("10.0.0.1", 3), 1.0) is False
-    assert meetings.lease(("10.0.0.1", 999), meeting.LEASE + 0.5) is True
-    assert meetings.reach(meeting.LEASE + 0.5) == (("10.0.0.1", 3), ("10.0.0.1", 999))
+    assert meetings.lease(("10.0.0.1", 999), unicast.LEASE + 0.5) is True
+    assert meetings.reach(unicast.LEASE + 0.5) == (("10.0.0.1", 3), ("10.0.0.1", 999))
 
 
 def test_an_answer_that_nobody_asked_for_meets_nobody() -> None:
@@ -286,7 +288,7 @@ def test_an_answer_that_nobody_asked_for_meets_nobody() -> None:
     outsider = Outsider(lan)
     outsider.say(f.Here(bytes(8), (f.Present(*outsider.peer_id, 5),)), to=ada.address)
     assert drops(ada, "not-asked") == 1
-    assert ada.engine._state.meetings.reach(lan.now) == (bob.address,)
+    assert ada.engine._unicast._meetings.reach(lan.now) == (bob.address,)
 
 
 def present(*ports: int) -> tuple[f.Present, ...]:
@@ -297,14 +299,14 @@ ME = PeerId(b"me" * 8, 1)
 THERE = ("10.0.0.2", 28003)
 
 
-def met(meetings: meeting.Meetings, address: object, now: float, *ports: int) -> bool:
+def met(meetings: Meetings, address: object, now: float, *ports: int) -> bool:
     """The contact at `address` answers."""
     nonce = next(ask.nonce for ask in meetings.due(now) if ask.address == address)
     return meetings.answered(nonce, address, present(*ports), ME, now)
 
 
 def test_who_was_led_to_others_knows_them_when_they_have_answered() -> None:
-    meetings = meeting.Meetings(simulation.Lan(seed=1).random)
+    meetings = Meetings(simulation.Lan(seed=1).random)
     meetings.name([THERE], 0.0)
     assert not meetings.acquainted(0.0)
     assert met(meetings, THERE, 0.0, 0, 40001)
@@ -313,8 +315,8 @@ def test_who_was_led_to_others_knows_them_when_they_have_answered() -> None:
     assert meetings.acquainted(0.0)
 
 
-def test_one_run_at_two_addresses_gets_one_copy() -> None:
-    meetings = meeting.Meetings(simulation.Lan(seed=1).random)
+def test_one_peer_at_two_addresses_gets_one_copy() -> None:
+    meetings = Meetings(simulation.Lan(seed=1).random)
     meetings.name([THERE, ("fe80::1", 28003, 0, 2)], 0.0)
     first, second = meetings.due(0.0)
     meetings.answered(first.nonce, first.address, present(0), ME, 0.0)
@@ -326,7 +328,7 @@ def test_one_run_at_two_addresses_gets_one_copy() -> None:
 
 
 def test_a_new_token_in_every_answer_makes_nobody_ask_without_pause() -> None:
-    meetings = meeting.Meetings(simulation.Lan(seed=1).random)
+    meetings = Meetings(simulation.Lan(seed=1).random)
     meetings.name([THERE], 0.0)
     assert met(meetings, THERE, 0.0, 0)
     asked = 0
@@ -339,21 +341,21 @@ def test_a_new_token_in_every_answer_makes_nobody_ask_without_pause() -> None:
     assert asked <= 11
 
 
-def test_made_up_runs_on_a_host_are_asked_in_vain_for_a_minute() -> None:
-    meetings = meeting.Meetings(simulation.Lan(seed=1).random)
+def test_made_up_peers_on_a_host_are_asked_in_vain_for_a_minute() -> None:
+    meetings = Meetings(simulation.Lan(seed=1).random)
     meetings.name([THERE], 0.0)
     assert met(meetings, THERE, 0.0, 0, *range(1, 200))
-    assert len(meetings._contacts) == meeting.CONTACTS
+    assert len(meetings._contacts) == unicast.CONTACTS
     asked = [ask for second in range(60) for ask in meetings.due(float(second))]
-    assert len(asked) < 18 * meeting.CONTACTS
+    assert len(asked) < 18 * unicast.CONTACTS
     assert {ask.address[0] for ask in asked if isinstance(ask.address, tuple)} == {THERE[0]}
-    meetings.due(meeting.IN_VAIN + 1)
+    meetings.due(unicast.IN_VAIN + 1)
     assert len(meetings._contacts) == 1
 
 
 @pytest.mark.parametrize("source", ["here", THERE])
-def test_an_answer_leads_only_to_other_runs_at_ports_of_a_host(source: object) -> None:
-    meetings = meeting.Meetings(simulation.Lan(seed=1).random)
+def test_an_answer_leads_only_to_other_peers_at_ports_of_a_host(source: object) -> None:
+    meetings = Meetings(simulation.Lan(seed=1).random)
     meetings.name([source], 0.0)
     nonce = meetings.due(0.0)[0].nonce
     mine = f.Present(*ME, 77)

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import pytest
-from mcast.core.ages import AGE_MAX, handed
-from mcast.core.refusals import Refusals
-from mcast.core.retention import Retention, Sent
-from mcast.core.waiting import Waiting
 
 from mcast import simulation
-from mcast.core import refusals
+from mcast.core.auth.keys import WaitingRecords
 from mcast.core.peer_id import PeerId
 from mcast.settings import Settings
 from mcast.wire import frames as f
-from mcast.wire.codec import decode_frames, encode_frame
+from mcast.wire.reasons import DropReason
 from tests.simulation.safety import holdings
 from tests.unit.core.support import ADDRESS, Outsider, drops, record
 
-ADA, BOB = PeerId(b"a" * 16, 1), PeerId(b"b" * 16, 2)
 DAY = 600.0  # seconds that records are kept in these tests
 SHORT = Settings(retained_seconds=DAY)
 
@@ -26,11 +21,11 @@ def texts(member: simulation.Member) -> list[str | None]:
     return [message.text for message in member.messages()]
 
 
-def published(member: simulation.Member, run: PeerId) -> float:
-    """When the member takes the first record of `run` to have been published."""
-    kept = member.engine._state.retention.kept(run, 1)
-    assert kept is not None
-    return kept.at
+def published(member: simulation.Member, peer_id: PeerId, sequence: int = 1) -> float:
+    """When the member takes a record of `peer_id` to have been published."""
+    held = member.engine._store.lookup(peer_id, sequence)
+    assert held is not None
+    return held.at
 
 
 def test_no_record_outlives_its_day_by_going_from_one_to_the_next() -> None:
@@ -108,9 +103,9 @@ def test_what_is_said_to_be_too_old_is_dropped_and_not_asked_for_there_again() -
     eve.hand_out(b"1", DAY)
     lan.run(1.0)
     assert (drops(ada, "too-old"), texts(ada)) == (1, [])
-    assert not ada.engine._state.past.syncing
+    assert not ada.engine._anti_entropy._fetches.active
     asked = ada.engine.stats()["sent-rangerequest"]
-    eve.hand_out(b"2", 100.0)
+    eve.hand_out(b"1", 100.0)
     lan.run(1.0)
     assert texts(ada) == []
     assert ada.engine.stats()["sent-rangerequest"] == asked
@@ -130,32 +125,13 @@ def test_what_died_of_a_lie_is_had_again_from_an_honest_holder() -> None:
     assert published(ada, eve.peer_id) == pytest.approx(lan.now - DAY + 5.0, abs=2.0)
     bob = lan.join("bob")
     eve.say(eve.key)
-    bob.engine._state.retention.add(eve.peer_id, 1, eve.record(1, b"old", age=100.0).payload, lan.now)
+    bob.engine._store.add(eve.peer_id, [eve.record(1, b"old", age=100.0)], lan.now, 0.0)
     lan.run(10.0)
     assert holdings([ada]) == {"ada": 0}
     eve.say(eve.announcement(flags=f.NEWCOMER))
     lan.run(70.0)
     assert published(ada, eve.peer_id) == pytest.approx(lan.now - 80.0, abs=5.0)
     assert texts(ada) == ["old"]
-
-
-def test_only_what_is_not_new_says_its_age() -> None:
-    lan = simulation.Lan(6)
-    ada = lan.join("ada")
-    lan.run(1.0)
-    ada.send("x")
-    at = lan.now
-
-    def kinds(now: float) -> list[object]:
-        frames = decode_frames(handed(ada.engine._state, ada.engine.peer_id, 1, now) or b"")
-        assert isinstance(frames, list)
-        return [frame.age if isinstance(frame, f.Age) else type(frame).__name__ for frame in frames]
-
-    assert kinds(at + 0.9) == ["Record"]
-    assert kinds(at + 1.0) == [1000, "Record"]
-    assert kinds(at + 1e9) == [AGE_MAX, "Record"]
-    assert handed(ada.engine._state, ada.engine.peer_id, 2, at) is None
-    assert len(encode_frame(f.Age(1))) == 8
 
 
 def test_an_age_goes_with_the_next_record_alone() -> None:
@@ -167,12 +143,7 @@ def test_an_age_goes_with_the_next_record_alone() -> None:
     now = lan.now
     eve.say(f.Age(5000))
     eve.say(eve.record(3))
-    ages = []
-    for sequence in (1, 2, 3):
-        kept = ada.engine._state.retention.kept(eve.peer_id, sequence)
-        assert kept is not None
-        ages.append(round(now - kept.at))
-    assert ages == [5, 0, 0]
+    assert [round(now - published(ada, eve.peer_id, sequence)) for sequence in (1, 2, 3)] == [5, 0, 0]
 
 
 def test_a_record_that_waits_for_its_key_keeps_its_age() -> None:
@@ -184,74 +155,13 @@ def test_a_record_that_waits_for_its_key_keeps_its_age() -> None:
     now = lan.now
     eve.say(eve.key)
     assert now - published(ada, eve.peer_id) == pytest.approx(5.0, abs=0.1)
-    waiting: Waiting[bytes] = Waiting()
-    assert waiting.add(b"k", record(1), ADDRESS, 0.0)
-    assert [waiter.age for waiter in waiting.take(b"k")] == [0.0]
-
-
-def test_those_whose_age_was_told_die_before_those_that_came_earlier() -> None:
-    made = Retention(records=3, size=10_000, seconds=60.0, share=1.0)
-    made.add(ADA, 1, b"x", 0.0)
-    made.add(ADA, 2, b"x", 10.0, 45.0)
-    made.add(BOB, 1, b"x", 10.0, 50.0)
-    assert made.outlived(60.0)
-    assert not made.outlived(59.0)
-    made.expire(20.5)
-    assert [made.get(ADA, 1), made.get(ADA, 2), made.get(BOB, 1)] == [b"x", b"x", None]
-    assert made.held.floor(BOB) == 1, "who says otherwise may be right"
-    made.expire(26.0)
-    assert [made.get(ADA, 1), made.get(ADA, 2)] == [b"x", None]
-    made.expire(61.0)
-    assert (len(made), made.bytes, made.held.floor(ADA)) == (0, 0, 2)
-    made.add(BOB, 1, b"x", 70.0, 1.0)
-    made.clear()
-    made.add(BOB, 1, b"x", 80.0)
-    made.expire(130.0)
-    assert len(made) == 1
-
-
-def test_what_was_pushed_out_is_not_waited_for() -> None:
-    made = Retention(records=2, size=10_000, seconds=60.0, share=1.0)
-    for sequence in range(1, 300):
-        made.add(ADA, sequence, b"x", 0.0, 1.0)
-    assert len(made._kept._order._heap) < 100
-    made.expire(100.0)
-    assert len(made) == 0
-
-
-def test_own_records_grow_old() -> None:
-    sent = Sent(3, 1000)
-    assert sent.young == 1
-    sent.expire(5.0)
-    for sequence in range(1, 4):
-        sent.add(sequence, b"x", float(sequence))
-    sent.expire(2.5)
-    assert (sent.young, sent.low) == (3, 1)
-    sent.expire(9.0)
-    assert (sent.young, sent.low) == (4, 1)
-    sent.add(4, b"x", 9.0)
-    sent.add(5, b"x", 9.5)
-    assert (sent.young, sent.low) == (4, 3)
-    sent.forget(4)
-    assert (sent.young, sent.low, sent.kept(4)) == (5, 5, None)
-
-
-def test_refusals_are_of_one_giver_for_a_while_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refusals, "REFUSALS", 2)
-    made = Refusals()
-    assert made.below(ADDRESS, ADA, 0.0) == 1
-    made.add(ADDRESS, ADA, 7, 0.0)
-    made.add(ADDRESS, ADA, 3, 1.0)
-    assert made.below(ADDRESS, ADA, 2.0) == 8
-    assert made.below(None, ADA, 2.0) == made.below(ADDRESS, BOB, 2.0) == 1
-    assert made.below(ADDRESS, ADA, 1.0 + refusals.REFUSED) == 1
-    made.add(ADDRESS, BOB, 1, 2.0)
-    made.add(None, BOB, 1, 2.0)
-    assert [made.below(ADDRESS, ADA, 3.0), made.below(ADDRESS, BOB, 3.0)] == [1, 2]
+    waiting: WaitingRecords[bytes] = WaitingRecords(ada.engine._context, DropReason.UNKNOWN_KEY)
+    assert waiting.add(b"k", record(1), ADDRESS, 0.0, 5.0)
+    assert [waiter.age for waiter in waiting.take(b"k")] == [5.0]
 
 
 def test_a_repair_for_somebody_else_of_before_we_came_is_no_news() -> None:
-    """A run of a moment, as `mcast send` is: by its own clock it is younger than our stay."""
+    """A peer of a moment, as `mcast send` is: by its own clock it is younger than our stay."""
     lan = simulation.Lan(21)
     lan.run(5.0)
     eve = Outsider(lan)

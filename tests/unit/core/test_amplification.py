@@ -55,30 +55,30 @@ def scene() -> Scene:
 
 Make = Callable[[PeerId, PeerId, list[bytes]], f.Frame]
 REQUESTS: dict[str, Make] = {
-    "key": lambda run, gone, all_: f.KeyRequest((run.origin,)),
-    "key by multicast": lambda run, gone, all_: f.KeyRequest((run.origin,), f.BY_MULTICAST),
-    "key of who is gone": lambda run, gone, all_: f.KeyRequest((gone.origin,)),
-    "all keys": lambda run, gone, all_: f.KeyRequest(tuple(all_)),
-    "roster": lambda run, gone, all_: f.RosterRequest(0),
-    "roster by multicast": lambda run, gone, all_: f.RosterRequest(0, f.BY_MULTICAST),
-    "a late page": lambda run, gone, all_: f.RosterRequest(500),
-    "report": lambda run, gone, all_: f.ReportRequest(*run, 1, 0),
-    "report by multicast": lambda run, gone, all_: f.ReportRequest(*run, 1, 0, f.BY_MULTICAST),
-    "probe": lambda run, gone, all_: f.Probe(*run, bytes(16)),
-    "probe by multicast": lambda run, gone, all_: f.Probe(*run, bytes(16), f.BY_MULTICAST),
-    "who": lambda run, gone, all_: f.Who(bytes(8)),
-    "who by multicast": lambda run, gone, all_: f.Who(bytes(8), f.BY_MULTICAST),
-    "vectors": lambda run, gone, all_: f.VectorRequest(bytes(16), 0),
-    "ranges": lambda run, gone, all_: f.RangeRequest(1, (f.Missing(*run, ((1, 1),)),)),
-    "ranges by multicast": lambda run, gone, all_: f.RangeRequest(
-        1, (f.Missing(*run, ((1, 1),)),), f.BY_MULTICAST
+    "key": lambda author, gone, all_: f.KeyRequest((author.origin,)),
+    "key by multicast": lambda author, gone, all_: f.KeyRequest((author.origin,), f.BY_MULTICAST),
+    "key of who is gone": lambda author, gone, all_: f.KeyRequest((gone.origin,)),
+    "all keys": lambda author, gone, all_: f.KeyRequest(tuple(all_)),
+    "roster": lambda author, gone, all_: f.RosterRequest(0),
+    "roster by multicast": lambda author, gone, all_: f.RosterRequest(0, f.BY_MULTICAST),
+    "a late page": lambda author, gone, all_: f.RosterRequest(500),
+    "report": lambda author, gone, all_: f.ReportRequest(*author, 1, 0),
+    "report by multicast": lambda author, gone, all_: f.ReportRequest(*author, 1, 0, f.BY_MULTICAST),
+    "probe": lambda author, gone, all_: f.Probe(*author, bytes(16)),
+    "probe by multicast": lambda author, gone, all_: f.Probe(*author, bytes(16), f.BY_MULTICAST),
+    "who": lambda author, gone, all_: f.Who(bytes(8)),
+    "who by multicast": lambda author, gone, all_: f.Who(bytes(8), f.BY_MULTICAST),
+    "vectors": lambda author, gone, all_: f.VectorRequest(bytes(16), 0),
+    "ranges": lambda author, gone, all_: f.RangeRequest(1, (f.Missing(*author, ((1, 1),)),)),
+    "ranges by multicast": lambda author, gone, all_: f.RangeRequest(
+        1, (f.Missing(*author, ((1, 1),)),), f.BY_MULTICAST
     ),
 }
 
 
 def test_every_request_is_tried() -> None:
-    run = PeerId(bytes(16), 1)
-    tried = {type(make(run, run, [bytes(16)])) for make in REQUESTS.values()}
+    author = PeerId(bytes(16), 1)
+    tried = {type(make(author, author, [bytes(16)])) for make in REQUESTS.values()}
     assert tried == set(get_args(f.Request))
 
 
@@ -89,8 +89,8 @@ def test_no_request_moves_more_than_three_times_its_bytes(
     scene: Scene, name: str, padding: int, to: str
 ) -> None:
     lan, members, victim = scene
-    runs = [member.engine.peer_id for member in members]
-    request = REQUESTS[name](runs[0], runs[-1], [run.origin for run in runs])
+    peer_ids = [member.engine.peer_id for member in members]
+    request = REQUESTS[name](peer_ids[0], peer_ids[-1], [author.origin for author in peer_ids])
     question = victim.sealer.seal(encode_frames([request], padding))
     victim.bytes, victim.frames = 0, []
     lan.transmit(question, ADDRESS, None if to == "group" else members[0].address)

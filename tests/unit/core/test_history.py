@@ -1,19 +1,19 @@
-"""History between members: what a member fetches, hands out, tells, refuses, and keeps in its building."""
+"""History between members: what a member fetches, hands out, tells, refuses, and keeps on its network."""
 
 from __future__ import annotations
 
 import pytest
-from mcast.core.ages import AGE_MAX
 
 from mcast import simulation
-from mcast.core import history, inbound_history, inbound_records, past, recall
-from mcast.core.events import Event, GapAbandoned, Message
+from mcast.core.events import GapAbandoned, Message
+from mcast.core.history.serving import HEEDED_AT_ONCE
+from mcast.core.history.store import AGE_MAX
+from mcast.core.reliability.receiver import NEVER
 from mcast.crypto.rooms import keyed_room
 from mcast.settings import Settings
-from mcast.wire import bodies
 from mcast.wire import frames as f
 from mcast.wire.reasons import DropReason
-from mcast.wire.records import Kind, decode_record
+from mcast.wire.records import decode_record
 from tests.simulation.safety import holdings, holds_the_same
 from tests.unit.core.support import ADDRESS, Outsider, drops
 
@@ -136,7 +136,7 @@ def test_the_last_word_of_one_who_crashed_reaches_all_in_order() -> None:
     assert texts(cyd, history=False) == texts(bob, history=False) == ["first", "last"]
 
 
-def test_a_run_nobody_else_knew_of_that_spoke_while_we_were_here_is_no_history() -> None:
+def test_a_peer_nobody_else_knew_of_that_spoke_while_we_were_here_is_no_history() -> None:
     lan = simulation.Lan(6)
     ada, bob = lan.join("ada"), lan.join("bob")
     lan.run(2.0)
@@ -179,8 +179,8 @@ def test_requests_without_a_token_get_one_and_no_more() -> None:
     eve = Outsider(lan)
     said: list[tuple[int, object]] = []
     lan.on_transmit = lambda data, source, to: said.append((len(data), to)) if source != ADDRESS else None
-    run = ada.engine.peer_id
-    wanted = f.RangeRequest(1, (f.Missing(*run, ((1, 1),)),))
+    peer_id = ada.engine.peer_id
+    wanted = f.RangeRequest(1, (f.Missing(*peer_id, ((1, 1),)),))
     eve.say(f.VectorRequest(b"d" * 16, 0), to=ada.address)
     eve.say(wanted, to=ada.address)
     assert all(size <= 60 and to == ADDRESS for size, to in said)
@@ -188,7 +188,7 @@ def test_requests_without_a_token_get_one_and_no_more() -> None:
     said.clear()
     eve.say(f.RangeRequest(1, wanted.missing, f.BY_MULTICAST), to=ada.address)
     assert [to for _, to in said] == [None]
-    token = ada.engine._state.tokens.issue(ADDRESS)
+    token = ada.engine._server._tokens.issue(ADDRESS)
     said.clear()
     eve.say(f.Echo(token), wanted, to=ada.address)
     assert [to for size, to in said if size > 1000] == [ADDRESS]
@@ -201,7 +201,7 @@ def test_only_so_many_requests_are_heeded() -> None:
     lan = simulation.Lan(9)
     ada = lan.join("ada")
     eve = Outsider(lan)
-    for _ in range(past.AT_ONCE + 10):
+    for _ in range(HEEDED_AT_ONCE + 10):
         eve.say(f.VectorRequest(b"d" * 16, 0), to=ada.address)
     assert drops(ada, "over-budget") > 0
     told = drops(ada, "not-asked")
@@ -217,9 +217,9 @@ def test_who_asks_for_too_much_is_told_so_in_the_counters(monkeypatch: pytest.Mo
         ada.send("x" * 1300)
         lan.run(0.006)
     lan.run(3.0)
-    monkeypatch.setattr("mcast.core.serving.EACH", 10)
+    monkeypatch.setattr("mcast.core.history.serving.EACH", 10)
     eve = Outsider(lan)
-    token = ada.engine._state.tokens.issue(ADDRESS)
+    token = ada.engine._server._tokens.issue(ADDRESS)
     for _ in range(3):
         eve.say(
             f.Echo(token), f.RangeRequest(1, (f.Missing(*ada.engine.peer_id, ((1, 200),)),)), to=ada.address
@@ -239,7 +239,7 @@ def test_lies_about_holdings_lead_nowhere() -> None:
     eve.say(f.Vector(b"e" * 16, 0, 1, (lie,)))
     assert drops(ada, "not-asked") > 0
     lan.run(10.0)
-    assert not ada.engine._state.past.syncing
+    assert not ada.engine._anti_entropy._fetches.active
     assert ada.engine.stats()["sent-rangerequest"] < 10
     eve.say(f.Digest(b"d" * 16, 1, 9), source=None)
     eve.say(f.Digest(b"d" * 16, 1, 9))
@@ -269,10 +269,10 @@ def test_forged_and_repeated_records_of_a_page_are_refused() -> None:
     eve.say(eve.key, good, f.KeyRequest((b"x" * 16,)))
     lan.run(8.0)
     assert texts(ada, history=True) == ["old"]
-    assert (holdings([ada])["ada"], ada.engine.stats()["retained-records"]) == (1, 1)
+    assert (holdings([ada])["ada"], ada.engine.stats()["held-records"]) == (1, 1)
 
 
-def test_open_rooms_keep_their_records_in_the_building() -> None:
+def test_open_rooms_keep_their_records_on_the_network() -> None:
     lan = simulation.Lan(13)
     ada, bob = lan.join("ada"), lan.join("bob")
     lan.run(2.0)
@@ -293,7 +293,21 @@ def test_open_rooms_keep_their_records_in_the_building() -> None:
     assert [message.text for message in dan.messages()] in ([], ["out there"])
 
 
-def test_the_same_people_again_are_the_same_building() -> None:
+def test_who_never_sends_forgets_what_was_said_elsewhere_too() -> None:
+    lan = simulation.Lan(13)
+    ada, silent = lan.join("ada"), lan.join("silent", passive=True)
+    lan.run(2.0)
+    ada.send("in here")
+    lan.run(3.0)
+    assert holdings([silent]) == {"silent": 1}
+    lan.partition([ada], [silent])
+    silent.engine.lost_network(lan.now)
+    silent.pump()
+    lan.run(61.0)
+    assert holdings([silent]) == {"silent": 0}
+
+
+def test_the_same_people_again_are_the_same_network() -> None:
     lan = simulation.Lan(14)
     ada, bob = lan.join("ada"), lan.join("bob")
     lan.run(2.0)
@@ -318,7 +332,7 @@ def test_a_keyed_room_goes_where_its_key_goes() -> None:
     assert texts(lan_joined(lan, "cyd"), history=True) == ["anywhere"]
 
 
-def test_history_of_a_run_that_is_still_here() -> None:
+def test_history_of_a_peer_that_is_still_here() -> None:
     lan = simulation.Lan(16)
     ada = lan.join("ada")
     lan.run(1.0)
@@ -334,28 +348,15 @@ def test_history_of_a_run_that_is_still_here() -> None:
     assert all(isinstance(message, Message) and not message.late for message in bob.messages())
 
 
-def test_what_is_held_already_is_not_lacking() -> None:
-    ada = simulation.Lan(17).join("ada")
-    state = ada.engine._state
-    run = Outsider(simulation.Lan(17)).peer_id
-    for sequence in (1, 2, 7, 8, 12, 30):
-        state.retention.add(run, sequence, b"x", 0.0)
-    assert inbound_history._without(state, run, 3, 20) == [(3, 7), (9, 12), (13, 20)]
-    assert inbound_history._without(state, run, 7, 9) == []
-    wanted = f.Missing(*run, ((1, 9), (12, 40)))
-    assert inbound_history._held(state, run, wanted, 99) == [1, 2, 7, 8, 12, 30]
-    assert inbound_history._held(state, run, wanted, 3) == [1, 2, 7]
-
-
 def test_what_is_held_no_more_is_not_handed_out() -> None:
     lan = simulation.Lan(18)
     ada = lan.join("ada")
     lan.run(1.0)
-    state = ada.engine._state
+    waiting = ada.engine._server._waiting
     sent = lan.sent
-    state.past.serving.ask(ADDRESS, Outsider(lan).peer_id, [1], lan.now, to_all=False)
+    waiting.ask(ADDRESS, Outsider(lan).peer_id, [1], lan.now, to_all=False)
     assert ada.engine.datagrams(lan.now) == []
-    state.past.serving.ask(ADDRESS, state.me, [5], lan.now, to_all=False)
+    waiting.ask(ADDRESS, ada.engine.peer_id, [5], lan.now, to_all=False)
     assert ada.engine.datagrams(lan.now) == []
     assert lan.sent == sent
 
@@ -366,10 +367,10 @@ def test_what_is_handed_out_to_all_is_copied_to_unicast_peers() -> None:
     lan.run(1.0)
     ada.send("once")
     lan.run(1.0)
-    state = ada.engine._state
-    state.meetings.lease(ADDRESS, lan.now)
-    state.past.serving.ask(("10.7.7.7", 1), state.me, [1], lan.now, to_all=True)
-    out = ada.engine.datagrams(lan.now)
+    engine = ada.engine
+    engine._unicast._meetings.lease(ADDRESS, lan.now)
+    engine._server._waiting.ask(("10.7.7.7", 1), engine.peer_id, [1], lan.now, to_all=True)
+    out = engine.datagrams(lan.now)
     assert [outgoing.destination for outgoing in out] == [None, ADDRESS]
     assert len({outgoing.data for outgoing in out}) == 1
 
@@ -383,22 +384,22 @@ def test_a_record_that_came_otherwise_meanwhile_is_not_waited_for() -> None:
     eve.say(f.Digest(b"d" * 16, 1, 2))
     lan.run(0.2)
     eve.say(f.Vector(b"d" * 16, 0, 1, (f.Holding(*eve.peer_id, 1, 1, ()),)))
-    ada.engine._state.retention.add(eve.peer_id, 1, old.payload, lan.now)
+    ada.engine._store.add(eve.peer_id, [old], lan.now, 0.0)
     eve.say(eve.key, old)
     assert drops(ada, "duplicate") == 1
-    assert not ada.engine._state.past.syncing
+    assert not ada.engine._anti_entropy._fetches.active
 
 
-def test_from_where_who_only_listens_wants_the_records_of_a_run() -> None:
+def test_from_where_who_only_listens_wants_the_records_of_a_peer() -> None:
     lan = simulation.Lan(20)
     ada = lan.join("ada", quiet=True)
-    state = ada.engine._state
+    receiver, windows = ada.engine._receiver, ada.engine._nacks.windows
     eve = Outsider(lan, age=30.0)
-    assert inbound_records.wanted_from(state, eve.peer_id) == inbound_records.NEVER
+    assert receiver.wanted_from(eve.peer_id) == NEVER
     eve.say(eve.key, eve.announcement(high=300))
-    assert inbound_records.wanted_from(state, eve.peer_id) == 301
-    state.reception.remember(eve.peer_id, 310)
-    assert inbound_records.wanted_from(state, eve.peer_id) == 310
+    assert receiver.wanted_from(eve.peer_id) == 301
+    windows.remember(eve.peer_id, 310, 310)
+    assert receiver.wanted_from(eve.peer_id) == 310
 
 
 def test_a_repair_of_what_was_before_us_does_not_concern_us() -> None:
@@ -437,12 +438,12 @@ def test_who_is_full_fetches_nothing_old() -> None:
         ada.send(str(number))
         lan.run(0.1)
     eve = Outsider(lan, age=3600.0)
-    assert inbound_records.wanted_from(bob.engine._state, eve.peer_id) == inbound_records.NEVER
-    assert inbound_records.wanted_from(bob.engine._state, ada.engine.peer_id) == 1
-    assert bob.engine._state.retention.full
+    assert bob.engine._receiver.wanted_from(eve.peer_id) == NEVER
+    assert bob.engine._receiver.wanted_from(ada.engine.peer_id) == 1
+    assert bob.engine._store.full
 
 
-def test_the_past_that_comes_when_all_is_full_is_told_and_not_kept() -> None:
+def test_history_that_comes_when_all_is_full_is_told_and_not_kept() -> None:
     lan = simulation.Lan(24, settings=Settings(retained_records=1, retained_share=1.0))
     ada, bob = lan.join("ada", history=True), lan.join("bob")
     lan.run(1.0)
@@ -455,23 +456,7 @@ def test_the_past_that_comes_when_all_is_full_is_told_and_not_kept() -> None:
     eve.say(eve.key, eve.record(1, b"old", age=3600.0))
     lan.run(8.0)
     assert (texts(ada, history=True), texts(ada, history=False)) == (["old"], ["now"])
-    assert ada.engine._state.retention.get(eve.peer_id, 1) is None
-
-
-def test_what_is_listed_is_listed_once_a_second() -> None:
-    lan = simulation.Lan(25)
-    ada = lan.join("ada")
-    lan.run(1.0)
-    ada.send("one")
-    lan.run(0.1)
-    state = ada.engine._state
-    first = history.catalogue(state)
-    ada.send("two")
-    assert history.catalogue(state, 1.0) is first
-    assert history.catalogue(state).records == 2
-    ada.send("three")
-    lan.run(2.0)
-    assert history.catalogue(state, 1.0).records == 3
+    assert ada.engine._store.get(eve.peer_id, 1) is None
 
 
 def test_a_key_that_was_forgotten_is_not_handed_out() -> None:
@@ -479,12 +464,13 @@ def test_a_key_that_was_forgotten_is_not_handed_out() -> None:
     ada = lan.join("ada")
     lan.run(1.0)
     sent = ada.engine.stats().get("sent-key", 0)
-    ada.engine._state.keys.requested(b"x" * 16, lan.now, 0.0)
+    ada.engine._keys._answer(b"x" * 16, lan.now, 0.0)
+    ada.engine._keys._arm()
     lan.run(1.0)
     assert ada.engine.stats().get("sent-key", 0) == sent
 
 
-def test_the_past_of_who_is_here_and_of_who_has_gone_is_told_in_the_order_of_time() -> None:
+def test_history_of_who_is_here_and_of_who_has_gone_is_told_in_the_order_of_time() -> None:
     lan = simulation.Lan(27)
     ada, bob = lan.join("ada"), lan.join("bob")
     lan.run(1.0)
@@ -497,28 +483,28 @@ def test_the_past_of_who_is_here_and_of_who_has_gone_is_told_in_the_order_of_tim
     assert texts(cyd, history=True) == [str(number) for number in range(6)]
 
 
-def test_a_record_of_a_gone_run_that_is_too_far_ahead_has_those_before_it_asked_for() -> None:
-    """Nobody else may tell of them, and what we kept of them as history is not known to the inbox."""
+def test_a_record_of_a_gone_peer_that_is_too_far_ahead_has_those_before_it_asked_for() -> None:
+    """Nobody else may tell of them, and what we hold of them as history is not known to the window."""
     lan = simulation.Lan(1)
     ada = lan.join("ada")
     lan.join("bob")
     lan.run(20.0)
     eve = Outsider(lan, age=-86_400.0)  # its clock was set back since it began
     eve.say(eve.key)
-    state = ada.engine._state
-    assert inbound_records.take_known(state, eve.record(300), None, lan.now, 1.0) is None
-    refused = inbound_records.take_known(state, eve.record(9000), None, lan.now, 1.0)
+    receiver = ada.engine._receiver
+    assert receiver.take_known(eve.record(300), None, lan.now, 1.0) is None
+    refused = receiver.take_known(eve.record(9000), None, lan.now, 1.0)
     assert refused is DropReason.OUT_OF_WINDOW
-    inbox = state.reception.get(eve.peer_id)
-    assert inbox is not None
-    assert [(span.start, span.stop) for span in inbox.gaps] == [(1, 300), (301, 8193)]
+    window = ada.engine._nacks.windows.get(eve.peer_id)
+    assert window is not None
+    assert [(span.start, span.stop) for span in window.gaps] == [(1, 300), (301, 8193)]
     lan.run(Settings().visitor_seconds + 10.0)
-    assert state.sent_frames["nack"] > 0
-    assert inbox.departed, "nobody waits for ever for who is not here"
+    assert ada.engine.stats()["sent-nack"] > 0
+    assert window.departed, "nobody waits for ever for who is not here"
 
 
 @pytest.mark.parametrize("asked", [False, True])
-@pytest.mark.parametrize("away", [70.0, 400.0], ids=["the inbox still there", "the inbox gone"])
+@pytest.mark.parametrize("away", [70.0, 400.0], ids=["the window still there", "the window gone"])
 def test_who_was_away_from_the_network_holds_all_again_and_is_told_nothing_twice(
     away: float, asked: bool
 ) -> None:
@@ -561,7 +547,7 @@ def test_what_was_fetched_and_forgotten_is_fetched_again() -> None:
     assert holdings([bob, cyd, dan]) == {"bob": 10, "cyd": 10, "dan": 10}
 
 
-def test_what_was_declared_lost_is_not_told_as_history_when_its_run_and_inbox_are_gone() -> None:
+def test_what_was_declared_lost_is_not_told_as_history_when_its_peer_and_window_are_gone() -> None:
     """It would come after what was said after it."""
     lan = simulation.Lan(3)
     ada, bob, cyd = lan.join("ada"), lan.join("bob"), lan.join("cyd", history=True)
@@ -591,7 +577,7 @@ def test_what_was_declared_lost_is_not_told_as_history_when_its_run_and_inbox_ar
 
 
 @pytest.mark.parametrize("gap_timeout", [None, 2.0])
-def test_of_a_gone_run_all_that_somebody_holds_is_told_however_far_ahead_it_is(
+def test_of_a_gone_peer_all_that_somebody_holds_is_told_however_far_ahead_it_is(
     gap_timeout: float | None,
 ) -> None:
     lan = simulation.Lan(1, settings=Settings(gap_timeout=gap_timeout))
@@ -599,10 +585,10 @@ def test_of_a_gone_run_all_that_somebody_holds_is_told_however_far_ahead_it_is(
     lan.run(20.0)
     eve = Outsider(lan, age=-86_400.0)  # its clock was set back since it began
     eve.say(eve.key)
-    retention = bob.engine._state.retention
+    store = bob.engine._store
     for sequence in range(300, 1301):
-        retention.add(eve.peer_id, sequence, eve.record(sequence).payload, lan.now)
-    bob.engine._state.past.news.came(lan.now)
+        store.add(eve.peer_id, [eve.record(sequence)], lan.now, 0.0)
+    bob.engine._anti_entropy.record_moved(lan.now)
     lan.run(600.0)
     events = cyd.events()
     lost = [(event.first, event.last) for event in events if isinstance(event, GapAbandoned)]
@@ -629,10 +615,10 @@ def test_who_says_that_all_is_too_old_keeps_nobody_from_asking_others(liar: bool
     lan.run(3.0)
     dan.leave()
     lan.run(60.0)
-    state = bob.engine._state
-    listed = history.catalogue(state)
-    kept = [state.retention.get(dan.engine.peer_id, sequence) for sequence in range(1, 11)]
-    known = state.authority.key(dan.engine.peer_id.origin)
+    store = bob.engine._store
+    listed = store.summary()
+    kept = [store.get(dan.engine.peer_id, sequence) for sequence in range(1, 11)]
+    known = bob.engine._verifier.key(dan.engine.peer_id.origin)
     assert known is not None
     eve = Outsider(lan)
     lan.heal()
@@ -645,35 +631,6 @@ def test_who_says_that_all_is_too_old_keeps_nobody_from_asking_others(liar: bool
         assert drops(cyd, "too-old") == 10
     lan.run(900.0)
     assert texts(cyd, history=True) + texts(cyd, history=False) == [str(number) for number in range(10)]
-
-
-def test_a_long_message_of_the_past_that_comes_in_two_tellings_is_told_whole() -> None:
-    told = recall.Recall(None, None, 0.0)
-    eve = Outsider(simulation.Lan(1))
-    body = bodies.encode_first(9, b"abc")
-    pieces = [(1, body, Kind.FIRST), (2, b"def", Kind.MIDDLE), (3, b"ghi", Kind.LAST)]
-    records = [eve.record(sequence, data, kind) for sequence, data, kind in pieces]
-    tellings: list[list[Event]] = []
-    for some in (records[:1], records[2:], records[1:2]):
-        for one in some:
-            told.add(eve.peer_id, one, 0.0)
-        tellings.append(told.tell(lambda origin: "eve", 0, 1.0))
-    messages = [[event.data for event in some if isinstance(event, Message)] for some in tellings]
-    assert messages == [[], [], [b"abcdefghi"]]
-    assert not told._parts
-
-
-def test_runs_whose_fragments_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recall, "PARTS", 1)
-    told = recall.Recall(None, None, 0.0)
-    lan = simulation.Lan(1)
-    for seed in (1, 2):
-        eve = Outsider(lan, seed)
-        told.add(eve.peer_id, eve.record(1, bodies.encode_first(9, b"abc"), Kind.FIRST), 0.0)
-        told.tell(lambda origin: "", 0, 1.0)
-    assert list(told._parts) == [eve.peer_id]
-    told.clear()
-    assert not told._parts
 
 
 def test_what_is_said_while_a_cable_is_out_for_long_is_told_when_it_is_back() -> None:
@@ -693,5 +650,5 @@ def test_what_is_said_while_a_cable_is_out_for_long_is_told_when_it_is_back() ->
     lan.run(120.0)
     for member in (ada, bob):
         assert texts(member, history=False) == ["before", "unplugged"]
-    assert not eve.engine._state.past.whereabouts.unsure
+    assert not eve.engine._store.withheld
     assert holdings([ada, bob, eve]) == {"ada": 2, "bob": 2, "eve": 2}

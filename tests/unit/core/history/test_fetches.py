@@ -1,0 +1,215 @@
+"""Asking tellers for what they hold and we lack, one after the other."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from math import inf
+from random import Random
+
+import pytest
+
+from mcast.core.history import fetches as module
+from mcast.core.history.fetches import Fetches
+from mcast.core.peer_id import PeerId
+from mcast.core.rangeset import RangeSet
+from mcast.wire.codec import encode_frame
+from mcast.wire.frames import BY_MULTICAST, Echo, RangeRequest, Vector, VectorRequest
+
+ADA, BOB = PeerId(b"a" * 16, 1), PeerId(b"b" * 16, 1)
+HERE, THERE = ("10.0.0.1", 1), ("10.0.0.2", 1)
+TRUE = sha256(b"").digest()[:16]  # of who holds nothing: the pages here list nothing
+
+
+def ranges(*pairs: tuple[int, int]) -> RangeSet:
+    made = RangeSet()
+    for start, stop in pairs:
+        made.add(start, stop)
+    return made
+
+
+def asking() -> Fetches:
+    made = Fetches(Random(1))
+    made.told(HERE, TRUE, 1.0)
+    return made
+
+
+def question(made: Fetches, now: float) -> tuple[tuple[object, ...], object]:
+    asked = made.tick(now, 1000)
+    assert asked is not None
+    return asked
+
+
+def test_one_teller_is_asked_from_the_first_page_to_the_last_record() -> None:
+    made = asking()
+    assert made.active
+    assert made.next == 1.0
+    assert made.tick(0.5, 1000) is None
+    assert question(made, 1.0) == ((VectorRequest(TRUE, 0),), HERE)
+    assert made.challenged(HERE, b"token..1", 1.01)
+    assert question(made, 1.01) == ((Echo(b"token..1"), VectorRequest(TRUE, 0)), HERE)
+    assert made.expects(HERE, TRUE, 0, 1.02)
+    assert not made.expects(THERE, TRUE, 0, 1.02)
+    assert not made.expects(HERE, TRUE, 1, 1.02)
+    made.page(Vector(TRUE, 0, 2, ()), {ADA: ranges((1, 3))}, 1.02)
+    (_echo, request), to = question(made, 1.02)
+    assert isinstance(request, RangeRequest)
+    assert (request.missing[0].ranges, request.flags, to) == (((1, 2),), 0, HERE)
+    assert made.wants(ADA, 1)
+    assert not made.wants(ADA, 3)
+    assert not made.expects(HERE, TRUE, 0, 1.03)
+    made.got(ADA, 1, 1.03)
+    made.got(ADA, 1, 1.03)
+    made.got(BOB, 1, 1.03)
+    made.got(ADA, 2, 1.04)
+    assert question(made, 1.04)[0][1] == VectorRequest(TRUE, 1)
+    made.page(Vector(TRUE, 0, 2, ()), {}, 1.05)
+    assert not made.active
+    assert made.next == inf
+    assert made.settled(HERE, TRUE, 1e9)
+    made.page(Vector(TRUE, 0, 2, ()), {}, 1.05)
+    made.got(ADA, 1, 1.05)
+    assert not made.wants(ADA, 1)
+    assert not made.challenged(HERE, b"token..1", 1.1)
+
+
+def test_who_does_not_answer_is_asked_by_multicast_and_then_given_up() -> None:
+    made = asking()
+    flags = []
+    now = 0.0
+    while made.active:
+        now = made.next
+        asked = made.tick(now, 1000)
+        if asked is not None:
+            (request,) = asked.frames
+            assert isinstance(request, VectorRequest)
+            flags.append(request.flags)
+    assert flags == [0] + [BY_MULTICAST] * (module.TRIES - 1)
+    assert made.settled(HERE, TRUE, now)
+    assert not made.settled(HERE, TRUE, now + module.SULK)
+
+
+def test_what_was_answered_by_multicast_goes_on_so() -> None:
+    made = asking()
+    question(made, 1.0)
+    question(made, 1.2)
+    made.page(Vector(TRUE, 0, 1, ()), {ADA: ranges((1, 3))}, 1.25)
+    request = question(made, 1.25)[0][0]
+    assert isinstance(request, RangeRequest)
+    assert request.flags == BY_MULTICAST
+
+
+def test_who_answers_by_unicast_is_not_made_to_bother_everybody() -> None:
+    made = asking()
+    question(made, 1.0)
+    assert made.challenged(HERE, b"token...", 1.0)
+    echo = Echo(b"token...")
+    for at in (1.0, 1.15, 1.3):  # what is lost now and then is no firewall
+        assert question(made, at) == ((echo, VectorRequest(TRUE, 0)), HERE)
+
+
+def test_a_teller_whose_holdings_change_meanwhile_is_compared_again() -> None:
+    made = asking()
+    question(made, 1.0)
+    made.page(Vector(b"e" * 16, 0, 2, ()), {}, 1.0)
+    made.page(Vector(b"f" * 16, 0, 2, ()), {}, 1.0)
+    assert not made.settled(HERE, b"f" * 16, 1.0)
+
+
+def test_a_liar_settles_nothing_but_his_own_word() -> None:
+    """He lists nothing under the digest of somebody who holds much."""
+    made = asking()
+    made.told(HERE, b"e" * 16, 1.0)
+    question(made, 1.0)
+    made.page(Vector(b"e" * 16, 0, 1, ()), {}, 1.0)
+    assert made.settled(HERE, b"e" * 16, 1.0)
+    assert not made.settled(HERE, b"e" * 16, 1.0 + module.SULK)
+    assert not made.settled(THERE, b"e" * 16, 1.0)
+
+
+def test_a_teller_of_what_is_too_old_is_not_asked_for_the_same_for_a_while() -> None:
+    """Another may say otherwise: nobody signs an age."""
+    made = asking()
+    question(made, 1.0)
+    made.page(Vector(TRUE, 0, 1, ()), {ADA: ranges((1, 3))}, 1.0)
+    made.got(ADA, 1, 1.0)
+    made.got(ADA, 2, 1.0, refused=True)
+    assert not made.active
+    assert made.settled(HERE, TRUE, 1.0 + module.SULK)
+    assert not made.settled(HERE, TRUE, 1.0 + module.REFUSED)
+    assert not made.settled(THERE, TRUE, 1.0)
+
+
+def test_a_page_that_others_asked_for_serves_us_too() -> None:
+    made = asking()
+    assert made.expects(HERE, TRUE, 0, 0.5)
+    made.told(HERE, b"g" * 16, 0.5)
+    made.told(THERE, b"g" * 16, 3.0)
+    made.page(Vector(TRUE, 0, 1, ()), {}, 0.5)
+    assert made.next == 3.0
+    made.told(THERE, b"h" * 16, 9.0)
+    assert made.next == 3.0
+
+
+def test_a_teller_that_keeps_challenging_is_not_heeded_for_ever() -> None:
+    made = asking()
+    question(made, 1.0)
+    heeded = [made.challenged(HERE, bytes([n]) * 8, 1.0) for n in range(20)]
+    assert heeded.count(True) == module.CHALLENGES
+
+
+def test_a_teller_that_hands_out_little_by_little_is_left() -> None:
+    made = asking()
+    question(made, 1.0)
+    made.page(Vector(TRUE, 0, 1, ()), {ADA: ranges((1, 5000))}, 1.0)
+    now = 1.0
+    while made.active:
+        made.got(ADA, round(now * 10), now)
+        now += 0.1
+        made.tick(now, 1000)
+        assert now < 2 * module.LONGEST
+
+
+def test_tellers_and_digests_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TELLERS", 2)
+    monkeypatch.setattr(module, "SETTLED", 1)
+    made = asking()
+    for number in range(3):
+        made.told(("10.1.1.1", number), bytes([number]) * 16, 0.0)
+    for _ in range(2):
+        question(made, 1.0)
+        made.page(Vector(b"%d" % _ * 16, 0, 1, ()), {}, 1.0)
+    assert not made.active
+    assert len(made._settled) == 1
+
+
+def test_who_announced_itself_keeps_its_place_in_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TELLERS", 2)
+    monkeypatch.setattr(module, "MET", 2)
+    made = asking()
+    for number in (7, 8, 9, 8):
+        made.met(("10.2.2.2", number))
+    made.told(("10.2.2.2", 8), b"h" * 16, 0.0)
+    for number in range(40):
+        made.told(("10.1.1.1", number), b"f" * 16, 0.0)
+    assert list(made._tellers) == [("10.2.2.2", 8), ("10.1.1.1", 39)], "forgeries push out each other"
+    made.told(("10.2.2.2", 9), b"h" * 16, 0.0)
+    assert list(made._tellers) == [("10.2.2.2", 8), ("10.2.2.2", 9)]
+    made.met(("10.2.2.2", 1))
+    made.told(("10.2.2.2", 1), b"h" * 16, 0.0)
+    assert list(made._tellers) == [("10.2.2.2", 8), ("10.2.2.2", 1)], "9 announced itself least lately"
+
+
+def test_a_request_asks_for_what_fits() -> None:
+    many = {PeerId(bytes([n]) * 16, n): ranges(*((at, at + 1) for at in range(1, 400, 2))) for n in range(9)}
+    made = asking()
+    question(made, 1.0)
+    made.page(Vector(TRUE, 0, 1, ()), many, 1.0)
+    asked = made.tick(1.0, 1000)
+    assert asked is not None
+    assert len(encode_frame(asked.frames[0])) <= 1000
+    far = asking()
+    question(far, 1.0)
+    far.page(Vector(TRUE, 0, 1, ()), {ADA: ranges((1, 2**60)), BOB: ranges((1, 9))}, 1.0)
+    request = question(far, 1.0)[0][0]
+    assert isinstance(request, RangeRequest)
+    assert [entry.ranges for entry in request.missing] == [((1, module.CHUNK),)]
