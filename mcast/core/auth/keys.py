@@ -85,7 +85,10 @@ class WaitingRecords(Generic[Wanted]):
     def expire(self, now: float) -> None:
         """Drop what has waited too long."""
         for wanted in [wanted for wanted, waiters in self._waiters.items() if waiters[0].until <= now]:
-            self._context.drop(self._reason, len(self.take(wanted)))
+            waiters = self._waiters.pop(wanted)
+            self._bytes -= sum(len(waiter.record.payload) for waiter in waiters)
+            self._context.drop(self._reason, len(waiters))
+        self._find_next()
 
 
 class KeyExchange:

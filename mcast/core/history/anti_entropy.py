@@ -156,7 +156,8 @@ class AntiEntropy:
 
     def rearm(self) -> None:
         """Something has changed on which our timer depends."""
-        self._rest = min(self._store.withheld_until, self._replay.when(self._more_to_come()))
+        replay = self._replay.when(self._more_to_come())
+        self._rest = min(self._store.withheld_until, self._store.next_sweep, replay)
         self._keeps = self._context.keeps_history
         if self._keeps:
             self._rest = min(self._rest, self._trickle.next, self._fetches.next)
@@ -187,6 +188,7 @@ class AntiEntropy:
     def record_moved(self, now: float) -> None:
         """A record came or left."""
         self._lull.moved(now)
+        self._rest = min(self._rest, self._store.next_sweep)
         self.next_timeout = min(self._rest, self._lull.next) if self._keeps else self._rest
 
     def peer_announced(self, source: Address, newcomer: bool, now: float) -> None:

@@ -125,7 +125,7 @@ class Fetches:
     def told(self, teller: Address, digest: bytes, when: float) -> None:
         """`teller` holds something else than we do: ask it at `when`."""
         session = self._session
-        if session is not None and session.teller == teller:
+        if teller is None or (session is not None and session.teller == teller):
             return
         known = self._tellers.get(teller)  # keeps its place in the line
         self._tellers[teller] = digest, min(when, known[1]) if known else when

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator
 from hashlib import sha256
+from math import inf
 
 from mcast.core.context import Context
 from mcast.core.membership.roster import Roster
@@ -24,7 +25,7 @@ from mcast.wire.records import Record
 FLOORS = 4096  # peers whose oldest records we let go are remembered; first in, first out
 HOLES = 400  # bytes that the holes of one entry take on the wire, at most
 PAGE = limits.DATAGRAM_SAFE - 200  # bytes of entries in a VECTOR frame: the same everywhere
-SWEEP = 10.0  # seconds between two looks for what is too old
+SWEEP = 10.0  # seconds after which what is too old has gone; a look at all takes a millisecond
 NEW = 1.0  # seconds: a younger record is handed on as new
 AGE_MAX = 2**32 - 1  # milliseconds, what the field holds
 AWAY = 60.0  # seconds after the network was lost in which a peer of before must be heard again
@@ -168,10 +169,10 @@ class Store:
         self._seconds = settings.retained_seconds
         self.share = int(self._limit * settings.retained_share)
         self._share_bytes = int(self._most * settings.retained_share)
-        self._swept = 0.0
+        self.next_sweep = inf  # when to call expire(), inf while nothing is held
         self._summary: tuple[tuple[int, int, int, bool], Summary, float] | None = None
         self.withheld = False  # whether what was heard before the network was lost is kept back
-        self.withheld_until = float("inf")
+        self.withheld_until = inf
         self._peers_before: frozenset[PeerId] = frozenset()
         self._sent_before = 0
 
@@ -214,6 +215,7 @@ class Store:
                 size += len(record.payload)
         if fresh:
             self.held.add(peer_id, fresh)
+            self.next_sweep = min(self.next_sweep, at + self._seconds + SWEEP)
         self.bytes += size
         total = self._sizes[origin] = self._sizes.get(origin, 0) + size
         if len(mine) > self.share or total > self._share_bytes:
@@ -245,13 +247,13 @@ class Store:
 
     def expire(self, now: float) -> None:
         """Drop what is too old. It may be had again from who says it is younger: nobody signed an age."""
-        if now - self._swept < SWEEP:
+        if now < self.next_sweep:
             return
-        self._swept = now
-        self._sent.expire(now - self._seconds)
         for name in [name for name, held in self._records.items() if held.at < now - self._seconds]:
             self._remove(name)
             self.held.remove(name[0], [name[1]], wanted=True)
+        oldest = min((held.at for held in self._records.values()), default=inf)
+        self.next_sweep = max(now, oldest + self._seconds) + SWEEP
 
     def lookup(self, peer_id: PeerId, sequence: int) -> HeldRecord | None:
         """A record, also one of ours, that may be handed out here and now."""
@@ -277,6 +279,7 @@ class Store:
         """The sequences of `peer_id`, also of ours, that are named to others."""
         if peer_id != self._context.me:
             return self.held.of(peer_id)
+        self._sent.expire(self._context.now - self._seconds)
         own = RangeSet()
         own.add(self._sent.young, self._sent.high + 1)
         return own
@@ -284,6 +287,7 @@ class Store:
     def summary(self, old: float = 0.0) -> Summary:
         """Everything that may be handed out now, or could `old` seconds ago on the same network."""
         now, known = self._context.now, self._summary
+        self._sent.expire(now - self._seconds)
         key = (self._sent.young, self._sent.high, self.held.changes, self.withheld)
         if known is not None and (
             known[0] == key or (known[0][-1] == self.withheld and now - known[2] < old)
@@ -311,11 +315,11 @@ class Store:
     def peer_heard(self, peer_id: PeerId) -> None:
         """A fresh word of a peer: one of before, though it may have expired since, tells where we are."""
         if peer_id in self._peers_before:
-            self.withheld, self.withheld_until = False, float("inf")
+            self.withheld, self.withheld_until = False, inf
 
     def forget(self) -> None:
         """Nobody of before was heard in time: we are elsewhere, and nothing said there is handed out here."""
-        self.withheld, self.withheld_until = False, float("inf")
+        self.withheld, self.withheld_until, self.next_sweep = False, inf, inf
         self._records.clear()
         self._of.clear()
         self._sizes.clear()

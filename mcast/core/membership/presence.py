@@ -225,7 +225,7 @@ class Presence:
             settings.announce_spacing,
             settings.announce_patience,
         )
-        self.postponed = PostponedTable(settings.peers // 2)
+        self.postponed = PostponedTable(max(1, settings.peers // 2))
         self.announced = 0  # our announcements so far
         self.hosts: frozenset[str] = frozenset()  # our own addresses
         self._attributes, self._machine = encode_attributes(attributes), machine

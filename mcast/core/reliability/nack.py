@@ -127,6 +127,7 @@ class WindowTable:
     def departed(self, window: ReceiveWindow, now: float) -> None:
         """The peer of `window` is gone: it may make room for others, and goes by itself after a while."""
         self._strangers[window.peer_id] = None
+        self._gone.pop(window.peer_id, None)  # to the end: the first entry is the earliest
         self._gone[window.peer_id] = now
 
     @property

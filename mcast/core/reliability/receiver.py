@@ -90,15 +90,20 @@ class Receiver:
         self.receive([record], datagram, now, age)
         return None
 
-    def receive(self, records: list[Record], datagram: Datagram, now: float, age: float = 0.0) -> None:
-        """Take records that came in one datagram or one after the other, `age` seconds old."""
+    def receive(
+        self, records: list[Record], datagram: Datagram, now: float, age: float = 0.0, *, live: bool = False
+    ) -> None:
+        """Take records that came in one datagram or one after the other, `age` seconds old.
+
+        `live`: not as what was fetched, though it may have been asked for.
+        """
         if len(self.unsettled) >= TOGETHER:
             self.settle()
         while records:
             first = records[0]
             peer_id = PeerId(first.origin, first.incarnation)
             window = self._windows.get(peer_id)
-            if self._fetches.active and self._fetches.wants(peer_id, first.sequence):
+            if self._fetches.active and not live and self._fetches.wants(peer_id, first.sequence):
                 done, reason = 1, self.on_fetched(first, datagram.source, now, age)
             elif window is None or (refused := window.buffer.refuse(first.sequence)) is None:
                 done, reason = self._take_front(peer_id, window, records, datagram.source, now, age)
@@ -445,13 +450,13 @@ class Receiver:
 
     def _on_key(self, origin: bytes, now: float) -> None:
         """Records waited for this key."""
-        self._retry(self._keys.waiting.take(origin), now)
+        self._retry(self._keys.waiting.take(origin), now, live=False)
 
     def proven(self, peer_id: PeerId, now: float) -> None:
         """Records waited for their author to prove itself live."""
-        self._retry(self._detector.unproven.take(peer_id), now)
+        self._retry(self._detector.unproven.take(peer_id), now, live=True)
 
-    def _retry(self, waiters: list[Waiter], now: float) -> None:
+    def _retry(self, waiters: list[Waiter], now: float, *, live: bool) -> None:
         for waiter in waiters:
             datagram = Datagram(waiter.source, b"")
-            self.receive([waiter.record], datagram, now, waiter.age)
+            self.receive([waiter.record], datagram, now, waiter.age, live=live)

@@ -126,11 +126,11 @@ def test_what_died_of_a_lie_is_had_again_from_an_honest_holder() -> None:
     bob = lan.join("bob")
     eve.say(eve.key)
     bob.engine._store.add(eve.peer_id, [eve.record(1, b"old", age=100.0)], lan.now, 0.0)
-    lan.run(10.0)
+    lan.run(16.0)
     assert holdings([ada]) == {"ada": 0}
     eve.say(eve.announcement(flags=f.NEWCOMER))
     lan.run(70.0)
-    assert published(ada, eve.peer_id) == pytest.approx(lan.now - 80.0, abs=5.0)
+    assert published(ada, eve.peer_id) == pytest.approx(lan.now - 86.0, abs=5.0)
     assert texts(ada) == ["old"]
 
 

@@ -131,3 +131,13 @@ def test_records_that_waited_for_a_key_are_checked_with_it() -> None:
     eve.say(forged)
     eve.say(eve.key)
     assert ada.messages() == []
+
+
+def test_what_waits_is_let_go_in_one_pass_also_if_a_later_one_ends_first() -> None:
+    waiting: WaitingRecords[bytes] = WaitingRecords(make_context(), DropReason.UNKNOWN_KEY)
+    assert waiting.add(b"k", record(1), ADDRESS, 5.0, 0.0)
+    assert waiting.add(b"k", record(2), ADDRESS, 4.5, 0.0)
+    waiting.expire(5.5)
+    assert (len(waiting), waiting.next_timeout) == (2, 6.0)
+    waiting.expire(6.0)
+    assert (len(waiting), waiting.next_timeout) == (0, float("inf"))

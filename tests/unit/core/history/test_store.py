@@ -189,12 +189,12 @@ def test_those_whose_age_was_told_die_before_those_that_came_earlier() -> None:
     put(made, BOB, 1, 10.0, 50.0)
     assert made.too_old(60.0)
     assert not made.too_old(59.0)
-    made.expire(20.5)
-    assert [made.get(*name) is not None for name in ((ADA, 1), (ADA, 2), (BOB, 1))] == [True, True, False]
+    made.expire(20.0)
+    assert len(made) == 3, "it is not looked for what is too old before SWEEP has passed"
+    made.expire(20.0 + SWEEP)
+    assert [made.get(*name) is not None for name in ((ADA, 1), (ADA, 2), (BOB, 1))] == [True, False, False]
     assert made.held.floor(BOB) == 1, "who says otherwise may be right"
-    made.expire(20.5 + SWEEP)
-    assert [made.get(*name) is not None for name in ((ADA, 1), (ADA, 2))] == [True, False]
-    made.expire(61.0)
+    made.expire(60.0 + SWEEP)
     assert (len(made), made.bytes, made.held.floor(ADA)) == (0, 0, 1)
     put(made, BOB, 1, 70.0, 1.0)
     made.forget()
@@ -298,3 +298,15 @@ def test_when_nobody_of_before_is_heard_what_was_said_there_is_forgotten() -> No
     assert (len(store), store.bytes, store.holds(CYD.origin), list(store.held)) == (0, 0, False, [])
     assert [store.lookup(me, sequence) is not None for sequence in (9, 10)] == [False, True]
     assert store.summary().records == 1
+
+
+@pytest.mark.parametrize("mode", [{"passive": True}, {"visitor": True}])
+def test_who_only_listens_or_visits_holds_nothing_for_longer_either(mode: dict[str, bool]) -> None:
+    lan = simulation.Lan(1, settings=Settings(retained_seconds=60.0))
+    ada, bob = lan.join("ada"), lan.join("bob", **mode)
+    lan.run(3.0)
+    ada.send("hi")
+    lan.run(10.0)
+    assert len(bob.engine._store) == 1
+    lan.run(80.0)
+    assert len(bob.engine._store) == 0

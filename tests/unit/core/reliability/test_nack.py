@@ -250,3 +250,17 @@ def test_what_there_is_no_room_for_was_not_lost_by_the_network(alone: bool) -> N
     assert window is not None
     assert len(window.gaps) > 1
     assert window.loss(lan.now) / 65535 < 0.1, "one in forty-nine"
+
+
+def test_a_visitor_that_comes_and_goes_keeps_no_other_window_here() -> None:
+    lan = simulation.Lan(2)
+    ada = lan.join("ada")
+    lan.run(1.0)
+    others = [Outsider(lan, seed) for seed in (60, 61, 62)]
+    for sequence in range(1, 9):
+        others[0].say(others[0].key, others[0].record(sequence))
+        if sequence == 1:
+            for other in others[1:]:
+                other.say(other.key, other.record(1))
+        lan.run(40.0)
+    assert len(ada.engine._nacks.windows) == 1
