@@ -301,7 +301,7 @@ def test_when_nobody_of_before_is_heard_what_was_said_there_is_forgotten() -> No
 
 
 @pytest.mark.parametrize("mode", [{"passive": True}, {"visitor": True}])
-def test_who_only_listens_or_visits_holds_nothing_for_longer_either(mode: dict[str, bool]) -> None:
+def test_who_only_listens_or_visits_holds_nothing_for_longer_either(mode: dict[str, Any]) -> None:
     lan = simulation.Lan(1, settings=Settings(retained_seconds=60.0))
     ada, bob = lan.join("ada"), lan.join("bob", **mode)
     lan.run(3.0)
