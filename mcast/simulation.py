@@ -171,7 +171,7 @@ class Member:
         incarnation = following(last, self.wall, lan.random.getrandbits(16))
         self._last_incarnation = incarnation
         options = dict(self._options)
-        attributes, machine = options.pop("attributes"), options.pop("machine")
+        attributes, machine = options.pop("attributes", Attributes()), options.pop("machine", bytes(8))
         self.engine = Engine(
             lan.settings,
             lan.room,
@@ -304,8 +304,6 @@ class Lan:
         """
         number = len(self.members) + 1
         identity = identity or Identity(sha256(b"%d identity %d" % (self.seed, number)).digest())
-        options.setdefault("attributes", Attributes())
-        options.setdefault("machine", bytes(8))
         member = Member(self, number, name, identity, tuple(lans), options)
         self.members.append(member)
         self._by_address[member.address] = member
