@@ -30,7 +30,17 @@ from mcast.errors import UsageError
 from mcast.settings import Settings
 from mcast.wire.attributes import Attributes
 from mcast.wire.codec import encode_frames
-from mcast.wire.frames import Frame, Goodbye, Key, KeyRequest, Nack, Report
+from mcast.wire.frames import (
+    HEARS_IPV4,
+    HEARS_IPV6,
+    Announcement,
+    Frame,
+    Goodbye,
+    Key,
+    KeyRequest,
+    Nack,
+    Report,
+)
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import Record
 
@@ -51,6 +61,7 @@ from .membership.presence import Presence
 from .membership.roster import Roster
 from .membership.roster_sync import AddressTokens, RosterSync
 from .membership.unicast import Unicast
+from .networks import ALL
 from .peer_id import PeerId
 from .reliability.nack import NackScheduler
 from .reliability.receiver import Receiver
@@ -63,6 +74,7 @@ QUIET_SPREAD = 0.1  # seconds: many may listen quietly and all hear the same fir
 LAST_FRAMES = (Nack, Key, KeyRequest, Report)
 GOODBYES = (0.0, 0.03, 0.06)  # seconds after closing at which the goodbye is said
 LINGER = 0.3  # seconds after the last record in which we still answer NACKs: perhaps we alone have it
+HEARS = HEARS_IPV4 | HEARS_IPV6
 SESSION = slice(8, 16)  # of a datagram: its session
 NOTHING_OFFERED = Attributes()
 PARTICIPANT = Mode()
@@ -78,11 +90,14 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
 
 class Outgoing(msgspec.Struct, frozen=True):
     """A datagram to send; `destination` None is the group. `record`: it goes the way of records, not of
-    presence."""
+    presence. `interfaces`: the numbers of those by which it may leave to the group, None if by all; it
+    belongs to `networks`."""
 
     data: bytes
     destination: Address
     record: bool = False
+    networks: int = ALL
+    interfaces: tuple[int, ...] | None = None
 
 
 class Engine:
@@ -168,6 +183,8 @@ class Engine:
         anti_entropy = self._anti_entropy = AntiEntropy(
             context, verifier, roster, receiver, store, server, fetches, replay
         )
+        self._networks = context.networks
+        self._networks.keep = lambda peer_id: peer_id in roster or bool(store.held.of(peer_id))
         presence.on_first = roster_sync.collector.asked
         presence.on_announced = self._on_announced
         roster_sync.on_challenge = [unicast.challenged, anti_entropy.challenged]
@@ -197,10 +214,10 @@ class Engine:
 
     # What one component tells several others
 
-    def _on_announced(self, datagram: Datagram, peer_id: PeerId, newcomer: bool, now: float) -> None:
+    def _on_announced(self, datagram: Datagram, frame: Announcement, newcomer: bool, now: float) -> None:
         if newcomer:
-            self._roster_sync.greet_newcomer(datagram, peer_id, now)
-        self._anti_entropy.peer_announced(datagram.source, newcomer, now)
+            self._roster_sync.greet_newcomer(datagram, PeerId(frame.origin, frame.incarnation), now)
+        self._anti_entropy.peer_announced(datagram, frame.flags & HEARS, newcomer, now)
 
     def _on_asked(self, peer_ids: Sequence[PeerId], now: float) -> None:
         self._detector.measure_again(peer_ids[0], now)
@@ -217,7 +234,8 @@ class Engine:
         self, datagram: bytes, source: Address, now: float, direct: bool = False, link: int = 0
     ) -> bool:
         """Take in one datagram from `source`. `direct`: it was sent to us, not to the group. `link`: twice
-        the index of the interface that it came by, and 1 more for IPv6.
+        the number of the interface that it came by, and 1 more for IPv6. The number of this computer alone
+        (loopback) is -1.
 
         False: it was not for us, and there is nothing to do for it.
         """
@@ -234,6 +252,9 @@ class Engine:
             context.now = now
         else:
             now = context.now
+        # What a static peer sends to us alone came by a network of its own.
+        bits = context.networks.bits
+        networks = (direct and bits.get(source)) or bits.get(link >> 1) or context.networks.add(link >> 1)
         news = False
         batch: list[Record] = []
         batch_session = b""
@@ -241,20 +262,22 @@ class Engine:
             frames = self._ingress.open(data)
             if isinstance(frames, DropReason):
                 context.drops[frames] += 1
+                if frames is DropReason.REPEATED:
+                    context.networks.repeated(data[SESSION], networks)
                 continue
             news = True
             session, first = data[SESSION], frames[0]
             lone = type(first) is Record and len(frames) == 1 and not context.closing
             if batch and (not lone or session != batch_session):
-                self._receive_batch(batch, Datagram(source, batch_session, 0, direct, link), now)
+                self._receive_batch(batch, Datagram(source, batch_session, 0, direct, networks), now)
                 batch = []
             if lone and isinstance(first, Record):
                 batch.append(first)
                 batch_session = session
             else:
-                self._dispatch(frames, Datagram(source, session, len(data), direct, link), now)
+                self._dispatch(frames, Datagram(source, session, len(data), direct, networks), now)
         if batch:
-            self._receive_batch(batch, Datagram(source, batch_session, 0, direct, link), now)
+            self._receive_batch(batch, Datagram(source, batch_session, 0, direct, networks), now)
         return news
 
     def _receive_batch(self, records: list[Record], datagram: Datagram, now: float) -> None:
@@ -335,7 +358,7 @@ class Engine:
         if context.may_send:
             if ready:
                 repairs = retransmitter.take(now, more_waits=bool(outbox.size))
-                out += [Outgoing(seal(plain), None, True) for plain in repairs]
+                out += [self._outgoing(plain, None, True, networks) for plain, networks in repairs]
             if outbox.size or ready:
                 flushed = sender.take(now)
                 out += [Outgoing(seal(plain), None, True) for plain in flushed]
@@ -345,13 +368,13 @@ class Engine:
                     self._flow.press(now)
             if queues:
                 sender.settle()
-                out += [Outgoing(seal(plain), to) for plain, to in self._server.pages(now)]
+                pages = self._server.pages(now)
+                out += [self._outgoing(plain, to, False, networks) for plain, to, networks in pages]
         if context.closing and not outbox.size:
             sender.settle()
             self._say_goodbyes(now)
             out += self._control()
-        reach = self._unicast.reach(now)
-        return _copied(out, reach) if reach else out
+        return self._spread(out, now)
 
     def _control(self) -> list[Outgoing]:
         """All that is queued, never held back: each kind has its own bound."""
@@ -359,8 +382,26 @@ class Engine:
         while queue:
             queued = queue.popleft()
             plain = encode_frames(queued.frames, queued.size)
-            out.append(Outgoing(self._sealer.seal(plain), queued.to, queued.record))
+            out.append(self._outgoing(plain, queued.to, queued.record, queued.networks))
         return out
+
+    def _outgoing(self, plain: bytes, to: Address, record: bool, networks: int) -> Outgoing:
+        interfaces = None if to is not None else self._networks.interfaces(networks)
+        return Outgoing(self._sealer.seal(plain), to, record, networks, interfaces)
+
+    def _spread(self, out: list[Outgoing], now: float) -> list[Outgoing]:
+        """What is to leave, with a copy for each unicast peer of what goes to the group and belongs there."""
+        reach = self._unicast.reach(now)
+        if reach:
+            bits = self._networks.bits
+            group = [outgoing for outgoing in out if outgoing.destination is None]
+            out += [
+                Outgoing(one.data, address, one.record)
+                for address in reach
+                for one in group
+                if one.networks == ALL or one.networks & bits.get(address, 0)
+            ]
+        return [outgoing for outgoing in out if outgoing.interfaces != ()]
 
     def events(self) -> list[Event]:
         """What happened since the last call; each event is returned once."""
@@ -554,9 +595,3 @@ class Engine:
             "grtt-us": round(context.rtt.value * 1e6),
             "rate": round(self._flow.rate.value),
         }
-
-
-def _copied(out: list[Outgoing], reach: Sequence[Address]) -> list[Outgoing]:
-    """What is to leave, with a copy of what goes to the group for each address in `reach`."""
-    group = [outgoing for outgoing in out if outgoing.destination is None]
-    return out + [Outgoing(one.data, address, one.record) for address in reach for one in group]

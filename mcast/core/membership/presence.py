@@ -187,7 +187,7 @@ class PostponedTable:
 class Presence:
     """Announces this peer, and keeps the roster by what others announce.
 
-    `on_announced(datagram, peer_id, newcomer, now)` is called for each announcement that was taken,
+    `on_announced(datagram, frame, newcomer, now)` is called for each announcement that was taken,
     `on_first(now)` before our own first one.
     """
 
@@ -211,7 +211,7 @@ class Presence:
         self._detector, self._nacks, self._receiver = detector, nacks, receiver
         self._sender, self._feedback, self._flow = sender, feedback, flow
         self.handlers: Handlers = {Announcement: self._on_announcement, Goodbye: self._on_goodbye}
-        self.on_announced: Callable[[Datagram, PeerId, bool, float], None]
+        self.on_announced: Callable[[Datagram, Announcement, bool, float], None]
         self.on_first: Callable[[float], None]
         detector.on_proven = self._on_proven
         detector.on_expired = lambda peer_id, now: self._remove(peer_id, "expired", now)
@@ -318,17 +318,19 @@ class Presence:
         if reason is not None:
             return reason
         self.timer.sized(announced_size(frame, self._verifier.name(frame.origin)))
+        source, networks = datagram.source, datagram.networks
         if not self._detector.freshness.judge(peer_id, frame.timestamp, now):
-            self._detector.admit_later(peer_id, frame, datagram.source, datagram.source, now)
+            self._detector.admit_later(peer_id, frame, source, source, networks, now)
             return DropReason.NOT_LIVE
+        self._context.networks.announced(peer_id, datagram.session, networks)
         peer = self._roster.get(peer_id)
         if peer is None:
-            reason = self.enter(frame, datagram.source, now, confirmed=True)
+            reason = self.enter(frame, source, networks, now, confirmed=True)
             if reason is not None:
                 return reason
         else:
-            self._refresh(peer, frame, datagram.source, now)
-        self.on_announced(datagram, peer_id, prompt and bool(frame.flags & NEWCOMER), now)
+            self._refresh(peer, frame, source, networks, now)
+        self.on_announced(datagram, frame, prompt and bool(frame.flags & NEWCOMER), now)
         window = self._nacks.windows.get(peer_id)
         if window is not None:
             window.grtt = self._context.rtt.told(frame.grtt / 1e6)
@@ -343,7 +345,7 @@ class Presence:
         return self._verifier.check(frame, peer_id in self._roster, now)
 
     def enter(
-        self, frame: Announcement, source: Address, now: float, *, confirmed: bool
+        self, frame: Announcement, source: Address, networks: int, now: float, *, confirmed: bool
     ) -> DropReason | None:
         """A peer that was not in the roster; `confirmed`: it was heard itself."""
         peer_id = PeerId(frame.origin, frame.incarnation)
@@ -352,6 +354,7 @@ class Presence:
         reason = self._roster.add(peer)
         if reason is not None:
             return reason
+        self._context.networks.heard(peer_id, networks)
         start = self._receiver.first_wanted(peer_id, frame.timestamp, frame.high, now, hearsay=not confirmed)
         peer.start = self._nacks.windows.resumes(peer_id) or start
         self._nacks.returned(peer_id, now)
@@ -368,7 +371,14 @@ class Presence:
         self.rearm()
 
     def _refresh(
-        self, peer: Peer, frame: Announcement, source: Address, now: float, *, direct: bool = True
+        self,
+        peer: Peer,
+        frame: Announcement,
+        source: Address,
+        networks: int,
+        now: float,
+        *,
+        direct: bool = True,
     ) -> None:
         """A peer in the roster was heard itself, `direct` or because somebody handed its announcement on."""
         changed = peer.announcement.attributes != frame.attributes or not peer.confirmed
@@ -383,30 +393,30 @@ class Presence:
             if not peer.confirmed:
                 self._roster.confirm(peer)
                 self._detector.measure(source, now)
-        self._detector.heard(peer.peer_id, now)
+        self._detector.heard(peer.peer_id, networks, now)
         if changed:
             self._context.emit(PeerUpdated(peer.view()))
 
-    def retold(self, peer: Peer, frame: Announcement, address: Address, now: float) -> None:
+    def retold(self, peer: Peer, frame: Announcement, address: Address, networks: int, now: float) -> None:
         """An announcement that we missed, of a peer not heard itself: its clock tells when that was said."""
         said = peer.said + (frame.timestamp - peer.announcement.timestamp) / 1000
         last = peer.heard
-        self._refresh(peer, frame, address, now, direct=False)
+        self._refresh(peer, frame, address, networks, now, direct=False)
         peer.said = min(now, said)
         peer.heard = max(last, peer.said)
 
     def _on_proven(
-        self, reply: ProbeReply, candidate: Candidate | None, source: Address, now: float
+        self, datagram: Datagram, reply: ProbeReply, candidate: Candidate | None, now: float
     ) -> DropReason | None:
         """A peer has answered a probe of ours."""
         peer_id = PeerId(reply.origin, reply.incarnation)
         peer = self._roster.get(peer_id)
         if peer is None and candidate is not None:
-            self.enter(candidate.frame, candidate.source, now, confirmed=True)
+            self.enter(candidate.frame, candidate.source, datagram.networks, now, confirmed=True)
         elif peer is not None:
-            self._refresh(peer, peer.announcement, source, now)
+            self._refresh(peer, peer.announcement, datagram.source, datagram.networks, now)
         self._receiver.proven(peer_id, now)
-        self._detector.heard(peer_id, now)
+        self._detector.heard(peer_id, datagram.networks, now)
         return self._receiver.exist(peer_id, reply.low, reply.high, reply.timestamp, now)
 
     def _on_new_key(self, origin: bytes) -> None:
