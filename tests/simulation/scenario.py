@@ -11,16 +11,20 @@ from mcast.settings import Settings
 from mcast.wire import frames as f
 
 from .hostile import Attacker
-from .safety import Published, check_complete, check_life, holdings, holds_the_same
+from .safety import Published, check_apart, check_complete, check_life, holdings, holds_the_same
 
 STEPS = 25
 CALM = 25.0  # seconds without faults at the end: suspects are expired, tails are repaired
 AGREEMENT = 128.0  # seconds after the faults in which all come to hold the same records
 DAY = 86_400.0
+SIDES = ((0, 1), (0,), (1,), (0,))  # the LANs of the members in turn, on every tenth afternoon
 
 
 class Afternoon:
-    """Members talk, crash, come back, lose their clocks; the network loses, doubles and corrupts."""
+    """Members talk, crash, come back, lose their clocks; the network loses, doubles and corrupts.
+
+    On every tenth they are on two LANs, some on both. Nobody attacks then: an attacker hears all LANs.
+    """
 
     steps = STEPS
 
@@ -38,8 +42,12 @@ class Afternoon:
             burst=random.choice([None, simulation.Burst()]),
         )
         self.published = Published()
-        self.members = [self.lan.join(f"m{number}", **self._options()) for number in range(size)]
-        self.attacker = Attacker(self.lan) if random.random() < 0.5 else None
+        split = seed % 10 == 9
+        self.members = [
+            self.lan.join(f"m{number}", lans=SIDES[number % len(SIDES)] if split else (0,), **self._options())
+            for number in range(size)
+        ]
+        self.attacker = Attacker(self.lan) if random.random() < 0.5 and not split else None
         self.lengths = [2, 20, 200, 15_000 if size <= 6 else 1500]
         self.most = 20 if size <= 6 else 3
 
@@ -78,7 +86,11 @@ class Afternoon:
         assert self._agree(), f"held after {AGREEMENT} s: {holdings(self.members)}"
 
     def _agree(self) -> bool:
-        return holds_the_same(self.members)
+        sides = {lan for member in self.members for lan in self.lan.plugs[member.address]}
+        return all(
+            holds_the_same([one for one in self.members if lan in self.lan.plugs[one.address]], lan=lan)
+            for lan in sides
+        )
 
     def _talk(self, step: int) -> None:
         random = self.random
@@ -134,6 +146,7 @@ class Afternoon:
             for life in member.lives:
                 check_life(life, self.published)
         check_complete(self.lan, self.published, self.members)
+        check_apart(self.lan)
 
 
 def afternoon(seed: int) -> simulation.Lan:
