@@ -564,13 +564,14 @@ class Engine:
             self._presence.hosts = frozenset(hosts)
         self._presence.update(self._context.advance(now), attributes, flags, port)
 
-    def lost_network(self, now: float) -> None:
-        """No network remains of those we were on: what was heard there stays there, in an open room.
+    def lost_network(self, now: float, interface: int | None = None) -> None:
+        """An interface has left its network; None: no network remains of those we were on.
 
-        Unless a peer of before is heard again within a minute, it is forgotten.
+        What was heard there stays there, in an open room. Unless a peer of before is heard again within a
+        minute, it is forgotten.
         """
         self._settle()
-        self._anti_entropy.lost_network(self._context.advance(now))
+        self._anti_entropy.lost_network(self._context.advance(now), interface)
 
     def set_wall(self, now: float, wall: float) -> None:
         """The computer's clock was corrected."""

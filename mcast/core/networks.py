@@ -10,16 +10,26 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable
 from functools import reduce
 from itertools import islice
+from math import inf
 from operator import or_
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from .peer_id import PeerId
 
 Name = TypeVar("Name", PeerId, bytes)
 
 ALL = -1
+AWAY = 60.0  # seconds after its interface was lost in which a peer of a network must be heard again
 STATIC = 256  # static peers with a network; the attack is a new address with each lease: least recent out
 SEARCH = 64  # peers looked at for one to forget
+
+
+class Former(NamedTuple):
+    """The network that an interface was on, and until when it may turn out to be there again."""
+
+    interface: int
+    bit: int
+    until: float
 
 
 class Networks:
@@ -40,6 +50,7 @@ class Networks:
         self._limit = limit
         self._origins: dict[bytes, int] = {}
         self._sessions: dict[bytes, PeerId] = {}
+        self._former: list[Former] = []  # as many as interfaces are lost in AWAY seconds
 
     def add(self, network: Hashable) -> int:
         """The bit of an interface (a number; negative: this computer alone) or of a static peer's address."""
@@ -50,15 +61,33 @@ class Networks:
             static = [known for known in self.bits if not isinstance(known, int)]
             if len(static) >= STATIC:
                 self._forget(self.bits.pop(static[0]))
-            bit = ~self.known & (self.known + 1)
+            used = self.known | reduce(or_, (former.bit for former in self._former), 0)
+            bit = ~used & (used + 1)
         self.bits[network] = bit  # at the end
         return bit
 
-    def _forget(self, bit: int) -> None:
-        """A network is no more."""
-        self.masks.update(_without(bit, self.masks))
-        self._origins.update(_without(bit, self._origins))
+    def _forget(self, bit: int, instead: int = 0) -> None:
+        """A network is no more, or is another by now."""
+        self.masks.update(_replaced(bit, instead, self.masks))
+        self._origins.update(_replaced(bit, instead, self._origins))
         self.changes += 1
+
+    def lost(self, interface: int, now: float) -> None:
+        """An interface has left its network: what comes by it next is another one, unless a peer of before
+        announces itself there."""
+        bit = self.bits.pop(interface, 0)
+        if bit:
+            self._former.append(Former(interface, bit, now + AWAY))
+
+    @property
+    def next(self) -> float:
+        """When to call expire(), inf if never."""
+        return self._former[0].until if self._former else inf
+
+    def expire(self, now: float) -> None:
+        """Forget the networks of which nobody was heard again in time."""
+        while self.next <= now:
+            self._forget(self._former.pop(0).bit)
 
     def interfaces(self, networks: int) -> tuple[int, ...] | None:
         """The numbers of the interfaces among `networks`; None: of all there are."""
@@ -100,6 +129,11 @@ class Networks:
 
     def announced(self, peer_id: PeerId, session: bytes, networks: int) -> None:
         """A peer, whose datagrams have this `session`, announced itself."""
+        before = self.of(peer_id)
+        for former in [former for former in self._former if before > 0 and before & former.bit]:
+            if self.bits.get(former.interface) == networks:
+                self._former.remove(former)
+                self._forget(former.bit, networks)
         self.heard(peer_id, networks)
         self._sessions.pop(session, None)
         self._sessions[session] = peer_id
@@ -132,6 +166,6 @@ class Networks:
         return groups
 
 
-def _without(bit: int, masks: dict[Name, int]) -> dict[Name, int]:
-    """The masks that lose `bit`, without it."""
-    return {name: mask & ~bit for name, mask in masks.items() if mask > 0 and mask & bit}
+def _replaced(bit: int, instead: int, masks: dict[Name, int]) -> dict[Name, int]:
+    """The masks that have `bit`, with another instead."""
+    return {name: mask & ~bit | instead for name, mask in masks.items() if mask > 0 and mask & bit}

@@ -151,7 +151,7 @@ def holdings(members: list[simulation.Member]) -> dict[str, int]:
 def holds_the_same(
     members: list[simulation.Member], forgetful: Collection[PeerId] = (), lan: int | None = None
 ) -> bool:
-    """Whether all members that are here hold the same records (on a `lan`), but for those of the `forgetful`."""
+    """Whether all members that are here hold the same records on a `lan`, but for the `forgetful`."""
     return len({_held(member, forgetful, lan) for member in members if member.alive}) <= 1
 
 

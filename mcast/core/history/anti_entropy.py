@@ -153,7 +153,8 @@ class AntiEntropy:
 
     def rearm(self) -> None:
         """Something has changed on which our timer depends."""
-        self._rest = min(self._store.withheld_until, self._replay.when(self._more_to_come()))
+        networks = self._context.networks
+        self._rest = min(self._store.withheld_until, networks.next, self._replay.when(self._more_to_come()))
         self._keeps = self._context.keeps_history
         if self._keeps:
             self._rest = min(self._rest, self._trickle.next, self._fetches.next)
@@ -164,6 +165,9 @@ class AntiEntropy:
         context = self._context
         if self._store.withheld_until <= now:
             self._forget()
+        if context.networks.next <= now:
+            context.networks.expire(now)
+            self._store.drop_lost()
         self._tell(now)
         self._store.expire(now)
         if context.keeps_history:
@@ -339,12 +343,16 @@ class AntiEntropy:
             return peer.name
         return self._verifier.name_of(peer_id) or self._verifier.name(peer_id.origin)
 
-    def lost_network(self, now: float) -> None:
-        """No network remains of those on which we heard what we hold. Only open rooms mind."""
-        if self._context.room.public:
+    def lost_network(self, now: float, interface: int | None) -> None:
+        """An interface has left its network; None: no network remains. Only open rooms mind."""
+        if not self._context.room.public:
+            return
+        if interface is None:
             self._store.withhold(now)
-            self._server.clear()
-            self.rearm()
+        else:
+            self._context.networks.lost(interface, now)
+        self._server.clear()
+        self.rearm()
 
     def _forget(self) -> None:
         """We are elsewhere: nothing that was said there is handed out here, our own words included."""

@@ -255,6 +255,15 @@ class Store:
             self._remove(name)
             self.held.remove(name[0], [name[1]], wanted=True)
 
+    def drop_lost(self) -> None:
+        """Drop what was heard on networks that are forgotten."""
+        of = self._context.networks.of
+        for peer_id in [peer_id for peer_id, _ in self.held if not of(peer_id)]:
+            sequences = [at for start, stop in self.held.of(peer_id) for at in range(start, stop)]
+            for sequence in sequences:
+                self._remove((peer_id, sequence))
+            self.held.remove(peer_id, sequences, wanted=True)
+
     def lookup(self, peer_id: PeerId, sequence: int) -> HeldRecord | None:
         """A record, also one of ours, that may be handed out here and now."""
         if peer_id == self._context.me:

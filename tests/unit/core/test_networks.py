@@ -289,3 +289,49 @@ def test_the_static_peer_heard_of_least_lately_loses_its_network(monkeypatch: py
     assert made.bits == {1: 1, "a": 2, "c": 4}
     assert made.of(peer(1)) == made.of_origin(peer(1).origin) == 3, "the bit has another meaning now"
     assert made.of(peer(2)) == ALL
+
+
+def lose(lan: simulation.Lan, laptop: simulation.Member, name: str) -> None:
+    """ann says something on LAN 1 and leaves; then the laptop's cable there is pulled, and put back."""
+    lan.run(3.0)
+    ann = lan.join("ann", lans=(1,))
+    lan.run(3.0)
+    ann.send("of before")
+    laptop.send("of mine")
+    lan.run(3.0)
+    ann.leave()
+    if name != "bob":
+        lan.members[1].leave()
+    lan.run(3.0)
+    laptop.engine.lost_network(lan.now, 1)
+    laptop.pump()
+
+
+@pytest.mark.parametrize("name", ["bob", "new"])
+def test_a_lost_network_is_known_again_by_who_is_there(name: str) -> None:
+    """Else nothing that was heard there before is handed out; what we said ourselves is."""
+    lan = Watched(13)
+    laptop, _, home = lan.join("laptop", lans=(0, 1)), lan.join("bob", lans=(1,)), lan.join("home")
+    lose(lan, laptop, name)
+    assert laptop.engine.stats()["held-records"] == 1
+    lan.run(30.0)
+    new = lan.join("new", lans=(1,), history=True)
+    lan.run(50.0)
+    known = name == "bob"
+    assert texts(new) == (["of before", "of mine"] if known else ["of mine"])
+    assert laptop.engine.stats()["held-records"] == known
+    assert texts(home) == ["of mine"]
+
+
+def test_what_was_heard_on_a_lost_network_comes_again_where_others_have_it() -> None:
+    lan = Watched(14)
+    laptop, _ = lan.join("laptop", lans=(0, 1)), lan.join("bob", lans=(1,))
+    lose(lan, laptop, "new")
+    lan.run(70.0)
+    assert laptop.engine.stats()["held-records"] == 0
+    lan.members[-1].start()
+    lan.run(3.0)
+    lan.members[-1].send("of now")
+    lan.run(10.0)
+    assert texts(laptop) == ["of before", "of now"]
+    assert laptop.engine.stats()["held-records"] == 1
