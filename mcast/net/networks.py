@@ -1,4 +1,4 @@
-"""Noticing that no network is left of those a group was on."""
+"""Noticing that an interface has left the network that a group was on."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ class Places:
     """The addresses under which this host was on its networks."""
 
     def __init__(self) -> None:
-        self._known: frozenset[tuple[int, str]] = frozenset()
+        self._known: dict[int, tuple[str, ...]] = {}
 
-    def left(self, links: Iterable[Interface]) -> bool:
-        """Whether none of the addresses of before is left on `links`, the interfaces in use now."""
-        now = frozenset((link.index, address) for link in links for address in _telling(link))
+    def left(self, links: Iterable[Interface]) -> list[int | None]:
+        """The interfaces that have none of their addresses of before; [None] if that is so with all of them.
+
+        `links` are the interfaces in use now.
+        """
+        now = {link.index: addresses for link in links if (addresses := _telling(link))}
         before, self._known = self._known, now
-        return bool(before) and before.isdisjoint(now)
+        left = [index for index, known in before.items() if set(known).isdisjoint(now.get(index, ()))]
+        return [None] if left and len(left) == len(before) else [*left]
 
 
 def _telling(link: Interface) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from mcast.multicast import Sender
 from mcast.net.links import Links
 from mcast.net.routes import Routes
 
-_WAY = attrgetter("destination", "record")
+_WAY = attrgetter("destination", "record", "interfaces")
 SEND_PATIENCE = 0.05
 """Seconds to wait for room in a socket's buffer, with the loop standing still meanwhile."""
 DEAD = {errno.EADDRNOTAVAIL, errno.ENETUNREACH, errno.ENODEV, errno.EINVAL, errno.ENETDOWN, errno.EBADF}
@@ -67,13 +67,15 @@ class Carrier:
 
     def send(self, outgoing: Sequence[Outgoing]) -> None:
         """Send datagrams in their order; those that go the same way in a row, together."""
-        for (destination, record), some in groupby(outgoing, _WAY):
+        for (destination, record, interfaces), some in groupby(outgoing, _WAY):
             batch = [datagram.data for datagram in some]
             if destination is not None:
                 for data in batch:
                     self._answer(data, destination)
                 continue
             for way in self._record_ways if record else self._ways:
+                if interfaces is not None and way.sender.interface not in interfaces:
+                    continue
                 if len(batch) == 1:
                     self._send(way.sender, batch[0], way.target)
                     continue

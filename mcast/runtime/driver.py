@@ -70,7 +70,7 @@ class Pump:
         self._due = -inf
         self._pumping = False
         self._wall_offset = 0.0
-        self._stale = False
+        self._stale = self._alone = False
         self._rewire_after = 0.0
         self._engine: Engine | None = None
 
@@ -252,7 +252,8 @@ class Pump:
             ours = [datagram.data for datagram in together if datagram.data.startswith(MAGIC)]
             if ours:
                 source = self._routes.heard(together[0])
-                link = together[0].interface << 1 | (":" in source[0])
+                interface = -1 if self._alone else together[0].interface
+                link = interface << 1 | (":" in source[0])
                 news |= engine.receive_all(ours, source, now, group is None, link)
             if len(ours) < len(together):
                 plain += [datagram for datagram in together if not datagram.data.startswith(MAGIC)]
@@ -283,6 +284,7 @@ class Pump:
     def _rewire(self) -> None:
         """The links or what peers hear may have changed."""
         self._stale = False
+        self._alone = all(link.loopback for link in self._links.used)
         if self._engine is not None:
             self._engine.update(self.now, port=self._links.unicast_port, hosts=self._links.hosts)
         self._carrier.rewire(self._shared_version())

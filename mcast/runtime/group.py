@@ -427,8 +427,8 @@ class Group:
 
     def _changed(self, change: Change) -> None:
         self._engine.update(self._pump.now, flags=self._flags())
-        if self._places.left(self.links.used):
-            self._engine.lost_network(self._pump.now)
+        for interface in self._places.left(self.links.used):
+            self._engine.lost_network(self._pump.now, interface)
         self._lookout.look()
         if change:
             self._mailbox.put([InterfacesChanged(change.joined, change.left, change.problems)])
