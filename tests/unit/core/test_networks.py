@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import itertools
+from math import inf
+from random import Random
 
 import pytest
+from msgspec.structs import replace
 
 from mcast import simulation
 from mcast.core import networks
 from mcast.core.context import Datagram
 from mcast.core.events import Address, PeerJoined
 from mcast.core.history.fetches import Fetches
+from mcast.core.membership.roster_sync import Collector
 from mcast.core.networks import ALL, Networks
 from mcast.core.peer_id import PeerId
-from mcast.wire.frames import HEARS_IPV4, HEARS_IPV6
+from mcast.wire.frames import HEARS_IPV4, HEARS_IPV6, KeyRequest
 from mcast.wire.header import Header, decode_header
+from mcast.wire.reasons import DropReason
+from mcast.wire.records import Record, decode_record
 
 ROUTED = 9  # a LAN between routers: no multicast
 
 
 class Watched(simulation.Lan):
-    """Remembers which members each network heard of, by the origins that datagrams on it name."""
+    """Remembers which members each network heard of, by the origins and keys in datagrams on it."""
 
-    def __init__(self, seed: int, **conditions: float) -> None:
-        super().__init__(seed, **conditions)
+    def __init__(self, seed: int, loss: float = 0.0) -> None:
+        super().__init__(seed, loss=loss)
         self.named: dict[int, set[str]] = {}
+        self.cut: list[tuple[int, Address, simulation.Member]] = []  # what does not get through
 
     def _carry_by(
         self, lan: int, data: bytes, source: Address, member: simulation.Member, direct: bool
@@ -33,9 +40,10 @@ class Watched(simulation.Lan):
         assert isinstance(header, Header)
         plain = self.checks._opener.open(header, data)
         assert isinstance(plain, bytes)
-        names = {other.name for other in self.members if other.identity.origin in plain}
-        self.named.setdefault(lan, set()).update(names)
-        if direct or lan != ROUTED:
+        for other in self.members:
+            if other.identity.origin in plain or other.identity.public_key in plain:
+                self.named.setdefault(lan, set()).add(other.name)
+        if (lan, source, member) not in self.cut and (direct or lan != ROUTED):
             super()._carry_by(lan, data, source, member, direct)
 
 
@@ -134,13 +142,7 @@ def test_a_copy_from_the_other_network_proves_that_it_is_there() -> None:
     lan = Watched(8)
     laptop, ann = lan.join("laptop", lans=(0, 1)), lan.join("ann", lans=(0, 1))
     ben = lan.join("ben", lans=(1,))
-    carry = lan._carry_by
-
-    def not_by_lan_1(*args: object) -> None:
-        if args[:1] != (1,) or args[3] is not laptop or args[2] != ann.address:
-            carry(*args)  # type: ignore[arg-type] # handed on
-
-    lan._carry_by = not_by_lan_1  # type: ignore[method-assign] # for this pair alone
+    lan.cut.append((1, ann.address, laptop))
     lan.run(3.0)
     ann.send("to all")
     lan.run(1.0)
@@ -206,7 +208,7 @@ def test_one_that_hears_both_ip_versions_brings_them_together() -> None:
 
 
 def test_who_hears_one_ip_version_does_not_speak_for_those_who_hear_another() -> None:
-    fetches = Fetches(simulation.Random(1))
+    fetches = Fetches(Random(1))
     four, six, stranger, elsewhere = (Datagram(name, b"", networks=1) for name in "46sx")
     elsewhere.networks = 2
     assert fetches.hears_all(stranger), "nobody hears anything else, as far as we know"
@@ -335,3 +337,73 @@ def test_what_was_heard_on_a_lost_network_comes_again_where_others_have_it() -> 
     lan.run(10.0)
     assert texts(laptop) == ["of before", "of now"]
     assert laptop.engine.stats()["held-records"] == 1
+
+
+def test_a_key_is_handed_out_where_it_was_heard() -> None:
+    lan = Watched(15)
+    laptop, ann, *_ = sides(lan)
+    lan.run(3.0)
+    keys, asked = laptop.engine._keys, KeyRequest((ann.identity.origin,))
+    ann.leave()
+    lan.run(3.0)
+    lan.named.clear()
+    answers = [
+        keys.handlers[KeyRequest](Datagram(ann.address, b"", 2000, networks=bit), asked, lan.now)
+        for bit in (2, 1)
+    ]
+    assert answers == [DropReason.OVER_BUDGET, None]
+    laptop.wake()
+    lan.run(2.0)
+    assert lan.named[0] >= {"ann"}
+    assert "ann" not in lan.named.get(1, ())
+
+
+def test_a_record_that_is_not_the_one_we_hold_proves_nothing() -> None:
+    lan = simulation.Lan(16)
+    laptop, ann = lan.join("laptop", lans=(0, 1)), lan.join("ann")
+    lan.run(3.0)
+    ann.send("near")
+    lan.run(3.0)
+    name, known = ann.engine.peer_id, laptop.engine._context.networks
+    payload = laptop.engine._store.get(name, 1)
+    assert payload is not None
+    record = decode_record(payload)
+    assert isinstance(record, Record)
+    for copy, networks_after in ((replace(record, payload=b"other"), 1), (record, 3)):
+        reason = laptop.engine._anti_entropy._take(copy, Datagram(ann.address, b"", networks=2), lan.now, 0.0)
+        assert (reason, known.of(name)) == (DropReason.DUPLICATE, networks_after)
+
+
+def test_a_newcomer_collects_the_roster_of_each_network() -> None:
+    collector = Collector(1000)
+    collector.asked(0.0)
+    for giver, bit in (("a", 1), ("x", 2), ("b", 1)):
+        assert collector.challenged(giver, giver.encode(), bit, 0.0)
+    asked = []
+    for tenth in range(20):
+        request = collector.tick(tenth / 10)
+        if request is not None:
+            asked.append((request.giver, request.start))
+            if request.giver == "b":
+                collector.entry(tenth / 10)
+    assert asked == [("a", 0)] * 3 + [("b", 0)] + [("x", 0)] * 3
+    assert collector.finished == 3
+    assert not collector.challenged("c", b"c", 1, 0.5)
+
+
+def test_a_lost_network_stays_lost_until_somebody_of_before_is_on_that_interface() -> None:
+    made = Networks(10)
+    for number, interface in ((1, 7), (2, 8)):
+        made.heard(peer(number), made.add(interface))
+    made.lost(7, 0.0)
+    made.lost(9, 1.0)
+    assert made.next == networks.AWAY
+    assert made.add(7) == 4, "the bit of before is still in use"
+    made.announced(peer(1), b"1", made.add(8))
+    made.announced(peer(3), b"3", made.add(7))
+    assert made.of(peer(1)) == 3
+    made.announced(peer(1), b"1", made.add(7))
+    assert (made.of(peer(1)), made.next) == (6, inf)
+    made.lost(7, 1.0)
+    made.expire(1.0 + networks.AWAY)
+    assert (made.of(peer(1)), made.of(peer(3))) == (2, 0)
