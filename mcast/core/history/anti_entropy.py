@@ -168,6 +168,7 @@ class AntiEntropy:
         if context.networks.next <= now:
             context.networks.expire(now)
             self._store.drop_lost()
+            self._fetches.unsettle()
         self._tell(now)
         self._store.expire(now)
         if context.keeps_history:

@@ -258,6 +258,7 @@ class Store:
     def drop_lost(self) -> None:
         """Drop what was heard on networks that are forgotten."""
         of = self._context.networks.of
+        self._summaries.clear()
         for peer_id in [peer_id for peer_id, _ in self.held if not of(peer_id)]:
             sequences = [at for start, stop in self.held.of(peer_id) for at in range(start, stop)]
             for sequence in sequences:
@@ -311,8 +312,10 @@ class Store:
         if low <= sent.high:
             yield self._context.me, [(low, sent.high + 1)]
         if not withheld:
-            has = self._context.networks.has
-            yield from ((peer_id, list(ranges)) for peer_id, ranges in self.held if has(peer_id, networks))
+            masks = self._context.networks.masks
+            for peer_id, ranges in self.held:
+                if masks.get(peer_id, 0) & networks == networks:
+                    yield peer_id, list(ranges)
 
     def withhold(self, now: float) -> None:
         """No network remains of those on which we heard what we hold."""

@@ -17,7 +17,7 @@ from mcast.core.history.fetches import Fetches
 from mcast.core.membership.roster_sync import Collector
 from mcast.core.networks import ALL, Networks
 from mcast.core.peer_id import PeerId
-from mcast.wire.frames import HEARS_IPV4, HEARS_IPV6, KeyRequest
+from mcast.wire.frames import HEARS_IPV4, HEARS_IPV6, Goodbye, KeyRequest
 from mcast.wire.header import Header, decode_header
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import Record, decode_record
@@ -175,6 +175,9 @@ def test_each_static_peer_is_a_network_of_its_own() -> None:
     assert texts(ann) == texts(one) == texts(two) == said["hub"]
     assert lan.named[0] == {"hub", "ann"}
     assert "ann" not in lan.named[ROUTED]
+    known = hub.engine._context.networks
+    heard = [known.of(member.engine.peer_id) for member in (ann, one, two)]
+    assert heard == [known.bits[0], known.bits[one.address], known.bits[two.address]]
 
 
 def test_what_a_static_peer_lost_is_repaired() -> None:
@@ -356,6 +359,33 @@ def test_a_key_is_handed_out_where_it_was_heard() -> None:
     lan.run(2.0)
     assert lan.named[0] >= {"ann"}
     assert "ann" not in lan.named.get(1, ())
+
+
+def test_a_key_is_asked_for_where_it_is_lacked() -> None:
+    lan = Watched(17)
+    laptop, *_ = sides(lan)
+    lan.run(3.0)
+    keys, unknown = laptop.engine._keys, Goodbye(b"x" * 16, 1, 1, 0)
+    for bit in (2, 2, 4):
+        datagram = Datagram(("10.9.9.9", 1), b"", networks=bit)
+        assert keys.check(datagram, unknown, lan.now) is DropReason.UNKNOWN_KEY
+    keys.on_timeout(lan.now + 1.0)
+    assert [queued.networks for queued in laptop.engine._context.queue] == [6]
+
+
+def test_a_repair_leaves_where_its_author_was_heard() -> None:
+    """amy hears that she lacks records. ann does not hear her ask, so the laptop repairs."""
+    lan = Watched(18)
+    laptop, ann, amy, *_ = sides(lan)
+    lan.run(3.0)
+    lan.cut.append((0, ann.address, amy))
+    ann.send("near")
+    lan.run(0.01)
+    lan.cut[:] = [(0, amy.address, ann)]
+    lan.run(1.0)
+    assert texts(amy) == ["near"]
+    assert laptop.engine.stats()["sent-repair"] == 1
+    assert lan.named[1] == {"laptop", "bob", "ben"}
 
 
 def test_a_record_that_is_not_the_one_we_hold_proves_nothing() -> None:
