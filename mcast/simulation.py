@@ -350,11 +350,7 @@ class Lan:
         self.now = end
 
     def transmit(
-        self,
-        data: bytes,
-        source: Address,
-        destination: Address = None,
-        lans: Iterable[int] | None = None,
+        self, data: bytes, source: Address, destination: Address = None, lans: Iterable[int] | None = None
     ) -> None:
         """A datagram leaves `source`, for all on its `lans` (None: all it is on) or for one address.
 

@@ -146,12 +146,7 @@ class Context:
             self.drops[reason] += count
 
     def send(
-        self,
-        *frames: Frame,
-        to: Address = None,
-        size: int = 0,
-        record: bool = False,
-        networks: int = ALL,
+        self, *frames: Frame, to: Address = None, size: int = 0, record: bool = False, networks: int = ALL
     ) -> None:
         """Send `frames` in one datagram, as Queued has it; those who never send drop them here."""
         if self.may_send:

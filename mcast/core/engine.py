@@ -5,6 +5,7 @@ It touches no socket, reads no clock and draws no randomness of its own; whoever
     engine.receive(datagram, source, now)      for each datagram that arrived
     engine.tick(now)                           when `deadline()` has passed (and at any other time)
     for outgoing in engine.datagrams(now): send outgoing.data to outgoing.destination, or to the group if None
+        (then by outgoing.interfaces, or by all if None)
     for event in engine.events(): tell the application
     arm the one timer for engine.deadline()    on the clock of `now`; None: nothing is due
 
@@ -30,17 +31,7 @@ from mcast.errors import UsageError
 from mcast.settings import Settings
 from mcast.wire.attributes import Attributes
 from mcast.wire.codec import encode_frames
-from mcast.wire.frames import (
-    HEARS_IPV4,
-    HEARS_IPV6,
-    Announcement,
-    Frame,
-    Goodbye,
-    Key,
-    KeyRequest,
-    Nack,
-    Report,
-)
+from mcast.wire.frames import Announcement, Frame, Goodbye, Key, KeyRequest, Nack, Report
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import Record
 
@@ -74,7 +65,6 @@ QUIET_SPREAD = 0.1  # seconds: many may listen quietly and all hear the same fir
 LAST_FRAMES = (Nack, Key, KeyRequest, Report)
 GOODBYES = (0.0, 0.03, 0.06)  # seconds after closing at which the goodbye is said
 LINGER = 0.3  # seconds after the last record in which we still answer NACKs: perhaps we alone have it
-HEARS = HEARS_IPV4 | HEARS_IPV6
 SESSION = slice(8, 16)  # of a datagram: its session
 NOTHING_OFFERED = Attributes()
 PARTICIPANT = Mode()
@@ -217,7 +207,7 @@ class Engine:
     def _on_announced(self, datagram: Datagram, frame: Announcement, newcomer: bool, now: float) -> None:
         if newcomer:
             self._roster_sync.greet_newcomer(datagram, PeerId(frame.origin, frame.incarnation), now)
-        self._anti_entropy.peer_announced(datagram, frame.flags & HEARS, newcomer, now)
+        self._anti_entropy.peer_announced(datagram, frame.flags, newcomer, now)
 
     def _on_asked(self, peer_ids: Sequence[PeerId], now: float) -> None:
         self._detector.measure_again(peer_ids[0], now)

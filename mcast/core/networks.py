@@ -12,7 +12,7 @@ from functools import reduce
 from itertools import islice
 from math import inf
 from operator import or_
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from .peer_id import PeerId
 
@@ -22,14 +22,6 @@ ALL = -1
 AWAY = 60.0  # seconds after its interface was lost in which a peer of a network must be heard again
 STATIC = 256  # static peers with a network; the attack is a new address with each lease: least recent out
 SEARCH = 64  # peers looked at for one to forget
-
-
-class Former(NamedTuple):
-    """The network that an interface was on, and until when it may turn out to be there again."""
-
-    interface: int
-    bit: int
-    until: float
 
 
 class Networks:
@@ -50,7 +42,9 @@ class Networks:
         self._limit = limit
         self._origins: dict[bytes, int] = {}
         self._sessions: dict[bytes, PeerId] = {}
-        self._former: list[Former] = []  # as many as interfaces are lost in AWAY seconds
+        # The bits of networks that were lost: the interface of each, and until when it may be found again. As
+        # many as interfaces are lost in AWAY seconds.
+        self._former: dict[int, tuple[int, float]] = {}
 
     def add(self, network: Hashable) -> int:
         """The bit of an interface (a number; negative: this computer alone) or of a static peer's address."""
@@ -61,7 +55,7 @@ class Networks:
             static = [known for known in self.bits if not isinstance(known, int)]
             if len(static) >= STATIC:
                 self._forget(self.bits.pop(static[0]))
-            used = self.known | reduce(or_, (former.bit for former in self._former), 0)
+            used = reduce(or_, self._former, self.known)
             bit = ~used & (used + 1)
         self.bits[network] = bit  # at the end
         return bit
@@ -77,17 +71,19 @@ class Networks:
         announces itself there."""
         bit = self.bits.pop(interface, 0)
         if bit:
-            self._former.append(Former(interface, bit, now + AWAY))
+            self._former[bit] = interface, now + AWAY
 
     @property
     def next(self) -> float:
         """When to call expire(), inf if never."""
-        return self._former[0].until if self._former else inf
+        return next(iter(self._former.values()))[1] if self._former else inf
 
     def expire(self, now: float) -> None:
         """Forget the networks of which nobody was heard again in time."""
         while self.next <= now:
-            self._forget(self._former.pop(0).bit)
+            bit = next(iter(self._former))
+            del self._former[bit]
+            self._forget(bit)
 
     def interfaces(self, networks: int) -> tuple[int, ...] | None:
         """The numbers of the interfaces among `networks`; None: of all there are."""
@@ -130,10 +126,10 @@ class Networks:
     def announced(self, peer_id: PeerId, session: bytes, networks: int) -> None:
         """A peer, whose datagrams have this `session`, announced itself."""
         before = self.of(peer_id)
-        for former in [former for former in self._former if before > 0 and before & former.bit]:
-            if self.bits.get(former.interface) == networks:
-                self._former.remove(former)
-                self._forget(former.bit, networks)
+        for bit, (interface, _) in list(self._former.items()):
+            if before > 0 and before & bit and self.bits.get(interface) == networks:
+                del self._former[bit]
+                self._forget(bit, networks)
         self.heard(peer_id, networks)
         self._sessions.pop(session, None)
         self._sessions[session] = peer_id

@@ -104,3 +104,16 @@ def test_a_named_peer_is_told_nothing_of_the_lan(lan: lab.MakeLan) -> None:
     time.sleep(COMPARED)
     assert ann.texts() == bob.texts() == ["h1"]
     assert names(ann) == names(bob) == {"h1"}
+
+
+def test_ipv4_and_ipv6_are_one_network(lan: lab.MakeLan) -> None:
+    """One with IPv4 only and one with IPv6 only get each other's messages from one that has both."""
+    made = lan(1)
+    hosts = [*made.hosts, made.add_host(ipv6=False), made.add_host(ipv4=False)]
+    both, four, six = [Member(host, wait=False) for host in hosts]
+    both.sees("h2", "h3", timeout=30.0)
+    for member in (four, six, both):
+        member("send", member.host.name)
+    assert set(both.hears(2)) == {"h2", "h3"}
+    assert set(four.hears(2, 60.0)) == {"h1", "h3"}
+    assert set(six.hears(2, 60.0)) == {"h1", "h2"}

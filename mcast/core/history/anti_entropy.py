@@ -16,7 +16,7 @@ from mcast.core.peer_id import PeerId
 from mcast.core.rangeset import RangeSet
 from mcast.core.reliability.receiver import Receiver
 from mcast.core.timers import ROUNDS, Rng, backoff
-from mcast.wire.frames import Digest, Holding, Vector
+from mcast.wire.frames import HEARS, Digest, Holding, Vector
 from mcast.wire.limits import DIGEST_SIZE, FRAME_HEADER_SIZE
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import Record
@@ -197,10 +197,10 @@ class AntiEntropy:
         self._lull.moved(now)
         self.next_timeout = min(self._rest, self._lull.next) if self._keeps else self._rest
 
-    def peer_announced(self, datagram: Datagram, hears: int, newcomer: bool, now: float) -> None:
-        """A peer announced itself; it `hears` these IP versions."""
+    def peer_announced(self, datagram: Datagram, flags: int, newcomer: bool, now: float) -> None:
+        """A peer announced itself, with these `flags`."""
         context = self._context
-        self._fetches.met(datagram, hears)
+        self._fetches.met(datagram, flags & HEARS)
         if newcomer:
             self._trickle.reset(now, context.members)
         if context.mode.history and self._fetches.untried:

@@ -62,13 +62,7 @@ class ServingQueues:
         self._to_all: dict[tuple[PeerId, int], float] = {}
 
     def ask(
-        self,
-        request: Datagram,
-        peer_id: PeerId,
-        sequences: Iterable[int],
-        now: float,
-        *,
-        to_all: bool,
+        self, request: Datagram, peer_id: PeerId, sequences: Iterable[int], now: float, *, to_all: bool
     ) -> bool:
         """Queue records that we hold; False when there is no room for all."""
         popular = self._popular(peer_id, request.source, now)

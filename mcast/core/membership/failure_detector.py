@@ -158,7 +158,7 @@ class Freshness:
 class FailureDetector:
     """Watches over peers and visitors, probes the silent, and measures round-trip times by the same probes.
 
-    `on_proven(datagram, reply, candidate, now)` is called when a peer answered a probe of ours, `on_expired`
+    `on_proven(reply, candidate, source, now)` is called when a peer answered a probe of ours, `on_expired`
     when a suspect answered none. `interval(peer)` is how often (s) a peer announces itself.
     """
 
@@ -175,7 +175,7 @@ class FailureDetector:
         self._context, self._verifier, self._roster = context, verifier, roster
         self._nacks, self._store, self._window = nacks, store, window
         self.handlers: Handlers = {Probe: self._on_probe, ProbeReply: self._on_probe_reply}
-        self.on_proven: Callable[[Datagram, ProbeReply, Candidate | None, float], DropReason | None]
+        self.on_proven: Callable[[ProbeReply, Candidate | None, Address, float], DropReason | None]
         self.on_expired: Callable[[PeerId, float], None]
         self.interval: Callable[[Peer], float]
         self.freshness = Freshness(context, settings.live_window, 2 * settings.peers)
@@ -231,19 +231,14 @@ class FailureDetector:
         self._arm()
 
     def admit_later(
-        self,
-        peer_id: PeerId,
-        frame: Announcement,
-        source: Address,
-        challenged: Address,
-        networks: int,
-        now: float,
+        self, frame: Announcement, source: Address, challenged: Address, networks: int, now: float
     ) -> None:
         """Its clock is off or it is a recording: it enters the roster when it has answered a challenge.
 
         `source` is its address in the roster, `challenged` where it was heard itself, if anywhere; else it is
         challenged on `networks`.
         """
+        peer_id = PeerId(frame.origin, frame.incarnation)
         self._candidates.pop(peer_id, None)
         self._candidates[peer_id] = Candidate(frame, source)
         if len(self._candidates) > CANDIDATES:
@@ -281,7 +276,8 @@ class FailureDetector:
             return DropReason.DEPARTED
         self.freshness.prove(peer_id)
         candidate = self._candidates.pop(peer_id, None)
-        reason = self.on_proven(datagram, frame, candidate, now)
+        self._context.networks.heard(peer_id, datagram.networks)
+        reason = self.on_proven(frame, candidate, datagram.source, now)
         self._arm()
         return reason
 
@@ -314,9 +310,8 @@ class FailureDetector:
         self._silence.cancel(peer_id)
         self._arm()
 
-    def heard(self, peer_id: PeerId, networks: int, now: float) -> None:
+    def heard(self, peer_id: PeerId, now: float) -> None:
         """A fresh signed word of a peer: it is here, or, after its goodbye, watched until it is silent."""
-        self._context.networks.heard(peer_id, networks)
         if peer_id not in self._departed:
             self._nacks.returned(peer_id, now)
         self.alive(peer_id, now)
@@ -324,7 +319,8 @@ class FailureDetector:
     def heard_undated(self, peer_id: PeerId, networks: int, now: float) -> None:
         """A signed word that names no time: unless the peer is live, it may be a recording."""
         if peer_id in self.freshness:
-            self.heard(peer_id, networks, now)
+            self._context.networks.heard(peer_id, networks)
+            self.heard(peer_id, now)
 
     def alive(self, peer_id: PeerId, now: float) -> None:
         """A peer was heard just now."""

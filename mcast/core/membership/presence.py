@@ -25,7 +25,7 @@ from mcast.core.reliability.receiver import Receiver
 from mcast.core.reliability.sender import HURRY, Sender
 from mcast.core.timers import Rng
 from mcast.wire.attributes import Attributes, decode_attributes, encode_attributes
-from mcast.wire.frames import HEARS_IPV4, HEARS_IPV6, NEWCOMER, Announcement, Frame, Goodbye, Key, ProbeReply
+from mcast.wire.frames import HEARS, NEWCOMER, Announcement, Frame, Goodbye, Key, ProbeReply
 from mcast.wire.limits import DATAGRAM_SAFE, HEADER_SIZE, TAG_SIZE
 from mcast.wire.reasons import DropReason
 
@@ -44,7 +44,7 @@ PAUSE = 0.1  # seconds between two looks at whether signatures of strangers may 
 
 def announced_size(frame: Announcement, name: str) -> int:
     """Bytes on a link of an announcement beside the KEY with `name`: it leaves in each IP version heard."""
-    versions = (frame.flags & (HEARS_IPV4 | HEARS_IPV6)).bit_count()
+    versions = (frame.flags & HEARS).bit_count()
     return max(1, versions) * (ANNOUNCEMENT_SIZE + len(frame.attributes) + len(name.encode()) + LINK_HEADERS)
 
 
@@ -320,16 +320,16 @@ class Presence:
         self.timer.sized(announced_size(frame, self._verifier.name(frame.origin)))
         source, networks = datagram.source, datagram.networks
         if not self._detector.freshness.judge(peer_id, frame.timestamp, now):
-            self._detector.admit_later(peer_id, frame, source, source, networks, now)
+            self._detector.admit_later(frame, source, source, networks, now)
             return DropReason.NOT_LIVE
         self._context.networks.announced(peer_id, datagram.session, networks)
         peer = self._roster.get(peer_id)
         if peer is None:
-            reason = self.enter(frame, source, networks, now, confirmed=True)
+            reason = self.enter(frame, source, now, confirmed=True)
             if reason is not None:
                 return reason
         else:
-            self._refresh(peer, frame, source, networks, now)
+            self._refresh(peer, frame, source, now)
         self.on_announced(datagram, frame, prompt and bool(frame.flags & NEWCOMER), now)
         window = self._nacks.windows.get(peer_id)
         if window is not None:
@@ -345,7 +345,7 @@ class Presence:
         return self._verifier.check(frame, peer_id in self._roster, now)
 
     def enter(
-        self, frame: Announcement, source: Address, networks: int, now: float, *, confirmed: bool
+        self, frame: Announcement, source: Address, now: float, *, confirmed: bool
     ) -> DropReason | None:
         """A peer that was not in the roster; `confirmed`: it was heard itself."""
         peer_id = PeerId(frame.origin, frame.incarnation)
@@ -354,7 +354,6 @@ class Presence:
         reason = self._roster.add(peer)
         if reason is not None:
             return reason
-        self._context.networks.heard(peer_id, networks)
         start = self._receiver.first_wanted(peer_id, frame.timestamp, frame.high, now, hearsay=not confirmed)
         peer.start = self._nacks.windows.resumes(peer_id) or start
         self._nacks.returned(peer_id, now)
@@ -371,14 +370,7 @@ class Presence:
         self.rearm()
 
     def _refresh(
-        self,
-        peer: Peer,
-        frame: Announcement,
-        source: Address,
-        networks: int,
-        now: float,
-        *,
-        direct: bool = True,
+        self, peer: Peer, frame: Announcement, source: Address, now: float, *, direct: bool = True
     ) -> None:
         """A peer in the roster was heard itself, `direct` or because somebody handed its announcement on."""
         changed = peer.announcement.attributes != frame.attributes or not peer.confirmed
@@ -393,30 +385,30 @@ class Presence:
             if not peer.confirmed:
                 self._roster.confirm(peer)
                 self._detector.measure(source, now)
-        self._detector.heard(peer.peer_id, networks, now)
+        self._detector.heard(peer.peer_id, now)
         if changed:
             self._context.emit(PeerUpdated(peer.view()))
 
-    def retold(self, peer: Peer, frame: Announcement, address: Address, networks: int, now: float) -> None:
+    def retold(self, peer: Peer, frame: Announcement, address: Address, now: float) -> None:
         """An announcement that we missed, of a peer not heard itself: its clock tells when that was said."""
         said = peer.said + (frame.timestamp - peer.announcement.timestamp) / 1000
         last = peer.heard
-        self._refresh(peer, frame, address, networks, now, direct=False)
+        self._refresh(peer, frame, address, now, direct=False)
         peer.said = min(now, said)
         peer.heard = max(last, peer.said)
 
     def _on_proven(
-        self, datagram: Datagram, reply: ProbeReply, candidate: Candidate | None, now: float
+        self, reply: ProbeReply, candidate: Candidate | None, source: Address, now: float
     ) -> DropReason | None:
         """A peer has answered a probe of ours."""
         peer_id = PeerId(reply.origin, reply.incarnation)
         peer = self._roster.get(peer_id)
         if peer is None and candidate is not None:
-            self.enter(candidate.frame, candidate.source, datagram.networks, now, confirmed=True)
+            self.enter(candidate.frame, candidate.source, now, confirmed=True)
         elif peer is not None:
-            self._refresh(peer, peer.announcement, datagram.source, datagram.networks, now)
+            self._refresh(peer, peer.announcement, source, now)
         self._receiver.proven(peer_id, now)
-        self._detector.heard(peer_id, datagram.networks, now)
+        self._detector.heard(peer_id, now)
         return self._receiver.exist(peer_id, reply.low, reply.high, reply.timestamp, now)
 
     def _on_new_key(self, origin: bytes) -> None:

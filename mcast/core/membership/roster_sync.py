@@ -383,11 +383,12 @@ class RosterSync:
         address = unpack(frame.address, frame.port, datagram.source)
         age = abs(announcement.timestamp - self._context.unix_ms(now)) / 1000
         if age > max(self._context.settings.live_window, SILENCE * announcement.interval / 1000):
-            self._detector.admit_later(peer_id, announcement, address, None, datagram.networks, now)
+            self._detector.admit_later(announcement, address, None, datagram.networks, now)
             return DropReason.NOT_LIVE
+        self._context.networks.heard(peer_id, datagram.networks)
         if peer is None:
-            return self._presence.enter(announcement, address, datagram.networks, now, confirmed=False)
-        self._presence.retold(peer, announcement, address, datagram.networks, now)
+            return self._presence.enter(announcement, address, now, confirmed=False)
+        self._presence.retold(peer, announcement, address, now)
         return None
 
     def _on_challenge(self, datagram: Datagram, frame: Challenge, now: float) -> DropReason | None:

@@ -322,7 +322,8 @@ class Receiver:
             return reason
         if not self._detector.judge(peer_id, frame.timestamp, datagram, now):
             return DropReason.NOT_LIVE
-        self._detector.heard(peer_id, datagram.networks, now)
+        self._networks.heard(peer_id, datagram.networks)
+        self._detector.heard(peer_id, now)
         datagram.verified = peer_id
         grtt = self._context.rtt.told(frame.grtt / 1e6)
         window = self._windows.get(peer_id)
