@@ -468,6 +468,8 @@ class Presence:
         detector = self._detector
         fresh = not detector.has_left(peer_id) and detector.freshness.judge(peer_id, began, now)
         detector.departed(peer_id)
+        if fresh:
+            self._context.networks.heard(peer_id, datagram.networks)
         if fresh or known or self._nacks.windows.get(peer_id) is not None:
             self._receiver.exist(peer_id, 1, frame.high, self._context.unix_ms(now), now, HURRY)
         self._remove(peer_id, "goodbye", now)
