@@ -240,7 +240,10 @@ class Member:
         """Send what there is, arm the timer, take the events: what a driver of the engine does."""
         lan = self._lan
         for outgoing in self.engine.datagrams(lan.now):
-            lan.transmit(outgoing.data, self.address, outgoing.destination)
+            if outgoing.interfaces is None:
+                lan.transmit(outgoing.data, self.address, outgoing.destination)
+            else:
+                lan.transmit(outgoing.data, self.address, lans=outgoing.interfaces)
         self.lives[-1].events.extend(self.engine.events())
         deadline = self.engine.deadline()
         if deadline is not None and (self.armed is None or deadline < self.armed or self.armed < lan.now):
@@ -281,7 +284,7 @@ class Lan:
         """Addresses of members to which no multicast gets through: their switch drops it."""
         self.on_transmit: Callable[[bytes, Address, Address], None] | None = None
         self.plugs: dict[Address, tuple[int, ...]] = {}
-        self._by_address: dict[Address, Member] = {}
+        self._by_address: dict[Address, tuple[Member, int]] = {}
         self._between: dict[tuple[Address, Address], Conditions] = {}
         self._links: dict[Address, Bottleneck] = {}
         self._crossed: dict[Bottleneck, float | None] = {}
@@ -300,13 +303,14 @@ class Lan:
     ) -> Member:
         """A new member; `options` are those of Engine and of its mode (visitor, passive, quiet, …).
 
-        `lans` are the numbers of the LANs it is on; over each of them it hears whoever is on it too.
+        `lans` are the numbers of the LANs it is on, each with an interface and an address of its own.
         """
         number = len(self.members) + 1
         identity = identity or Identity(sha256(b"%d identity %d" % (self.seed, number)).digest())
-        member = Member(self, number, name, identity, tuple(lans), options)
+        member_lans = tuple(lans)
+        member = Member(self, number, name, identity, member_lans, options)
         self.members.append(member)
-        self._by_address[member.address] = member
+        self._by_address.update({self._address_on(lan, member.address): (member, lan) for lan in member_lans})
         return member
 
     def between(self, sender: Member, receiver: Member, **conditions: Any) -> None:
@@ -345,8 +349,13 @@ class Lan:
             what()
         self.now = end
 
-    def transmit(self, data: bytes, source: Address, destination: Address = None) -> None:
-        """A datagram leaves `source`, for all (None) or one address; hostile ones may be injected here."""
+    def transmit(
+        self, data: bytes, source: Address, destination: Address = None, lans: Iterable[int] | None = None
+    ) -> None:
+        """A datagram leaves `source`, for all on its `lans` (None: all it is on) or for one address.
+
+        Hostile ones may be injected here.
+        """
         self.sent += 1
         self.sent_bytes += len(data)
         self._trace.update(repr((self.now, source, destination)).encode() + data)
@@ -356,17 +365,27 @@ class Lan:
         if destination is None:
             for member in self.members:
                 if member.address == source or member.address not in self.deaf:
-                    self._carry(data, source, member)
+                    self._carry(data, source, member, self.plugs[member.address] if lans is None else lans)
         elif destination in self._by_address:
-            self._carry(data, source, self._by_address[destination], direct=True)
+            member, lan = self._by_address[destination]
+            self._carry(data, source, member, (lan,), direct=True)
 
-    def _carry(self, data: bytes, source: Address, member: Member, direct: bool = False) -> None:
+    def _carry(
+        self, data: bytes, source: Address, member: Member, lans: Iterable[int], direct: bool = False
+    ) -> None:
         if self._islands.get(source) != self._islands.get(member.address):
             return
-        lans = self.plugs.get(member.address, (0,))
+        theirs = self.plugs[member.address]
         for lan in lans:
-            if lan in self.plugs.get(source, lans):
+            if lan in theirs and lan in self.plugs.get(source, theirs):
                 self._carry_by(lan, data, source, member, direct)
+
+    def _address_on(self, lan: int, address: Address) -> Address:
+        """The address on a LAN of who is on several: another on each."""
+        lans = self.plugs.get(address, (lan,))
+        if lan == lans[0] or not isinstance(address, tuple):
+            return address
+        return (f"{10 + lan}{address[0][2:]}", *address[1:])
 
     def _carry_by(self, lan: int, data: bytes, source: Address, member: Member, direct: bool) -> None:
         conditions = self._between.get((source, member.address), self.conditions)
@@ -409,7 +428,7 @@ class Lan:
 
         def arrive() -> None:
             self._trace.update(b"%.9f %d" % (self.now, member.number))
-            member.receive(data, source, direct, 2 * lan)
+            member.receive(data, self._address_on(lan, source), direct, 2 * lan)
 
         self.at(self.now + delay, arrive)
 

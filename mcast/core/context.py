@@ -17,6 +17,7 @@ from mcast.wire.frames import Frame, Signed
 from mcast.wire.reasons import DropReason
 
 from .events import Address, Event
+from .networks import ALL, Networks
 from .peer_id import PeerId
 from .timers import GroupRoundTrip, Rng
 
@@ -38,16 +39,16 @@ class Datagram(msgspec.Struct):
     """What is true of the datagram that is being handled.
 
     `source` is where it came from, `session` the 8 bytes that name its sender's process, `size` its bytes.
-    `direct`: it was sent to us, not to the group. `link`: the interface and IP version it came by. The rest
-    is set by frames that stand before others: the address validation token of an ECHO, the peer whose
-    HEARTBEAT was verified, and the age (s) that an AGE gives to the record after it.
+    `direct`: it was sent to us, not to the group. `networks`: the bit of the network it came by. The rest is
+    set by frames that stand before others: the address validation token of an ECHO, the peer whose HEARTBEAT
+    was verified, and the age (s) that an AGE gives to the record after it.
     """
 
     source: Address
     session: bytes
     size: int = 0
     direct: bool = False
-    link: int = 0
+    networks: int = ALL
     token: bytes | None = None
     verified: PeerId | None = None
     age: float = 0.0
@@ -73,7 +74,7 @@ class Component(Protocol):
 
 
 class Queued(msgspec.Struct, frozen=True):
-    """Frames that leave in one datagram, padded to `size` bytes; `to` None is the group.
+    """Frames that leave in one datagram, padded to `size` bytes; `to` None is the group, on `networks`.
 
     `record`: the way that records go, so that they arrive in this order.
     """
@@ -82,6 +83,7 @@ class Queued(msgspec.Struct, frozen=True):
     to: Address
     size: int
     record: bool
+    networks: int
 
 
 class Context:
@@ -105,6 +107,7 @@ class Context:
         self._wall_offset = wall - now
         self._counter = 0
         self.members = 1
+        self.networks = Networks(2 * settings.peers + settings.retained_records)
         self.rtt = GroupRoundTrip(settings.grtt_initial, settings.grtt_min, settings.grtt_max)
         self.payload = settings.payload  # bytes of the largest datagram that every peer takes
         self.may_send = not (mode.passive or mode.quiet)
@@ -142,10 +145,12 @@ class Context:
         if reason is not None:
             self.drops[reason] += count
 
-    def send(self, *frames: Frame, to: Address = None, size: int = 0, record: bool = False) -> None:
+    def send(
+        self, *frames: Frame, to: Address = None, size: int = 0, record: bool = False, networks: int = ALL
+    ) -> None:
         """Send `frames` in one datagram, as Queued has it; those who never send drop them here."""
         if self.may_send:
-            self.queue.append(Queued(frames, to, size, record))
+            self.queue.append(Queued(frames, to, size, record, networks))
             self.sent[type(frames[-1]).__name__.lower()] += 1
 
     def sign(self, frame: S) -> S:

@@ -5,6 +5,7 @@ It touches no socket, reads no clock and draws no randomness of its own; whoever
     engine.receive(datagram, source, now)      for each datagram that arrived
     engine.tick(now)                           when `deadline()` has passed (and at any other time)
     for outgoing in engine.datagrams(now): send outgoing.data to outgoing.destination, or to the group if None
+        (then by outgoing.interfaces, or by all if None)
     for event in engine.events(): tell the application
     arm the one timer for engine.deadline()    on the clock of `now`; None: nothing is due
 
@@ -30,7 +31,7 @@ from mcast.errors import UsageError
 from mcast.settings import Settings
 from mcast.wire.attributes import Attributes
 from mcast.wire.codec import encode_frames
-from mcast.wire.frames import Frame, Goodbye, Key, KeyRequest, Nack, Report
+from mcast.wire.frames import Announcement, Frame, Goodbye, Key, KeyRequest, Nack, Report
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import Record
 
@@ -51,6 +52,7 @@ from .membership.presence import Presence
 from .membership.roster import Roster
 from .membership.roster_sync import AddressTokens, RosterSync
 from .membership.unicast import Unicast
+from .networks import ALL
 from .peer_id import PeerId
 from .reliability.nack import NackScheduler
 from .reliability.receiver import Receiver
@@ -78,11 +80,14 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
 
 class Outgoing(msgspec.Struct, frozen=True):
     """A datagram to send; `destination` None is the group. `record`: it goes the way of records, not of
-    presence."""
+    presence. `interfaces`: the numbers of those by which it may leave to the group, None if by all; it
+    belongs to `networks`."""
 
     data: bytes
     destination: Address
     record: bool = False
+    networks: int = ALL
+    interfaces: tuple[int, ...] | None = None
 
 
 class Engine:
@@ -168,6 +173,8 @@ class Engine:
         anti_entropy = self._anti_entropy = AntiEntropy(
             context, verifier, roster, receiver, store, server, fetches, replay
         )
+        self._networks = context.networks
+        self._networks.keep = lambda peer_id: peer_id in roster or bool(store.held.of(peer_id))
         presence.on_first = roster_sync.collector.asked
         presence.on_announced = self._on_announced
         roster_sync.on_challenge = [unicast.challenged, anti_entropy.challenged]
@@ -197,10 +204,10 @@ class Engine:
 
     # What one component tells several others
 
-    def _on_announced(self, datagram: Datagram, peer_id: PeerId, newcomer: bool, now: float) -> None:
+    def _on_announced(self, datagram: Datagram, frame: Announcement, newcomer: bool, now: float) -> None:
         if newcomer:
-            self._roster_sync.greet_newcomer(datagram, peer_id, now)
-        self._anti_entropy.peer_announced(datagram.source, newcomer, now)
+            self._roster_sync.greet_newcomer(datagram, PeerId(frame.origin, frame.incarnation), now)
+        self._anti_entropy.peer_announced(datagram, frame.flags, newcomer, now)
 
     def _on_asked(self, peer_ids: Sequence[PeerId], now: float) -> None:
         self._detector.measure_again(peer_ids[0], now)
@@ -217,7 +224,8 @@ class Engine:
         self, datagram: bytes, source: Address, now: float, direct: bool = False, link: int = 0
     ) -> bool:
         """Take in one datagram from `source`. `direct`: it was sent to us, not to the group. `link`: twice
-        the index of the interface that it came by, and 1 more for IPv6.
+        the number of the interface that it came by, and 1 more for IPv6. The number of this computer alone
+        (loopback) is -1.
 
         False: it was not for us, and there is nothing to do for it.
         """
@@ -234,34 +242,42 @@ class Engine:
             context.now = now
         else:
             now = context.now
+        # What a static peer sends to us alone came by a network of its own.
+        bits = context.networks.bits
+        networks = (direct and bits.get(source)) or bits.get(link >> 1) or context.networks.add(link >> 1)
         news = False
         batch: list[Record] = []
         batch_session = b""
         for data in datagrams:
-            frames = self._ingress.open(data)
-            if isinstance(frames, DropReason):
-                context.drops[frames] += 1
-                if frames is DropReason.VERSION and not self._version_told:
-                    news = self._version_told = True
-                    if batch:
-                        self._receive_batch(batch, Datagram(source, batch_session, 0, direct, link), now)
-                        batch = []
-                    context.emit(OtherVersion(data[VERSION_AT], source))
-                continue
-            news = True
-            session, first = data[SESSION], frames[0]
-            lone = type(first) is Record and len(frames) == 1 and not context.closing
-            if batch and (not lone or session != batch_session):
-                self._receive_batch(batch, Datagram(source, batch_session, 0, direct, link), now)
+            frames, session = self._ingress.open(data), data[SESSION]
+            first = frames[0] if type(frames) is list and len(frames) == 1 else None
+            record = first if type(first) is Record and not context.closing else None
+            if batch and (record is None or session != batch_session):
+                self._receive_batch(batch, Datagram(source, batch_session, 0, direct, networks), now)
                 batch = []
-            if lone and isinstance(first, Record):
-                batch.append(first)
-                batch_session = session
+            if isinstance(record, Record):
+                news, batch_session = True, session
+                batch.append(record)
+            elif isinstance(frames, DropReason):
+                news |= self._dropped(frames, data, source, networks)
             else:
-                self._dispatch(frames, Datagram(source, session, len(data), direct, link), now)
+                news = True
+                self._dispatch(frames, Datagram(source, session, len(data), direct, networks), now)
         if batch:
-            self._receive_batch(batch, Datagram(source, batch_session, 0, direct, link), now)
+            self._receive_batch(batch, Datagram(source, batch_session, 0, direct, networks), now)
         return news
+
+    def _dropped(self, reason: DropReason, data: bytes, source: Address, networks: int) -> bool:
+        """A datagram was not opened; whether there is an event to tell of."""
+        context = self._context
+        context.drops[reason] += 1
+        if reason is DropReason.REPEATED:
+            context.networks.repeated(data[SESSION], networks)
+        if reason is not DropReason.VERSION or self._version_told:
+            return False
+        self._version_told = True
+        context.emit(OtherVersion(data[VERSION_AT], source))
+        return True
 
     def _receive_batch(self, records: list[Record], datagram: Datagram, now: float) -> None:
         """Records, each alone in its datagram, that came one after the other from one session."""
@@ -341,7 +357,7 @@ class Engine:
         if context.may_send:
             if ready:
                 repairs = retransmitter.take(now, more_waits=bool(outbox.size))
-                out += [Outgoing(seal(plain), None, True) for plain in repairs]
+                out += [self._outgoing(plain, None, True, networks) for plain, networks in repairs]
             if outbox.size or ready:
                 flushed = sender.take(now)
                 out += [Outgoing(seal(plain), None, True) for plain in flushed]
@@ -351,13 +367,13 @@ class Engine:
                     self._flow.press(now)
             if queues:
                 sender.settle()
-                out += [Outgoing(seal(plain), to) for plain, to in self._server.pages(now)]
+                pages = self._server.pages(now)
+                out += [self._outgoing(plain, to, False, networks) for plain, to, networks in pages]
         if context.closing and not outbox.size:
             sender.settle()
             self._say_goodbyes(now)
             out += self._control()
-        reach = self._unicast.reach(now)
-        return _copied(out, reach) if reach else out
+        return self._spread(out, now)
 
     def _control(self) -> list[Outgoing]:
         """All that is queued, never held back: each kind has its own bound."""
@@ -365,8 +381,26 @@ class Engine:
         while queue:
             queued = queue.popleft()
             plain = encode_frames(queued.frames, queued.size)
-            out.append(Outgoing(self._sealer.seal(plain), queued.to, queued.record))
+            out.append(self._outgoing(plain, queued.to, queued.record, queued.networks))
         return out
+
+    def _outgoing(self, plain: bytes, to: Address, record: bool, networks: int) -> Outgoing:
+        interfaces = None if to is not None else self._networks.interfaces(networks)
+        return Outgoing(self._sealer.seal(plain), to, record, networks, interfaces)
+
+    def _spread(self, out: list[Outgoing], now: float) -> list[Outgoing]:
+        """What is to leave, with a copy for each unicast peer of what goes to the group and belongs there."""
+        reach = self._unicast.reach(now)
+        if reach:
+            bits = self._networks.bits
+            group = [outgoing for outgoing in out if outgoing.destination is None]
+            out += [
+                Outgoing(one.data, address, one.record)
+                for address in reach
+                for one in group
+                if one.networks == ALL or one.networks & bits.get(address, 0)
+            ]
+        return [outgoing for outgoing in out if outgoing.interfaces != ()]
 
     def events(self) -> list[Event]:
         """What happened since the last call; each event is returned once."""
@@ -529,13 +563,14 @@ class Engine:
             self._presence.hosts = frozenset(hosts)
         self._presence.update(self._context.advance(now), attributes, flags, port)
 
-    def lost_network(self, now: float) -> None:
-        """No network remains of those we were on: what was heard there stays there, in an open room.
+    def lost_network(self, now: float, interface: int | None = None) -> None:
+        """An interface has left its network; None: no network remains of those we were on.
 
-        Unless a peer of before is heard again within a minute, it is forgotten.
+        What was heard there stays there, in an open room. Unless a peer of before is heard again within a
+        minute, it is forgotten.
         """
         self._settle()
-        self._anti_entropy.lost_network(self._context.advance(now))
+        self._anti_entropy.lost_network(self._context.advance(now), interface)
 
     def set_wall(self, now: float, wall: float) -> None:
         """The computer's clock was corrected."""
@@ -560,9 +595,3 @@ class Engine:
             "grtt-us": round(context.rtt.value * 1e6),
             "rate": round(self._flow.rate.value),
         }
-
-
-def _copied(out: list[Outgoing], reach: Sequence[Address]) -> list[Outgoing]:
-    """What is to leave, with a copy of what goes to the group for each address in `reach`."""
-    group = [outgoing for outgoing in out if outgoing.destination is None]
-    return out + [Outgoing(one.data, address, one.record) for address in reach for one in group]

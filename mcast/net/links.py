@@ -46,13 +46,13 @@ class Plan(msgspec.Struct, frozen=True):
 class Change(msgspec.Struct, frozen=True):
     """What an update did: interfaces that came into use or went out of it, and new problems.
 
-    `network_lost`: none of the addresses remains that we had before.
+    `lost_networks`: the interfaces that have none of their addresses of before; (None,) if none of them has.
     """
 
     joined: tuple[Interface, ...] = ()
     left: tuple[Interface, ...] = ()
     problems: tuple[SocketError, ...] = ()
-    network_lost: bool = False
+    lost_networks: tuple[int | None, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.joined or self.left or self.problems)
@@ -73,7 +73,7 @@ class Links:
         self._used: dict[int, Interface] = {}
         self._senders: dict[tuple[int, int], Sender] = {}
         self._secondary: dict[tuple[int, str], Sender] = {}
-        self._addresses: frozenset[tuple[int, str]] = frozenset()
+        self._addresses: dict[int, tuple[str, ...]] = {}
         self._problems: set[str] = set()
         self._port = plan.groups[0].port if plan.hold else 0
         self._own_port = 0
@@ -104,7 +104,7 @@ class Links:
             tuple(link for index, link in wanted.items() if index not in stayed),
             tuple(link for index, link in before.items() if index not in stayed),
             self._new_problems(problems),
-            self._lost_network(),
+            self._lost_networks(),
         )
 
     def require(self, started: Change | None = None, *, wait: bool = False) -> None:
@@ -287,11 +287,12 @@ class Links:
         known, self._problems = self._problems, {str(problem) for problem in problems}
         return tuple(problem for problem in problems if str(problem) not in known)
 
-    def _lost_network(self) -> bool:
-        """Whether none of the addresses is left that we had at the last update."""
-        now = frozenset((link.index, text) for link in self.used for text in _network_addresses(link))
+    def _lost_networks(self) -> tuple[int | None, ...]:
+        """The interfaces that have none of their addresses of the last update; (None,) if none has."""
+        now = {link.index: addresses for link in self.used if (addresses := _network_addresses(link))}
         before, self._addresses = self._addresses, now
-        return bool(before) and before.isdisjoint(now)
+        lost = [index for index, known in before.items() if set(known).isdisjoint(now.get(index, ()))]
+        return (None,) if lost and len(lost) == len(before) else tuple(lost)
 
 
 def _network_addresses(link: Interface) -> tuple[str, ...]:

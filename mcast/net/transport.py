@@ -27,7 +27,7 @@ NEIGHBOURS_MAX = 4096
 SocketName = tuple[str, int] | tuple[str, int, int, int]
 Route = tuple[Sender, tuple[str, int]]
 """A sender and the group address that it sends to."""
-_destination = attrgetter("destination", "record")
+_way = attrgetter("destination", "record", "interfaces")
 
 
 class Transport:
@@ -71,13 +71,15 @@ class Transport:
         ]
 
     def send(self, outgoing: Sequence[Outgoing]) -> None:
-        """Send datagrams in order. Consecutive ones with the same destination are sent together."""
-        for (destination, record), some in groupby(outgoing, _destination):
+        """Send datagrams in order. Consecutive ones that go the same way are sent together."""
+        for (destination, record, interfaces), some in groupby(outgoing, _way):
             batch = [datagram.data for datagram in some]
             if destination is not None:
                 self._send_unicast(batch, destination)
                 continue
             for sender, group in self._record_routes if record else self._routes:
+                if interfaces is not None and sender.interface not in interfaces:
+                    continue
                 if len(batch) > 1:
                     for error in sender.send_all(batch, group, timeout=SEND_PATIENCE):
                         self._failed(sender, error)

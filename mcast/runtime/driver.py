@@ -66,7 +66,7 @@ class Driver:
         self._renewing: asyncio.TimerHandle | None = None
         self._waiting: list[asyncio.Future[None]] = []
         self._wall_offset = 0.0
-        self._peers_changed = False
+        self._peers_changed = self._alone = False
         self._rewire_after = 0.0
 
     def open(self) -> Change:
@@ -250,7 +250,8 @@ class Driver:
                 plain += [datagram for datagram in together if not datagram.data.startswith(MAGIC)]
             if ours:
                 name = self.transport.heard(source, interface)
-                link = interface << 1 | (":" in source[0])
+                # This computer alone is no network: what is heard by loopback may be told anywhere.
+                link = (-1 if self._alone else interface) << 1 | (":" in source[0])
                 news |= engine.receive_all(ours, name, now, group is None, link)
         if news:
             self.step(now)
@@ -259,14 +260,16 @@ class Driver:
 
     def _changed(self, change: Change) -> None:
         self._rewire()
-        if self._engine is not None and change.network_lost:
-            self._engine.lost_network(self.now)
+        if self._engine is not None:
+            for interface in change.lost_networks:
+                self._engine.lost_network(self.now, interface)
         self._on_change(change)
         self.step()
 
     def _rewire(self) -> None:
         """Adapt to the links in use, and to the IP versions that all peers receive."""
         self._peers_changed = False
+        self._alone = all(link.loopback for link in self._links.used)
         shared = None
         if self._engine is not None:
             now = self._loop.time()

@@ -53,6 +53,7 @@ NEWCOMER = 0x0001  # joined just now and wants the roster
 HOLDER = 0x0002  # holds the group's port on its host and answers for the others there
 HEARS_IPV4 = 0x0004  # it hears the group in this IP version
 HEARS_IPV6 = 0x0008
+HEARS = HEARS_IPV4 | HEARS_IPV6
 
 
 class Key(msgspec.Struct, frozen=True, gc=False):

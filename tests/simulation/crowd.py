@@ -16,7 +16,7 @@ Which member is nearest to a newcomer is looked up in a table, not computed by e
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from hashlib import sha256
@@ -117,7 +117,7 @@ class Crowd(simulation.Lan):
         member.engine._roster_sync.greetings._heard = self.times
         self.standees.append(member)
         self._open.append(member)
-        self._by_address[member.address] = member
+        self._by_address[member.address] = member, 0
 
     def run(self, seconds: float) -> None:
         """Let virtual time pass."""
@@ -143,14 +143,16 @@ class Crowd(simulation.Lan):
             self._thirds[asker] = len(roster), third
         return rank(asker, me) <= third
 
-    def transmit(self, data: bytes, source: Address, destination: Address = None) -> None:
+    def transmit(
+        self, data: bytes, source: Address, destination: Address = None, lans: Iterable[int] | None = None
+    ) -> None:
         """As Lan.transmit; what all hear is told to all standees at once."""
         header = decode_header(data)
         assert isinstance(header, Header)
         frames = self.checks.open(header, data)
         assert isinstance(frames, list)
         self._count(data, frames, destination)
-        super().transmit(data, source, destination)
+        super().transmit(data, source, destination, lans)
         if destination is None:
             self.at(self.now + self.conditions.delay, lambda: self._overheard(data, frames, source))
 
@@ -189,8 +191,12 @@ class Crowd(simulation.Lan):
             if isinstance(frame, Record):
                 anti_entropy.record_moved(self.now)
             else:
-                anti_entropy._on_digest(Datagram(source, b""), frame, self.now)
+                anti_entropy._on_digest(self._heard_from(source), frame, self.now)
             standee.pump()
+
+    def _heard_from(self, source: Address, size: int = 0) -> Datagram:
+        """A datagram that reached all, by the only network."""
+        return Datagram(source, b"", size, networks=self.members[0].engine._context.networks.add(0))
 
     def publish(self, records: int, start: float) -> None:
         """All witnesses but the first publish so many in all, four a second from `start` on."""
@@ -200,12 +206,13 @@ class Crowd(simulation.Lan):
 
     def _meet(self, newcomer: PeerId, source: Address, size: int) -> None:
         self.times.extend([self.now])
+        heard = self._heard_from(source, size)
         if self.now > SETTLED:
             self._open = self.standees
         for standee in self._open:
             engine = standee.engine
             if engine.peer_id != newcomer:
-                engine._roster_sync.greet_newcomer(Datagram(source, b"", size), newcomer, self.now)
+                engine._roster_sync.greet_newcomer(heard, newcomer, self.now)
                 if self.now > SETTLED:
                     standee.count_members()
                     engine._anti_entropy._trickle.reset(self.now, engine._context.members)
@@ -247,6 +254,8 @@ class Standee(simulation.Member):
         engine, witness = self.engine, self._lan.members[0].engine
         SharedRoster.share(engine._roster, witness._roster)
         engine._verifier._keys = witness._verifier._keys
+        networks = witness._context.networks
+        engine._context.networks = engine._networks = engine._receiver._networks = networks
         engine._presence.postponed = SharedPostponed(witness._presence.postponed)
         engine._detector.freshness._live = witness._detector.freshness._live
         store, other = engine._store, witness._store

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from mcast import simulation
 from mcast.core.engine import Receipt
-from mcast.core.events import GapAbandoned, Message
+from mcast.core.events import GapAbandoned, Message, PeerJoined
 from mcast.core.peer_id import PeerId
 
 
@@ -108,8 +108,8 @@ def _touches(sequence: int, abandoned: set[int]) -> bool:
 
 def check_complete(lan: simulation.Lan, published: Published, authors: list[simulation.Member]) -> None:
     """Who is alive at the end has all that living authors said after it joined."""
-    living = {author.engine.peer_id for author in authors if author.alive}
     for member in lan.members:
+        living = {author.engine.peer_id for author in authors if author.alive and meet(lan, author, member)}
         if not member.alive:
             continue
         life = member.lives[-1]
@@ -126,18 +126,45 @@ def check_complete(lan: simulation.Lan, published: Published, authors: list[simu
                 assert told, f"{member.name} lacks {name} of {at}"
 
 
+def meet(lan: simulation.Lan, one: simulation.Member, other: simulation.Member) -> bool:
+    """Whether two members are on one LAN."""
+    return not set(lan.plugs[one.address]).isdisjoint(lan.plugs[other.address])
+
+
+def check_apart(lan: simulation.Lan) -> None:
+    """Nobody was told of who is on none of its LANs, nor holds anything of it."""
+    for member in lan.members:
+        strange = {other.identity.origin for other in lan.members if not meet(lan, member, other)}
+        events = member.events()
+        told = {event.origin for event in events if isinstance(event, Message)}
+        told |= {event.peer.peer_id.origin for event in events if isinstance(event, PeerJoined)}
+        assert strange.isdisjoint(told), f"{member.name} was told of another network"
+        held = {peer_id.origin for peer_id, _ in held_sizes(member)}
+        assert strange.isdisjoint(held), f"{member.name} holds what was said on another network"
+
+
 def holdings(members: list[simulation.Member]) -> dict[str, int]:
     """How many records each member that is here holds."""
     return {member.name: len(_held(member)) for member in members if member.alive}
 
 
-def holds_the_same(members: list[simulation.Member], forgetful: Collection[PeerId] = ()) -> bool:
-    """Whether all members that are here hold the same records, but for those of the `forgetful`."""
-    return len({_held(member, forgetful) for member in members if member.alive}) <= 1
+def holds_the_same(
+    members: list[simulation.Member], forgetful: Collection[PeerId] = (), lan: int | None = None
+) -> bool:
+    """Whether all members that are here hold the same records on a `lan`, but for the `forgetful`."""
+    return len({_held(member, forgetful, lan) for member in members if member.alive}) <= 1
 
 
-def _held(member: simulation.Member, forgetful: Collection[PeerId] = ()) -> frozenset[tuple[PeerId, int]]:
-    return frozenset(name for name in held_sizes(member) if name[0] not in forgetful)
+def _held(
+    member: simulation.Member, forgetful: Collection[PeerId] = (), lan: int | None = None
+) -> frozenset[tuple[PeerId, int]]:
+    networks = member.engine._context.networks
+    bit = 0 if lan is None else networks.bits.get(lan, 0)
+    return frozenset(
+        name
+        for name in held_sizes(member)
+        if name[0] not in forgetful and (name[0] == member.engine.peer_id or networks.has(name[0], bit))
+    )
 
 
 def held_sizes(member: simulation.Member) -> dict[tuple[PeerId, int], int]:

@@ -9,6 +9,7 @@ from .flood import Flood, tables, weight
 
 PEERS = 100
 SMALL = Settings(peers=PEERS, retained_bytes=1 << 20, held_bytes=1 << 19)
+NETWORKS = 2 * PEERS + SMALL.retained_records  # peers whose networks are remembered
 # Tables whose bound does not follow from that of the roster; `full` are those that 12,000 inventions fill.
 BOUNDS = {
     "_context.drops": 64,
@@ -23,6 +24,9 @@ BOUNDS = {
     "_keys._asked": 256,
     "_keys._deferrals": 256,
     "_keys._sent": 256,
+    "_networks._origins": NETWORKS,
+    "_networks._sessions": NETWORKS,
+    "_networks.masks": NETWORKS,
     "_store._of": 10_000,
     "_store._records": 10_000,
     "_store._sizes": 10_000,

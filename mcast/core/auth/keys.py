@@ -8,7 +8,6 @@ from typing import Generic, TypeVar
 import msgspec
 
 from mcast.core.context import Context, Datagram, Handlers
-from mcast.core.events import Address
 from mcast.core.membership.roster import Roster
 from mcast.core.peer_id import PeerId
 from mcast.core.timers import ROUNDS, Timers, backoff
@@ -40,7 +39,7 @@ class Waiter(msgspec.Struct, frozen=True):
     """A record that waits until `until`; `age` (s) is how old it was said to be when it came."""
 
     record: Record
-    source: Address
+    datagram: Datagram
     until: float
     age: float
 
@@ -60,11 +59,11 @@ class WaitingRecords(Generic[Wanted]):
     def __len__(self) -> int:
         return sum(map(len, self._waiters.values()))
 
-    def add(self, wanted: Wanted, record: Record, source: Address, now: float, age: float) -> bool:
+    def add(self, wanted: Wanted, record: Record, datagram: Datagram, now: float, age: float) -> bool:
         """Let `record` wait for `wanted`; False when there is no room."""
         if self._bytes + len(record.payload) > WAITING:
             return False
-        self._waiters.setdefault(wanted, []).append(Waiter(record, source, now + PATIENCE, age))
+        self._waiters.setdefault(wanted, []).append(Waiter(record, datagram, now + PATIENCE, age))
         self._bytes += len(record.payload)
         self.next_timeout = min(self.next_timeout, now + PATIENCE)
         return True
@@ -111,6 +110,7 @@ class KeyExchange:
         self._sent: dict[bytes, float] = {}
         self._asked: dict[bytes, float] = {}
         self._deferrals: dict[bytes, float] = {}
+        self._lacked_on: dict[bytes, int] = {}  # the networks on which to ask, of MOST origins
         self.next_timeout = float("inf")
 
     def _arm(self) -> None:
@@ -123,38 +123,41 @@ class KeyExchange:
         for origin in self._asks.due(now):
             _remember(self._asked, origin, now)
             self._deferrals.pop(origin, None)
-            context.send(KeyRequest((origin,)), size=REQUEST_SIZE)
+            context.send(KeyRequest((origin,)), size=REQUEST_SIZE, networks=self._lacked_on.pop(origin))
         for origin in self._answers.due(now):
             _remember(self._sent, origin, now)
             known = self._verifier.key(origin)
             if origin == context.me.origin:
                 context.send(self._verifier.own_key)
             elif known is not None:
-                context.send(known.frame)
+                context.send(known.frame, networks=context.networks.of_origin(origin))
         self._arm()
 
-    def hold(self, record: Record, source: Address, now: float, age: float) -> DropReason | None:
+    def hold(self, record: Record, datagram: Datagram, now: float, age: float) -> DropReason | None:
         """The key of a record is unknown: let it wait, and ask for the key."""
-        if not self.waiting.add(record.origin, record, source, now, age):
+        if not self.waiting.add(record.origin, record, datagram, now, age):
             return DropReason.WAITING_FULL
-        self.want(record.origin, now)
+        self._want(record.origin, datagram, now)
         return None
 
-    def want(self, origin: bytes, now: float) -> None:
-        """Ask the group for a key we lack, unless somebody else does first or it was asked for lately."""
+    def _want(self, origin: bytes, datagram: Datagram, now: float) -> None:
+        """Ask for the key that `datagram` needs, unless somebody else did or it was asked for lately."""
         context = self._context
         delay = backoff(context.rng, ROUNDS * context.rtt.value, context.members)
         lately = now - self._asked.get(origin, float("-inf")) < AGAIN
         if not lately and origin not in self._asks and len(self._asks) < MOST:
             self._asks.set(origin, now + min(delay, ASK_WITHIN))
+            self._lacked_on[origin] = 0
+        if origin in self._asks:
+            self._lacked_on[origin] |= datagram.networks
         self._arm()
 
-    def check(self, frame: Counted, now: float) -> DropReason | None:
+    def check(self, datagram: Datagram, frame: Counted, now: float) -> DropReason | None:
         """Whether a signed frame is fresh and genuine, as Verifier.check(); an unknown key is asked for."""
         known = self._roster.get(PeerId(frame.origin, frame.incarnation)) is not None
         reason = self._verifier.check(frame, known, now)
         if reason is DropReason.UNKNOWN_KEY:
-            self.want(frame.origin, now)
+            self._want(frame.origin, datagram, now)
         return reason
 
     def on_key_frame(self, datagram: Datagram, key: Key, now: float) -> DropReason | None:
@@ -164,8 +167,10 @@ class KeyExchange:
         reason = self._verifier.learn(key, bool(self._roster.of(origin)), now, self._keep)
         if reason is not None:
             return reason
+        self._context.networks.key_heard(origin, datagram.networks)
         self._answers.cancel(origin)
         self._asks.cancel(origin)
+        self._lacked_on.pop(origin, None)
         self._deferrals.pop(origin, None)
         _remember(self._sent, origin, now)
         if before is None or before.frame != key:
@@ -186,11 +191,16 @@ class KeyExchange:
             self._overheard(origin, now)
             if origin == context.me.origin:
                 answered |= self._answer(origin, now, 0.0)
-            elif self._verifier.key(origin) is not None and datagram.size >= place * OTHERS * KEY_PRICE:
+            elif self._knows(origin, datagram) and datagram.size >= place * OTHERS * KEY_PRICE:
                 delay = grtt + backoff(context.rng, min(2 * ROUNDS * grtt, ANSWER_WITHIN), context.members)
                 answered |= self._answer(origin, now, delay)
         self._arm()
         return None if answered else DropReason.OVER_BUDGET
+
+    def _knows(self, origin: bytes, datagram: Datagram) -> bool:
+        """Whether we have a key that is known on the network by which `datagram` came."""
+        heard = self._context.networks.of_origin(origin) & datagram.networks == datagram.networks
+        return heard and self._verifier.key(origin) is not None
 
     def _answer(self, origin: bytes, now: float, delay: float) -> bool:
         """Somebody asks for a key that we have; False when it is not sent."""

@@ -6,6 +6,7 @@ from mcast.core.auth.verifier import Verifier
 from mcast.core.context import Context
 from mcast.core.events import SendingResumed, SendingStopped, SlowMember
 from mcast.core.membership.roster import Peer, Roster
+from mcast.core.networks import ALL
 from mcast.core.peer_id import PeerId
 from mcast.core.reliability.window import held_share
 from mcast.core.token_bucket import TokenBucket
@@ -376,10 +377,20 @@ class FlowController:
         pause = NAME_AGAIN if self._target(now) else ASK_AGAIN
         if election.acker is not None and now >= self._asked + pause:
             self._asked = now
-            context.send(context.sign(Acker(*context.me, context.next_counter(), *election.acker)))
+            self._say_acker(election.acker)
         if not alone and self.breaker.check(now):
             context.emit(SendingStopped())
         self._look(now)
+
+    def _say_acker(self, acker: PeerId) -> None:
+        """Name the elected one where it was heard; elsewhere ourselves: who was elected there is not now."""
+        context = self._context
+        here = context.networks.of(acker) or ALL  # it may have reported and not be proven live
+        context.send(context.sign(Acker(*context.me, context.next_counter(), *acker)), networks=here)
+        elsewhere = context.networks.known & ~here
+        if elsewhere:
+            nobody = context.sign(Acker(*context.me, context.next_counter(), *context.me))
+            context.send(nobody, networks=elsewhere)
 
     def _forget_silent(self, now: float) -> None:
         """The roster is empty but the acker vanished without a goodbye: stop waiting for it."""

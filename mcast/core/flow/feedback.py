@@ -11,6 +11,7 @@ from mcast.core.context import Context, Datagram, Handlers
 from mcast.core.events import Address
 from mcast.core.membership.failure_detector import FailureDetector
 from mcast.core.membership.roster import Roster
+from mcast.core.networks import ALL
 from mcast.core.peer_id import PeerId
 from mcast.core.reliability.nack import NackScheduler
 from mcast.core.reliability.sender import TransmitWindow
@@ -85,7 +86,7 @@ class Feedback:
         requests = [request for request, when in self._requests.items() if when <= now]
         for request in requests:
             del self._requests[request]
-            self._send([request[0]], request[1], now)
+            self._send([request[0]], request[1], ALL, now)
         self._arm()
 
     def _due(self, now: float) -> list[PeerId]:
@@ -114,14 +115,16 @@ class Feedback:
 
     def report(self, peer_ids: list[PeerId], now: float) -> None:
         """Tell the group what we hold of these peers."""
-        for at in range(0, len(peer_ids), PAGE):
-            self._send(peer_ids[at : at + PAGE], None, now)
+        for networks, some in self._context.networks.grouped(peer_ids).items():
+            for at in range(0, len(some), PAGE):
+                self._send(some[at : at + PAGE], None, networks, now)
 
-    def _send(self, peer_ids: list[PeerId], to: Address, now: float) -> None:
+    def _send(self, peer_ids: list[PeerId], to: Address, networks: int, now: float) -> None:
         context = self._context
         entries = tuple(entry for peer_id in peer_ids if (entry := self._heard(peer_id, now)) is not None)
         if entries:
-            context.send(context.sign(Report(*context.me, context.next_counter(), entries)), to=to)
+            report = context.sign(Report(*context.me, context.next_counter(), entries))
+            context.send(report, to=to, networks=networks)
 
     def _heard(self, peer_id: PeerId, now: float) -> Heard | None:
         window = self._nacks.windows.get(peer_id)
@@ -181,7 +184,7 @@ class Feedback:
             # Whether it is genuine matters to nobody else; who was elected before is only asked less.
             return None
         reason = (
-            self._keys.check(frame, now)
+            self._keys.check(datagram, frame, now)
             if elected
             else self._verifier.check(frame, self._known(peer_id), now)
         )
@@ -241,12 +244,12 @@ class Feedback:
         peer_id = PeerId(frame.origin, frame.incarnation)
         if peer_id == me:
             return DropReason.OWN
-        reason = self._keys.check(frame, now)
+        reason = self._keys.check(datagram, frame, now)
         if reason is not None:
             return reason
         gone = self._detector.has_left(peer_id)
         if not gone:  # it says its last report again with its last goodbyes
-            self._detector.heard_undated(peer_id, now)
+            self._detector.heard_undated(peer_id, datagram.networks, now)
         for entry in frame.heard:
             about = PeerId(entry.origin, entry.incarnation)
             if about == me:

@@ -11,11 +11,12 @@ from mcast.core.auth.verifier import Verifier
 from mcast.core.context import Context, Datagram, Handlers
 from mcast.core.events import Address
 from mcast.core.membership.roster import Roster
+from mcast.core.networks import ALL
 from mcast.core.peer_id import PeerId
 from mcast.core.rangeset import RangeSet
 from mcast.core.reliability.receiver import Receiver
 from mcast.core.timers import ROUNDS, Rng, backoff
-from mcast.wire.frames import Digest, Holding, Vector
+from mcast.wire.frames import HEARS, Digest, Holding, Vector
 from mcast.wire.limits import DIGEST_SIZE, FRAME_HEADER_SIZE
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import Record
@@ -25,7 +26,6 @@ from .replay import Replay
 from .serving import RecordServer
 from .store import Store, filled
 
-ENOUGH = 1  # RFC 6206's k: one consistent word in an interval is enough
 QUIET = 1.0  # seconds without a record after which all members should hold the same
 PATIENCE = 10.0  # seconds after which they are compared although records keep coming
 DIGESTS = 1024  # digests remembered
@@ -35,7 +35,8 @@ UNKNOWN = bytes(DIGEST_SIZE)  # the digest of a teller that has not said any
 class Trickle:
     """When to say what we hold; intervals in seconds, from `shortest` to `longest`.
 
-    `next` is when to call due(). Within an interval the moment is exponentially spread, as in RFC 5401, so
+    `next` is when to call due(). `consistent` are the networks on which somebody said the same in this
+    interval: RFC 6206's k is 1. Within an interval the moment is exponentially spread, as in RFC 5401, so
     that of ten thousand few speak.
     """
 
@@ -43,7 +44,7 @@ class Trickle:
         self._rng = rng
         self._shortest, self._longest = shortest, longest
         self._interval = longest
-        self._heard = 0
+        self.consistent = 0
         self._spoken = False
         self._end = 0.0
         self.next = inf
@@ -54,12 +55,8 @@ class Trickle:
             self._interval = self._shortest
             self._begin(now, members)
 
-    def consistent(self) -> None:
-        """Somebody said the same."""
-        self._heard += 1
-
     def due(self, now: float, members: int) -> bool:
-        """Whether to speak now."""
+        """Whether to speak now, where nobody said the same."""
         if now < self.next:
             return False
         if self._spoken:
@@ -68,14 +65,14 @@ class Trickle:
             return False
         self._spoken = True
         self.next = self._end
-        return self._heard < ENOUGH
+        return True
 
     def _begin(self, now: float, members: int) -> None:
         half = self._interval / 2
         self.next = now + half + backoff(self._rng, half, members)
         self._spoken = False
         self._end = now + self._interval
-        self._heard = 0
+        self.consistent = 0
 
 
 class HeardDigests:
@@ -156,8 +153,8 @@ class AntiEntropy:
 
     def rearm(self) -> None:
         """Something has changed on which our timer depends."""
-        replay = self._replay.when(self._more_to_come())
-        self._rest = min(self._store.withheld_until, self._store.next_sweep, replay)
+        networks, replay = self._context.networks, self._replay.when(self._more_to_come())
+        self._rest = min(self._store.withheld_until, self._store.next_sweep, networks.next, replay)
         self._keeps = self._context.keeps_history
         if self._keeps:
             self._rest = min(self._rest, self._trickle.next, self._fetches.next)
@@ -168,22 +165,32 @@ class AntiEntropy:
         context = self._context
         if self._store.withheld_until <= now:
             self._forget()
+        if context.networks.next <= now:
+            context.networks.expire(now)
+            self._store.drop_lost()
+            self._fetches.unsettle()
         self._tell(now)
         self._store.expire(now)
         if context.keeps_history:
             if self._lull.due(now):
                 self._trickle.reset(now, context.members)
-            if self._trickle.due(now, context.members) and self._lull.counts(now):
-                self._say_digest()
+            if self._trickle.due(now, context.members):
+                self._say_digests(now)
             question = self._fetches.tick(now, context.room_left(FRAME_HEADER_SIZE + 8))
             if question is not None:
                 context.send(*question.frames, to=question.to)
         self.rearm()
 
-    def _say_digest(self) -> None:
-        summary = self._store.summary()
-        if summary.records:
-            self._context.send(Digest(summary.digest, len(summary), summary.records))
+    def _say_digests(self, now: float) -> None:
+        """Say what we hold of each network where nobody said the same."""
+        networks = dict.fromkeys(self._context.networks.bits.values()) or (ALL,)
+        unsaid = [bit for bit in networks if not bit & self._trickle.consistent]
+        if not unsaid or not self._lull.counts(now):
+            return
+        for bit in unsaid:
+            summary = self._store.summary(bit)
+            if summary.records:
+                self._context.send(Digest(summary.digest, len(summary), summary.records), networks=bit)
 
     def record_moved(self, now: float) -> None:
         """A record came or left."""
@@ -191,15 +198,15 @@ class AntiEntropy:
         self._rest = min(self._rest, self._store.next_sweep)
         self.next_timeout = min(self._rest, self._lull.next) if self._keeps else self._rest
 
-    def peer_announced(self, source: Address, newcomer: bool, now: float) -> None:
-        """A peer announced itself from `source`."""
+    def peer_announced(self, datagram: Datagram, flags: int, newcomer: bool, now: float) -> None:
+        """A peer announced itself, with these `flags`."""
         context = self._context
-        self._fetches.met(source)
+        self._fetches.met(datagram, flags & HEARS)
         if newcomer:
             self._trickle.reset(now, context.members)
         if context.mode.history and self._fetches.untried:
             # Its challenge may have been lost.
-            self._fetch_from(source, UNKNOWN, now)
+            self._fetch_from(datagram.source, UNKNOWN, now)
         self.rearm()
 
     def _fetch_from(self, source: Address, digest: bytes, now: float) -> None:
@@ -227,12 +234,14 @@ class AntiEntropy:
             return DropReason.NOT_ASKED
         if not self._lull.counts(now):
             return None  # records are on their way: what is held differs for the moment
-        if frame.digest == self._store.summary().digest:
-            self._trickle.consistent()
+        if frame.digest == self._store.summary(datagram.networks).digest:
+            # Who hears one IP version only may not be heard by all that should hear this.
+            if self._fetches.hears_all(datagram):
+                self._trickle.consistent |= datagram.networks
             return None
         if self._heard.new(frame.digest, now):
             self._trickle.reset(now, context.members)
-        if frame.records and not self._fetches.settled(source, frame.digest, now):
+        if frame.records and not self._fetches.settled(datagram, frame.digest, now):
             self._fetch_from(source, frame.digest, now)
         self.rearm()
         return None
@@ -245,16 +254,20 @@ class AntiEntropy:
         for holding in frame.holdings:
             peer_id = PeerId(holding.origin, holding.incarnation)
             ranges = lacking.get(peer_id, RangeSet())
-            for start, stop in self._lacking(peer_id, holding):
+            for start, stop in self._lacking(peer_id, holding, datagram.networks):
                 ranges.add(start, stop)
             if ranges:
                 lacking[peer_id] = ranges
-        self._fetches.page(frame, lacking, now)
+        self._fetches.page(frame, lacking, datagram.networks, now)
         self.rearm()
         return None
 
-    def _lacking(self, peer_id: PeerId, holding: Holding) -> list[tuple[int, int]]:
-        """What of it we lack and would keep."""
+    def _lacking(self, peer_id: PeerId, holding: Holding, networks: int) -> list[tuple[int, int]]:
+        """What of it we lack and would keep.
+
+        Of a peer that we heard, but not on this network, also a record that we hold: it proves that the
+        others have it here, too.
+        """
         wanted = self._receiver.wanted_from(peer_id)
         if peer_id == self._context.me or wanted > holding.high:
             return []
@@ -262,9 +275,13 @@ class AntiEntropy:
         high = max(holding.high, held.of(peer_id).high)
         floor = max(held.floor(peer_id), high + 1 - self._store.share, wanted)
         pieces = []
+        proven = self._context.networks.has(peer_id, networks)
         for start, stop in filled(holding):
             start = max(start, floor)
             for first, end in held.of(peer_id).within(start, stop):
+                if not proven:
+                    proven = True
+                    pieces.append((first, first + 1))
                 if first > start:
                     pieces.append((start, first))
                 start = end
@@ -272,21 +289,26 @@ class AntiEntropy:
                 pieces.append((start, stop))
         return pieces
 
-    def _on_fetched(self, record: Record, source: Address, now: float, age: float) -> DropReason | None:
+    def _on_fetched(self, record: Record, datagram: Datagram, now: float, age: float) -> DropReason | None:
         """A record that was asked for: its author may be long gone."""
-        reason = self._take(record, source, now, age)
+        reason = self._take(record, datagram, now, age)
         self.rearm()
         return reason
 
-    def _take(self, record: Record, source: Address, now: float, age: float) -> DropReason | None:
+    def _take(self, record: Record, datagram: Datagram, now: float, age: float) -> DropReason | None:
         store, peer_id = self._store, PeerId(record.origin, record.incarnation)
-        if store.get(peer_id, record.sequence) is not None:
+        networks = self._context.networks
+        held = store.get(peer_id, record.sequence)
+        if held is not None:
+            if held == record.payload:
+                networks.heard(peer_id, datagram.networks)
             self._fetches.got(peer_id, record.sequence, now)
             return DropReason.DUPLICATE
         reason = self._verifier.check_record(record, True, now)
         if reason is not None:
             return reason
-        reason = self._receiver.take_known(record, source, now, age)
+        networks.heard(peer_id, datagram.networks)
+        reason = self._receiver.take_known(record, datagram.source, now, age)
         too_old = store.too_old(age)
         self._fetches.got(peer_id, record.sequence, now, refused=too_old)
         if reason is None:
@@ -323,12 +345,16 @@ class AntiEntropy:
             return peer.name
         return self._verifier.name_of(peer_id) or self._verifier.name(peer_id.origin)
 
-    def lost_network(self, now: float) -> None:
-        """No network remains of those on which we heard what we hold. Only open rooms mind."""
-        if self._context.room.public:
+    def lost_network(self, now: float, interface: int | None) -> None:
+        """An interface has left its network; None: no network remains. Only open rooms mind."""
+        if not self._context.room.public:
+            return
+        if interface is None:
             self._store.withhold(now)
-            self._server.clear()
-            self.rearm()
+        else:
+            self._context.networks.lost(interface, now)
+        self._server.clear()
+        self.rearm()
 
     def _forget(self) -> None:
         """We are elsewhere: nothing that was said there is handed out here, our own words included."""

@@ -7,11 +7,14 @@ for the next page. Each question may meet a challenge, whose token goes with the
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import reduce
 from hashlib import sha256
 from itertools import islice
 from math import inf
+from operator import or_
 from typing import NamedTuple
 
+from mcast.core.context import Datagram
 from mcast.core.events import Address
 from mcast.core.peer_id import PeerId
 from mcast.core.rangeset import RangeSet
@@ -51,6 +54,7 @@ class Session:
         "content",
         "digest",
         "lacking",
+        "networks",
         "next",
         "page",
         "pages",
@@ -67,6 +71,7 @@ class Session:
     def __init__(self, teller: Address, digest: bytes, request: int, now: float) -> None:
         self.teller, self.digest, self.request = teller, digest, request
         self.token: bytes | None = None
+        self.networks = 0  # by which the last page came
         self.by_multicast = self.unicast = False  # which of the two is known to bring answers
         self.unchanged = True
         self.refused = False  # something was too old, as the teller says: others may say otherwise
@@ -96,9 +101,9 @@ class Fetches:
     def __init__(self, rng: Rng) -> None:
         self._rng = rng
         self._tellers: dict[Address, tuple[bytes, float]] = {}
-        self._settled: dict[tuple[Address, bytes], float] = {}
+        self._settled: dict[tuple[Address | int, bytes], float] = {}  # by teller or network, and digest
         self._session: Session | None = None
-        self._met: dict[Address, None] = {}
+        self._met: dict[Address, tuple[int, int]] = {}  # by address: what it hears, and on which network
         self._began = False
         self.active = False  # whether something is being fetched or about to be
 
@@ -111,16 +116,22 @@ class Fetches:
         """We hold nothing any more: what was fetched once may have to be fetched again."""
         self._settled.clear()
 
-    def settled(self, teller: Address, digest: bytes, now: float) -> bool:
-        """Whether there is nothing for us behind `digest`, or `teller` did not deliver it, for now."""
-        return (None, digest) in self._settled or self._settled.get((teller, digest), 0.0) > now
+    def settled(self, datagram: Datagram, digest: bytes, now: float) -> bool:
+        """Whether there is nothing for us behind `digest`, or its teller did not deliver it, for now."""
+        there = (datagram.networks, digest) in self._settled
+        return there or self._settled.get((datagram.source, digest), 0.0) > now
 
-    def met(self, peer: Address) -> None:
-        """A peer announced itself from there."""
-        self._met.pop(peer, None)
-        self._met[peer] = None
+    def met(self, datagram: Datagram, hears: int) -> None:
+        """A peer announced itself; it `hears` these IP versions."""
+        self._met.pop(datagram.source, None)
+        self._met[datagram.source] = hears, datagram.networks
         if len(self._met) > MET:
             del self._met[next(iter(self._met))]
+
+    def hears_all(self, datagram: Datagram) -> bool:
+        """Whether who sent this hears every IP version that any peer on its network hears."""
+        heard = {hears for hears, networks in self._met.values() if networks == datagram.networks}
+        return len(heard) <= 1 or self._met.get(datagram.source, (0, 0))[0] == reduce(or_, heard)
 
     def told(self, teller: Address, digest: bytes, when: float) -> None:
         """`teller` holds something else than we do: ask it at `when`."""
@@ -157,11 +168,12 @@ class Fetches:
             session is not None and session.teller == source and session.page == page and not session.lacking
         )
 
-    def page(self, vector: Vector, lacking: dict[PeerId, RangeSet], now: float) -> None:
-        """The page that was expected came; of it we lack `lacking`."""
+    def page(self, vector: Vector, lacking: dict[PeerId, RangeSet], networks: int, now: float) -> None:
+        """The page that was expected came by `networks`; of it we lack `lacking`."""
         session = self._session
         if session is None:
             return
+        session.networks = networks
         session.unchanged &= vector.digest == session.digest or not session.page
         session.digest, session.pages = vector.digest, vector.pages
         for holding in vector.holdings:
@@ -198,9 +210,9 @@ class Fetches:
             elif session.refused:
                 self._finish(session, session.teller, now + REFUSED)
             else:
-                self._finish(session, None, float("inf"))
+                self._finish(session, session.networks, float("inf"))
 
-    def _finish(self, session: Session, teller: Address, until: float) -> None:
+    def _finish(self, session: Session, teller: Address | int, until: float) -> None:
         self._settled.pop((teller, session.digest), None)
         self._settled[teller, session.digest] = until
         if len(self._settled) > SETTLED:

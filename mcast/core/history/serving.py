@@ -42,9 +42,10 @@ class Errand(msgspec.Struct, frozen=True):
 
 
 class Page(msgspec.Struct, frozen=True):
-    """What leaves together to `to` (None: to all)."""
+    """What leaves together to `to`, on `networks` (None: to all there)."""
 
     to: Address
+    networks: int
     errands: list[Errand]
 
 
@@ -56,21 +57,21 @@ class ServingQueues:
     """
 
     def __init__(self) -> None:
-        self.queues: dict[Address, dict[tuple[PeerId, int], None]] = {}
+        self.queues: dict[tuple[Address, int], dict[tuple[PeerId, int], None]] = {}
         self._askers: dict[PeerId, dict[Address, float]] = {}
         self._to_all: dict[tuple[PeerId, int], float] = {}
 
     def ask(
-        self, asker: Address, peer_id: PeerId, sequences: Iterable[int], now: float, *, to_all: bool
+        self, request: Datagram, peer_id: PeerId, sequences: Iterable[int], now: float, *, to_all: bool
     ) -> bool:
         """Queue records that we hold; False when there is no room for all."""
-        popular = self._popular(peer_id, asker, now)
-        to = None if to_all or popular else asker
+        popular = self._popular(peer_id, request.source, now)
+        to = (None if to_all or popular else request.source), request.networks
         if to not in self.queues and len(self.queues) >= ASKERS:
             return False
         queue = self.queues.setdefault(to, {})
         for sequence in sequences:
-            if to is None and now - self._to_all.get((peer_id, sequence), float("-inf")) <= AGAIN:
+            if to[0] is None and now - self._to_all.get((peer_id, sequence), float("-inf")) <= AGAIN:
                 continue
             if len(queue) >= EACH:
                 return False
@@ -103,12 +104,12 @@ class ServingQueues:
             errands.append(errand)
             origins.add(peer_id.origin)
             del queue[peer_id, sequence]
-            if to is None:
+            if to[0] is None:
                 self._trace(peer_id, sequence, now)
         del self.queues[to]
         if queue:
             self.queues[to] = queue  # at the end of the line
-        return Page(to, errands)
+        return Page(*to, errands)
 
     def _trace(self, peer_id: PeerId, sequence: int, now: float) -> None:
         self._to_all.pop((peer_id, sequence), None)
@@ -153,7 +154,8 @@ class RecordServer:
         if not self._heeded.take(1, now):
             return DropReason.OVER_BUDGET
         if not self._tokens.valid(source, datagram.token):
-            context.send(Challenge(self._tokens.issue(source)), to=None if flags & BY_MULTICAST else source)
+            to = None if flags & BY_MULTICAST else source
+            context.send(Challenge(self._tokens.issue(source)), to=to, networks=datagram.networks)
             return DropReason.NO_TOKEN
         return None
 
@@ -162,12 +164,13 @@ class RecordServer:
         reason = self._vet(datagram, frame.flags, now)
         if reason is not None:
             return reason
-        summary = self._store.summary(LISTED)
+        summary = self._store.summary(datagram.networks, LISTED)
         if frame.page >= len(summary.pages):
             return DropReason.NOT_ASKED
         to = None if frame.flags & BY_MULTICAST else datagram.source
         pages = summary.pages
-        self._context.send(Vector(summary.digest, frame.page, len(pages), pages[frame.page]), to=to)
+        vector = Vector(summary.digest, frame.page, len(pages), pages[frame.page])
+        self._context.send(vector, to=to, networks=datagram.networks)
         return None
 
     def _on_range_request(self, datagram: Datagram, frame: RangeRequest, now: float) -> DropReason | None:
@@ -180,15 +183,15 @@ class RecordServer:
         enough = True
         for missing in frame.missing:
             peer_id = PeerId(missing.origin, missing.incarnation)
-            held = self._held(peer_id, missing, left)
+            held = self._held(peer_id, missing, datagram.networks, left)
             left -= len(held)
             if held:
-                enough &= self._waiting.ask(datagram.source, peer_id, held, now, to_all=to_all)
+                enough &= self._waiting.ask(datagram, peer_id, held, now, to_all=to_all)
         return None if enough else DropReason.OVER_QUOTA
 
-    def _held(self, peer_id: PeerId, missing: Missing, most: int) -> list[int]:
-        """The first `most` sequences asked for that we hold."""
-        ranges = self._store.ranges(peer_id)
+    def _held(self, peer_id: PeerId, missing: Missing, networks: int, most: int) -> list[int]:
+        """The first `most` sequences asked for on a network that we hold."""
+        ranges = self._store.ranges(peer_id, networks)
         found: list[int] = []
         for first, last in missing.ranges:
             for start, stop in ranges.within(first, last + 1):
@@ -197,8 +200,9 @@ class RecordServer:
                     return found
         return found
 
-    def pages(self, now: float) -> Iterator[tuple[bytes, Address]]:
-        """Datagrams of records for those who asked, as far as the pace allows: their frames, and where to."""
+    def pages(self, now: float) -> Iterator[tuple[bytes, Address, int]]:
+        """Datagrams of records for those who asked, as far as the pace allows: their frames, and where to, on
+        which networks."""
         room = self._context.room_left()
         while self.queues and self._pace.level(now) > 0:
             page = self._waiting.page(now, room, lambda errand: sum(map(len, self._frames(errand, now))))
@@ -206,7 +210,7 @@ class RecordServer:
             for plain in _packed(frames, room):
                 self._pace.spend(len(plain), now)
                 self._context.sent["history"] += 1
-                yield plain, page.to
+                yield plain, page.to, page.networks
 
     def _frames(self, errand: Errand, now: float) -> list[bytes]:
         """The record and its age, before it its author's key if it is the first; none if it is not held."""

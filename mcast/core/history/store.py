@@ -170,7 +170,7 @@ class Store:
         self.share = int(self._limit * settings.retained_share)
         self._share_bytes = int(self._most * settings.retained_share)
         self.next_sweep = inf  # when to call expire(), inf while nothing is held
-        self._summary: tuple[tuple[int, int, int, bool], Summary, float] | None = None
+        self._summaries: dict[int, tuple[tuple[int, int, int, int, bool], Summary, float]] = {}
         self.withheld = False  # whether what was heard before the network was lost is kept back
         self.withheld_until = inf
         self._peers_before: frozenset[PeerId] = frozenset()
@@ -255,6 +255,16 @@ class Store:
         oldest = min((held.at for held in self._records.values()), default=inf)
         self.next_sweep = max(now, oldest + self._seconds) + SWEEP
 
+    def drop_lost(self) -> None:
+        """Drop what was heard on networks that are forgotten."""
+        of = self._context.networks.of
+        self._summaries.clear()
+        for peer_id in [peer_id for peer_id, _ in self.held if not of(peer_id)]:
+            sequences = [at for start, stop in self.held.of(peer_id) for at in range(start, stop)]
+            for sequence in sequences:
+                self._remove((peer_id, sequence))
+            self.held.remove(peer_id, sequences, wanted=True)
+
     def lookup(self, peer_id: PeerId, sequence: int) -> HeldRecord | None:
         """A record, also one of ours, that may be handed out here and now."""
         if peer_id == self._context.me:
@@ -275,35 +285,39 @@ class Store:
         age = now - held.at
         return record if age < NEW else encode_frame(Age(min(AGE_MAX, round(age * 1000)))) + record
 
-    def ranges(self, peer_id: PeerId) -> RangeSet:
-        """The sequences of `peer_id`, also of ours, that are named to others."""
+    def ranges(self, peer_id: PeerId, networks: int) -> RangeSet:
+        """The sequences of `peer_id`, also of ours, that are named to others on a network."""
         if peer_id != self._context.me:
-            return self.held.of(peer_id)
+            return self.held.of(peer_id) if self._context.networks.has(peer_id, networks) else NOTHING
         self._sent.expire(self._context.now - self._seconds)
         own = RangeSet()
         own.add(self._sent.young, self._sent.high + 1)
         return own
 
-    def summary(self, old: float = 0.0) -> Summary:
-        """Everything that may be handed out now, or could `old` seconds ago on the same network."""
-        now, known = self._context.now, self._summary
+    def summary(self, networks: int, old: float = 0.0) -> Summary:
+        """Everything that may be handed out on a network now, or could `old` seconds ago."""
+        now, known = self._context.now, self._summaries.get(networks)
         self._sent.expire(now - self._seconds)
-        key = (self._sent.young, self._sent.high, self.held.changes, self.withheld)
+        changes = self._context.networks.changes
+        key = (self._sent.young, self._sent.high, self.held.changes, changes, self.withheld)
         if known is not None and (
             known[0] == key or (known[0][-1] == self.withheld and now - known[2] < old)
         ):
             return known[1]
-        summary = Summary(self._holdings())
-        self._summary = key, summary, now
+        summary = Summary(self._holdings(networks))
+        self._summaries[networks] = key, summary, now  # of the networks there are, which are bounded
         return summary
 
-    def _holdings(self) -> Iterator[tuple[PeerId, Ranges]]:
+    def _holdings(self, networks: int) -> Iterator[tuple[PeerId, Ranges]]:
         sent, withheld = self._sent, self.withheld
         low = max(sent.young, self._sent_before + 1) if withheld else sent.young
         if low <= sent.high:
             yield self._context.me, [(low, sent.high + 1)]
         if not withheld:
-            yield from ((peer_id, list(ranges)) for peer_id, ranges in self.held)
+            masks = self._context.networks.masks
+            for peer_id, ranges in self.held:
+                if masks.get(peer_id, 0) & networks == networks:
+                    yield peer_id, list(ranges)
 
     def withhold(self, now: float) -> None:
         """No network remains of those on which we heard what we hold."""
@@ -326,4 +340,4 @@ class Store:
         self.held.clear()
         self.bytes = 0
         self._sent.forget(self._sent_before)
-        self._summary = None
+        self._summaries.clear()

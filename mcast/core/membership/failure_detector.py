@@ -16,6 +16,7 @@ from mcast.core.auth.verifier import Verifier
 from mcast.core.context import Context, Datagram, Handlers
 from mcast.core.events import Address
 from mcast.core.history.store import Store
+from mcast.core.networks import ALL
 from mcast.core.peer_id import PeerId
 from mcast.core.reliability.nack import NackScheduler
 from mcast.core.reliability.sender import TransmitWindow
@@ -65,13 +66,13 @@ class Candidate(msgspec.Struct, frozen=True):
 class Doubt:
     """A peer that may be a recording: where it was heard itself (None: nowhere), challenges sent so far.
 
-    All who doubt it ask within `spread` seconds.
+    All who doubt it ask within `spread` seconds, on `networks`.
     """
 
-    __slots__ = ("source", "spread", "tries")
+    __slots__ = ("networks", "source", "spread", "tries")
 
-    def __init__(self, source: Address, spread: float) -> None:
-        self.source, self.spread = source, spread
+    def __init__(self, source: Address, spread: float, networks: int) -> None:
+        self.source, self.spread, self.networks = source, spread, networks
         self.tries = 0 if source is not None else len(RETRIES)
 
 
@@ -116,7 +117,7 @@ class Freshness:
         self._doubts.pop(peer_id, None)
         self.timers.cancel(peer_id)
 
-    def doubt(self, peer_id: PeerId, source: Address, now: float) -> None:
+    def doubt(self, peer_id: PeerId, source: Address, networks: int, now: float) -> None:
         """A peer, heard from `source` (None: not itself), may be a recording: challenge it, unless we do.
 
         The attack: one recording in a large group, which all would challenge at once. So the larger the group
@@ -126,7 +127,7 @@ class Freshness:
         if known is not None and (known.source is not None or source is None):
             return
         spread = self._context.members / ASKERS
-        self._doubts[peer_id] = Doubt(source, spread)
+        self._doubts[peer_id] = Doubt(source, spread, networks)
         self.timers.set(peer_id, now + spread * self._context.rng.random())
         if len(self._doubts) > NONCES:
             self._settle(next(iter(self._doubts)))
@@ -138,9 +139,9 @@ class Freshness:
             doubt.tries += 1
             self.timers.set(peer_id, now + SULK)
 
-    def due(self, now: float) -> list[tuple[PeerId, Address]]:
+    def due(self, now: float) -> list[tuple[PeerId, Address, int]]:
         """The peers to challenge now, and where; None is the group, the last resort and for hearsay."""
-        challenges: list[tuple[PeerId, Address]] = []
+        challenges: list[tuple[PeerId, Address, int]] = []
         for peer_id in self.timers.due(now):
             doubt = self._doubts[peer_id]
             if doubt.tries > len(RETRIES):
@@ -149,7 +150,7 @@ class Freshness:
             last = doubt.tries == len(RETRIES)
             wait = SULK if last else RETRIES[doubt.tries] + doubt.spread * self._context.rng.random()
             doubt.tries += 1
-            challenges.append((peer_id, None if last else doubt.source))
+            challenges.append((peer_id, None if last else doubt.source, doubt.networks))
             self.timers.set(peer_id, now + wait)
         return challenges
 
@@ -196,49 +197,53 @@ class FailureDetector:
     def on_timeout(self, now: float) -> None:
         """Probe who is silent or in doubt, let go who did not answer, measure."""
         self._check_silence(now)
-        for peer_id, to in self.freshness.due(now):  # recordings by the thousand get no more than others
+        # Recordings by the thousand get no more than others.
+        for peer_id, to, networks in self.freshness.due(now):
             if self._challenges.take(1, now):
-                self._probe(peer_id, to, now)
+                self._probe(peer_id, to, networks, now)
             else:
                 self._context.drop(DropReason.OVER_BUDGET)
         self.unproven.expire(now)
         self._measure_until_known(now)
         self._arm()
 
-    def _probe(self, peer_id: PeerId, to: Address, now: float) -> None:
-        """Probe a peer at its address, or in the group if there is none."""
+    def _probe(self, peer_id: PeerId, to: Address, networks: int, now: float) -> None:
+        """Probe a peer at its address, or in the group on `networks` if there is none."""
         nonce = self._context.rng.getrandbits(128).to_bytes(16, "big")
         self._nonces[nonce] = Probing(peer_id, now)
         if len(self._nonces) > NONCES:
             del self._nonces[next(iter(self._nonces))]
-        self._context.send(Probe(*peer_id, nonce, 0 if to is not None else BY_MULTICAST), to=to)
+        flags = 0 if to is not None else BY_MULTICAST
+        self._context.send(Probe(*peer_id, nonce, flags), to=to, networks=networks)
 
     # Who is live
 
-    def judge(self, peer_id: PeerId, timestamp: int, source: Address, now: float) -> bool:
+    def judge(self, peer_id: PeerId, timestamp: int, datagram: Datagram, now: float) -> bool:
         """Whether the peer that signed `timestamp` is live; if it is not known to be, it is challenged."""
         if self.freshness.judge(peer_id, timestamp, now):
             return True
-        self.doubt(peer_id, source, now)
+        self.doubt(peer_id, datagram.source, datagram.networks, now)
         return False
 
-    def doubt(self, peer_id: PeerId, source: Address, now: float) -> None:
+    def doubt(self, peer_id: PeerId, source: Address, networks: int, now: float) -> None:
         """A peer, heard itself from `source` (None: it was not), may be a recording."""
-        self.freshness.doubt(peer_id, source, now)
+        self.freshness.doubt(peer_id, source, networks, now)
         self._arm()
 
     def admit_later(
-        self, peer_id: PeerId, frame: Announcement, source: Address, challenged: Address, now: float
+        self, frame: Announcement, source: Address, challenged: Address, networks: int, now: float
     ) -> None:
         """Its clock is off or it is a recording: it enters the roster when it has answered a challenge.
 
-        `source` is its address in the roster, `challenged` where it was heard itself, if anywhere.
+        `source` is its address in the roster, `challenged` where it was heard itself, if anywhere; else it is
+        challenged on `networks`.
         """
+        peer_id = PeerId(frame.origin, frame.incarnation)
         self._candidates.pop(peer_id, None)
         self._candidates[peer_id] = Candidate(frame, source)
         if len(self._candidates) > CANDIDATES:
             del self._candidates[next(iter(self._candidates))]
-        self.doubt(peer_id, challenged, now)
+        self.doubt(peer_id, challenged, networks, now)
 
     def _on_probe(self, datagram: Datagram, frame: Probe, now: float) -> DropReason | None:
         """Somebody wants to know whether we are alive."""
@@ -271,6 +276,7 @@ class FailureDetector:
             return DropReason.DEPARTED
         self.freshness.prove(peer_id)
         candidate = self._candidates.pop(peer_id, None)
+        self._context.networks.heard(peer_id, datagram.networks)
         reason = self.on_proven(frame, candidate, datagram.source, now)
         self._arm()
         return reason
@@ -310,9 +316,10 @@ class FailureDetector:
             self._nacks.returned(peer_id, now)
         self.alive(peer_id, now)
 
-    def heard_undated(self, peer_id: PeerId, now: float) -> None:
+    def heard_undated(self, peer_id: PeerId, networks: int, now: float) -> None:
         """A signed word that names no time: unless the peer is live, it may be a recording."""
         if peer_id in self.freshness:
+            self._context.networks.heard(peer_id, networks)
             self.heard(peer_id, now)
 
     def alive(self, peer_id: PeerId, now: float) -> None:
@@ -346,10 +353,11 @@ class FailureDetector:
             else:
                 peer.suspect = True
                 peer.probes += 1
+                networks = self._context.networks.of(peer_id)
                 if peer.confirmed:
-                    self._probe(peer_id, peer.address if peer.probes < PROBES else None, now)
+                    self._probe(peer_id, peer.address if peer.probes < PROBES else None, networks, now)
                 else:
-                    self.doubt(peer_id, None, now)
+                    self.doubt(peer_id, None, networks, now)
                 self._silence.set(peer_id, now + self._context.settings.probe_interval)
 
     def _check_visitor(self, peer_id: PeerId, now: float) -> None:
@@ -390,7 +398,7 @@ class FailureDetector:
             peer = peers.pop(int(context.rng.random() * len(peers)))
             self._measurements += 1
             self._measured_at = now
-            self._probe(peer.peer_id, peer.address, now)
+            self._probe(peer.peer_id, peer.address, ALL, now)
         if not context.rtt.known and self._measurements < MEASURED_MOST:
             self._measure_at = now + MEASURE_RETRY
 
@@ -399,4 +407,4 @@ class FailureDetector:
         peer = self._roster.get(peer_id)
         if peer is not None and peer.address is not None and now - self._measured_at >= MEASURE_AGAIN:
             self._measured_at = now
-            self._probe(peer_id, peer.address, now)
+            self._probe(peer_id, peer.address, ALL, now)

@@ -25,7 +25,7 @@ from mcast.core.reliability.receiver import Receiver
 from mcast.core.reliability.sender import HURRY, Sender
 from mcast.core.timers import Rng
 from mcast.wire.attributes import Attributes, decode_attributes, encode_attributes
-from mcast.wire.frames import HEARS_IPV4, HEARS_IPV6, NEWCOMER, Announcement, Frame, Goodbye, Key, ProbeReply
+from mcast.wire.frames import HEARS, NEWCOMER, Announcement, Frame, Goodbye, Key, ProbeReply
 from mcast.wire.limits import DATAGRAM_SAFE, HEADER_SIZE, TAG_SIZE
 from mcast.wire.reasons import DropReason
 
@@ -44,7 +44,7 @@ PAUSE = 0.1  # seconds between two looks at whether signatures of strangers may 
 
 def announced_size(frame: Announcement, name: str) -> int:
     """Bytes on a link of an announcement beside the KEY with `name`: it leaves in each IP version heard."""
-    versions = (frame.flags & (HEARS_IPV4 | HEARS_IPV6)).bit_count()
+    versions = (frame.flags & HEARS).bit_count()
     return max(1, versions) * (ANNOUNCEMENT_SIZE + len(frame.attributes) + len(name.encode()) + LINK_HEADERS)
 
 
@@ -187,7 +187,7 @@ class PostponedTable:
 class Presence:
     """Announces this peer, and keeps the roster by what others announce.
 
-    `on_announced(datagram, peer_id, newcomer, now)` is called for each announcement that was taken,
+    `on_announced(datagram, frame, newcomer, now)` is called for each announcement that was taken,
     `on_first(now)` before our own first one.
     """
 
@@ -211,7 +211,7 @@ class Presence:
         self._detector, self._nacks, self._receiver = detector, nacks, receiver
         self._sender, self._feedback, self._flow = sender, feedback, flow
         self.handlers: Handlers = {Announcement: self._on_announcement, Goodbye: self._on_goodbye}
-        self.on_announced: Callable[[Datagram, PeerId, bool, float], None]
+        self.on_announced: Callable[[Datagram, Announcement, bool, float], None]
         self.on_first: Callable[[float], None]
         detector.on_proven = self._on_proven
         detector.on_expired = lambda peer_id, now: self._remove(peer_id, "expired", now)
@@ -318,17 +318,19 @@ class Presence:
         if reason is not None:
             return reason
         self.timer.sized(announced_size(frame, self._verifier.name(frame.origin)))
+        source, networks = datagram.source, datagram.networks
         if not self._detector.freshness.judge(peer_id, frame.timestamp, now):
-            self._detector.admit_later(peer_id, frame, datagram.source, datagram.source, now)
+            self._detector.admit_later(frame, source, source, networks, now)
             return DropReason.NOT_LIVE
+        self._context.networks.announced(peer_id, datagram.session, networks)
         peer = self._roster.get(peer_id)
         if peer is None:
-            reason = self.enter(frame, datagram.source, now, confirmed=True)
+            reason = self.enter(frame, source, now, confirmed=True)
             if reason is not None:
                 return reason
         else:
-            self._refresh(peer, frame, datagram.source, now)
-        self.on_announced(datagram, peer_id, prompt and bool(frame.flags & NEWCOMER), now)
+            self._refresh(peer, frame, source, now)
+        self.on_announced(datagram, frame, prompt and bool(frame.flags & NEWCOMER), now)
         window = self._nacks.windows.get(peer_id)
         if window is not None:
             window.grtt = self._context.rtt.told(frame.grtt / 1e6)
@@ -466,6 +468,8 @@ class Presence:
         detector = self._detector
         fresh = not detector.has_left(peer_id) and detector.freshness.judge(peer_id, began, now)
         detector.departed(peer_id)
+        if fresh:
+            self._context.networks.heard(peer_id, datagram.networks)
         if fresh or known or self._nacks.windows.get(peer_id) is not None:
             self._receiver.exist(peer_id, 1, frame.high, self._context.unix_ms(now), now, HURRY)
         self._remove(peer_id, "goodbye", now)

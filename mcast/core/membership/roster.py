@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from mcast.core.context import Context
 from mcast.core.events import Address, PeerView
 from mcast.core.peer_id import PeerId
-from mcast.wire.frames import HEARS_IPV4, HEARS_IPV6, Announcement
+from mcast.wire.frames import HEARS, Announcement
 from mcast.wire.reasons import DropReason
 
 
@@ -72,7 +72,7 @@ class Peer:
             self.heard,
             self.joined,
             self.announcement.machine,
-            self.announcement.flags & (HEARS_IPV4 | HEARS_IPV6),
+            self.announcement.flags & HEARS,
         )
 
 

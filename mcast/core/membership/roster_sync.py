@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
 from heapq import nsmallest
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -125,10 +125,11 @@ class AddressTokens:
 
 
 class Greeting(NamedTuple):
-    """A newcomer, where it is, and how long its announcement was."""
+    """A newcomer, where it is, by which network it came, and how long its announcement was."""
 
     peer_id: PeerId
     source: Address
+    networks: int
     size: int
 
 
@@ -178,29 +179,31 @@ class Request(msgspec.Struct, frozen=True):
 class Collector:
     """The newcomer's side: which giver to ask for which page of its roster, of `limit` entries at most.
 
-    The attack: a giver that never runs out of entries, or whom nobody asked.
+    Each network has givers of its own, who know those on it. The attack: a giver that never runs out of
+    entries, or whom nobody asked.
     """
 
     def __init__(self, limit: int) -> None:
         self._last_start = min(limit, LAST_START)
         self._asked = -inf
-        self._givers: list[tuple[Address, bytes]] = []
+        self._givers: list[tuple[Address, bytes, int]] = []  # with the network of each
         self._start = 0
         self._entries = 0
         self._tries = 0
         self.next = inf  # when to ask again
-        self.finished = False
+        self.finished = 0  # the networks of which there is no more
 
     def asked(self, now: float) -> None:
         """We asked everybody for the roster."""
         self._asked = now
 
-    def challenged(self, giver: Address, token: bytes, now: float) -> bool:
+    def challenged(self, giver: Address, token: bytes, networks: int, now: float) -> bool:
         """`giver` has more for us than it may send unasked; False when we did not ask."""
-        if self.finished or now - self._asked > ASKED:
+        if self.finished & networks or now - self._asked > ASKED:
             return False
-        if len(self._givers) < GIVERS and all(known != giver for known, _ in self._givers):
-            self._givers.append((giver, token))
+        here = [known for known, _, network in self._givers if network == networks]
+        if len(here) < GIVERS and giver not in here:
+            self._givers.append((giver, token, networks))
             if len(self._givers) == 1:
                 self.next = now
         return True
@@ -218,24 +221,28 @@ class Collector:
         if self._tries and self._entries:
             self._start += PAGE
             if self._entries < PAGE // 2 or self._start > self._last_start:
-                self._finish()
-                return None
+                self._finish(self._givers[0][2])
             self._tries = 0
-        if self._tries == TRIES:
-            self._givers.pop(0)
+        elif self._tries == TRIES:
+            _, _, networks = self._givers.pop(0)
             self._tries = 0
-            if not self._givers:
-                self._finish()
-                return None
+            self._givers.sort(key=lambda giver: giver[2] != networks)  # those of the same network first
+            if not self._givers or self._givers[0][2] != networks:
+                self._finish(networks)
+        if not self._givers:
+            self.next = inf
+            return None
         self._entries = 0
         self._tries += 1
         self.next = now + WAIT
-        giver, token = self._givers[0]
+        giver, token, _ = self._givers[0]
         return Request(giver, token, self._start)
 
-    def _finish(self) -> None:
-        self.next = inf
-        self.finished = True
+    def _finish(self, networks: int) -> None:
+        """On to the next network."""
+        self.finished |= networks
+        self._givers = [giver for giver in self._givers if giver[2] != networks]
+        self._start = 0
 
 
 class RosterSync:
@@ -290,7 +297,7 @@ class RosterSync:
         """A newcomer announced itself."""
         if self._context.mode.visitor or datagram.source is None:
             return
-        greeting = Greeting(newcomer, datagram.source, datagram.size)
+        greeting = Greeting(newcomer, datagram.source, datagram.networks, datagram.size)
         if self.greetings.heard(greeting, now):
             self._greet(greeting, now)
         self._arm()
@@ -302,7 +309,7 @@ class RosterSync:
         """
         context = self._context
         newcomer, source = greeting.peer_id, greeting.source
-        others = (peer.peer_id for peer in self._roster if peer.peer_id != newcomer and peer.confirmed)
+        others = (peer.peer_id for peer in self._heard(greeting.networks) if peer.peer_id != newcomer)
         asker = newcomer.origin + newcomer.incarnation.to_bytes(8, "big")
         named = first_entries(asker, context.me, others)
         if named is None:
@@ -315,6 +322,11 @@ class RosterSync:
                 break
             frames += entry
         context.send(*frames, to=source)
+
+    def _heard(self, networks: int) -> Iterator[Peer]:
+        """The peers that we heard ourselves on a network."""
+        has = self._context.networks.has
+        return (peer for peer in self._roster if peer.confirmed and has(peer.peer_id, networks))
 
     def _entry(self, peer: Peer) -> list[Frame]:
         known = self._verifier.key(peer.peer_id.origin)
@@ -329,24 +341,23 @@ class RosterSync:
         if not self._answers.take(1, now):
             return DropReason.OVER_BUDGET
         if self._tokens.valid(source, datagram.token):
-            self._give_page(frame.start, source, now)
+            self._give_page(frame.start, datagram, now)
             return None
         if CHALLENGE_SIZE * (1 if datagram.direct else GIVERS) > AMPLIFICATION * datagram.size:
             return DropReason.NO_TOKEN
         packed, port = pack(source)
-        others = (peer.peer_id for peer in self._roster if peer.confirmed)
+        others = (peer.peer_id for peer in self._heard(datagram.networks))
         if not (datagram.direct or is_giver(packed + port.to_bytes(2, "big"), context.me, others)):
             return DropReason.NOT_ASKED
         context.send(Challenge(self._tokens.issue(source)), to=source)
         return DropReason.NO_TOKEN
 
-    def _give_page(self, start: int, source: Address, now: float) -> None:
-        """A page of the peers we heard ourselves, each with its key."""
-        context = self._context
+    def _give_page(self, start: int, datagram: Datagram, now: float) -> None:
+        """A page of the peers we heard ourselves on the network of the request, each with its key."""
+        context, source = self._context, datagram.source
         frames = self._presence.introduction(now) if start == 0 else []
-        heard = (peer for peer in self._roster if peer.confirmed)
         first = max(0, start - OWN)
-        for peer in islice(heard, first, first + PAGE - OWN):
+        for peer in islice(self._heard(datagram.networks), first, first + PAGE - OWN):
             entry = self._entry(peer)
             if frames and len(encode_frames([*frames, *entry])) > context.room_left():
                 context.send(*frames, to=source)
@@ -372,8 +383,9 @@ class RosterSync:
         address = unpack(frame.address, frame.port, datagram.source)
         age = abs(announcement.timestamp - self._context.unix_ms(now)) / 1000
         if age > max(self._context.settings.live_window, SILENCE * announcement.interval / 1000):
-            self._detector.admit_later(peer_id, announcement, address, None, now)
+            self._detector.admit_later(announcement, address, None, datagram.networks, now)
             return DropReason.NOT_LIVE
+        self._context.networks.heard(peer_id, datagram.networks)
         if peer is None:
             return self._presence.enter(announcement, address, now, confirmed=False)
         self._presence.retold(peer, announcement, address, now)
@@ -385,7 +397,7 @@ class RosterSync:
         for taken in self.on_challenge:
             if taken(source, frame.token, now):
                 return None
-        if not self.collector.challenged(source, frame.token, now):
+        if not self.collector.challenged(source, frame.token, datagram.networks, now):
             return DropReason.NOT_ASKED
         self._arm()
         self.on_giver(source, now)

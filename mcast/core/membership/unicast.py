@@ -262,6 +262,8 @@ class Unicast:
             return None
         context.send(Here(frame.nonce, self._present(room // PRESENT_SIZE)), to=source)
         fresh = self._meetings.lease(source, now)
+        if fresh is not None:
+            datagram.networks = context.networks.add(source)
         if fresh and not context.mode.visitor:
             context.send(*self._presence.introduction(now), to=source)
         return DropReason.TABLE_FULL if fresh is None else None
@@ -281,4 +283,6 @@ class Unicast:
         me = self._context.me
         asked = self._meetings.answered(frame.nonce, datagram.source, frame.present, me, now)
         self.next_timeout = self._meetings.next
+        if asked:
+            datagram.networks = self._context.networks.add(datagram.source)
         return None if asked else DropReason.NOT_ASKED

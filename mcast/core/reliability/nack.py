@@ -235,13 +235,16 @@ class NackScheduler:
         if context.sent["nack"] < KEYED_NACKS or context.mode.visitor:
             frames = (self._key,)
             room -= FRAME_HEADER_SIZE + 41 + len(context.name.encode()) + SIGNATURE_SIZE
-        for page in self._pages(now, room):
+        for networks, page in self._pages(now, room):
             nack = context.sign(Nack(*context.me, context.next_counter(), tuple(page)))
-            context.send(*frames, nack)
+            context.send(*frames, nack, networks=networks)
             self.on_asked([PeerId(missing.origin, missing.incarnation) for missing in page], now)
 
-    def _pages(self, now: float, room: int) -> list[list[Missing]]:
-        """What to ask for, as lists of which each fits `room` bytes; empty when others have asked for it."""
+    def _pages(self, now: float, room: int) -> list[tuple[int, list[Missing]]]:
+        """What to ask for, and on which networks: lists of which each fits `room` bytes.
+
+        Empty when others have asked for it.
+        """
         pages = Pages(room)
         for peer_id in self._ripe.due(now):
             window = self.windows.get(peer_id)
@@ -252,7 +255,7 @@ class NackScheduler:
             spans = window.gaps.ripe(now, self._grace, hold, window.pause, below)
             if spans and len(pages.lists) < PAGES:
                 self._context.events += window.asked(spans, now)
-                pages.add(peer_id, spans)
+                pages.add(self._context.networks.of(peer_id), peer_id, spans)
                 self._settle(window)
             self._arm(window, max(now, window.gaps.when(self._grace, hold, window.pause, below)))
         if len(pages.lists) >= PAGES:
@@ -323,22 +326,23 @@ class NackScheduler:
 
 
 class Pages:
-    """NACKs being filled: lists of entries of which each list takes at most `room` bytes."""
+    """NACKs being filled: the networks of each, and entries that take at most `room` bytes."""
 
     def __init__(self, room: int) -> None:
-        self.lists: list[list[Missing]] = []
+        self.lists: list[tuple[int, list[Missing]]] = []
         self._room = room
-        self._left = 0
+        self._open: dict[int, tuple[list[Missing], int]] = {}  # by networks: the last list, bytes left
 
-    def add(self, peer_id: PeerId, spans: Iterable[Span]) -> None:
-        """Ask for `spans` of `peer_id`."""
+    def add(self, networks: int, peer_id: PeerId, spans: Iterable[Span]) -> None:
+        """Ask for `spans` of `peer_id`, which was heard on `networks`."""
         for piece in split_ranges(_joined(spans), (self._room - MISSING_HEAD) // 2):
             cost = MISSING_HEAD + 2 * pairs_of(piece)
-            if cost > self._left or len(self.lists[-1]) >= ENTRIES_MAX:
-                self.lists.append([])
-                self._left = self._room
-            self.lists[-1].append(Missing(peer_id.origin, peer_id.incarnation, tuple(piece)))
-            self._left -= cost
+            entries, left = self._open.get(networks, ([], 0))
+            if cost > left or len(entries) >= ENTRIES_MAX:
+                entries, left = [], self._room
+                self.lists.append((networks, entries))
+            entries.append(Missing(peer_id.origin, peer_id.incarnation, tuple(piece)))
+            self._open[networks] = entries, left - cost
 
 
 def _joined(spans: Iterable[Span]) -> list[tuple[int, int]]:

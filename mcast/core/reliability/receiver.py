@@ -42,7 +42,7 @@ class Receiver:
     The application is told first. What else there is to do for records that were taken (hold them for others,
     report on them) waits for settle(), which begins every call of the engine but for more records.
 
-    Anti-entropy is told by on_fetched(record, source, now, age) of records that it asked for, by
+    Anti-entropy is told by on_fetched(record, datagram, now, age) of records that it asked for, by
     on_history(author, record, now) of those published before we came, by on_moved(now) of any.
     """
 
@@ -64,13 +64,14 @@ class Receiver:
         self._context, self._verifier, self._keys, self._roster = context, verifier, keys, roster
         self._detector, self._nacks, self._windows = detector, nacks, nacks.windows
         self._retransmitter, self._feedback = retransmitter, feedback
+        self._networks = context.networks
         self._store, self._replay, self._fetches, self._sent = store, replay, fetches, sent
         self.handlers: Handlers = {
             Record: self._on_record_frame,
             Age: self._on_age,
             Heartbeat: self._on_heartbeat,
         }
-        self.on_fetched: Callable[[Record, Address, float, float], DropReason | None]
+        self.on_fetched: Callable[[Record, Datagram, float, float], DropReason | None]
         self.on_history: Callable[[PeerId, Record, float], None]
         self.on_moved: Callable[[float], None]
         self.unsettled: list[tuple[ReceiveWindow, list[Record], float, float]] = []
@@ -104,11 +105,11 @@ class Receiver:
             peer_id = PeerId(first.origin, first.incarnation)
             window = self._windows.get(peer_id)
             if self._fetches.active and not live and self._fetches.wants(peer_id, first.sequence):
-                done, reason = 1, self.on_fetched(first, datagram.source, now, age)
+                done, reason = 1, self.on_fetched(first, datagram, now, age)
             elif window is None or (refused := window.buffer.refuse(first.sequence)) is None:
-                done, reason = self._take_front(peer_id, window, records, datagram.source, now, age)
+                done, reason = self._take_front(peer_id, window, records, datagram, now, age)
             elif refused is DropReason.DUPLICATE:
-                done, reason = 1, self._again(window, first, now)
+                done, reason = 1, self._again(window, first, datagram, now)
             else:
                 done, reason = 1, refused
             if reason is not None:
@@ -120,7 +121,7 @@ class Receiver:
         peer_id: PeerId,
         window: ReceiveWindow | None,
         records: list[Record],
-        source: Address,
+        datagram: Datagram,
         now: float,
         age: float,
     ) -> tuple[int, DropReason | None]:
@@ -139,7 +140,9 @@ class Receiver:
         done = genuine
         if genuine:
             if window is None:
-                return 1, self._take_first(peer_id, row[0], source, now, age)
+                return 1, self._take_first(peer_id, row[0], datagram, now, age)
+            self._networks.heard(peer_id, datagram.networks)
+            source = datagram.source
             if self._fetches.active:
                 return 1, self._take_one(window, row[0], source, now, age)
             if in_order:
@@ -149,7 +152,7 @@ class Receiver:
         if reason is None or done < genuine:
             return done, None
         if reason is DropReason.UNKNOWN_KEY:
-            reason = self._keys.hold(row[genuine], source, now, age)
+            reason = self._keys.hold(row[genuine], datagram, now, age)
         return genuine + 1, reason
 
     def _vet_first(self, peer_id: PeerId, record: Record, now: float) -> DropReason | None:
@@ -163,13 +166,14 @@ class Receiver:
             return DropReason.DUPLICATE  # history, perhaps: one copy more must not make it news
         return None
 
-    def _again(self, window: ReceiveWindow, record: Record, now: float) -> DropReason:
+    def _again(self, window: ReceiveWindow, record: Record, datagram: Datagram, now: float) -> DropReason:
         """A record we have: one copy more, or another record under the same number."""
         self.settle()
         peer_id = window.peer_id
         held = window.buffer.held(record.sequence)
         payload = held.payload if held else self._store.get(peer_id, record.sequence)
         if payload == record.payload:
+            self._networks.heard(peer_id, datagram.networks)
             self._retransmitter.heard(peer_id, record.sequence, now)
             return DropReason.DUPLICATE
         if payload is None or payload.endswith(record.signed):
@@ -182,15 +186,16 @@ class Receiver:
         return DropReason.EQUIVOCATION
 
     def _take_first(
-        self, peer_id: PeerId, record: Record, source: Address, now: float, age: float
+        self, peer_id: PeerId, record: Record, datagram: Datagram, now: float, age: float
     ) -> DropReason | None:
         """The first we hear of a peer's records is a genuine record."""
         context = self._context
         if not self._detector.freshness.judge(peer_id, record.timestamp, now):
-            if not self._detector.unproven.add(peer_id, record, source, now, age):
+            if not self._detector.unproven.add(peer_id, record, datagram, now, age):
                 return DropReason.WAITING_FULL
-            self._detector.doubt(peer_id, source, now)
+            self._detector.doubt(peer_id, datagram.source, datagram.networks, now)
             return None
+        self._networks.heard(peer_id, datagram.networks)
         if age > now - context.started:
             return DropReason.NOT_ASKED  # a repair for somebody else, of before we came
         window = self._open_by_record(peer_id, record, now)
@@ -199,7 +204,7 @@ class Receiver:
         refused = window.buffer.refuse(record.sequence)
         if refused is not None:
             return DropReason.NOT_ASKED if refused is DropReason.DUPLICATE else refused
-        return self._take_one(window, record, source, now, age)
+        return self._take_one(window, record, datagram.source, now, age)
 
     def _take_in_order(
         self, window: ReceiveWindow, row: list[Record], source: Address, now: float, age: float
@@ -318,11 +323,12 @@ class Receiver:
         peer_id = PeerId(frame.origin, frame.incarnation)
         if peer_id == self._context.me:
             return DropReason.OWN
-        reason = self._keys.check(frame, now)
+        reason = self._keys.check(datagram, frame, now)
         if reason is not None:
             return reason
-        if not self._detector.judge(peer_id, frame.timestamp, datagram.source, now):
+        if not self._detector.judge(peer_id, frame.timestamp, datagram, now):
             return DropReason.NOT_LIVE
+        self._networks.heard(peer_id, datagram.networks)
         self._detector.heard(peer_id, now)
         datagram.verified = peer_id
         grtt = self._context.rtt.told(frame.grtt / 1e6)
@@ -458,5 +464,4 @@ class Receiver:
 
     def _retry(self, waiters: list[Waiter], now: float, *, live: bool) -> None:
         for waiter in waiters:
-            datagram = Datagram(waiter.source, b"")
-            self.receive([waiter.record], datagram, now, waiter.age, live=live)
+            self.receive([waiter.record], waiter.datagram, now, waiter.age, live=live)

@@ -11,6 +11,7 @@ from mcast.core.flow.controller import FlowController
 from mcast.core.history.store import Store
 from mcast.core.membership.failure_detector import FailureDetector
 from mcast.core.membership.roster import Roster
+from mcast.core.networks import ALL
 from mcast.core.peer_id import PeerId
 from mcast.core.timers import Timers, backoff, rounds
 from mcast.core.token_bucket import TokenBucket, TokenBuckets
@@ -194,19 +195,19 @@ class Retransmitter:
         """We have published `size` bytes: so much more may be asked for."""
         self._own_quotas.credit(size, self._context.settings.sent_bytes, now)
 
-    def take(self, now: float, *, more_waits: bool) -> list[bytes]:
-        """The frames of the repairs that are due, a datagram each, as far as the rate allows.
+    def take(self, now: float, *, more_waits: bool) -> list[tuple[bytes, int]]:
+        """The frames of the repairs that are due, a datagram each, and their networks, as the rate allows.
 
         `more_waits`: new records wait, too; repairs leave some of the rate to them.
         """
-        flow, plains = self._flow, []
+        context, flow, plains = self._context, self._flow, []
         while self.ready and not (more_waits and flow.turn) and flow.level(now) > 0:
             peer_id, sequence = self._repairs.take(now)
             plain = self._store.encoded(peer_id, sequence, now)
             if plain is not None:
-                self._context.sent["repair"] += 1
+                context.sent["repair"] += 1
                 flow.repaired(len(plain) + OVERHEAD, now)
-                plains.append(plain)
+                plains.append((plain, ALL if peer_id == context.me else context.networks.of(peer_id)))
         return plains
 
     def _on_nack(self, datagram: Datagram, frame: Nack, now: float) -> DropReason | None:
@@ -214,10 +215,10 @@ class Retransmitter:
         peer_id = PeerId(frame.origin, frame.incarnation)
         if peer_id == self._context.me:
             return DropReason.OWN
-        reason = self._keys.check(frame, now)
+        reason = self._keys.check(datagram, frame, now)
         if reason is not None:
             return reason
-        self._detector.heard_undated(peer_id, now)
+        self._detector.heard_undated(peer_id, datagram.networks, now)
         requester = peer_id.origin if peer_id in self._roster else STRANGERS
         bucket = self._nack_quotas.of(requester, now)
         if bucket.level(now) <= 0:
@@ -229,14 +230,19 @@ class Retransmitter:
             sequences = [sequence for start, stop in ranges for sequence in range(start, stop)]
             left -= len(sequences)
             self._nacks.overheard(author, ranges, now)
-            if not self._serve(author, sequences, requester, now):
+            if not self._serve(author, sequences, requester, datagram.networks, now):
                 reason = DropReason.OVER_QUOTA
         bucket.spend(max(NACK_LEAST, WINDOW - left), now)
         self.next_timeout = self._repairs.next
         return reason
 
-    def _serve(self, author: PeerId, sequences: list[int], requester: bytes, now: float) -> bool:
-        """Gather the repairs we can make; False when the requester's quota did not suffice for all."""
+    def _serve(
+        self, author: PeerId, sequences: list[int], requester: bytes, networks: int, now: float
+    ) -> bool:
+        """Gather the repairs we can make of an author that was heard on `networks`, where they are asked for.
+
+        False when the requester's quota did not suffice for all.
+        """
         context, repairs = self._context, self._repairs
         if author == context.me:
             bucket = self._own_quotas.of(requester, now)
@@ -251,6 +257,8 @@ class Retransmitter:
                 held = [sequence for sequence in sequences if self._store.get(author, sequence) is not None]
                 sequences = repairs.insisted(author, held, now, chance, requester)
                 delay += chance
+        if author != context.me and not context.networks.has(author, networks):
+            return True
         fresh = repairs.fresh(author, sequences, now, self._aggregation)
         granted, enough = self._grant(author, fresh, bucket, now)
         if granted:

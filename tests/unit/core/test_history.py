@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from mcast import simulation
+from mcast.core.context import Datagram
 from mcast.core.events import GapAbandoned, Message
 from mcast.core.history.serving import HEEDED_AT_ONCE
 from mcast.core.history.store import AGE_MAX
+from mcast.core.networks import ALL
 from mcast.core.reliability.receiver import NEVER
 from mcast.crypto.rooms import keyed_room
 from mcast.settings import Settings
@@ -353,10 +355,11 @@ def test_what_is_held_no_more_is_not_handed_out() -> None:
     ada = lan.join("ada")
     lan.run(1.0)
     waiting = ada.engine._server._waiting
+    request = Datagram(ADDRESS, bytes(8), networks=1)
     sent = lan.sent
-    waiting.ask(ADDRESS, Outsider(lan).peer_id, [1], lan.now, to_all=False)
+    waiting.ask(request, Outsider(lan).peer_id, [1], lan.now, to_all=False)
     assert ada.engine.datagrams(lan.now) == []
-    waiting.ask(ADDRESS, ada.engine.peer_id, [5], lan.now, to_all=False)
+    waiting.ask(request, ada.engine.peer_id, [5], lan.now, to_all=False)
     assert ada.engine.datagrams(lan.now) == []
     assert lan.sent == sent
 
@@ -369,10 +372,17 @@ def test_what_is_handed_out_to_all_is_copied_to_unicast_peers() -> None:
     lan.run(1.0)
     engine = ada.engine
     engine._unicast._meetings.lease(ADDRESS, lan.now)
-    engine._server._waiting.ask(("10.7.7.7", 1), engine.peer_id, [1], lan.now, to_all=True)
+    waiting, networks = engine._server._waiting, engine._context.networks
+    asker = ("10.7.7.7", 1)
+    waiting.ask(Datagram(asker, bytes(8), networks=ALL), engine.peer_id, [1], lan.now, to_all=True)
     out = engine.datagrams(lan.now)
     assert [outgoing.destination for outgoing in out] == [None, ADDRESS]
     assert len({outgoing.data for outgoing in out}) == 1
+    for network, destination in ((0, None), (ADDRESS, ADDRESS)):
+        lan.run(1.0)
+        request = Datagram(asker, bytes(8), networks=networks.add(network))
+        waiting.ask(request, engine.peer_id, [1], lan.now, to_all=True)
+        assert [outgoing.destination for outgoing in engine.datagrams(lan.now)] == [destination]
 
 
 def test_a_record_that_came_otherwise_meanwhile_is_not_waited_for() -> None:
@@ -585,6 +595,7 @@ def test_of_a_gone_peer_all_that_somebody_holds_is_told_however_far_ahead_it_is(
     lan.run(20.0)
     eve = Outsider(lan, age=-86_400.0)  # its clock was set back since it began
     eve.say(eve.key)
+    bob.engine._context.networks.heard(eve.peer_id, 1)
     store = bob.engine._store
     for sequence in range(300, 1301):
         store.add(eve.peer_id, [eve.record(sequence)], lan.now, 0.0)
@@ -616,7 +627,7 @@ def test_who_says_that_all_is_too_old_keeps_nobody_from_asking_others(liar: bool
     dan.leave()
     lan.run(60.0)
     store = bob.engine._store
-    listed = store.summary()
+    listed = store.summary(1)
     kept = [store.get(dan.engine.peer_id, sequence) for sequence in range(1, 11)]
     known = bob.engine._verifier.key(dan.engine.peer_id.origin)
     assert known is not None

@@ -6,6 +6,7 @@ import pytest
 
 from mcast import simulation
 from mcast.core.auth.keys import WaitingRecords
+from mcast.core.context import Datagram
 from mcast.core.peer_id import PeerId
 from mcast.settings import Settings
 from mcast.wire import frames as f
@@ -156,7 +157,7 @@ def test_a_record_that_waits_for_its_key_keeps_its_age() -> None:
     eve.say(eve.key)
     assert now - published(ada, eve.peer_id) == pytest.approx(5.0, abs=0.1)
     waiting: WaitingRecords[bytes] = WaitingRecords(ada.engine._context, DropReason.UNKNOWN_KEY)
-    assert waiting.add(b"k", record(1), ADDRESS, 0.0, 5.0)
+    assert waiting.add(b"k", record(1), Datagram(ADDRESS, bytes(8)), 0.0, 5.0)
     assert [waiter.age for waiter in waiting.take(b"k")] == [5.0]
 
 

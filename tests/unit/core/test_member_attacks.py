@@ -48,7 +48,7 @@ def test_a_giver_that_never_runs_out_is_left() -> None:
     for limit in (1000, 10**9):
         collector = Collector(limit)
         collector.asked(0.0)
-        assert collector.challenged("giver", b"token", 0.0)
+        assert collector.challenged("giver", b"token", 1, 0.0)
         starts = []
         for _ in range(LAST_START // PAGE * 2):
             when = collector.next
@@ -152,11 +152,12 @@ def test_forged_key_requests_put_ours_off_twice_only() -> None:
     keys = lan.join("ada").engine._keys
     eve = Outsider(lan)
     origin = eve.identity.origin
+    datagram = Datagram(ADDRESS, b"", KEY_PRICE, networks=1)
 
     def overhear(now: float) -> None:
-        keys._on_key_request(Datagram(ADDRESS, b"", KEY_PRICE), f.KeyRequest((origin,)), now)
+        keys._on_key_request(datagram, f.KeyRequest((origin,)), now)
 
-    keys.want(origin, 0.0)
+    keys._want(origin, datagram, 0.0)
     for place in range(20):
         overhear(0.05 * place)
     assert keys.next_timeout == 0.05 + AGAIN
@@ -167,9 +168,9 @@ def test_forged_key_requests_put_ours_off_twice_only() -> None:
     eve.say(eve.key)
     for _ in range(2):
         overhear(1.1)
-    keys.want(origin, 1.1)
+    keys._want(origin, datagram, 1.1)
     assert keys.next_timeout == inf, "it was asked for lately"
-    keys.want(origin, 1.11 + AGAIN)
+    keys._want(origin, datagram, 1.11 + AGAIN)
     assert 0 <= keys.next_timeout - (1.11 + AGAIN) <= ASK_WITHIN
 
 

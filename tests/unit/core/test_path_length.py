@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import FrameType
 
 from mcast import simulation
@@ -37,10 +37,12 @@ class Tapped(simulation.Lan):
 
     held: list[tuple[bytes, Address]] | None = None
 
-    def transmit(self, data: bytes, source: Address, destination: Address = None) -> None:
+    def transmit(
+        self, data: bytes, source: Address, destination: Address = None, lans: Iterable[int] | None = None
+    ) -> None:
         """Hold it back, or let it go."""
         if self.held is None:
-            super().transmit(data, source, destination)
+            super().transmit(data, source, destination, lans)
         else:
             self.held.append((data, source))
 

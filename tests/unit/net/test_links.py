@@ -68,7 +68,7 @@ def test_a_network_is_lost_when_no_address_of_it_is_left() -> None:
     made = links.Links(Plan(()))
 
     def lost(*interfaces: Interface) -> bool:
-        return made.update(interfaces).network_lost
+        return bool(made.update(interfaces).lost_networks)
 
     home = Interface("eth0", 2, ipv4=("10.0.0.1",), ipv6=("fe80::1", "2001:db8::1"))
     assert not lost()
@@ -78,3 +78,14 @@ def test_a_network_is_lost_when_no_address_of_it_is_left() -> None:
     assert lost()
     assert not lost()
     assert not lost(home)
+
+
+def test_of_several_networks_the_one_that_is_lost_is_named() -> None:
+    made = links.Links(Plan(()))
+    wired = Interface("eth0", 2, ipv4=("10.0.0.1",), ipv6=())
+    wireless = Interface("wlan0", 3, ipv4=("10.1.0.1",), ipv6=())
+    assert made.update([wired, wireless]).lost_networks == ()
+    moved = msgspec.structs.replace(wireless, ipv4=("10.2.0.1",))
+    assert made.update([wired, moved]).lost_networks == (wireless.index,)
+    assert made.update([moved]).lost_networks == (wired.index,)
+    assert made.update([]).lost_networks == (None,)

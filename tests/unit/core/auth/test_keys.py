@@ -14,6 +14,8 @@ from mcast.wire import frames as f
 from mcast.wire.reasons import DropReason
 from tests.unit.core.support import ADDRESS, Outsider, drops, make_context, record, texts
 
+DATAGRAM = Datagram(ADDRESS, bytes(8), size=700, networks=1)
+
 
 def make_keys(context: Context) -> tuple[KeyExchange, Verifier]:
     """A key exchange that knows nobody."""
@@ -25,14 +27,14 @@ def test_records_wait_for_a_while_and_within_bounds() -> None:
     context = make_context()
     waiting: WaitingRecords[str] = WaitingRecords(context, DropReason.UNKNOWN_KEY)
     assert waiting.next_timeout == inf
-    assert waiting.add("key", record(1), None, 1.0, 0.0)
-    assert waiting.add("key", record(2), None, 1.5, 7.0)
+    assert waiting.add("key", record(1), DATAGRAM, 1.0, 0.0)
+    assert waiting.add("key", record(2), DATAGRAM, 1.5, 7.0)
     assert waiting.next_timeout == 2.0
-    assert not waiting.add("other", record(3, bytes(WAITING)), None, 1.5, 0.0)
+    assert not waiting.add("other", record(3, bytes(WAITING)), DATAGRAM, 1.5, 0.0)
     assert [(waiter.record.sequence, waiter.age) for waiter in waiting.take("key")] == [(1, 0.0), (2, 7.0)]
     assert waiting.take("key") == []
     assert waiting.next_timeout == inf
-    waiting.add("late", record(1), None, 3.0, 0.0)
+    waiting.add("late", record(1), DATAGRAM, 3.0, 0.0)
     waiting.expire(3.5)
     assert context.drops[DropReason.UNKNOWN_KEY] == 0
     assert len(waiting) == 1
@@ -81,30 +83,31 @@ def test_key_answers_are_sparing_and_bounded() -> None:
     keys, verifier = make_keys(context)
     eve = Outsider(simulation.Lan(1))
     assert verifier.learn(eve.own_key, False, 0.0, lambda origin: False) is None
-    datagram, handle = Datagram(ADDRESS, bytes(8), size=700), keys.handlers[f.KeyRequest]
+    context.networks.key_heard(eve.peer_id.origin, DATAGRAM.networks)
+    handle = keys.handlers[f.KeyRequest]
     request = f.KeyRequest((eve.peer_id.origin,))
-    assert handle(datagram, request, 0.0) is None
+    assert handle(DATAGRAM, request, 0.0) is None
     when = keys.next_timeout
     assert 0.1 <= when < 1.0
-    assert handle(datagram, request, 0.0) is None
+    assert handle(DATAGRAM, request, 0.0) is None
     assert keys.next_timeout == when
     keys.on_timeout(when - 0.01)
     assert not context.queue
     keys.on_timeout(when)
     assert [queued.frames for queued in context.queue] == [(eve.own_key,)]
-    assert handle(datagram, request, when + 0.1) is DropReason.OVER_BUDGET
+    assert handle(DATAGRAM, request, when + 0.1) is DropReason.OVER_BUDGET
     context.queue.clear()
-    keys.want(b"b" * 16, 2.0)
+    keys._want(b"b" * 16, DATAGRAM, 2.0)
     when = keys.next_timeout
     assert 2.0 <= when <= 2.0 + ASK_WITHIN
-    keys.want(b"b" * 16, 2.0)
+    keys._want(b"b" * 16, DATAGRAM, 2.0)
     assert keys.next_timeout == when
     keys.on_timeout(when)
     assert [queued.frames for queued in context.queue] == [(f.KeyRequest((b"b" * 16,)),)]
-    keys.want(b"b" * 16, when + 0.1)
+    keys._want(b"b" * 16, DATAGRAM, when + 0.1)
     assert keys.next_timeout == inf
     for number in range(2 * ASKED):
-        handle(datagram, f.KeyRequest((b"%16d" % number,)), 3.0)
+        handle(DATAGRAM, f.KeyRequest((b"%16d" % number,)), 3.0)
     assert len(keys._asked) == ASKED
 
 
@@ -135,8 +138,8 @@ def test_records_that_waited_for_a_key_are_checked_with_it() -> None:
 
 def test_what_waits_is_let_go_in_one_pass_also_if_a_later_one_ends_first() -> None:
     waiting: WaitingRecords[bytes] = WaitingRecords(make_context(), DropReason.UNKNOWN_KEY)
-    assert waiting.add(b"k", record(1), ADDRESS, 5.0, 0.0)
-    assert waiting.add(b"k", record(2), ADDRESS, 4.5, 0.0)
+    assert waiting.add(b"k", record(1), DATAGRAM, 5.0, 0.0)
+    assert waiting.add(b"k", record(2), DATAGRAM, 4.5, 0.0)
     waiting.expire(5.5)
     assert (len(waiting), waiting.next_timeout) == (2, 6.0)
     waiting.expire(6.0)

@@ -7,9 +7,10 @@ from math import inf
 from random import Random
 
 from mcast import simulation
+from mcast.core.context import Datagram
 from mcast.core.history.anti_entropy import HeardDigests, Lull, Trickle
-from mcast.wire.frames import Holding, Missing
-from tests.unit.core.support import Outsider, record
+from mcast.wire.frames import Digest, Holding, Missing
+from tests.unit.core.support import ADDRESS, Outsider, record
 
 
 def test_the_longer_all_agree_the_rarer_the_word() -> None:
@@ -31,11 +32,32 @@ def test_the_longer_all_agree_the_rarer_the_word() -> None:
     assert trickle.next - now <= 1.0
 
 
-def test_one_consistent_word_is_enough() -> None:
-    trickle = Trickle(Random(1), 1.0, 8.0)
-    trickle.reset(0.0, 2)
-    trickle.consistent()
-    assert not trickle.due(1.0, 2)
+def digests_said(consistent: tuple[int, ...]) -> int:
+    """How many digests a member of the LANs 0 and 1 says at once, after `consistent` ones came by those."""
+    lan = simulation.Lan(18)
+    ada = lan.join("ada", lans=(0, 1))
+    lan.run(1.0)
+    ada.send("x")
+    lan.run(10.0)
+    entropy, store = ada.engine._anti_entropy, ada.engine._store
+    entropy._trickle.next = inf
+    entropy._trickle.reset(lan.now, 2)
+    assert entropy._trickle.consistent == 0
+    networks = ada.engine._context.networks
+    for number in consistent:
+        bit = networks.add(number)
+        digest = store.summary(bit)
+        said = Digest(digest.digest, len(digest), digest.records)
+        assert entropy._on_digest(Datagram(ADDRESS, bytes(8), networks=bit), said, lan.now) is None
+    entropy.on_timeout(entropy._trickle.next)
+    queued = [frame for queued in ada.engine._context.queue for frame in queued.frames]
+    return sum(isinstance(frame, Digest) for frame in queued)
+
+
+def test_one_consistent_word_is_enough_on_its_network() -> None:
+    assert digests_said(()) == 2
+    assert digests_said((1,)) == 1
+    assert digests_said((0, 1)) == 0
 
 
 def test_digests_heard_are_remembered_for_a_while_and_bounded() -> None:
@@ -69,11 +91,15 @@ def test_what_is_held_already_is_not_lacking() -> None:
     for sequence in (1, 2, 7, 8, 12, 30):
         engine._store.add(peer_id, [record(sequence)], 0.0, 0.0)
 
+    networks = engine._context.networks
+    here = networks.add(0)
+    networks.heard(peer_id, here)
+
     def lacking(low: int, high: int) -> list[tuple[int, int]]:
-        return engine._anti_entropy._lacking(peer_id, Holding(*peer_id, low, high, ()))
+        return engine._anti_entropy._lacking(peer_id, Holding(*peer_id, low, high, ()), here)
 
     assert lacking(3, 19) == [(3, 7), (9, 12), (13, 20)]
     assert lacking(7, 8) == []
     wanted = Missing(*peer_id, ((1, 9), (12, 40)))
-    assert engine._server._held(peer_id, wanted, 99) == [1, 2, 7, 8, 12, 30]
-    assert engine._server._held(peer_id, wanted, 3) == [1, 2, 7]
+    assert engine._server._held(peer_id, wanted, here, 99) == [1, 2, 7, 8, 12, 30]
+    assert engine._server._held(peer_id, wanted, here, 3) == [1, 2, 7]

@@ -8,6 +8,7 @@ from random import Random
 
 import pytest
 
+from mcast.core.context import Datagram
 from mcast.core.history import fetches as module
 from mcast.core.history.fetches import Fetches
 from mcast.core.peer_id import PeerId
@@ -18,6 +19,10 @@ from mcast.wire.frames import BY_MULTICAST, Echo, RangeRequest, Vector, VectorRe
 ADA, BOB = PeerId(b"a" * 16, 1), PeerId(b"b" * 16, 1)
 HERE, THERE = ("10.0.0.1", 1), ("10.0.0.2", 1)
 TRUE = sha256(b"").digest()[:16]  # of who holds nothing: the pages here list nothing
+
+
+def by(source: tuple[str, int], networks: int = 1) -> Datagram:
+    return Datagram(source, bytes(8), networks=networks)
 
 
 def ranges(*pairs: tuple[int, int]) -> RangeSet:
@@ -50,7 +55,7 @@ def test_one_teller_is_asked_from_the_first_page_to_the_last_record() -> None:
     assert made.expects(HERE, TRUE, 0, 1.02)
     assert not made.expects(THERE, TRUE, 0, 1.02)
     assert not made.expects(HERE, TRUE, 1, 1.02)
-    made.page(Vector(TRUE, 0, 2, ()), {ADA: ranges((1, 3))}, 1.02)
+    made.page(Vector(TRUE, 0, 2, ()), {ADA: ranges((1, 3))}, 1, 1.02)
     (_echo, request), to = question(made, 1.02)
     assert isinstance(request, RangeRequest)
     assert (request.missing[0].ranges, request.flags, to) == (((1, 2),), 0, HERE)
@@ -62,11 +67,11 @@ def test_one_teller_is_asked_from_the_first_page_to_the_last_record() -> None:
     made.got(BOB, 1, 1.03)
     made.got(ADA, 2, 1.04)
     assert question(made, 1.04)[0][1] == VectorRequest(TRUE, 1)
-    made.page(Vector(TRUE, 0, 2, ()), {}, 1.05)
+    made.page(Vector(TRUE, 0, 2, ()), {}, 1, 1.05)
     assert not made.active
     assert made.next == inf
-    assert made.settled(HERE, TRUE, 1e9)
-    made.page(Vector(TRUE, 0, 2, ()), {}, 1.05)
+    assert made.settled(by(HERE), TRUE, 1e9)
+    made.page(Vector(TRUE, 0, 2, ()), {}, 1, 1.05)
     made.got(ADA, 1, 1.05)
     assert not made.wants(ADA, 1)
     assert not made.challenged(HERE, b"token..1", 1.1)
@@ -84,15 +89,15 @@ def test_who_does_not_answer_is_asked_by_multicast_and_then_given_up() -> None:
             assert isinstance(request, VectorRequest)
             flags.append(request.flags)
     assert flags == [0] + [BY_MULTICAST] * (module.TRIES - 1)
-    assert made.settled(HERE, TRUE, now)
-    assert not made.settled(HERE, TRUE, now + module.SULK)
+    assert made.settled(by(HERE), TRUE, now)
+    assert not made.settled(by(HERE), TRUE, now + module.SULK)
 
 
 def test_what_was_answered_by_multicast_goes_on_so() -> None:
     made = asking()
     question(made, 1.0)
     question(made, 1.2)
-    made.page(Vector(TRUE, 0, 1, ()), {ADA: ranges((1, 3))}, 1.25)
+    made.page(Vector(TRUE, 0, 1, ()), {ADA: ranges((1, 3))}, 1, 1.25)
     request = question(made, 1.25)[0][0]
     assert isinstance(request, RangeRequest)
     assert request.flags == BY_MULTICAST
@@ -110,9 +115,9 @@ def test_who_answers_by_unicast_is_not_made_to_bother_everybody() -> None:
 def test_a_teller_whose_holdings_change_meanwhile_is_compared_again() -> None:
     made = asking()
     question(made, 1.0)
-    made.page(Vector(b"e" * 16, 0, 2, ()), {}, 1.0)
-    made.page(Vector(b"f" * 16, 0, 2, ()), {}, 1.0)
-    assert not made.settled(HERE, b"f" * 16, 1.0)
+    made.page(Vector(b"e" * 16, 0, 2, ()), {}, 1, 1.0)
+    made.page(Vector(b"f" * 16, 0, 2, ()), {}, 1, 1.0)
+    assert not made.settled(by(HERE), b"f" * 16, 1.0)
 
 
 def test_a_liar_settles_nothing_but_his_own_word() -> None:
@@ -120,23 +125,23 @@ def test_a_liar_settles_nothing_but_his_own_word() -> None:
     made = asking()
     made.told(HERE, b"e" * 16, 1.0)
     question(made, 1.0)
-    made.page(Vector(b"e" * 16, 0, 1, ()), {}, 1.0)
-    assert made.settled(HERE, b"e" * 16, 1.0)
-    assert not made.settled(HERE, b"e" * 16, 1.0 + module.SULK)
-    assert not made.settled(THERE, b"e" * 16, 1.0)
+    made.page(Vector(b"e" * 16, 0, 1, ()), {}, 1, 1.0)
+    assert made.settled(by(HERE), b"e" * 16, 1.0)
+    assert not made.settled(by(HERE), b"e" * 16, 1.0 + module.SULK)
+    assert not made.settled(by(THERE), b"e" * 16, 1.0)
 
 
 def test_a_teller_of_what_is_too_old_is_not_asked_for_the_same_for_a_while() -> None:
     """Another may say otherwise: nobody signs an age."""
     made = asking()
     question(made, 1.0)
-    made.page(Vector(TRUE, 0, 1, ()), {ADA: ranges((1, 3))}, 1.0)
+    made.page(Vector(TRUE, 0, 1, ()), {ADA: ranges((1, 3))}, 1, 1.0)
     made.got(ADA, 1, 1.0)
     made.got(ADA, 2, 1.0, refused=True)
     assert not made.active
-    assert made.settled(HERE, TRUE, 1.0 + module.SULK)
-    assert not made.settled(HERE, TRUE, 1.0 + module.REFUSED)
-    assert not made.settled(THERE, TRUE, 1.0)
+    assert made.settled(by(HERE), TRUE, 1.0 + module.SULK)
+    assert not made.settled(by(HERE), TRUE, 1.0 + module.REFUSED)
+    assert not made.settled(by(THERE), TRUE, 1.0)
 
 
 def test_a_page_that_others_asked_for_serves_us_too() -> None:
@@ -144,7 +149,7 @@ def test_a_page_that_others_asked_for_serves_us_too() -> None:
     assert made.expects(HERE, TRUE, 0, 0.5)
     made.told(HERE, b"g" * 16, 0.5)
     made.told(THERE, b"g" * 16, 3.0)
-    made.page(Vector(TRUE, 0, 1, ()), {}, 0.5)
+    made.page(Vector(TRUE, 0, 1, ()), {}, 1, 0.5)
     assert made.next == 3.0
     made.told(THERE, b"h" * 16, 9.0)
     assert made.next == 3.0
@@ -160,7 +165,7 @@ def test_a_teller_that_keeps_challenging_is_not_heeded_for_ever() -> None:
 def test_a_teller_that_hands_out_little_by_little_is_left() -> None:
     made = asking()
     question(made, 1.0)
-    made.page(Vector(TRUE, 0, 1, ()), {ADA: ranges((1, 5000))}, 1.0)
+    made.page(Vector(TRUE, 0, 1, ()), {ADA: ranges((1, 5000))}, 1, 1.0)
     now = 1.0
     while made.active:
         made.got(ADA, round(now * 10), now)
@@ -177,7 +182,7 @@ def test_tellers_and_digests_are_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
         made.told(("10.1.1.1", number), bytes([number]) * 16, 0.0)
     for _ in range(2):
         question(made, 1.0)
-        made.page(Vector(b"%d" % _ * 16, 0, 1, ()), {}, 1.0)
+        made.page(Vector(b"%d" % _ * 16, 0, 1, ()), {}, 1, 1.0)
     assert not made.active
     assert len(made._settled) == 1
 
@@ -187,14 +192,14 @@ def test_who_announced_itself_keeps_its_place_in_the_line(monkeypatch: pytest.Mo
     monkeypatch.setattr(module, "MET", 2)
     made = asking()
     for number in (7, 8, 9, 8):
-        made.met(("10.2.2.2", number))
+        made.met(by(("10.2.2.2", number)), 0)
     made.told(("10.2.2.2", 8), b"h" * 16, 0.0)
     for number in range(40):
         made.told(("10.1.1.1", number), b"f" * 16, 0.0)
     assert list(made._tellers) == [("10.2.2.2", 8), ("10.1.1.1", 39)], "forgeries push out each other"
     made.told(("10.2.2.2", 9), b"h" * 16, 0.0)
     assert list(made._tellers) == [("10.2.2.2", 8), ("10.2.2.2", 9)]
-    made.met(("10.2.2.2", 1))
+    made.met(by(("10.2.2.2", 1)), 0)
     made.told(("10.2.2.2", 1), b"h" * 16, 0.0)
     assert list(made._tellers) == [("10.2.2.2", 8), ("10.2.2.2", 1)], "9 announced itself least lately"
 
@@ -203,13 +208,13 @@ def test_a_request_asks_for_what_fits() -> None:
     many = {PeerId(bytes([n]) * 16, n): ranges(*((at, at + 1) for at in range(1, 400, 2))) for n in range(9)}
     made = asking()
     question(made, 1.0)
-    made.page(Vector(TRUE, 0, 1, ()), many, 1.0)
+    made.page(Vector(TRUE, 0, 1, ()), many, 1, 1.0)
     asked = made.tick(1.0, 1000)
     assert asked is not None
     assert len(encode_frame(asked.frames[0])) <= 1000
     far = asking()
     question(far, 1.0)
-    far.page(Vector(TRUE, 0, 1, ()), {ADA: ranges((1, 2**60)), BOB: ranges((1, 9))}, 1.0)
+    far.page(Vector(TRUE, 0, 1, ()), {ADA: ranges((1, 2**60)), BOB: ranges((1, 9))}, 1, 1.0)
     request = question(far, 1.0)[0][0]
     assert isinstance(request, RangeRequest)
     assert [entry.ranges for entry in request.missing] == [((1, module.CHUNK),)]

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from mcast.core.context import Datagram
 from mcast.core.history import serving as module
 from mcast.core.history.serving import Errand, ServingQueues
 from mcast.core.peer_id import PeerId
 
 ADA, BOB = PeerId(b"a" * 16, 1), PeerId(b"b" * 16, 1)
 HERE, THERE = ("10.0.0.1", 1), ("10.0.0.2", 1)
+
+
+def by(source: tuple[str, int], networks: int = 1) -> Datagram:
+    return Datagram(source, bytes(8), networks=networks)
 
 
 def taken(made: ServingQueues, room: int = 250, now: float = 0.0) -> tuple[object, list[int]]:
@@ -19,8 +24,8 @@ def taken(made: ServingQueues, room: int = 250, now: float = 0.0) -> tuple[objec
 
 def test_those_who_ask_are_served_in_turn() -> None:
     made = ServingQueues()
-    assert made.ask(HERE, ADA, [1, 2, 3], 0.0, to_all=False)
-    assert made.ask(THERE, BOB, [7], 0.0, to_all=False)
+    assert made.ask(by(HERE), ADA, [1, 2, 3], 0.0, to_all=False)
+    assert made.ask(by(THERE), BOB, [7], 0.0, to_all=False)
     assert made.queues
     assert taken(made) == (HERE, [1, 2])
     assert taken(made) == (THERE, [7])
@@ -30,8 +35,8 @@ def test_those_who_ask_are_served_in_turn() -> None:
 
 def test_the_first_record_of_an_origin_in_a_datagram_brings_the_key() -> None:
     made = ServingQueues()
-    made.ask(HERE, ADA, [1, 2], 0.0, to_all=False)
-    made.ask(HERE, BOB, [3], 0.0, to_all=False)
+    made.ask(by(HERE), ADA, [1, 2], 0.0, to_all=False)
+    made.ask(by(HERE), BOB, [3], 0.0, to_all=False)
     page = made.page(0.0, 1000, lambda errand: 10)
     assert page.errands == [Errand(ADA, 1, True), Errand(ADA, 2, False), Errand(BOB, 3, True)]
 
@@ -40,12 +45,12 @@ def test_what_three_ask_for_within_a_second_goes_to_all_once() -> None:
     made = ServingQueues()
     askers = [("10.0.0.1", port) for port in range(4)]
     for asker in askers[:2]:
-        made.ask(asker, ADA, [1], 0.0, to_all=False)
-    made.ask(askers[2], ADA, [1], 0.5, to_all=False)
+        made.ask(by(asker), ADA, [1], 0.0, to_all=False)
+    made.ask(by(askers[2]), ADA, [1], 0.5, to_all=False)
     assert [taken(made, now=0.5)[0] for _ in range(3)] == [askers[0], askers[1], None]
-    made.ask(askers[3], ADA, [1], 0.55, to_all=False)
+    made.ask(by(askers[3]), ADA, [1], 0.55, to_all=False)
     assert not made.queues
-    made.ask(askers[3], ADA, [1], 0.6, to_all=True)
+    made.ask(by(askers[3]), ADA, [1], 0.6, to_all=True)
     assert taken(made, now=0.6) == (None, [1]), "who lost it asks again after 0.1 s"
 
 
@@ -53,13 +58,13 @@ def test_queues_askers_and_traces_are_bounded(monkeypatch: pytest.MonkeyPatch) -
     for name in ("ASKERS", "EACH", "PEERS", "TRACES"):
         monkeypatch.setattr(module, name, 1)
     made = ServingQueues()
-    assert made.ask(HERE, ADA, [1], 0.0, to_all=True)
-    assert not made.ask(HERE, ADA, [2], 0.0, to_all=True)
-    assert not made.ask(THERE, BOB, [1], 0.0, to_all=False)
+    assert made.ask(by(HERE), ADA, [1], 0.0, to_all=True)
+    assert not made.ask(by(HERE), ADA, [2], 0.0, to_all=True)
+    assert not made.ask(by(THERE), BOB, [1], 0.0, to_all=False)
     taken(made)
-    made.ask(HERE, BOB, [1], 0.0, to_all=True)
+    made.ask(by(HERE), BOB, [1], 0.0, to_all=True)
     taken(made)
     assert len(made._to_all) == len(made._askers) == 1
-    made.ask(HERE, BOB, [5], 0.0, to_all=True)
+    made.ask(by(HERE), BOB, [5], 0.0, to_all=True)
     made.queues.clear()
     assert not made.queues

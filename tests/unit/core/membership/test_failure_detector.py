@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from math import inf
 
+from msgspec.structs import replace
+
 from mcast import simulation
 from mcast.core.events import PeerJoined, PeerLeft
 from mcast.core.membership.failure_detector import CANDIDATES, CROWD, DEPARTED, NONCES, Freshness
@@ -153,7 +155,7 @@ def test_freshness_is_bounded_and_ends() -> None:
     live.left(peer_ids[2])
     assert peer_ids[2] not in live
     for peer_id in peer_ids:
-        live.doubt(peer_id, ADDRESS, 2.0)
+        live.doubt(peer_id, ADDRESS, 1, 2.0)
     assert len(live._doubts) == NONCES
 
 
@@ -196,7 +198,7 @@ def alone(seed: int) -> Freshness:
 def probed(member: simulation.Member, peer_id: PeerId) -> bytes:
     """The nonce of a probe that a member sends."""
     detector = member.engine._detector
-    detector._probe(peer_id, ADDRESS, member.engine._context.now)
+    detector._probe(peer_id, ADDRESS, 1, member.engine._context.now)
     return next(reversed(detector._nonces))
 
 
@@ -204,17 +206,17 @@ def asked(live: Freshness) -> list[tuple[float, object]]:
     """When and where it challenges."""
     challenges: list[tuple[float, object]] = []
     while (when := live.timers.next) < inf:
-        challenges += [(round(when, 3), to) for _, to in live.due(when)]
+        challenges += [(round(when, 3), to) for _, to, _ in live.due(when)]
     return challenges
 
 
 def test_a_doubted_peer_is_probed_three_times_more_then_left_alone() -> None:
     live = alone(1)
     peer_id = PeerId(b"x" * 16, 1)
-    live.doubt(peer_id, ADDRESS, 0.0)
-    live.doubt(peer_id, "elsewhere", 0.0)
+    live.doubt(peer_id, ADDRESS, 1, 0.0)
+    live.doubt(peer_id, "elsewhere", 1, 0.0)
     assert asked(live) == [(0.0, ADDRESS), (0.1, ADDRESS), (0.4, ADDRESS), (0.9, None)]
-    live.doubt(peer_id, ADDRESS, 10.0)
+    live.doubt(peer_id, ADDRESS, 1, 10.0)
     assert live.timers.next == 10.0
 
 
@@ -222,16 +224,16 @@ def test_hearsay_is_asked_about_once_and_by_one() -> None:
     live = alone(1)
     peer_id = PeerId(b"x" * 16, 1)
     live.overheard(peer_id, 0.0)
-    live.doubt(peer_id, None, 0.0)
+    live.doubt(peer_id, None, 1, 0.0)
     assert asked(live) == [(0.0, None)]
-    live.doubt(peer_id, None, 10.0)
+    live.doubt(peer_id, None, 1, 10.0)
     live.overheard(peer_id, 10.0)
     live.overheard(peer_id, 11.0)
     assert live.timers.next == 15.0
     assert asked(live) == []
-    live.doubt(peer_id, None, 20.0)
-    live.doubt(peer_id, ADDRESS, 20.0)
-    assert live.due(20.0) == [(peer_id, ADDRESS)]
+    live.doubt(peer_id, None, 1, 20.0)
+    live.doubt(peer_id, ADDRESS, 1, 20.0)
+    assert live.due(20.0) == [(peer_id, ADDRESS, 1)]
 
 
 def test_those_who_said_goodbye_are_bounded() -> None:
@@ -249,7 +251,7 @@ def test_the_candidates_are_bounded() -> None:
     frame = Outsider(lan).announcement()
     peer_ids = [PeerId(number.to_bytes(16, "big"), 1) for number in range(CANDIDATES + 1)]
     for peer_id in peer_ids:
-        detector.admit_later(peer_id, frame, ADDRESS, None, 0.0)
+        detector.admit_later(replace(frame, origin=peer_id.origin, incarnation=1), ADDRESS, None, 1, 0.0)
     assert list(detector._candidates) == peer_ids[1:]
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from mcast import simulation
 from mcast.core.membership import failure_detector as module
+from mcast.core.networks import ALL
 from mcast.core.peer_id import PeerId
 from mcast.wire import frames as f
 from tests.unit.core.support import Outsider, drops, now_ms
@@ -17,7 +19,8 @@ def test_candidates_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     ada = lan.join("ada")
     frame, detector = Outsider(lan).announcement(), ada.engine._detector
     for number in range(3):
-        detector.admit_later(PeerId(bytes([number]) * 16, 1), frame, None, None, lan.now)
+        announced = replace(frame, origin=bytes([number]) * 16, incarnation=1)
+        detector.admit_later(announced, None, None, 1, lan.now)
     assert list(detector._candidates) == [PeerId(bytes([number]) * 16, 1) for number in (1, 2)]
 
 
@@ -36,7 +39,7 @@ def test_unproven_records_wait_within_bounds_and_are_judged_anew() -> None:
     eve.say(again)
     eve.say(again)
     detector = ada.engine._detector
-    detector._probe(eve.peer_id, None, lan.now)
+    detector._probe(eve.peer_id, None, ALL, lan.now)
     nonce = next(reversed(detector._nonces))
     eve.say(eve.sign(f.ProbeReply(*eve.peer_id, nonce, now_ms(lan) - 500_000, 1, 1)))
     assert drops(ada, "duplicate") == 1

@@ -91,6 +91,23 @@ def test_old_hearsay_is_probed_before_it_is_believed() -> None:
     assert ada.peers()[0].confirmed
 
 
+def test_newer_hearsay_takes_the_place_of_older() -> None:
+    lan = simulation.Lan(16)
+    ada = lan.join("ada")
+    eve = Outsider(lan)
+    eve.say(eve.key, f.Roster(*pack(("10.0.0.77", 1)), eve.announcement()))
+    lan.run(2.0)
+    newer = eve.announcement(interval=7000)
+    said = lan.now
+    lan.run(1.0)
+    eve.say(f.Roster(*pack(("10.0.0.78", 1)), newer))
+    peer = ada.engine._roster.get(eve.peer_id)
+    assert peer is not None
+    assert (peer.announcement, peer.confirmed, peer.source) == (newer, False, ("10.0.0.77", 1))
+    assert abs(peer.said - said) < 0.01
+    assert peer.heard <= peer.said
+
+
 def test_nobody_but_the_nearest_three_greets() -> None:
     peer_ids = [PeerId(bytes([number]) * 16, 1) for number in range(20)]
     asker = b"newcomer"
@@ -104,7 +121,7 @@ def test_nobody_but_the_nearest_three_greets() -> None:
 
 def test_a_storm_of_newcomers_is_greeted_sparingly() -> None:
     greetings = Greetings(Random(1), now=0.0)
-    storm = [Greeting(PeerId(bytes([number]) * 16, 1), ADDRESS, 300) for number in range(200)]
+    storm = [Greeting(PeerId(bytes([number]) * 16, 1), ADDRESS, 1, 300) for number in range(200)]
     assert not any(greetings.heard(greeting, 0.0) for greeting in storm)
     assert greetings.due(0.2) == []
     assert greetings.next == inf
@@ -117,8 +134,8 @@ def test_the_collector_goes_through_pages_and_givers() -> None:
     assert collector.tick(0.0) is None
     collector.asked(0.5)
     for number in range(5):
-        assert collector.challenged(number, b"%d" % number, 1.0)
-    assert collector.challenged(0, b"again", 1.0)
+        assert collector.challenged(number, b"%d" % number, 1, 1.0)
+    assert collector.challenged(0, b"again", 1, 1.0)
     asked = []
     while (when := collector.next) < inf:
         request = collector.tick(when)
@@ -130,7 +147,7 @@ def test_the_collector_goes_through_pages_and_givers() -> None:
     assert asked == [(0, 0)] * 3 + [(1, 0), (1, PAGE)] + [(1, 2 * PAGE)] * 3 + [(2, 2 * PAGE)] * 3
     assert collector.finished
     collector.asked(9.0)
-    assert not collector.challenged(9, b"late", 9.0)
+    assert not collector.challenged(9, b"late", 1, 9.0)
     assert collector.next == inf
 
 

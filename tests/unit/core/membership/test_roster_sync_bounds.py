@@ -25,7 +25,7 @@ def test_a_storm_greets_nobody_in_its_first_second() -> None:
     """Each knows few yet, and would be among the nearest three of those."""
     greetings = Greetings(Random(1), now=0.0)
     few, storm = [
-        [Greeting(PeerId(bytes([number]) * 16, 1), ADDRESS, 300) for number in range(size)]
+        [Greeting(PeerId(bytes([number]) * 16, 1), ADDRESS, 1, 300) for number in range(size)]
         for size in (STORM, STORM + 1)
     ]
     assert not any(greetings.heard(greeting, 0.0) for greeting in few)

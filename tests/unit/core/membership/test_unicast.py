@@ -122,7 +122,8 @@ def test_others_on_the_host_are_found_through_the_one_that_was_asked() -> None:
     lan, (ada, holder) = dead()
     other = lan.join("other")
     other.address = (holder.address[0], 40000)  # type: ignore[index] # a pair
-    lan._by_address = {member.address: member for member in lan.members}
+    lan.plugs[other.address] = (0,)
+    lan._by_address = {member.address: (member, 0) for member in lan.members}
     lan.deaf = {ada.address}
     other.engine.update(lan.now, port=40000)
     for member in (holder, other):
@@ -136,6 +137,27 @@ def test_others_on_the_host_are_found_through_the_one_that_was_asked() -> None:
     lan.run(120.0)
     assert ada.engine._unicast._meetings.reach(lan.now) == (holder.address,)
     assert len(ada.engine._unicast._meetings._contacts) == 1, "the holder no longer knows it"
+
+
+def test_who_asks_for_copies_when_there_are_too_many_gets_an_answer_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The attack: addresses by the dozen, each of which costs a copy of all we say."""
+    monkeypatch.setattr(unicast, "LEASES", 1)
+    lan = simulation.Lan(12)
+    ada = lan.join("ada")
+    lan.run(1.0)
+    eve = Outsider(lan)
+    answered: list[object] = []
+    lan.on_transmit = lambda _data, _source, to: answered.append(to)
+    late = ("10.9.9.9", 28004)
+    for source in (ADDRESS, late):
+        token = ada.engine._unicast._tokens.issue(source)
+        eve.say(f.Echo(token), f.Who(bytes(8)), to=ada.address, source=source)
+    assert drops(ada, "table-full") == 1
+    assert answered.count(late) == 1
+    assert ada.engine._unicast.reach(lan.now) == (ADDRESS,)
+    assert late not in ada.engine._context.networks.bits
 
 
 def test_a_peer_that_comes_back_is_met_again() -> None:
