@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import ParamSpec, Self, TypeVar
 
 from . import aio
-from .core.peer_id import PeerId
+from .core.events import PeerId
 from .errors import GroupClosed, McastError
 from .events import Event, Message, PeerView
 from .interfaces import Choice

@@ -58,7 +58,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """A member that holds the rate below this share of the others' median for so long no longer counts
     (SlowMember)."""
 
-    exile: float = 60.0
+    slow_pause: float = 60.0
     """For this long, doubled each time up to an hour. Then it counts again if it keeps up."""
 
     breaker: float = 5.0
@@ -100,10 +100,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sent_bytes: int = 16 * MIB
     """Own records that are kept for repair."""
 
-    retained_records: int = 10_000
-    retained_bytes: int = 16 * MIB
-    retained_seconds: float = 24 * 3600
-    retained_share: float = 0.25
+    history_records: int = 10_000
+    history_bytes: int = 16 * MIB
+    history_seconds: float = 24 * 3600
+    history_share: float = 0.25
     """Records of others, kept so that every member can repair. One origin gets at most the share."""
 
     repair_rate: int = 64 * KIB
@@ -148,7 +148,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     peers: int = 20_000
     """Peers in the roster: twice the largest group that was simulated."""
 
-    runs_per_origin: int = 16
+    peers_per_identity: int = 16
     """Live peers of one identity: terminals, cron jobs."""
 
     def __post_init__(self) -> None:
@@ -156,12 +156,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise UsageError(f"payload {self.payload} must be {DATAGRAM_SAFE} to {DATAGRAM_MAX} bytes")
         if not 0 < self.floor_rate <= min(self.start_rate, self.alone_rate) or self.burst < self.payload:
             raise UsageError("rates must be positive, floor_rate the lowest, burst at least one payload")
-        buffers = self.unread_bytes, self.held_bytes // 4, self.sent_bytes, self.retained_bytes
+        buffers = self.unread_bytes, self.held_bytes // 4, self.sent_bytes, self.history_bytes
         if min(buffers) < self.payload:
             raise UsageError("unread, sent and retained bytes must be at least a payload, held_bytes four")
-        counts = self.window, self.sent_records, self.retained_records, self.peers, self.runs_per_origin
+        counts = self.window, self.sent_records, self.history_records, self.peers, self.peers_per_identity
         if min(counts) < 1:
-            raise UsageError("window, records, peers and runs_per_origin must be at least 1")
+            raise UsageError("window, records, peers and peers_per_identity must be at least 1")
         if self.gap_timeout is not None and self.gap_timeout < 0:
             raise UsageError(f"gap_timeout {self.gap_timeout} is negative", "use None to wait without limit")
         if not 0 < self.grtt_min <= self.grtt_initial <= self.grtt_max:

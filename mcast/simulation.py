@@ -25,8 +25,7 @@ from . import settings as presets
 from .core.auth.ingress import Checks
 from .core.context import Mode
 from .core.engine import Engine, Receipt
-from .core.events import Address, Event, Message, PeerView
-from .core.peer_id import PeerId, following
+from .core.events import Address, Event, Message, PeerId, PeerView, following
 from .crypto.keys import Identity
 from .crypto.rooms import Room, open_room
 from .settings import Settings

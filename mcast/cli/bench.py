@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from mcast.aio import Group
-from mcast.core.peer_id import PeerId
+from mcast.core.events import PeerId
 from mcast.errors import UsageError
 from mcast.events import GapAbandoned, GapOpened, Message
 from mcast.wire.limits import MESSAGE_MAX

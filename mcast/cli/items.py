@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from mcast.aio import Group, message_id
-from mcast.core.peer_id import PeerId
+from mcast.core.events import PeerId
 from mcast.events import (
     Alarm,
     Event,

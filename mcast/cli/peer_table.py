@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
-from mcast.core.peer_id import PeerId
+from mcast.core.events import PeerId
 from mcast.errors import UsageError
 
 from .hooks import Hooks

@@ -16,9 +16,8 @@ from mcast.wire import limits
 from mcast.wire.frames import Frame, Signed
 from mcast.wire.reasons import DropReason
 
-from .events import Address, Event
+from .events import Address, Event, PeerId
 from .networks import ALL, Networks
-from .peer_id import PeerId
 from .timers import GroupRoundTrip, Rng
 
 S = TypeVar("S", bound=Signed)
@@ -107,7 +106,7 @@ class Context:
         self._wall_offset = wall - now
         self._counter = 0
         self.members = 1
-        self.networks = Networks(2 * settings.peers + settings.retained_records)
+        self.networks = Networks(2 * settings.peers + settings.history_records)
         self.rtt = GroupRoundTrip(settings.grtt_initial, settings.grtt_min, settings.grtt_max)
         self.payload = settings.payload  # bytes of the largest datagram that every peer takes
         self.may_send = not (mode.passive or mode.quiet)

@@ -39,7 +39,7 @@ from .auth.ingress import Checks, Ingress
 from .auth.keys import KeyExchange
 from .auth.verifier import Verifier
 from .context import Component, Context, Datagram, Handler, Mode
-from .events import Address, Event, OtherVersion, PeerView
+from .events import Address, Event, OtherVersion, PeerId, PeerView
 from .flow.controller import FlowController
 from .flow.feedback import PAGE, Feedback
 from .history.anti_entropy import AntiEntropy
@@ -53,7 +53,6 @@ from .membership.roster import Roster
 from .membership.roster_sync import AddressTokens, RosterSync
 from .membership.unicast import Unicast
 from .networks import ALL
-from .peer_id import PeerId
 from .reliability.nack import NackScheduler
 from .reliability.receiver import Receiver
 from .reliability.retransmit import Retransmitter
@@ -125,7 +124,7 @@ class Engine:
         self._ingress = Ingress(checks, session)
         # Each component is given those it needs; what needs one built later is wired by that one.
         verifier = self._verifier = Verifier(context, checks)
-        roster = self._roster = Roster(context, settings.peers, settings.runs_per_origin)
+        roster = self._roster = Roster(context, settings.peers, settings.peers_per_identity)
         flow = self._flow = FlowController(context, roster, verifier)
         window = TransmitWindow(settings.sent_records, settings.sent_bytes)
         store = self._store = Store(context, window, roster)

@@ -14,7 +14,7 @@ from math import inf
 from operator import or_
 from typing import TypeVar
 
-from .peer_id import PeerId
+from .events import PeerId
 
 Name = TypeVar("Name", PeerId, bytes)
 

@@ -16,7 +16,7 @@ import msgspec
 from mcast.core.context import Mode
 from mcast.core.engine import Engine
 from mcast.core.engine import Receipt as SentMessage
-from mcast.core.peer_id import PeerId
+from mcast.core.events import PeerId
 from mcast.crypto.keys import Identity
 from mcast.crypto.rooms import Room
 from mcast.errors import GroupClosed, UsageError

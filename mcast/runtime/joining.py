@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
-from mcast.core.peer_id import PeerId, following
+from mcast.core.events import PeerId, following
 from mcast.crypto.keys import Identity
 from mcast.crypto.rooms import Room, derive, keyed_room, open_room
 from mcast.errors import MessageTooLarge, UsageError

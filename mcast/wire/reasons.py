@@ -43,7 +43,7 @@ class DropReason(StrEnum):
     EQUIVOCATION = "equivocation"
     OVER_BUDGET = "over-budget"
     OVER_QUOTA = "over-quota"
-    TOO_MANY_RUNS = "too-many-runs"
+    TOO_MANY_PEERS = "too-many-peers"
     TABLE_FULL = "table-full"
     DEPARTED = "departed"
     NOT_LIVE = "not-live"

@@ -5,8 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcast.core.events import GapAbandoned, Message
-from mcast.core.peer_id import PeerId
+from mcast.core.events import GapAbandoned, Message, PeerId
 from mcast.core.rangeset import RangeSet, collapse
 from mcast.core.reliability.gaps import Gaps
 from mcast.core.reliability.sender import Outbox

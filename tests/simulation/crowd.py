@@ -25,12 +25,11 @@ from typing import Any, NamedTuple
 
 from mcast import simulation
 from mcast.core.context import Datagram
-from mcast.core.events import Address, PeerLeft
+from mcast.core.events import Address, PeerId, PeerLeft
 from mcast.core.membership import roster_sync
 from mcast.core.membership.presence import LINK_HEADERS, PostponedTable, announced_size
 from mcast.core.membership.roster import Peer, Roster
 from mcast.core.membership.roster_sync import GIVERS, GREETINGS, SETTLED, is_giver, rank
-from mcast.core.peer_id import PeerId
 from mcast.crypto.keys import Identity
 from mcast.wire import frames as f
 from mcast.wire.attributes import Attributes

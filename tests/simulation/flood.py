@@ -22,8 +22,7 @@ from msgspec import Struct
 
 from mcast import simulation
 from mcast.core.auth.ingress import Checks
-from mcast.core.events import Message, PeerLeft
-from mcast.core.peer_id import PeerId
+from mcast.core.events import Message, PeerId, PeerLeft
 from mcast.crypto.keys import Identity
 from mcast.crypto.seal import Sealer
 from mcast.crypto.signed import sign_flush, sign_frame

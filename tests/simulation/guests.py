@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mcast import simulation
-from mcast.core.peer_id import PeerId
+from mcast.core.events import PeerId
 
 from .safety import check_complete, check_life, holds_the_same
 from .scenario import Afternoon

@@ -5,8 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 
 from mcast import simulation
-from mcast.core.events import Address
-from mcast.core.peer_id import PeerId
+from mcast.core.events import Address, PeerId
 from mcast.crypto.keys import Identity
 from mcast.crypto.rooms import open_room
 from mcast.crypto.seal import Opener, Sealer

@@ -16,8 +16,8 @@ from math import inf
 from random import Random
 
 from mcast.core.context import Context, Mode
+from mcast.core.events import PeerId
 from mcast.core.membership.roster import Roster
-from mcast.core.peer_id import PeerId
 from mcast.core.reliability.nack import NackScheduler
 from mcast.core.reliability.window import ReceiveWindow
 from mcast.core.timers import GroupRoundTrip

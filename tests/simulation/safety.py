@@ -6,8 +6,7 @@ from collections.abc import Collection
 
 from mcast import simulation
 from mcast.core.engine import Receipt
-from mcast.core.events import GapAbandoned, Message, PeerJoined
-from mcast.core.peer_id import PeerId
+from mcast.core.events import GapAbandoned, Message, PeerId, PeerJoined
 
 
 class Published:

@@ -8,8 +8,8 @@ from mcast.settings import Settings
 from .flood import Flood, tables, weight
 
 PEERS = 100
-SMALL = Settings(peers=PEERS, retained_bytes=1 << 20, held_bytes=1 << 19)
-NETWORKS = 2 * PEERS + SMALL.retained_records  # peers whose networks are remembered
+SMALL = Settings(peers=PEERS, history_bytes=1 << 20, held_bytes=1 << 19)
+NETWORKS = 2 * PEERS + SMALL.history_records  # peers whose networks are remembered
 # Tables whose bound does not follow from that of the roster; `full` are those that 12,000 inventions fill.
 BOUNDS = {
     "_context.drops": 64,

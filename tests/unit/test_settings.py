@@ -25,7 +25,7 @@ REFUSED: list[dict[str, Any]] = [
     {"unread_bytes": 1000},
     {"held_bytes": 4 * 1452 - 1},
     {"sent_bytes": 0},
-    {"retained_bytes": -1},
+    {"history_bytes": -1},
     {"sent_records": -1},
     {"window": 0},
     {"peers": 0},
@@ -39,7 +39,7 @@ def test_what_cannot_work_is_refused(changes: dict[str, Any]) -> None:
 
 
 def test_the_least_that_works_is_taken() -> None:
-    small = {"unread_bytes": 1452, "held_bytes": 4 * 1452, "sent_bytes": 1452, "retained_bytes": 1452}
+    small = {"unread_bytes": 1452, "held_bytes": 4 * 1452, "sent_bytes": 1452, "history_bytes": 1452}
     assert msgspec.structs.replace(wifi(), **small).held_bytes == 5808
 
 

@@ -8,8 +8,8 @@ from typing import Generic, TypeVar
 import msgspec
 
 from mcast.core.context import Context, Datagram, Handlers
+from mcast.core.events import PeerId
 from mcast.core.membership.roster import Roster
-from mcast.core.peer_id import PeerId
 from mcast.core.timers import ROUNDS, Timers, backoff
 from mcast.crypto.keys import origin_of
 from mcast.wire.frames import Key, KeyRequest

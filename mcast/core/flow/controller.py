@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from mcast.core.auth.verifier import Verifier
 from mcast.core.context import Context
-from mcast.core.events import SendingResumed, SendingStopped, SlowMember
+from mcast.core.events import PeerId, SendingResumed, SendingStopped, SlowMember
 from mcast.core.membership.roster import Peer, Roster
 from mcast.core.networks import ALL
-from mcast.core.peer_id import PeerId
 from mcast.core.reliability.window import held_share
 from mcast.core.token_bucket import TokenBucket
 from mcast.settings import Settings
@@ -100,7 +99,7 @@ class AckerElection:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._paths: dict[PeerId, Path] = {}
-        self._exiles: dict[PeerId, float] = {}  # until when each does not count
+        self._paused: dict[PeerId, float] = {}  # until when each does not count
         self._held: dict[PeerId, HoldUp] = {}
         self.acker: PeerId | None = None
         self.path: Path | None = None
@@ -119,7 +118,7 @@ class AckerElection:
 
     def counts(self, peer_id: PeerId, roster: Roster, now: float) -> bool:
         """Whether the reports of `peer_id` may slow us down."""
-        if now < self._exiles.get(peer_id, 0.0):
+        if now < self._paused.get(peer_id, 0.0):
             return False
         if not len(roster):
             return True
@@ -161,7 +160,7 @@ class AckerElection:
         )
 
     def holds_up(self, acker: PeerId, rate: float, roster: Roster, now: float) -> bool:
-        """Whether `acker`, the elected one, has held `rate` down for too long; then it is exiled."""
+        """Whether `acker`, the elected one, has held `rate` down for too long; then it does not count for a while."""
         others = [
             path.kept
             for peer_id, path in self._paths.items()
@@ -177,7 +176,7 @@ class AckerElection:
                 del self._held[next(iter(self._held))]
         if held.look(now, holding=slow) < self._settings.slow_after:
             return False
-        self._banish(acker, now)
+        self._pause(acker, now)
         return True
 
     def silent(self, confirmed: int, roster: Roster, now: float) -> PeerId | None:
@@ -189,12 +188,12 @@ class AckerElection:
                 return peer_id
         return None
 
-    def _banish(self, peer_id: PeerId, now: float) -> None:
+    def _pause(self, peer_id: PeerId, now: float) -> None:
         self._held.pop(peer_id, None)
-        self._exiles.pop(peer_id, None)
-        self._exiles[peer_id] = now + self._settings.exile
-        if len(self._exiles) > self._settings.peers:
-            del self._exiles[next(iter(self._exiles))]
+        self._paused.pop(peer_id, None)
+        self._paused[peer_id] = now + self._settings.slow_pause
+        if len(self._paused) > self._settings.peers:
+            del self._paused[next(iter(self._paused))]
         self._name(None)
 
     def left(self, peer_id: PeerId) -> None:

@@ -8,11 +8,10 @@ from math import inf
 from mcast.core.auth.keys import KeyExchange
 from mcast.core.auth.verifier import Verifier
 from mcast.core.context import Context, Datagram, Handlers
-from mcast.core.events import Address
+from mcast.core.events import Address, PeerId
 from mcast.core.membership.failure_detector import FailureDetector
 from mcast.core.membership.roster import Roster
 from mcast.core.networks import ALL
-from mcast.core.peer_id import PeerId
 from mcast.core.reliability.nack import NackScheduler
 from mcast.core.reliability.sender import TransmitWindow
 from mcast.core.timers import backoff

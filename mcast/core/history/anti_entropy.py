@@ -9,10 +9,9 @@ from math import inf
 
 from mcast.core.auth.verifier import Verifier
 from mcast.core.context import Context, Datagram, Handlers
-from mcast.core.events import Address
+from mcast.core.events import Address, PeerId
 from mcast.core.membership.roster import Roster
 from mcast.core.networks import ALL
-from mcast.core.peer_id import PeerId
 from mcast.core.rangeset import RangeSet
 from mcast.core.reliability.receiver import Receiver
 from mcast.core.timers import ROUNDS, Rng, backoff

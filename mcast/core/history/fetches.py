@@ -15,8 +15,7 @@ from operator import or_
 from typing import NamedTuple
 
 from mcast.core.context import Datagram
-from mcast.core.events import Address
-from mcast.core.peer_id import PeerId
+from mcast.core.events import Address, PeerId
 from mcast.core.rangeset import RangeSet
 from mcast.core.timers import Rng
 from mcast.wire import limits

@@ -8,8 +8,7 @@ from math import inf
 
 import msgspec
 
-from mcast.core.events import Event, Message
-from mcast.core.peer_id import PeerId
+from mcast.core.events import Event, Message, PeerId
 from mcast.core.rangeset import RangeSet
 from mcast.core.reliability.window import Reassembly, ReceiveWindow
 from mcast.wire.records import Record

@@ -10,9 +10,8 @@ import msgspec
 
 from mcast.core.auth.verifier import Verifier
 from mcast.core.context import Context, Datagram, Handlers
-from mcast.core.events import Address
+from mcast.core.events import Address, PeerId
 from mcast.core.membership.roster_sync import AddressTokens
-from mcast.core.peer_id import PeerId
 from mcast.core.token_bucket import TokenBucket
 from mcast.wire.codec import encode_frame
 from mcast.wire.frames import BY_MULTICAST, Challenge, Missing, RangeRequest, Vector, VectorRequest

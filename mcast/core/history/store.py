@@ -11,8 +11,8 @@ from hashlib import sha256
 from math import inf
 
 from mcast.core.context import Context
+from mcast.core.events import PeerId
 from mcast.core.membership.roster import Roster
-from mcast.core.peer_id import PeerId
 from mcast.core.rangeset import RangeSet, collapse
 from mcast.core.reliability.sender import HeldRecord, TransmitWindow
 from mcast.wire import limits
@@ -165,10 +165,10 @@ class Store:
         self._sizes: dict[bytes, int] = {}
         self.held = HeldRanges()
         self.bytes = 0
-        self._limit, self._most = settings.retained_records, settings.retained_bytes
-        self._seconds = settings.retained_seconds
-        self.share = int(self._limit * settings.retained_share)
-        self._share_bytes = int(self._most * settings.retained_share)
+        self._limit, self._most = settings.history_records, settings.history_bytes
+        self._seconds = settings.history_seconds
+        self.share = int(self._limit * settings.history_share)
+        self._share_bytes = int(self._most * settings.history_share)
         self.next_sweep = inf  # when to call expire(), inf while nothing is held
         self._summaries: dict[int, tuple[tuple[int, int, int, int, bool], Summary, float]] = {}
         self.withheld = False  # whether what was heard before the network was lost is kept back

@@ -14,10 +14,9 @@ import msgspec
 from mcast.core.auth.keys import WaitingRecords
 from mcast.core.auth.verifier import Verifier
 from mcast.core.context import Context, Datagram, Handlers
-from mcast.core.events import Address
+from mcast.core.events import Address, PeerId
 from mcast.core.history.store import Store
 from mcast.core.networks import ALL
-from mcast.core.peer_id import PeerId
 from mcast.core.reliability.nack import NackScheduler
 from mcast.core.reliability.sender import TransmitWindow
 from mcast.core.timers import Timers

@@ -16,10 +16,9 @@ import msgspec
 from mcast.core.auth.keys import KeyExchange
 from mcast.core.auth.verifier import Verifier
 from mcast.core.context import Context, Datagram, Handlers
-from mcast.core.events import Address, Alarm, PeerJoined, PeerLeft, PeerUpdated
+from mcast.core.events import INCARNATION_SHIFT, Address, Alarm, PeerId, PeerJoined, PeerLeft, PeerUpdated
 from mcast.core.flow.controller import FlowController
 from mcast.core.flow.feedback import Feedback
-from mcast.core.peer_id import INCARNATION_SHIFT, PeerId
 from mcast.core.reliability.nack import NackScheduler
 from mcast.core.reliability.receiver import Receiver
 from mcast.core.reliability.sender import HURRY, Sender

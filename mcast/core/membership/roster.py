@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mcast.core.context import Context
-from mcast.core.events import Address, PeerView
-from mcast.core.peer_id import PeerId
+from mcast.core.events import Address, PeerId, PeerView
 from mcast.wire.frames import HEARS, Announcement
 from mcast.wire.reasons import DropReason
 
@@ -108,7 +107,7 @@ class Roster:
     def add(self, peer: Peer) -> DropReason | None:
         """Enter a new peer, or say why not."""
         if len(self.of(peer.peer_id.origin)) >= self._per_origin:
-            return DropReason.TOO_MANY_RUNS
+            return DropReason.TOO_MANY_PEERS
         if len(self._peers) >= self._limit:
             if not self._hearsay:
                 return DropReason.TABLE_FULL

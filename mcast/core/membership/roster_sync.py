@@ -15,8 +15,7 @@ import msgspec
 
 from mcast.core.auth.verifier import Verifier
 from mcast.core.context import Context, Datagram, Handlers
-from mcast.core.events import Address
-from mcast.core.peer_id import PeerId
+from mcast.core.events import Address, PeerId
 from mcast.core.timers import Rng, Timers
 from mcast.core.token_bucket import TokenBucket
 from mcast.wire.codec import encode_frames

@@ -12,8 +12,7 @@ from math import inf
 import msgspec
 
 from mcast.core.context import Context, Datagram, Handlers
-from mcast.core.events import Address
-from mcast.core.peer_id import PeerId
+from mcast.core.events import Address, PeerId
 from mcast.core.timers import Rng
 from mcast.core.token_bucket import TokenBucket
 from mcast.wire.frames import Challenge, Echo, Frame, Here, Present, Who

@@ -11,8 +11,8 @@ from math import inf
 from typing import NamedTuple
 
 from mcast.core.context import Context, Handlers
+from mcast.core.events import PeerId
 from mcast.core.membership.roster import Roster
-from mcast.core.peer_id import PeerId
 from mcast.core.timers import Timers, backoff, rounds
 from mcast.wire.frames import Key, Missing, Nack
 from mcast.wire.limits import DATAGRAM_MAX, ENTRIES_MAX, FRAME_HEADER_SIZE, SIGNATURE_SIZE
@@ -93,7 +93,7 @@ class WindowTable:
             window.trust()
         mine = self._of.get(peer_id.origin, {})
         if len(mine) >= PER_ORIGIN and not self._evict(mine, now):
-            return DropReason.TOO_MANY_RUNS
+            return DropReason.TOO_MANY_PEERS
         if len(self) >= self._limit and not self._evict(self._strangers, now):
             return DropReason.TABLE_FULL
         self._windows[peer_id] = window

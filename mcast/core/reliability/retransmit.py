@@ -7,12 +7,12 @@ from math import inf
 
 from mcast.core.auth.keys import KeyExchange
 from mcast.core.context import Context, Datagram, Handlers
+from mcast.core.events import PeerId
 from mcast.core.flow.controller import FlowController
 from mcast.core.history.store import Store
 from mcast.core.membership.failure_detector import FailureDetector
 from mcast.core.membership.roster import Roster
 from mcast.core.networks import ALL
-from mcast.core.peer_id import PeerId
 from mcast.core.timers import Timers, backoff, rounds
 from mcast.core.token_bucket import TokenBucket, TokenBuckets
 from mcast.wire.frames import Missing, Nack

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from math import exp
 
-from mcast.core.events import Address, Event, GapAbandoned, GapFilled, GapOpened, Message
-from mcast.core.peer_id import PeerId
+from mcast.core.events import Address, Event, GapAbandoned, GapFilled, GapOpened, Message, PeerId
 from mcast.core.rangeset import RangeSet, collapse
 from mcast.core.timers import ROUNDS, earliest
 from mcast.wire import bodies, limits

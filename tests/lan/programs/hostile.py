@@ -25,7 +25,7 @@ IDENTITIES = 8
 
 ATTACK = """
     import json, random, socket, struct, sys, time
-    from mcast.core.peer_id import PeerId
+    from mcast.core.events import PeerId
     from mcast.crypto.keys import Identity
     from mcast.crypto.rooms import open_room
     from mcast.crypto.seal import Sealer

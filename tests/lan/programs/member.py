@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from mcast import aio, events, settings
-from mcast.core.peer_id import PeerId
+from mcast.core.events import PeerId
 
 KEPT = 1000  # events after which plain text is not kept any more: some programs send floods of it
 SECRETS = ("key", "room_id", "identity")

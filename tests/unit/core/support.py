@@ -7,8 +7,7 @@ from random import Random
 from mcast import simulation
 from mcast.core.auth.verifier import issued
 from mcast.core.context import Context, Mode
-from mcast.core.events import GapAbandoned, GapFilled, GapOpened
-from mcast.core.peer_id import PeerId
+from mcast.core.events import GapAbandoned, GapFilled, GapOpened, PeerId
 from mcast.crypto.keys import Identity
 from mcast.crypto.rooms import open_room
 from mcast.crypto.seal import Sealer

@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from mcast import simulation
-from mcast.core.peer_id import PeerId
+from mcast.core.events import PeerId
 from mcast.wire import frames as f
 from mcast.wire.codec import encode_frames
 from mcast.wire.header import Header, decode_header

@@ -8,8 +8,8 @@ from math import inf
 import pytest
 
 from mcast import simulation
+from mcast.core.events import PeerId
 from mcast.core.membership.roster import Peer
-from mcast.core.peer_id import PeerId
 from mcast.core.reliability.gaps import Gaps
 from mcast.core.reliability.nack import PER_ORIGIN, NackScheduler
 from mcast.core.reliability.window import FORGOTTEN, SHARE, ReceiveWindow, ReorderBuffer

@@ -6,8 +6,7 @@ import pytest
 
 from mcast import simulation
 from mcast.core.engine import Receipt
-from mcast.core.events import OtherVersion
-from mcast.core.peer_id import PeerId
+from mcast.core.events import OtherVersion, PeerId
 from mcast.crypto.keys import Identity
 from mcast.errors import MessageTooLarge, UsageError
 from mcast.settings import Settings

@@ -441,7 +441,7 @@ def test_one_copy_more_does_not_make_history_news() -> None:
 
 
 def test_who_is_full_fetches_nothing_old() -> None:
-    lan = simulation.Lan(23, settings=Settings(retained_records=4, retained_share=1.0))
+    lan = simulation.Lan(23, settings=Settings(history_records=4, history_share=1.0))
     ada, bob = lan.join("ada"), lan.join("bob")
     lan.run(1.0)
     for number in range(4):
@@ -454,7 +454,7 @@ def test_who_is_full_fetches_nothing_old() -> None:
 
 
 def test_history_that_comes_when_all_is_full_is_told_and_not_kept() -> None:
-    lan = simulation.Lan(24, settings=Settings(retained_records=1, retained_share=1.0))
+    lan = simulation.Lan(24, settings=Settings(history_records=1, history_share=1.0))
     ada, bob = lan.join("ada", history=True), lan.join("bob")
     lan.run(1.0)
     eve = Outsider(lan, age=3600.0)

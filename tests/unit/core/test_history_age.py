@@ -7,7 +7,7 @@ import pytest
 from mcast import simulation
 from mcast.core.auth.keys import WaitingRecords
 from mcast.core.context import Datagram
-from mcast.core.peer_id import PeerId
+from mcast.core.events import PeerId
 from mcast.settings import Settings
 from mcast.wire import frames as f
 from mcast.wire.reasons import DropReason
@@ -15,7 +15,7 @@ from tests.simulation.safety import holdings
 from tests.unit.core.support import ADDRESS, Outsider, drops, record
 
 DAY = 600.0  # seconds that records are kept in these tests
-SHORT = Settings(retained_seconds=DAY)
+SHORT = Settings(history_seconds=DAY)
 
 
 def texts(member: simulation.Member) -> list[str | None]:

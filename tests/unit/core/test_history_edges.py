@@ -7,8 +7,7 @@ import pytest
 
 from mcast import simulation
 from mcast.core.auth import verifier
-from mcast.core.events import GapAbandoned, Message
-from mcast.core.peer_id import PeerId
+from mcast.core.events import GapAbandoned, Message, PeerId
 from mcast.core.reliability.nack import KEPT, WindowTable
 from mcast.core.reliability.window import AFTER_SILENCE, ReceiveWindow
 from mcast.crypto.keys import Identity
@@ -236,7 +235,7 @@ def test_recorded_words_without_a_time_bring_no_peer_back(kind: type) -> None:
 
 
 def test_those_who_hold_an_earlier_and_a_later_peer_of_one_identity_come_to_hold_the_same() -> None:
-    lan = simulation.Lan(3, settings=Settings(retained_records=80))
+    lan = simulation.Lan(3, settings=Settings(history_records=80))
     ada, bob, cyd = lan.join("ada"), lan.join("bob"), lan.join("cyd")
     lan.run(3.0)
     for away, there in ((cyd, bob), (bob, cyd)):

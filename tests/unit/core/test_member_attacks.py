@@ -12,9 +12,8 @@ from mcast import simulation
 from mcast.core.auth.ingress import Checks, Ingress
 from mcast.core.auth.keys import AGAIN, ASK_WITHIN, KEY_PRICE
 from mcast.core.context import Datagram
-from mcast.core.events import Address, PeerLeft
+from mcast.core.events import Address, PeerId, PeerLeft
 from mcast.core.membership.roster_sync import LAST_START, PAGE, Collector, pack
-from mcast.core.peer_id import PeerId
 from mcast.core.reliability.retransmit import RECENT, SHARE, Asked, Repairs
 from mcast.crypto.seal import Sealer
 from mcast.wire import frames as f

@@ -6,8 +6,7 @@ import pytest
 
 from mcast import simulation
 from mcast.core.auth.verifier import issued
-from mcast.core.events import PeerUpdated
-from mcast.core.peer_id import PeerId
+from mcast.core.events import PeerId, PeerUpdated
 from mcast.settings import Settings
 from mcast.wire.attributes import Attributes, encode_attributes
 from mcast.wire.limits import TIMESTAMP_MAX

@@ -12,11 +12,10 @@ from msgspec.structs import replace
 from mcast import simulation
 from mcast.core import networks
 from mcast.core.context import Datagram
-from mcast.core.events import Address, PeerJoined
+from mcast.core.events import Address, PeerId, PeerJoined
 from mcast.core.history.fetches import Fetches
 from mcast.core.membership.roster_sync import Collector
 from mcast.core.networks import ALL, Networks
-from mcast.core.peer_id import PeerId
 from mcast.wire.frames import HEARS_IPV4, HEARS_IPV6, Goodbye, KeyRequest
 from mcast.wire.header import Header, decode_header
 from mcast.wire.reasons import DropReason

@@ -90,7 +90,7 @@ def test_a_gap_is_given_up_after_its_time_and_what_comes_later_is_late() -> None
 
 def test_what_the_author_overwrote_is_declared_lost() -> None:
     """Order goes on although gap_timeout is None."""
-    lan = simulation.Lan(9, settings=Settings(sent_records=5, retained_records=4))
+    lan = simulation.Lan(9, settings=Settings(sent_records=5, history_records=4))
     ada, bob = lan.join("ada"), lan.join("bob")
     lan.run(1.0)
     lan.between(ada, bob, loss=1.0)

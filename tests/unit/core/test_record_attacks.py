@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from mcast import simulation
-from mcast.core.events import GapAbandoned
-from mcast.core.peer_id import PeerId
+from mcast.core.events import GapAbandoned, PeerId
 from mcast.core.reliability.nack import PER_ORIGIN
 from mcast.core.reliability.window import STRANGER_WINDOW
 from mcast.settings import Settings

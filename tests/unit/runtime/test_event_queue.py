@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mcast.core.peer_id import PeerId
+from mcast.core.events import PeerId
 from mcast.errors import UsageError
 from mcast.events import (
     Event,

@@ -7,7 +7,7 @@ from typing import cast
 
 from mcast.core.engine import Engine
 from mcast.core.engine import Receipt as Place
-from mcast.core.peer_id import PeerId
+from mcast.core.events import PeerId
 from mcast.runtime.driver import Driver
 from mcast.runtime.group import ASK_AGAIN, Receipt
 

@@ -6,7 +6,7 @@ import pytest
 
 from mcast import simulation
 from mcast.core.auth import verifier as verifier_module
-from mcast.core.peer_id import PeerId
+from mcast.core.events import PeerId
 from mcast.crypto.rooms import open_room
 from mcast.settings import Settings
 from mcast.wire import frames as f

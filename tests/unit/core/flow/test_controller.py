@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 
 from mcast import simulation
-from mcast.core.events import SendingResumed, SendingStopped, SlowMember
+from mcast.core.events import PeerId, SendingResumed, SendingStopped, SlowMember
 from mcast.core.flow.controller import Breaker
 from mcast.core.membership.roster import Peer
-from mcast.core.peer_id import PeerId
 from mcast.settings import Settings
 from mcast.wire import frames as f
 
@@ -335,13 +334,13 @@ def test_who_is_no_slower_than_a_quarter_or_alone_is_waited_for() -> None:
     assert looks(held_up(5e4), 12.0) == []
 
 
-def test_the_exiled_are_bounded_and_so_are_those_who_reported() -> None:
+def test_the_paused_are_bounded_and_so_are_those_who_reported() -> None:
     group = Group(settings=Settings(peers=2))
     for number in (1, 2, 3):
         group.report(number)
         group.flow.election._banish(peer_id(number), group.now)
     assert list(group.flow.election._paths) == [peer_id(2), peer_id(3)]
-    assert list(group.flow.election._exiles) == [peer_id(2), peer_id(3)]
+    assert list(group.flow.election._paused) == [peer_id(2), peer_id(3)]
 
 
 def test_whose_report_is_overdue_is_asked() -> None:

@@ -8,9 +8,8 @@ import pytest
 
 from mcast import simulation
 from mcast.core.context import Datagram
-from mcast.core.events import Address, SlowMember
+from mcast.core.events import Address, PeerId, SlowMember
 from mcast.core.flow.feedback import ELECTED, RECORDS, REQUESTS
-from mcast.core.peer_id import PeerId
 from mcast.settings import Settings
 from mcast.wire import frames as f
 from mcast.wire.reasons import DropReason

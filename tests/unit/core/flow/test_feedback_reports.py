@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 
 from mcast import simulation
-from mcast.core.peer_id import PeerId
+from mcast.core.events import PeerId
 from mcast.settings import Settings
 from mcast.wire import frames as f
 from tests.unit.core.support import Outsider, drops, now_ms

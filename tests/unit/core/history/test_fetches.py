@@ -9,9 +9,9 @@ from random import Random
 import pytest
 
 from mcast.core.context import Datagram
+from mcast.core.events import PeerId
 from mcast.core.history import fetches as module
 from mcast.core.history.fetches import Fetches
-from mcast.core.peer_id import PeerId
 from mcast.core.rangeset import RangeSet
 from mcast.wire.codec import encode_frame
 from mcast.wire.frames import BY_MULTICAST, Echo, RangeRequest, Vector, VectorRequest

@@ -7,10 +7,9 @@ from math import inf
 import pytest
 
 from mcast import simulation
-from mcast.core.events import Event, GapAbandoned, Message
+from mcast.core.events import Event, GapAbandoned, Message, PeerId
 from mcast.core.history import replay as module
 from mcast.core.history.replay import Replay
-from mcast.core.peer_id import PeerId
 from mcast.wire import bodies
 from mcast.wire.records import Kind, Record
 from tests.unit.core.support import Outsider, record

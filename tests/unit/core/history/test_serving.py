@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from mcast.core.context import Datagram
+from mcast.core.events import PeerId
 from mcast.core.history import serving as module
 from mcast.core.history.serving import Errand, ServingQueues
-from mcast.core.peer_id import PeerId
 
 ADA, BOB = PeerId(b"a" * 16, 1), PeerId(b"b" * 16, 1)
 HERE, THERE = ("10.0.0.1", 1), ("10.0.0.2", 1)

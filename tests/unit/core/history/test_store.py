@@ -10,10 +10,10 @@ import pytest
 
 from mcast import simulation
 from mcast.core.context import Context, Mode
+from mcast.core.events import PeerId
 from mcast.core.history import store as module
 from mcast.core.history.store import AGE_MAX, AWAY, SWEEP, HeldRanges, Store, Summary, filled
 from mcast.core.membership.roster import Peer, Roster
-from mcast.core.peer_id import PeerId
 from mcast.core.rangeset import RangeSet
 from mcast.core.reliability.sender import TransmitWindow
 from mcast.crypto.keys import Identity
@@ -138,12 +138,12 @@ def test_only_what_is_there_is_cut() -> None:
 
 
 def test_what_is_old_pushes_nothing_out() -> None:
-    store = Kit(retained_records=2, retained_share=1.0).store
+    store = Kit(history_records=2, history_share=1.0).store
     assert not store.full
     put(store, ADA, 1, 0.0)
     put(store, ADA, 2, 0.0)
     assert store.full
-    small = Kit(retained_bytes=DATAGRAM_SAFE, payload=DATAGRAM_SAFE, retained_share=1.0)
+    small = Kit(history_bytes=DATAGRAM_SAFE, payload=DATAGRAM_SAFE, history_share=1.0)
     assert small.store.full
 
 
@@ -184,7 +184,7 @@ def test_only_what_is_not_new_says_its_age() -> None:
 
 
 def test_those_whose_age_was_told_die_before_those_that_came_earlier() -> None:
-    made = Kit(retained_records=3, retained_seconds=60.0, retained_share=1.0).store
+    made = Kit(history_records=3, history_seconds=60.0, history_share=1.0).store
     put(made, ADA, 1, 0.0)
     put(made, ADA, 2, 10.0, 45.0)
     put(made, BOB, 1, 10.0, 50.0)
@@ -205,7 +205,7 @@ def test_those_whose_age_was_told_die_before_those_that_came_earlier() -> None:
 
 
 def test_what_is_too_old_is_counted_and_not_held() -> None:
-    kit = Kit(retained_seconds=60.0)
+    kit = Kit(history_seconds=60.0)
     assert not kit.store.add(ADA, [record(1), record(2)], 100.0, 60.0)
     assert (len(kit.store), kit.context.drops[DropReason.TOO_OLD]) == (0, 2)
 
@@ -219,7 +219,7 @@ def test_a_copy_changes_nothing() -> None:
 
 
 def test_what_was_pushed_out_is_not_waited_for() -> None:
-    made = Kit(retained_records=2, retained_seconds=60.0, retained_share=1.0).store
+    made = Kit(history_records=2, history_seconds=60.0, history_share=1.0).store
     for sequence in range(1, 300):
         put(made, ADA, sequence, 0.0, 1.0)
     made.expire(100.0)
@@ -227,7 +227,7 @@ def test_what_was_pushed_out_is_not_waited_for() -> None:
 
 
 def test_of_an_origin_the_lowest_of_the_peer_that_came_first_makes_room() -> None:
-    made = Kit(retained_records=8, retained_seconds=600.0, retained_share=0.5).store
+    made = Kit(history_records=8, history_seconds=600.0, history_share=0.5).store
     for sequence in range(1, 5):
         put(made, NEW, sequence, 100.0)
         put(made, OLD, sequence, 110.0, 60.0)
@@ -240,7 +240,7 @@ def test_of_an_origin_the_lowest_of_the_peer_that_came_first_makes_room() -> Non
 
 
 def test_a_lie_about_the_age_of_the_newest_does_not_keep_from_fetching_others() -> None:
-    made = Kit(retained_records=8, retained_seconds=600.0, retained_share=0.5).store
+    made = Kit(history_records=8, history_seconds=600.0, history_share=0.5).store
     for sequence in range(1, 5):
         put(made, NEW, sequence, 100.0)
     put(made, NEW, 9, 101.0, 500.0)
@@ -248,7 +248,7 @@ def test_a_lie_about_the_age_of_the_newest_does_not_keep_from_fetching_others() 
 
 
 def test_of_all_origins_what_came_first_makes_room() -> None:
-    made = Kit(retained_records=4, retained_seconds=600.0, retained_share=0.9).store
+    made = Kit(history_records=4, history_seconds=600.0, history_share=0.9).store
     for peer_id, age in ((ADA, 0.0), (BOB, 50.0)):
         for sequence in range(1, 4):
             put(made, peer_id, sequence, 100.0, age)
@@ -303,7 +303,7 @@ def test_when_nobody_of_before_is_heard_what_was_said_there_is_forgotten() -> No
 
 @pytest.mark.parametrize("mode", [{"passive": True}, {"visitor": True}])
 def test_who_only_listens_or_visits_holds_nothing_for_longer_either(mode: dict[str, Any]) -> None:
-    lan = simulation.Lan(1, settings=Settings(retained_seconds=60.0))
+    lan = simulation.Lan(1, settings=Settings(history_seconds=60.0))
     ada, bob = lan.join("ada"), lan.join("bob", **mode)
     lan.run(3.0)
     ada.send("hi")

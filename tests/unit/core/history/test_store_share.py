@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from mcast.core.events import PeerId
 from mcast.core.history.store import Store
 from mcast.core.membership.roster import Roster
-from mcast.core.peer_id import PeerId
 from mcast.core.reliability.sender import TransmitWindow
 from mcast.settings import Settings
 from tests.unit.core.support import make_context, record
@@ -13,7 +13,7 @@ AUTHOR = PeerId(b"o" * 16, 1)
 
 
 def test_an_origin_has_its_share_and_the_oldest_go_first() -> None:
-    settings = Settings(retained_records=8, retained_bytes=10_000, retained_seconds=60.0, retained_share=0.25)
+    settings = Settings(history_records=8, history_bytes=10_000, history_seconds=60.0, history_share=0.25)
     context = make_context(settings)
     store = Store(context, TransmitWindow(1, 1), Roster(context, 8, 8))
     other = PeerId(b"p" * 16, 1)

@@ -7,10 +7,9 @@ from math import inf
 from msgspec.structs import replace
 
 from mcast import simulation
-from mcast.core.events import PeerJoined, PeerLeft
+from mcast.core.events import PeerId, PeerJoined, PeerLeft
 from mcast.core.membership.failure_detector import CANDIDATES, CROWD, DEPARTED, NONCES, Freshness
 from mcast.core.membership.roster_sync import pack
-from mcast.core.peer_id import PeerId
 from mcast.core.reliability.nack import PER_ORIGIN
 from mcast.settings import Settings
 from mcast.wire import frames as f

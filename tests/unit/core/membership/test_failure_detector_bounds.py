@@ -6,9 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from mcast import simulation
+from mcast.core.events import PeerId
 from mcast.core.membership import failure_detector as module
 from mcast.core.networks import ALL
-from mcast.core.peer_id import PeerId
 from mcast.wire import frames as f
 from tests.unit.core.support import Outsider, drops, now_ms
 

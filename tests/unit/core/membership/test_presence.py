@@ -7,9 +7,8 @@ from random import Random
 import pytest
 
 from mcast import simulation
-from mcast.core.events import Alarm, Message, PeerLeft, PeerUpdated
+from mcast.core.events import Alarm, Message, PeerId, PeerLeft, PeerUpdated
 from mcast.core.membership.presence import AnnouncementTimer
-from mcast.core.peer_id import PeerId
 from mcast.settings import Settings
 from mcast.wire import frames as f
 from mcast.wire.attributes import Attributes, encode_attributes
@@ -205,7 +204,7 @@ def test_an_origin_has_at_most_sixteen_live_peers() -> None:
         eve.peer_id = PeerId(eve.peer_id.origin, eve.peer_id.incarnation + number)
         eve.say(eve.announcement())
     assert len(ada.peers()) == 16
-    assert drops(ada, "too-many-runs") == 2
+    assert drops(ada, "too-many-peers") == 2
 
 
 def test_passive_members_only_listen_and_quiet_ones_wait_for_a_word() -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from mcast import simulation
-from mcast.core.events import PeerUpdated
-from mcast.core.peer_id import PeerId
+from mcast.core.events import PeerId, PeerUpdated
 from mcast.wire import frames as f
 from mcast.wire.attributes import Attributes, encode_attributes
 from tests.unit.core.support import Outsider

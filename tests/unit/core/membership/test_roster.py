@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mcast import simulation
+from mcast.core.events import PeerId
 from mcast.core.membership.roster import Peer, Roster
-from mcast.core.peer_id import PeerId
 from mcast.wire import frames as f
 from mcast.wire.reasons import DropReason
 

@@ -8,6 +8,7 @@ from random import Random
 import pytest
 
 from mcast import simulation
+from mcast.core.events import PeerId
 from mcast.core.membership.roster_sync import (
     PAGE,
     AddressTokens,
@@ -18,7 +19,6 @@ from mcast.core.membership.roster_sync import (
     pack,
     unpack,
 )
-from mcast.core.peer_id import PeerId
 from mcast.wire import frames as f
 from tests.unit.core.support import ADDRESS, Outsider, drops, now_ms
 

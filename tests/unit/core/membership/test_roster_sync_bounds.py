@@ -5,8 +5,8 @@ from __future__ import annotations
 from random import Random
 
 from mcast import simulation
+from mcast.core.events import PeerId
 from mcast.core.membership.roster_sync import STORM, Greeting, Greetings
-from mcast.core.peer_id import PeerId
 from mcast.wire import frames as f
 from tests.unit.core.support import ADDRESS, Outsider, drops
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mcast import simulation
+from mcast.core.events import PeerId
 from mcast.core.membership.roster_sync import first_entries, pack
-from mcast.core.peer_id import PeerId
 from mcast.wire import frames as f
 from mcast.wire.attributes import Attributes
 from tests.unit.core.support import ADDRESS, Outsider, drops, now_ms

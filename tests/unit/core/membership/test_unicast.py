@@ -8,10 +8,9 @@ from math import inf
 import pytest
 
 from mcast import simulation
-from mcast.core.events import Message, PeerLeft
+from mcast.core.events import Message, PeerId, PeerLeft
 from mcast.core.membership import unicast
 from mcast.core.membership.unicast import Meetings
-from mcast.core.peer_id import PeerId
 from mcast.wire import frames as f
 from mcast.wire.codec import encode_frames
 from mcast.wire.header import decode_header

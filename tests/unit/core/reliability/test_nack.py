@@ -8,9 +8,8 @@ import pytest
 
 from mcast import simulation
 from mcast.core.context import Mode
-from mcast.core.events import GapAbandoned, GapOpened
+from mcast.core.events import GapAbandoned, GapOpened, PeerId
 from mcast.core.membership.roster import Peer, Roster
-from mcast.core.peer_id import PeerId
 from mcast.core.reliability.nack import (
     KEPT,
     PAGES,
@@ -72,7 +71,7 @@ def test_an_origin_whose_incarnations_are_all_peers_gets_no_seventeenth_window()
         nacks.enter(named(number, b"o" * 16))
         nacks.open(number, b"o" * 16)
     more = nacks.windows.open(named(99, b"o" * 16), "", 1, 0, 0, 0.0)
-    assert more is DropReason.TOO_MANY_RUNS
+    assert more is DropReason.TOO_MANY_PEERS
 
 
 def test_a_round_of_nacks_is_bounded_and_the_rest_follows() -> None:

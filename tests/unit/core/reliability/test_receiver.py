@@ -8,8 +8,7 @@ import pytest
 
 from mcast import simulation
 from mcast.core.engine import Engine
-from mcast.core.events import Alarm, Message
-from mcast.core.peer_id import PeerId
+from mcast.core.events import Alarm, Message, PeerId
 from mcast.core.reliability.nack import KEPT
 from mcast.core.reliability.receiver import NEVER
 from mcast.crypto.keys import Identity
@@ -251,7 +250,7 @@ def test_an_announcement_may_overtake_records_that_are_on_their_way_a_heartbeat_
 
 
 def test_a_duplicate_whose_first_copy_is_gone_is_a_duplicate() -> None:
-    lan = simulation.Lan(9, settings=Settings(retained_records=8))
+    lan = simulation.Lan(9, settings=Settings(history_records=8))
     ada = lan.join("ada")
     eve = Outsider(lan)
     first = eve.record(1)
@@ -347,7 +346,7 @@ def test_a_recorded_heartbeat_opens_nothing() -> None:
 
 
 def test_who_has_no_room_for_the_past_wants_of_a_peer_what_concerns_it() -> None:
-    lan = simulation.Lan(24, settings=Settings(retained_records=2, retained_share=0.5))
+    lan = simulation.Lan(24, settings=Settings(history_records=2, history_share=0.5))
     lan.run(5.0)
     bob = lan.join("bob")
     wanted = bob.engine._receiver.wanted_from

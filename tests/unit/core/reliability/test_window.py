@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mcast.core.events import GapAbandoned, Message
-from mcast.core.peer_id import PeerId
+from mcast.core.events import GapAbandoned, Message, PeerId
 from mcast.core.reliability.window import (
     AFTER_GOODBYE,
     FRAGMENTS,
