@@ -160,7 +160,7 @@ class AckerElection:
         )
 
     def holds_up(self, acker: PeerId, rate: float, roster: Roster, now: float) -> bool:
-        """Whether `acker`, the elected one, has held `rate` down for too long; then it does not count for a while."""
+        """Whether `acker`, the elected one, has held `rate` down for too long: then it is paused."""
         others = [
             path.kept
             for peer_id, path in self._paths.items()

@@ -338,7 +338,7 @@ def test_the_paused_are_bounded_and_so_are_those_who_reported() -> None:
     group = Group(settings=Settings(peers=2))
     for number in (1, 2, 3):
         group.report(number)
-        group.flow.election._banish(peer_id(number), group.now)
+        group.flow.election._pause(peer_id(number), group.now)
     assert list(group.flow.election._paths) == [peer_id(2), peer_id(3)]
     assert list(group.flow.election._paused) == [peer_id(2), peer_id(3)]
 
