@@ -173,7 +173,7 @@ def test_an_interface_that_is_down_is_waited_for(pair: Pair, group: str) -> None
         assert "eth0: down" in refused.stderr
     finally:
         waiting.up()
-    process.wait_for("mcast: + eth0 (asked for with -i)", stream="stderr")
+    process.wait_for("mcast: now also using eth0 (asked for with -i)", stream="stderr")
     send(other, group, "there you are")
     assert process.wait() == 0
     assert [(event["type"], event.get("state")) for event in process.objects()] == [
