@@ -28,7 +28,7 @@ SUMMARIES = {
     "browse": "Show who is in the group and what they offer.",
     "listen": "Print the messages that arrive in a group, one per line.",
     "send": "Send messages to a group.",
-    "bench": "Measure bandwidth, loss, jitter, repairs and CPU use between members.",
+    "bench": "Measure bandwidth, loss, jitter and repairs between members.",
     "interfaces": "Show the network interfaces, whether mcast uses them, and why.",
 }
 
@@ -113,7 +113,7 @@ def main(arguments: list[str] | None = None) -> int:
     except UsageError as error:
         return _fail(f"{error}{config.set_in_environment(error.message, typed)}", exits.USAGE, error)
     except McastError as error:
-        return _fail(str(error), exits.of_error(error), error)
+        return _fail(_sentence(error), exits.of_error(error), error)
     except (OutputClosed, BrokenPipeError):
         return exits.DONE
     except SystemExit as end:
@@ -140,10 +140,34 @@ def _fail(text: str, code: int, error: Exception | None = None) -> int:
     return code
 
 
-def _usage_text(error: TyperException, typed: list[str]) -> str:
+def _sentence(error: McastError) -> str:
+    """The error and its remedy; a command as the remedy is marked as one."""
+    command = error.remedy.removeprefix("see: ")
+    return str(error) if command == error.remedy else f"{error.message}; run `{command}`"
+
+
+_REWORDED = (
     # typer names the variable of an option even if the value was typed.
-    message = re.sub(r" \(env var: '\w+'\)", "", error.format_message()).rstrip(".")
-    message += config.set_in_environment(message, typed)
+    (r" \(env var: '\w+'\)", ""),
+    (r"\. Did you mean (.+)\?$", r" (did you mean \1?)"),
+    (r" \(Possible options: (.+)\)$", r" (did you mean \1?)"),
+    (r"^Got unexpected extra argument\(s\) \((.+)\)$", r"Too many arguments: \1"),
+    (r"is not a valid boolean\. Recognized values: .*", "is neither 1 (on) nor 0 (off)"),
+    (r"^(Missing argument '.+')\. Choose from:.*", r"\1"),
+)
+"""What typer says, as patterns, and how it is said here."""
+
+
+def _usage_text(error: TyperException, typed: list[str]) -> str:
+    message = error.format_message().strip().rstrip(".")
+    for pattern, words in _REWORDED:
+        message = re.sub(pattern, words, message, flags=re.DOTALL)
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else [*getattr(error, "__notes__", ()), "mcast"][0]
+    if getattr(error, "option_name", "") == "--debug" and path != "mcast":
+        return f"--debug goes before the command: mcast --debug {path.removeprefix('mcast ')}"
+    # If typer knows the parameter, only its own variable can be the cause.
+    variable = getattr(getattr(error, "param", None), "envvar", None)
+    environ = {variable: os.environ.get(variable, "")} if isinstance(variable, str) else os.environ
+    message += config.set_in_environment(message, typed, environ)
     return f"{message}; see: {path} --help"

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from . import exits, options
-from .hooks import Hooks, On
+from .hooks import Hooks, OnPeers
 from .output import Output
 from .peer_table import PeerFilter, PeerTable, parse_tag
 from .runner import Ending, run
@@ -29,7 +29,7 @@ def announce(
     tag: Tags = None,
     name: options.Name = None,
     profile: options.Profile = "default",
-    group: options.Groups = None,
+    group: options.Group = None,
     port: options.Port = None,
     room: options.Room = "",
     key_file: options.KeyFile = None,
@@ -39,7 +39,7 @@ def announce(
     ttl: options.Ttl = 1,
     peer: options.Peers = None,
     timeout: options.Timeout = None,
-    on: On = None,
+    on: OnPeers = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -48,7 +48,7 @@ def announce(
 
     Columns: mark (+ joined, = changed, - left), name, id, service, address, port, interface, age, tags.
 
-    Exit codes: 0 done, 2 wrong usage, 3 no usable interface.
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no usable interface or no permission.
     """
     me = Participant(profile, name, room, key_file)
     tags = dict(parse_tag(text) for text in tag or ())

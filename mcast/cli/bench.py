@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import struct
 import time
 from collections.abc import Iterator
@@ -41,6 +42,13 @@ SMOOTHING = 16
 HEADING = "  seconds  messages/s     Mbit/s  jitter ms  repaired  lost  CPU %"
 
 
+def _rate(text: str | float) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 <= (rate := float(text)) < math.inf:
+            return rate
+    raise typer.BadParameter(f"{str(text)!r} is not a number of at least 0")
+
+
 class Role(StrEnum):
     """What this end does."""
 
@@ -50,21 +58,27 @@ class Role(StrEnum):
 
 def bench(
     context: typer.Context,
-    role: Annotated[Role, typer.Argument(help="Send, or receive. Start all receivers first.")],
+    role: Annotated[
+        Role, typer.Argument(metavar="send|receive", help="What to do. Start all receivers first.")
+    ],
     size: Annotated[
         int,
         typer.Option(
-            "--size", "-s", min=HEAD.size, max=MESSAGE_MAX, help="Send messages of this many bytes."
+            "--size",
+            "-s",
+            parser=options.whole_number(HEAD.size, MESSAGE_MAX),
+            metavar="N",
+            help=f"Send messages of N bytes ({HEAD.size} to {MESSAGE_MAX}).",
         ),
     ] = 1024,
     rate: Annotated[
         float,
         typer.Option(
-            "--rate", min=0, metavar="N", help="Send N messages a second; 0 is as fast as possible."
+            "--rate", parser=_rate, metavar="N", help="Send N messages a second; 0 is as fast as possible."
         ),
-    ] = 0.0,
+    ] = 0,
     peers: Annotated[
-        int, typer.Option("--peers", min=1, metavar="N", help="Wait for N receivers before sending.")
+        int, options.number_option("--peers", least=1, help="Wait for N receivers before sending.")
     ] = 1,
     timeout: Annotated[
         float | None,
@@ -75,7 +89,9 @@ def bench(
             show_default="10s to send, 60s to receive",
         ),
     ] = None,
-    interval: Annotated[float, options.time_option("--interval", help="Print a line every TIME.")] = 1.0,
+    interval: Annotated[float, options.time_option("--interval", help="Print a line every TIME.")] = (
+        options.Seconds(1)
+    ),
     port: options.Port = None,
     name: options.Name = None,
     profile: options.Profile = "default",
@@ -84,12 +100,12 @@ def bench(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
-    """Measure bandwidth, loss, jitter, repairs and CPU use between members.
+    """Measure bandwidth, loss, jitter and repairs between members.
 
     It floods a group of its own, 239.255.109.98. Some switches pass multicast on to every port.
 
-    Exit codes: 0 done, 4 no receiver or sender, 27 the end did not arrive or was not confirmed by all,
-    3 no usable interface, 130 sending was interrupted.
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no usable interface or no permission, 4 no receiver or
+    sender, 27 the end did not arrive or was not confirmed by all, 130 or 143 sending was interrupted.
     """
     if interval <= 0:
         raise UsageError("--interval must be more than 0", "for instance --interval 1s")

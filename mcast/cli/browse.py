@@ -8,8 +8,8 @@ import typer
 from mcast.aio import Group
 
 from . import options
-from .hooks import Hooks, On
-from .output import Output
+from .hooks import Hooks, OnPeers
+from .output import Output, note
 from .peer_table import PeerFilter, PeerTable
 from .runner import Ending, run
 from .session import Network, Participant, Reporter
@@ -25,7 +25,7 @@ Terminate = Annotated[
     bool, typer.Option("--terminate", "-t", help="Show who is there now and stop, after at most 2 s.")
 ]
 Peers = Annotated[
-    int | None, typer.Option("--count", "-C", "-c", min=1, metavar="N", help="Stop after N peers.")
+    int | None, options.number_option("--count", "-C", "-c", least=1, help="Stop after N peers.")
 ]
 Services = Annotated[
     list[str] | None,
@@ -45,7 +45,7 @@ def browse(
     service: Services = None,
     tag: Tags = None,
     profile: options.Profile = "default",
-    group: options.Groups = None,
+    group: options.Group = None,
     port: options.Port = None,
     room: options.Room = "",
     key_file: options.KeyFile = None,
@@ -56,7 +56,7 @@ def browse(
     peer: options.Peers = None,
     count: Peers = None,
     timeout: options.Timeout = None,
-    on: On = None,
+    on: OnPeers = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -65,7 +65,8 @@ def browse(
 
     Columns: mark (+ joined, = changed, - left), name, id, service, address, port, interface, age, tags.
 
-    Exit codes: 0 peers found, 4 no peer found, 27 fewer than -C asked for, 3 no usable interface.
+    Exit codes: 0 peers found, 1 failed, 2 wrong usage, 3 no usable interface or no permission,
+    4 no peer found, 27 fewer than -C asked for, 130 or 143 interrupted before that.
     """
     me = Participant(profile, None, room, key_file)
     wanted = PeerFilter(service or (), tag or ())
@@ -83,9 +84,18 @@ def browse(
                 complete = await ending.during(table.follow(session, reporter, hooks))
             finally:
                 asking.cancel()
+            if not (table.found or quiet) and ending.reason in ("timeout", "settled"):
+                note(_nothing(session.groups[0], bool(service), bool(tag)))
             return ending.exit_code(complete, table.found, count)
 
     return run(command, timeout=timeout)
+
+
+def _nothing(group: Group, by_service: bool, by_tag: bool) -> str:
+    """Why nothing was found."""
+    if not group.peers():
+        return "nobody is here"
+    return "no peer matches" if by_tag else "no service matches" if by_service else "nobody is here"
 
 
 async def _ask(group: Group, ending: Ending, terminate: bool) -> None:

@@ -29,8 +29,10 @@ LAST = 100
 GAP_TIMEOUT = 5.0
 """Seconds that a chat waits for a lost line before it shows later ones."""
 HELP = (
-    "/who shows who is here, /help shows this; leave with /quit, exit, Ctrl-D or Ctrl-C; "
-    "//TEXT sends a line that starts with /"
+    "/who: see who is here",
+    "/help: see this list",
+    "/quit, exit, Ctrl-D or Ctrl-C: leave",
+    "//text: send a line that begins with a slash",
 )
 
 
@@ -59,8 +61,8 @@ class PipeScreen:
 
 def chat(
     context: typer.Context,
-    group: options.Groups = None,
-    port: options.Port = None,
+    group: options.Group = None,
+    port: options.PortOrPlain = None,
     room: options.Room = "",
     key_file: options.KeyFile = None,
     name: options.Name = None,
@@ -80,6 +82,9 @@ def chat(
     """Chat with everyone in a group. In a pipe, each line of stdin is a message.
 
     On a terminal, /help shows the commands; leave with /quit, exit, Ctrl-D or Ctrl-C.
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage or, in a pipe, a line that is too large or not UTF-8,
+    3 no usable interface or no permission.
     """
     network = Network(context, group, port, interface, only4, only6, ttl)
     me = Participant(profile, name, room, key_file)
@@ -286,5 +291,9 @@ def typed(text: str) -> list[str | None]:
         return [line.replace("//", "/", 1)]
     if not word.startswith("/"):
         return [line]
-    note(HELP if word.casefold() in ("/help", "/?") else f"unknown command {whole}, not sent; {HELP}")
+    if word.casefold() in ("/help", "/?"):
+        for entry in HELP:
+            note(entry)
+    else:
+        note(f"unknown command {whole}, not sent; /help lists the commands")
     return []

@@ -75,7 +75,7 @@ def _read(named: str) -> tuple[Path, str]:
             return file, ""
         raise UsageError(f"MCAST_CONFIG={file}: {error.strerror}", "correct or unset the variable") from None
     except OSError as error:
-        raise UsageError(f"cannot read {file}: {error.strerror}", "check its permissions") from None
+        raise UsageError(f"cannot read {file} ({error.strerror})", "check its permissions") from None
     if len(data) > SIZE_LIMIT:
         raise UsageError(f"{file} is larger than {SIZE_LIMIT} bytes", "remove what is not a setting")
     try:

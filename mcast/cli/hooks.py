@@ -10,7 +10,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 import typer
 
@@ -24,14 +24,15 @@ WAITING = 1000
 TIME_LIMIT = 60.0
 """Seconds after which a command is stopped, so that one that hangs does not block all others."""
 
-On = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--on",
-        metavar="EVENT=COMMAND",
-        help="Run COMMAND on ready, message, join, update, leave or gap; it gets a message on stdin.",
-    ),
-]
+
+def _on_option(more: str = "") -> Any:
+    events = f"{', '.join(EVENTS[:-1])} or {EVENTS[-1]}"
+    return typer.Option("--on", metavar="EVENT=COMMAND", help=f"Run COMMAND on {events}{more}.")
+
+
+On = Annotated[list[str] | None, _on_option("; it gets the message on stdin")]
+OnPeers = Annotated[list[str] | None, _on_option()]
+"""Of commands that are about peers."""
 
 
 class Hooks:
@@ -100,14 +101,16 @@ def _parse(text: str) -> tuple[list[str], list[str]]:
     events = [name.strip() for name in names.split(",")]
     unknown = [event for event in events if event not in EVENTS]
     if not equals or unknown:
-        remedy = f"write EVENT=COMMAND with {' or '.join(EVENTS)}"
+        remedy = f"write EVENT=COMMAND; EVENT is one of {', '.join(EVENTS)}"
         raise UsageError(f"--on {text!r} does not start with an event", remedy)
     try:
         command = shlex.split(command_line)
     except ValueError as error:
         raise UsageError(f"--on {text!r}: {error}", "close the quotes") from None
-    if not command or shutil.which(command[0]) is None:
-        raise UsageError(f"--on {text!r}: program not found", "give the name or path of a program")
+    if not command:
+        raise UsageError(f"--on {text!r} has no command", "give the name or path of a program")
+    if shutil.which(command[0]) is None:
+        raise UsageError(f"--on: program {command[0]!r} not found", "give the name or path of a program")
     return events, command
 
 

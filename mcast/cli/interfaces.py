@@ -5,7 +5,7 @@ import sys
 import time
 import unicodedata
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from mcast import interfaces as network
 from mcast.interfaces import Choice, choose
@@ -18,16 +18,22 @@ _ATTRIBUTES = ("index", "ipv4", "ipv6", "mtu", "up", "multicast", "loopback", "t
 """Attributes of an interface that have the same name in JSON."""
 _COLUMNS: Row = ("name", "index", "use", "why", "MTU", "flags", "addresses")
 
+Named = Annotated[
+    list[str] | None,
+    options.interface_option("Show what mcast uses if you name this interface; may be repeated."),
+]
+Json = Annotated[bool, options.json_option("Print one JSON object per interface.")]
+
 
 def interfaces(
-    interface: options.Interfaces = None,
+    interface: Named = None,
     only4: options.Only4 = False,
     only6: options.Only6 = False,
-    json: options.Json = False,
+    json: Json = False,
 ) -> int:
     """Show the network interfaces, whether mcast uses them, and why.
 
-    Exit codes: 0 at least one is usable, 3 none is.
+    Exit codes: 0 at least one is usable, 1 failed, 2 wrong usage, 3 none is usable.
     """
     choices = choose(network.read(), interface or (), versions=options.versions(only4, only6))
     output = Output()

@@ -301,6 +301,10 @@ class NoticeItem(Item):
             return {"v": 1, "type": self.type, "ts": rfc3339(self._received), **self._fields}
         return {**self._context.head(self.type, self._received), **self._fields}
 
+    def environment(self) -> dict[str, str]:
+        group = self._context.address if self._context else ""
+        return {**super().environment(), "MCAST_GROUP": group}
+
 
 def item_of(event: Event, context: GroupContext, received: float) -> Item:
     """The item that shows any event but InterfacesChanged, which the reporter shows."""

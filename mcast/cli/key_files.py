@@ -21,7 +21,7 @@ KEY_SIZE = 32
 ROOM_ID_SIZE = 16
 
 _SIZE_LIMIT = 4096
-_FORMS = "64 hex digits or 43 characters of base64, then at most a room id of 32 hex digits"
+_FORMS = "64 hex digits or 43 characters of base64"
 _HEX_KEY = re.compile(r"[0-9a-fA-F]{64}")
 _BASE64_KEY = re.compile(r"[A-Za-z0-9+/_-]{43}=?")
 _ROOM_ID = re.compile(r"[0-9a-fA-F]{32}")
@@ -54,9 +54,8 @@ def parse_key(text: str, where: str) -> KeyMaterial:
         raise UsageError(f"{where} contains {len(fields)} words instead of a key", f"a key is {_FORMS}")
     key = _decode(fields[0])
     if key is None:
-        raise UsageError(
-            f"{where} does not contain a valid key ({len(fields[0])} characters)", f"a key is {_FORMS}"
-        )
+        size = f"{len(fields[0])} character{'s' if len(fields[0]) > 1 else ''}"
+        raise UsageError(f"{where} does not contain a valid key ({size} found)", f"a key is {_FORMS}")
     if not any(key):
         raise UsageError(f"the key in {where} is all zero", "make a random one: openssl rand -hex 32")
     room = fields[1] if len(fields) == 2 else None
@@ -94,7 +93,7 @@ def _read(path: str | Path) -> tuple[bytes, int]:
     if any(_decode(word) is not None for word in str(path).split()):
         # The name is the secret: do not show it.
         raise UsageError("a key was given instead of a file name", "save the key in a file and give its name")
-    raise UsageError(f"cannot read the key file {path}: {reason}", "check its name and permissions")
+    raise UsageError(f"cannot read the key file {path} ({reason})", "check its name and permissions")
 
 
 def _decode(word: str) -> bytes | None:

@@ -23,7 +23,7 @@ Passive = Annotated[
 def listen(
     context: typer.Context,
     group: options.Groups = None,
-    port: options.Port = None,
+    port: options.PortOrPlain = None,
     room: options.Room = "",
     key_file: options.KeyFile = None,
     name: options.Name = None,
@@ -47,7 +47,8 @@ def listen(
 ) -> int:
     """Print the messages that arrive in a group, one per line.
 
-    Exit codes: 0 done, 4 no message, 27 fewer messages than -C asked for, 3 no usable interface.
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no usable interface or no permission, 4 no message,
+    27 fewer messages than -C asked for, 130 or 143 interrupted before that.
     """
     network = Network(context, group, port, interface, only4, only6, sources=tuple(source or ()))
     me = Participant(profile, name, room, key_file)
@@ -69,6 +70,8 @@ def listen(
             printer = _Printer(output, reporter, ending, json=json, verbose=verbose, most=count)
             complete = await ending.during(printer.follow(session, hooks))
             reporter.drops(now=True)
+            if not printer.printed and (limit := {"timeout": timeout, "idle": idle}.get(ending.reason or "")):
+                reporter.say(f"no message arrived in {options.duration_text(limit)}")
             return ending.exit_code(complete, printer.printed, count)
 
     return run(command, timeout=timeout, idle=idle)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +16,22 @@ from mcast.runtime.joining import DEFAULT_GROUP, DEFAULT_PORT
 _UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|h|d|)", re.ASCII)
 _LONGEST = 10 * 365 * 86400
+
+
+class Seconds(float):
+    """A default of a duration, which the help shows with its unit."""
+
+    def __str__(self) -> str:
+        return duration_text(self)
+
+
+def duration_text(seconds: float) -> str:
+    """A duration as a user would type it: `300ms`, `10s`, `5m`."""
+    for unit in ("d", "h", "m", "s"):
+        amount = seconds / _UNITS[unit]
+        if amount >= 1 and (unit == "s" or amount.is_integer()):
+            return f"{amount:g}{unit}"
+    return f"{seconds * 1000:g}ms" if seconds else "0s"
 
 
 def duration(text: str | float) -> float:
@@ -36,27 +54,42 @@ def time_option(*flags: str, **option: Any) -> Any:
     return typer.Option(*flags, parser=duration, metavar="TIME", **option)
 
 
-Groups = Annotated[
-    list[str] | None,
-    _setting(
-        "--group",
-        "-g",
-        metavar="ADDRESS[:PORT]",
-        help="Join this group; may be repeated with listen and send.",
-        show_default=DEFAULT_GROUP.host,
-    ),
-]
-Port = Annotated[
-    str | None,
-    _setting(
-        "--port",
-        "-p",
-        metavar="PORT",
-        help="Use this UDP port.",
-        show_default=f"{DEFAULT_PORT}, with --plain {PLAIN_PORT}",
-    ),
-]
-Room = Annotated[str, _setting("--room", metavar="NAME", help="Join this room of the group.")]
+def whole_number(least: int, most: int | None = None) -> Callable[[str | int], int]:
+    """The parser of an option that takes a whole number from `least` to `most`."""
+
+    def parse(text: str | int) -> int:
+        with contextlib.suppress(ValueError):
+            if least <= (number := int(text)) and (most is None or number <= most):
+                return number
+        bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise typer.BadParameter(f"{str(text)!r} is not a whole number {bounds}")
+
+    return parse
+
+
+def number_option(*flags: str, least: int, **option: Any) -> Any:
+    """An option that takes a whole number of at least `least`."""
+    return typer.Option(*flags, parser=whole_number(least), metavar="N", **option)
+
+
+def _group_option(help: str) -> Any:
+    return _setting("--group", "-g", metavar="ADDRESS[:PORT]", help=help, show_default=DEFAULT_GROUP.host)
+
+
+Group = Annotated[list[str] | None, _group_option("Join this group.")]
+Groups = Annotated[list[str] | None, _group_option("Join this group; may be repeated.")]
+TargetGroups = Annotated[list[str] | None, _group_option("Send to this group; may be repeated.")]
+"""Of `send`."""
+
+
+def _port_option(show_default: str) -> Any:
+    return _setting("--port", "-p", metavar="PORT", help="Use this UDP port.", show_default=show_default)
+
+
+Port = Annotated[str | None, _port_option(f"{DEFAULT_PORT}")]
+PortOrPlain = Annotated[str | None, _port_option(f"{DEFAULT_PORT}, with --plain {PLAIN_PORT}")]
+"""Of commands that have --plain."""
+Room = Annotated[str, _setting("--room", metavar="NAME", help="Use this room of the group.")]
 KeyFile = Annotated[
     str | None,
     _setting(
@@ -69,26 +102,26 @@ Name = Annotated[
     str | None,
     _setting("--name", "-n", metavar="NAME", help="Show this name to others.", show_default="your user name"),
 ]
-Profile = Annotated[str, _setting("--profile", metavar="NAME", help="Use this one of your identities.")]
-Interfaces = Annotated[
-    list[str] | None,
-    _setting(
-        "--interface",
-        "-i",
-        metavar="NAME_OR_IP",
-        help="Use this network interface; may be repeated.",
-        show_default="all suitable ones",
-    ),
+Profile = Annotated[
+    str, _setting("--profile", metavar="NAME", help="Use the identity NAME (created if new).")
 ]
+
+
+def interface_option(help: str) -> Any:
+    """--interface, which means something else to `mcast interfaces`."""
+    return _setting("--interface", "-i", metavar="NAME_OR_IP", help=help, show_default="all suitable ones")
+
+
+Interfaces = Annotated[list[str] | None, interface_option("Use this network interface; may be repeated.")]
 Only4 = Annotated[bool, typer.Option("-4", help="Use IPv4 only.")]
 Only6 = Annotated[bool, typer.Option("-6", help="Use IPv6 only.")]
 Ttl = Annotated[
     int,
     _setting(
         "--ttl",
-        min=0,
-        max=255,
-        help="Let datagrams cross at most this many networks; 1 stays on your own network.",
+        parser=whole_number(0, 255),
+        metavar="N",
+        help="Let datagrams cross at most N networks (0 to 255); 1 stays on your own network.",
     ),
 ]
 Sources = Annotated[
@@ -108,17 +141,22 @@ Peers = Annotated[
     ),
 ]
 Plain = Annotated[bool, _setting("--plain", help="Use plain UTF-8 datagrams, as simple multicast chats do.")]
-Json = Annotated[bool, _setting("--json", help="Print one JSON object per event.")]
+
+
+def json_option(help: str) -> Any:
+    """--json of a command."""
+    return _setting("--json", help=help)
+
+
+Json = Annotated[bool, json_option("Print one JSON object per event.")]
 Quiet = Annotated[bool, _setting("--quiet", "-q", help="Print nothing but errors on stderr.")]
 Verbose = Annotated[bool, _setting("--verbose", "-v", help="Print more details.")]
-Count = Annotated[
-    int | None, typer.Option("--count", "-C", "-c", min=1, metavar="N", help="Stop after N messages.")
-]
+Count = Annotated[int | None, number_option("--count", "-C", "-c", least=1, help="Stop after N messages.")]
 Timeout = Annotated[float | None, time_option("--timeout", "-W", help="Stop after TIME (10s, 5m).")]
 Idle = Annotated[float | None, time_option("--idle", help="Stop when nothing arrived for TIME.")]
 Last = Annotated[
     int | None,
-    typer.Option("--last", min=0, metavar="N", help="Also show the last N messages sent before you joined."),
+    number_option("--last", least=0, help="Also show the last N messages sent before you joined."),
 ]
 Since = Annotated[float | None, time_option("--since", help="Also show messages sent in the last TIME.")]
 

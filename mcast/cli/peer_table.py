@@ -21,7 +21,7 @@ class PeerFilter:
 
     def __init__(self, services: Iterable[str], tags: Iterable[str]) -> None:
         self._services = list(services)
-        self._tags = [parse_tag(tag) for tag in tags]
+        self._tags = [parse_tag(tag, "KEY=GLOB") for tag in tags]
 
     def matches(self, item: PeerItem) -> bool:
         """Whether to show the peer."""
@@ -89,9 +89,9 @@ class PeerTable:
             self._output.lines(item.rows(MARKS[kind]))
 
 
-def parse_tag(text: str) -> tuple[str, str]:
-    """`KEY=VALUE` as a pair. UsageError for anything else."""
+def parse_tag(text: str, form: str = "KEY=VALUE") -> tuple[str, str]:
+    """`KEY=VALUE` as a pair. UsageError, which asks for `form`, for anything else."""
     key, equals, value = text.partition("=")
     if not equals or not key:
-        raise UsageError(f"{text!r} is not a tag", "write KEY=VALUE")
+        raise UsageError(f"--tag {text!r} is not {form}", f"write --tag {form}")
     return key, value

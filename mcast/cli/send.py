@@ -47,16 +47,18 @@ def send(
     everything: Annotated[
         bool, typer.Option("--stdin", "-s", help="Send all of stdin as one message.")
     ] = False,
-    interval: Annotated[float, options.time_option("--interval", help="Wait between messages.")] = 0.0,
+    interval: Annotated[float, options.time_option("--interval", help="Wait this long between messages.")] = (
+        options.Seconds(0)
+    ),
     linger: Annotated[
         float, options.time_option("--linger", help="Wait at most this long for confirmations.")
-    ] = 2.0,
+    ] = options.Seconds(2),
     wait_acks: Annotated[
         str | None,
         typer.Option("--wait-acks", metavar="N|all", help="Fail unless N or all peers confirm in time."),
     ] = None,
-    group: options.Groups = None,
-    port: options.Port = None,
+    group: options.TargetGroups = None,
+    port: options.PortOrPlain = None,
     room: options.Room = "",
     key_file: options.KeyFile = None,
     name: options.Name = None,
@@ -73,7 +75,8 @@ def send(
     """Send messages to a group.
 
     Exit codes: 0 sent, 1 not sent, 2 wrong usage or too large, 3 no usable interface or no permission,
-    27 fewer peers confirmed than --wait-acks requires, 4 nobody confirmed --wait-acks all.
+    4 nobody confirmed --wait-acks all, 27 fewer peers confirmed than --wait-acks requires,
+    130 or 143 interrupted.
     """
     messages = Messages(text, message, file, lines, everything)
     messages.check()
@@ -89,8 +92,10 @@ def send(
         joining = network.protocol(me, several=True, visitor=True, wait=False, peers=peer or ())
         async with joining as session:
             sending = _Sending(session, interval, linger, acks)
+            reporter = Reporter(session, quiet=quiet, verbose=False)
             if verbose and not quiet:
-                Reporter(session, quiet=False, verbose=False).joined("sending to")
+                reporter.say(reporter.where("sending to"))
+            reporter.problems_at_once()
             complete = await ending.during(sending.run(bodies))
             if complete and (sending.exit_code or not quiet):
                 sending.report()
@@ -155,9 +160,9 @@ def _read_file(name: str, limit: int) -> bytes:
         with Path(name).open("rb") as file:
             return file.read(limit + 1)
     except OSError as error:
-        raise McastError(f"cannot read {name}: {error.strerror}", "check the name and permissions") from None
+        raise McastError(f"cannot read {name} ({error.strerror})", "check the name and permissions") from None
     except ValueError as error:
-        raise UsageError(f"cannot read {name!r}: {error}", "check the name") from None
+        raise UsageError(f"cannot read {name!r} ({error})", "check the name") from None
 
 
 def _check(body: bytes, what: str, limit: int, plain: bool = True) -> None:

@@ -27,6 +27,7 @@ from mcast.net.address import GroupAddress, parse_group, parse_port
 from mcast.net.links import Change, Plan
 from mcast.net.plain_text import DEFAULT_PORT as PLAIN_PORT
 from mcast.net.plain_text import Line, PlainGroup
+from mcast.runtime.static_peers import RETRIED
 from mcast.wire.limits import NAME_MAX
 
 from .config import from_command_line
@@ -166,13 +167,14 @@ class Network(msgspec.Struct, frozen=True):
         """The mcast protocol in the group, or in each group if the command takes `several`."""
         groups: Sequence[str | None] = list(dict.fromkeys(self.groups or ())) or [None]
         self._check_sources(self._addresses(filter(None, groups), DEFAULT_PORT))
+        allowed = self._versions()
         if len(groups) > 1 and not several:
             raise UsageError(f"this command takes one group, not {len(groups)}", "run it once for each group")
         joined = [
             who.join(
                 group,
                 self._port(),
-                versions=versions(self.only4, self.only6),
+                versions=allowed,
                 interfaces=self.interfaces or (),
                 ttl=self.ttl,
                 sources=self.sources,
@@ -198,6 +200,20 @@ class Network(msgspec.Struct, frozen=True):
                 raise UsageError(f"--source {source!r} is not an IP address", remedy) from None
             if address.is_multicast or any(group.version != address.version for group in groups):
                 raise UsageError(f"--source {source} does not fit the group", remedy)
+
+    def _versions(self) -> tuple[int, ...]:
+        """The IP versions of -4, -6 and --source. The default group has an address of each version."""
+        allowed = versions(self.only4, self.only6)
+        if not self.sources:
+            return allowed
+        wanted = {ipaddress.ip_address(source).version for source in self.sources}
+        if len(wanted) > 1:
+            problem = "--source is given with IPv4 and IPv6 addresses"
+            raise UsageError(problem, "run the command once for each IP version")
+        if not wanted <= set(allowed):
+            problem = f"-{allowed[0]} cannot be used with --source {self.sources[0]}"
+            raise UsageError(problem, "leave one of them out")
+        return tuple(wanted)
 
     def _addresses(self, groups: Iterable[str], default_port: int) -> tuple[GroupAddress, ...]:
         port = self._port()
@@ -362,27 +378,37 @@ class Reporter:
         self._looked = time.monotonic()
 
     def joined(self, doing: str) -> None:
-        """Say once where the command joined; `doing` is for instance "listening to"."""
+        """Say once where the command joined, and what went wrong; `doing` is for instance "listening to"."""
+        links = self._session.links
+        self.say(self.where(doing))
+        self._problems(self._session.started)
+        if self._verbose:
+            for receiver in links.receivers.values():
+                self.say(f"receive buffer of {receiver.group}: {receiver.granted_buffer // 1024} KiB")
+
+    def where(self, doing: str) -> str:
+        """The line that says where the command joined."""
         links = self._session.links
         used = [choice for choice in links.choices if choice.used]
         versions = {version for choice in used for version in choice.interface.versions}
         groups = [str(group) for group in self._session.plan.groups if group.version in versions or not used]
         what = ", ".join([*groups, *self._session.room_text])
         where = ", ".join(f"{choice.interface.name} ({choice.reason})" for choice in used)
-        self.say(f"{doing} {what} on {where or f'no interface yet ({self._why_none()})'}")
-        self._problems(self._session.started)
-        if self._verbose:
-            for receiver in links.receivers.values():
-                self.say(f"receive buffer of {receiver.group}: {receiver.granted_buffer // 1024} KiB")
+        return f"{doing} {what} on {where or f'no interface yet ({self._why_none()})'}"
+
+    def problems_at_once(self) -> None:
+        """Say what went wrong when a command joined that ends too soon to try anything again."""
+        for problem in dict.fromkeys(self._session.started.problems):
+            self.say(problem.message if problem.remedy == RETRIED else str(problem))
 
     def changed(self, change: Change | InterfacesChanged) -> None:
         """Say which interfaces came into use or went out of use."""
         links = self._session.links
         reasons = {choice.interface.index: choice.reason for choice in links.choices}
         for link in change.joined:
-            self.say(f"+ {link.name} ({reasons.get(link.index, 'up')})")
+            self.say(f"now also using {link.name} ({reasons.get(link.index, 'up')})")
         for link in change.left:
-            self.say(f"- {link.name} ({reasons.get(link.index, 'gone')})")
+            self.say(f"no longer using {link.name} ({reasons.get(link.index, 'gone')})")
         if change.left and not links.used:
             self.say(f"no interface left; waiting for one ({self._why_none()})")
         self._problems(change)

@@ -101,13 +101,13 @@ def test_a_signal_gives_the_terminal_back(here: lab.Host, group: str, number: in
 
 def test_commands_are_no_messages(pair: Pair, group: str) -> None:
     terminal, friend = chat(pair[0], group, columns=200), other(pair[1], group)
-    help_text = HELP
+    listed = [f"mcast: {entry}" for entry in HELP]
     terminal.type("/nick ada\r")
-    wait_for(terminal, [f"mcast: unknown command /nick ada, not sent; {help_text}", ">"])
+    wait_for(terminal, ["mcast: unknown command /nick ada, not sent; /help lists the commands", ">"])
     terminal.type("/help\r")
-    wait_for(terminal, [f"mcast: {help_text}", ">"])
+    wait_for(terminal, [*listed, ">"])
     terminal.type("   \r\r//etc\r")
-    wait_for(terminal, [f"mcast: {help_text}", "TIME you: /etc", ">"])
+    wait_for(terminal, [*listed, "TIME you: /etc", ">"])
     terminal.type("\x04")
     assert terminal.wait() == 0
     assert [line.split(": ", 1)[1] for line in friend.wait_lines(1)] == ["/etc"]

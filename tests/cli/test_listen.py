@@ -73,6 +73,7 @@ def test_what_is_not_utf8_is_told_apart(pair: Pair, group: str) -> None:
 def test_nothing_came(here: lab.Host, group: str, limits: list[str], code: int) -> None:
     process = listening(here, group, *limits)
     assert (process.wait(), process.stdout) == (code, "")
+    assert process.stderr.splitlines()[1:] == ["mcast: no message arrived in 100ms"]
 
 
 def test_something_came_before_the_idle_limit(pair: Pair, group: str) -> None:
@@ -108,6 +109,13 @@ def test_one_sender_of_many(pair: Pair) -> None:
     send(pair[0], "232.1.2.3:4990", "from another")
     send(pair[1], "232.1.2.3:4990", "from the one")
     assert (process.wait(), process.stdout) == (0, "from the one\n")
+
+
+@pytest.mark.parametrize(("source", "group"), [("10.9.0.2", "230.0.0.1"), ("fe80::2", "[ff12::6d63]")])
+def test_a_source_keeps_the_default_group_of_its_ip_version(here: lab.Host, source: str, group: str) -> None:
+    process = here.mcast("listen", "--source", source, "-W", "0.1")
+    assert process.wait() == 4
+    assert process.stderr.startswith(f"mcast: listening to {group}:28003 on eth0")
 
 
 def test_programs_run_when_it_is_ready_and_on_every_message(pair: Pair, group: str) -> None:
@@ -173,7 +181,7 @@ def test_an_interface_that_is_down_is_waited_for(pair: Pair, group: str) -> None
         assert "eth0: down" in refused.stderr
     finally:
         waiting.up()
-    process.wait_for("mcast: + eth0 (asked for with -i)", stream="stderr")
+    process.wait_for("mcast: now also using eth0 (asked for with -i)", stream="stderr")
     send(other, group, "there you are")
     assert process.wait() == 0
     assert [(event["type"], event.get("state")) for event in process.objects()] == [

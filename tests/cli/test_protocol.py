@@ -70,6 +70,14 @@ def test_text_is_the_message_alone(pair: Pair, group: str) -> None:
     assert ended(listener, 0).lines() == ["one\\x1b[31m", "two"]
 
 
+def test_a_peer_that_cannot_be_found_is_named(here: lab.Host, group: str) -> None:
+    words = ("send", "-g", group, "--linger", "0s", "--peer", "nohost.invalid")
+    told = ended(here.mcast(*words, "x"), 0).stderr
+    assert told.startswith("mcast: cannot resolve nohost.invalid: ")
+    assert "keeps trying" not in told
+    assert ended(here.mcast(*words, "-q", "x"), 0).stderr == ""
+
+
 def test_nobody_heard_it(here: lab.Host, group: str) -> None:
     alone = ended(here.mcast("send", "-g", group, "--linger", "300ms", "x"), 0)
     assert "nobody confirmed that they heard it" in alone.stderr
@@ -116,7 +124,10 @@ def test_the_banner_names_the_room_and_the_key(here: lab.Host, group: str) -> No
         ((), {"MCAST_KEY": "ab" * 32}, "sealed with a key"),
     ):
         alone = ended(here.mcast("listen", "-g", group, *words, "-4", "-W", "0.1s", env=env), 4)
-        assert alone.stderr == f"mcast: listening to {group}, {what} on eth0 (default route)\n"
+        assert alone.stderr.splitlines() == [
+            f"mcast: listening to {group}, {what} on eth0 (default route)",
+            "mcast: no message arrived in 100ms",
+        ]
 
 
 def test_lines_and_bytes_of_any_kind(pair: Pair, group: str) -> None:
@@ -188,7 +199,8 @@ def test_peers_come_change_and_go(pair: Pair, group: str) -> None:
 
 
 def test_browse_filters_counts_and_finds_nobody(pair: Pair, group: str) -> None:
-    ended(pair[0].mcast("browse", "-g", group, "-t"), 4)
+    assert ended(pair[0].mcast("browse", "-g", group, "-t"), 4).stderr == "mcast: nobody is here\n"
+    assert ended(pair[0].mcast("browse", "-g", group, "-t", "-q"), 4).stderr == ""
     ended(pair[0].mcast("browse", "-g", group, "-C", "1", "-W", "300ms"), 27)
     offer = ("--service", "_http._tcp", "--tag", "floor=3")
     with pair[1].mcast("announce", "-g", group, "-n", "web", *offer) as web:
@@ -198,8 +210,9 @@ def test_browse_filters_counts_and_finds_nobody(pair: Pair, group: str) -> None:
                 pair[0].mcast, "browse", "-g", group, "-t", *words, complete=lab.Process.lines
             )
             assert shown.returncode == 0
-        for words in [("--service", "_ftp*"), ("--tag", "floor=4")]:
-            ended(pair[0].mcast("browse", "-g", group, "-t", *words), 4)
+        for words, what in [(("--service", "_ftp*"), "service"), (("--tag", "floor=4"), "peer")]:
+            none = ended(pair[0].mcast("browse", "-g", group, "-t", *words), 4)
+            assert none.stderr == f"mcast: no {what} matches\n"
         found = ended(pair[0].mcast("browse", "-g", group, "-C", "1", "-W", "10s"), 0)
         assert found.lines()[0].startswith("+\tweb\t")
 

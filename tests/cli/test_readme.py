@@ -251,10 +251,11 @@ def captures_a_message(scene: Scene, command: str) -> None:
 
 
 def runs_a_program(scene: Scene, command: str) -> None:
-    listener = printing(scene, command, r"to all who listen\nto all who listen")
-    # tee prints before it writes.
-    lab.until(lambda: (scene.directory / "latest.txt").read_text() == "to all who listen")
+    listener = printing(scene, command, "to all who listen\n")
+    latest = scene.directory / "latest.txt"
+    lab.until(lambda: latest.exists() and latest.read_text() == "to all who listen")
     assert listener.interrupt() == 0
+    assert listener.stdout == "to all who listen\n"
 
 
 def greets_by_a_program(scene: Scene, command: str) -> None:
@@ -348,8 +349,10 @@ def chats_with_a_key(scene: Scene, command: str) -> None:
     chats(["chat", "--key-file", f"{scene.directory}/lab.key"])(scene, command)
 
 
-def sets_the_alias(scene: Scene, command: str) -> None:
-    shell = scene.start(f"shopt -s expand_aliases; rm bin/mcast\n{command}\nmcast --version")
+def links_the_command(scene: Scene, command: str) -> None:
+    shell = scene.start(
+        f"rm bin/mcast; mkdir -p ~/.local/bin; PATH=~/.local/bin:$PATH\n{command}\nsh -c 'mcast --version'"
+    )
     try:
         assert (shell.wait(), shell.stdout) == (0, f"mcast {mcast.__version__}\n")
     finally:
@@ -396,7 +399,7 @@ CASES: dict[str, Case] = {
     "scripts/check": elsewhere("test_check_runs_everything_and_names_what_failed"),
     "scripts/test": elsewhere("test_test_hands_its_arguments_to_pytest"),
     "scripts/bench --quick": elsewhere("test_bench_hands_its_arguments_to_the_measurements"),
-    'alias mcast="$PWD/scripts/mcast"': sets_the_alias,
+    'ln -s "$PWD/scripts/mcast" ~/.local/bin/mcast': links_the_command,
     "mcast chat --name ada": chats(name="ada"),
     "mcast chat --last 500 --since 8h": chats_after_history,
     'mcast chat --profile work --name "ada (work)"': chats(name=r"ada \(work\)"),
@@ -413,7 +416,7 @@ CASES: dict[str, Case] = {
     "msg=$(mcast listen -C 1 -W 10m)": captures_a_message,
     "mcast listen --json --idle 5s": listens('"name":"bob".*"text":"to all who listen"', ends=True),
     "mcast listen --since 1h --last 20 -W 2s": recalls,
-    "mcast listen --on 'message=tee latest.txt'": runs_a_program,
+    "mcast listen --on 'message=dd of=latest.txt status=none'": runs_a_program,
     "mcast announce --name printer --service _ipp._tcp:631 --tag floor=2": announces,
     "mcast announce --name door --on 'join,leave=./greet.sh'": greets_by_a_program,
     "mcast browse": browses,

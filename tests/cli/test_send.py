@@ -86,8 +86,8 @@ def test_the_limit_is_what_one_datagram_carries(
 @pytest.mark.parametrize(
     ("arguments", "input", "code", "says"),
     [
-        (["-f", "/nonexistent"], b"", 1, "cannot read /nonexistent: No such file"),
-        (["-f", "/"], b"", 1, "cannot read /: Is a directory: check the name"),
+        (["-f", "/nonexistent"], b"", 1, "cannot read /nonexistent (No such file"),
+        (["-f", "/"], b"", 1, "cannot read / (Is a directory): check the name"),
         (["-s"], b"a\xff", 2, "iconv -t utf-8"),
         (["-l"], b"\xff\n", 2, "line 1 of standard input is not UTF-8"),
         (["-l"], b"x" * 3_000_000, 2, "line 1 of standard input is too large"),

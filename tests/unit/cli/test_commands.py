@@ -89,6 +89,6 @@ def test_typers_own_errors_blame_the_environment_for_what_nobody_typed(
     monkeypatch.setenv("MCAST_TTL", "abc")
     assert main(["chat", *typed]) == exits.USAGE
     said = capsys.readouterr().err
-    assert "'abc' is not a valid int" in said
+    assert "'abc' is not a whole number" in said
     assert said.endswith("(MCAST_TTL is set); see: mcast chat --help\n") == blamed
     assert ("MCAST_TTL" in said) == blamed

@@ -230,7 +230,7 @@ def test_a_named_file_must_be_there(name: str, write: Write, monkeypatch: pytest
 
 def test_a_file_that_cannot_be_read_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MCAST_CONFIG", str(tmp_path))
-    with pytest.raises(UsageError, match=f"cannot read {tmp_path}: Is a directory"):
+    with pytest.raises(UsageError, match=rf"cannot read {tmp_path} \(Is a directory\)"):
         config.defaults(Sample().app)
 
 

@@ -22,12 +22,12 @@ def command(code: str) -> str:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("message", "write EVENT=COMMAND with ready or message"),
+        ("message", "write EVENT=COMMAND; EVENT is one of ready, message"),
         ("=true", "write EVENT=COMMAND"),
         ("nonsense=true", "write EVENT=COMMAND"),
         ("message,nonsense=true", "write EVENT=COMMAND"),
-        ("message=", "program not found"),
-        ("message=/no/such/program", "program not found"),
+        ("message=", "has no command"),
+        ("message=/no/such/program", "program '/no/such/program' not found"),
         ("message=echo 'x", "close the quotes"),
     ],
 )
