@@ -25,7 +25,8 @@ from . import settings as presets
 from .core.auth.ingress import Checks
 from .core.context import Mode
 from .core.engine import Engine, Receipt
-from .core.events import Address, Event, Message, PeerId, PeerView, following
+from .core.events import Address, Event, Message, PeerId, PeerView
+from .core.incarnation import following
 from .crypto.keys import Identity
 from .crypto.rooms import Room, open_room
 from .settings import Settings

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import platformdirs
 
-from mcast.core.events import following
+from mcast.core.incarnation import following
 from mcast.errors import McastError, UsageError
 
 SEED_SIZE = 32

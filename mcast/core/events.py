@@ -8,10 +8,6 @@ from typing import NamedTuple
 import msgspec
 
 Address = Hashable  # of the socket layer: a tuple that begins with host and port; opaque to the engine
-INCARNATION_SHIFT = (
-    16  # an incarnation is unix seconds times 2**16: it tells when the peer began, by its clock
-)
-INCARNATION_STEP = 66  # just above a millisecond of 2**-16 s: a KEY names its peer by that millisecond
 
 
 class PeerId(NamedTuple):
@@ -19,13 +15,6 @@ class PeerId(NamedTuple):
 
     origin: bytes
     incarnation: int
-
-
-def following(last: int, now_unix: float, entropy: int) -> int:
-    """The incarnation after `last`: max(last + 66, seconds * 2^16 + 16 bits of `entropy`)."""
-    # A clock outside of what fits (or nan) says nothing; the count goes on.
-    clock = int(now_unix) if 0 <= now_unix < 2**47 else 0
-    return max(last + INCARNATION_STEP, clock << INCARNATION_SHIFT | entropy & 0xFFFF)
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):

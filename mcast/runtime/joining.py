@@ -9,7 +9,8 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
-from mcast.core.events import PeerId, following
+from mcast.core.events import PeerId
+from mcast.core.incarnation import following
 from mcast.crypto.keys import Identity
 from mcast.crypto.rooms import Room, derive, keyed_room, open_room
 from mcast.errors import MessageTooLarge, UsageError

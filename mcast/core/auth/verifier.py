@@ -8,7 +8,8 @@ from itertools import islice
 import msgspec
 
 from mcast.core.context import Context
-from mcast.core.events import INCARNATION_SHIFT, PeerId
+from mcast.core.events import PeerId
+from mcast.core.incarnation import INCARNATION_SHIFT
 from mcast.core.token_bucket import TokenBucket, TokenBuckets
 from mcast.crypto.keys import origin_of
 from mcast.crypto.signed import flush_claim, holds, tree_of, whole_claim

@@ -16,9 +16,10 @@ import msgspec
 from mcast.core.auth.keys import KeyExchange
 from mcast.core.auth.verifier import Verifier
 from mcast.core.context import Context, Datagram, Handlers
-from mcast.core.events import INCARNATION_SHIFT, Address, Alarm, PeerId, PeerJoined, PeerLeft, PeerUpdated
+from mcast.core.events import Address, Alarm, PeerId, PeerJoined, PeerLeft, PeerUpdated
 from mcast.core.flow.controller import FlowController
 from mcast.core.flow.feedback import Feedback
+from mcast.core.incarnation import INCARNATION_SHIFT
 from mcast.core.reliability.nack import NackScheduler
 from mcast.core.reliability.receiver import Receiver
 from mcast.core.reliability.sender import HURRY, Sender

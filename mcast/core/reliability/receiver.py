@@ -9,11 +9,12 @@ from operator import attrgetter
 from mcast.core.auth.keys import KeyExchange, Waiter
 from mcast.core.auth.verifier import Verifier
 from mcast.core.context import Context, Datagram, Handlers
-from mcast.core.events import INCARNATION_SHIFT, Address, Alarm, PeerId
+from mcast.core.events import Address, Alarm, PeerId
 from mcast.core.flow.feedback import Feedback
 from mcast.core.history.fetches import Fetches
 from mcast.core.history.replay import Replay
 from mcast.core.history.store import Store
+from mcast.core.incarnation import INCARNATION_SHIFT
 from mcast.core.membership.failure_detector import FailureDetector
 from mcast.core.membership.roster import Roster
 from mcast.wire.frames import Age, Heartbeat

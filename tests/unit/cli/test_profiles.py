@@ -20,7 +20,7 @@ import pytest
 from mcast.cli import profiles
 from mcast.cli.profiles import MAX_INCARNATION, Profile, config_directory, default_name
 from mcast.core.auth.verifier import issued
-from mcast.core.events import INCARNATION_STEP
+from mcast.core.incarnation import INCARNATION_STEP
 from mcast.errors import McastError, UsageError
 
 NOW = 1_800_000_000.5
