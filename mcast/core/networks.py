@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
 from functools import reduce
-from itertools import islice
 from math import inf
 from operator import or_
 from typing import TypeVar
@@ -21,7 +20,6 @@ Name = TypeVar("Name", PeerId, bytes)
 ALL = -1
 AWAY = 60.0  # seconds after its interface was lost in which a peer of a network must be heard again
 STATIC = 256  # static peers with a network; the attack is a new address with each lease: least recent out
-SEARCH = 64  # peers looked at for one to forget
 
 
 class Networks:
@@ -110,7 +108,7 @@ class Networks:
         self.changes += 1
 
     def _evict(self) -> None:
-        for peer_id in list(islice(self.masks, SEARCH)):
+        for peer_id in list(self.masks):
             mask = self.masks.pop(peer_id)
             if not self.keep(peer_id):
                 return
@@ -123,11 +121,22 @@ class Networks:
         if len(self._origins) > self._limit:
             del self._origins[next(iter(self._origins))]
 
-    def announced(self, peer_id: PeerId, session: bytes, networks: int) -> None:
-        """A peer, whose datagrams have this `session`, announced itself."""
-        before = self.of(peer_id)
+    @property
+    def numbers(self) -> list[int]:
+        """The interfaces by which something was heard."""
+        return [name for name in self.bits if isinstance(name, int)]
+
+    def announced(self, peer_id: PeerId, session: bytes, networks: int, *, local: bool = False) -> None:
+        """A peer, whose datagrams have this `session`, announced itself; `local`: it is on this computer.
+
+        If it was heard on a lost network and nowhere else, and is not local, which moves along with us, it
+        shows that the interface is on that network again.
+        """
+        before = 0 if local else self.of(peer_id)
+        if before & ~reduce(or_, self._former, 0):
+            before = 0
         for bit, (interface, _) in list(self._former.items()):
-            if before > 0 and before & bit and self.bits.get(interface) == networks:
+            if before & bit and self.bits.get(interface) == networks:
                 del self._former[bit]
                 self._forget(bit, networks)
         self.heard(peer_id, networks)

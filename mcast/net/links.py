@@ -291,7 +291,9 @@ class Links:
         """The interfaces that have none of their addresses of the last update; (None,) if none has."""
         now = {link.index: addresses for link in self.used if (addresses := _network_addresses(link))}
         before, self._addresses = self._addresses, now
-        lost = [index for index, known in before.items() if set(known).isdisjoint(now.get(index, ()))]
+        # All addresses: an interface that had link-local ones only and gets another has not moved.
+        here = {link.index: link.addresses for link in self.used}
+        lost = [index for index, known in before.items() if set(known).isdisjoint(here.get(index, ()))]
         return (None,) if lost and len(lost) == len(before) else tuple(lost)
 
 

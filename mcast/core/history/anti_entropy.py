@@ -5,7 +5,9 @@ A digest is said by a Trickle timer (RFC 6206): often while something is new, ra
 
 from __future__ import annotations
 
+from functools import reduce
 from math import inf
+from operator import or_
 
 from mcast.core.auth.verifier import Verifier
 from mcast.core.context import Context, Datagram, Handlers
@@ -234,8 +236,7 @@ class AntiEntropy:
         if not self._lull.counts(now):
             return None  # records are on their way: what is held differs for the moment
         if frame.digest == self._store.summary(datagram.networks).digest:
-            # Who hears one IP version only may not be heard by all that should hear this.
-            if self._fetches.hears_all(datagram):
+            if self._reaches_all(datagram):
                 self._trickle.consistent |= datagram.networks
             return None
         if self._heard.new(frame.digest, now):
@@ -244,6 +245,21 @@ class AntiEntropy:
             self._fetch_from(source, frame.digest, now)
         self.rearm()
         return None
+
+    def _reaches_all(self, datagram: Datagram) -> bool:
+        """Whether a digest reaches all peers on its network, so that nobody needs ours.
+
+        Who hears one IP version only may not be heard by all, if somebody else hears both. The attack: a peer
+        that claims another version than all others hear. Where nobody hears all of them, each digest counts.
+        """
+        on = self._context.networks.of
+        versions = {
+            peer.announcement.flags & HEARS
+            for peer in self._roster
+            if peer.confirmed and on(peer.peer_id) & datagram.networks
+        }
+        every = reduce(or_, versions, 0)
+        return every not in versions or self._fetches.hears(datagram.source) in (None, every)
 
     def _on_vector(self, datagram: Datagram, frame: Vector, now: float) -> DropReason | None:
         """Somebody says in full what it holds."""
@@ -348,10 +364,11 @@ class AntiEntropy:
         """An interface has left its network; None: no network remains. Only open rooms mind."""
         if not self._context.room.public:
             return
+        networks = self._context.networks
         if interface is None:
             self._store.withhold(now)
-        else:
-            self._context.networks.lost(interface, now)
+        for number in networks.numbers if interface is None else (interface,):
+            networks.lost(number, now)
         self._server.clear()
         self.rearm()
 

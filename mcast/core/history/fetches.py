@@ -7,11 +7,9 @@ for the next page. Each question may meet a challenge, whose token goes with the
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import reduce
 from hashlib import sha256
 from itertools import islice
 from math import inf
-from operator import or_
 from typing import NamedTuple
 
 from mcast.core.context import Datagram
@@ -102,7 +100,7 @@ class Fetches:
         self._tellers: dict[Address, tuple[bytes, float]] = {}
         self._settled: dict[tuple[Address | int, bytes], float] = {}  # by teller or network, and digest
         self._session: Session | None = None
-        self._met: dict[Address, tuple[int, int]] = {}  # by address: what it hears, and on which network
+        self._met: dict[Address, int] = {}  # by address: which IP versions it hears
         self._began = False
         self.active = False  # whether something is being fetched or about to be
 
@@ -123,14 +121,13 @@ class Fetches:
     def met(self, datagram: Datagram, hears: int) -> None:
         """A peer announced itself; it `hears` these IP versions."""
         self._met.pop(datagram.source, None)
-        self._met[datagram.source] = hears, datagram.networks
+        self._met[datagram.source] = hears
         if len(self._met) > MET:
             del self._met[next(iter(self._met))]
 
-    def hears_all(self, datagram: Datagram) -> bool:
-        """Whether who sent this hears every IP version that any peer on its network hears."""
-        heard = {hears for hears, networks in self._met.values() if networks == datagram.networks}
-        return len(heard) <= 1 or self._met.get(datagram.source, (0, 0))[0] == reduce(or_, heard)
+    def hears(self, source: Address) -> int | None:
+        """The IP versions that the peer at this address hears; None if none announced itself from there."""
+        return self._met.get(source)
 
     def told(self, teller: Address, digest: bytes, when: float) -> None:
         """`teller` holds something else than we do: ask it at `when`."""

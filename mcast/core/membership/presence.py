@@ -322,7 +322,8 @@ class Presence:
         if not self._detector.freshness.judge(peer_id, frame.timestamp, now):
             self._detector.admit_later(frame, source, source, networks, now)
             return DropReason.NOT_LIVE
-        self._context.networks.announced(peer_id, datagram.session, networks)
+        local = isinstance(source, tuple) and source[0] in self.hosts
+        self._context.networks.announced(peer_id, datagram.session, networks, local=local)
         peer = self._roster.get(peer_id)
         if peer is None:
             reason = self.enter(frame, source, now, confirmed=True)

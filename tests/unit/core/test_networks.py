@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from math import inf
-from random import Random
 
 import pytest
 from msgspec.structs import replace
@@ -13,7 +12,6 @@ from mcast import simulation
 from mcast.core import networks
 from mcast.core.context import Datagram
 from mcast.core.events import Address, PeerId, PeerJoined
-from mcast.core.history.fetches import Fetches
 from mcast.core.membership.roster_sync import Collector
 from mcast.core.networks import ALL, Networks
 from mcast.wire.frames import HEARS_IPV4, HEARS_IPV6, Goodbye, KeyRequest
@@ -210,18 +208,26 @@ def test_one_that_hears_both_ip_versions_brings_them_together() -> None:
 
 
 def test_who_hears_one_ip_version_does_not_speak_for_those_who_hear_another() -> None:
-    fetches = Fetches(Random(1))
-    four, six, stranger, elsewhere = (Datagram(name, b"", networks=1) for name in "46sx")
-    elsewhere.networks = 2
-    assert fetches.hears_all(stranger), "nobody hears anything else, as far as we know"
-    fetches.met(four, HEARS_IPV4)
-    fetches.met(elsewhere, HEARS_IPV6)
-    assert fetches.hears_all(four)
-    fetches.met(six, HEARS_IPV6)
-    assert not fetches.hears_all(four)
-    assert not fetches.hears_all(stranger)
-    fetches.met(stranger, HEARS_IPV4 | HEARS_IPV6)
-    assert fetches.hears_all(stranger)
+    lan = simulation.Lan(12)
+    ada, four, six = lan.join("ada"), lan.join("four"), lan.join("six")
+
+    def reaches_all(*members: simulation.Member) -> list[bool]:
+        heard = ada.engine._anti_entropy._reaches_all
+        return [heard(Datagram(member.address, b"", networks=1)) for member in members]
+
+    lan.run(3.0)
+    assert reaches_all(four, six) == [True, True]
+    four.engine.update(lan.now, flags=HEARS_IPV4)
+    six.engine.update(lan.now, flags=HEARS_IPV6)
+    lan.run(10.0)
+    assert reaches_all(four, six) == [True, True], "nobody hears both, so one claim silences no digest"
+    both = lan.join("both")
+    both.engine.update(lan.now, flags=HEARS_IPV4 | HEARS_IPV6)
+    lan.run(10.0)
+    assert reaches_all(four, six, both) == [False, False, True]
+    both.leave()
+    lan.run(2.0)
+    assert reaches_all(four, six) == [True, True]
 
 
 def test_a_datagram_for_no_interface_is_not_sent() -> None:
@@ -422,7 +428,7 @@ def test_a_newcomer_collects_the_roster_of_each_network() -> None:
 
 def test_a_lost_network_stays_lost_until_somebody_of_before_is_on_that_interface() -> None:
     made = Networks(10)
-    for number, interface in ((1, 7), (2, 8)):
+    for number, interface in ((1, 7), (2, 8), (5, 7)):
         made.heard(peer(number), made.add(interface))
     made.lost(7, 0.0)
     made.lost(9, 1.0)
@@ -432,7 +438,26 @@ def test_a_lost_network_stays_lost_until_somebody_of_before_is_on_that_interface
     made.announced(peer(3), b"3", made.add(7))
     assert made.of(peer(1)) == 3
     made.announced(peer(1), b"1", made.add(7))
-    assert (made.of(peer(1)), made.next) == (6, inf)
+    assert made.of(peer(1)) == 7, "who is on other networks too may have moved along with us"
+    made.announced(peer(5), b"5", made.add(7), local=True)
+    assert made.of(peer(5)) == 5, "and so has who is on this computer"
+    made.masks[peer(5)] = 1
+    made.announced(peer(5), b"5", made.add(7))
+    assert (made.of(peer(1)), made.of(peer(5)), made.next) == (6, 4, inf)
     made.lost(7, 1.0)
     made.expire(1.0 + networks.AWAY)
     assert (made.of(peer(1)), made.of(peer(3))) == (2, 0)
+
+
+def test_when_all_networks_are_lost_each_is_to_be_found_again_by_itself() -> None:
+    lan = simulation.Lan(13)
+    laptop = lan.join("laptop", lans=(0, 1))
+    bob, ann = lan.join("bob", lans=(1,)), lan.join("ann", lans=(0,))
+    lan.run(3.0)
+    made = laptop.engine._context.networks
+    laptop.engine.lost_network(lan.now)
+    assert made.numbers == []
+    lan.run(10.0)
+    assert set(made.numbers) == {0, 1}
+    assert made.of(bob.engine.peer_id) == made.bits[1] != made.of(ann.engine.peer_id) == made.bits[0]
+    assert made.next == inf
