@@ -484,8 +484,9 @@ class Presence:
         self._feedback.forget(peer_id)
         peer = self._roster.get(peer_id)
         if peer is not None:
-            if peer.placed and self._nacks.windows.get(peer_id) is None:
-                self._nacks.windows.remember(peer_id, peer.start, peer.start)
+            windows = self._nacks.windows
+            if peer.placed and windows.get(peer_id) is None and windows.resumes(peer_id) is None:
+                windows.remember(peer_id, peer.start, peer.start)
             self._roster.remove(peer_id)
             self._fit(peer.announcement.limit, None)
             self._count_members(now)

@@ -663,3 +663,17 @@ def test_what_is_said_while_a_cable_is_out_for_long_is_told_when_it_is_back() ->
         assert texts(member, history=False) == ["before", "unplugged"]
     assert not eve.engine._store.withheld
     assert holdings([ada, bob, eve]) == {"ada": 2, "bob": 2, "eve": 2}
+
+
+def test_a_peer_that_comes_and_goes_without_a_record_is_not_told_again() -> None:
+    """What is remembered of its window that ended stays: the records before its end were told."""
+    lan = simulation.Lan(31)
+    ada = lan.join("ada", history=True)
+    lan.run(1.0)
+    eve = Outsider(lan)
+    windows = ada.engine._nacks.windows
+    windows.remember(eve.peer_id, 1, 10)
+    eve.say(eve.key, eve.announcement(high=9))
+    assert windows.get(eve.peer_id) is None
+    eve.say(eve.sign(f.Goodbye(*eve.peer_id, eve.count(), 9)))
+    assert windows._ended[eve.peer_id] == (1, 10)
