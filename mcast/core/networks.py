@@ -121,19 +121,14 @@ class Networks:
         if len(self._origins) > self._limit:
             del self._origins[next(iter(self._origins))]
 
-    @property
-    def numbers(self) -> list[int]:
-        """The interfaces by which something was heard."""
-        return [name for name in self.bits if isinstance(name, int)]
-
     def announced(self, peer_id: PeerId, session: bytes, networks: int, *, local: bool = False) -> None:
         """A peer, whose datagrams have this `session`, announced itself; `local`: it is on this computer.
 
-        If it was heard on a lost network and nowhere else, and is not local, which moves along with us, it
-        shows that the interface is on that network again.
+        If it was heard on a lost network and nowhere else but here, and is not local, which moves along with
+        us, it shows that the interface is on that network again.
         """
         before = 0 if local else self.of(peer_id)
-        if before & ~reduce(or_, self._former, 0):
+        if before & ~reduce(or_, self._former, networks):
             before = 0
         for bit, (interface, _) in list(self._former.items()):
             if before & bit and self.bits.get(interface) == networks:

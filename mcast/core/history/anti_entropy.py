@@ -364,11 +364,10 @@ class AntiEntropy:
         """An interface has left its network; None: no network remains. Only open rooms mind."""
         if not self._context.room.public:
             return
-        networks = self._context.networks
         if interface is None:
             self._store.withhold(now)
-        for number in networks.numbers if interface is None else (interface,):
-            networks.lost(number, now)
+        else:
+            self._context.networks.lost(interface, now)
         self._server.clear()
         self.rearm()
 

@@ -447,17 +447,3 @@ def test_a_lost_network_stays_lost_until_somebody_of_before_is_on_that_interface
     made.lost(7, 1.0)
     made.expire(1.0 + networks.AWAY)
     assert (made.of(peer(1)), made.of(peer(3))) == (2, 0)
-
-
-def test_when_all_networks_are_lost_each_is_to_be_found_again_by_itself() -> None:
-    lan = simulation.Lan(13)
-    laptop = lan.join("laptop", lans=(0, 1))
-    bob, ann = lan.join("bob", lans=(1,)), lan.join("ann", lans=(0,))
-    lan.run(3.0)
-    made = laptop.engine._context.networks
-    laptop.engine.lost_network(lan.now)
-    assert made.numbers == []
-    lan.run(10.0)
-    assert set(made.numbers) == {0, 1}
-    assert made.of(bob.engine.peer_id) == made.bits[1] != made.of(ann.engine.peer_id) == made.bits[0]
-    assert made.next == inf
