@@ -14,7 +14,7 @@ from mcast.core.context import Datagram
 from mcast.core.events import Address, PeerId, PeerJoined
 from mcast.core.membership.roster_sync import Collector
 from mcast.core.networks import ALL, Networks
-from mcast.wire.frames import HEARS_IPV4, HEARS_IPV6, Goodbye, KeyRequest
+from mcast.wire.frames import HEARS_IPV4, HEARS_IPV6, Digest, Goodbye, KeyRequest
 from mcast.wire.header import Header, decode_header
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import Record, decode_record
@@ -225,6 +225,14 @@ def test_who_hears_one_ip_version_does_not_speak_for_those_who_hear_another() ->
     both.engine.update(lan.now, flags=HEARS_IPV4 | HEARS_IPV6)
     lan.run(10.0)
     assert reaches_all(four, six, both) == [False, False, True]
+    ada.send("hi")
+    lan.run(20.0)
+    anti_entropy, trickle = ada.engine._anti_entropy, ada.engine._anti_entropy._trickle
+    same = Digest(ada.engine._store.summary(1).digest, 1, 1)
+    trickle.consistent = 0
+    for member, consistent in ((four, 0), (both, 1)):
+        anti_entropy._on_digest(Datagram(member.address, b"", networks=1), same, lan.now)
+        assert trickle.consistent == consistent
     both.leave()
     lan.run(2.0)
     assert reaches_all(four, six) == [True, True]
