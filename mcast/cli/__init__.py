@@ -28,6 +28,7 @@ SUMMARIES = {
     "browse": "Show who is in the group and what they offer.",
     "listen": "Print the messages that arrive in a group, one per line.",
     "send": "Send messages to a group.",
+    "key": "Make, share and keep the secret keys of rooms.",
     "bench": "Measure bandwidth, loss, jitter and repairs between members.",
     "interfaces": "Show the network interfaces, whether mcast uses them, and why.",
 }

@@ -93,7 +93,7 @@ class Participant(msgspec.Struct, frozen=True):
     def _key(self) -> KeyMaterial | None:
         text = os.environ.get("MCAST_KEY")
         if self.key_file is None and not text:
-            return None
+            return self._kept_key()
         from .key_files import parse_key, read_key_file
 
         if self.key_file is None:
@@ -102,6 +102,15 @@ class Participant(msgspec.Struct, frozen=True):
         if warning:
             note(warning)
         return material
+
+    def _kept_key(self) -> KeyMaterial | None:
+        """The key that `mcast key` keeps for the room; None if there is none."""
+        if not self.room:
+            return None
+        from . import keyring
+
+        known = keyring.find(self.room)
+        return known.material if known else None
 
     def _identity(self) -> tuple[bytes, int] | tuple[None, None]:
         """The seed of the identity and a new incarnation; None for temporary ones if no file can be used."""
@@ -298,9 +307,8 @@ class GroupSession:
     @property
     def room_text(self) -> Sequence[str]:
         """What to say about the room; nothing for the default one."""
-        if not self.groups[0].room.public:
-            return ["sealed with a key"]
-        return [f"room {self._room}"] if self._room else []
+        named = [f"room {self._room}"] if self._room else []
+        return named if self.groups[0].room.public else [*named, "sealed with a key"]
 
     @property
     def kernel_drops(self) -> int:

@@ -62,10 +62,13 @@ def make_room(groups: Sequence[GroupAddress], name: str, key: bytes | None, room
         return keyed_room(secret, made if room_id is None else _secret(room_id, ROOM_ID_SIZE, "a room id"))
     if room_id is not None:
         raise UsageError("room_id needs a key", "an open room has no id of its own")
+    return open_room(place_of(groups), name)
+
+
+def place_of(groups: Sequence[GroupAddress]) -> str:
+    """The group as rooms are named after it: the default one by its IPv4 half (docs/protocol.md)."""
     group = groups[0]
-    if group.host == DEFAULT_TWIN.host:
-        group = GroupAddress(DEFAULT_GROUP.host, group.port)
-    return open_room(str(group), name)
+    return str(GroupAddress(DEFAULT_GROUP.host, group.port) if group.host == DEFAULT_TWIN.host else group)
 
 
 def make_identity(seed: bytes | None) -> Identity:

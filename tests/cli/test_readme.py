@@ -349,6 +349,41 @@ def chats_with_a_key(scene: Scene, command: str) -> None:
     chats(["chat", "--key-file", f"{scene.directory}/lab.key"])(scene, command)
 
 
+def makes_words(scene: Scene, command: str) -> None:
+    """A key is made, kept, and printed as words."""
+    scene.start("mcast key remove lab").wait()
+    run = scene.start(command)
+    assert run.wait() == 0
+    assert len(run.stdout.split()) == 11
+    assert "the key of the room lab is saved; its fingerprint is: " in run.stderr
+
+
+def types_words(scene: Scene, command: str) -> None:
+    """The words of somebody else, typed on a terminal, make the same key; they are not shown."""
+    friend = scene.third.mcast("key", "new", "lab", "--replace")
+    assert friend.wait() == 0
+    scene.start("mcast key remove lab").wait()
+    terminal = scene.type(f"{command}; mcast key show lab")
+    terminal.wait_for_screen("The 11 words:")
+    terminal.type(f"{friend.stdout.strip()}\r")
+    fingerprint = friend.stderr.splitlines()[0].rpartition(": ")[2]
+    assert terminal.wait() == 0
+    assert terminal.raw.decode().endswith(f"{fingerprint}\r\n")
+    assert " ".join(friend.stdout.split()[:3]) not in terminal.shown()
+
+
+def chats_by_the_name_of_a_room_with_a_key(scene: Scene, command: str) -> None:
+    types_words(scene, "mcast key add lab")
+    chat = scene.type(command)
+    chat.wait_for_screen("room lab, sealed with a key")
+    friend = scene.joined("chat", "--room", "lab", "--name", "friend")
+    chat.type("only for us\r")
+    friend.wait_for("only for us", stream="stdout")
+    assert "only for us" not in scene.bob.stdout
+    chat.type("/quit\r")
+    assert chat.wait() == 0
+
+
 def links_the_command(scene: Scene, command: str) -> None:
     shell = scene.start(
         f"rm bin/mcast; mkdir -p ~/.local/bin; PATH=~/.local/bin:$PATH\n{command}\nsh -c 'mcast --version'"
@@ -430,6 +465,9 @@ CASES: dict[str, Case] = {
     "mcast chat --peer 10.9.0.2": chats(),
     "mcast chat -4 --ttl 2 --peer 10.9.0.2": chats(),
     "mcast chat --room kitchen": chats(["chat", "--room", "kitchen"]),
+    "mcast key new lab": makes_words,
+    "mcast key add lab": types_words,
+    "mcast chat --room lab": chats_by_the_name_of_a_room_with_a_key,
     "(umask 077; python3 -c 'import secrets; print(secrets.token_hex(32))' > lab.key)": makes_a_key,
     "mcast chat --key-file lab.key": chats_with_a_key,
     "mcast chat --plain --group 230.0.0.1": chats(plain=True),

@@ -1,0 +1,149 @@
+"""`mcast key`: make, share and keep the keys of rooms."""
+
+import getpass
+import os
+import sys
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from mcast.errors import UsageError
+
+from . import exits, keyring, options, words
+from .output import Output, escape, note
+
+SECRET_SIZE = 10
+"""Random bytes of a key. Each becomes a word; Argon2id makes every guess cost a tenth of a second."""
+FINGERPRINT = 4
+"""Words by which two people compare their keys."""
+
+
+class Action(StrEnum):
+    """What to do with a key."""
+
+    new = "new"
+    add = "add"
+    share = "share"
+    show = "show"
+    list = "list"
+    remove = "remove"
+
+
+What = Annotated[
+    Action,
+    typer.Argument(
+        help="new: make a key. add: type the words that somebody gave you. share: print the words again. "
+        "show: print a fingerprint to compare. list: print the rooms that have a key. remove: forget a key."
+    ),
+]
+RoomName = Annotated[str, typer.Argument(metavar="ROOM", help="The room.", show_default=False)]
+Passphrase = Annotated[
+    bool, typer.Option("--passphrase", help="Ask for a passphrase of yours, instead of random words.")
+]
+Qr = Annotated[bool, typer.Option("--qr", help="Also show the words as a QR code.")]
+Replace = Annotated[bool, typer.Option("--replace", help="Replace a key that is already there.")]
+
+
+def key(
+    action: What,
+    room: RoomName = "",
+    group: options.Group = None,
+    passphrase: Passphrase = False,
+    qr: Qr = False,
+    replace: Replace = False,
+) -> int:
+    """Make, share and keep the secret keys of rooms.
+
+    A room with a key can be read and written only by those who have the key. All commands use the key of a
+    room as soon as it is here: mcast key new lab; mcast chat --room lab.
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 4 there is no such key.
+    """
+    if action is Action.list:
+        Output().lines(map(escape, keyring.rooms()))
+        return exits.DONE
+    if not room:
+        raise UsageError(
+            f"mcast key {action} needs the name of a room", f"for instance: mcast key {action} lab"
+        )
+    keyring.check_name(room)
+    place = _one(group)
+    if action in (Action.new, Action.add):
+        return _make(action, room, place, passphrase=passphrase, qr=qr, replace=replace)
+    known = keyring.find(room)
+    if known is None:
+        note(f"there is no key for the room {room}; make one with: mcast key new {room}")
+        return exits.NOTHING_FOUND
+    if action is Action.remove:
+        keyring.remove(room)
+        note(f"removed the key of the room {room}")
+    elif action is Action.show:
+        Output().lines([_fingerprint(known)])
+    else:
+        _share(known, qr=qr)
+    return exits.DONE
+
+
+def _one(groups: list[str] | None) -> str | None:
+    if groups and len(groups) > 1:
+        raise UsageError("a key belongs to one group", "name one group, or none for the default one")
+    return groups[0] if groups else None
+
+
+def _make(action: Action, room: str, group: str | None, *, passphrase: bool, qr: bool, replace: bool) -> int:
+    """Make a key from new words, from those that somebody else has, or from a passphrase."""
+    if passphrase:
+        secret = keyring.check_passphrase(_ask("Passphrase: "))
+        if action is Action.new and sys.stdin.isatty() and _ask("Again: ") != secret:
+            raise UsageError("the two passphrases differ", "type the same one twice")
+    elif action is Action.new:
+        secret = words.encode(os.urandom(SECRET_SIZE))
+    else:
+        secret = words.encode(words.decode(_ask(f"The {SECRET_SIZE + 1} words: "), SECRET_SIZE))
+    made = keyring.save(room, secret, group, replace=replace)
+    # A mistake in a passphrase shows nowhere else: it makes another room, in which nobody is.
+    note(f"the key of the room {room} is saved; its fingerprint is: {_fingerprint(made)}")
+    if action is Action.new and not passphrase:
+        _share(made, qr=qr)
+    note(f"use it with: mcast chat --room {room}")
+    return exits.DONE
+
+
+def _ask(prompt: str) -> str:
+    """A secret, which is not shown on a terminal. In a pipe, the first line of standard input."""
+    if sys.stdin.isatty():
+        try:
+            return getpass.getpass(prompt).strip()
+        except EOFError:
+            raise typer.Abort from None
+    return sys.stdin.readline().strip()
+
+
+def _share(known: keyring.RoomKey, *, qr: bool) -> None:
+    """Print the secret of a key, which others type."""
+    if not known.secret:
+        raise UsageError(f"the key of {known.room} was not made from words", "copy its file instead")
+    if sys.stdout.isatty():
+        note(f"whoever knows these words can read and write in {known.room}; others type them after:")
+        note(f"  mcast key add {known.room}")
+    output = Output()
+    output.lines([escape(known.secret)])
+    if qr:
+        output.lines(_qr(known.secret))
+
+
+def _fingerprint(known: keyring.RoomKey) -> str:
+    return words.fingerprint(known.material.key, FINGERPRINT)
+
+
+def _qr(text: str) -> list[str]:
+    try:
+        import segno
+    except ImportError:
+        raise UsageError("--qr needs the package segno", "install mcast-lan[qr]") from None
+    import io
+
+    drawing = io.StringIO()
+    segno.make(text, micro=False).terminal(drawing, compact=True)
+    return drawing.getvalue().splitlines()

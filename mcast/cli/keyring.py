@@ -1,0 +1,144 @@
+"""The keys of this user's rooms: key files, called after their rooms, in the configuration directory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+import msgspec
+
+from mcast.crypto.rooms import passphrase_room
+from mcast.errors import McastError, UsageError
+from mcast.runtime.joining import parse_pair, place_of
+
+from .key_files import KeyMaterial, read_key_file
+from .profiles import config_directory
+
+NAME_MAX = 64
+"""Bytes in the name of a room with a key. On the disk each may become three characters."""
+PASSPHRASE_MIN = 16
+"""Characters of a passphrase that somebody thought of."""
+VARIETY_MIN = 8
+"""Different characters of one."""
+_FROM = "# made from: "
+
+
+class RoomKey(msgspec.Struct, frozen=True):
+    """The key of a room, and the `secret` it was made from: words, or a passphrase."""
+
+    room: str
+    secret: str
+    material: KeyMaterial
+
+    def __repr__(self) -> str:
+        return f"RoomKey(room={self.room!r})"
+
+
+def check_name(room: str) -> str:
+    """The name of a room that can have a key. UsageError if it cannot."""
+    if not 0 < len(room.encode()) <= NAME_MAX or not room.isprintable() or room.strip() != room:
+        raise UsageError(
+            f"a room called {room!r} cannot have a key",
+            f"use a name of 1 to {NAME_MAX} bytes without controls",
+        )
+    return room
+
+
+def check_passphrase(passphrase: str) -> str:
+    """A passphrase. UsageError if it can be guessed: whoever records datagrams can try many at home."""
+    if len(passphrase) < PASSPHRASE_MIN:
+        problem = f"the passphrase has {len(passphrase)} characters"
+        raise UsageError(
+            problem, f"use at least {PASSPHRASE_MIN}, for instance five words that do not belong together"
+        )
+    if len(set(passphrase.casefold())) < VARIETY_MIN:
+        problem = f"the passphrase has only {len(set(passphrase.casefold()))} different characters"
+        raise UsageError(problem, f"use at least {VARIETY_MIN}")
+    return passphrase
+
+
+def find(room: str) -> RoomKey | None:
+    """The key of `room`; None if there is none. UsageError if it cannot be read."""
+    path = _path(room)
+    if not path.exists():
+        return None
+    material, _ = read_key_file(path)
+    secret = ""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        for line in path.read_text("utf-8").splitlines():
+            if line.startswith(_FROM):
+                secret = line.removeprefix(_FROM)
+    return RoomKey(room, secret, material)
+
+
+def save(room: str, secret: str, group: str | None, *, replace: bool = False) -> RoomKey:
+    """Make the key of `room` in `group` from a secret, and keep it. Takes a tenth of a second.
+
+    UsageError if there is another key and it is not to be replaced.
+    """
+    made = passphrase_room(secret, place_of(parse_pair(group, None)), check_name(room))
+    key = RoomKey(room, secret, KeyMaterial(made.key, made.id))
+    there = find(room)
+    if there is not None and there.material != key.material and not replace:
+        raise UsageError(f"you have another key for the room {room}", "add --replace to lose that one")
+    lines = (
+        f"# The key of the room {room}. Whoever has it can read and write there.",
+        f"{_FROM}{secret}",
+        f"{made.key.hex()} {made.id.hex()}",
+    )
+    _write(_path(room), "".join(f"{line}\n" for line in lines))
+    return key
+
+
+def remove(room: str) -> bool:
+    """Remove the key of `room`; False if there is none."""
+    try:
+        _path(room).unlink()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise _problem(error) from error
+    return True
+
+
+def rooms() -> list[str]:
+    """The rooms that have a key here."""
+    try:
+        return sorted(unquote(path.stem) for path in _directory().glob("*.key"))
+    except OSError as error:
+        raise _problem(error) from error
+
+
+def _directory() -> Path:
+    return config_directory() / "keys"
+
+
+def _path(room: str) -> Path:
+    return _directory() / f"{quote(room, safe='').replace('.', '%2E')}.key"
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_suffix(f".{os.getpid()}.new")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with open(
+            os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
+        ) as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise _problem(error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def _problem(error: OSError) -> McastError:
+    return McastError(
+        f"cannot use {error.filename}: {error.strerror or error}",
+        "make it writable, or set XDG_CONFIG_HOME to another directory",
+    )

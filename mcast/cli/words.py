@@ -1,0 +1,61 @@
+"""Secrets and fingerprints as words that can be read aloud: each of 256 words stands for a byte."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from mcast.errors import UsageError
+
+# No two words begin with the same four letters.
+_LIST = """
+acorn album amber anchor angle anvil apple apron arrow atlas autumn award axle bacon badge bagel bamboo
+banjo barley basket beach beaver bell berry bicycle biscuit blanket blossom bottle branch bread brick
+bridge bronze brush bubble bucket bugle butter cabin cactus camel candle canoe canvas carbon carpet
+carrot castle cedar cello chalk cherry chess circle citrus cliff clover cobalt coffee comet copper coral
+cotton cousin cradle crayon cricket crown crystal curtain cushion daisy dancer denim desert diamond
+dolphin donkey dragon drum eagle easel echo eclipse elbow ember engine falcon feather fern fiddle finger
+flame flute forest fossil fountain fox galaxy garden garlic gecko ginger glacier glove goblet gravel
+guitar hammer harbor hazel helmet heron hinge honey hotel hunter icicle igloo indigo island ivory jacket
+jaguar jasmine jelly jewel jigsaw jungle kayak kernel kettle kitten koala ladder ladle lagoon lantern
+lemon leopard lilac linen lizard lobster lotus lunar magnet maize mango maple marble market meadow melon
+meteor mirror monkey mosaic motor mountain muffin museum nectar needle nickel noodle nutmeg oasis ocean
+olive onion opera orbit orchid otter oyster paddle palace panda paper parrot pebble pencil pepper piano
+pickle pigeon pillow pirate planet pocket pony potato prism pumpkin puzzle quartz quilt rabbit radar
+radio raven ribbon river robin rocket saddle salmon sandal scarf sesame shadow shell silver sketch
+sparrow spider spoon squid stable sugar summer sunset tablet temple thunder ticket tiger timber tomato
+trumpet tulip tunnel turtle umbrella urchin valley vanilla velvet violin volcano waffle walnut walrus
+whistle willow window winter yacht yarn yellow yogurt zebra zipper zone
+"""
+WORDS = tuple(_LIST.split())
+_BY_START = {word[:4]: number for number, word in enumerate(WORDS)}
+
+
+def encode(data: bytes) -> str:
+    """A word for each byte, and a last one by which a mistake is noticed."""
+    return " ".join(WORDS[byte] for byte in (*data, _check(data)))
+
+
+def decode(text: str, size: int) -> bytes:
+    """The `size` bytes of words that encode() made; their first four letters are enough.
+
+    UsageError if a word is wrong or missing.
+    """
+    words = text.casefold().replace("-", " ").replace(",", " ").split()
+    for word in words:
+        if word[:4] not in _BY_START:
+            raise UsageError(f"{word!r} is not one of the words of mcast", "check its spelling")
+    if len(words) != size + 1:
+        raise UsageError(f"these are {len(words)} words, not {size + 1}", "type all words of the key")
+    *data, check = (_BY_START[word[:4]] for word in words)
+    if check != _check(bytes(data)):
+        raise UsageError("one of the words is wrong, or their order", "compare them with the original")
+    return bytes(data)
+
+
+def fingerprint(data: bytes, count: int) -> str:
+    """`count` words, at most 32, by which two people compare something without reading all of it."""
+    return " ".join(WORDS[byte] for byte in sha256(b"mcast fingerprint" + data).digest()[:count])
+
+
+def _check(data: bytes) -> int:
+    return sha256(b"mcast words" + data).digest()[0]
