@@ -24,6 +24,7 @@ if typing.TYPE_CHECKING:
     )
     from .events import (
         Alarm,
+        Answer,
         Event,
         GapAbandoned,
         GapFilled,
@@ -37,6 +38,8 @@ if typing.TYPE_CHECKING:
         PeerUpdated,
         PeerView,
         PlainText,
+        PrivateMessage,
+        Question,
         SendingResumed,
         SendingStopped,
         SlowMember,
@@ -46,6 +49,7 @@ if typing.TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Alarm",
+    "Answer",
     "Event",
     "GapAbandoned",
     "GapFilled",
@@ -68,6 +72,8 @@ __all__ = [
     "PermissionRefused",
     "PlainText",
     "PortTaken",
+    "PrivateMessage",
+    "Question",
     "Receipt",
     "SendingResumed",
     "SendingStopped",

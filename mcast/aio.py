@@ -33,6 +33,7 @@ from .runtime.joining import (
     make_room,
     message_id,
     parse_pair,
+    private_id,
     wants_history,
 )
 from .runtime.static_peers import parse_peer
@@ -48,6 +49,7 @@ __all__ = [
     "make_room",
     "message_id",
     "parse_pair",
+    "private_id",
 ]
 
 

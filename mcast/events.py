@@ -6,6 +6,7 @@ import msgspec
 
 from .core.events import (
     Alarm,
+    Answer,
     GapAbandoned,
     GapFilled,
     GapOpened,
@@ -15,6 +16,8 @@ from .core.events import (
     PeerLeft,
     PeerUpdated,
     PeerView,
+    PrivateMessage,
+    Question,
     SendingResumed,
     SendingStopped,
     SlowMember,
@@ -25,6 +28,7 @@ from .net.address import GroupAddress
 
 __all__ = [
     "Alarm",
+    "Answer",
     "Event",
     "GapAbandoned",
     "GapFilled",
@@ -38,6 +42,8 @@ __all__ = [
     "PeerUpdated",
     "PeerView",
     "PlainText",
+    "PrivateMessage",
+    "Question",
     "SendingResumed",
     "SendingStopped",
     "SlowMember",
@@ -76,6 +82,9 @@ class Overflow(msgspec.Struct, frozen=True):
 
 Event = (
     Message
+    | PrivateMessage
+    | Question
+    | Answer
     | PeerJoined
     | PeerUpdated
     | PeerLeft

@@ -31,6 +31,7 @@ from .crypto.keys import Identity
 from .crypto.rooms import Room, open_room
 from .settings import Settings
 from .wire.attributes import Attributes
+from .wire.contents import ContentKind
 from .wire.frames import Frame
 from .wire.header import Header
 from .wire.reasons import DropReason
@@ -197,6 +198,21 @@ class Member:
         receipt = self.engine.send(data.encode() if isinstance(data, str) else data, self._lan.now)
         self.pump()
         return receipt
+
+    def send_to(
+        self,
+        peer_id: PeerId,
+        data: str | bytes,
+        kind: ContentKind = ContentKind.PRIVATE,
+        *,
+        about: int = 0,
+        patience: float = 10.0,
+    ) -> int:
+        """Send one message to one peer, sealed for it alone; its number, for engine.delivered()."""
+        encoded = data.encode() if isinstance(data, str) else data
+        number = self.engine.send_to(peer_id, kind, encoded, self._lan.now, about=about, patience=patience)
+        self.pump()
+        return number
 
     def events(self) -> list[Event]:
         """Everything that happened so far, in all runs of this member."""

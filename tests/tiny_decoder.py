@@ -24,6 +24,7 @@ NUMBERS = {
     "incarnation",
     "to_incarnation",
     "counter",
+    "number",
     "sequence",
     "low",
     "high",
@@ -186,6 +187,8 @@ def consistent(value: dict[str, Any]) -> dict[str, Any]:
         "contiguous" in value and value["contiguous"] > value["highest"],
         "page" in value and "holdings" in value and value["page"] >= value["pages"],
         "limit" in value and value["limit"] < 1200,
+        value.get("number") == 0,
+        "index" in value and value["index"] >= value["count"],
         len(value.get("attributes", "")) > 2 * 768,
         len(value.get("name", "").encode()) > 64,
     ]
@@ -278,6 +281,26 @@ def open_datagram(room_key: bytes, datagram: bytes) -> bytes:
     header, sealed = datagram[:24], datagram[24:]
     key = hkdf(room_key, header[8:16], b"mcast2 datagram", 32)
     return ChaCha20Poly1305(key).decrypt(bytes(4) + header[16:24], sealed, header)
+
+
+def directed_keys(room_id: bytes, agreed: bytes, names: bytes) -> tuple[bytes, bytes]:
+    """The keys of a directed message, of the two X25519 secrets and the three public values."""
+    keys = hkdf(agreed, room_id, b"mcast2 directed" + names, 64)
+    return keys[:32], keys[32:]
+
+
+def open_directed(seal_key: bytes, ack_key: bytes, frames_hex: list[str], ack_hex: str) -> bytes:
+    """The content of the DIRECTED frames, if the DIRECTED_ACK is right, too."""
+    content = b""
+    for index, frame in enumerate(frames_hex):
+        head, sealed = bytes.fromhex(frame)[4:102], bytes.fromhex(frame)[104:]
+        assert head[-2:] == bytes((index, len(frames_hex)))
+        content += ChaCha20Poly1305(seal_key).decrypt(index.to_bytes(12, "big"), sealed, head)
+    ack = bytes.fromhex(ack_hex)[4:]
+    head, mac, got = ack[:57], ack[57:73], ack[75:]
+    assert hmac.digest(ack_key, head + bytes(16) + got, "sha256")[:16] == mac
+    assert int.from_bytes(got, "little") == (1 << len(frames_hex)) - 1
+    return content
 
 
 def genuine(public_key: bytes, room_id: bytes, number: int, data: bytes) -> bool:

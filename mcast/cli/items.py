@@ -11,10 +11,11 @@ from typing import Any
 
 import msgspec
 
-from mcast.aio import Group, message_id
+from mcast.aio import Group, message_id, private_id
 from mcast.core.events import PeerId
 from mcast.events import (
     Alarm,
+    Answer,
     Event,
     GapAbandoned,
     GapFilled,
@@ -27,6 +28,8 @@ from mcast.events import (
     PeerUpdated,
     PeerView,
     PlainText,
+    PrivateMessage,
+    Question,
     SendingResumed,
     SendingStopped,
     SlowMember,
@@ -237,6 +240,57 @@ class MessageItem(Item):
         return message_id(self._message.peer_id, self._message.sequence, self._message.index)
 
 
+class PrivateItem(Item):
+    """A message, a question or an answer that a peer sent to us alone."""
+
+    def __init__(
+        self, message: PrivateMessage | Question | Answer, context: GroupContext, received: float
+    ) -> None:
+        self._message, self._context, self._received = message, context, received
+        self.type = _PRIVATE_TYPES[type(message)]
+        self.data = message.data
+
+    def chat_line(self) -> ChatLine:
+        message = self._message
+        label = self._context.labels.label(message.peer_id, message.name)
+        kind = "private" if self.type == "message" else self.type
+        return ChatLine(self._received, f"{label} ({kind})", _text(message.data, message.text))
+
+    def json(self) -> Mapping[str, Any]:
+        message = self._message
+        fields = payload(message.data, message.text)
+        if isinstance(message, Answer):
+            fields = _answer_fields(message, fields)
+        return {
+            **self._context.head(self.type, self._received),
+            "sent": rfc3339(message.sent / 1000),
+            "id": private_id(message.peer_id, message.number),
+            **author_field(message.peer_id, message.name),
+            **self._context.path(message.source),
+            **fields,
+            **({"private": True} if self.type == "message" else {}),
+        }
+
+    def environment(self) -> dict[str, str]:
+        message = self._message
+        return {
+            "MCAST_FROM": _id_and_name(message.peer_id, message.name),
+            "MCAST_ID": private_id(message.peer_id, message.number),
+            "MCAST_GROUP": self._context.address,
+            "MCAST_PRIVATE": "1",
+        }
+
+
+_PRIVATE_TYPES: dict[type, str] = {PrivateMessage: "message", Question: "question", Answer: "reply"}
+
+
+def _answer_fields(answer: Answer, fields: dict[str, str]) -> dict[str, Any]:
+    late = {"late": True} if answer.late else {}
+    if answer.kind == "no_answer":
+        return {"error": answer.text or "unknown", **late}
+    return {**({"declined": True} if answer.kind == "declined" else fields), **late}
+
+
 class PeerItem(Item):
     """A peer joined, changed or left (`kind`); `reason` says why it left."""
 
@@ -363,6 +417,9 @@ def _version(other: OtherVersion, context: GroupContext, _: float) -> Item:
 
 _MAKERS: dict[type, Callable[[Any, GroupContext, float], Item]] = {
     Message: MessageItem,
+    PrivateMessage: PrivateItem,
+    Question: PrivateItem,
+    Answer: PrivateItem,
     PlainText: lambda event, context, received: PlainItem(event, "plain"),
     PeerJoined: lambda event, context, received: PeerItem("join", event.peer, context),
     PeerUpdated: lambda event, context, received: PeerItem("update", event.peer, context),

@@ -31,7 +31,19 @@ from mcast.errors import UsageError
 from mcast.settings import Settings
 from mcast.wire.attributes import Attributes
 from mcast.wire.codec import encode_frames
-from mcast.wire.frames import Announcement, Frame, Goodbye, Key, KeyRequest, Nack, Report
+from mcast.wire.contents import ContentKind
+from mcast.wire.frames import (
+    ANSWERS,
+    Announcement,
+    Directed,
+    DirectedAck,
+    Frame,
+    Goodbye,
+    Key,
+    KeyRequest,
+    Nack,
+    Report,
+)
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import Record
 
@@ -39,6 +51,9 @@ from .auth.ingress import Checks, Ingress
 from .auth.keys import KeyExchange
 from .auth.verifier import Verifier
 from .context import Component, Context, Datagram, Handler, Mode
+from .directed.receiver import DirectedReceiver
+from .directed.routes import Routes
+from .directed.sender import PATIENCE, DirectedSender
 from .events import Address, Event, OtherVersion, PeerId, PeerView
 from .flow.controller import FlowController
 from .flow.feedback import PAGE, Feedback
@@ -60,10 +75,12 @@ from .reliability.sender import Outbox, Sender, TransmitWindow
 from .timers import Rng
 
 QUIET_SPREAD = 0.1  # seconds: many may listen quietly and all hear the same first word
-# What still counts while leaving: requests for our last records, reports on them, and keys.
-LAST_FRAMES = (Nack, Key, KeyRequest, Report)
+# What still counts while leaving: requests for our last records, reports on them, keys, and messages whose
+# acknowledgement was lost.
+LAST_FRAMES = (Nack, Key, KeyRequest, Report, Directed, DirectedAck)
 GOODBYES = (0.0, 0.03, 0.06)  # seconds after closing at which the goodbye is said
-LINGER = 0.3  # seconds after the last record in which we still answer NACKs: perhaps we alone have it
+LINGER = 0.3  # seconds after the last record in which we still answer NACKs: perhaps we alone have it. The
+# same after a message to us alone was acknowledged: if that was lost, its sender asks again.
 SESSION, VERSION_AT = slice(8, 16), 2  # of a datagram
 NOTHING_OFFERED = Attributes()
 PARTICIPANT = Mode()
@@ -172,6 +189,11 @@ class Engine:
         anti_entropy = self._anti_entropy = AntiEntropy(
             context, verifier, roster, receiver, store, server, fetches, replay
         )
+        routes = Routes(roster)
+        self._directed_sender = DirectedSender(context, verifier, keys, routes)
+        self._directed_receiver = DirectedReceiver(
+            context, verifier, keys, roster, detector, routes, self._directed_sender
+        )
         self._networks = context.networks
         self._networks.keep = lambda peer_id: peer_id in roster or bool(store.held.of(peer_id))
         presence.on_first = roster_sync.collector.asked
@@ -192,6 +214,8 @@ class Engine:
             roster_sync,
             unicast,
             anti_entropy,
+            self._directed_receiver,
+            self._directed_sender,
         )
         self._handlers: dict[type, Handler] = {}
         for component in (*self._timed, receiver, server):
@@ -333,11 +357,40 @@ class Engine:
         return Receipt(self.peer_id, *self._outbox().add_all(messages))
 
     def _outbox(self) -> Outbox:
+        self._check_speaks()
+        return self._sender.outbox
+
+    def _check_speaks(self) -> None:
         if self._context.mode.passive:
             raise UsageError("a passive member cannot send", "join without passive")
         if self._context.closing:
             raise UsageError("this member has left", "join again")
-        return self._sender.outbox
+
+    def send_to(
+        self,
+        to: PeerId,
+        kind: ContentKind,
+        data: bytes,
+        now: float,
+        *,
+        about: int = 0,
+        patience: float = PATIENCE,
+    ) -> int:
+        """Queue one message for one peer, sealed for it alone; its number. `about`: the question it answers.
+
+        It is given up after `patience` seconds without acknowledgement. Raises UsageError if passive or
+        closed, McastError when thousands are under way; nothing has changed then.
+        """
+        self._check_speaks()
+        return self._directed_sender.send(to, kind, data, self._context.advance(now), about, patience)
+
+    def give_up(self, number: int) -> None:
+        """Message `number` of send_to() need not be delivered any more."""
+        self._directed_sender.give_up(number)
+
+    def delivered(self, number: int) -> bool | None:
+        """Whether message `number` of send_to() is acknowledged; None while it is under way."""
+        return self._directed_sender.delivered.get(number)
 
     def datagrams(self, now: float) -> list[Outgoing]:
         """What is to be sent now."""
@@ -437,7 +490,7 @@ class Engine:
             elif sender.outbox.size or self._retransmitter.ready or self._server.queues:
                 when = min(when, self._can_leave(context.now))
         if context.closing and not sender.outbox.size:
-            when = min(when, self._goodbyes[0] if self._goodbyes else sender.flushed_at + LINGER)
+            when = min(when, self._goodbyes[0] if self._goodbyes else self._lingers_until)
         return None if when == inf else when
 
     def _can_leave(self, now: float) -> float:
@@ -479,9 +532,11 @@ class Engine:
             context.send(self._verifier.own_key)
         self._feedback.report(due, now)
         self._last_reported = due[:PAGE]
+        self._directed_receiver.acknowledge()
         context.closing = True
         self._handlers = {kind: self._handlers[kind] for kind in LAST_FRAMES}
-        self._timed = (self._retransmitter, self._sender, self._keys)
+        directed = self._directed_receiver, self._directed_sender
+        self._timed = (self._retransmitter, self._sender, self._keys, *directed)
         if self._presence.announced and not context.mode.visitor and context.may_send:
             self._goodbyes = [now + delay for delay in GOODBYES]
         if not (self._sender.outbox.size and context.may_send):
@@ -498,7 +553,7 @@ class Engine:
             if self._departed:
                 self._feedback.report(self._last_reported, now)
             self._departed = True
-            self._timed = (self._retransmitter, self._keys)
+            self._timed = tuple(one for one in self._timed if one is not self._sender)
             frame = context.sign(Goodbye(*context.me, context.next_counter(), sender.window.high))
             # With the key when who hears it may have heard nothing else.
             lately = now - sender.flushed_at < LINGER
@@ -506,7 +561,11 @@ class Engine:
         self._check_closed(now)
 
     def _check_closed(self, now: float) -> None:
-        self.closed = not self._goodbyes and now >= self._sender.flushed_at + LINGER
+        self.closed = not self._goodbyes and now >= self._lingers_until
+
+    @property
+    def _lingers_until(self) -> float:
+        return max(self._sender.flushed_at, self._directed_receiver.lately) + LINGER
 
     # What the application asks and says
 
@@ -556,8 +615,10 @@ class Engine:
     ) -> None:
         """Announce other attributes, flags or unicast port from now on; `hosts` are our own addresses.
 
-        Raises ValueError when the attributes do not fit.
+        With the flag ANSWERS questions are taken. Raises ValueError when the attributes do not fit.
         """
+        if flags is not None:
+            self._directed_receiver.answers = bool(flags & ANSWERS)
         if hosts is not None:
             self._presence.hosts = frozenset(hosts)
         self._presence.update(self._context.advance(now), attributes, flags, port)

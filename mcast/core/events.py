@@ -51,13 +51,56 @@ class Message(msgspec.Struct, frozen=True, gc=False):
             return None
 
 
+class FromPeer(msgspec.Struct, frozen=True, gc=False):
+    """What one peer sent to us alone, message `number` of it; only the two can read it."""
+
+    origin: bytes
+    incarnation: int
+    number: int
+    data: bytes
+    sent: int
+    name: str = ""
+    source: Address = None
+
+    @property
+    def peer_id(self) -> PeerId:
+        """The author."""
+        return PeerId(self.origin, self.incarnation)
+
+    @property
+    def text(self) -> str | None:
+        """The message as UTF-8, or None when it is something else."""
+        try:
+            return self.data.decode()
+        except UnicodeDecodeError:
+            return None
+
+
+class PrivateMessage(FromPeer, frozen=True, gc=False):
+    """A message that another peer sent to us alone."""
+
+
+class Question(FromPeer, frozen=True, gc=False):
+    """A question of another peer, which waits for our answer."""
+
+
+class Answer(FromPeer, frozen=True, gc=False):
+    """What a peer says to our question `about`. `kind` is "answer", "no_answer" (`data` says why there is
+    none) or "declined" (the question is not for that peer). `late`: the asker waits no longer."""
+
+    about: int = 0
+    kind: str = "answer"
+    late: bool = False
+
+
 class PeerView(msgspec.Struct, frozen=True, gc=False):
     """A peer as the application sees it.
 
     `attributes` is what it announced (wire.attributes reads it); `confirmed` is False while only others
     spoke of it;
     `suspect` while it is silent and being probed; `heard` is the time of its last signed word, `joined`
-    that of its entry, both on the engine's clock; `hears` has the HEARS flags of its announcement.
+    that of its entry, both on the engine's clock; `hears` has the HEARS flags of its announcement; `answers`
+    tells that it answers questions.
     """
 
     peer_id: PeerId
@@ -70,6 +113,7 @@ class PeerView(msgspec.Struct, frozen=True, gc=False):
     joined: float
     machine: bytes
     hears: int = 0
+    answers: bool = False
 
 
 class PeerJoined(msgspec.Struct, frozen=True, gc=False):
@@ -152,6 +196,9 @@ class OtherVersion(msgspec.Struct, frozen=True, gc=False):
 
 Event = (
     Message
+    | PrivateMessage
+    | Question
+    | Answer
     | PeerJoined
     | PeerUpdated
     | PeerLeft

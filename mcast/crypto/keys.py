@@ -18,6 +18,7 @@ _BYTES = ffi.typeof("unsigned char[]")
 _new, _buffer, _NULL = ffi.new, ffi.buffer, ffi.NULL
 _sign, _open = lib.crypto_sign, lib.crypto_sign_open
 _SECRET_SIZE = 64
+_scalarmult = lib.crypto_scalarmult  # X25519, RFC 7748
 
 
 def _start(code: int) -> None:
@@ -56,8 +57,34 @@ class Identity:
         _sign(signed, _NULL, message, len(message), self._secret)  # it fails for no input
         return bytes(_buffer(signed, SIGNATURE_SIZE))
 
+    def agree(self, point: bytes) -> bytes | None:
+        """The X25519 secret (32 bytes) that we share with the owner of `point`; None for a bad point."""
+        scalar = _new(_BYTES, KEY_SIZE)
+        lib.crypto_sign_ed25519_sk_to_curve25519(scalar, self._secret)  # it fails for no input
+        return x25519(bytes(_buffer(scalar)), point)
+
     def __repr__(self) -> str:
         return f"Identity({self.origin.hex()})"
+
+
+def x25519(scalar: bytes, point: bytes) -> bytes | None:
+    """X25519 (RFC 7748) of a secret scalar and a point, 32 bytes each; None for a point of small order."""
+    shared = _new(_BYTES, KEY_SIZE)
+    return bytes(_buffer(shared)) if _scalarmult(shared, scalar, point) == 0 else None
+
+
+def x25519_public(scalar: bytes) -> bytes:
+    """The point (32 bytes) that belongs to a secret scalar (32 bytes)."""
+    point = _new(_BYTES, KEY_SIZE)
+    lib.crypto_scalarmult_base(point, scalar)  # it fails for no input
+    return bytes(_buffer(point))
+
+
+def curve_point(public_key: bytes) -> bytes | None:
+    """The X25519 point of an Ed25519 public key (32 bytes); None for a bad key."""
+    point = _new(_BYTES, KEY_SIZE)
+    failed = lib.crypto_sign_ed25519_pk_to_curve25519(point, public_key)
+    return None if failed else bytes(_buffer(point))
 
 
 def verify(public_key: bytes, message: bytes, signature: bytes) -> bool:

@@ -8,7 +8,18 @@ from collections import deque
 from collections.abc import Sequence
 
 from mcast.errors import UsageError
-from mcast.events import Event, Message, Overflow, PeerJoined, PeerLeft, PeerUpdated, PlainText
+from mcast.events import (
+    Answer,
+    Event,
+    Message,
+    Overflow,
+    PeerJoined,
+    PeerLeft,
+    PeerUpdated,
+    PlainText,
+    PrivateMessage,
+    Question,
+)
 
 EVENTS_MAX = 100_000
 BYTES_MAX = 64 << 20
@@ -144,7 +155,7 @@ class ThreadEventQueue(EventQueue):
 
 def _size(event: Event) -> int:
     """Bytes of the event whose number other peers choose."""
-    if isinstance(event, Message | PlainText):
+    if isinstance(event, Message | PlainText | PrivateMessage | Question | Answer):
         return len(event.data)
     if isinstance(event, PeerJoined | PeerUpdated | PeerLeft):
         return len(event.peer.attributes)

@@ -186,6 +186,11 @@ def _service(text: str) -> Service:
     return Service(kind, parse_port(port) if port else 0)
 
 
+def private_id(peer_id: PeerId, number: int) -> str:
+    """The id of a message to one peer: like message_id(), with `p` and its number at the end."""
+    return f"{peer_id.origin.hex()[:16]}-{peer_id.incarnation:x}-p{number}"
+
+
 def message_id(peer_id: PeerId, sequence: int, index: int) -> str:
     """A message's id: 16 hex digits of the author's origin, its incarnation in hex, sequence and index."""
     return f"{peer_id.origin.hex()[:16]}-{peer_id.incarnation:x}-{sequence}-{index}"

@@ -107,6 +107,25 @@ SHAPES: dict[FrameType, Shape] = {
     FrameType.ACKER: _signed(
         Layout(f.Acker, "16sQQ16sQ", "origin incarnation counter to_origin to_incarnation"),
     ),
+    FrameType.DIRECTED: _request(
+        Layout(
+            f.Directed,
+            "16sQ16sQQQ32sBB",
+            "origin incarnation to_origin to_incarnation number timestamp ephemeral index count",
+            lambda directed: directed.number > 0 and directed.index < directed.count,
+        ),
+        lists.BYTES,
+        "sealed",
+    ),
+    FrameType.DIRECTED_ACK: Shape(
+        Layout(
+            f.DirectedAck,
+            "16sQ16sQQB16s",
+            "origin incarnation to_origin to_incarnation number allowed mac",
+        ),
+        lists.BYTES,
+        "got",
+    ),
 }
 TYPES: dict[type, FrameType] = {f_type.layout.cls: number for number, f_type in SHAPES.items()}
 
@@ -114,6 +133,11 @@ TYPES: dict[type, FrameType] = {f_type.layout.cls: number for number, f_type in 
 def signable(frame: Signed) -> bytes:
     """The payload of a signed frame without its signature: what crypto.signed signs."""
     return _unsigned(SHAPES[TYPES[type(frame)]], frame)
+
+
+def head(frame: f.Directed | f.DirectedAck) -> bytes:
+    """The fixed part of a payload: what crypto.directed binds to the rest."""
+    return SHAPES[TYPES[type(frame)]].layout.encode(frame)
 
 
 def encode_frame(frame: Frame) -> bytes:

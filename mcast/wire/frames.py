@@ -42,6 +42,8 @@ class FrameType(IntEnum):
     WHO = 0x15
     HERE = 0x16
     ACKER = 0x17
+    DIRECTED = 0x18
+    DIRECTED_ACK = 0x19
 
 
 # Flags of the frame header.
@@ -54,6 +56,7 @@ HOLDER = 0x0002  # holds the group's port on its host and answers for the others
 HEARS_IPV4 = 0x0004  # it hears the group in this IP version
 HEARS_IPV6 = 0x0008
 HEARS = HEARS_IPV4 | HEARS_IPV6
+ANSWERS = 0x0010  # it answers questions
 
 
 class Key(msgspec.Struct, frozen=True, gc=False):
@@ -312,6 +315,43 @@ class Here(msgspec.Struct, frozen=True, gc=False):
     present: tuple[Present, ...]
 
 
+class Directed(msgspec.Struct, frozen=True, gc=False):
+    """Fragment `index` of `count` of a message from one peer to another, which only these two can read.
+
+    `number` rises with each message of the sender; `timestamp`: unix ms. `ephemeral`: the X25519 point (32
+    bytes) of this message. See crypto/directed.py.
+    """
+
+    origin: bytes
+    incarnation: int
+    to_origin: bytes
+    to_incarnation: int
+    number: int
+    timestamp: int
+    ephemeral: bytes
+    index: int
+    count: int
+    sealed: bytes
+    flags: int = 0
+
+
+class DirectedAck(msgspec.Struct, frozen=True, gc=False):
+    """The peer (`origin`, `incarnation`) has these fragments of message `number` of the other one.
+
+    `got` has a bit for each, the lowest bit of the first byte for fragment 0. `allowed`: fragments that may
+    be under way. `mac`: 16 bytes that only the two can make.
+    """
+
+    origin: bytes
+    incarnation: int
+    to_origin: bytes
+    to_incarnation: int
+    number: int
+    allowed: int
+    mac: bytes
+    got: bytes
+
+
 Signed = Key | Announcement | Goodbye | Heartbeat | Nack | Report | ProbeReply | Acker
-Request = ReportRequest | Probe | KeyRequest | RosterRequest | VectorRequest | RangeRequest | Who
-Frame = Record | Signed | Request | Roster | Challenge | Echo | Digest | Vector | Age | Here
+Request = ReportRequest | Probe | KeyRequest | RosterRequest | VectorRequest | RangeRequest | Who | Directed
+Frame = Record | Signed | Request | Roster | Challenge | Echo | Digest | Vector | Age | Here | DirectedAck

@@ -21,6 +21,7 @@ BOUNDS = {
     "contiguous": limits.NUMBER_MAX,
     "highest": limits.NUMBER_MAX,
     "to_incarnation": limits.NUMBER_MAX,
+    "number": limits.NUMBER_MAX,
     "timestamp": limits.TIMESTAMP_MAX,
     "issued": limits.TIMESTAMP_MAX,
     "echo": limits.TIMESTAMP_MAX,

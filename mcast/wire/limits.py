@@ -42,6 +42,10 @@ WINDOW = 8_192  # records from the first to the last missing one a NACK may name
 ENTRIES_MAX = 255  # of a list in a frame
 AGE_SIZE = FRAME_HEADER_SIZE + 4  # of the AGE frame before a record that is sent again
 
+# Directed messages: the content's head, and the frame around a fragment.
+CONTENT_HEAD_SIZE = SIGNATURE_SIZE + 1 + 8
+FRAGMENT_OVERHEAD = HEADER_SIZE + TAG_SIZE + FRAME_HEADER_SIZE + 2 * (ORIGIN_SIZE + 8) + 8 + 8 + 32 + 4 + 16
+
 # What a record costs besides its body, in a datagram of its own.
 RECORD_OVERHEAD = (
     HEADER_SIZE + TAG_SIZE + FRAME_HEADER_SIZE + PROOF_HEAD_SIZE + PATH_MAX * NODE_SIZE + RECORD_HEADER_SIZE

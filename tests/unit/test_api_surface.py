@@ -51,7 +51,7 @@ REVEALED = [
     "list[mcast.core.events.PeerView]",
     "dict[str, int]",
     "mcast.runtime.group.Receipt",
-    "mcast.core.events.Message | mcast.core.events.PeerJoined",
+    "mcast.core.events.Message | mcast.core.events.PrivateMessage",
     "bytes",
 ]
 

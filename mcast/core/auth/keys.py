@@ -137,11 +137,11 @@ class KeyExchange:
         """The key of a record is unknown: let it wait, and ask for the key."""
         if not self.waiting.add(record.origin, record, datagram, now, age):
             return DropReason.WAITING_FULL
-        self._want(record.origin, datagram, now)
+        self.want(record.origin, datagram.networks, now)
         return None
 
-    def _want(self, origin: bytes, datagram: Datagram, now: float) -> None:
-        """Ask for the key that `datagram` needs, unless somebody else did or it was asked for lately."""
+    def want(self, origin: bytes, networks: int, now: float) -> None:
+        """Ask for a key on `networks`, unless somebody else did or it was asked for lately."""
         context = self._context
         delay = backoff(context.rng, ROUNDS * context.rtt.value, context.members)
         lately = now - self._asked.get(origin, float("-inf")) < AGAIN
@@ -149,7 +149,7 @@ class KeyExchange:
             self._asks.set(origin, now + min(delay, ASK_WITHIN))
             self._lacked_on[origin] = 0
         if origin in self._asks:
-            self._lacked_on[origin] |= datagram.networks
+            self._lacked_on[origin] |= networks
         self._arm()
 
     def check(self, datagram: Datagram, frame: Counted, now: float) -> DropReason | None:
@@ -157,7 +157,7 @@ class KeyExchange:
         known = self._roster.get(PeerId(frame.origin, frame.incarnation)) is not None
         reason = self._verifier.check(frame, known, now)
         if reason is DropReason.UNKNOWN_KEY:
-            self._want(frame.origin, datagram, now)
+            self.want(frame.origin, datagram.networks, now)
         return reason
 
     def on_key_frame(self, datagram: Datagram, key: Key, now: float) -> DropReason | None:

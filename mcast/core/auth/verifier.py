@@ -128,13 +128,13 @@ class Verifier:
         if known is not None and known.frame == key:
             return None
         slot = (origin, key.issued)
-        if self._issued.get(slot) == key:
+        if known is not None and self._issued.get(slot) == key:
             return DropReason.STALE
         if not self._budget.allow(origin, trusted, now):
             return DropReason.OVER_BUDGET
         if not self._checks.verify_frame(key.public_key, key):
             return DropReason.BAD_SIGNATURE
-        self._issued[slot] = None if slot in self._issued else key
+        self._issued[slot] = key if self._issued.get(slot, key) == key else None
         if len(self._issued) > self._limit:
             del self._issued[next(iter(self._issued))]
         if known is not None and known.frame.issued >= key.issued:
@@ -184,6 +184,22 @@ class Verifier:
         if not self._checks.verify_frame(known.public_key, frame):
             return DropReason.BAD_SIGNATURE
         return None
+
+    def afford(self, origin: bytes, trusted: bool, now: float) -> bool:
+        """Whether something that costs as much as a signature check may be done in the name of `origin`."""
+        return self._budget.allow(origin, trusted, now)
+
+    def check_claim(
+        self, origin: bytes, claim: bytes, signature: bytes, trusted: bool, now: float
+    ) -> DropReason | None:
+        """Whether `origin` signed `claim`; what makes it fresh is up to the caller."""
+        known = self._keys.get(origin)
+        if known is None:
+            return DropReason.UNKNOWN_KEY
+        if not self._budget.allow(origin, trusted, now):
+            return DropReason.OVER_BUDGET
+        genuine = self._checks.verify(known.public_key, claim, signature)
+        return None if genuine else DropReason.BAD_SIGNATURE
 
     def check_record(self, record: Record, trusted: bool, now: float) -> DropReason | None:
         """Whether a record is genuine."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from mcast.core.context import Context
 from mcast.core.events import Address, PeerId, PeerView
-from mcast.wire.frames import HEARS, Announcement
+from mcast.wire.frames import ANSWERS, HEARS, Announcement
 from mcast.wire.reasons import DropReason
 
 
@@ -72,6 +72,7 @@ class Peer:
             self.joined,
             self.announcement.machine,
             self.announcement.flags & HEARS,
+            bool(self.announcement.flags & ANSWERS),
         )
 
 

@@ -156,7 +156,7 @@ def test_forged_key_requests_put_ours_off_twice_only() -> None:
     def overhear(now: float) -> None:
         keys._on_key_request(datagram, f.KeyRequest((origin,)), now)
 
-    keys._want(origin, datagram, 0.0)
+    keys.want(origin, datagram.networks, 0.0)
     for place in range(20):
         overhear(0.05 * place)
     assert keys.next_timeout == 0.05 + AGAIN
@@ -167,9 +167,9 @@ def test_forged_key_requests_put_ours_off_twice_only() -> None:
     eve.say(eve.key)
     for _ in range(2):
         overhear(1.1)
-    keys._want(origin, datagram, 1.1)
+    keys.want(origin, datagram.networks, 1.1)
     assert keys.next_timeout == inf, "it was asked for lately"
-    keys._want(origin, datagram, 1.11 + AGAIN)
+    keys.want(origin, datagram.networks, 1.11 + AGAIN)
     assert 0 <= keys.next_timeout - (1.11 + AGAIN) <= ASK_WITHIN
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from hashlib import sha512
 from typing import Any, get_args
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
+from mcast.crypto import directed
 from mcast.crypto.keys import Identity, verify
 from mcast.crypto.merkle import build, leaf_hash
 from mcast.crypto.rooms import Room, derive, keyed_room, open_room, passphrase_room
@@ -15,6 +18,7 @@ from mcast.crypto.signed import frame_claim, sign_flush, sign_frame, verify_reco
 from mcast.wire import frames as f
 from mcast.wire.bodies import decode_bundle, decode_first, encode_bundle, encode_first
 from mcast.wire.codec import SHAPES, TYPES, decode_frames, encode_frame, encode_frames
+from mcast.wire.contents import Content, ContentKind, decode_content, encode_unsigned
 from mcast.wire.header import Header, decode_header
 from mcast.wire.ranges import decode_ranges, encode_ranges
 from mcast.wire.reasons import DropReason
@@ -109,6 +113,48 @@ def test_frame_signature(vector: Vector) -> None:
     identity = Identity(seed)
     assert sign_frame(identity, room_id, frame) == frame
     assert verify(identity.public_key, frame_claim(room_id, frame), frame.signature)
+
+
+@cases("directed")
+def test_directed(vector: Vector) -> None:
+    names = ("sender_seed", "recipient_seed", "room_id", "scalar", "ephemeral", "data", "signature")
+    ada_seed, bob_seed, room_id, scalar, ephemeral, data, signature = bytes_of(vector, *names)
+    ada, bob = Identity(ada_seed), Identity(bob_seed)
+    made = directed.sender_keys(ada, bob.public_key, scalar, room_id)
+    assert made == (ephemeral, directed.MessageKeys(*bytes_of(vector, "seal_key", "ack_key")))
+    assert directed.recipient_keys(bob, ada.public_key, ephemeral, room_id) == made[1]
+    content = Content(ContentKind(vector["content_kind"]), vector["about"], data, signature)
+    whole = b""
+    for encoded in vector["frames"]:
+        (frame,) = decode_frames(bytes.fromhex(encoded))
+        assert isinstance(frame, f.Directed)
+        whole += directed.open_fragment(made[1], frame) or b""
+        claim = directed.content_claim(room_id, frame, encode_unsigned(content))
+        assert verify(ada.public_key, claim, signature)
+    assert decode_content(whole) == content
+    (ack,) = decode_frames(bytes.fromhex(vector["ack"]))
+    assert isinstance(ack, f.DirectedAck)
+    assert directed.holds(made[1], ack)
+    # The same with another library, by the page alone.
+    seal_key, ack_key = tiny.directed_keys(
+        room_id,
+        _x25519(scalar, bob.public_key) + _x25519(_scalar(ada_seed), bob.public_key),
+        ephemeral + ada.public_key + bob.public_key,
+    )
+    assert tiny.open_directed(seal_key, ack_key, vector["frames"], vector["ack"]) == whole
+
+
+def _scalar(seed: bytes) -> bytes:
+    return sha512(seed).digest()[:32]
+
+
+def _x25519(scalar: bytes, public_key: bytes) -> bytes:
+    """X25519 with the point of an Ed25519 key: u = (1 + y) / (1 - y), RFC 7748, 4.1."""
+    p = 2**255 - 19
+    y = int.from_bytes(public_key, "little") & (1 << 255) - 1
+    u = (1 + y) * pow(1 - y, -1, p) % p
+    point = X25519PublicKey.from_public_bytes(u.to_bytes(32, "little"))
+    return X25519PrivateKey.from_private_bytes(scalar).exchange(point)
 
 
 def signed_payloads(vector: Vector) -> list[tuple[int, bytes]]:

@@ -97,14 +97,14 @@ def test_key_answers_are_sparing_and_bounded() -> None:
     assert [queued.frames for queued in context.queue] == [(eve.own_key,)]
     assert handle(DATAGRAM, request, when + 0.1) is DropReason.OVER_BUDGET
     context.queue.clear()
-    keys._want(b"b" * 16, DATAGRAM, 2.0)
+    keys.want(b"b" * 16, DATAGRAM.networks, 2.0)
     when = keys.next_timeout
     assert 2.0 <= when <= 2.0 + ASK_WITHIN
-    keys._want(b"b" * 16, DATAGRAM, 2.0)
+    keys.want(b"b" * 16, DATAGRAM.networks, 2.0)
     assert keys.next_timeout == when
     keys.on_timeout(when)
     assert [queued.frames for queued in context.queue] == [(f.KeyRequest((b"b" * 16,)),)]
-    keys._want(b"b" * 16, DATAGRAM, when + 0.1)
+    keys.want(b"b" * 16, DATAGRAM.networks, when + 0.1)
     assert keys.next_timeout == inf
     for number in range(2 * ASKED):
         handle(DATAGRAM, f.KeyRequest((b"%16d" % number,)), 3.0)
