@@ -90,6 +90,10 @@ run = st.tuples(id16, number).map(list)
 named = st.tuples(id16, number, number).map(list)
 page = st.tuples(u16, u16).filter(lambda pair: pair[0] < pair[1]).map(list)
 contiguous = st.tuples(number, number).map(sorted)
+positive = st.integers(1, limits.NUMBER_MAX)
+fragment = (
+    st.tuples(st.integers(0, 254), st.integers(1, 255)).filter(lambda pair: pair[0] < pair[1]).map(list)
+)
 name = st.text(st.characters(codec="utf-8"), max_size=16)
 limit = st.integers(limits.DATAGRAM_SAFE, 2**16 - 1)
 
@@ -116,6 +120,8 @@ FRAMES: dict[type, st.SearchStrategy[Any]] = {
     f.Age: build(f.Age, u32),
     f.Acker: build(f.Acker, named, run, signature),
     f.Who: build(f.Who, id8, flags),
+    f.Directed: build(f.Directed, run, run, positive, time, key, fragment, short, flags),
+    f.DirectedAck: build(f.DirectedAck, run, run, positive, st.integers(0, 255), id16, short),
     f.Here: build(f.Here, id8, some(build(f.Present, id16, number, u16))),
 }
 

@@ -73,9 +73,14 @@ def test_thirty_answer_through_loss(loss: float) -> None:
 
 
 def test_two_hundred_answer_at_once_and_the_asker_is_not_overrun() -> None:
-    """All think for half a second, and answer with a kilobyte, over a link that holds few answers."""
-    lan, repliers = crowd(200, seed=32, settle=0.0, delay=0.5, size=1000)
+    """All think for half a second, and answer with a kilobyte, over a link that holds few answers.
+
+    The repliers hear no multicast, so they know nothing of the asker before it asks.
+    """
+    lan = simulation.Lan(seed=32)
     asker = lan.join("ada")
+    lan.deaf = {(f"10.0.{number >> 8}.{number & 255}", simulation.PORT) for number in range(2, 202)}
+    repliers = [Replier(lan, f"r{number}", delay=0.5, size=1000) for number in range(200)]
     lan.run(2.0)
     assert len(asker.peers()) == 200
     link = lan.narrow(2_000_000, QUEUE, asker)
