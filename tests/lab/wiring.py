@@ -69,11 +69,14 @@ class Wiring:
         )
 
     def usable(self, interface: str) -> bool:
-        """Whether both ends of the cable have a carrier, the port forwards, and IPv6 has an address."""
+        """Whether both ends of the cable have a carrier, the port forwards, and IPv6 has an address.
+
+        A port that is not in a bridge belongs to a `RoughSwitch`, which always forwards.
+        """
         port = f"/sys/class/net/{self.links[interface].port}"
         carrier, state = self.lan.namespaces.read(None, f"{port}/carrier", f"{port}/brport/state")
         addressed = not self.ipv6 or any(name == interface and ready for name, _, ready in self._ipv6())
-        return (carrier, state) == ("1\n", FORWARDING) and addressed
+        return carrier == "1\n" and state in (FORWARDING, None) and addressed
 
     def memberships(self, *, kernel_own: bool = False) -> dict[str, set[str]]:
         """Groups joined on each interface that has any; `kernel_own` adds those the kernel joins itself."""

@@ -25,7 +25,17 @@ PAGES = [
     *(DOCS / f"{name}.md" for name in ("README.zh", "chat", "scripts", "python", "settings")),
     *(DOCS / f"{name}.md" for name in ("troubleshooting", "security")),
 ]
-OF_SCRIPTS = {"--quick", "--peers", "--guests", "--seeds", "--install-completion", "--help", "--user"}
+OF_SCRIPTS = {
+    "--quick",
+    "--peers",
+    "--guests",
+    "--seeds",
+    "--minutes",
+    "--seed",
+    "--install-completion",
+    "--help",
+    "--user",
+}
 """Flags of what is no command of mcast, and those that typer adds."""
 UNITS = {
     "": 1.0,
