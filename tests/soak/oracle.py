@@ -12,6 +12,8 @@ from datetime import datetime
 from typing import Any
 
 Span = tuple[float, float]
+# The author's identity, and the number of the record.
+Number = tuple[str, int]
 # From the confirmation of a message to the line in the member's output, on a busy machine.
 PRINTING = 1.0
 # A member that is joined for so long, unhindered, knows the others and is known to them.
@@ -73,7 +75,7 @@ def judge(lives: Sequence[Life], claims: Iterable[Confirmed], patience: float) -
     """
     said = {message.text: message for life in lives for message in life.said}
     readers = [_Reader(life, said) for life in lives if life.objects is not None]
-    numbers = {key: number for reader in readers for key, number in reader.sequences.items()}
+    numbers = {text: number for reader in readers for text, number in reader.numbers.items()}
     wrong = [line for reader in readers for line in reader.printed_wrongly(numbers)]
     wrong += _missed(lives, readers, numbers, patience)
     wrong += [line for claim in claims for line in _false(claim, lives, readers)]
@@ -87,7 +89,7 @@ class _Reader:
         self.life = life
         self.said = said
         self.printed: dict[str, float] = {}
-        self.sequences: dict[str, int] = {}
+        self.numbers: dict[str, Number] = {}
         self.twice: list[str] = []
         self.strange: list[str] = []
         self.gaps: list[dict[str, Any]] = []
@@ -106,20 +108,24 @@ class _Reader:
             self.twice.append(_name(message))
         else:
             self.printed[message.text] = datetime.fromisoformat(item["ts"]).timestamp()
-            self.sequences[message.text] = item["seq"]
+            self.numbers[message.text] = (item["from"]["id"], item["seq"])
             aside = bool(item.get("history") or item.get("late"))
             self.order.append((message, aside, len(self.gaps)))
 
-    def told(self, message: Said, numbers: dict[str, int], until: int | None = None) -> bool:
-        """Whether a gap was told that has this message, among the first `until` gaps."""
-        number = numbers.get(message.text)
+    def told(self, message: Said, numbers: dict[str, Number], until: int | None = None) -> bool:
+        """Whether a gap was told that has this message, among the first `until` gaps.
+
+        A gap has the name that its identity used last. If nobody printed the message its number is not known.
+        """
+        identity, number = numbers.get(message.text, ("", None))
         return any(
-            gap["from"]["name"] in (message.author, "")
-            and (number is None or gap["first"] <= number <= gap["last"])
+            gap["from"]["name"] == message.author
+            if number is None
+            else gap["from"]["id"] == identity and gap["first"] <= number <= gap["last"]
             for gap in self.gaps[:until]
         )
 
-    def printed_wrongly(self, numbers: dict[str, int]) -> Iterator[str]:
+    def printed_wrongly(self, numbers: dict[str, Number]) -> Iterator[str]:
         """What it should not have printed, or not in this order."""
         me = self.life.name
         yield from (f"{me} printed {name} twice" for name in self.twice)
@@ -143,7 +149,7 @@ class _Reader:
 
 
 def _missed(
-    lives: Sequence[Life], readers: Sequence[_Reader], numbers: dict[str, int], patience: float
+    lives: Sequence[Life], readers: Sequence[_Reader], numbers: dict[str, Number], patience: float
 ) -> Iterator[str]:
     for author in lives:
         for message in author.said:

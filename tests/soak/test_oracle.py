@@ -16,12 +16,13 @@ def line(said: Said, at: float, **more: Any) -> dict[str, Any]:
     """How a member printed a message at a time."""
     ts = datetime.fromtimestamp(at, UTC).isoformat()
     item = {"type": "message", "ts": ts, "text": said.text, "seq": said.number + 1}
-    return {**item, "from": {"id": "aa", "name": said.author}, **more}
+    return {**item, "from": {"id": f"id of {said.author}", "name": said.author}, **more}
 
 
 def gap(author: str, first: int, last: int, state: str = "abandoned") -> dict[str, Any]:
     """How a member told a gap in the records of an author."""
-    return {"type": "gap", "state": state, "from": {"id": "aa", "name": author}, "first": first, "last": last}
+    who = {"id": f"id of {author}", "name": "its last name"}
+    return {"type": "gap", "state": state, "from": who, "first": first, "last": last}
 
 
 class Day:
@@ -83,13 +84,13 @@ def test_what_comes_late_or_as_history_may_be_out_of_order_after_a_gap(mark: str
     ("told", "wrong"),
     [
         ([gap("ada", 2, 2)], False),
-        ([gap("", 1, 4)], False),
+        ([gap("ada", 1, 4)], False),
         ([], True),
         ([gap("ada", 1, 1)], True),
         ([gap("bob", 2, 2)], True),
         ([gap("ada", 2, 2, "opened")], True),
     ],
-    ids=["told", "author unknown", "silent", "another", "of another", "not given up"],
+    ids=["told", "told with others", "silent", "another", "of another", "not given up"],
 )
 def test_a_hole_must_be_told(told: list[dict[str, Any]], wrong: bool) -> None:
     day = Day()
@@ -148,6 +149,8 @@ def test_an_author_that_lives_holds_what_it_said() -> None:
     day.ada.ended, day.bob.ended = 60.0, 12.5
     day.eve.objects, day.bob.objects = day.lines[:3], day.lines[:3]
     assert day.wrong() == ["eve missed ada 3 in silence (47 s within reach)"]
+    day.lines.append({**gap("", 4, 4), "from": {"id": "", "name": "ada"}})
+    assert day.wrong() == []
 
 
 @pytest.mark.parametrize(("at", "words"), [(None, "never had it"), (18.0, "had it 4.0 s later")])
