@@ -388,6 +388,11 @@ class Engine:
         """Message `number` of send_to() need not be delivered any more."""
         self._directed_sender.give_up(number)
 
+    @property
+    def directed_waiting(self) -> int:
+        """How many messages of send_to() are under way."""
+        return self._directed_sender.waiting
+
     def delivered(self, number: int) -> bool | None:
         """Whether message `number` of send_to() is acknowledged; None while it is under way."""
         return self._directed_sender.delivered.get(number)
@@ -591,6 +596,11 @@ class Engine:
     def ask_roster(self, now: float) -> None:
         """Ask who is here, as a visitor does; three peers answer."""
         self._roster_sync.ask(self._context.advance(now))
+
+    @property
+    def collecting(self) -> bool:
+        """Whether more of the roster is on its way to us."""
+        return self._roster_sync.collector.next < inf
 
     def meet(self, addresses: Iterable[Address], now: float) -> int:
         """Meet whoever is at `addresses` by unicast, and nobody else; how many were beyond the 64 allowed.

@@ -6,6 +6,7 @@ here knows of the records of the room.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from itertools import pairwise
 from math import inf
@@ -117,6 +118,9 @@ class DirectedSender:
         self._number = 0
         self._out: dict[int, Outbound] = {}
         self._queue: dict[int, None] = {}  # those that have something to send, in turn
+        self._lines: dict[
+            PeerId, deque[int]
+        ] = {}  # private messages go one after the other, to keep their order
         self._asked: dict[int, PeerId] = {}
         self._timers: Timers[int] = Timers()
         self._pace = TokenBucket(PACE, PACE_DEPTH, context.started)
@@ -157,9 +161,18 @@ class DirectedSender:
         out = self._out[self._number] = Outbound(to, self._number, Content(kind, about, data), now + patience)
         if kind is ContentKind.QUESTION:
             _remember(self._asked, out.number, to)
-        self._queue[out.number] = None
+        if kind is ContentKind.PRIVATE:
+            line = self._lines.setdefault(to, deque())
+            line.append(out.number)
+        if kind is not ContentKind.PRIVATE or line[0] == out.number:
+            self._queue[out.number] = None
         self._arm()
         return out.number
+
+    @property
+    def waiting(self) -> int:
+        """How many messages are under way."""
+        return len(self._out)
 
     def give_up(self, number: int) -> None:
         """The message need not be delivered any more; nothing happens if it was."""
@@ -180,6 +193,13 @@ class DirectedSender:
         self._queue.pop(out.number, None)
         self._timers.cancel(out.number)
         _remember(self.delivered, out.number, delivered)
+        line = self._lines.get(out.to, deque())
+        if out.number in line:
+            line.remove(out.number)
+            if line:
+                self._queue[line[0]] = None
+            else:
+                del self._lines[out.to]
 
     def _send_one(self, out: Outbound, now: float) -> bool:
         """Send a fragment, if one may leave; whether another may follow."""

@@ -163,8 +163,10 @@ def test_a_message_can_be_given_up() -> None:
     bob.crash()
     number = ada.send_to(bob.engine.peer_id, b"hi")
     net.run(0.05)
+    assert ada.engine.directed_waiting == 1
     ada.engine.give_up(number)
     ada.engine.give_up(number)
+    assert ada.engine.directed_waiting == 0
     assert ada.engine.delivered(number) is False
     assert not ada.engine._directed_sender._out
     sent = ada.engine.stats()["sent-directed"]
@@ -209,17 +211,32 @@ def test_first_fragments_through_the_group_have_a_pace_of_their_own() -> None:
     net, (ada, bob) = lan()
     bob.crash()
     for _ in range(200):
-        ada.send_to(bob.engine.peer_id, bytes(100), patience=3.0)
+        ada.send_to(bob.engine.peer_id, bytes(100), ContentKind.QUESTION, patience=3.0)
     sent: list[int] = []
     net.on_transmit = lambda data, source, to: sent.append(len(data)) if to is None else None
     net.run(4.0)
     assert sum(sent) < 4.1 * sender.GROUP_PACE + sender.GROUP_DEPTH
 
 
+@pytest.mark.parametrize("loss", [0.0, 0.3])
+def test_private_messages_to_one_peer_keep_their_order(loss: float) -> None:
+    _, (ada, bob, cyd) = lan("ada", "bob", "cyd", loss=loss, reorder=0.3, reorder_delay=0.1)
+    cyd.crash()
+    to_cyd = ada.send_to(cyd.engine.peer_id, b"lost", patience=1.0)
+    to = bob.engine.peer_id
+    numbers = [ada.send_to(to, bytes(400 * index), patience=60.0) for index in range(20)]
+    ada.engine.give_up(numbers.pop(7))
+    assert all(settle(ada, number) for number in numbers)
+    assert [len(data) // 400 for data in datas(bob)] == [index for index in range(20) if index != 7]
+    assert settle(ada, to_cyd) is False
+    assert not ada.engine._directed_sender._lines
+
+
 def test_many_small_messages_leave_at_a_pace() -> None:
     net, (ada, bob) = lan()
+    answering(bob)
     for _ in range(200):
-        ada.send_to(bob.engine.peer_id, b"hi")
+        ada.send_to(bob.engine.peer_id, b"hi", ContentKind.QUESTION)
     before = net.sent
     net.run(0.02)
     assert net.sent - before < 120  # with acknowledgements

@@ -40,9 +40,13 @@ def test_a_visitor_asks_for_the_roster_and_is_in_none() -> None:
     members = [lan.join(f"m{number}") for number in range(5)]
     lan.run(3.0)
     visitor = lan.join("visitor", visitor=True)
+    assert not visitor.engine.collecting
     visitor.engine.ask_roster(lan.now)
     visitor.pump()
+    lan.run(0.05)
+    assert visitor.engine.collecting
     lan.run(1.0)
+    assert not visitor.engine.collecting
     assert len(visitor.peers()) == 5
     assert all(len(member.peers()) == 4 for member in members)
     visitor.leave()
