@@ -8,7 +8,7 @@ import typing
 
 if typing.TYPE_CHECKING:
     from . import aio, multicast, settings
-    from .blocking import Group, Receipt, join
+    from .blocking import Group, PrivateReceipt, Receipt, join
     from .errors import (
         GroupClosed,
         InvalidGroup,
@@ -44,12 +44,14 @@ if typing.TYPE_CHECKING:
         SendingStopped,
         SlowMember,
     )
+    from .runtime.asking import Answers
     from .settings import Settings
 
 __version__ = "0.1.0"
 __all__ = [
     "Alarm",
     "Answer",
+    "Answers",
     "Event",
     "GapAbandoned",
     "GapFilled",
@@ -73,6 +75,7 @@ __all__ = [
     "PlainText",
     "PortTaken",
     "PrivateMessage",
+    "PrivateReceipt",
     "Question",
     "Receipt",
     "SendingResumed",
@@ -95,7 +98,7 @@ if not typing.TYPE_CHECKING:  # for a type checker every name would exist
         """Called by Python for a name not yet here (PEP 562): from the lightest module that has it."""
         if name in ("aio", "multicast", "settings"):
             return importlib.import_module(f".{name}", __name__)
-        for home in ("errors", "settings", "events", "blocking") if name in __all__ else ():
+        for home in ("errors", "settings", "events", "runtime.asking", "blocking") if name in __all__ else ():
             module = importlib.import_module(f".{home}", __name__)
             if hasattr(module, name):
                 return globals().setdefault(name, getattr(module, name))

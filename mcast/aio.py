@@ -18,6 +18,7 @@ from . import settings as presets
 from .core.context import Mode
 from .errors import UsageError
 from .net.links import Plan
+from .runtime.asking import Answers, PrivateReceipt
 from .runtime.group import Group, Options, Receipt
 from .runtime.joining import (
     DEFAULT_GROUP,
@@ -43,7 +44,9 @@ __all__ = [
     "DEFAULT_GROUP",
     "DEFAULT_PORT",
     "DEFAULT_TWIN",
+    "Answers",
     "Group",
+    "PrivateReceipt",
     "Receipt",
     "join",
     "make_room",

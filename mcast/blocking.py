@@ -12,18 +12,20 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import functools
 import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import ParamSpec, Self, TypeVar
+from typing import ParamSpec, Self, TypeVar, overload
 
 from . import aio
 from .core.events import PeerId
 from .errors import GroupClosed, McastError
-from .events import Event, Message, PeerView
+from .events import Event, Message, PeerView, Question
 from .interfaces import Choice
+from .runtime.asking import AT_ONCE, TIME_LIMIT, Answers, Recipient
 from .runtime.event_queue import ThreadEventQueue
 from .runtime.joining import Data
 from .runtime.loop_thread import LoopThread
@@ -91,6 +93,34 @@ class Receipt:
         return self._receipt
 
 
+class PrivateReceipt:
+    """Tells whether a message to one peer has arrived."""
+
+    __slots__ = ("_group", "_receipt")
+
+    def __init__(self, group: Group, receipt: aio.PrivateReceipt) -> None:
+        self._group, self._receipt = group, receipt
+
+    @property
+    def id(self) -> str:
+        """The message's id, as in logs and in the JSON of the command line."""
+        return self._receipt.id
+
+    @property
+    def peer_id(self) -> PeerId:
+        """The peer that the message is for."""
+        return self._receipt.peer_id
+
+    @property
+    def delivered(self) -> bool | None:
+        """True when the peer's program has the message, False when it was given up; None before that."""
+        return self._group._call(lambda: self._receipt.delivered)
+
+    def confirmed(self, *, timeout: float = 2.0) -> bool:
+        """Wait until the message was delivered. Returns False if it was given up, or after `timeout` s."""
+        return self._group._thread.run(self._receipt.confirmed(timeout=timeout))
+
+
 class Group:
     """A group, made by join(). Use it in a `with` statement, or close() it. Any thread may use it."""
 
@@ -135,15 +165,28 @@ class Group:
             self._changed.notify_all()
         _open_groups.discard(self)
 
-    def send(self, data: Data) -> Receipt:
-        """Send a message to the group. Waits while too much is queued, but not until the message has left.
+    @overload
+    def send(self, data: Data) -> Receipt: ...
 
-        data: text (sent as UTF-8) or bytes, at most 64 KiB. Messages of one thread arrive in their order.
+    @overload
+    def send(self, data: Data, *, to: Recipient) -> PrivateReceipt: ...
+
+    def send(self, data: Data, *, to: Recipient | None = None) -> Receipt | PrivateReceipt:
+        """Send a message to the group, or to one peer.
+
+        Waits while too much is queued, but not until the message has left.
+
+        data: text (sent as UTF-8) or bytes, at most 64 KiB. Messages of one thread to the group arrive in
+            their order.
+        to: a peer, as in peers(), or anything that a peer sent. Then the message is private: sealed for that
+            peer alone, repeated for 10 s until it is confirmed, and never sent to the group.
         Raises MessageTooLarge, UsageError for another type or in a passive group, GroupClosed after close().
         Nothing was sent then.
         """
         payload = self._group.payload(data)
         self._thread.require()
+        if to is not None:
+            return PrivateReceipt(self, self._thread.run(self._group.send(payload, to=to)))
         receipt = Receipt(self)
         self._put(payload, receipt)
         return receipt
@@ -175,6 +218,33 @@ class Group:
             asleep, self._awake = not self._awake, True
         if asleep:
             self._thread.call_soon(self._take)
+
+    def ask(
+        self, data: Data, *, timeout: float = 2.0, count: int | None = None, wait_all: bool = False
+    ) -> Answers:
+        """Ask all peers that answer questions (see on_ask), and wait until each of them has answered.
+
+        data: the question, text or bytes, at most 64 KiB. Each peer gets it sealed for itself alone.
+        timeout: seconds after which not to wait any longer. Answers that come later are events.
+        count: stop when so many have answered.
+        wait_all: wait until `timeout` for peers that come in the meantime.
+        Raises what send() raises.
+        """
+        return self._thread.run(self._group.ask(data, timeout=timeout, count=count, wait_all=wait_all))
+
+    def on_ask(
+        self, handler: Callable[[Question], Data | None], *, time_limit: float = TIME_LIMIT
+    ) -> Callable[[Question], Data | None]:
+        """Answer the questions of others: a decorator for a function that takes a Question.
+
+        It runs in a thread of its own, and returns the answer: text or bytes, or None if the question is not
+        for it. If it raises a McastError, the asker gets its text instead of an answer. Eight questions are
+        answered at the same time, each within `time_limit` seconds; the asker is told if that does not work.
+        Others see from now on that this peer answers.
+        """
+        workers = Workers(handler)
+        self._call(lambda: self._group.on_ask(workers.answer, time_limit=time_limit))
+        return handler
 
     def batches(self, timeout: float | None = None) -> Iterator[list[Event]]:
         """Iterate over all events, in lists of those since the last list, until the group is closed.
@@ -306,6 +376,42 @@ class Group:
 
     def _abandon(self) -> None:
         self._thread.abandon()
+
+
+class Workers:
+    """Runs the handler of on_ask() in threads, AT_ONCE at most: daemons, so that none keeps the program."""
+
+    def __init__(self, handler: Callable[[Question], Data | None]) -> None:
+        self._handler = handler
+        self._free = threading.Semaphore(AT_ONCE)
+
+    async def answer(self, question: Question) -> Data | None:
+        """Run the handler. Raises McastError if all threads hang."""
+        if not self._free.acquire(blocking=False):
+            raise McastError("the replier is busy", "ask again later")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Data | None] = loop.create_future()
+
+        def done(data: Data | None, error: BaseException | None) -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result(data)
+            else:
+                future.set_exception(error)
+
+        def work() -> None:
+            data, failure = None, None
+            try:
+                data = self._handler(question)
+            except Exception as error:
+                failure = error
+            self._free.release()
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(done, data, failure)
+
+        threading.Thread(target=work, name="mcast-on-ask", daemon=True).start()
+        return await future
 
 
 def _blocking(join: Callable[P, aio.Group]) -> Callable[P, Group]:

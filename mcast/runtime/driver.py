@@ -11,8 +11,9 @@ from math import inf
 from operator import attrgetter
 
 from mcast.core.engine import Engine
-from mcast.core.events import Address, Event, PeerJoined, PeerLeft, PeerUpdated
+from mcast.core.events import Address, Answer, Event, PeerJoined, PeerLeft, PeerUpdated, Question
 from mcast.errors import McastError
+from mcast.events import Event as AnyEvent
 from mcast.multicast import Datagram, Sender
 from mcast.net.address import GroupAddress
 from mcast.net.links import Change, Links
@@ -27,6 +28,7 @@ HEARS = {4: HEARS_IPV4, 6: HEARS_IPV6}
 RENEW_AFTER = 0.2
 """Seconds until a sender that failed is replaced. The address of its interface may have changed."""
 PEER_EVENTS = {PeerJoined, PeerLeft, PeerUpdated}
+ASKING_EVENTS = {Question, Answer}
 REWIRE_COST = 1e-4
 """Seconds for each peer between two looks at the IP versions that all peers receive. A look takes about 1 us
 a peer, and a thousand may join in a second."""
@@ -40,6 +42,7 @@ class Driver:
     """Drives an engine over `links` in the running event loop, and puts its events into `queue`.
 
     `on_plain` gets datagrams that are not mcast's. `on_change` is called when interfaces have changed.
+    `on_asking` gets events with questions or answers among them, and returns those for the queue.
     """
 
     def __init__(
@@ -48,11 +51,13 @@ class Driver:
         queue: EventQueue,
         on_plain: Callable[[GroupAddress, list[Datagram]], None],
         on_change: Callable[[Change], None],
+        on_asking: Callable[[Sequence[Event]], Sequence[AnyEvent]],
     ) -> None:
         self._links = links
         self._queue = queue
         self._on_plain = on_plain
         self._on_change = on_change
+        self._on_asking = on_asking
         self.transport = Transport(links, self._sender_died)
         self._reader = SocketReader(links, self._receive, self._changed)
         self._loop = asyncio.get_running_loop()
@@ -203,7 +208,8 @@ class Driver:
     def _deliver(self, events: Sequence[Event]) -> None:
         if not PEER_EVENTS.isdisjoint(map(type, events)):
             self._peers_changed = True
-        self._queue.put(events)
+        asking = not ASKING_EVENTS.isdisjoint(map(type, events))
+        self._queue.put(self._on_asking(events) if asking else events)
 
     def _wake(self) -> None:
         waiting, self._waiting = self._waiting, []

@@ -8,8 +8,8 @@ import os
 import random
 import time
 import weakref
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from typing import Self
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from typing import Self, overload
 
 import msgspec
 
@@ -20,12 +20,23 @@ from mcast.core.events import PeerId
 from mcast.crypto.keys import Identity
 from mcast.crypto.rooms import Room
 from mcast.errors import GroupClosed, UsageError
-from mcast.events import Event, InterfacesChanged, Message, PeerView, PlainText
+from mcast.events import Answer, Event, InterfacesChanged, Message, PeerView, PlainText, Question
 from mcast.interfaces import Choice
 from mcast.multicast import Datagram
 from mcast.net.address import GroupAddress
 from mcast.net.links import Change, Links, Plan
 from mcast.net.plain_text import decode, payload_limit
+from mcast.runtime.asking import (
+    TIME_LIMIT,
+    Answers,
+    Asking,
+    Handler,
+    PrivateReceipt,
+    Recipient,
+    Replying,
+    acquainted,
+    recipient,
+)
 from mcast.runtime.driver import HEARS, Driver
 from mcast.runtime.event_queue import EventQueue
 from mcast.runtime.joining import Data, make_attributes, make_payload, make_payloads, message_id
@@ -33,7 +44,8 @@ from mcast.runtime.loop_thread import separate_selector
 from mcast.runtime.static_peers import PeerName, Problems, StaticPeers
 from mcast.settings import Settings
 from mcast.wire.attributes import Attributes
-from mcast.wire.frames import HOLDER
+from mcast.wire.contents import ContentKind
+from mcast.wire.frames import ANSWERS, HOLDER
 
 PORTION, PORTION_BYTES = 64, 64 * 1024
 """Messages of send_many(), and their bytes, that are queued before it looks again whether there is room."""
@@ -126,6 +138,9 @@ class Group:
         self._entered = self._open = self._closed = self._forked = False
         self._queue = EventQueue()
         self._turn = asyncio.Lock()
+        self._handler: tuple[Handler, float] | None = None
+        self._replying: Replying | None = None
+        self._askings: list[Asking] = []
 
     async def __aenter__(self) -> Self:
         if self._entered:
@@ -133,12 +148,16 @@ class Group:
         self._entered = True
         self._loop = asyncio.get_running_loop()
         self._done = asyncio.Event()
-        self._driver = Driver(self.links, self._queue, self._received_plain, self._changed)
+        self._driver = Driver(
+            self.links, self._queue, self._received_plain, self._changed, self._received_asking
+        )
         try:
             await self._static_peers.resolve(first=True)
             self.started = self._driver.open()
             self.links.require(self.started, wait=self._options.wait)
             self._engine = self._make_engine()
+            self._began = self._driver.now
+            self._start_replying()
             self._driver.start(self._engine)
             problems = await self._static_peers.meet(self._driver, self._engine)
             self.started = msgspec.structs.replace(self.started, problems=self.started.problems + problems)
@@ -185,15 +204,26 @@ class Group:
         """This peer: its origin (16 bytes) and incarnation."""
         return PeerId(self.origin, self._options.incarnation)
 
-    async def send(self, data: Data) -> Receipt:
-        """Send a message to the group. Waits while too much is queued.
+    @overload
+    async def send(self, data: Data) -> Receipt: ...
 
-        data: text (sent as UTF-8) or bytes, at most 64 KiB. Messages of one task arrive in their order.
+    @overload
+    async def send(self, data: Data, *, to: Recipient) -> PrivateReceipt: ...
+
+    async def send(self, data: Data, *, to: Recipient | None = None) -> Receipt | PrivateReceipt:
+        """Send a message to the group, or to one peer. Waits while too much is queued.
+
+        data: text (sent as UTF-8) or bytes, at most 64 KiB. Messages of one task to the group arrive in their
+            order.
+        to: a peer, as in peers(), or anything that a peer sent. Then the message is private: sealed for that
+            peer alone, repeated for 10 s until it is confirmed, and never sent to the group.
         Raises MessageTooLarge, UsageError for another type or in a passive group, GroupClosed after close().
         Nothing was sent then, nor if it is cancelled.
         """
         self._check_open()
         payload = make_payload(data)
+        if to is not None:
+            return self._send_to(recipient(to, self.peer_id), payload)
         now = self._loop.time()
         if self._turn.locked() or not self._driver.ready(now):
             async with self._turn:
@@ -221,6 +251,90 @@ class Group:
             else:
                 receipt = self._queue_messages(some)
         return receipt
+
+    def _send_to(self, peer_id: PeerId, payload: bytes) -> PrivateReceipt:
+        number = self._engine.send_to(peer_id, ContentKind.PRIVATE, payload, self._loop.time())
+        self._driver.step()
+        return PrivateReceipt(self._engine, self._driver, peer_id, number)
+
+    async def ask(
+        self,
+        data: Data,
+        *,
+        timeout: float = 2.0,
+        count: int | None = None,
+        wait_all: bool = False,
+        on_answer: Callable[[Answer], None] | None = None,
+    ) -> Answers:
+        """Ask all peers that answer questions (see on_ask), and wait until each of them has answered.
+
+        data: the question, text or bytes, at most 64 KiB. Each peer gets it sealed for itself alone.
+        timeout: seconds after which not to wait any longer. Answers that come later are events.
+        count: stop when so many have answered.
+        wait_all: wait until `timeout` for peers that come in the meantime.
+        on_answer: called with each answer at once.
+        Raises what send() raises.
+        """
+        self._check_open()
+        self._require_active()
+        visitor = self._options.mode.visitor
+        asking = Asking(
+            self._engine,
+            self._driver,
+            make_payload(data),
+            began=self._loop.time() if visitor and not self.peers() else self._began,
+            visitor=visitor,
+            on_answer=on_answer,
+        )
+        self._askings.append(asking)
+        try:
+            return await asking.run(timeout, count, wait_all)
+        finally:
+            self._askings.remove(asking)
+
+    async def settled(self, timeout: float = 2.0) -> bool:
+        """Wait until all messages and answers to single peers are delivered or given up; False if not yet."""
+        limit = self._driver.now + timeout
+        while self._engine.directed_waiting and self._driver.now < limit:
+            await self._driver.progress(limit - self._driver.now)
+        return not self._engine.directed_waiting
+
+    def on_ask(self, handler: Handler, *, time_limit: float = TIME_LIMIT) -> Handler:
+        """Answer the questions of others: a decorator for a function that takes a Question.
+
+        It may be async, and returns the answer: text or bytes, or None if the question is not for it. If it
+        raises a McastError, the asker gets its text instead of an answer. Eight questions are answered at the
+        same time, each within `time_limit` seconds; the asker is told if that does not work. Others see from
+        now on that this peer answers.
+        """
+        self._require_active()
+        self._handler = handler, time_limit
+        if self._open:
+            self._check_open()
+            self._start_replying()
+            self._engine.update(self._driver.now, flags=self._flags())
+            self._driver.step()
+        return handler
+
+    def _start_replying(self) -> None:
+        if self._handler is not None:
+            self._replying = Replying(self._engine, self._driver, *self._handler)
+
+    def _received_asking(self, events: Sequence[Event]) -> Sequence[Event]:
+        """Questions and answers go to who waits for them; answers that nobody waits for are late."""
+        others: list[Event] = []
+        for event in events:
+            if isinstance(event, Question) and self._replying is not None:
+                self._replying.take(event)
+            elif isinstance(event, Answer):
+                asking = next((one for one in self._askings if event.about in one.asked), None)
+                if asking is None:
+                    others.append(msgspec.structs.replace(event, late=True))
+                else:
+                    asking.take(event)
+            else:
+                others.append(event)
+        return others
 
     def send_nowait(self, data: Data) -> Receipt:
         """Like send(), but never waits: for programs that send little or look at `writable` first."""
@@ -320,6 +434,12 @@ class Group:
         self._engine.ask_roster(self._driver.now)
         self._driver.step()
 
+    def acquainted(self, since: float) -> bool:
+        """Whether all who are here are known, as far as can be told; `since`: when this group was entered, or
+        asked who is here, on the clock `now`."""
+        self._require_entered()
+        return acquainted(self._engine, since, self._driver.now)
+
     @property
     def now(self) -> float:
         """The clock of PeerView.heard and PeerView.joined, in seconds."""
@@ -389,7 +509,8 @@ class Group:
 
     def _flags(self) -> int:
         joined = {group.version for group, receiver in self.links.receivers.items() if receiver.joined}
-        return sum(HEARS[version] for version in joined) | (HOLDER if self.links.holding else 0)
+        flags = sum(HEARS[version] for version in joined) | (HOLDER if self.links.holding else 0)
+        return flags | (ANSWERS if self._handler is not None else 0)
 
     def _changed(self, change: Change) -> None:
         self._engine.update(self._driver.now, flags=self._flags())
@@ -437,6 +558,8 @@ class Group:
 
     def _ended(self) -> None:
         self._closed, self._open = True, False
+        if self._replying is not None:
+            self._replying.stop()
         self._queue.close()
         self._done.set()
         _open_groups.discard(self)

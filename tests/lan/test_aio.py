@@ -9,6 +9,8 @@ from tests.lan.api import Api, api  # noqa: F401  (a fixture)
 CASES = (
     "many_at_once",
     "talk",
+    "private",
+    "questions",
     "misuse",
     "failed_entry",
     "overflow",

@@ -10,7 +10,18 @@ import sys
 from collections.abc import AsyncIterator
 
 from mcast import aio, errors, settings
-from mcast.events import Event, GapOpened, Message, Overflow, PeerJoined, PeerLeft, PeerUpdated
+from mcast.events import (
+    Answer,
+    Event,
+    GapOpened,
+    Message,
+    Overflow,
+    PeerJoined,
+    PeerLeft,
+    PeerUpdated,
+    PrivateMessage,
+    Question,
+)
 from mcast.runtime.event_queue import EventQueue
 from tests.lan.programs.cases import GROUP, PATIENCE, main, refused, sockets, until
 
@@ -79,6 +90,55 @@ async def talk() -> None:
         assert isinstance(left, PeerLeft)
         assert (left.peer.peer_id, left.reason) == (bob.peer_id, "goodbye")
         assert ada.peers() == []
+
+
+async def private() -> None:
+    async with pair() as (ada, bob), aio.join(GROUP, name="cyd") as cyd:
+        await until(lambda: knows(ada, bob) and knows(bob, ada) and knows(cyd, ada))
+        large = "x" * 65536
+        (to_bob,) = [peer for peer in ada.peers() if peer.name == "bob"]
+        receipts = [await ada.send(text, to=to_bob) for text in ("psst", large)]
+        assert all([await receipt.confirmed(timeout=PATIENCE) for receipt in receipts])
+        assert receipts[0].peer_id == bob.peer_id
+        heard = [await next_of(bob, PrivateMessage) for _ in range(2)]
+        assert [event.text for event in heard if isinstance(event, PrivateMessage)] == ["psst", large]
+        await (await bob.send("back", to=heard[0])).confirmed(timeout=PATIENCE)  # type: ignore[arg-type]
+        await ada.send("to all")
+        assert await texts(cyd, 1) == ["to all"]
+        assert not [event for event in cyd._queue.take() if isinstance(event, PrivateMessage)]
+        assert await texts(bob, 1) == ["to all"]
+        with refused(errors.UsageError, "not a peer"):
+            await ada.send("x", to="bob")  # type: ignore[call-overload]  # that is the test
+        with refused(errors.UsageError, "oneself"):
+            await ada.send("x", to=ada.peer_id)
+        bob.links.close()
+        receipt = await ada.send("lost", to=to_bob)
+        assert not await receipt.confirmed(timeout=0.3)
+
+
+async def questions() -> None:
+    bob = aio.join(GROUP, name="bob")
+
+    @bob.on_ask
+    async def answer(question: Question) -> str | None:
+        if question.text == "late?":
+            await asyncio.sleep(1.0)
+        return None if question.text == "not for you" else f"{question.text} yes, {question.name}"
+
+    async with aio.join(GROUP, name="ada") as ada, bob, aio.join(GROUP, name="vic", visitor=True) as vic:
+        await until(lambda: knows(ada, bob))
+        for asker in (ada, vic):
+            answers = await asker.ask("up?", timeout=PATIENCE)
+            assert [one.text for one in answers] == [f"up? yes, {asker.name}"]
+        declined = await ada.ask("not for you", timeout=PATIENCE)
+        assert (len(declined), len(declined.declined), declined.silent) == (0, 1, ())
+        none = await ada.ask("late?", timeout=0.2)
+        assert [peer.name for peer in none.silent] == ["bob"]
+        late = await next_of(ada, Answer)
+        assert isinstance(late, Answer)
+        assert (late.late, late.text) == (True, "late? yes, ada")
+        vic.on_ask(answer)
+        assert await bob.settled(timeout=PATIENCE)
 
 
 async def misuse() -> None:

@@ -39,6 +39,40 @@ def texts(group: mcast.Group, count: int) -> list[str | None]:
     return found
 
 
+def private() -> None:
+    with pair() as (ada, bob):
+        receipt = ada.send("psst", to=ada.peers()[0])
+        assert receipt.confirmed(timeout=PATIENCE)
+        assert (receipt.delivered, receipt.peer_id) == (True, bob.peer_id)
+        assert receipt.id.endswith("-p1")
+        heard = next(event for event in bob.events(PATIENCE) if isinstance(event, mcast.PrivateMessage))
+        assert (heard.text, heard.peer_id) == ("psst", ada.peer_id)
+        with refused(mcast.UsageError, "not a peer"):
+            ada.send("x", to=5)  # type: ignore[call-overload]  # that is the test
+
+
+def questions() -> None:
+    with pair() as (ada, bob):
+        hung = threading.Event()
+
+        @bob.on_ask
+        def answer(question: mcast.Question) -> str | None:
+            if question.text == "hang":
+                hung.wait(60)
+            if question.text == "fail":
+                raise mcast.McastError("the disk is full", "free some")
+            return threading.current_thread().name
+
+        wait_until(lambda: any(peer.answers for peer in ada.peers()))
+        (said,) = ada.ask("who?", timeout=PATIENCE)
+        assert said.text == "mcast-on-ask"
+        (failed,) = ada.ask("fail", timeout=PATIENCE).failed
+        assert failed.text == "the disk is full"
+        assert [peer.name for peer in ada.ask("hang", timeout=0.2).silent] == [bob.name]
+        hung.set()
+        wait_until(lambda: not any(thread.name == "mcast-on-ask" for thread in threading.enumerate()))
+
+
 def talk() -> None:
     with pair() as (ada, bob):
         receipt = ada.send("grüße")
