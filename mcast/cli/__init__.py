@@ -28,6 +28,8 @@ SUMMARIES = {
     "browse": "Show who is in the group and what they offer.",
     "listen": "Print the messages that arrive in a group, one per line.",
     "send": "Send messages to a group.",
+    "ask": "Ask the peers that answer questions, and print each answer behind the name of its peer.",
+    "reply": "Answer the questions of others: with a command, with an echo, or yourself on a terminal.",
     "key": "Make, share and keep the secret keys of rooms.",
     "bench": "Measure bandwidth, loss, jitter and repairs between members.",
     "interfaces": "Show the network interfaces, whether mcast uses them, and why.",

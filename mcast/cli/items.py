@@ -37,7 +37,7 @@ from mcast.events import (
 from mcast.net.plain_text import Line
 from mcast.wire.attributes import Attributes, decode_attributes
 
-from .output import clock, escape, escape_bytes, payload, rfc3339
+from .output import clock, escape, escape_bytes, note, payload, rfc3339
 
 FUTURE = 60.0
 """Seconds that a peer's clock may be ahead of ours; a message dated later is shown with our own time."""
@@ -279,6 +279,12 @@ class PrivateItem(Item):
             "MCAST_GROUP": self._context.address,
             "MCAST_PRIVATE": "1",
         }
+
+
+def show_private(item: Item) -> None:
+    """Tell the user of a private message, in a command that shows no messages: it was confirmed."""
+    if isinstance(item, PrivateItem) and item.type == "message":
+        note(item.chat_line().without_time())
 
 
 _PRIVATE_TYPES: dict[type, str] = {PrivateMessage: "message", Question: "question", Answer: "reply"}

@@ -9,7 +9,7 @@ from mcast.core.events import PeerId
 from mcast.errors import UsageError
 
 from .hooks import Hooks
-from .items import Item, PeerItem
+from .items import Item, PeerItem, show_private
 from .output import Output
 from .session import GroupSession, Reporter
 
@@ -58,6 +58,7 @@ class PeerTable:
             for item in items:
                 if item.type in ("alarm", "overflow", "slow", "sending"):
                     reporter.say(item.notice())
+                show_private(item)
                 await hooks.put(item.type, item.environment(), item.data)
             reporter.drops()
             if self.complete:

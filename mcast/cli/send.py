@@ -5,7 +5,7 @@ import itertools
 import os
 import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -57,6 +57,10 @@ def send(
         str | None,
         typer.Option("--wait-acks", metavar="N|all", help="Fail unless N or all peers confirm in time."),
     ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="NAME", help="Send to this peer alone (NAME or NAME·ID)."),
+    ] = None,
     group: options.TargetGroups = None,
     port: options.PortOrPlain = None,
     room: options.Room = "",
@@ -84,6 +88,9 @@ def send(
     if plain:
         return _send_plain(network, messages, interval, verbose and not quiet)
     acks = _acks(wait_acks)
+    if to is not None and (acks is not None or len(group or ()) > 1):
+        what = "several groups" if acks is None else "--wait-acks"
+        raise UsageError(f"--to cannot be used with {what}", "leave one of them out")
     me = Participant(profile, name, room, key_file)
 
     async def command(ending: Ending, output: Output) -> int:
@@ -96,6 +103,8 @@ def send(
             if verbose and not quiet:
                 reporter.say(reporter.where("sending to"))
             reporter.problems_at_once()
+            if to is not None:
+                return await _send_privately(ending, sending, session.groups[0], to, bodies, linger)
             complete = await ending.during(sending.run(bodies))
             if complete and (sending.exit_code or not quiet):
                 sending.report()
@@ -206,6 +215,21 @@ def _send_plain(network: Network, messages: Messages, interval: float, verbose: 
         links.close()
 
 
+async def _send_privately(
+    ending: Ending, sending: "_Sending", group: Group, to: str, bodies: list[bytes] | None, linger: float
+) -> int:
+    """Send the messages to one peer alone; the exit code."""
+    from .private import send  # what only --to needs
+
+    code = exits.DONE
+
+    async def work() -> None:
+        nonlocal code
+        code = await send(group, to, sending.paced(bodies), linger)
+
+    return code if await ending.during(work()) else exits.INTERRUPTED + ending.signal
+
+
 class _Sending:
     """Sends to all groups of a session, `interval` seconds apart, then waits `linger` seconds at most.
 
@@ -217,13 +241,23 @@ class _Sending:
         self._session, self._interval, self._linger, self._acks = session, interval, linger, acks
         self._last: dict[Group, Receipt] = {}
 
+    async def paced(self, bodies: Iterable[bytes] | None) -> AsyncIterator[bytes]:
+        """The messages, or with None the lines of standard input, when it is time to send each."""
+        lines = stdin.Lines() if bodies is None else None
+        waiting = iter(bodies or ())
+        for number in itertools.count():
+            body = await lines.next() if lines is not None else next(waiting, None)
+            if body is None:
+                return
+            if number and self._interval:
+                await asyncio.sleep(self._interval)
+            yield body
+
     async def run(self, bodies: Iterable[bytes] | None) -> None:
         """Send the messages, or with None the lines of standard input, and wait for confirmations."""
-        if bodies is None:
-            await self._send_lines()
-        else:
-            for number, body in enumerate(bodies):
-                await self._send(body, pause=number > 0)
+        async for body in self.paced(bodies):
+            for group in self._session.groups:
+                self._last[group] = await group.send(body)
         waiting = (
             receipt.confirmed(self._acks or None, timeout=self._linger) for receipt in self._last.values()
         )
@@ -232,19 +266,6 @@ class _Sending:
             self.exit_code = exits.TIMED_OUT
             if self._acks == 0 and not any(receipt.heard_by for receipt in self._last.values()):
                 self.exit_code = exits.NOTHING_FOUND
-
-    async def _send_lines(self) -> None:
-        lines = stdin.Lines()
-        for number in itertools.count():
-            if (line := await lines.next()) is None:
-                return
-            await self._send(line, pause=number > 0)
-
-    async def _send(self, body: bytes, *, pause: bool) -> None:
-        if pause and self._interval:
-            await asyncio.sleep(self._interval)
-        for group in self._session.groups:
-            self._last[group] = await group.send(body)
 
     def report(self) -> None:
         """Say for each group if nobody confirmed, or not all peers, or fewer than required."""

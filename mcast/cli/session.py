@@ -49,7 +49,19 @@ LINGER_ALONE = 0.1
 """The same if all peers have left: time for their last receiver reports."""
 ACQUAINTED = 0.4
 """Seconds after joining by which the peers that are present have answered."""
-NOT_PLAIN = ("name", "profile", "room", "key_file", "wait_acks", "linger", "passive", "peer", "last", "since")
+NOT_PLAIN = (
+    "name",
+    "profile",
+    "room",
+    "key_file",
+    "wait_acks",
+    "linger",
+    "to",
+    "passive",
+    "peer",
+    "last",
+    "since",
+)
 """Parameters that have no meaning for plain text."""
 
 
@@ -146,21 +158,19 @@ class Network(msgspec.Struct, frozen=True):
     ttl: int = 1
     sources: tuple[str, ...] = ()
 
-    def plain(self, *, sends: bool = True) -> PlainSession:
-        """Plain text in all the groups. UsageError for options that need the mcast protocol."""
+    def plain(self, *, sends: bool = True, answers: bool = False) -> PlainSession:
+        """Plain text in all the groups; `answers`: by unicast, too, what was asked by unicast.
+
+        UsageError for options that need the mcast protocol.
+        """
         plan = self.plain_plan(sends=sends)
+        if answers:
+            plan = msgspec.structs.replace(plan, unicast=True, hold=True)
         return PlainSession(PlainGroup(plan, wait=bool(plan.requested)))
 
     def plain_plan(self, *, receive: bool = True, sends: bool = True) -> Plan:
         """The plan for plain text. UsageError if it `sends` although a key is set."""
-        for name in NOT_PLAIN:
-            if name in self.context.params and from_command_line(self.context, name):
-                flag = name.replace("_", "-")
-                raise UsageError(f"--plain cannot be used with --{flag}", "leave one of them out")
-        # `params` has the key file of an option, of the environment or of the configuration.
-        if sends and (self.context.params.get("key_file") or os.environ.get("MCAST_KEY")):
-            remedy = "unset MCAST_KEY, MCAST_KEY_FILE or key-file"
-            raise UsageError("--plain sends without encryption, but a key is set", remedy)
+        self.check_plain(sends=sends)
         groups = self._addresses(self.groups or [DEFAULT_GROUP.host], PLAIN_PORT)
         for group in groups:
             for only, version in ((self.only4, 4), (self.only6, 6)):
@@ -171,6 +181,17 @@ class Network(msgspec.Struct, frozen=True):
             self._check_sources(groups)
         used = tuple(sorted({group.version for group in groups}))
         return Plan(groups, tuple(self.interfaces or ()), used, self.ttl, self.sources, receive)
+
+    def check_plain(self, *, sends: bool) -> None:
+        """UsageError for options that need the mcast protocol, or if it `sends` although a key is set."""
+        for name in NOT_PLAIN:
+            if name in self.context.params and from_command_line(self.context, name):
+                flag = name.replace("_", "-")
+                raise UsageError(f"--plain cannot be used with --{flag}", "leave one of them out")
+        # `params` has the key file of an option, of the environment or of the configuration.
+        if sends and (self.context.params.get("key_file") or os.environ.get("MCAST_KEY")):
+            remedy = "unset MCAST_KEY, MCAST_KEY_FILE or key-file"
+            raise UsageError("--plain sends without encryption, but a key is set", remedy)
 
     def protocol(self, who: Participant, *, several: bool = False, **join_options: Any) -> GroupSession:
         """The mcast protocol in the group, or in each group if the command takes `several`."""
@@ -268,6 +289,17 @@ class PlainSession:
         async for events in self._group.batches():
             changes = [event for event in events if isinstance(event, Change)]
             yield changes, [PlainItem(event) for event in events if isinstance(event, Line)]
+
+    async def questions(self) -> AsyncIterator[list[Line]]:
+        """The lines since the last list, by unicast too, without end."""
+        if not self.links.holding:
+            note(f"port {self.plan.groups[0].port} is taken: only questions to the group are answered")
+        async for events in self._group.batches():
+            yield [event for event in events if isinstance(event, Line)]
+
+    def answer(self, line: Line, data: bytes) -> None:
+        """Answer a line by unicast."""
+        self._group.answer(line, data)
 
     async def send(self, text: str) -> None:
         self._group.send(text)

@@ -7,6 +7,7 @@ leave on the preferred interface only and are received on all. Our own are recog
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Hashable
@@ -137,6 +138,20 @@ class PlainGroup:
         if sender not in self._own:
             self._own.append(sender)
 
+    def answer(self, line: Line, data: bytes) -> None:
+        """Send bytes to where a line came from, from the port that it was sent to. Raises MessageTooLarge."""
+        if len(data) > self.payload_limit:
+            raise MessageTooLarge(
+                f"{len(data)} bytes do not fit one datagram",
+                f"answer with at most {self.payload_limit} bytes",
+            )
+        version = 6 if ":" in line.source[0] else 4
+        names = {link.name: link.index for link in self.links.used}
+        for sender in self.links.endpoints:
+            if sender.version == version and sender.interface == names.get(line.interface):
+                with contextlib.suppress(SocketError):  # who asked is gone, or unreachable
+                    sender.send_to(data, line.source)
+
     async def batches(self) -> AsyncIterator[list[Event]]:
         """Lists of the lines and changes since the last list, without end."""
         while True:
@@ -157,8 +172,10 @@ class PlainGroup:
             return self._bare(self.links.send_first(data, group).source)
 
     def _take(self, group: GroupAddress | None, datagrams: list[Datagram]) -> None:
-        if group is None:
-            return
+        if group is None:  # by unicast, for those who answer
+            group = self.plan.groups[0]
+            # Two that answer each other would never stop.
+            datagrams = [one for one in datagrams if one.source[1] != group.port]
         now, wall = time.monotonic(), self._clock()
         several = len(self.links.used) > 1
         names = {link.index: link.name for link in self.links.used}

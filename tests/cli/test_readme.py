@@ -212,6 +212,75 @@ def sends_plain(scene: Scene, command: str) -> None:
     scene.plain_bob.wait_for(re.compile(r" 10\.9\.0\.1:\d+: hello, thirty lines\n"))
 
 
+def sends_in_private(scene: Scene, command: str) -> None:
+    third = scene.joined("listen", "--json")
+    sender = scene.start(command)
+    assert (sender.wait(), sender.stdout, sender.stderr) == (0, "", "")
+    scene.bob.wait_for(re.compile(rf"{IDENTITY} \(private\): the door code is 4711\n"), stream="stdout")
+    assert third.interrupt() == 0
+    assert "4711" not in third.stdout
+
+
+def replies(scene: Scene, command: str) -> None:
+    test_scripts.write_command(scene.directory / "free-space.sh", "echo 42 GB")
+    replier = scene.start(command)
+    replier.wait_for("answering in", stream="stderr")
+    asker = scene.third.mcast("ask", "-W", "8s", "how much?")
+    assert (asker.wait(), asker.stderr) == (0, "")
+    assert re.fullmatch(r"nas·[0-9a-f]{4}\t42 GB\n", asker.stdout)
+    assert replier.interrupt() == 0
+
+
+def asks(printed: str) -> Case:
+    """Somebody on the third computer answers."""
+
+    def case(scene: Scene, command: str) -> None:
+        scene.joined("reply", "--name", "nas", "--command", "echo 42 GB")
+        asker = scene.start(command)
+        assert (asker.wait(), asker.stderr) == (0, "")
+        assert re.fullmatch(printed, asker.stdout)
+
+    return case
+
+
+def asks_for_a_variable(scene: Scene, command: str) -> None:
+    scene.joined("reply", "--name", "nas", "--command", "echo 42 GB")
+    shell = scene.start(f'{command}; printf "got %s" "$best"')
+    assert (shell.wait(), shell.stdout) == (0, "got 42 GB")
+
+
+UDP_CLIENT = """
+import socket
+client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+client.settimeout(10)
+client.sendto("thirty lines".encode(), ("10.9.0.1", 3000))
+print(client.recvfrom(2048)[0].decode())
+"""
+UDP_SERVER = """
+import socket
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("10.9.0.2", 3000))
+print("ready", flush=True)
+message, client = server.recvfrom(2048)
+server.sendto(message.decode().upper().encode(), client)
+"""
+
+
+def replies_plain(scene: Scene, command: str) -> None:
+    replier = scene.start(command)
+    replier.wait_for("answering in", stream="stderr")
+    client = scene.third.python(UDP_CLIENT)
+    assert (client.wait(), client.stdout) == (0, "thirty lines\n")
+    assert replier.interrupt() == 0
+
+
+def asks_a_textbook_server(scene: Scene, command: str) -> None:
+    scene.other.python(UDP_SERVER).wait_for("ready", stream="stdout")
+    asker = scene.start(command)
+    assert (asker.wait(), asker.stderr) == (0, "")
+    assert asker.stdout == "10.9.0.2:3000\tHELLO, THIRTY LINES\n"
+
+
 def listens(printed: str, *, plain: bool = False, ends: bool = False) -> Case:
     """What bob says is printed as `printed` (a regular expression); Ctrl-C ends it with 0, or it `ends`."""
 
@@ -446,6 +515,12 @@ CASES: dict[str, Case] = {
     "date | mcast send -s": sends(r".*\d\d:\d\d:\d\d.*"),
     'mcast send --wait-acks all "shutting down in a minute"': sends("shutting down in a minute"),
     'mcast send --wait-acks 2 --linger 5s "backup done"': sends("backup done"),
+    'mcast send --to bob "the door code is 4711"': sends_in_private,
+    "mcast reply --name nas --command ./free-space.sh": replies,
+    'mcast ask "how much space is left?"': asks(r"nas·[0-9a-f]{4}\t42 GB\n"),
+    'best=$(mcast ask --first "who has the printer?" | cut -f 2)': asks_for_a_variable,
+    "mcast reply --plain --echo": replies_plain,
+    'mcast ask --plain 10.9.0.2:3000 "hello, thirty lines"': asks_a_textbook_server,
     "mcast listen": listens("^to all who listen\n"),
     "mcast listen -v": listens(rf"\d\d:\d\d:\d\d\tbob{IDENTITY}\tto all who listen\n"),
     "msg=$(mcast listen -C 1 -W 10m)": captures_a_message,
@@ -542,11 +617,44 @@ def prints(pattern: str, *, attempts: int = 1) -> Case:
     return case
 
 
+def hears_in_private(scene: Scene, code: str) -> None:
+    program = scene.reader.python(code)
+    carl = scene.other.mcast("send", "--to", "ada", "psst", "--linger", "8s")
+    program.wait_for("says to me alone: psst", stream="stdout")
+    assert carl.wait() == 0
+    assert (program.wait(), program.stderr) == (0, "")
+    assert "bob has it: True" in program.stdout
+
+
+def answers_questions(scene: Scene, code: str) -> None:
+    program = scene.reader.python(code)
+    lab.until(lambda: "42 GB" in asked(scene, "how much space is left?"))
+    assert "42 GB" not in asked(scene, "something else")
+    program.terminate()
+
+
+def asked(scene: Scene, question: str) -> str:
+    """What comes of a question."""
+    asker = scene.third.mcast("ask", question)
+    asker.wait()
+    return asker.stdout
+
+
+def asks_by_program(scene: Scene, code: str) -> None:
+    scene.joined("reply", "--name", "nas", "--command", "echo 42 GB")
+    program = scene.reader.python(code)
+    assert (program.wait(), program.stderr) == (0, "")
+    assert program.stdout == "nas 42 GB\n\ndid not answer: []\n"
+
+
 PROGRAMS: dict[str, Case] = {
     "    for message in group.messages(timeout=5):": talks,
     "    async with mcast.aio.join(": talks,
     "            case mcast.PeerJoined():": follows_events,
     "    receipt = group.send(": prints(r"^everybody here has it: [1-9]$", attempts=3),
+    '        receipt = group.send("between': hears_in_private,
+    "    @group.on_ask": answers_questions,
+    "    answers = group.ask(": asks_by_program,
     "    receipt = group.send_many(": prints(r"^delivered: True$", attempts=3),
     "    group.announce(tags=": prints(r"^here: \[.*'carl'.*\]$(.|\n)*^ada PeerId\(", attempts=3),
     "lan = simulation.Lan(": prints(r"^\['hello'\]$"),

@@ -43,6 +43,11 @@ EXAMPLES: list[dict[str, Any]] = [
     {"type": "alarm", "kind": "equivocation", **PEER},
     {"type": "overflow", "dropped": 3, "messages": 2},
     {"type": "bench", **BENCH},
+    {"type": "message", "group": "230.0.0.1:28003", "text": "psst", "id": "x", "private": True, **PEER},
+    {"type": "question", "id": "x", "text": "up?", **PEER},
+    {"type": "reply", "id": "x", "error": "the command ended with exit code 1", "late": True, **PEER},
+    {"type": "reply", "id": "x", "declined": True, **PEER},
+    {"type": "reply", "source": "10.9.0.2:3000", "text": "HI", "plain": True},
 ]
 WRONG: list[tuple[int, dict[str, Any]]] = [
     (0, {"v": 2}),

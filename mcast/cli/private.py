@@ -1,0 +1,77 @@
+"""Messages to one peer from the command line: who is meant by a name, and whether they arrived."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+from mcast.aio import Group, PrivateReceipt
+from mcast.errors import McastError, UsageError
+from mcast.events import PeerView
+from mcast.runtime.asking import ASK_ROSTER
+
+from . import exits
+from .items import PeerLabels
+from .output import note
+
+LOOK = 0.05
+"""Seconds between two looks at who is here."""
+SHORTEST_ID = 4
+"""Hex digits of an identity that may stand for a peer, as in labels."""
+
+
+class NobodyThere(McastError):
+    """No peer has the name that was given."""
+
+
+async def find(group: Group, name: str) -> PeerView:
+    """The peer that `name` means: its name, its label (`ada·a3f2`), or the first digits of its identity.
+
+    Waits until everybody who is here is known. Raises NobodyThere, or UsageError if several are meant.
+    """
+    start, asked = group.now, 0
+    while True:
+        peers = group.peers()
+        if group.acquainted(start):
+            return _only(matching(peers, name), name)
+        if not peers and asked < len(ASK_ROSTER) and group.now >= start + ASK_ROSTER[asked]:
+            group.ask_roster()
+            asked += 1
+        await asyncio.sleep(LOOK)
+
+
+def matching(peers: Sequence[PeerView], name: str) -> list[PeerView]:
+    """The peers that `name` can mean."""
+    called, _, start = name.rpartition("·") if "·" in name else (name, "", "")
+    if start:
+        return [peer for peer in peers if peer.name == called and peer.peer_id.origin.hex().startswith(start)]
+    by_name = [peer for peer in peers if peer.name == name]
+    if by_name or len(name) < SHORTEST_ID:
+        return by_name
+    return [peer for peer in peers if peer.peer_id.origin.hex().startswith(name.lower())]
+
+
+def _only(found: Sequence[PeerView], name: str) -> PeerView:
+    if not found:
+        raise NobodyThere(f"nobody here is called {name!r}", "look with: mcast browse -t")
+    if len(found) > 1:
+        labels = ", ".join(sorted(PeerLabels().label(peer.peer_id, peer.name) for peer in found))
+        raise UsageError(f"{name!r} can be {labels}", "give more of the name: NAME·ID")
+    return found[0]
+
+
+async def send(group: Group, name: str, bodies: AsyncIterator[bytes], patience: float) -> int:
+    """Send messages to one peer and wait until it has them; the exit code."""
+    try:
+        peer = await find(group, name)
+    except NobodyThere as error:
+        note(str(error))
+        return exits.NOTHING_FOUND
+    receipts: list[PrivateReceipt] = [await group.send(body, to=peer) async for body in bodies]
+    arrived = await asyncio.gather(*(receipt.confirmed(timeout=patience) for receipt in receipts))
+    if all(arrived):
+        return exits.DONE
+    label = PeerLabels().label(peer.peer_id, peer.name)
+    which = f"{arrived.count(False)} of {len(arrived)} messages" if len(arrived) > 1 else "the message"
+    note(f"{label} did not confirm {which}")
+    return exits.TIMED_OUT
