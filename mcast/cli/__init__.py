@@ -5,6 +5,7 @@ imports none of them: it shows SUMMARIES, the first lines of their docstrings. T
 `from __future__ import annotations`, because typer would evaluate the strings four times, which is slow.
 """
 
+import errno
 import importlib
 import os
 import re
@@ -127,11 +128,25 @@ def main(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return exits.INTERRUPTED + 2
     except OSError as error:
-        # typer prints the help; every other OSError has become a McastError.
-        discard(sys.stdout)
-        return _fail(str(write_error(error)), exits.FAILED, error)
+        return _fail(_refused(error), exits.FAILED, error)
     except Exception as error:
-        return _fail(internal_error(error), exits.FAILED, error)
+        return _fail(_fault(error), exits.FAILED, error)
+
+
+def _refused(error: OSError) -> str:
+    """The line about an OSError that has not become a McastError."""
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return "too many open files: raise the limit: ulimit -n"
+    discard(sys.stdout)  # typer could not print the help
+    return str(write_error(error))
+
+
+def _fault(error: Exception) -> str:
+    """The line about an error that nothing else explains."""
+    # typer puts completions for the shell there.
+    if isinstance(error, RuntimeError) and "home directory" in str(error):
+        return "this user has no home directory: set HOME"
+    return internal_error(error)
 
 
 def _fail(text: str, code: int, error: Exception | None = None) -> int:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ import typer
 
 from mcast.errors import McastError, UsageError
 
+from . import files
+from .output import note
 from .profiles import config_directory
 
 SIZE_LIMIT = 65_536
@@ -68,13 +71,15 @@ def _read(named: str) -> tuple[Path, str]:
         # There is no home directory, so there is no file.
         return Path(), ""
     try:
-        with file.open("rb") as stream:
-            data = stream.read(SIZE_LIMIT + 1)
+        data, _ = files.read(file, SIZE_LIMIT + 1)
     except (FileNotFoundError, NotADirectoryError) as error:
         if not named:
             return file, ""
         raise UsageError(f"MCAST_CONFIG={file}: {error.strerror}", "correct or unset the variable") from None
     except OSError as error:
+        if isinstance(error, PermissionError) and not named and not _is_own(file):
+            note(f"cannot read {file} ({error.strerror}): going on without settings")
+            return file, ""
         raise UsageError(f"cannot read {file} ({error.strerror})", "check its permissions") from None
     if len(data) > SIZE_LIMIT:
         raise UsageError(f"{file} is larger than {SIZE_LIMIT} bytes", "remove what is not a setting")
@@ -83,3 +88,11 @@ def _read(named: str) -> tuple[Path, str]:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise UsageError(f"{file}, line {line}: not UTF-8", "save it as UTF-8") from None
+
+
+def _is_own(file: Path) -> bool:
+    """Whether the file belongs to this user. After sudo(8) or su(1), HOME may be the home of another one."""
+    try:
+        return sys.platform == "win32" or file.stat().st_uid == os.geteuid()
+    except OSError:
+        return False

@@ -374,7 +374,8 @@ def item_of(event: Event, context: GroupContext, received: float) -> Item:
 _GAP_STATES: dict[type, str] = {GapOpened: "opened", GapFilled: "filled", GapAbandoned: "abandoned"}
 _ALARMS = {
     "equivocation": "ALARM: {} published two different messages with the same sequence number",
-    "two-machines": "ALARM: the identity {} runs on two computers; its key may have been copied",
+    "two-machines": "ALARM: the identity {} runs on two computers: its key may have been copied "
+    "(if both are the same person's, each needs a --profile of its own)",
 }
 
 

@@ -17,6 +17,8 @@ import msgspec
 
 from mcast.errors import UsageError
 
+from . import files
+
 KEY_SIZE = 32
 ROOM_ID_SIZE = 16
 
@@ -82,10 +84,9 @@ def read_key_file(path: str | Path) -> tuple[KeyMaterial, str]:
 
 
 def _read(path: str | Path) -> tuple[bytes, int]:
-    """The mode of the file and its content, up to one byte more than a key file may have."""
+    """The content of the file, up to one byte more than a key file may have, and its mode."""
     try:
-        with Path(path).open("rb") as file:
-            return file.read(_SIZE_LIMIT + 1), os.fstat(file.fileno()).st_mode
+        return files.read(path, _SIZE_LIMIT + 1)
     except OSError as error:
         reason = error.strerror or "it cannot be read"
     except ValueError:

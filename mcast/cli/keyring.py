@@ -61,8 +61,12 @@ def check_passphrase(passphrase: str) -> str:
 
 def find(room: str) -> RoomKey | None:
     """The key of `room`; None if there is none. UsageError if it cannot be read."""
-    path = _path(room)
-    if not path.exists():
+    try:
+        path = _path(room)
+        path.stat()
+    except UsageError:
+        raise
+    except (OSError, McastError):  # none; or no home directory, or that of another user
         return None
     material, _ = read_key_file(path)
     secret = ""

@@ -15,7 +15,7 @@ import socket
 import sys
 import time
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -24,6 +24,8 @@ import platformdirs
 from mcast.core.incarnation import following
 from mcast.errors import McastError, UsageError
 
+from . import files
+
 SEED_SIZE = 32
 MAX_INCARNATION = 2**63 - 1
 NAME_LIMIT = 64
@@ -31,11 +33,10 @@ NAME_LIMIT = 64
 
 _LOCK_PATIENCE = 5.0
 """Seconds to wait for the lock. Others hold it for the time of one fsync."""
-_BINARY = getattr(os, "O_BINARY", 0)
-"""Windows opens descriptors in text mode without it."""
 _PROFILE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SEED_FORM = re.compile(rb"mcast-identity 1 ([0-9a-f]{64}) ([0-9a-f]{8})\n?")
 _INCARNATION_FORM = re.compile(rb"\d{19}\n")
+_SEVERAL = b"several"
 _INVISIBLE = "\u115f\u3164"
 """Hangul fillers: str.isprintable() accepts them, but they show nothing."""
 
@@ -53,7 +54,9 @@ class Profile:
             )
         self.name = name.lower()
         self._seed_path = (directory or config_directory() / "profiles") / f"seed-{self.name}"
-        self._incarnation_path = (directory or _state_directory() / "profiles") / f"incarnation-{self.name}"
+        state = directory or _state_directory() / "profiles"
+        self._incarnation_path = state / f"incarnation-{self.name}"
+        self._computer_path = state / f"computer-{self.name}"
 
     def seed(self) -> bytes:
         """The 32 secret bytes of the identity, created at random on first use.
@@ -81,6 +84,23 @@ class Profile:
             _write_incarnation(file, incarnation)
             return incarnation
 
+    def shared(self, computer: bytes) -> tuple[bool, bool]:
+        """Whether another computer uses this profile too, as in a home directory on NFS; and if that is new.
+
+        `computer` names this one; empty if it is unknown. The profile remembers the computer that used it
+        first, and for ever that there was another one.
+        """
+        with _explained(self._computer_path):
+            try:
+                known, _ = files.read(self._computer_path, 64, pipes=False)
+            except FileNotFoundError:
+                known = b""
+            now = known or computer if known in (b"", computer) or not computer else _SEVERAL
+            if now != known:
+                _make_private_directory(self._computer_path.parent)
+                self._computer_path.write_bytes(now)
+            return now == _SEVERAL, now == _SEVERAL != known
+
     def _make_seed(self) -> None:
         """Create and save a seed, unless another process did so first."""
         _make_private_directory(self._seed_path.parent)
@@ -96,18 +116,30 @@ class Profile:
 
 def config_directory() -> Path:
     """The directory of the user's configuration: `$XDG_CONFIG_HOME/mcast`, or the system's equivalent."""
-    return _absolute(platformdirs.user_config_path("mcast", appauthor=False), "XDG_CONFIG_HOME")
+    return _directory(platformdirs.user_config_path, "XDG_CONFIG_HOME")
 
 
 def _state_directory() -> Path:
-    return _absolute(platformdirs.user_state_path("mcast", appauthor=False), "XDG_STATE_HOME")
+    return _directory(platformdirs.user_state_path, "XDG_STATE_HOME")
 
 
-def _absolute(path: Path, variable: str) -> Path:
-    """`path`. McastError if it is relative, as for a user without a home directory."""
-    if not path.is_absolute():
-        raise McastError(f"there is no home directory for {path.name}", f"set HOME or {variable}")
-    return path
+def _directory(locate: Callable[..., Path], variable: str) -> Path:
+    """The directory. McastError for a user without a home directory."""
+    # Without a home, platformdirs returns a relative path; from version 4.12 on it raises RuntimeError.
+    with contextlib.suppress(RuntimeError):
+        path = locate("mcast", appauthor=False)
+        if path.is_absolute():
+            return path
+    raise McastError("this user has no home directory", f"set HOME or {variable}")
+
+
+def machine_id(purpose: bytes) -> bytes:
+    """8 bytes that name this computer, different for each purpose; empty if it has no machine-id(5)."""
+    for path in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
+        with contextlib.suppress(OSError):
+            if text := Path(path).read_text().strip():
+                return sha256(b"mcast2 machine" + purpose + text.encode()).digest()[:8]
+    return b""
 
 
 def default_name() -> str:
@@ -138,18 +170,18 @@ def _checksum(seed: bytes) -> bytes:
 
 
 def _parse_seed(path: Path) -> bytes:
-    with path.open("rb") as file:
-        match = _SEED_FORM.fullmatch(file.read(200))
-        seed = bytes.fromhex(match[1].decode()) if match else b""
-        if match is None or _checksum(seed) != match[2]:
-            raise McastError(
-                f"the identity in {path} is damaged",
-                "restore it from a backup, or move it away to start with a new identity",
-            )
-        if sys.platform != "win32" and os.fstat(file.fileno()).st_mode & 0o077:
-            with contextlib.suppress(OSError):
-                os.fchmod(file.fileno(), 0o600)
-        return seed
+    data, mode = files.read(path, 200, pipes=False)
+    match = _SEED_FORM.fullmatch(data)
+    seed = bytes.fromhex(match[1].decode()) if match else b""
+    if match is None or _checksum(seed) != match[2]:
+        raise McastError(
+            f"the identity in {path} is damaged",
+            "restore it from a backup, or move it away to start with a new identity",
+        )
+    if sys.platform != "win32" and mode & 0o077:
+        with contextlib.suppress(OSError):
+            path.chmod(0o600)
+    return seed
 
 
 def _read_incarnation(file: int) -> int:
@@ -175,7 +207,7 @@ def _write_private(path: Path, data: bytes) -> None:
     # A killed process may have left it. The caller holds the lock.
     temporary.unlink(missing_ok=True)
     try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | files.BINARY
         with open(os.open(temporary, flags, 0o600), "wb") as file:
             file.write(data)
             file.flush()
@@ -201,7 +233,7 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        variable = "XDG_STATE_HOME" if path.name.startswith("incarnation-") else "XDG_CONFIG_HOME"
+        variable = "XDG_CONFIG_HOME" if path.name.startswith("seed-") else "XDG_STATE_HOME"
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         do = "free some disk space" if full else "make it readable and writable"
         raise McastError(
@@ -243,8 +275,10 @@ def _locked(path: Path) -> Iterator[int]:
     """The descriptor of the file at `path`, created if missing and locked for this thread only."""
     _make_private_directory(path.parent)
     with _explained(path):
-        file = os.open(path, os.O_RDWR | os.O_CREAT | _BINARY, 0o600)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | files.BINARY, 0o600)
     try:
+        with _explained(path):
+            files.require_regular(file)
         _lock(file, path)
         try:
             yield file

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import gc
 import os
+import selectors
 import signal
+import socket
 import stat
 import sys
 import threading
@@ -133,13 +135,28 @@ def run(command: Callable[[Ending, Output], Coroutine[Any, Any, int]], **limits:
 
     collect()
     try:
-        # The default loop of Windows, the Proactor, has no add_reader and fails on ICMP errors.
-        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        with asyncio.Runner(loop_factory=_new_loop) as runner:
             return runner.run(main())
     except OutputClosed:
         return exits.DONE
     except KeyboardInterrupt:
         return exits.INTERRUPTED + ((ending.signal if ending else 0) or signal.SIGINT)
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """A loop. OSError if there are no descriptors for it.
+
+    The default one of Windows, the Proactor, has no add_reader and fails on ICMP errors.
+    """
+    selector = selectors.DefaultSelector()
+    try:
+        # The loop opens such a pair. One that cannot complains again when it is collected.
+        for end in socket.socketpair():
+            end.close()
+    except OSError:
+        selector.close()
+        raise
+    return asyncio.SelectorEventLoop(selector)
 
 
 def collect() -> None:

@@ -13,8 +13,6 @@ import os
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
@@ -33,7 +31,7 @@ from mcast.wire.limits import NAME_MAX
 from .config import from_command_line
 from .options import versions
 from .output import note, rfc3339
-from .profiles import Profile, default_name
+from .profiles import Profile, default_name, machine_id
 
 if TYPE_CHECKING:  # `send` starts faster without what only commands that show events need
     from .items import GroupContext, Item
@@ -76,7 +74,7 @@ class Participant(msgspec.Struct, frozen=True):
     def join(self, group: str | None, port: int | None, *, versions: Sequence[int], **options: Any) -> Group:
         """The group, ready to be entered. The arguments are those of mcast.aio.join()."""
         material = self._key()
-        seed, incarnation = self._identity()
+        seed, incarnation, shared = self._identity()
         key = material.key if material else None
         room_id = material.room_id if material else None
         room = make_room(parse_pair(group, port, versions), self.room, key, room_id)
@@ -92,7 +90,8 @@ class Participant(msgspec.Struct, frozen=True):
             room_id=room_id,
             identity=seed,
             incarnation=incarnation,
-            machine=_machine_id(room.id),
+            # Others would take a second computer for a thief.
+            machine=bytes(8) if shared else machine_id(room.id) or bytes(8),
             **options,
         )
 
@@ -124,26 +123,27 @@ class Participant(msgspec.Struct, frozen=True):
         known = keyring.find(self.room)
         return known.material if known else None
 
-    def _identity(self) -> tuple[bytes, int] | tuple[None, None]:
-        """The seed of the identity and a new incarnation; None for temporary ones if no file can be used."""
-        profile = Profile(self.profile)
+    def _identity(self) -> tuple[bytes | None, int | None, bool]:
+        """The seed of the identity, a new incarnation, and whether other computers share the identity.
+
+        None for a temporary identity, if no file can be used.
+        """
         try:
+            profile = Profile(self.profile)
             entropy = int.from_bytes(os.urandom(2), "big")
-            return profile.seed(), profile.next_incarnation(time.time(), entropy)
+            seed, incarnation = profile.seed(), profile.next_incarnation(time.time(), entropy)
+            shared, new = profile.shared(machine_id(b"profile").hex().encode())
         except McastError as error:
             if isinstance(error, UsageError) or "damaged" in error.message:
                 raise
             note(f"{error.message}; using a temporary identity")
-            return None, None
-
-
-def _machine_id(room_id: bytes) -> bytes:
-    """8 bytes that name this computer, different in each room (docs/protocol.md). Zero means unknown."""
-    for path in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
-        with contextlib.suppress(OSError):
-            if text := Path(path).read_text().strip():
-                return sha256(b"mcast2 machine" + room_id + text.encode()).digest()[:8]
-    return bytes(8)
+            return None, None, False
+        if new:
+            note(
+                "another computer uses this identity too, perhaps because both share a home directory: "
+                "to be told apart there, use --profile NAME"
+            )
+        return seed, incarnation, shared
 
 
 class Network(msgspec.Struct, frozen=True):

@@ -18,6 +18,7 @@ import msgspec
 import netifaces
 import psutil
 
+from mcast.errors import SocketError
 from mcast.net.errnos import explained
 
 T = TypeVar("T")
@@ -295,7 +296,14 @@ def _indexes(addresses: Mapping[str, Sequence[str]]) -> dict[str, int]:
     """netifaces' name to interface index."""
     if sys.platform == "win32":
         return {guid: index for guid in addresses if (index := _windows_index(guid))}
-    return {name: index for index, name in socket.if_nameindex()}
+    try:
+        return {name: index for index, name in socket.if_nameindex()}
+    except OSError as error:
+        if error.errno not in (errno.EAFNOSUPPORT, errno.EACCES, errno.EPERM):
+            raise
+        problem = "cannot read the interfaces: this sandbox forbids AF_NETLINK sockets"
+        remedy = "allow them (systemd: add AF_NETLINK to RestrictAddressFamilies)"
+        raise SocketError(problem, remedy, error.errno) from None
 
 
 if sys.platform == "win32":

@@ -7,6 +7,8 @@ event loop; net/reader.py drives it.
 from __future__ import annotations
 
 import contextlib
+import errno
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -19,8 +21,13 @@ from mcast.multicast import Receiver, Sender
 from mcast.net.address import GroupAddress
 from mcast.net.interface_table import is_link_local
 
+if sys.platform != "win32":
+    import resource
+
 SECONDARY_MAX = 8
 """Additional addresses of one interface at which others can reach us."""
+SPARE = 8
+"""Descriptors that we leave free: modules are imported when they are needed, and --on runs programs."""
 _IGMP = Path("/proc/net/igmp")
 
 
@@ -98,11 +105,11 @@ class Links:
             self._leave(index)
         self._leave_lost_versions()
         self._close_moved()
-        problems = [*self._join_wanted(), *self._open_wanted()]
+        problems = list(self._open_wanted())
         self._open_secondary()
         return Change(
-            tuple(link for index, link in wanted.items() if index not in stayed),
-            tuple(link for index, link in before.items() if index not in stayed),
+            tuple(link for index, link in self._used.items() if index not in stayed),
+            tuple(link for index, link in before.items() if index not in stayed & self._used.keys()),
             self._new_problems(problems),
             self._lost_networks(),
         )
@@ -243,13 +250,19 @@ class Links:
         for key in wanted if self._port else ():
             if key not in self._secondary:
                 with contextlib.suppress(SocketError):
-                    self._secondary[key] = self._bind(*key, self._port)
+                    sender = self._bind(*key, self._port)
+                    if _leaves_spare(sender.fileno()):
+                        self._secondary[key] = sender
+                    else:
+                        sender.close()
 
     def _leave(self, index: int) -> None:
         for receiver in self.receivers.values():
             receiver.leave(index)
         for key in [key for key in self._senders if key[0] == index]:
             self._senders.pop(key).close()
+        for address in [key for key in self._secondary if key[0] == index]:
+            self._secondary.pop(address).close()
 
     def _leave_lost_versions(self) -> None:
         """Leave where IPv4 or IPv6 was switched off: the kernel has dropped those memberships for good."""
@@ -264,28 +277,74 @@ class Links:
             if index not in self._used or self._used[index].address(version) != sender.address:
                 self._senders.pop((index, version)).close()
 
-    def _join_wanted(self) -> Iterator[SocketError]:
-        for group, receiver in self.receivers.items():
-            for index, link in self._used.items():
-                if index in receiver.joined or group.version not in link.versions:
-                    continue
-                try:
-                    receiver.join(index, self.plan.sources)
-                except SocketError as error:
-                    yield error
-
     def _open_wanted(self) -> Iterator[SocketError]:
-        for link in self._used.values() if self.plan.unicast else ():
+        """Open what is missing, on the preferred interfaces first.
+
+        If the descriptors do not suffice, the interfaces after that are not used, and one problem names them.
+        """
+        links = list(self._used.values())
+        for place, link in enumerate(links):
+            problems = self._open(link)
+            if _exhausted(problems) and self._free(links[place + 1 :]):
+                self._leave(link.index)
+                problems = self._open(link)
+            if _exhausted(problems) and place == 0:
+                # It may have the last descriptors: without it there is nothing.
+                problems = self._open(link, sparing=False)
+            if not _exhausted(problems):
+                yield from problems
+                continue
+            yield from problems if place == 0 else ()
+            if unused := links[max(1, place) :]:
+                yield self._give_up(unused)
+            return
+
+    def _open(self, link: Interface, *, sparing: bool = True) -> list[SocketError]:
+        """Join the groups on the interface and open its senders. `sparing`: leave SPARE descriptors free."""
+        problems, opened = [], []
+        for group, receiver in self.receivers.items():
+            if link.index in receiver.joined or group.version not in link.versions:
+                continue
             try:
-                for version in set(link.versions) & set(self.plan.versions):
-                    self._sender(link, version)
+                receiver.join(link.index, self.plan.sources)
+                opened.append(receiver.fileno(link.index))
             except SocketError as error:
-                yield error
+                problems.append(error)
+        for version in sorted(set(link.versions) & set(self.plan.versions)) if self.plan.unicast else ():
+            try:
+                opened.append(self._sender(link, version).fileno())
+            except SocketError as error:
+                problems.append(error)
+        if sparing and not all(map(_leaves_spare, opened)):
+            problems.append(SocketError("too many open files", errno=errno.EMFILE))
+        return problems
+
+    def _free(self, links: Sequence[Interface]) -> bool:
+        """Close what is open on these interfaces; whether there was anything."""
+        occupied = {index for receiver in self.receivers.values() for index in receiver.joined}
+        occupied |= {index for index, _ in (*self._senders, *self._secondary)}
+        found = [link.index for link in links if link.index in occupied]
+        for index in found:
+            self._leave(index)
+        return bool(found)
+
+    def _give_up(self, unused: Sequence[Interface]) -> SocketError:
+        """Do not use these interfaces, for want of descriptors. Returns the problem to tell."""
+        self._free(unused)
+        for link in unused:
+            del self._used[link.index]
+        self.choices = tuple(
+            Choice(choice.interface, False, "too many open files") if choice.interface in unused else choice
+            for choice in self.choices
+        )
+        names = ", ".join(link.name for link in unused)
+        return SocketError(f"too many open files to use {names}", "raise the limit: ulimit -n", errno.EMFILE)
 
     def _new_problems(self, problems: Sequence[SocketError]) -> tuple[SocketError, ...]:
-        """Problems that the last update did not have: each is told once."""
-        known, self._problems = self._problems, {str(problem) for problem in problems}
-        return tuple(problem for problem in problems if str(problem) not in known)
+        """Problems that the last update did not have: each is told once. A lack of descriptors is one."""
+        kinds = {"" if _exhausted([problem]) else str(problem): problem for problem in problems}
+        known, self._problems = self._problems, set(kinds)
+        return tuple(problem for kind, problem in kinds.items() if kind not in known)
 
     def _lost_networks(self) -> tuple[int | None, ...]:
         """The interfaces that have none of their addresses of the last update; (None,) if none has."""
@@ -295,6 +354,19 @@ class Links:
         here = {link.index: link.addresses for link in self.used}
         lost = [index for index, known in before.items() if set(known).isdisjoint(here.get(index, ()))]
         return (None,) if lost and len(lost) == len(before) else tuple(lost)
+
+
+def _exhausted(problems: Sequence[SocketError]) -> bool:
+    """Whether the process or the system has no descriptors left."""
+    return any(problem.errno in (errno.EMFILE, errno.ENFILE) for problem in problems)
+
+
+def _leaves_spare(descriptor: int) -> bool:
+    """Whether SPARE more can be opened: the system gives the lowest free number to what is opened."""
+    if sys.platform == "win32":
+        return True
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return limit == resource.RLIM_INFINITY or descriptor + SPARE < limit
 
 
 def _network_addresses(link: Interface) -> tuple[str, ...]:

@@ -122,6 +122,17 @@ def test_a_fault_of_our_own_is_a_line_and_a_traceback_only_with_debug(
     assert "Traceback" in err
 
 
+def test_completion_for_a_user_without_home_is_explained(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def homeless() -> None:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr("mcast.interfaces.read", homeless)
+    said = "mcast: this user has no home directory: set HOME\n"
+    assert run(["interfaces"], capsys) == (1, "", said)
+
+
 WORDS = """
     chat listen send interfaces --plain --json -q -v -4 -6 -i eth0 lo eth9 -g 230.0.0.1 ff12::1 232.0.0.1:5
     --port 3000 -p 0 --ttl 1 -1 -C 2 -W 1ms --idle 5s --on message=true ready= --source 10.0.0.1 -m -l -f -s

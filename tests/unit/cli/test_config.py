@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 import pytest
@@ -12,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcast import cli
-from mcast.cli import config
+from mcast.cli import config, files
 from mcast.cli.options import duration
 from mcast.errors import UsageError
 
@@ -253,6 +256,33 @@ def test_without_a_home_there_is_no_configuration(monkeypatch: pytest.MonkeyPatc
     monkeypatch.delenv("MCAST_CONFIG", raising=False)
     monkeypatch.setattr("platformdirs.user_config_path", lambda *_, **__: Path("~/.config/mcast"))
     assert config.defaults(Sample().app) == {}
+
+
+@pytest.mark.parametrize(("owner", "goes_on"), [(4711, True), (os.geteuid(), False)])
+def test_only_a_file_of_another_user_is_done_without(
+    owner: int,
+    goes_on: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    file = tmp_path / "mcast" / "config.toml"
+    file.parent.mkdir()
+    file.write_text("ttl = 2")
+    monkeypatch.setattr(files, "read", refuse)
+    monkeypatch.setattr(os, "geteuid", lambda: owner)
+    monkeypatch.setattr(Path, "stat", lambda _: SimpleNamespace(st_uid=os.getuid()))
+    if goes_on:
+        assert config.defaults(cli.app) == {}
+        said = f"mcast: cannot read {file} (Permission denied): going on without settings\n"
+        assert capsys.readouterr().err == said
+    else:
+        with pytest.raises(UsageError, match="check its permissions"):
+            config.defaults(cli.app)
 
 
 def test_completion_is_not_disturbed(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -281,6 +281,35 @@ def test_a_user_without_a_home_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         Profile()
 
 
+def test_a_platformdirs_that_raises_is_told_as_one_that_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    def raises(*_: object, **__: object) -> Path:
+        raise RuntimeError("could not determine the home directory")
+
+    monkeypatch.setattr(platformdirs, "user_state_path", raises)
+    with pytest.raises(McastError, match="no home directory: set HOME or XDG_STATE_HOME"):
+        Profile()
+
+
+@pytest.mark.parametrize("name", ["seed-default", "incarnation-default", "computer-default"])
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    profile = Profile(directory=tmp_path)
+    with pytest.raises(McastError, match="not a regular file"):
+        _ = profile.seed(), profile.next_incarnation(NOW, 0), profile.shared(b"one")
+
+
+def test_a_second_computer_is_told_once_and_remembered(tmp_path: Path) -> None:
+    profile = Profile(directory=tmp_path)
+    assert profile.shared(b"") == (False, False)
+    assert profile.shared(b"one") == (False, False)
+    assert profile.shared(b"") == (False, False)
+    assert profile.shared(b"one") == (False, False)
+    assert profile.shared(b"two") == (True, True)
+    for computer in (b"two", b"one", b"", b"three"):
+        assert profile.shared(computer) == (True, False)
+    assert Profile("other", tmp_path).shared(b"two") == (False, False)
+
+
 def users(names: Sequence[str | Exception], monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the system answer with these for the user and the host."""
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from mcast.errors import SocketError
 from mcast.interfaces import Interface
 from mcast.net import links
+from mcast.net.address import GroupAddress
 from mcast.net.links import Plan
 
 TABLE = """\
@@ -89,3 +92,107 @@ def test_of_several_networks_the_one_that_is_lost_is_named() -> None:
     assert made.update([wired, moved]).lost_networks == (wireless.index,)
     assert made.update([moved]).lost_networks == (wired.index,)
     assert made.update([]).lost_networks == (None,)
+
+
+class _Descriptors:
+    """A process with `limit` descriptors, of which sockets take the lowest free ones."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.taken: set[int] = set()
+
+    def take(self) -> int:
+        number = next(number for number in range(self.limit + 1) if number not in self.taken)
+        if number == self.limit:
+            raise SocketError("too many open files", errno=errno.EMFILE)
+        self.taken.add(number)
+        return number
+
+
+class _FakeReceiver:
+    def __init__(self, group: GroupAddress, descriptors: _Descriptors) -> None:
+        self.group, self._descriptors = group, descriptors
+        self.joined: dict[int, int] = {}
+
+    def join(self, index: int, _: object) -> None:
+        self.joined[index] = self._descriptors.take()
+
+    def leave(self, index: int) -> None:
+        self._descriptors.taken.discard(self.joined.pop(index, -1))
+
+    def fileno(self, index: int) -> int:
+        return self.joined[index]
+
+
+class _FakeSender:
+    def __init__(self, interface: int, address: str, descriptors: _Descriptors) -> None:
+        self.interface, self.address, self._number = interface, address, descriptors.take()
+        self.source, self._descriptors = (address, 5), descriptors
+
+    def fileno(self) -> int:
+        return self._number
+
+    def close(self) -> None:
+        self._descriptors.taken.discard(self._number)
+
+
+def _eths(*numbers: int) -> list[Interface]:
+    """Interfaces in the order of preference, of which each has two addresses."""
+    return [
+        Interface(f"eth{n}", n, (f"10.{n}.0.1", f"10.{n}.0.2"), default_route=True, rank=rank)
+        for rank, n in enumerate(numbers)
+    ]
+
+
+@pytest.fixture
+def descriptors(monkeypatch: pytest.MonkeyPatch) -> _Descriptors:
+    made = _Descriptors(100)
+    monkeypatch.setattr(links, "Receiver", lambda group, pieces: _FakeReceiver(group, made))
+    monkeypatch.setattr(links, "Sender", lambda index, address, **_: _FakeSender(index, address, made))
+    monkeypatch.setattr(links, "_leaves_spare", lambda number: number + links.SPARE < made.limit)
+    return made
+
+
+def _names(used: tuple[Interface, ...]) -> list[str]:
+    return [link.name for link in used]
+
+
+PLAN = Plan((GroupAddress("230.0.0.1", 5),), unicast=True, hold=True)
+
+
+def test_few_descriptors_are_for_the_preferred_interfaces(descriptors: _Descriptors) -> None:
+    descriptors.limit = links.SPARE + 4
+    many = links.Links(PLAN)
+    change = many.update(_eths(3, 1, 2, 4))
+    assert _names(many.used) == _names(change.joined) == ["eth3", "eth1"]
+    assert [str(problem) for problem in change.problems] == [
+        "too many open files to use eth2, eth4: raise the limit: ulimit -n"
+    ]
+    assert [choice.reason for choice in many.choices[2:]] == ["too many open files"] * 2
+    assert len(descriptors.taken) <= 4
+
+    # A better one comes: it takes the place of the worst, and nothing is told again.
+    change = many.update(_eths(5, 3, 1, 2, 4))
+    assert (_names(many.used), _names(change.joined), _names(change.left)) == (
+        ["eth5", "eth3"],
+        ["eth5"],
+        ["eth1"],
+    )
+    assert not change.problems
+    assert not many.update(_eths(5, 3, 1, 2, 4))
+
+    descriptors.limit = 100
+    assert _names(many.update(_eths(5, 3, 1, 2, 4)).joined) == ["eth1", "eth2", "eth4"]
+    assert len(descriptors.taken) == 15
+
+
+def test_the_first_interface_gets_the_last_descriptors(descriptors: _Descriptors) -> None:
+    descriptors.limit = 2
+    many = links.Links(PLAN)
+    assert not many.update(_eths(1)).problems
+    descriptors.limit = 1
+    few = links.Links(PLAN)
+    descriptors.taken.clear()
+    (problem,) = few.update(_eths(1, 2)).problems
+    assert str(problem).startswith("too many open files")
+    assert _names(few.used) == ["eth1"]
