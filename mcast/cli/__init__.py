@@ -44,7 +44,9 @@ class LazyCommand(TyperCommand):
         """Import the command."""
         name = str(self.name)
         alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-        alone.command(name)(getattr(importlib.import_module(f".{name}", __package__), name))
+        module = importlib.import_module(f".{name}", __package__)
+        settings = getattr(module, "CONTEXT_SETTINGS", {})
+        alone.command(name, context_settings=settings)(getattr(module, name))
         return cast(TyperCommand, get_command(alone))
 
 

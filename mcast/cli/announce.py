@@ -1,16 +1,30 @@
-"""`mcast announce`: join a group, advertise services and tags, and show the other peers."""
+"""`mcast announce`: join a group, advertise services and tags, and show the other peers or run a command."""
 
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
 from typing import Annotated
 
 import typer
 
+from mcast.errors import McastError, UsageError
+
 from . import exits, options
-from .hooks import Hooks, OnPeers
-from .output import Output
-from .peer_table import PeerFilter, PeerTable, parse_tag
+from .hooks import Hooks, OnPeers, end
+from .output import Output, escape
+from .peer_table import PeerFilter, PeerTable, default_form, in_json, in_lines, no_lines, parse_tag
 from .runner import Ending, run
 from .session import Network, Participant, Reporter
 
+CONTEXT_SETTINGS = {"allow_interspersed_args": False}
+"""What stands behind the first word of COMMAND belongs to it."""
+
+Command = Annotated[list[str] | None, typer.Argument(metavar="[COMMAND]...", help="Of --exec.")]
 Services = Annotated[
     list[str] | None,
     typer.Option(
@@ -21,12 +35,19 @@ Tags = Annotated[
     list[str] | None,
     typer.Option("--tag", metavar="KEY=VALUE", help="Advertise this tag (room=B12); may be repeated."),
 ]
+NoHost = Annotated[bool, typer.Option("--no-host", help="Do not advertise the name of this computer.")]
+Exec = Annotated[
+    bool,
+    typer.Option("--exec", help="Advertise while COMMAND runs, and end with its exit code. Must come last."),
+]
 
 
 def announce(
     context: typer.Context,
+    command: Command = None,
     service: Services = None,
     tag: Tags = None,
+    no_host: NoHost = False,
     name: options.Name = None,
     profile: options.Profile = "default",
     group: options.Group = None,
@@ -43,25 +64,88 @@ def announce(
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
+    execute: Exec = False,
 ) -> int:
     """Advertise services and show who is in the group.
 
-    Columns: mark (+ joined, = changed, - left), name, id, service, address, port, interface, age, tags.
+    A peer has a row for each service, or one if it has none. Columns: mark (+ joined, = changed, - left),
+    name, id, service, address, port, interface, age, tags. With --exec only COMMAND prints.
 
-    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no usable interface or no permission.
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no usable interface or no permission; with --exec that of
+    COMMAND.
     """
+    _check(execute, command or [], json)
     me = Participant(profile, name, room, key_file)
-    tags = dict(parse_tag(text) for text in tag or ())
+    tags = {**_host_tag(no_host), **dict(parse_tag(text) for text in tag or ())}
     network = Network(context, group, port, interface, only4, only6, ttl)
     hooks = Hooks(on)
 
-    async def command(ending: Ending, output: Output) -> int:
+    async def announcing(ending: Ending, output: Output) -> int:
         wanted = network.protocol(me, tags=tags, services=service or (), peers=peer or ())
         async with wanted as session, hooks:
             reporter = Reporter(session, quiet=quiet, verbose=verbose)
             reporter.joined("announcing in")
-            table = PeerTable(output, PeerFilter((), ()), json=json)
-            await ending.during(table.follow(session, reporter, hooks))
-        return exits.DONE
+            show = in_json(output) if json else in_lines(output, default_form())
+            table = PeerTable(PeerFilter(), no_lines if execute else show)
+            watching = table.follow(session, reporter, hooks)
+            if command is None:
+                await ending.during(watching)
+                return exits.DONE
+            return await _run(command, ending, asyncio.ensure_future(watching))
 
-    return run(command, timeout=timeout)
+    return run(announcing, timeout=timeout)
+
+
+def _check(execute: bool, command: list[str], json: bool) -> None:
+    """UsageError if --exec and the rest of the command line do not go together."""
+    if command and not execute:
+        raise UsageError(f"too many arguments: {' '.join(command)}", "to run a command, write --exec COMMAND")
+    if not execute:
+        return
+    if not command:
+        raise UsageError("--exec has no command", "write --exec COMMAND at the end")
+    if json:
+        raise UsageError("--json cannot be used with --exec, which shows no peers", "leave one of them out")
+    if shutil.which(command[0]) is None:
+        raise UsageError(f"--exec: program {command[0]!r} not found", "give the name or path of a program")
+
+
+def _host_tag(no_host: bool) -> dict[str, str]:
+    host = socket.gethostname().strip()
+    return {} if no_host or not host else {"host": host}
+
+
+async def _run(command: list[str], ending: Ending, watching: asyncio.Task[None]) -> int:
+    """Run the command until it ends, and return its exit code. What ends us ends the command first."""
+    environment = {name: value for name, value in os.environ.items() if name != "MCAST_KEY"}
+    try:
+        process = subprocess.Popen(command, env=environment)  # noqa: S603, ASYNC220 - no shell
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise McastError(f"--exec: cannot run {escape(command[0])} ({why})", "check the program") from None
+    try:
+        running = asyncio.create_task(asyncio.to_thread(process.wait))
+        if not await ending.during(_first_of(running, watching)):
+            if ending.signal != signal.SIGINT or not _on_terminal():
+                process.send_signal(ending.signal or signal.SIGTERM)
+            await running
+        code = await running
+    finally:
+        await asyncio.to_thread(end, process)
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+    return code if code >= 0 else exits.INTERRUPTED - code
+
+
+async def _first_of(running: asyncio.Task[int], watching: asyncio.Task[None]) -> None:
+    """Return when the command has ended. A failure of the watch is raised."""
+    await asyncio.wait({running, watching}, return_when=asyncio.FIRST_COMPLETED)
+    if watching.done():
+        watching.result()
+    await asyncio.shield(running)
+
+
+def _on_terminal() -> bool:
+    """Whether Ctrl-C has reached the command already: a terminal sends it to all its programs."""
+    return any(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))

@@ -6,11 +6,21 @@ from typing import Annotated
 import typer
 
 from mcast.aio import Group
+from mcast.errors import UsageError
 
 from . import options
 from .hooks import Hooks, OnPeers
 from .output import Output, note
-from .peer_table import PeerFilter, PeerTable
+from .peer_table import (
+    LETTERS,
+    PeerFilter,
+    PeerTable,
+    avahi,
+    default_form,
+    formatted,
+    in_json,
+    in_lines,
+)
 from .runner import Ending, run
 from .session import Network, Participant, Reporter
 
@@ -24,15 +34,22 @@ NOBODY = 1.5
 Terminate = Annotated[
     bool, typer.Option("--terminate", "-t", help="Show who is there now and stop, after at most 2 s.")
 ]
-Peers = Annotated[
-    int | None, options.number_option("--count", "-C", "-c", least=1, help="Stop after N peers.")
-]
+Rows = Annotated[int | None, options.number_option("--count", "-C", "-c", least=1, help="Stop after N rows.")]
 Services = Annotated[
     list[str] | None,
-    typer.Option(
-        "--service", metavar="GLOB", help="Show only peers with this service (_http*); may be repeated."
-    ),
+    typer.Option("--service", metavar="GLOB", help="Show only these services (_http*); may be repeated."),
 ]
+Match = Annotated[
+    str | None, typer.Option("--match", metavar="GLOB", help="Show only peers with this name ('printer*').")
+]
+Passive = Annotated[
+    bool, typer.Option("--passive", help="Send nothing: show only what others say by themselves.")
+]
+Format = Annotated[
+    str | None,
+    typer.Option("--format", metavar="avahi", help="Print what avahi-browse -r -p -k prints."),
+]
+Fields = Annotated[str | None, options.fields_option(LETTERS, "%n %a %p")]
 Tags = Annotated[
     list[str] | None,
     typer.Option("--tag", metavar="KEY=GLOB", help="Show only peers with this tag; may be repeated."),
@@ -44,6 +61,8 @@ def browse(
     terminate: Terminate = False,
     service: Services = None,
     tag: Tags = None,
+    match: Match = None,
+    passive: Passive = False,
     profile: options.Profile = "default",
     group: options.Group = None,
     port: options.Port = None,
@@ -54,41 +73,59 @@ def browse(
     only6: options.Only6 = False,
     ttl: options.Ttl = 1,
     peer: options.Peers = None,
-    count: Peers = None,
+    count: Rows = None,
     timeout: options.Timeout = None,
     on: OnPeers = None,
+    format: Format = None,
+    fields: Fields = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
     """Show who is in the group and what they offer.
 
-    Columns: mark (+ joined, = changed, - left), name, id, service, address, port, interface, age, tags.
+    A peer has a row for each service, or one if it has none. Columns: mark (+ joined, = changed, - left),
+    name, id, service, address, port, interface, age, tags.
 
     Exit codes: 0 peers found, 1 failed, 2 wrong usage, 3 no usable interface or no permission,
     4 no peer found, 27 fewer than -C asked for, 130 or 143 interrupted before that.
     """
     me = Participant(profile, None, room, key_file)
-    wanted = PeerFilter(service or (), tag or ())
+    wanted = PeerFilter(service or (), tag or (), "*" if match is None else match)
+    _check(terminate, passive, format, fields, json)
+    form = avahi if format else default_form() if fields is None else formatted(fields)
     network = Network(context, group, port, interface, only4, only6, ttl)
     hooks = Hooks(on)
 
     async def command(ending: Ending, output: Output) -> int:
         wait = bool(interface) and not terminate
-        async with network.protocol(me, visitor=True, wait=wait, peers=peer or ()) as session, hooks:
+        joining = network.protocol(me, visitor=True, passive=passive, wait=wait, peers=peer or ())
+        async with joining as session, hooks:
             reporter = Reporter(session, quiet=quiet or terminate, verbose=verbose)
             reporter.joined("browsing")
-            table = PeerTable(output, wanted, json=json, most=count)
+            table = PeerTable(wanted, in_json(output) if json else in_lines(output, form), most=count)
             asking = asyncio.ensure_future(_ask(session.groups[0], ending, terminate))
             try:
                 complete = await ending.during(table.follow(session, reporter, hooks))
             finally:
                 asking.cancel()
             if not (table.found or quiet) and ending.reason in ("timeout", "settled"):
-                note(_nothing(session.groups[0], bool(service), bool(tag)))
+                note(_nothing(session.groups[0], bool(service), bool(tag or match)))
             return ending.exit_code(complete, table.found, count)
 
     return run(command, timeout=timeout)
+
+
+def _check(terminate: bool, passive: bool, format: str | None, fields: str | None, json: bool) -> None:
+    """UsageError for options that do not go together."""
+    if terminate and passive:
+        problem = "--passive cannot ask who is there now, as -t does"
+        raise UsageError(problem, "use -W TIME instead of -t: peers speak every 5 s or less often")
+    if format not in (None, "avahi"):
+        raise UsageError(f"--format {format!r} is not a format", "use avahi, or -F for fields of your choice")
+    chosen = [flag for flag, on in (("--format", format), ("-F", fields), ("--json", json)) if on]
+    if len(chosen) > 1:
+        raise UsageError(f"{' and '.join(chosen)} cannot be used together", "use only one of them")
 
 
 def _nothing(group: Group, by_service: bool, by_tag: bool) -> str:

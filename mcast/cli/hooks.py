@@ -126,12 +126,12 @@ async def _run(command: list[str], environment: Mapping[str, str], payload: byte
     except subprocess.TimeoutExpired:
         note(f"--on {command[0]}: still running after {TIME_LIMIT:g} s, stopped")
     finally:
-        await asyncio.to_thread(_end, process)
+        await asyncio.to_thread(end, process)
     if process.returncode:
         note(f"--on {command[0]}: exit code {process.returncode}")
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
     """Stop the process if it still runs: terminate it, and kill it after two seconds."""
     for stop in (process.terminate, process.kill):
         if process.poll() is None:

@@ -79,11 +79,11 @@ def table(rows: list[Row], width: int | None) -> Iterator[str]:
 
     If a row is wider than `width` columns, the last cell continues on the next lines, broken between words.
     """
-    widths = [max(map(_cells, column)) for column in list(zip(*rows, strict=True))[:-1]]
+    widths = [max(map(cells_of, column)) for column in list(zip(*rows, strict=True))[:-1]]
     indent = sum(widths) + 2 * len(widths)
     for *cells, last in rows:
         start = "".join(
-            cell + " " * (wide - _cells(cell) + 2) for cell, wide in zip(cells, widths, strict=True)
+            cell + " " * (wide - cells_of(cell) + 2) for cell, wide in zip(cells, widths, strict=True)
         )
         for line in _wrapped(last.split(), width and width - indent):
             yield (start + line).rstrip()
@@ -93,13 +93,13 @@ def table(rows: list[Row], width: int | None) -> Iterator[str]:
 def _wrapped(words: list[str], width: int | None) -> list[str]:
     lines = words[:1]
     for word in words[1:]:
-        if width is not None and _cells(lines[-1]) + 1 + _cells(word) > width:
+        if width is not None and cells_of(lines[-1]) + 1 + cells_of(word) > width:
             lines.append(word)
         else:
             lines[-1] += f" {word}"
     return lines
 
 
-def _cells(text: str) -> int:
+def cells_of(text: str) -> int:
     """Columns of a terminal that the text takes."""
     return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)

@@ -6,7 +6,7 @@ Each event becomes an `Item`: `MessageItem`, `PlainItem` (plain text), `PeerItem
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -35,7 +35,7 @@ from mcast.events import (
     SlowMember,
 )
 from mcast.net.plain_text import Line
-from mcast.wire.attributes import Attributes, decode_attributes
+from mcast.wire.attributes import Attributes, Service, decode_attributes
 
 from .output import clock, escape, escape_bytes, note, payload, rfc3339
 
@@ -316,13 +316,17 @@ class PeerItem(Item):
         return f"{self.label} {words[self.type]}" if self.type in words else ""
 
     def json(self) -> Mapping[str, Any]:
+        return self.json_of(self.offers.services)
+
+    def json_of(self, services: Iterable[Service]) -> dict[str, Any]:
+        """The JSON object with only these of the peer's services."""
         peer = self.peer
         return {
             **self._context.head(self.type, self._received),
             **author_field(peer.peer_id, peer.name),
             **self._context.path(peer.source),
             "tags": self.offers.tags,
-            "services": [_service(one.type, one.port) for one in self.offers.services],
+            "services": [_service(one) for one in services],
             **({} if peer.confirmed else {"unconfirmed": True}),
             **({"reason": self._reason} if self._reason else {}),
         }
@@ -331,16 +335,21 @@ class PeerItem(Item):
         peer = _id_and_name(self.peer.peer_id, self.peer.name)
         return {"MCAST_FROM": peer, "MCAST_ID": "", "MCAST_GROUP": self._context.address}
 
-    def rows(self, mark: str) -> list[str]:
-        """A tab-separated line for each service: mark name id service address port interface age tags."""
+    def row(self, service: Service | None) -> dict[str, str]:
+        """What tables show of one service of the peer; None for one without. Nothing is escaped."""
         peer, path = self.peer, self._context.path(self.peer.source)
-        address = path.get("source", "-").rpartition(":")[0].strip("[]") or "-"
-        age = f"{max(0.0, self._context.group.now - peer.heard):.0f}s"
-        tags = " ".join(f"{key}={value}" for key, value in sorted(self.offers.tags.items())) or "-"
-        services = [(one.type, str(one.port or "-")) for one in self.offers.services] or [("-", "-")]
-        start = (mark, peer.name or "-", peer.peer_id.origin.hex()[:16])
-        end = (path.get("interface", "-"), age, tags)
-        return ["\t".join(map(escape, (*start, kind, address, port, *end))) for kind, port in services]
+        tags = self.offers.tags
+        return {
+            "name": peer.name,
+            "identity": peer.peer_id.origin.hex()[:16],
+            "service": service.type if service else "",
+            "address": path.get("source", "").rpartition(":")[0].strip("[]"),
+            "port": str(service.port or "") if service else "",
+            "interface": path.get("interface", ""),
+            "age": f"{max(0.0, self._context.group.now - peer.heard):.0f}s",
+            "tags": " ".join(f"{key}={value}" for key, value in sorted(tags.items())),
+            "host": tags.get("host", ""),
+        }
 
 
 class NoticeItem(Item):
@@ -455,8 +464,8 @@ def source_text(source: tuple[str, int]) -> str:
     return escape(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
 
 
-def _service(kind: str, port: int) -> dict[str, Any]:
-    return {"type": kind, "port": port} if port else {"type": kind}
+def _service(service: Service) -> dict[str, Any]:
+    return {"type": service.type, "port": service.port} if service.port else {"type": service.type}
 
 
 def _id_and_name(peer_id: PeerId, name: str) -> str:

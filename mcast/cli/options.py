@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -146,6 +146,12 @@ Plain = Annotated[bool, _setting("--plain", help="Use plain UTF-8 datagrams, as 
 def json_option(help: str) -> Any:
     """--json of a command."""
     return _setting("--json", help=help)
+
+
+def fields_option(letters: Mapping[str, str], example: str) -> Any:
+    """-F of a command whose fields have these letters."""
+    known = ", ".join(f"%{letter} {name}" for letter, name in letters.items())
+    return typer.Option("-F", metavar="FIELDS", help=f"Print these fields ('{example}'): {known}.")
 
 
 Json = Annotated[bool, json_option("Print one JSON object per event.")]

@@ -171,7 +171,7 @@ def test_rooms_and_keys_keep_to_themselves(pair: Pair, group: str) -> None:
 def test_peers_come_change_and_go(pair: Pair, group: str) -> None:
     watcher = pair[0].mcast("announce", "-g", group, "-n", "ada", "--json")
     watcher.wait_for("announcing in", stream="stderr")
-    offer = ("--service", "_http._tcp:8080", "--service", "chat", "--tag", "os=linux")
+    offer = ("--service", "_http._tcp:8080", "--service", "chat", "--tag", "os=linux", "--no-host")
     other = pair[1].mcast("announce", "-g", group, "-n", "web", *offer)
     other.wait_for("+\tada\t", stream="stdout")
     until(lambda: [one for one in objects(watcher) if one["type"] == "join"])
