@@ -125,7 +125,7 @@ def _check(terminate: bool, passive: bool, format: str | None, fields: str | Non
         raise UsageError(f"--format {format!r} is not a format", "use avahi, or -F for fields of your choice")
     chosen = [flag for flag, on in (("--format", format), ("-F", fields), ("--json", json)) if on]
     if len(chosen) > 1:
-        raise UsageError(f"{' and '.join(chosen)} cannot be used together", "use only one of them")
+        raise UsageError(f"use either {' or '.join(chosen)}, not both")
 
 
 def _nothing(group: Group, by_service: bool, by_tag: bool) -> str:

@@ -94,7 +94,9 @@ def _read(path: str | Path) -> tuple[bytes, int]:
     if any(_decode(word) is not None for word in str(path).split()):
         # The name is the secret: do not show it.
         raise UsageError("a key was given instead of a file name", "save the key in a file and give its name")
-    raise UsageError(f"cannot read the key file {path} ({reason})", "check its name and permissions")
+    raise UsageError(
+        f"cannot read the key file {str(path) or repr('')} ({reason})", "check its name and permissions"
+    )
 
 
 def _decode(word: str) -> bytes | None:

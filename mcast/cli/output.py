@@ -17,6 +17,8 @@ from mcast.errors import McastError
 
 _INVISIBLE = "\u115f\u3164"
 """Hangul fillers: str.isprintable() accepts them, but they show nothing."""
+EARLIEST, LATEST = 0.0, 253_402_214_399.0
+"""Unix seconds that every system has a date for, in every time zone."""
 _ALLOWED = "\u00a0\u3000\u200c\u200d"
 """Not printable for Python, but needed: two spaces, and the joiners of Persian, Hindi and emoji."""
 
@@ -66,14 +68,23 @@ def _json_char(match: re.Match[str]) -> str:
     return char if _is_safe(char) else json.dumps(char)[1:-1]
 
 
+def _bounded(seconds: float) -> float:
+    """`seconds`, or the nearest that Python has a date for in every time zone: clocks may say anything."""
+    return min(max(seconds, EARLIEST), LATEST)
+
+
 def rfc3339(seconds: float) -> str:
     """Unix seconds as RFC 3339, UTC, milliseconds."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (
+        datetime.fromtimestamp(_bounded(seconds), UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )
 
 
 def clock(seconds: float) -> str:
     """Unix seconds as local time of day, HH:MM:SS."""
-    return datetime.fromtimestamp(seconds).astimezone().strftime("%H:%M:%S")
+    return datetime.fromtimestamp(_bounded(seconds)).astimezone().strftime("%H:%M:%S")
 
 
 def payload(data: bytes, text: str | None) -> dict[str, str]:

@@ -120,7 +120,7 @@ def _acks(text: str | None) -> int | None:
     if text == "all":
         return 0
     if not (text.isascii() and text.isdigit() and 0 < int(text) <= 1_000_000):
-        raise UsageError(f"--wait-acks {text!r} is not a number of peers", 'use 1 or more, or "all"')
+        raise UsageError(f'--wait-acks must be 1 or more, or "all", not {text!r}')
     return int(text)
 
 
@@ -146,8 +146,10 @@ class Messages(msgspec.Struct, frozen=True):
         if not chosen:
             remedy = "give TEXT, -m TEXT, -l (lines of stdin), -f FILE or -s (all of stdin)"
             raise UsageError("nothing to send", remedy)
-        if chosen not in (["TEXT", "-m"], chosen[:1]):
-            raise UsageError(f"{' and '.join(chosen)} cannot be used together", "use only one of them")
+        if len(chosen) == 2 and chosen != ["TEXT", "-m"]:
+            raise UsageError(f"use either {chosen[0]} or {chosen[1]}, not both")
+        if len(chosen) > 2:
+            raise UsageError(f"use only one of {', '.join(chosen)}")
 
     def read(self, limit: int, *, plain: bool) -> list[bytes]:
         """All messages but those of -l, checked: at most `limit` bytes, and UTF-8 if `plain`."""
@@ -156,6 +158,8 @@ class Messages(msgspec.Struct, frozen=True):
         bodies += [_read_file(name, limit) for name in self.file or ()]
         if self.everything:
             bodies.append(stdin.read(limit + 1))
+        if not any(bodies):
+            raise UsageError("the message is empty", "give it some text")
         for number, body in enumerate(bodies, 1):
             _check(body, f"message {number}", limit, plain)
         return bodies

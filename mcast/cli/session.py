@@ -25,7 +25,7 @@ from mcast.net.address import GroupAddress, parse_group, parse_port
 from mcast.net.links import Change, Plan
 from mcast.net.plain_text import DEFAULT_PORT as PLAIN_PORT
 from mcast.net.plain_text import Line, PlainGroup
-from mcast.runtime.static_peers import RETRIED
+from mcast.runtime.static_peers import CHECK_NAME, RETRIED
 from mcast.wire.limits import NAME_MAX
 
 from .config import from_command_line
@@ -39,7 +39,6 @@ if TYPE_CHECKING:  # `send` starts faster without what only commands that show e
 
     Batch = tuple[Sequence[Change | InterfacesChanged], list[Item]]
 
-ROOM_NAME_MAX = 255
 NOBODY = "nobody confirmed that they heard it"
 LINGER = 2.0
 """Seconds that a chat in a pipe waits at the end of its input until everyone has confirmed."""
@@ -78,8 +77,6 @@ class Participant(msgspec.Struct, frozen=True):
         key = material.key if material else None
         room_id = material.room_id if material else None
         room = make_room(parse_pair(group, port, versions), self.room, key, room_id)
-        if (size := len(self.room.encode())) > ROOM_NAME_MAX:
-            raise UsageError(f"the room name has {size} bytes", f"use at most {ROOM_NAME_MAX}")
         return join(
             group,
             port=port,
@@ -97,14 +94,19 @@ class Participant(msgspec.Struct, frozen=True):
 
     def _name(self) -> str:
         name = default_name() if self.name is None else self.name.strip()
-        if not 0 < len(name.encode()) <= NAME_MAX:
-            raise UsageError(f"{name!r} is not a valid name", f"use 1 to {NAME_MAX} bytes with --name")
+        if not name:
+            raise UsageError("the name is empty", "give one with --name, or leave --name out")
+        if (size := len(name.encode("utf-8", "replace"))) > NAME_MAX:
+            raise UsageError(f"the name has {size} bytes", f"use at most {NAME_MAX} with --name")
         return name
 
     def _key(self) -> KeyMaterial | None:
         text = os.environ.get("MCAST_KEY")
         if self.key_file is None and not text:
             return self._kept_key()
+        if self.room:
+            given = "MCAST_KEY" if self.key_file is None else "--key-file"
+            note(f"--room has no effect beside {given}: the key alone determines the room")
         from .key_files import parse_key, read_key_file
 
         if self.key_file is None:
@@ -196,7 +198,7 @@ class Network(msgspec.Struct, frozen=True):
     def protocol(self, who: Participant, *, several: bool = False, **join_options: Any) -> GroupSession:
         """The mcast protocol in the group, or in each group if the command takes `several`."""
         groups: Sequence[str | None] = list(dict.fromkeys(self.groups or ())) or [None]
-        self._check_sources(self._addresses(filter(None, groups), DEFAULT_PORT))
+        self._check_sources(self._addresses((one for one in groups if one is not None), DEFAULT_PORT))
         allowed = self._versions()
         if len(groups) > 1 and not several:
             raise UsageError(f"this command takes one group, not {len(groups)}", "run it once for each group")
@@ -439,7 +441,7 @@ class Reporter:
     def problems_at_once(self) -> None:
         """Say what went wrong when a command joined that ends too soon to try anything again."""
         for problem in dict.fromkeys(self._session.started.problems):
-            self.say(problem.message if problem.remedy == RETRIED else str(problem))
+            self.say(f"{problem.message}: {CHECK_NAME}" if problem.remedy == RETRIED else str(problem))
 
     def changed(self, change: Change | InterfacesChanged) -> None:
         """Say which interfaces came into use or went out of use."""

@@ -55,7 +55,12 @@ def parse_group(text: str, port: int | None = None, *, default_port: int) -> Gro
         address = ipaddress.ip_address(host)
     except ValueError:
         raise InvalidGroup(f"{text!r} is not a group address", f"use one in {RANGES}") from None
-    if not address.is_multicast or "%" in host:
+    if "%" in host:
+        zone = host.partition("%")[2]
+        raise InvalidGroup(
+            f"{text!r} is not a group address", f"leave out %{zone}, and name the interface with -i"
+        )
+    if not address.is_multicast:
         raise InvalidGroup(f"{host} is not a multicast group", f"use an address in {RANGES}")
     return GroupAddress(str(address), own_port or port or default_port)
 

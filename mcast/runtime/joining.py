@@ -48,7 +48,7 @@ def parse_pair(
         groups = (address,)
     fitting = tuple(group for group in groups if group.version in versions)
     if not fitting:
-        raise UsageError(f"{groups[0]} is not an IPv{versions[0]} group", "name one, or drop -4 or -6")
+        raise UsageError(f"{groups[0]} is not an IPv{versions[0]} group", "use one, or leave out -4 or -6")
     return fitting
 
 
@@ -114,7 +114,11 @@ def make_attributes(tags: Mapping[str, str] | None, services: Sequence[str], nam
     try:
         # Peers that cannot decode our announcement would not see us.
         if decode_attributes(encode_attributes(attributes)) != attributes:
-            raise ValueError("a tag or service is not text of at most 255 characters")
+            raise UsageError(
+                "tags and services do not fit: one is not text of at most 255 characters", "shorten it"
+            )
+    except UsageError:
+        raise
     except (ValueError, TypeError) as error:
         raise UsageError(f"tags and services do not fit: {error}", "offer less") from None
     return attributes

@@ -28,7 +28,8 @@ ADDRESSES_MAX = 4
 """Addresses of one name that are used."""
 HOST_MAX = 253
 """Characters of a host name (RFC 1035, 2.3.4)."""
-RETRIED = "mcast keeps trying"
+CHECK_NAME = "check the name"
+RETRIED = f"{CHECK_NAME}; mcast keeps trying"
 
 Problems = tuple[SocketError, ...]
 _HOST = re.compile(r"[\w.:-]+(%[\w.:-]+)?")
@@ -173,10 +174,11 @@ class StaticPeers:
             async with asyncio.timeout(RESOLVE_PATIENCE):
                 addresses = await _look_up(name)
         except TimeoutError:
-            return SocketError(f"cannot resolve {name.host}: no answer", RETRIED)
+            return SocketError(f"cannot resolve {name.host} (no answer)", RETRIED)
         except (OSError, UnicodeError) as error:
             number = error.errno if isinstance(error, OSError) else socket.EAI_NONAME
-            return SocketError(f"cannot resolve {name.host}: {error}", RETRIED, number)
+            why = getattr(error, "strerror", None) or "it is not a name"
+            return SocketError(f"cannot resolve {name.host} ({why})", RETRIED, number)
         fitting = [one for one in addresses if (6 if ":" in one[0] else 4) in self._versions]
         return list(dict.fromkeys(fitting))[:ADDRESSES_MAX] or SocketError(
             f"{name.host} has no address of the group's IP version", RETRIED, socket.EAI_NONAME

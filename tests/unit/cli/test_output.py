@@ -6,6 +6,8 @@ import contextlib
 import io
 import json
 import os
+import re
+import time
 import unicodedata
 
 import pytest
@@ -13,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcast.cli import output as printing
-from mcast.cli.output import Output, OutputClosed, escape, escape_bytes, json_line, rfc3339
+from mcast.cli.output import Output, OutputClosed, clock, escape, escape_bytes, json_line, rfc3339
 from mcast.errors import McastError
 
 ANY_TEXT = st.text(st.characters(codec=None, exclude_categories=()))
@@ -137,3 +139,16 @@ def test_output_that_cannot_be_asked_for_room_counts_as_blocked() -> None:
 def test_a_note_is_one_escaped_line(capsys: pytest.CaptureFixture[str]) -> None:
     printing.note("a\x1b[2Jb\nc")
     assert capsys.readouterr().err == "mcast: a\\x1b[2Jb\\x0ac\n"
+
+
+@pytest.mark.parametrize("seconds", [-1e18, -86400.0, 253_402_300_799.0, 5e11, 1e18])
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/Los_Angeles"])
+def test_a_clock_may_say_anything(seconds: float, zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        assert re.fullmatch(r"\d\d:\d\d:\d\d", clock(seconds))
+        assert re.fullmatch(r"(1970|9999)-\d\d-\d\dT.*Z", rfc3339(seconds))
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -47,7 +47,7 @@ def test_the_port_beside_the_group_goes_for_all_that_name_none() -> None:
     [
         (("1.2.3.4",), {}, InvalidGroup, r"224\.0\.0\.0-239\.255\.255\.255 or ff00::/8"),
         (("fe80::1",), {}, InvalidGroup, "ff00::/8"),
-        (("ff02::1%eth0",), {}, InvalidGroup, "ff00::/8"),
+        (("ff02::1%eth0",), {}, InvalidGroup, "name the interface with -i"),
         (("",), {}, InvalidGroup, "ff00::/8"),
         (("[ff02::1",), {}, InvalidGroup, r"\[ADDRESS\]:PORT"),
         (("230.0.0.1:0",), {}, InvalidPort, "1 to 65535"),

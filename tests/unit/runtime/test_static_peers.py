@@ -133,7 +133,7 @@ async def test_four_addresses_of_a_name_in_the_groups_ip_versions(looked: Looked
     await peers.resolve(first=False)
     assert len(peers.addresses) == static_peers.ADDRESSES_MAX
     assert [str(problem) for problem in peers.problems] == [
-        "c has no address of the group's IP version: mcast keeps trying"
+        "c has no address of the group's IP version: check the name; mcast keeps trying"
     ]
 
 
