@@ -11,6 +11,7 @@ from .core.events import (
     GapFilled,
     GapOpened,
     Message,
+    OtherRoom,
     OtherVersion,
     PeerJoined,
     PeerLeft,
@@ -35,6 +36,7 @@ __all__ = [
     "GapOpened",
     "InterfacesChanged",
     "Message",
+    "OtherRoom",
     "OtherVersion",
     "Overflow",
     "PeerJoined",
@@ -96,6 +98,7 @@ Event = (
     | SendingStopped
     | SendingResumed
     | OtherVersion
+    | OtherRoom
     | InterfacesChanged
     | PlainText
     | Overflow

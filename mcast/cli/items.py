@@ -21,6 +21,7 @@ from mcast.events import (
     GapFilled,
     GapOpened,
     Message,
+    OtherRoom,
     OtherVersion,
     Overflow,
     PeerJoined,
@@ -135,6 +136,10 @@ class ChatLine(msgspec.Struct, frozen=True):
         mark = f" ({self.mark})" if self.mark else ""
         return f"{self.sender}{mark}: {self.text}"
 
+    def fields(self) -> dict[str, str]:
+        """Those of -F that are here."""
+        return {"time": clock(self.seconds), "from": self.sender, "text": self.text}
+
     def tabbed(self) -> str:
         """Time, sender and text, separated by tabs."""
         return f"{clock(self.seconds)}\t{self.sender}\t{self.text}"
@@ -153,6 +158,10 @@ class Item:
     def chat_line(self) -> ChatLine | None:
         """How a chat shows it; None if it is not a message."""
         return None
+
+    def fields(self) -> Mapping[str, str]:
+        """What -F can print of a message, escaped."""
+        raise NotImplementedError
 
     def notice(self) -> str:
         """The line for a person if it is not a message; empty for nothing."""
@@ -182,6 +191,9 @@ class PlainItem(Item):
     def chat_line(self) -> ChatLine:
         line = self._line
         return ChatLine(line.received, source_text(line.source), _text(line.data, line.text), self._mark)
+
+    def fields(self) -> Mapping[str, str]:
+        return {**self.chat_line().fields(), "name": "", "identity": "", "group": self.group}
 
     def json(self) -> Mapping[str, Any]:
         line = self._line
@@ -216,6 +228,15 @@ class MessageItem(Item):
         mark = "history" if message.history else "late" if message.late else ""
         label = self._context.labels.label(message.peer_id, message.name)
         return ChatLine(seconds, label, _text(message.data, message.text), mark)
+
+    def fields(self) -> Mapping[str, str]:
+        message = self._message
+        return {
+            **self.chat_line().fields(),
+            "name": escape(message.name),
+            "identity": message.peer_id.origin.hex()[:16],
+            "group": self._context.address,
+        }
 
     def json(self) -> Mapping[str, Any]:
         message = self._message
@@ -431,6 +452,15 @@ def _version(other: OtherVersion, context: GroupContext, _: float) -> Item:
     return NoticeItem("version", notice, context, {"version": other.version, "address": host})
 
 
+def _room(other: OtherRoom, context: GroupContext, _: float) -> Item:
+    host = escape(str(other.source[0])) if isinstance(other.source, tuple) else "?"
+    notice = (
+        f"another room here is called {escape(other.name)} (at {host}): "
+        "it differs from yours in upper and lower case only, so agree on one spelling"
+    )
+    return NoticeItem("room", notice, context, {"other": other.name, "address": host})
+
+
 _MAKERS: dict[type, Callable[[Any, GroupContext, float], Item]] = {
     Message: MessageItem,
     PrivateMessage: PrivateItem,
@@ -448,6 +478,7 @@ _MAKERS: dict[type, Callable[[Any, GroupContext, float], Item]] = {
     SendingStopped: _sending,
     SendingResumed: _sending,
     OtherVersion: _version,
+    OtherRoom: _room,
     Overflow: _overflow,
 }
 

@@ -5,16 +5,22 @@ from typing import Annotated, Any
 
 import typer
 
+from mcast.errors import UsageError
+
 from . import options
+from .formats import LineFormat
 from .hooks import Hooks, On
 from .items import Item
 from .output import Output
 from .runner import Ending, run
 from .session import Network, Participant, Reporter, Session, interface_events
 
-URGENT = ("alarm", "overflow", "gap", "slow", "sending")
+URGENT = ("alarm", "overflow", "gap", "slow", "sending", "room")
 """Items whose notice is printed without --verbose."""
 
+LETTERS = {"t": "time", "f": "from", "m": "text", "n": "name", "i": "identity", "g": "group"}
+"""The fields of -F."""
+Fields = Annotated[str | None, options.fields_option(LETTERS, "%t %f %m")]
 Passive = Annotated[
     bool, typer.Option("--passive", help="Send nothing at all, not even requests for lost messages.")
 ]
@@ -41,6 +47,7 @@ def listen(
     on: On = None,
     passive: Passive = False,
     plain: options.Plain = False,
+    fields: Fields = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -53,6 +60,9 @@ def listen(
     network = Network(context, group, port, interface, only4, only6, sources=tuple(source or ()))
     me = Participant(profile, name, room, key_file)
     hooks = Hooks(on)
+    form = None if fields is None else LineFormat(fields, LETTERS)
+    if form and json:
+        raise UsageError("use either -F or --json, not both")
 
     async def command(ending: Ending, output: Output) -> int:
         join_options: dict[str, Any] = {
@@ -67,7 +77,7 @@ def listen(
         async with joining as session, hooks:
             reporter = Reporter(session, quiet=quiet, verbose=verbose)
             reporter.joined("listening to")
-            printer = _Printer(output, reporter, ending, json=json, verbose=verbose, most=count)
+            printer = _Printer(output, reporter, ending, form, json=json, verbose=verbose, most=count)
             complete = await ending.during(printer.follow(session, hooks))
             reporter.drops(now=True)
             if not printer.printed and (limit := {"timeout": timeout, "idle": idle}.get(ending.reason or "")):
@@ -88,6 +98,7 @@ class _Printer:
         output: Output,
         reporter: Reporter,
         ending: Ending,
+        form: LineFormat | None,
         *,
         json: bool,
         verbose: bool,
@@ -95,7 +106,7 @@ class _Printer:
     ) -> None:
         self.printed = 0
         self._output, self._reporter, self._ending = output, reporter, ending
-        self._json, self._verbose, self._most = json, verbose, most
+        self._form, self._json, self._verbose, self._most = form, json, verbose, most
 
     async def follow(self, session: Session, hooks: Hooks) -> None:
         """Print what arrives and queue it for --on, until `most` messages have been printed."""
@@ -131,6 +142,8 @@ class _Printer:
             self._ending.touch()
         if self._json and items:
             self._output.events(item.json() for item in items)
+        elif messages and self._form:
+            self._output.lines([self._form.line(item.fields()) for item in messages])
         elif messages:
             lines = filter(None, (item.chat_line() for item in messages))
             self._output.lines(line.tabbed() if self._verbose else line.text for line in lines)

@@ -111,7 +111,7 @@ class PeerTable:
             for item in items:
                 self._show(item)
             for item in items:
-                if item.type in ("alarm", "overflow", "slow", "sending"):
+                if item.type in ("alarm", "overflow", "slow", "sending", "room"):
                     reporter.say(item.notice())
                 show_private(item)
                 await hooks.put(item.type, item.environment(), item.data)

@@ -54,7 +54,7 @@ from .context import Component, Context, Datagram, Handler, Mode
 from .directed.receiver import DirectedReceiver
 from .directed.routes import Routes
 from .directed.sender import PATIENCE, DirectedSender
-from .events import Address, Event, OtherVersion, PeerId, PeerView
+from .events import Address, Event, OtherRoom, OtherVersion, PeerId, PeerView
 from .flow.controller import FlowController
 from .flow.feedback import PAGE, Feedback
 from .history.anti_entropy import AntiEntropy
@@ -81,7 +81,7 @@ LAST_FRAMES = (Nack, Key, KeyRequest, Report, Directed, DirectedAck)
 GOODBYES = (0.0, 0.03, 0.06)  # seconds after closing at which the goodbye is said
 LINGER = 0.3  # seconds after the last record in which we still answer NACKs: perhaps we alone have it. The
 # same after a message to us alone was acknowledged: if that was lost, its sender asks again.
-SESSION, VERSION_AT = slice(8, 16), 2  # of a datagram
+KEY_ID, SESSION, VERSION_AT = slice(4, 8), slice(8, 16), 2  # of a datagram
 NOTHING_OFFERED = Attributes()
 PARTICIPANT = Mode()
 
@@ -221,6 +221,7 @@ class Engine:
         for component in (*self._timed, receiver, server):
             self._handlers.update(component.handlers)
         self._heard_any = self._version_told = False
+        self._lookalikes = dict(room.lookalikes)  # each is told once: anybody can forge a key id
         self._departed = False
         self._goodbyes: list[float] = []
         self._last_reported: list[PeerId] = []  # whom our last report is about, as many as one datagram holds
@@ -296,11 +297,14 @@ class Engine:
         context.drops[reason] += 1
         if reason is DropReason.REPEATED:
             context.networks.repeated(data[SESSION], networks)
-        if reason is not DropReason.VERSION or self._version_told:
-            return False
-        self._version_told = True
-        context.emit(OtherVersion(data[VERSION_AT], source))
-        return True
+        if reason is DropReason.VERSION and not self._version_told:
+            self._version_told = True
+            context.emit(OtherVersion(data[VERSION_AT], source))
+            return True
+        if reason is DropReason.UNKNOWN_ROOM and data[KEY_ID] in self._lookalikes:
+            context.emit(OtherRoom(self._lookalikes.pop(data[KEY_ID]), source))
+            return True
+        return False
 
     def _receive_batch(self, records: list[Record], datagram: Datagram, now: float) -> None:
         """Records, each alone in its datagram, that came one after the other from one session."""

@@ -194,6 +194,16 @@ class OtherVersion(msgspec.Struct, frozen=True, gc=False):
     source: Address
 
 
+class OtherRoom(msgspec.Struct, frozen=True, gc=False):
+    """Somebody at `source` is in the open room `name`, which differs from ours in upper and lower case only.
+
+    Told once for each such name.
+    """
+
+    name: str
+    source: Address
+
+
 Event = (
     Message
     | PrivateMessage
@@ -210,4 +220,5 @@ Event = (
     | SendingStopped
     | SendingResumed
     | OtherVersion
+    | OtherRoom
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -26,12 +27,14 @@ class Room(msgspec.Struct, frozen=True):
     """A room's `id` (16 bytes, in every signature), `key` (32 bytes), `key_id` (4 bytes, in every datagram).
 
     `public` says that anyone can derive the key: what is said there can be read by anyone on the LAN.
+    `lookalikes`: key ids of rooms that somebody may mean when typing this one's name, and their names.
     """
 
     id: bytes
     key: bytes
     key_id: bytes
     public: bool
+    lookalikes: Mapping[bytes, str] = {}
 
     def __repr__(self) -> str:
         return f"Room(id={self.id!r}, key_id={self.key_id!r}, public={self.public})"
@@ -55,6 +58,17 @@ def open_room(group: str, name: str) -> Room:
     place = _place(group, name)
     room_id = sha256(_OPEN + place).digest()[:ROOM_ID_SIZE]
     return _room(room_id, derive(place, salt=_OPEN, info=b"mcast2 room key"), public=True)
+
+
+def with_lookalikes(room: Room, group: str, name: str) -> Room:
+    """The open room `name`, which knows rooms whose names differ in upper and lower case only.
+
+    Of all such names it knows the likely ones.
+    """
+    others = {name.lower(), name.upper(), name.title(), name.capitalize(), name.swapcase()} - {name}
+    return msgspec.structs.replace(
+        room, lookalikes={open_room(group, other).key_id: other for other in sorted(others)}
+    )
 
 
 def keyed_room(key: bytes, room_id: bytes) -> Room:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from mcast.core.events import PeerId
 from mcast.core.incarnation import following
 from mcast.crypto.keys import Identity
-from mcast.crypto.rooms import Room, derive, keyed_room, open_room
+from mcast.crypto.rooms import Room, derive, keyed_room, open_room, with_lookalikes
 from mcast.errors import MessageTooLarge, UsageError
 from mcast.net.address import GroupAddress, parse_group, parse_port
 from mcast.wire.attributes import Attributes, Service, decode_attributes, encode_attributes
@@ -62,7 +62,8 @@ def make_room(groups: Sequence[GroupAddress], name: str, key: bytes | None, room
         return keyed_room(secret, made if room_id is None else _secret(room_id, ROOM_ID_SIZE, "a room id"))
     if room_id is not None:
         raise UsageError("room_id needs a key", "an open room has no id of its own")
-    return open_room(place_of(groups), name)
+    place = place_of(groups)
+    return with_lookalikes(open_room(place, name), place, name)
 
 
 def place_of(groups: Sequence[GroupAddress]) -> str:

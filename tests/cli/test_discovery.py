@@ -103,3 +103,27 @@ def test_a_signal_ends_the_command_and_then_the_announcement(
 def test_time_ends_the_command(pair: Pair, group: str) -> None:
     ended = pair[1].mcast("announce", "-g", group, "-W", "300ms", "--exec", "sleep", "60")
     assert ended.wait() == 128 + signal.SIGTERM
+
+
+def test_chosen_fields_of_messages(pair: Pair, group: str) -> None:
+    listener = pair[0].mcast("listen", "-g", group, "-C", "2", "-F", "%f|%n|%i|%g|%m|%t")
+    listener.wait_for("listening to", stream="stderr")
+    pair[1].mcast("send", "-g", group, "-n", "ada", "-m", "a\tb\nc", "-m", "%m").wait()
+    assert listener.wait() == 0
+    one, other = listener.lines()
+    pattern = r"ada·([0-9a-f]{4})\|ada\|\1[0-9a-f]{12}\|%s\|%s\|\d\d:\d\d:\d\d"
+    assert re.fullmatch(pattern % (re.escape(group), re.escape(r"a\x09b\x0ac")), one)
+    assert re.fullmatch(pattern % (re.escape(group), "%m"), other)
+
+
+def test_rooms_that_differ_in_case_are_pointed_out(pair: Pair, group: str) -> None:
+    listener = pair[0].mcast("listen", "-g", group, "--room", "lab", "-C", "1")
+    listener.wait_for("room lab", stream="stderr")
+    pair[1].mcast("send", "-g", group, "--room", "Lab", "hello").wait()
+    listener.wait_for("another room here is called Lab (at 10.9.0.2)", stream="stderr")
+
+
+def test_a_room_beside_a_key_is_not_ignored_in_silence(pair: Pair, group: str) -> None:
+    sender = pair[0].mcast("send", "-g", group, "--room", "lab", "x", env={"MCAST_KEY": "11" * 32})
+    assert sender.wait() == 0
+    assert "--room has no effect beside MCAST_KEY: the key alone determines the room" in sender.stderr

@@ -554,6 +554,7 @@ CASES: dict[str, Case] = {
     "msg=$(mcast listen -C 1 -W 10m)": captures_a_message,
     "mcast listen --json --idle 5s": listens('"name":"bob".*"text":"to all who listen"', ends=True),
     "mcast listen --since 1h --last 20 -W 2s": recalls,
+    "mcast listen -F '%t %n %m' -C 1": listens(r"^\d\d:\d\d:\d\d bob to all who listen\n$", ends=True),
     "mcast listen --on 'message=dd of=latest.txt status=none'": runs_a_program,
     "mcast announce --name printer --service _ipp._tcp:631 --tag floor=2": announces,
     "mcast announce --name door --on 'join,leave=./greet.sh'": greets_by_a_program,

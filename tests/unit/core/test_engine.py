@@ -6,11 +6,13 @@ import pytest
 
 from mcast import simulation
 from mcast.core.engine import Receipt
-from mcast.core.events import OtherVersion, PeerId
+from mcast.core.events import OtherRoom, OtherVersion, PeerId
 from mcast.crypto.keys import Identity
+from mcast.crypto.rooms import open_room, with_lookalikes
 from mcast.errors import MessageTooLarge, UsageError
 from mcast.settings import Settings
 from mcast.wire import frames as f
+from mcast.wire.header import Header, encode_header
 
 from .support import ADDRESS, Outsider, drops, now_ms, texts
 
@@ -235,3 +237,18 @@ def test_another_version_of_the_protocol_is_told_once() -> None:
     told = [event for event in ada.events() if isinstance(event, OtherVersion)]
     assert told == [OtherVersion(9, ADDRESS)]
     assert drops(ada, "version") == 3
+
+
+def test_a_room_that_differs_in_case_only_is_told_once() -> None:
+    place = "230.0.0.1:28003"
+    room = with_lookalikes(open_room(place, "lab"), place, "lab")
+    lan = simulation.Lan(1, room=room)
+    assert sorted(room.lookalikes.values()) == ["LAB", "Lab"]
+    ada = lan.join("ada")
+    for name in ("Lab", "Lab", "kitchen", "LAB", "lAB"):
+        other = Header(open_room(place, name).key_id, bytes(8), 1)
+        lan.transmit(encode_header(other) + bytes(16), ADDRESS)
+        lan.run(0.01)
+    told = [event for event in ada.events() if isinstance(event, OtherRoom)]
+    assert told == [OtherRoom("Lab", ADDRESS), OtherRoom("LAB", ADDRESS)]
+    assert drops(ada, "unknown-room") == 5
