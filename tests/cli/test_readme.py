@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -394,8 +393,7 @@ def runs_a_server(scene: Scene, command: str) -> None:
         scene.third.mcast, "browse", "-t", complete=lambda browse: "\t8000\t" in browse.stdout
     )
     assert seen.returncode == 0
-    server.signal(signal.SIGINT, group=True)
-    assert server.wait() == 0
+    assert server.interrupt() == 0
 
 
 def prints_fields(scene: Scene, command: str) -> None:
