@@ -114,7 +114,8 @@ def join(
         an order of their own. Default: False.
     last: at most that many earlier messages; implies `history`. Default: no limit.
     since: only messages of the last that many seconds; implies `history`. Default: no limit.
-    wait: enter even if no interface is usable yet, and use them as they come. Default: False.
+    wait: enter even if no interface is usable yet, or one of `interfaces` does not exist yet, and use them
+        as they come. Default: False.
     machine: identifies this computer, 8 bytes, so that peers notice an identity that runs on two computers.
         Default: zeros, which identify none.
     peers: static peers, each `HOST` or `HOST:PORT`, to reach by unicast where multicast does not get through.
@@ -140,6 +141,7 @@ def join(
         list_of("sources", sources),
         unicast=True,
         hold=not (visitor or passive),
+        wait=wait,
     )
     static_peers = [parse_peer(text, groups[0].port, plan.versions) for text in list_of("peers", peers)]
     if static_peers and passive:
@@ -156,6 +158,5 @@ def join(
             settings=chosen,
             static_peers=static_peers,
             mode=Mode(visitor, passive, quiet, wants_history(history, last, since), last, since),
-            wait=wait,
         )
     )

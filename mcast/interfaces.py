@@ -42,8 +42,9 @@ def choose(
 
     requested: names or addresses (IPv6 with or without `%zone`). These interfaces are used whatever their
     kind, in this order, unless they are down or have no address of a wanted version. Empty: choose suitable
-    interfaces, the one with the best default route first. versions: the IP versions wanted. absent_ok: skip a
-    requested interface that does not exist, instead of raising UnknownInterface.
+    interfaces, the one with the best default route first. versions: the IP versions wanted. absent_ok: accept
+    a requested interface that does not exist, instead of raising UnknownInterface: it is among the choices,
+    with the number 0 and without addresses.
     """
     ordered = sorted(table, key=lambda i: (not i.default_route, i.rank, i.index, i.name))
     if requested:
@@ -156,16 +157,21 @@ def _with_loopback(choices: Sequence[Choice], versions: Sequence[int]) -> tuple[
 def _choose_requested(
     ordered: Sequence[Interface], requested: Sequence[str], versions: Sequence[int], absent_ok: bool
 ) -> tuple[Choice, ...]:
-    asked: dict[Interface, None] = {}
+    asked: dict[Interface, Choice] = {}
     for wanted in requested:
         found = find(ordered, wanted)
         if not found and not absent_ok:
             known = ", ".join(interface.name for interface in ordered) or "none"
             raise UnknownInterface(f"no interface {wanted!r} on this computer", f"known are: {known}")
-        asked.update(dict.fromkeys(found))
-    chosen = [
-        _use(interface, versions, "asked for with -i") if interface.up else Choice(interface, False, "down")
-        for interface in asked
-    ]
+        asked.update({interface: _judge_requested(interface, versions) for interface in found})
+        if not found:
+            absent = Interface(wanted, 0, up=False)
+            asked[absent] = Choice(absent, False, "does not exist")
     others = [Choice(interface, False, "not asked for") for interface in ordered if interface not in asked]
-    return (*chosen, *others)
+    return (*asked.values(), *others)
+
+
+def _judge_requested(interface: Interface, versions: Sequence[int]) -> Choice:
+    if not interface.up:
+        return Choice(interface, False, "down")
+    return _use(interface, versions, "asked for with -i")

@@ -25,7 +25,7 @@ from typing import NamedTuple, Self
 
 from .errors import NoInterface, SocketError, UsageError
 from .net.address import GroupAddress, parse_group
-from .net.errnos import explain, explained
+from .net.errnos import explain, explain_bind, explained
 from .net.socket_options import (
     LINUX,
     WINDOWS,
@@ -231,12 +231,18 @@ class Receiver:
                 prepare_receiving(sock, v6, self._buffer)
                 if self._pieces:
                     receive_segments(sock)
-                sock.bind(bind_address(self.group, interface))
+                self._bind(sock, interface)
                 membership(sock, self.group, interface, sources, join=True)
             except BaseException:
                 sock.close()
                 raise
         return sock
+
+    def _bind(self, sock: socket.socket, interface: int) -> None:
+        try:
+            sock.bind(bind_address(self.group, interface))
+        except OSError as error:
+            raise explain_bind(error, f"cannot receive {self.group}", self.group.port) from error
 
 
 class Sender:

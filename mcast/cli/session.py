@@ -39,6 +39,7 @@ if TYPE_CHECKING:  # `send` starts faster without what only commands that show e
 
     Batch = tuple[Sequence[Change | InterfacesChanged], list[Item]]
 
+NONE = "there is none"
 NOBODY = "nobody confirmed that they heard it"
 LINGER = 2.0
 """Seconds that a chat in a pipe waits at the end of its input until everyone has confirmed."""
@@ -168,7 +169,7 @@ class Network(msgspec.Struct, frozen=True):
         plan = self.plain_plan(sends=sends)
         if answers:
             plan = msgspec.structs.replace(plan, unicast=True, hold=True)
-        return PlainSession(PlainGroup(plan, wait=bool(plan.requested)))
+        return PlainSession(PlainGroup(msgspec.structs.replace(plan, wait=bool(plan.requested))))
 
     def plain_plan(self, *, receive: bool = True, sends: bool = True) -> Plan:
         """The plan for plain text. UsageError if it `sends` although a key is set."""
@@ -436,7 +437,9 @@ class Reporter:
         groups = [str(group) for group in self._session.plan.groups if group.version in versions or not used]
         what = ", ".join([*groups, *self._session.room_text])
         where = ", ".join(f"{choice.interface.name} ({choice.reason})" for choice in used)
-        return f"{doing} {what} on {where or f'no interface yet ({self._why_none()})'}"
+        why = self._unused()
+        waiting = f"; waiting for {why}" if where and self._session.plan.requested and why else ""
+        return f"{doing} {what} on {where or f'no interface yet ({why or NONE})'}{waiting}"
 
     def problems_at_once(self) -> None:
         """Say what went wrong when a command joined that ends too soon to try anything again."""
@@ -452,7 +455,7 @@ class Reporter:
         for link in change.left:
             self.say(f"no longer using {link.name} ({reasons.get(link.index, 'gone')})")
         if change.left and not links.used:
-            self.say(f"no interface left; waiting for one ({self._why_none()})")
+            self.say(f"no interface left; waiting for one ({self._unused() or NONE})")
         self._problems(change)
 
     def drops(self, *, now: bool = False) -> None:
@@ -477,11 +480,11 @@ class Reporter:
         for problem in dict.fromkeys(map(str, change.problems)):
             note(problem)
 
-    def _why_none(self) -> str:
-        """Why no interface is used: the reason for each that was asked for."""
+    def _unused(self) -> str:
+        """Why interfaces are not used: the reason for each that was asked for."""
         choices = self._session.links.choices
-        asked = [choice for choice in choices if choice.reason != "not asked for"]
-        return "; ".join(f"{choice.interface.name}: {choice.reason}" for choice in asked) or "there is none"
+        asked = [choice for choice in choices if not choice.used and choice.reason != "not asked for"]
+        return "; ".join(f"{choice.interface.name}: {choice.reason}" for choice in asked)
 
 
 def interface_events(change: Change | InterfacesChanged) -> Iterator[Mapping[str, Any]]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import msgspec
 
 from mcast.errors import PermissionRefused, PortTaken, SocketError
+from mcast.net.port_holders import holders
 
 
 class _Meaning(msgspec.Struct, frozen=True):
@@ -29,8 +30,8 @@ _WHO_HOLDS = {
 
 _MEANINGS: dict[int, _Meaning] = {
     errno.EADDRINUSE: _Meaning(
-        "another program holds this port and does not share it (no SO_REUSEADDR)",
-        f"stop it ({_WHO_HOLDS} shows it) or choose another port with --port",
+        "another program holds this port and does not share it",
+        f"stop it ({_WHO_HOLDS} shows it), let it set SO_REUSEADDR, or choose another port with --port",
         PortTaken,
     ),
     errno.EACCES: _Meaning("permission denied", _FIREWALL, PermissionRefused),
@@ -53,6 +54,16 @@ _MEANINGS: dict[int, _Meaning] = {
     errno.EAFNOSUPPORT: _Meaning("this IP version is switched off here", "use the other one"),
     errno.EINVAL: _Meaning("the interface or a blackhole route does not allow it", "choose another with -i"),
 }
+
+
+def explain_bind(error: OSError, doing: str, port: int) -> SocketError:
+    """As explain(); if the port is taken, it names who holds it."""
+    explained = explain(error, doing)
+    if isinstance(explained, PortTaken) and (names := holders(port)):
+        meaning = f"{doing}: {', '.join(names)} holds this port and does not share it"
+        remedy = "stop it, let it set SO_REUSEADDR (not SO_REUSEPORT), or choose another port with --port"
+        return PortTaken(meaning, remedy, explained.errno)
+    return explained
 
 
 def explain(error: OSError, doing: str) -> SocketError:

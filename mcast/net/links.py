@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import ipaddress
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -20,6 +21,8 @@ from mcast.interfaces import Choice, Interface
 from mcast.multicast import Receiver, Sender
 from mcast.net.address import GroupAddress
 from mcast.net.interface_table import is_link_local
+from mcast.net.socket_options import SocketName, source_towards
+from mcast.wire.limits import DATAGRAM_SAFE
 
 if sys.platform != "win32":
     import resource
@@ -28,6 +31,11 @@ SECONDARY_MAX = 8
 """Additional addresses of one interface at which others can reach us."""
 SPARE = 8
 """Descriptors that we leave free: modules are imported when they are needed, and --on runs programs."""
+FURTHER_MAX = 3
+"""IPv4 networks of one interface, besides the first, to which we also send: each costs a copy."""
+SMALLEST_MTU = DATAGRAM_SAFE + 28
+"""Below this, the datagrams that every member must be able to take do not fit into an IPv4 packet. The kernel
+splits them."""
 _IGMP = Path("/proc/net/igmp")
 
 
@@ -37,7 +45,7 @@ class Plan(msgspec.Struct, frozen=True):
     requested: names or addresses of interfaces; empty means all suitable ones. versions: IP versions.
     ttl: see Sender. sources: see Receiver.join. receive: whether to open receivers. unicast: open senders on
     every interface at once, because others answer to them. hold: bind senders to the group's port where it
-    is free.
+    is free. wait: go on without a usable interface, and with one requested that does not exist yet.
     """
 
     groups: tuple[GroupAddress, ...]
@@ -48,6 +56,7 @@ class Plan(msgspec.Struct, frozen=True):
     receive: bool = True
     unicast: bool = False
     hold: bool = False
+    wait: bool = False
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -71,6 +80,9 @@ class Links:
     A program that knows only a computer's address can reach us at the group's port there, and needs no
     multicast for it. Several programs on one computer cannot share a unicast port: one of them holds it and
     tells the ports of the others (WHO and HERE in docs/protocol.md). When it ends, another claims the port.
+
+    A tunnel is not used for multicast unless it is requested. Others can still reach us at its address, and
+    we reach through it those whom the user named (reach()).
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -80,6 +92,9 @@ class Links:
         self._used: dict[int, Interface] = {}
         self._senders: dict[tuple[int, int], Sender] = {}
         self._secondary: dict[tuple[int, str], Sender] = {}
+        self._table: Sequence[Interface] = ()
+        self._static_peers: tuple[SocketName, ...] = ()
+        self.towards: dict[str, tuple[int, str]] = {}
         self._addresses: dict[int, tuple[str, ...]] = {}
         self._problems: set[str] = set()
         self._port = plan.groups[0].port if plan.hold else 0
@@ -94,18 +109,17 @@ class Links:
         """Open and close sockets to match the table. Raises UnknownInterface for a wrong request."""
         before, plan = self._used, self.plan
         # After the first update, a requested interface may vanish and come back.
-        self.choices = interfaces.choose(
-            table, plan.requested, versions=plan.versions, absent_ok=bool(self.choices)
-        )
+        absent_ok = plan.wait or bool(self.choices)
+        self.choices = interfaces.choose(table, plan.requested, versions=plan.versions, absent_ok=absent_ok)
         wanted = {choice.interface.index: choice.interface for choice in self.choices if choice.used}
-        self._used = wanted
+        self._used, self._table = wanted, table
         # The system may give the index of a removed interface to a new one.
         stayed = {i for i in before.keys() & wanted.keys() if before[i].name == wanted[i].name}
         for index in before.keys() - stayed:
             self._leave(index)
         self._leave_lost_versions()
         self._close_moved()
-        problems = list(self._open_wanted())
+        problems = [*self._open_wanted(), *self._small()]
         self._open_secondary()
         return Change(
             tuple(link for index, link in self._used.items() if index not in stayed),
@@ -114,15 +128,13 @@ class Links:
             self._lost_networks(),
         )
 
-    def require(self, started: Change | None = None, *, wait: bool = False) -> None:
-        """Raise a problem of the `started` change if nothing was joined, or NoInterface with the reasons.
-
-        wait: accept that there is no usable interface yet.
-        """
+    def require(self, started: Change | None = None) -> None:
+        """Raise a problem of the `started` change if nothing was joined, or NoInterface with the reasons."""
         joined = not self.receivers or any(receiver.joined for receiver in self.receivers.values())
         if started is not None and started.problems and not joined:
             raise started.problems[0]
-        if wait or (self._used and joined):
+        # Static peers may be reached through a tunnel although there is no LAN.
+        if self.plan.wait or (self._used and joined) or (self.towards and self._secondary):
             return
         why = "; ".join(f"{choice.interface.name}: {choice.reason}" for choice in self.choices)
         raise NoInterface(f"no usable network interface ({why or 'there is none'})", "see: mcast interfaces")
@@ -164,8 +176,36 @@ class Links:
 
     @property
     def secondary(self) -> tuple[Sender, ...]:
-        """Sockets at additional addresses. They only receive; answers leave from the endpoints."""
+        """Sockets at additional addresses, and at those of tunnels: for unicast only."""
         return tuple(self._secondary.values())
+
+    @property
+    def unicast_only(self) -> tuple[Interface, ...]:
+        """Interfaces that are not in use for multicast but have a socket: tunnels."""
+        indexes = {sender.interface for sender in self._secondary.values()} - self._used.keys()
+        return tuple(link for link in self._table if link.index in indexes)
+
+    @property
+    def further(self) -> tuple[Sender, ...]:
+        """Those of `secondary` in other IPv4 networks than the endpoint of their interface.
+
+        Hosts of such a network may drop what does not come from an address of it (reverse path filter).
+        """
+        keys = {(link.index, address) for link in self._used.values() for address in _elsewhere(link)}
+        return tuple(sender for key, sender in self._secondary.items() if key in keys)
+
+    @property
+    def all(self) -> tuple[Interface, ...]:
+        """The interfaces with a socket, those in use first."""
+        return (*self._used.values(), *self.unicast_only)
+
+    def reach(self, addresses: Iterable[SocketName]) -> None:
+        """Reach these static peers out of the interfaces that lead there.
+
+        `towards` tells, by host, the number of the interface and our address on it.
+        """
+        self._static_peers = tuple(addresses)
+        self._open_secondary()
 
     @property
     def holding(self) -> bool:
@@ -180,7 +220,7 @@ class Links:
     @property
     def hosts(self) -> tuple[str, ...]:
         """Our addresses."""
-        return tuple(address for link in self._used.values() for address in link.addresses)
+        return tuple(address for link in self.all for address in link.addresses)
 
     @property
     def kernel_drops(self) -> int:
@@ -238,23 +278,51 @@ class Links:
         return Sender(interface, address, port=port, ttl=self.plan.ttl)
 
     def _open_secondary(self) -> None:
-        """Bind the group's port at the additional addresses where no other program holds it."""
-        taken = {sender.address for sender in self._senders.values()}
+        """Bind the group's port at the additional addresses where no other program holds it.
+
+        Where we send from, any port will do.
+        """
+        taken = {(sender.interface, sender.address) for sender in self._senders.values()}
+        links = (*self._used.values(), *self._tunnels()) if self._port else ()
         wanted = {
-            (link.index, address): None
-            for link in self._used.values()
-            for address in [text for text in link.addresses if text not in taken][:SECONDARY_MAX]
+            key: False
+            for link in links
+            for key in [(link.index, text) for text in link.addresses][: 1 + SECONDARY_MAX]
         }
+        self.towards = dict(self._lead_to_static())
+        needed = [*self.towards.values()]
+        if self.plan.unicast:
+            needed += [(link.index, text) for link in self._used.values() for text in _elsewhere(link)]
+        wanted.update(dict.fromkeys(needed, True))
+        wanted = {key: must for key, must in wanted.items() if key not in taken}
         for key in self._secondary.keys() - wanted.keys():
             self._secondary.pop(key).close()
-        for key in wanted if self._port else ():
+        for key, must in wanted.items():
             if key not in self._secondary:
                 with contextlib.suppress(SocketError):
-                    sender = self._bind(*key, self._port)
-                    if _leaves_spare(sender.fileno()):
+                    sender = self._open_sender(*key) if must else self._bind(*key, self._port)
+                    if must or _leaves_spare(sender.fileno()):
                         self._secondary[key] = sender
                     else:
                         sender.close()
+
+    def _tunnels(self) -> Iterator[Interface]:
+        """Tunnels that are up and not in use, unless the user chose the interfaces."""
+        for choice in self.choices if not self.plan.requested else ():
+            if choice.interface.tunnel and choice.interface.up and not choice.used:
+                yield choice.interface
+
+    def _lead_to_static(self) -> Iterator[tuple[str, tuple[int, str]]]:
+        """Each static host, the interface from which the system sends to it, and the address there.
+
+        That of the endpoint, if the interface has one.
+        """
+        for address in self._static_peers:
+            source, version = source_towards(address), 6 if ":" in address[0] else 4
+            for link in self._table if source else ():
+                if source in link.addresses:
+                    endpoint = self._senders.get((link.index, version))
+                    yield address[0], (link.index, endpoint.address if endpoint else str(source))
 
     def _leave(self, index: int) -> None:
         for receiver in self.receivers.values():
@@ -340,6 +408,14 @@ class Links:
         names = ", ".join(link.name for link in unused)
         return SocketError(f"too many open files to use {names}", "raise the limit: ulimit -n", errno.EMFILE)
 
+    def _small(self) -> Iterator[SocketError]:
+        for link in self._used.values() if self.plan.unicast else ():
+            if link.mtu < SMALLEST_MTU:
+                yield SocketError(
+                    f"the MTU of {link.name} is {link.mtu}: large datagrams leave in pieces",
+                    f"raise it to {SMALLEST_MTU} or more, or choose another interface with -i",
+                )
+
     def _new_problems(self, problems: Sequence[SocketError]) -> tuple[SocketError, ...]:
         """Problems that the last update did not have: each is told once. A lack of descriptors is one."""
         kinds = {"" if _exhausted([problem]) else str(problem): problem for problem in problems}
@@ -367,6 +443,18 @@ def _leaves_spare(descriptor: int) -> bool:
         return True
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return limit == resource.RLIM_INFINITY or descriptor + SPARE < limit
+
+
+def _elsewhere(link: Interface) -> list[str]:
+    """The first IPv4 address in each network but that of the endpoint, at most FURTHER_MAX of them."""
+    networks = [ipaddress.ip_network(text) for text in link.networks]
+    first: dict[Hashable, str] = {}
+    for text in link.ipv4:
+        address = ipaddress.ip_address(text)
+        network = next((one for one in networks if address in one and one.num_addresses > 1), None)
+        if network is not None or not first:
+            first.setdefault(network, text)
+    return [*first.values()][1 : 1 + FURTHER_MAX]
 
 
 def _network_addresses(link: Interface) -> tuple[str, ...]:

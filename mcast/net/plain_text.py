@@ -75,15 +75,14 @@ def split_line(text: str, limit: int = SPLIT_AT) -> list[bytes]:
 class PlainGroup:
     """A group in plain text: `async with PlainGroup(plan) as group`, then send() and batches().
 
-    wait: enter even if no interface is usable yet. Entering raises UnknownInterface, NoInterface, or a
-    SocketError such as PortTaken if no interface could be joined.
+    Entering raises UnknownInterface, NoInterface, or a SocketError such as PortTaken if no interface could be
+    joined.
     """
 
-    def __init__(self, plan: Plan, *, wait: bool = False, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, plan: Plan, *, clock: Callable[[], float] = time.time) -> None:
         self.plan = plan
         self.links = Links(plan)
         self.started = Change()
-        self._wait = wait
         self._clock = clock
         self._reader = SocketReader(self.links, self._take, self._changed)
         self._copies = CopyFilter()
@@ -96,7 +95,7 @@ class PlainGroup:
     async def __aenter__(self) -> PlainGroup:
         try:
             self.started = self._reader.start()
-            self.links.require(self.started, wait=self._wait)
+            self.links.require(self.started)
         except BaseException:
             await self.close()
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from mcast import interfaces
@@ -14,6 +14,7 @@ from mcast.interfaces import Table, Watcher
 from mcast.multicast import DRAIN_LIMIT, Datagram, Sender
 from mcast.net.address import GroupAddress
 from mcast.net.links import Change, Links
+from mcast.net.socket_options import SocketName
 
 LOOK_INTERVAL = 1.0
 """Seconds between looks at the interfaces. Where the kernel reports changes, seconds from its report to the
@@ -65,6 +66,11 @@ class SocketReader:
     def refresh(self) -> None:
         """Look at the interfaces now."""
         self._update(self._read_table())
+
+    def reach(self, addresses: Iterable[SocketName]) -> None:
+        """Open sockets on the interfaces that lead to these static peers."""
+        with self._readers_removed():
+            self._links.reach(addresses)
 
     def renew(self, sender: Sender) -> None:
         """Replace a sender that failed: its interface may have changed."""

@@ -31,6 +31,8 @@ _IP_RECVTTL = {"linux": 12, "darwin": 24}
 # RFC 3678's protocol-independent source joins: (join, leave).
 _SOURCE_OPTIONS = {"linux": (46, 47), "darwin": (82, 83), "win32": (45, 46)}
 
+SocketName = tuple[str, int] | tuple[str, int, int, int]
+
 _MREQN = struct.Struct("=4s4si")
 _ANY = bytes(4)
 _GRO = (SOL_UDP, UDP_GRO)
@@ -40,7 +42,8 @@ _PKTINFO6 = (socket.IPPROTO_IPV6, getattr(socket, "IPV6_PKTINFO", -1))
 def prepare_receiving(sock: socket.socket, v6: bool, buffer: int) -> None:
     """Set the options of a receiving socket; call it before bind. `buffer`: receive buffer in bytes."""
     sock.setblocking(False)
-    # Two programs can share the port only with this set before bind. BSD and macOS need SO_REUSEPORT.
+    # Two programs can share the port only with this set before bind. BSD and macOS need SO_REUSEPORT. With
+    # that, Linux gives a datagram from the network to only one of the sockets (seen on 6.18).
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if not (LINUX or WINDOWS):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -102,7 +105,7 @@ def _by_family(v6: bool, option4: int, option6: int) -> tuple[int, int]:
     return (socket.IPPROTO_IPV6, option6) if v6 else (socket.IPPROTO_IP, option4)
 
 
-def bind_address(group: GroupAddress, interface: int) -> tuple[str, int] | tuple[str, int, int, int]:
+def bind_address(group: GroupAddress, interface: int) -> SocketName:
     """The address to bind a receiving socket to."""
     if group.version == 4:
         return ("" if WINDOWS else group.host, group.port)
@@ -168,7 +171,18 @@ def drops(sock: socket.socket) -> int:
     return int(struct.unpack(f"@{_MEMINFO_DROPS + 1}I", info)[_MEMINFO_DROPS])
 
 
-def plain_source(address: tuple[str, int] | tuple[str, int, int, int]) -> tuple[str, int]:
+def source_towards(address: SocketName) -> str | None:
+    """Our address from which the system would send to this one; None if no route leads there."""
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.connect(address)  # sends nothing
+            return str(sock.getsockname()[0]).partition("%")[0]
+    except OSError:
+        return None
+
+
+def plain_source(address: SocketName) -> tuple[str, int]:
     """(host, port) of a socket address, with `%interface` after a link-local IPv6 host."""
     host, port = address[:2]
     if len(address) == 4 and address[3] and "%" not in host:

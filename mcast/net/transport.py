@@ -15,16 +15,16 @@ from mcast.errors import SocketError
 from mcast.interfaces import Interface
 from mcast.multicast import Sender
 from mcast.net.links import Links
+from mcast.net.socket_options import SocketName
 
 SEND_PATIENCE = 0.05
 """Seconds to wait for room in a socket's buffer. The event loop stands still meanwhile."""
 DEAD = {errno.EADDRNOTAVAIL, errno.ENETUNREACH, errno.ENODEV, errno.EINVAL, errno.ENETDOWN, errno.EBADF}
 ROUTES_MAX = 4096
-"""Addresses whose interface is remembered. The oldest go first: forged sources could fill the memory."""
+"""Hosts whose interface is remembered. The oldest go first: forged sources could fill the memory."""
 NEIGHBOURS_MAX = 4096
 """Cached answers of interface_near(). A flood from forged sources only empties the cache."""
 
-SocketName = tuple[str, int] | tuple[str, int, int, int]
 Route = tuple[Sender, tuple[str, int]]
 """A sender and the group address that it sends to."""
 _way = attrgetter("destination", "record", "interfaces")
@@ -42,32 +42,46 @@ class Transport:
         self._routes: list[Route] = []
         self._record_routes: list[Route] = []
         self._static_hosts: frozenset[str] = frozenset()
+        self._further: list[Route] = []
         self._neighbourhood = Neighbourhood(())
-        self._heard_on: dict[tuple[object, ...], int] = {}
+        self._inhabited: set[str] = set()
+        self._heard_on: dict[str, int] = {}
         self._last: tuple[tuple[str, int], int] | None = None
         self._last_name: SocketName = ("", 0)
 
-    def allow(self, addresses: Iterable[Address]) -> None:
+    def allow(self, addresses: Iterable[SocketName]) -> None:
         """Send to these addresses even if they are on none of our links: the user named them."""
-        self._static_hosts = frozenset(str(one[0]) for one in addresses if isinstance(one, tuple))
+        self._static_hosts = frozenset(address[0] for address in addresses)
 
     def rewire(self, shared: int | None) -> None:
         """Choose the senders again after the links or the peers' IP versions have changed.
 
         Records are most of the traffic: they leave once a link, in the `shared` IP version that every peer
-        receives, or in all versions if there is none. Everything else leaves in every IP version.
+        receives, or in all versions if there is none. Everything else leaves in every IP version, and in each
+        IPv4 network of an interface; records do so once somebody was heard in it.
         """
-        self._neighbourhood = Neighbourhood(self._links.used)
+        links = self._links
+        self._neighbourhood = Neighbourhood(links.all)
         by_link: dict[int, list[Route]] = {}
-        for group in self._links.plan.groups:
-            for sender in self._links.endpoints:
-                if sender.version == group.version:
-                    by_link.setdefault(sender.interface, []).append((sender, (group.host, group.port)))
-        self._routes = [route for routes in by_link.values() for route in routes]
+        for sender, group in self._to_groups(links.endpoints):
+            by_link.setdefault(sender.interface, []).append((sender, group))
+        further = self._to_groups(links.further)
+        self._further = [route for route in further if route[0].address not in self._inhabited]
+        self._routes = [*(route for routes in by_link.values() for route in routes), *further]
         self._record_routes = [
             route
             for routes in by_link.values()
             for route in [route for route in routes if route[0].version == shared] or routes
+        ]
+        self._record_routes += [route for route in further if route not in self._further]
+
+    def _to_groups(self, senders: Iterable[Sender]) -> list[Route]:
+        groups = self._links.plan.groups
+        return [
+            (sender, (group.host, group.port))
+            for group in groups
+            for sender in senders
+            if sender.version == group.version
         ]
 
     def send(self, outgoing: Sequence[Outgoing]) -> None:
@@ -98,10 +112,12 @@ class Transport:
             return self._last_name
         self._last = (source, interface)
         host, port = source[0].partition("%")[0], source[1]
-        self._heard_on.pop((host, port), None)
-        self._heard_on[host, port] = interface
+        self._heard_on.pop(host, None)
+        self._heard_on[host] = interface
         if len(self._heard_on) > ROUTES_MAX:
             del self._heard_on[next(iter(self._heard_on))]
+        if self._further:
+            self._heard_in_network(host, interface)
         self._last_name = (host, port, 0, interface) if ":" in host else (host, port)
         return self._last_name
 
@@ -109,7 +125,20 @@ class Transport:
         """The index of the interface that last heard `source`, or on whose link it must be."""
         if len(source) > 3 and isinstance(source[3], int):
             return source[3]
-        return self._heard_on.get(source[:2]) or self._neighbourhood.interface_near(str(source[0]))
+        host = str(source[0])
+        return self._heard_on.get(host) or self._neighbourhood.interface_near(host)
+
+    def _heard_in_network(self, host: str, interface: int) -> None:
+        """Send records to the IPv4 network of `host`, too, if it is not that of the interface's endpoint."""
+        if host in self._links.hosts:
+            return
+        for route in self._further:
+            sender = route[0]
+            if sender.interface == interface and self._neighbourhood.together(host, sender.address):
+                self._inhabited.add(sender.address)
+                self._further.remove(route)
+                self._record_routes.append(route)
+                return
 
     def _send_unicast(self, batch: Sequence[bytes], destination: Address) -> None:
         """Send to one address, out of the interface that last heard it.
@@ -120,15 +149,16 @@ class Transport:
         if not isinstance(destination, tuple):
             return
         host, port = destination[:2]
-        near = self._neighbourhood.interface_near(host)
-        if host not in self._static_hosts and (near is None or not self._has_spoken(host, port)):
-            self.failures["unheard" if near else "off-link"] += len(batch)
+        interface = self._heard_on.get(host)
+        if host not in self._static_hosts and (
+            interface is None or not self._neighbourhood.covers(interface, host)
+        ):
+            self.failures["off-link" if interface else "unheard"] += len(batch)
             return
-        version = 6 if ":" in host else 4
+        leads, _ = self._links.towards.get(host, (0, ""))
         scope = destination[3] if len(destination) > 3 else 0
-        interface = self._heard_on.get((host, port)) or scope or near
-        able = [sender for sender in self._links.endpoints if sender.version == version]
-        sender = next((sender for sender in able if sender.interface == interface), able[0] if able else None)
+        interface = interface or leads or scope or self._neighbourhood.interface_near(host)
+        sender = self._sender_to(host, interface)
         if sender is None:
             return
         for data in batch:
@@ -137,9 +167,14 @@ class Transport:
             except SocketError as error:
                 self._failed(sender, error)
 
-    def _has_spoken(self, host: str, port: int) -> bool:
-        """Whether we heard that address, or another port of it: a port's holder tells of others there."""
-        return (host, port) in self._heard_on or any(known == host for known, _ in self._heard_on)
+    def _sender_to(self, host: str, interface: int | None) -> Sender | None:
+        """The sender of that interface, preferably at an address in the network of `host`."""
+        version = 6 if ":" in host else 4
+        senders = (*self._links.endpoints, *self._links.secondary)
+        able = [sender for sender in senders if sender.version == version]
+        here = [sender for sender in able if sender.interface == interface] or able
+        near = (sender for sender in here if self._neighbourhood.together(host, sender.address))
+        return next(near, here[0] if here else None)
 
     def _failed(self, sender: Sender, error: SocketError) -> None:
         self.failures[errno.errorcode.get(error.errno or 0, "unknown")] += 1
@@ -159,18 +194,33 @@ class Neighbourhood:
     """
 
     def __init__(self, links: Iterable[Interface]) -> None:
-        self._networks = [(network, link.index) for link in links for network in _networks(link)]
-        self._known: dict[str, int | None] = {}
+        pairs = [(network, link.index) for link in links for network in _networks(link)]
+        self._networks = sorted(pairs, key=lambda pair: pair[0].prefixlen == 0)  # the vague ones last
+        self._known: dict[str, list[tuple[Network, int]]] = {}
 
     def interface_near(self, host: str) -> int | None:
         """The index of the interface on whose link `host` is; None if it is on none."""
-        if host not in self._known:
+        return next((index for _, index in self._around(host)), None)
+
+    def covers(self, interface: int, host: str) -> bool:
+        """Whether `host` may be on the link of that interface."""
+        return any(index == interface for _, index in self._around(host))
+
+    def together(self, host: str, own: str) -> bool:
+        """Whether `host` is in the network of our address `own`."""
+        address = ipaddress.ip_address(own)
+        return any(network.prefixlen and address in network for network, _ in self._around(host))
+
+    def _around(self, host: str) -> list[tuple[Network, int]]:
+        """The networks that `host` may be in, with the interface of each."""
+        known = self._known.get(host)
+        if known is None:
             if len(self._known) >= NEIGHBOURS_MAX:
                 self._known = {}
             address = ipaddress.ip_address(host.partition("%")[0])
-            found = (index for network, index in self._networks if _covers(network, address))
-            self._known[host] = next(found, None)
-        return self._known[host]
+            known = [(network, index) for network, index in self._networks if _covers(network, address)]
+            self._known[host] = known
+        return known
 
 
 def _networks(link: Interface) -> list[Network]:

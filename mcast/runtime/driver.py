@@ -11,13 +11,14 @@ from math import inf
 from operator import attrgetter
 
 from mcast.core.engine import Engine
-from mcast.core.events import Address, Answer, Event, PeerJoined, PeerLeft, PeerUpdated, Question
+from mcast.core.events import Answer, Event, PeerJoined, PeerLeft, PeerUpdated, Question
 from mcast.errors import McastError
 from mcast.events import Event as AnyEvent
 from mcast.multicast import Datagram, Sender
 from mcast.net.address import GroupAddress
 from mcast.net.links import Change, Links
 from mcast.net.reader import SocketReader
+from mcast.net.socket_options import SocketName
 from mcast.net.transport import Transport
 from mcast.runtime.event_queue import EventQueue
 from mcast.wire.frames import HEARS_IPV4, HEARS_IPV6
@@ -71,7 +72,8 @@ class Driver:
         self._renewing: asyncio.TimerHandle | None = None
         self._waiting: list[asyncio.Future[None]] = []
         self._wall_offset = 0.0
-        self._peers_changed = self._alone = False
+        self._peers_changed = False
+        self._alone: frozenset[int] = frozenset()
         self._rewire_after = 0.0
 
     def open(self) -> Change:
@@ -144,11 +146,17 @@ class Driver:
         await asyncio.wait([future], timeout=timeout)
         future.cancel()
 
-    def meet(self, addresses: Sequence[Address]) -> int:
+    def reach(self, addresses: Sequence[SocketName]) -> None:
+        """Open sockets on the interfaces that lead to these static peers."""
+        self.transport.allow(addresses)
+        self._reader.reach(addresses)
+        self._rewire()
+
+    def meet(self, addresses: Sequence[SocketName]) -> int:
         """Talk to the peers at these addresses by unicast too. Returns how many exceed the engine's limit."""
         if self._engine is None:
             return 0
-        self.transport.allow(addresses)
+        self.reach(addresses)
         beyond = self._engine.meet(addresses, self.now)
         self.step()
         return beyond
@@ -257,7 +265,7 @@ class Driver:
             if ours:
                 name = self.transport.heard(source, interface)
                 # This computer alone is no network: what is heard by loopback may be told anywhere.
-                link = (-1 if self._alone else interface) << 1 | (":" in source[0])
+                link = (-1 if interface in self._alone else interface) << 1 | (":" in source[0])
                 news |= engine.receive_all(ours, name, now, group is None, link)
         if news:
             self.step(now)
@@ -275,7 +283,8 @@ class Driver:
     def _rewire(self) -> None:
         """Adapt to the links in use, and to the IP versions that all peers receive."""
         self._peers_changed = False
-        self._alone = all(link.loopback for link in self._links.used)
+        used = self._links.used
+        self._alone = frozenset(link.index for link in used if all(one.loopback for one in used))
         shared = None
         if self._engine is not None:
             now = self._loop.time()

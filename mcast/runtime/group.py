@@ -46,6 +46,7 @@ from mcast.settings import Settings
 from mcast.wire.attributes import Attributes
 from mcast.wire.contents import ContentKind
 from mcast.wire.frames import ANSWERS, HOLDER
+from mcast.wire.limits import DATAGRAM_SAFE
 
 PORTION, PORTION_BYTES = 64, 64 * 1024
 """Messages of send_many(), and their bytes, that are queued before it looks again whether there is room."""
@@ -117,7 +118,6 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     static_peers: Sequence[PeerName]
     mode: Mode
-    wait: bool
 
 
 class Group:
@@ -154,7 +154,8 @@ class Group:
         try:
             await self._static_peers.resolve(first=True)
             self.started = self._driver.open()
-            self.links.require(self.started, wait=self._options.wait)
+            self._driver.reach(self._static_peers.addresses)
+            self.links.require(self.started)
             self._engine = self._make_engine()
             self._began = self._driver.now
             self._start_replying()
@@ -454,7 +455,7 @@ class Group:
     def interface_of(self, source: tuple[object, ...]) -> str | None:
         """The name of the interface that last heard an event's `source`, None if unknown."""
         index = self._driver.transport.interface_of(source)
-        return next((link.name for link in self.links.used if link.index == index), None)
+        return next((link.name for link in self.links.all if link.index == index), None)
 
     @property
     def choices(self) -> tuple[Choice, ...]:
@@ -489,7 +490,7 @@ class Group:
 
     def _make_engine(self) -> Engine:
         options = self._options
-        payload = min(payload_limit(self.links.used), options.settings.payload)
+        payload = max(DATAGRAM_SAFE, min(payload_limit(self.links.used), options.settings.payload))
         engine = Engine(
             msgspec.structs.replace(options.settings, payload=payload),
             options.room,

@@ -15,7 +15,7 @@ import msgspec
 from mcast.core.engine import Engine
 from mcast.errors import SocketError, UsageError
 from mcast.net.address import parse_port
-from mcast.net.transport import SocketName
+from mcast.net.socket_options import SocketName
 from mcast.runtime.driver import Driver
 
 RESOLVE_PATIENCE = 3.0

@@ -92,7 +92,7 @@ def test_a_port_held_by_a_program_that_does_not_share_is_said_so(
     h1 = Remote(lan(1).hosts[0])
     h1(f"held = socket.socket(socket.AF_INET6 if {host!r} else socket.AF_INET, socket.SOCK_DGRAM)")
     h1(f"held.bind(({host!r}, 3000))")
-    with pytest.raises(RemoteError, match=r"another program holds this port.*--port") as caught:
+    with pytest.raises(RemoteError, match=r"python\S* \(process \d+\) holds this port.*--port") as caught:
         h1(f"receiver({group!r}, 'eth0')")
     assert caught.value.name == "PortTaken"
 

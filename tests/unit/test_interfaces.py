@@ -132,6 +132,7 @@ def test_unknown_lists_the_known() -> None:
 def test_unknown_is_passed_over_in_a_watch() -> None:
     choices = choose(table("two_nics"), ["eth7", "eth0"], absent_ok=True)
     assert [choice.interface.name for choice in choices if choice.used] == ["eth0"]
+    assert (choices[0].interface.name, choices[0].reason) == ("eth7", "does not exist")
     assert not any(choice.used for choice in choose(table("two_nics"), ["eth7"], absent_ok=True))
 
 
@@ -210,6 +211,9 @@ def test_choose_answers_for_every_interface_or_names_the_unknown(
     except UnknownInterface:
         assert any(not find(system, wanted) for wanted in requested)
         choices = choose(system, requested, versions=versions, absent_ok=True)
+        absent = {wanted for wanted in requested if not find(system, wanted)}
+        assert {c.interface.name for c in choices if c.interface not in system} == absent
+        choices = tuple(c for c in choices if c.interface in system)
     assert sorted(c.interface.name for c in choices) == sorted(i.name for i in system)
     for choice in choices:
         assert choice.reason

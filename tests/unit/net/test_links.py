@@ -196,3 +196,22 @@ def test_the_first_interface_gets_the_last_descriptors(descriptors: _Descriptors
     (problem,) = few.update(_eths(1, 2)).problems
     assert str(problem).startswith("too many open files")
     assert _names(few.used) == ["eth1"]
+
+
+def test_the_first_address_in_each_further_network_is_sent_from() -> None:
+    addresses = (
+        "10.0.0.1",
+        "10.0.0.2",
+        "10.1.0.1",
+        "10.2.0.1",
+        "10.2.0.2",
+        "10.3.0.1",
+        "10.4.0.1",
+        "10.9.0.1",
+    )
+    networks = (*(f"10.{number}.0.0/16" for number in range(5)), "10.9.0.1/32")
+    link = Interface("eth0", 2, ipv4=addresses, networks=networks)
+    assert links._elsewhere(link) == ["10.1.0.1", "10.2.0.1", "10.3.0.1"]
+    assert links._elsewhere(Interface("eth0", 2, ipv6=("fe80::1",))) == []
+    alone = Interface("tun0", 3, ipv4=("10.8.0.1", "10.8.0.2"), networks=("10.8.0.1/32",))
+    assert links._elsewhere(alone) == []

@@ -45,6 +45,17 @@ def test_a_link_that_tells_no_prefix_may_lead_to_all_of_its_ip_version() -> None
     assert Neighbourhood([]).interface_near("10.0.0.1") is None
 
 
+def test_an_address_is_on_the_link_of_an_interface_that_may_lead_to_it() -> None:
+    point = Interface("tun0", 4, ipv4=("10.8.0.1",), networks=("10.8.0.1/32",))
+    near = Neighbourhood([point, LAN])
+    assert near.interface_near("10.9.0.7") == 2, "what is known goes before what may be"
+    assert near.covers(2, "10.9.0.7")
+    assert near.covers(4, "10.8.0.2")
+    assert not near.covers(2, "10.8.0.2")
+    assert near.together("10.9.0.7", "10.9.0.1")
+    assert not near.together("10.8.0.2", "10.8.0.1")
+
+
 def test_made_up_addresses_are_not_remembered_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "NEIGHBOURS_MAX", 10)
     near = Neighbourhood([LAN])
