@@ -54,7 +54,8 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     """What happens to a datagram on its way to one receiver. Shares are 0 to 1, times are seconds.
 
     `delay` is the least, `jitter` the most that is added at random; `reorder` is the share delayed by up to
-    `reorder_delay` more; `corrupt` the share in which one bit flips; `burst` adds loss in bursts.
+    `reorder_delay` more; `corrupt` the share in which one bit flips; `burst` adds loss in bursts. Datagrams
+    of more than `path_size` bytes are lost, and nobody is told.
     """
 
     loss: float = 0.0
@@ -65,6 +66,7 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     reorder_delay: float = 1.0
     corrupt: float = 0.0
     burst: Burst | None = None
+    path_size: int | None = None
 
 
 class Bottleneck:
@@ -407,7 +409,7 @@ class Lan:
         conditions = self._between.get((source, member.address), self.conditions)
         copies = 1 + (conditions.duplicate > 0 and self.random.random() < conditions.duplicate)
         for _ in range(copies):
-            if member.address != source and self._lost(conditions, member):
+            if member.address != source and self._lost(conditions, member, len(data)):
                 continue
             self._deliver(data, source, member, conditions, lan, direct)
 
@@ -420,7 +422,9 @@ class Lan:
             self._crossed[link] = link.carry(size, self.now)
         return self._crossed[link]
 
-    def _lost(self, conditions: Conditions, member: Member) -> bool:
+    def _lost(self, conditions: Conditions, member: Member, size: int) -> bool:
+        if conditions.path_size is not None and size > conditions.path_size:
+            return True
         burst = conditions.burst
         loss = conditions.loss
         if burst is not None:

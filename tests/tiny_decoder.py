@@ -161,7 +161,7 @@ def _entry(entry: str, cursor: Cursor) -> dict[str, Any]:
 def payload(number: int, flags: int, data: bytes) -> dict[str, Any]:
     """The fields of one frame's payload."""
     _, layout, remark = FRAMES[number]
-    if flags & ~(2 if remark == "request" else 0):
+    if flags & ~(6 if "request" in remark else 0):
         raise Refused("bad-flags")
     cursor, value = Cursor(data), dict[str, Any]()
     for word in layout.split(", "):
@@ -171,9 +171,9 @@ def payload(number: int, flags: int, data: bytes) -> dict[str, Any]:
             value["name"] = bytes.fromhex(value["name"]).decode()
         except UnicodeDecodeError:
             raise Refused("bad-text") from None
-    if remark == "signed":
+    if "signed" in remark:
         value["signature"] = cursor.take(64).hex()
-    if remark == "request":
+    if "request" in remark:
         value["flags"] = flags
     if cursor.data:
         raise Refused("trailing")
@@ -189,12 +189,19 @@ def consistent(value: dict[str, Any]) -> dict[str, Any]:
         "limit" in value and value["limit"] < 1200,
         value.get("number") == 0,
         "index" in value and value["index"] >= value["count"],
+        "data" in value and not _is_slice(value),
         len(value.get("attributes", "")) > 2 * 768,
         len(value.get("name", "").encode()) > 64,
     ]
     if any(wrong):
         raise Refused("bad-value")
     return value
+
+
+def _is_slice(value: dict[str, Any]) -> bool:
+    left = value["size"] - 480 * value["part"]
+    size = len(bytes.fromhex(value["data"]))
+    return bool(value["size"] <= 1408 and 0 < size == min(480, left))
 
 
 def record(data: bytes) -> dict[str, Any]:

@@ -109,6 +109,7 @@ class Context:
         self.networks = Networks(2 * settings.peers + settings.history_records)
         self.rtt = GroupRoundTrip(settings.grtt_initial, settings.grtt_min, settings.grtt_max)
         self.payload = settings.payload  # bytes of the largest datagram that every peer takes
+        self.path_size = settings.payload  # bytes of the largest datagrams that reach us, as far as we know
         self.may_send = not (mode.passive or mode.quiet)
         self.closing = False
         self.events: list[Event] = []
@@ -161,6 +162,10 @@ class Context:
         self._counter += 1
         return self._counter
 
-    def room_left(self, *frames_size: int) -> int:
-        """Bytes for frames in a datagram besides those of `frames_size` bytes."""
-        return self.payload - limits.HEADER_SIZE - limits.TAG_SIZE - sum(frames_size)
+    @staticmethod
+    def room_left(*frames_size: int) -> int:
+        """Bytes for frames in a datagram that passes everywhere, besides those of `frames_size` bytes.
+
+        Only records are sent in larger ones: if they do not arrive, they are asked for again.
+        """
+        return limits.DATAGRAM_SAFE - limits.HEADER_SIZE - limits.TAG_SIZE - sum(frames_size)

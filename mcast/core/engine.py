@@ -72,6 +72,7 @@ from .reliability.nack import NackScheduler
 from .reliability.receiver import Receiver
 from .reliability.retransmit import Retransmitter
 from .reliability.sender import Outbox, Sender, TransmitWindow
+from .reliability.slices import PathSize
 from .timers import Rng
 
 QUIET_SPREAD = 0.1  # seconds: many may listen quietly and all hear the same first word
@@ -202,6 +203,8 @@ class Engine:
         roster_sync.on_giver = anti_entropy.offered
         nacks.on_asked = self._on_asked
         sender.on_sent = self._on_sent
+        path_size = PathSize(context, receiver, nacks, store)
+        path_size.on_changed = presence.changed
         # In the order in which what is due at one time is done.
         self._timed: tuple[Component, ...] = (
             presence,
@@ -216,6 +219,7 @@ class Engine:
             anti_entropy,
             self._directed_receiver,
             self._directed_sender,
+            path_size,
         )
         self._handlers: dict[type, Handler] = {}
         for component in (*self._timed, receiver, server):

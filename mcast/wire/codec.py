@@ -6,7 +6,8 @@ another peer hands it on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
 from struct import Struct
 from typing import Any, cast
 
@@ -20,11 +21,12 @@ from .reasons import DropReason, Malformed
 from .records import Record, decode_record
 
 _FRAME = Struct(">BBH")
+REQUEST_FLAGS = f.BY_MULTICAST | f.SLICED
 _RECORD = int(FrameType.RECORD)  # a plain number is compared faster
 
 
 class Shape(msgspec.Struct, frozen=True):
-    """A payload: fixed struct, variable part if any, signature if signed. Requests may carry BY_MULTICAST."""
+    """A payload: fixed struct, variable part if any, signature if signed. Requests may have REQUEST_FLAGS."""
 
     layout: Layout[Any]
     tail: lists.Tail | None = None
@@ -45,6 +47,11 @@ def _announces(value: f.Announcement) -> bool:
     # With a smaller limit one peer could force everybody to send tiny datagrams.
     fits = value.limit >= limits.DATAGRAM_SAFE and len(value.attributes) <= limits.ATTRIBUTES_MAX
     return fits and has_range(value)
+
+
+def _is_slice(value: f.Slice) -> bool:
+    left = value.size - value.part * limits.SLICE_SIZE
+    return value.size <= limits.RECORD_MAX and 0 < len(value.data) == min(left, limits.SLICE_SIZE)
 
 
 _NOTHING: Layout[Any] = Layout(f.KeyRequest, "", "")
@@ -75,7 +82,13 @@ SHAPES: dict[FrameType, Shape] = {
     FrameType.HEARTBEAT: _signed(
         Layout(f.Heartbeat, "16sQQQQQI", "origin incarnation counter timestamp low high grtt", has_range)
     ),
-    FrameType.NACK: _signed(Layout(f.Nack, "16sQQ", "origin incarnation counter"), lists.MISSING, "missing"),
+    FrameType.NACK: Shape(
+        Layout(f.Nack, "16sQQ", "origin incarnation counter"),
+        lists.MISSING,
+        "missing",
+        signed=True,
+        request=True,
+    ),
     FrameType.REPORT: _signed(Layout(f.Report, "16sQQ", "origin incarnation counter"), lists.HEARD, "heard"),
     FrameType.REPORT_REQUEST: _request(
         Layout(f.ReportRequest, "16sQQH", "origin incarnation sequence spread")
@@ -126,6 +139,7 @@ SHAPES: dict[FrameType, Shape] = {
         lists.BYTES,
         "got",
     ),
+    FrameType.SLICE: Shape(Layout(f.Slice, "8sHB", "record size part", _is_slice), lists.BYTES, "data"),
 }
 TYPES: dict[type, FrameType] = {f_type.layout.cls: number for number, f_type in SHAPES.items()}
 
@@ -153,6 +167,14 @@ def encode_frame(frame: Frame) -> bytes:
 def encode_kept(payload: bytes) -> bytes:
     """The RECORD frame whose payload is `payload`, as it was signed or received."""
     return _FRAME.pack(_RECORD, 0, len(payload)) + payload
+
+
+def encode_sliced(payload: bytes, before: bytes = b"") -> Iterator[bytes]:
+    """The payload of a RECORD as SLICE frames, each behind the encoded frames `before`."""
+    name = sha256(payload).digest()[: limits.RECORD_NAME_SIZE]
+    for part, at in enumerate(range(0, len(payload), limits.SLICE_SIZE)):
+        piece = f.Slice(name, len(payload), part, payload[at : at + limits.SLICE_SIZE])
+        yield before + encode_frame(piece)
 
 
 def encode_frames(frames: Iterable[Frame], size: int = 0) -> bytes:
@@ -211,7 +233,7 @@ def _write(shape: Shape, frame: Any) -> bytes:
 
 
 def _read(shape: Shape, payload: bytes, flags: int) -> Any:
-    if flags & ~(f.BY_MULTICAST if shape.request else 0):
+    if flags & ~(REQUEST_FLAGS if shape.request else 0):
         raise Malformed(DropReason.BAD_FLAGS)
     reader = Reader(payload)
     values: list[Any] = [*shape.layout.read(reader)]

@@ -44,11 +44,13 @@ class FrameType(IntEnum):
     ACKER = 0x17
     DIRECTED = 0x18
     DIRECTED_ACK = 0x19
+    SLICE = 0x1A
 
 
 # Flags of the frame header.
 OPTIONAL = 0x01  # a receiver that does not know the type skips the frame; never set on a type listed here
 BY_MULTICAST = 0x02  # on requests: answer to the group, as unicast answers do not arrive
+SLICED = 0x04  # on requests: answer in slices, as large datagrams do not arrive
 
 # Flags of an announcement.
 NEWCOMER = 0x0001  # joined just now and wants the roster
@@ -132,6 +134,7 @@ class Nack(msgspec.Struct, frozen=True, gc=False):
     counter: int
     missing: tuple[Missing, ...]
     signature: bytes = b""
+    flags: int = 0
 
 
 class Heard(msgspec.Struct, frozen=True, gc=False):
@@ -282,6 +285,17 @@ class Age(msgspec.Struct, frozen=True, gc=False):
     age: int
 
 
+class Slice(msgspec.Struct, frozen=True, gc=False):
+    """Slice `part` (from 0 on) of a RECORD's payload of `size` bytes: `data` is SLICE_SIZE bytes, the last
+    less. `record` names the payload: 8 bytes of its SHA-256. For who gets no larger datagrams.
+    """
+
+    record: bytes
+    size: int
+    part: int
+    data: bytes
+
+
 class Acker(msgspec.Struct, frozen=True, gc=False):
     """The peer asks (`to_origin`, `to_incarnation`), its acker, to report often on its records."""
 
@@ -354,4 +368,6 @@ class DirectedAck(msgspec.Struct, frozen=True, gc=False):
 
 Signed = Key | Announcement | Goodbye | Heartbeat | Nack | Report | ProbeReply | Acker
 Request = ReportRequest | Probe | KeyRequest | RosterRequest | VectorRequest | RangeRequest | Who | Directed
-Frame = Record | Signed | Request | Roster | Challenge | Echo | Digest | Vector | Age | Here | DirectedAck
+Frame = (
+    Record | Signed | Request | Roster | Challenge | Echo | Digest | Vector | Age | Here | DirectedAck | Slice
+)

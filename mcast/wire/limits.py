@@ -41,6 +41,11 @@ ATTRIBUTES_MAX = 768  # bytes of msgpack; an announcement handed over fits DATAG
 WINDOW = 8_192  # records from the first to the last missing one a NACK may name
 ENTRIES_MAX = 255  # of a list in a frame
 AGE_SIZE = FRAME_HEADER_SIZE + 4  # of the AGE frame before a record that is sent again
+RECORD_ENVELOPE = HEADER_SIZE + TAG_SIZE + FRAME_HEADER_SIZE  # around the payload of a RECORD frame
+RECORD_MAX = DATAGRAM_MAX - RECORD_ENVELOPE
+RECORD_NAME_SIZE = 8  # of a record in a SLICE: the first bytes of its payload's hash
+SLICE_SIZE = 480  # bytes of a record in a SLICE
+DATAGRAM_SLICE = 548  # of a datagram with an AGE and a SLICE: an IPv4 packet of 576 bytes passes everywhere
 
 # Directed messages: the content's head, and the frame around a fragment.
 CONTENT_HEAD_SIZE = SIGNATURE_SIZE + 1 + 8

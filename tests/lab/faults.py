@@ -66,6 +66,13 @@ class Faults:
         self.nft(f"table {table} {{\n chain rules {{\n {body}\n }}\n}}")
         return Firewall(self, table)
 
+    def narrow(self, size: int) -> Firewall:
+        """Lose UDP that arrives over a cable in packets of more than `size` bytes, and tell nobody.
+
+        With offload on, the packets are larger than what crosses the cable: see `offload`.
+        """
+        return self.firewall(f"meta l4proto udp fib saddr type != local meta length > {size} drop")
+
     def nft(self, script: str) -> None:
         """Run any nft script on the host, all of it or nothing."""
         tools.execute(self.lan.namespaces, self.name, ["nft", "-f", "-"], script + "\n")

@@ -90,7 +90,8 @@ def _changed(frame: Frame, data: st.DataObject) -> Frame:
     fields = [
         name
         for name in frame.__struct_fields__
-        if isinstance(getattr(frame, name), int) and name not in ("flags", "limit", "port", "spread", "start")
+        if isinstance(getattr(frame, name), int)
+        and name not in ("flags", "limit", "port", "spread", "start", "size", "part")
     ]
     if not fields or data.draw(st.booleans()):
         return frame

@@ -35,7 +35,7 @@ time = st.integers(0, limits.TIMESTAMP_MAX)
 id16, id8, key = (st.binary(min_size=size, max_size=size) for size in (16, 8, 32))
 signature = st.binary(min_size=64, max_size=64)
 short = st.binary(max_size=80)
-flags = st.sampled_from([0, f.BY_MULTICAST])
+flags = st.sampled_from([0, f.BY_MULTICAST, f.SLICED, f.BY_MULTICAST | f.SLICED])
 
 
 @st.composite
@@ -86,6 +86,13 @@ def build(cls: type, *parts: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.tuples(*parts).map(spread)
 
 
+def slice_of(record: bytes, payload: bytes, number: int) -> f.Slice:
+    """A slice of a payload, the first one if it has none of this number."""
+    at = number * limits.SLICE_SIZE if number * limits.SLICE_SIZE < len(payload) else 0
+    data = payload[at : at + limits.SLICE_SIZE]
+    return f.Slice(record, len(payload), at // limits.SLICE_SIZE, data)
+
+
 run = st.tuples(id16, number).map(list)
 named = st.tuples(id16, number, number).map(list)
 page = st.tuples(u16, u16).filter(lambda pair: pair[0] < pair[1]).map(list)
@@ -103,7 +110,7 @@ FRAMES: dict[type, st.SearchStrategy[Any]] = {
     f.Announcement: announcement,
     f.Goodbye: build(f.Goodbye, named, number, signature),
     f.Heartbeat: build(f.Heartbeat, named, time, held(), u32, signature),
-    f.Nack: build(f.Nack, named, some(missing), signature),
+    f.Nack: build(f.Nack, named, some(missing), signature, flags),
     f.Report: build(f.Report, named, some(build(f.Heard, run, contiguous, time, u32, u32, u16)), signature),
     f.ReportRequest: build(f.ReportRequest, named, u16, flags),
     f.Probe: build(f.Probe, run, id16, flags),
@@ -123,6 +130,7 @@ FRAMES: dict[type, st.SearchStrategy[Any]] = {
     f.Directed: build(f.Directed, run, run, positive, time, key, fragment, short, flags),
     f.DirectedAck: build(f.DirectedAck, run, run, positive, st.integers(0, 255), id16, short),
     f.Here: build(f.Here, id8, some(build(f.Present, id16, number, u16))),
+    f.Slice: st.builds(slice_of, id8, st.binary(min_size=1, max_size=limits.RECORD_MAX), st.integers(0, 2)),
 }
 
 
@@ -158,7 +166,7 @@ def test_any_bytes_are_frames_or_a_reason(data: bytes) -> None:
     assert isinstance(decode_frames(data), list | DropReason)
 
 
-@given(st.sampled_from([0x01, *SHAPES]), st.sampled_from([0, 2]), st.binary(max_size=400))
+@given(st.sampled_from([0x01, *SHAPES]), st.sampled_from([0, 2, 4]), st.binary(max_size=400))
 def test_any_payload_is_a_frame_or_a_reason(number: int, flags: int, payload: bytes) -> None:
     encoded = bytes((number, flags)) + len(payload).to_bytes(2, "big") + payload
     decoded = decode_frames(encoded)

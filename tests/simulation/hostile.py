@@ -11,9 +11,9 @@ from mcast.crypto.rooms import open_room
 from mcast.crypto.seal import Opener, Sealer
 from mcast.crypto.signed import sign_flush, sign_frame
 from mcast.wire import frames as f
-from mcast.wire.codec import decode_frames, encode_frames
+from mcast.wire.codec import decode_frames, encode_frames, encode_sliced
 from mcast.wire.header import Header, decode_header
-from mcast.wire.limits import COUNTER_MAX
+from mcast.wire.limits import COUNTER_MAX, SLICE_SIZE
 from mcast.wire.records import Kind, Record, decode_record, encode_record
 
 ADDRESS: Address = ("10.66.66.66", simulation.PORT)
@@ -128,6 +128,15 @@ class Attacker:
         """The oldest datagrams, as they were."""
         for datagram in self.datagrams[:limit]:
             self.lan.transmit(datagram, ADDRESS)
+
+    def cut_up(self, limit: int = 5) -> None:
+        """The latest records in slices, of which the last is changed; and beginnings without an end."""
+        for number, record in enumerate(self.records()[-limit:]):
+            *rest, last = encode_sliced(record.payload)
+            spoiled = bytes((*last[:-1], last[-1] ^ 1))
+            for frame in (*rest, spoiled):
+                self.lan.transmit(self._sealer.seal(frame), ADDRESS)
+            self.say(f.Slice(number.to_bytes(8, "big"), 1400, 0, bytes(SLICE_SIZE)))
 
     def flood(self, victim: PeerId, first: int, last: int) -> None:
         """Many requests for the same repairs."""

@@ -17,11 +17,12 @@ from mcast.core.events import Address, PeerId
 from mcast.core.rangeset import RangeSet
 from mcast.core.timers import Rng
 from mcast.wire import limits
-from mcast.wire.frames import BY_MULTICAST, Echo, Frame, Missing, RangeRequest, Vector, VectorRequest
+from mcast.wire.frames import BY_MULTICAST, SLICED, Echo, Frame, Missing, RangeRequest, Vector, VectorRequest
 from mcast.wire.lists import HOLDINGS
 from mcast.wire.ranges import pairs_of, split_ranges
 
 WAIT = 0.1  # seconds without an answer or a record after which we ask again, by multicast if need be
+WHOLE = 2  # questions without anything new before we ask for slices
 TRIES = 6  # questions without anything new before the next teller's turn
 LONGEST = 60.0  # seconds with one teller: one that hands out little by little must not hold up the others
 CHALLENGES = 8  # heeded from one teller: it may change its token, not keep us busy
@@ -57,6 +58,7 @@ class Session:
         "pages",
         "refused",
         "request",
+        "sliced",
         "teller",
         "token",
         "tries",
@@ -70,6 +72,7 @@ class Session:
         self.token: bytes | None = None
         self.networks = 0  # by which the last page came
         self.by_multicast = self.unicast = False  # which of the two is known to bring answers
+        self.sliced = False  # large datagrams of it do not seem to arrive
         self.unchanged = True
         self.refused = False  # something was too old, as the teller says: others may say otherwise
         self.content = sha256()  # of what was listed: a liar must not settle another's digest
@@ -248,7 +251,8 @@ class Fetches:
         session.tries += 1
         session.next = now + WAIT
         to_all = session.by_multicast or (session.tries > 1 and not session.unicast)
-        flags = BY_MULTICAST if to_all else 0
+        session.sliced |= bool(session.lacking) and session.tries > WHOLE
+        flags = BY_MULTICAST * to_all | SLICED * session.sliced
         echo = () if session.token is None else (Echo(session.token),)
         return Question((*echo, self._question(session, flags, room)), session.teller)
 

@@ -14,8 +14,8 @@ from mcast.core.events import Address, PeerId
 from mcast.core.membership.roster_sync import AddressTokens
 from mcast.core.token_bucket import TokenBucket
 from mcast.wire.codec import encode_frame
-from mcast.wire.frames import BY_MULTICAST, Challenge, Missing, RangeRequest, Vector, VectorRequest
-from mcast.wire.limits import WINDOW
+from mcast.wire.frames import BY_MULTICAST, SLICED, Challenge, Missing, RangeRequest, Vector, VectorRequest
+from mcast.wire.limits import DATAGRAM_SLICE, HEADER_SIZE, TAG_SIZE, WINDOW
 from mcast.wire.reasons import DropReason
 
 from .store import Store
@@ -38,13 +38,19 @@ class Errand(msgspec.Struct, frozen=True):
     peer_id: PeerId
     sequence: int
     keyed: bool
+    sliced: bool
+
+
+Way = tuple[Address, int, bool]
+"""Where records go (None: to all), on which networks, and whether in slices."""
 
 
 class Page(msgspec.Struct, frozen=True):
-    """What leaves together to `to`, on `networks` (None: to all there)."""
+    """What leaves to `to`, on `networks` (None: to all there); if `sliced`, in datagrams of that size."""
 
     to: Address
     networks: int
+    sliced: bool
     errands: list[Errand]
 
 
@@ -56,16 +62,17 @@ class ServingQueues:
     """
 
     def __init__(self) -> None:
-        self.queues: dict[tuple[Address, int], dict[tuple[PeerId, int], None]] = {}
+        self.queues: dict[Way, dict[tuple[PeerId, int], None]] = {}
         self._askers: dict[PeerId, dict[Address, float]] = {}
         self._to_all: dict[tuple[PeerId, int], float] = {}
 
     def ask(
-        self, request: Datagram, peer_id: PeerId, sequences: Iterable[int], now: float, *, to_all: bool
+        self, request: Datagram, peer_id: PeerId, sequences: Iterable[int], now: float, flags: int
     ) -> bool:
-        """Queue records that we hold; False when there is no room for all."""
+        """Queue records that we hold, as a request's `flags` say; False when there is no room for all."""
         popular = self._popular(peer_id, request.source, now)
-        to = (None if to_all or popular else request.source), request.networks
+        to_all = flags & BY_MULTICAST or popular
+        to = None if to_all else request.source, request.networks, bool(flags & SLICED)
         if to not in self.queues and len(self.queues) >= ASKERS:
             return False
         queue = self.queues.setdefault(to, {})
@@ -91,11 +98,12 @@ class ServingQueues:
 
     def page(self, now: float, room: int, cost: Callable[[Errand], int]) -> Page:
         """The next asker's records, as many as fit `room` bytes and at least one; only while there is one."""
-        to, queue = next(iter(self.queues.items()))
+        way, queue = next(iter(self.queues.items()))
+        to, _, sliced = way
         errands: list[Errand] = []
         origins: set[bytes] = set()
         for peer_id, sequence in list(islice(queue, PAGE)):
-            errand = Errand(peer_id, sequence, peer_id.origin not in origins)
+            errand = Errand(peer_id, sequence, peer_id.origin not in origins, sliced)
             size = cost(errand)
             if errands and size > room:
                 break
@@ -103,12 +111,12 @@ class ServingQueues:
             errands.append(errand)
             origins.add(peer_id.origin)
             del queue[peer_id, sequence]
-            if to[0] is None:
+            if to is None:
                 self._trace(peer_id, sequence, now)
-        del self.queues[to]
+        del self.queues[way]
         if queue:
-            self.queues[to] = queue  # at the end of the line
-        return Page(*to, errands)
+            self.queues[way] = queue  # at the end of the line
+        return Page(*way, errands)
 
     def _trace(self, peer_id: PeerId, sequence: int, now: float) -> None:
         self._to_all.pop((peer_id, sequence), None)
@@ -178,14 +186,13 @@ class RecordServer:
         if reason is not None:
             return reason
         left = WINDOW
-        to_all = bool(frame.flags & BY_MULTICAST)
         enough = True
         for missing in frame.missing:
             peer_id = PeerId(missing.origin, missing.incarnation)
             held = self._held(peer_id, missing, datagram.networks, left)
             left -= len(held)
             if held:
-                enough &= self._waiting.ask(datagram, peer_id, held, now, to_all=to_all)
+                enough &= self._waiting.ask(datagram, peer_id, held, now, frame.flags)
         return None if enough else DropReason.OVER_QUOTA
 
     def _held(self, peer_id: PeerId, missing: Missing, networks: int, most: int) -> list[int]:
@@ -202,26 +209,25 @@ class RecordServer:
     def pages(self, now: float) -> Iterator[tuple[bytes, Address, int]]:
         """Datagrams of records for those who asked, as far as the pace allows: their frames, and where to, on
         which networks."""
-        room = self._context.room_left()
+        room = self._context.payload - HEADER_SIZE - TAG_SIZE
+        least = DATAGRAM_SLICE - HEADER_SIZE - TAG_SIZE
         while self.queues and self._pace.level(now) > 0:
             page = self._waiting.page(now, room, lambda errand: sum(map(len, self._frames(errand, now))))
             frames = [frame for errand in page.errands for frame in self._frames(errand, now)]
-            for plain in _packed(frames, room):
+            for plain in _packed(frames, least if page.sliced else room):
                 self._pace.spend(len(plain), now)
                 self._context.sent["history"] += 1
                 yield plain, page.to, page.networks
 
     def _frames(self, errand: Errand, now: float) -> list[bytes]:
         """The record and its age, before it its author's key if it is the first; none if it is not held."""
-        record = self._store.encoded(errand.peer_id, errand.sequence, now)
-        if record is None:
-            return []
-        if not errand.keyed:
-            return [record]
+        record = self._store.encoded(errand.peer_id, errand.sequence, now, sliced=errand.sliced)
+        if not (record and errand.keyed):
+            return record
         if errand.peer_id == self._context.me:
-            return [encode_frame(self._verifier.own_key), record]
+            return [encode_frame(self._verifier.own_key), *record]
         known = self._verifier.key(errand.peer_id.origin)
-        return [record] if known is None else [encode_frame(known.frame), record]
+        return record if known is None else [encode_frame(known.frame), *record]
 
 
 def _packed(frames: list[bytes], room: int) -> Iterator[bytes]:

@@ -16,7 +16,7 @@ from mcast.core.membership.roster import Roster
 from mcast.core.rangeset import RangeSet, collapse
 from mcast.core.reliability.sender import HeldRecord, TransmitWindow
 from mcast.wire import limits
-from mcast.wire.codec import encode_frame, encode_kept
+from mcast.wire.codec import encode_frame, encode_kept, encode_sliced
 from mcast.wire.frames import Age, Holding
 from mcast.wire.lists import HOLDINGS
 from mcast.wire.reasons import DropReason
@@ -271,8 +271,8 @@ class Store:
             return self._sent.get(sequence) if not self.withheld or sequence > self._sent_before else None
         return None if self.withheld else self._records.get((peer_id, sequence))
 
-    def encoded(self, peer_id: PeerId, sequence: int, now: float) -> bytes | None:
-        """Its RECORD frame, and before it how old it is unless it is new; None: it is not held any more.
+    def encoded(self, peer_id: PeerId, sequence: int, now: float, *, sliced: bool = False) -> list[bytes]:
+        """Its RECORD frame, or its slices, each behind how old it is unless it is new; [] if it is not held.
 
         Nobody signs an age, but without it a record would be new to each who gets it and live for ever. Who
         lies about it makes what it hands out live shorter at those who take it, who may have it again from
@@ -280,10 +280,12 @@ class Store:
         """
         held = self.lookup(peer_id, sequence)
         if held is None:
-            return None
-        record = encode_kept(held.payload)
+            return []
         age = now - held.at
-        return record if age < NEW else encode_frame(Age(min(AGE_MAX, round(age * 1000)))) + record
+        before = b"" if age < NEW else encode_frame(Age(min(AGE_MAX, round(age * 1000))))
+        if sliced and len(held.payload) > limits.SLICE_SIZE:
+            return list(encode_sliced(held.payload, before))
+        return [before + encode_kept(held.payload)]
 
     def ranges(self, peer_id: PeerId, networks: int) -> RangeSet:
         """The sequences of `peer_id`, also of ours, that are named to others on a network."""

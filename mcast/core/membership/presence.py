@@ -262,9 +262,13 @@ class Presence:
         port = self._port if port is None else port
         if (encoded, flags, port) != before:
             self._attributes, self._flags, self._port = encoded, flags, port
-            if self.announced:
-                self.timer.soon(now)
-                self.rearm()
+            self.changed(now)
+
+    def changed(self, now: float) -> None:
+        """Our announcement says something else from now on: announce it soon."""
+        if self.announced:
+            self.timer.soon(now)
+            self.rearm()
 
     def announcement(self, now: float, *, newcomer: bool = False) -> Announcement:
         """Ours as of now."""
@@ -278,7 +282,7 @@ class Presence:
                 high=window.high,
                 interval=min(2**32 - 1, round(self.timer.settled * 1000)),
                 grtt=round(context.rtt.value * 1e6),
-                limit=context.settings.payload,
+                limit=max(DATAGRAM_SAFE, context.path_size),
                 port=self._port,
                 flags=self._flags | (NEWCOMER if newcomer else 0),
                 machine=self._machine,

@@ -8,6 +8,7 @@ from math import inf
 from operator import attrgetter
 
 DEFERRALS = 2  # others' NACKs that may put ours off; then it goes regardless, or a forger silences us
+WHOLE = 3  # NACKs for the same records before one asks for slices; then every other one does
 EAGER = 8  # NACKs for the same records before the pause between them begins to double
 
 
@@ -27,20 +28,25 @@ class Span:
     The attack: a word of 168 bytes about thousands of records that never were. It costs one span.
     """
 
-    __slots__ = ("asked", "deferrals", "gap", "noticed", "start", "stop", "tries")
+    __slots__ = ("asked", "deferrals", "gap", "nacks", "noticed", "start", "stop", "tries")
 
     def __init__(self, start: int, stop: int, noticed: float) -> None:
         self.start, self.stop, self.noticed = start, stop, noticed
         self.asked = -inf
         self.deferrals = 0
-        self.tries = 0
+        self.tries = self.nacks = 0
         self.gap: Gap | None = None
 
     def rest(self, start: int) -> Span:
         """The part from `start` on, as a span of its own."""
         rest = Span(start, self.stop, self.noticed)
         rest.asked, rest.deferrals, rest.tries, rest.gap = self.asked, self.deferrals, self.tries, self.gap
+        rest.nacks = self.nacks
         return rest
+
+    def sliced(self, whole: int) -> bool:
+        """Whether to ask for slices this time, after `whole` NACKs that did not."""
+        return self.nacks >= whole and (self.nacks - whole) % 2 == 0
 
     def when(self, grace: float, hold: float, longest: float) -> float:
         """When to ask for it: `hold` after the last time, more and more up to `longest` in vain."""
@@ -89,6 +95,10 @@ class Gaps:
     def noticed(self, sequence: int) -> float:
         """When it was noticed that `sequence` is missing."""
         return self._spans[self._at(sequence)].noticed
+
+    def in_vain(self, sequence: int) -> bool:
+        """Whether `sequence` is missing and was asked for until it could be that it is too large."""
+        return sequence in self and self._spans[self._at(sequence)].nacks > WHOLE
 
     def found(self, sequence: int) -> Gap | None:
         """`sequence`, which was missing, is no longer. The gap that this closes, if any."""
@@ -139,6 +149,7 @@ class Gaps:
         for span in spans:
             span.asked, span.deferrals = now, 0
             span.tries += 1
+            span.nacks += 1
             if span.gap is not None:
                 continue
             if not opened or opened[-1].last + 1 != span.start:
@@ -162,7 +173,7 @@ class Gaps:
     def again(self) -> None:
         """Who has the records is back: ask as if for the first time."""
         for span in self._spans:
-            span.asked, span.tries = -inf, 0
+            span.asked, span.tries, span.nacks = -inf, 0, 0
         self.fresh = True
 
     def first(self) -> Span | None:

@@ -14,12 +14,21 @@ from mcast.core.context import Context, Handlers
 from mcast.core.events import PeerId
 from mcast.core.membership.roster import Roster
 from mcast.core.timers import Timers, backoff, rounds
-from mcast.wire.frames import Key, Missing, Nack
-from mcast.wire.limits import DATAGRAM_MAX, ENTRIES_MAX, FRAME_HEADER_SIZE, SIGNATURE_SIZE
+from mcast.wire.frames import SLICED, Key, Missing, Nack
+from mcast.wire.limits import (
+    DATAGRAM_MAX,
+    DATAGRAM_SAFE,
+    DATAGRAM_SLICE,
+    ENTRIES_MAX,
+    FRAME_HEADER_SIZE,
+    HEADER_SIZE,
+    SIGNATURE_SIZE,
+    TAG_SIZE,
+)
 from mcast.wire.ranges import pairs_of, split_ranges
 from mcast.wire.reasons import DropReason
 
-from .gaps import Span
+from .gaps import WHOLE, Span
 from .window import ReceiveWindow, held_share
 
 PER_ORIGIN = 16  # windows of one identity
@@ -31,6 +40,10 @@ PAGES = 16  # NACKs that leave at once; what is left over is asked for in the ne
 RECESS = 0.1  # seconds at least from such a full round to the next
 KEYED_NACKS = 3  # our key goes along with our first NACKs: an unknown requester shares a small quota
 PASSIVE_TIMEOUT = 5.0  # seconds: who cannot ask must not wait for ever
+
+
+Page = tuple[tuple[int, int], list[Missing]]
+"""Networks and flags of a NACK, and what it asks for."""
 
 
 class Ended(NamedTuple):
@@ -230,22 +243,23 @@ class NackScheduler:
 
     def _ask(self, now: float) -> None:
         context = self._context
-        room = context.room_left(NACK_HEAD)
+        used = NACK_HEAD + HEADER_SIZE + TAG_SIZE
         frames: tuple[Key, ...] = ()
         if context.sent["nack"] < KEYED_NACKS or context.mode.visitor:
             frames = (self._key,)
-            room -= FRAME_HEADER_SIZE + 41 + len(context.name.encode()) + SIGNATURE_SIZE
-        for networks, page in self._pages(now, room):
-            nack = context.sign(Nack(*context.me, context.next_counter(), tuple(page)))
-            context.send(*frames, nack, networks=networks)
+            used += FRAME_HEADER_SIZE + 41 + len(context.name.encode()) + SIGNATURE_SIZE
+        for (networks, flags), page in self._pages(now, used):
+            nack = Nack(*context.me, context.next_counter(), tuple(page), flags=flags)
+            context.send(*frames, context.sign(nack), networks=networks)
             self.on_asked([PeerId(missing.origin, missing.incarnation) for missing in page], now)
 
-    def _pages(self, now: float, room: int) -> list[tuple[int, list[Missing]]]:
-        """What to ask for, and on which networks: lists of which each fits `room` bytes.
+    def _pages(self, now: float, used: int) -> list[Page]:
+        """What to ask for, on which networks and with which flags, in lists.
 
-        Empty when others have asked for it.
+        Each leaves `used` bytes of a datagram that passes everywhere. Empty when others have asked for it.
         """
-        pages = Pages(room)
+        context, pages = self._context, Pages(used)
+        whole = self._whole()
         for peer_id in self._ripe.due(now):
             window = self.windows.get(peer_id)
             if window is None or not window.gaps:
@@ -254,13 +268,22 @@ class NackScheduler:
             hold, below = window.hold(self._floor), self._below(window)
             spans = window.gaps.ripe(now, self._grace, hold, window.pause, below)
             if spans and len(pages.lists) < PAGES:
-                self._context.events += window.asked(spans, now)
-                pages.add(self._context.networks.of(peer_id), peer_id, spans)
+                for sliced in (False, True):
+                    some = [span for span in spans if span.sliced(whole) is sliced]
+                    pages.add(context.networks.of(peer_id), SLICED * sliced, peer_id, some)
+                context.events += window.asked(spans, now)
                 self._settle(window)
             self._arm(window, max(now, window.gaps.when(self._grace, hold, window.pause, below)))
         if len(pages.lists) >= PAGES:
             self._not_before = now + RECESS
         return pages.lists
+
+    def _whole(self) -> int:
+        """How many NACKs for the same records leave before one asks for slices."""
+        context = self._context
+        if context.path_size == context.settings.payload:
+            return WHOLE
+        return 1 if context.path_size > DATAGRAM_SLICE else 0
 
     def _below(self, window: ReceiveWindow) -> float:
         """No more is asked for than there is room for: the first of what is missing."""
@@ -326,23 +349,28 @@ class NackScheduler:
 
 
 class Pages:
-    """NACKs being filled: the networks of each, and entries that take at most `room` bytes."""
+    """NACKs being filled: networks and flags of each, and its entries, `used` bytes being taken already.
 
-    def __init__(self, room: int) -> None:
-        self.lists: list[tuple[int, list[Missing]]] = []
-        self._room = room
-        self._open: dict[int, tuple[list[Missing], int]] = {}  # by networks: the last list, bytes left
+    What asks for slices is no larger than a slice: perhaps large NACKs do not arrive either.
+    """
 
-    def add(self, networks: int, peer_id: PeerId, spans: Iterable[Span]) -> None:
+    def __init__(self, used: int) -> None:
+        self.lists: list[Page] = []
+        self._used = used
+        self._open: dict[tuple[int, int], tuple[list[Missing], int]] = {}  # the last list, bytes left
+
+    def add(self, networks: int, flags: int, peer_id: PeerId, spans: Iterable[Span]) -> None:
         """Ask for `spans` of `peer_id`, which was heard on `networks`."""
-        for piece in split_ranges(_joined(spans), (self._room - MISSING_HEAD) // 2):
+        room = (DATAGRAM_SLICE if flags else DATAGRAM_SAFE) - self._used
+        way = networks, flags
+        for piece in split_ranges(_joined(spans), (room - MISSING_HEAD) // 2):
             cost = MISSING_HEAD + 2 * pairs_of(piece)
-            entries, left = self._open.get(networks, ([], 0))
+            entries, left = self._open.get(way, ([], 0))
             if cost > left or len(entries) >= ENTRIES_MAX:
-                entries, left = [], self._room
-                self.lists.append((networks, entries))
+                entries, left = [], room
+                self.lists.append((way, entries))
             entries.append(Missing(peer_id.origin, peer_id.incarnation, tuple(piece)))
-            self._open[networks] = entries, left - cost
+            self._open[way] = entries, left - cost
 
 
 def _joined(spans: Iterable[Span]) -> list[tuple[int, int]]:

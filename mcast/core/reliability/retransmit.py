@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from math import inf
+from typing import NamedTuple
 
 from mcast.core.auth.keys import KeyExchange
 from mcast.core.context import Context, Datagram, Handlers
@@ -15,8 +16,8 @@ from mcast.core.membership.roster import Roster
 from mcast.core.networks import ALL
 from mcast.core.timers import Timers, backoff, rounds
 from mcast.core.token_bucket import TokenBucket, TokenBuckets
-from mcast.wire.frames import Missing, Nack
-from mcast.wire.limits import HEADER_SIZE, TAG_SIZE, WINDOW
+from mcast.wire.frames import SLICED, Missing, Nack
+from mcast.wire.limits import DATAGRAM_MAX, HEADER_SIZE, RECORD_ENVELOPE, TAG_SIZE, WINDOW
 from mcast.wire.reasons import DropReason
 
 from .nack import NackScheduler
@@ -77,14 +78,14 @@ class Asked:
 class Repairs:
     """Which records are going to be sent again, and when.
 
-    Requests for one author are gathered until its timer runs out; then they are `ready`, in their order. A
-    verified copy heard from anybody cancels ours.
+    Requests for one author are gathered until its timer runs out; then they are `ready`, in their order, each
+    with whether it is to be sliced. A verified copy heard from anybody cancels ours.
     """
 
     def __init__(self) -> None:
-        self._gathering: dict[PeerId, dict[int, None]] = {}
+        self._gathering: dict[PeerId, dict[int, bool]] = {}
         self._timers: Timers[PeerId] = Timers()
-        self.ready: dict[tuple[PeerId, int], None] = {}
+        self.ready: dict[tuple[PeerId, int], bool] = {}
         self._recent: dict[tuple[PeerId, int], float] = {}
         self._asked = Asked()
 
@@ -112,11 +113,27 @@ class Repairs:
                 again.append(sequence)
         return again
 
-    def gather(self, peer_id: PeerId, sequences: Iterable[int], when: float) -> None:
-        """Repair `sequences` of `peer_id` at `when`, or earlier if its timer runs already."""
-        self._gathering.setdefault(peer_id, {}).update(dict.fromkeys(sequences))
+    def gather(self, peer_id: PeerId, sequences: Mapping[int, bool], when: float) -> None:
+        """Repair `sequences` of `peer_id`, those in slices that are True, at `when`, or earlier if its timer
+        runs already."""
+        self._gathering.setdefault(peer_id, {}).update(sequences)
         if peer_id not in self._timers:
             self._timers.set(peer_id, when)
+
+    def repaired(self, peer_id: PeerId, sequence: int) -> bool:
+        """Whether it was sent again before."""
+        return (peer_id, sequence) in self._recent
+
+    def slice(self, peer_id: PeerId, sequences: Iterable[int]) -> None:
+        """These were sent again before, in vain: what is under way of them goes in slices."""
+        gathering = self._gathering.get(peer_id, {})
+        for sequence in sequences:
+            if not self.repaired(peer_id, sequence):
+                continue
+            if sequence in gathering:
+                gathering[sequence] = True
+            elif (peer_id, sequence) in self.ready:
+                self.ready[peer_id, sequence] = True
 
     def heard(self, peer_id: PeerId, sequence: int, now: float) -> None:
         """A verified copy of the record was heard: nobody needs ours."""
@@ -138,16 +155,16 @@ class Repairs:
     def tick(self, now: float) -> None:
         """Move what is due to the queue."""
         for peer_id in self._timers.due(now):
-            for sequence in self._gathering.pop(peer_id):
+            for sequence, sliced in self._gathering.pop(peer_id).items():
                 if len(self.ready) < READY:
-                    self.ready[peer_id, sequence] = None
+                    self.ready[peer_id, sequence] = sliced
 
-    def take(self, now: float) -> tuple[PeerId, int]:
-        """The next record to send again; call only when there is one."""
+    def take(self, now: float) -> tuple[PeerId, int, bool]:
+        """The next record to send again, and whether in slices; call only when there is one."""
         peer_id, sequence = next(iter(self.ready))
-        del self.ready[peer_id, sequence]
+        sliced = self.ready.pop((peer_id, sequence))
         _remember(self._recent, (peer_id, sequence), now)
-        return peer_id, sequence
+        return peer_id, sequence, sliced
 
 
 def _remember(table: dict[tuple[PeerId, int], float], key: tuple[PeerId, int], now: float) -> None:
@@ -155,6 +172,15 @@ def _remember(table: dict[tuple[PeerId, int], float], key: tuple[PeerId, int], n
     table[key] = now
     if len(table) > RECENT:
         del table[next(iter(table))]
+
+
+class Requester(NamedTuple):
+    """Who asks: its name for budgets, its networks, the largest datagrams it gets, if it wants slices."""
+
+    name: bytes
+    networks: int
+    limit: int
+    sliced: bool
 
 
 class Retransmitter:
@@ -202,10 +228,10 @@ class Retransmitter:
         """
         context, flow, plains = self._context, self._flow, []
         while self.ready and not (more_waits and flow.turn) and flow.level(now) > 0:
-            peer_id, sequence = self._repairs.take(now)
-            plain = self._store.encoded(peer_id, sequence, now)
-            if plain is not None:
-                context.sent["repair"] += 1
+            peer_id, sequence, sliced = self._repairs.take(now)
+            encoded = self._store.encoded(peer_id, sequence, now, sliced=sliced)
+            context.sent["repair"] += bool(encoded)
+            for plain in encoded:
                 flow.repaired(len(plain) + OVERHEAD, now)
                 plains.append((plain, ALL if peer_id == context.me else context.networks.of(peer_id)))
         return plains
@@ -219,8 +245,8 @@ class Retransmitter:
         if reason is not None:
             return reason
         self._detector.heard_undated(peer_id, datagram.networks, now)
-        requester = peer_id.origin if peer_id in self._roster else STRANGERS
-        bucket = self._nack_quotas.of(requester, now)
+        requester = self._requester(peer_id, datagram, frame)
+        bucket = self._nack_quotas.of(requester.name, now)
         if bucket.level(now) <= 0:
             return DropReason.OVER_QUOTA
         left = WINDOW  # a NACK may name more; looking at all of it would be the attack
@@ -230,40 +256,52 @@ class Retransmitter:
             sequences = [sequence for start, stop in ranges for sequence in range(start, stop)]
             left -= len(sequences)
             self._nacks.overheard(author, ranges, now)
-            if not self._serve(author, sequences, requester, datagram.networks, now):
+            if not self._serve(author, sequences, requester, now):
                 reason = DropReason.OVER_QUOTA
         bucket.spend(max(NACK_LEAST, WINDOW - left), now)
         self.next_timeout = self._repairs.next
         return reason
 
-    def _serve(
-        self, author: PeerId, sequences: list[int], requester: bytes, networks: int, now: float
-    ) -> bool:
-        """Gather the repairs we can make of an author that was heard on `networks`, where they are asked for.
+    def _serve(self, author: PeerId, sequences: list[int], requester: Requester, now: float) -> bool:
+        """Gather the repairs we can make of an author that was heard where they are asked for.
 
-        False when the requester's quota did not suffice for all.
+        In slices go those that the requester cannot get otherwise, as it announced, and those that it asks
+        for in vain. False when its quota did not suffice for all.
         """
         context, repairs = self._context, self._repairs
         if author == context.me:
-            bucket = self._own_quotas.of(requester, now)
+            bucket = self._own_quotas.of(requester.name, now)
             delay = self._aggregation
         else:
-            bucket = self._other_quotas.of(requester, now)
+            bucket = self._other_quotas.of(requester.name, now)
             delay = backoff(context.rng, rounds(context.members) * context.rtt.value, context.members)
             window = self._nacks.windows.get(author)
             if window is not None and author in self._roster:
                 # The author repairs at once; we step in when somebody has to ask again.
                 chance = CHANCES * window.hold(context.settings.grtt_min)
                 held = [sequence for sequence in sequences if self._store.get(author, sequence) is not None]
-                sequences = repairs.insisted(author, held, now, chance, requester)
+                sequences = repairs.insisted(author, held, now, chance, requester.name)
                 delay += chance
-        if author != context.me and not context.networks.has(author, networks):
+        if author != context.me and not context.networks.has(author, requester.networks):
             return True
+        if requester.sliced:
+            repairs.slice(author, sequences)
         fresh = repairs.fresh(author, sequences, now, self._aggregation)
         granted, enough = self._grant(author, fresh, bucket, now)
         if granted:
-            repairs.gather(author, granted, now + delay)
+            limit, vain = requester.limit - RECORD_ENVELOPE, requester.sliced
+            ways = {
+                sequence: size > limit or (vain and repairs.repaired(author, sequence))
+                for sequence, size in granted.items()
+            }
+            repairs.gather(author, ways, now + delay)
         return enough
+
+    def _requester(self, peer_id: PeerId, datagram: Datagram, frame: Nack) -> Requester:
+        peer, sliced = self._roster.get(peer_id), bool(frame.flags & SLICED)
+        if peer is None:
+            return Requester(STRANGERS, datagram.networks, DATAGRAM_MAX, sliced)
+        return Requester(peer_id.origin, datagram.networks, peer.announcement.limit, sliced)
 
     @property
     def _aggregation(self) -> float:
@@ -273,15 +311,16 @@ class Retransmitter:
 
     def _grant(
         self, author: PeerId, sequences: list[int], bucket: TokenBucket, now: float
-    ) -> tuple[list[int], bool]:
-        granted: list[int] = []
+    ) -> tuple[dict[int, int], bool]:
+        granted: dict[int, int] = {}
         for sequence in sequences:
             held = self._store.lookup(author, sequence)
             if held is None:
                 continue
-            if not bucket.take(len(held.payload), now):
+            size = len(held.payload)
+            if not bucket.take(size, now):
                 return granted, False
-            granted.append(sequence)
+            granted[sequence] = size
         return granted, True
 
 

@@ -351,7 +351,7 @@ class Sender:
             return [frame]
         self._keyed += 1
         both = self._encoded_key + frame
-        return [both] if len(both) <= self._context.room_left() else [self._encoded_key, frame]
+        return [both] if len(both) + OVERHEAD <= self._context.payload else [self._encoded_key, frame]
 
     def settle(self) -> None:
         """What is left to do for the last flush: it is held for repair, its bytes count, heartbeats follow.

@@ -357,9 +357,9 @@ def test_what_is_held_no_more_is_not_handed_out() -> None:
     waiting = ada.engine._server._waiting
     request = Datagram(ADDRESS, bytes(8), networks=1)
     sent = lan.sent
-    waiting.ask(request, Outsider(lan).peer_id, [1], lan.now, to_all=False)
+    waiting.ask(request, Outsider(lan).peer_id, [1], lan.now, 0)
     assert ada.engine.datagrams(lan.now) == []
-    waiting.ask(request, ada.engine.peer_id, [5], lan.now, to_all=False)
+    waiting.ask(request, ada.engine.peer_id, [5], lan.now, 0)
     assert ada.engine.datagrams(lan.now) == []
     assert lan.sent == sent
 
@@ -374,14 +374,14 @@ def test_what_is_handed_out_to_all_is_copied_to_unicast_peers() -> None:
     engine._unicast._meetings.lease(ADDRESS, lan.now)
     waiting, networks = engine._server._waiting, engine._context.networks
     asker = ("10.7.7.7", 1)
-    waiting.ask(Datagram(asker, bytes(8), networks=ALL), engine.peer_id, [1], lan.now, to_all=True)
+    waiting.ask(Datagram(asker, bytes(8), networks=ALL), engine.peer_id, [1], lan.now, f.BY_MULTICAST)
     out = engine.datagrams(lan.now)
     assert [outgoing.destination for outgoing in out] == [None, ADDRESS]
     assert len({outgoing.data for outgoing in out}) == 1
     for network, destination in ((0, None), (ADDRESS, ADDRESS)):
         lan.run(1.0)
         request = Datagram(asker, bytes(8), networks=networks.add(network))
-        waiting.ask(request, engine.peer_id, [1], lan.now, to_all=True)
+        waiting.ask(request, engine.peer_id, [1], lan.now, f.BY_MULTICAST)
         assert [outgoing.destination for outgoing in engine.datagrams(lan.now)] == [destination]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from mcast.wire import frames as f
 from mcast.wire.codec import SHAPES, TYPES, decode_frames, encode_frame, encode_frames
-from mcast.wire.frames import BY_MULTICAST, OPTIONAL, Frame, FrameType
+from mcast.wire.frames import BY_MULTICAST, OPTIONAL, SLICED, Frame, FrameType
 from mcast.wire.reasons import DropReason, Malformed
 from tests.tiny_decoder import vectors
 
@@ -68,7 +68,8 @@ def test_every_changed_bit_is_refused_or_read_as_it_stands(encoded: bytes) -> No
 @every_frame
 def test_flags(encoded: bytes) -> None:
     shape = SHAPES.get(FrameType(encoded[0]))
-    allowed = {0, BY_MULTICAST} if shape and shape.request else {0}
+    both = {0, BY_MULTICAST, SLICED, BY_MULTICAST | SLICED}
+    allowed = both if shape and shape.request else {0}
     for flags in range(256):
         decoded = decode_frames(encoded[:1] + bytes((flags,)) + encoded[2:])
         assert (decoded == DropReason.BAD_FLAGS) == (flags not in allowed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from mcast.core.reliability.gaps import Gaps
+from mcast.core.reliability.gaps import WHOLE, Gaps
 
 
 def _ripe(gaps: Gaps, now: float, hold: float) -> list[tuple[int, int]]:
@@ -29,6 +29,22 @@ def test_a_gap_is_asked_for_after_the_grace_and_again_after_the_hold() -> None:
     assert gaps.found(5) is None
     assert gaps.found(7) is gap
     assert not gaps
+
+
+def test_every_other_request_is_for_slices_once_some_were_in_vain() -> None:
+    gaps = Gaps()
+    gaps.notice(5, 8, now=1.0)
+    (span,) = gaps
+    asked: list[tuple[bool, bool]] = []
+    for number in range(6):
+        asked.append((span.sliced(WHOLE), span.sliced(1)))
+        assert gaps.in_vain(6) == (number > WHOLE)
+        gaps.asked(gaps, 2.0 + number)
+    assert [after for after, _ in asked] == [False, False, False, True, False, True]
+    assert [at_once for _, at_once in asked] == [False, True, False, True, False, True]
+    gaps.found(6)
+    assert not gaps.in_vain(6)
+    assert gaps.in_vain(7)
 
 
 def test_gaps_that_touch_are_told_as_one() -> None:

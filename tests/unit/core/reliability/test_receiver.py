@@ -154,7 +154,7 @@ def test_who_is_leaving_takes_no_row() -> None:
 def test_a_planned_repair_of_what_came_in_a_row_is_called_off() -> None:
     lan, ben, flush = world()
     author = lan.members[0].engine.peer_id
-    ben._retransmitter.ready.update({(author, 13): None, (author, 99): None})
+    ben._retransmitter.ready.update({(author, 13): False, (author, 99): False})
     ben.receive_all(flush, ADDRESS, lan.now)
     ben.deadline()
     assert list(ben._retransmitter.ready) == [(author, 99)]

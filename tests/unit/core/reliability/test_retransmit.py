@@ -13,11 +13,16 @@ from tests.unit.core.support import Outsider, drops
 AUTHOR = PeerId(b"o" * 16, 1)
 
 
+def whole(*sequences: int) -> dict[int, bool]:
+    """They are to be sent again, not in slices."""
+    return dict.fromkeys(sequences, False)
+
+
 def test_repairs_are_gathered_sent_once_and_called_off() -> None:
     repairs = Repairs()
     assert repairs.fresh(AUTHOR, [1, 2, 3], 0.0, 0.1) == [1, 2, 3]
-    repairs.gather(AUTHOR, [1, 2, 3], 0.1)
-    repairs.gather(AUTHOR, [4], 0.5)
+    repairs.gather(AUTHOR, whole(1, 2, 3), 0.1)
+    repairs.gather(AUTHOR, whole(4), 0.5)
     assert repairs.next == 0.1
     assert repairs.fresh(AUTHOR, [3, 4, 5], 0.0, 0.1) == [5]
     repairs.heard(AUTHOR, 2, 0.05)
@@ -26,15 +31,31 @@ def test_repairs_are_gathered_sent_once_and_called_off() -> None:
     assert repairs.ready
     assert repairs.fresh(AUTHOR, [1], 0.1, 0.1) == []
     repairs.heard(AUTHOR, 4, 0.1)
-    assert [repairs.take(0.1), repairs.take(0.1)] == [(AUTHOR, 1), (AUTHOR, 3)]
+    assert [repairs.take(0.1), repairs.take(0.1)] == [(AUTHOR, 1, False), (AUTHOR, 3, False)]
     assert not repairs.ready
     assert repairs.fresh(AUTHOR, [1, 2], 0.12, 0.1) == []
     assert repairs.fresh(AUTHOR, [1, 2], 0.21, 0.1) == [1, 2]
 
 
+def test_what_is_under_way_is_sliced_if_it_was_repaired_in_vain() -> None:
+    repairs = Repairs()
+    repairs.gather(AUTHOR, {1: False, 2: True, 3: False, 4: False}, 0.1)
+    repairs.tick(0.1)
+    taken = [repairs.take(0.1) for _ in range(4)]
+    assert taken == [(AUTHOR, 1, False), (AUTHOR, 2, True), (AUTHOR, 3, False), (AUTHOR, 4, False)]
+    repairs.gather(AUTHOR, whole(1, 5), 0.2)
+    repairs.tick(0.2)
+    repairs.gather(AUTHOR, whole(3, 4, 6), 0.3)
+    repairs.slice(AUTHOR, [1, 2, 3, 5, 6])
+    repairs.tick(0.3)
+    taken = [repairs.take(0.3) for _ in range(5)]
+    assert [sequence for _, sequence, sliced in taken if sliced] == [1, 3]
+    assert [sequence for _, sequence, sliced in taken if not sliced] == [5, 4, 6]
+
+
 def test_a_repair_that_everybody_has_is_forgotten() -> None:
     repairs = Repairs()
-    repairs.gather(AUTHOR, [1], 0.1)
+    repairs.gather(AUTHOR, whole(1), 0.1)
     repairs.heard(AUTHOR, 1, 0.0)
     assert repairs.next == inf
 
@@ -49,13 +70,13 @@ def test_other_holders_wait_until_somebody_asks_again() -> None:
 
 def test_repairs_are_bounded() -> None:
     repairs = Repairs()
-    repairs.gather(AUTHOR, range(READY + 10), 0.0)
+    repairs.gather(AUTHOR, whole(*range(READY + 10)), 0.0)
     repairs.tick(0.0)
     while repairs.ready:
         repairs.take(0.0)
-    repairs.gather(AUTHOR, range(READY, READY + 10), 0.0)
+    repairs.gather(AUTHOR, whole(*range(READY, READY + 10)), 0.0)
     repairs.tick(0.0)
-    assert repairs.take(0.0) == (AUTHOR, READY)
+    assert repairs.take(0.0) == (AUTHOR, READY, False)
     assert len(repairs._recent) == RECENT
 
 
