@@ -143,12 +143,13 @@ class Member:
         identity: Identity,
         lans: tuple[int, ...],
         options: dict[str, Any],
+        skew: float = 0.0,
     ) -> None:
         self._lan, self._options = lan, options
         self.number, self.name, self.identity = number, name, identity
         self.address: Address = (f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}", PORT)
         lan.plugs[self.address] = lans
-        self.skew = 0.0
+        self.skew = skew
         self.armed: float | None = None
         self.bad_state = False
         self.lives: list[Life] = []
@@ -317,16 +318,23 @@ class Lan:
         return self._trace.hexdigest()
 
     def join(
-        self, name: str, *, identity: Identity | None = None, lans: Iterable[int] = (0,), **options: Any
+        self,
+        name: str,
+        *,
+        identity: Identity | None = None,
+        lans: Iterable[int] = (0,),
+        skew: float = 0.0,
+        **options: Any,
     ) -> Member:
         """A new member; `options` are those of Engine and of its mode (visitor, passive, quiet, …).
 
-        `lans` are the numbers of the LANs it is on, each with an interface and an address of its own.
+        `lans` are the numbers of the LANs it is on, each with an interface and an address of its own. Its
+        clock is `skew` seconds off.
         """
         number = len(self.members) + 1
         identity = identity or Identity(sha256(b"%d identity %d" % (self.seed, number)).digest())
         member_lans = tuple(lans)
-        member = Member(self, number, name, identity, member_lans, options)
+        member = Member(self, number, name, identity, member_lans, options, skew)
         self.members.append(member)
         self._by_address.update({self._address_on(lan, member.address): (member, lan) for lan in member_lans})
         return member

@@ -130,7 +130,7 @@ def _field(word: str, cursor: Cursor, value: dict[str, Any]) -> None:
 
 def _list(entry: str, cursor: Cursor, value: dict[str, Any]) -> None:
     count = cursor.number(8)
-    if not count:
+    if not count and entry != "holdings":
         raise Refused("bad-value")
     if entry not in ENTRIES:
         name = entry.split()[0]

@@ -40,8 +40,6 @@ from mcast.wire.attributes import Attributes, Service, decode_attributes
 
 from .output import clock, escape, escape_bytes, note, payload, rfc3339
 
-FUTURE = 60.0
-"""Seconds that a peer's clock may be ahead of ours; a message dated later is shown with our own time."""
 PEERS_NUMBERED = 4096
 """Peers with a number. The oldest are dropped, because a flood can invent any number of peers."""
 
@@ -223,9 +221,9 @@ class MessageItem(Item):
 
     def chat_line(self) -> ChatLine:
         message = self._message
-        sent = message.sent / 1000
-        seconds = sent if sent < self._received + FUTURE else self._received
-        mark = "history" if message.history else "late" if message.late else ""
+        seconds = message.sent / 1000 - message.skew
+        marks = {"history": message.history, "late": message.late and not message.history}
+        mark = ", ".join(word for word, holds in {**marks, "clock off": message.skew}.items() if holds)
         label = self._context.labels.label(message.peer_id, message.name)
         return ChatLine(seconds, label, _text(message.data, message.text), mark)
 
@@ -250,6 +248,7 @@ class MessageItem(Item):
             **payload(message.data, message.text),
             **({"history": True} if message.history else {}),
             **({"late": True} if message.late else {}),
+            **({"skew": round(message.skew, 3)} if message.skew else {}),
         }
 
     def environment(self) -> dict[str, str]:

@@ -86,7 +86,8 @@ class Queued(msgspec.Struct, frozen=True):
 
 
 class Context:
-    """See the module. `members` is the size of the group: the peers and we."""
+    """See the module. `members` is the size of the group: the peers and we. `wall_offset` is what our wall
+    clock (unix seconds) is ahead of the time that is handed in."""
 
     def __init__(
         self,
@@ -103,7 +104,7 @@ class Context:
         self.settings, self.room, self.me, self.name = settings, room, me, name
         self.rng, self.mode, self.identity = rng, mode, identity
         self.started = self.now = now
-        self._wall_offset = wall - now
+        self.wall_offset = wall - now
         self._counter = 0
         self.members = 1
         self.networks = Networks(2 * settings.peers + settings.history_records)
@@ -130,11 +131,11 @@ class Context:
 
     def set_wall(self, now: float, wall: float) -> None:
         """The computer's wall clock says `wall` (unix seconds)."""
-        self._wall_offset = wall - now
+        self.wall_offset = wall - now
 
     def unix_ms(self, now: float) -> int:
         """Unix milliseconds, within what the wire can carry."""
-        return min(limits.TIMESTAMP_MAX, max(0, round((now + self._wall_offset) * 1000)))
+        return min(limits.TIMESTAMP_MAX, max(0, round((now + self.wall_offset) * 1000)))
 
     def emit(self, event: Event) -> None:
         """Tell the application."""

@@ -154,7 +154,8 @@ class Engine:
         retransmitter = self._retransmitter = Retransmitter(
             context, keys, roster, detector, nacks, store, flow
         )
-        replay, fetches = Replay(mode.last, mode.since, now), Fetches(rng)
+        replay = Replay(mode.last, mode.since, now)
+        fetches = Fetches(context, store, replay)
         receiver = self._receiver = Receiver(
             context,
             verifier,

@@ -10,6 +10,9 @@ import msgspec
 Address = Hashable  # of the socket layer: a tuple that begins with host and port; opaque to the engine
 
 
+CLOCK_OFF = 60.0  # seconds from which on a clock is said to be off
+
+
 class PeerId(NamedTuple):
     """`origin` is the 16-byte identity; `incarnation` names one run of it and rises with each."""
 
@@ -23,7 +26,8 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     `origin` (16 bytes) and `incarnation` name its author, `sequence` and `index` the message. `sent` is
     unix ms by the author's clock, advisory. `late`: it came after its gap was given up, outside the order.
     `history`: it was published before we joined. `source` is where the datagram came from, the author or
-    whoever repaired it.
+    whoever repaired it. `skew`: seconds by which the author's clock is ahead of ours (below 0: behind), 0 if
+    that is less than a minute.
     """
 
     origin: bytes
@@ -36,6 +40,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     source: Address = None
     late: bool = False
     history: bool = False
+    skew: float = 0.0
 
     @property
     def peer_id(self) -> PeerId:

@@ -107,9 +107,9 @@ SHAPES: dict[FrameType, Shape] = {
     FrameType.CHALLENGE: Shape(Layout(f.Challenge, "8s", "token")),
     FrameType.ECHO: Shape(Layout(f.Echo, "8s", "token")),
     FrameType.DIGEST: Shape(Layout(f.Digest, "16sIQ", "digest vectors records")),
-    FrameType.VECTOR_REQUEST: _request(Layout(f.VectorRequest, "16sH", "digest page")),
+    FrameType.VECTOR_REQUEST: _request(Layout(f.VectorRequest, "16sHII", "digest page age request")),
     FrameType.VECTOR: Shape(
-        Layout(f.Vector, "16sHH", "digest page pages", lambda vector: vector.page < vector.pages),
+        Layout(f.Vector, "16sHHI", "digest page pages request", lambda vector: vector.page < vector.pages),
         lists.HOLDINGS,
         "holdings",
     ),

@@ -245,10 +245,15 @@ class Digest(msgspec.Struct, frozen=True, gc=False):
 
 
 class VectorRequest(msgspec.Struct, frozen=True, gc=False):
-    """Asks for page `page` of the summary vector behind `digest`."""
+    """Asks for page `page` of the summary vector of what was published at most `age` ms ago (AGE_MAX: all).
+
+    `digest`: of what the asker holds of that. `request`: random; it comes back, and no recording knows it.
+    """
 
     digest: bytes
     page: int
+    age: int
+    request: int
     flags: int = 0
 
 
@@ -263,11 +268,15 @@ class Holding(msgspec.Struct, frozen=True, gc=False):
 
 
 class Vector(msgspec.Struct, frozen=True, gc=False):
-    """Page `page` of `pages` of the summary vector behind `digest`, sorted by (origin, incarnation, low)."""
+    """Page `page` of `pages` of the summary vector behind `digest`, sorted by (origin, incarnation, low).
+
+    It lists nothing if the asker holds the same. `request`: that of the VECTOR_REQUEST.
+    """
 
     digest: bytes
     page: int
     pages: int
+    request: int
     holdings: tuple[Holding, ...]
 
 

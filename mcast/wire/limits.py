@@ -40,6 +40,7 @@ NAME_MAX = 64  # bytes of UTF-8
 ATTRIBUTES_MAX = 768  # bytes of msgpack; an announcement handed over fits DATAGRAM_SAFE with its address
 WINDOW = 8_192  # records from the first to the last missing one a NACK may name
 ENTRIES_MAX = 255  # of a list in a frame
+AGE_MAX = 2**32 - 1  # ms; in a VECTOR_REQUEST: of any age
 AGE_SIZE = FRAME_HEADER_SIZE + 4  # of the AGE frame before a record that is sent again
 RECORD_ENVELOPE = HEADER_SIZE + TAG_SIZE + FRAME_HEADER_SIZE  # around the payload of a RECORD frame
 RECORD_MAX = DATAGRAM_MAX - RECORD_ENVELOPE

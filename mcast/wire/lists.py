@@ -63,15 +63,15 @@ def read_bytes(reader: Reader) -> bytes:
     return reader.take(*reader.unpack(_SIZE))
 
 
-def _list_of(write: Callable[[Any], bytes], read: Callable[[Reader], Any]) -> Tail:
+def _list_of(write: Callable[[Any], bytes], read: Callable[[Reader], Any], least: int = 1) -> Tail:
     def write_all(entries: Sequence[Any]) -> bytes:
-        if not 0 < len(entries) <= limits.ENTRIES_MAX:
-            raise ValueError(f"a list holds 1 to {limits.ENTRIES_MAX} entries, not {len(entries)}")
+        if not least <= len(entries) <= limits.ENTRIES_MAX:
+            raise ValueError(f"a list holds {least} to {limits.ENTRIES_MAX} entries, not {len(entries)}")
         return _COUNT.pack(len(entries)) + b"".join(map(write, entries))
 
     def read_all(reader: Reader) -> tuple[Any, ...]:
         (count,) = reader.unpack(_COUNT)
-        if not count:
+        if count < least:
             raise Malformed(DropReason.BAD_VALUE)
         return tuple(read(reader) for _ in range(count))
 
@@ -133,4 +133,4 @@ ORIGINS = _scalar_list(_ORIGIN)
 HEARD = _struct_list(_HEARD)
 PRESENT = _struct_list(_PRESENT)
 MISSING = _list_of(_write_missing, _read_missing)
-HOLDINGS = _list_of(_write_holding, _read_holding)
+HOLDINGS = _list_of(_write_holding, _read_holding, least=0)

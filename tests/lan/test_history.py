@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from tests import lab
 from tests.lan.programs.remote import Member, finished, members, numbers
 
@@ -124,3 +126,49 @@ def test_a_cable_that_was_pulled_for_a_moment_leads_back_to_the_same_people(lan:
     other.leave()
     newcomer = Member(made.hosts[3], history=True)
     assert set(newcomer.hears(51)) == {*numbers(50), "still"}
+
+
+OFF = """
+    import runpy, sys, time
+    true = time.time
+    time.time = lambda: true() - 86_400.0
+    sys.argv = ["mcast", *sys.argv[1:]]
+    runpy.run_module("mcast", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("clock", ["right", "a day off"])
+def test_who_was_cut_off_gets_what_a_sender_of_a_moment_said_meanwhile(lan: lab.MakeLan, clock: str) -> None:
+    """A listener and a chat have never heard it, and it is gone; others hold what it said."""
+    made = lan(5)
+    witness, other, chat = members(made.hosts[:3])
+    listener = Member(made.hosts[3], quiet=True)
+    other("send", "before")
+    for reader in (witness, chat, listener):
+        assert reader.hears(1) == ["before"]
+    cut_off(chat.host, listener.host)
+    sender = made.hosts[4]
+    with (
+        sender.python(OFF, "send", "meanwhile")
+        if clock != "right"
+        else sender.mcast("send", "meanwhile") as one
+    ):
+        assert one.wait() == 0, one.stderr
+    assert witness.hears(2) == ["before", "meanwhile"]
+    time.sleep(1.0)
+    plug_in(made, chat.host, listener.host)
+    for reader in (listener, chat):
+        assert reader.hears(2, 60.0) == ["before", "meanwhile"]
+        assert not any(message["history"] or message["late"] for message in reader("messages"))
+
+
+def cut_off(*hosts: lab.Host) -> None:
+    """Take their cables out of the switch; the hosts do not notice."""
+    for host in hosts:
+        host.lan.ip(f"link set {host.links['eth0'].port} nomaster")
+
+
+def plug_in(made: lab.Lan, *hosts: lab.Host) -> None:
+    """Put them back."""
+    for host in hosts:
+        made.ip(f"link set {host.links['eth0'].port} master {made.switch.name}")

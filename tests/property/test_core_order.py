@@ -100,7 +100,7 @@ def test_any_order_and_duplication_delivers_once_in_order(
     records, sent = _records(data, flush_every, most)
     schedule = records + records[:copies]
     random.shuffle(schedule)  # type: ignore[attr-defined] # hypothesis hands in a random.Random
-    window = ReceiveWindow(AUTHOR, "", 1, 8192, 0, 0)
+    window = ReceiveWindow(AUTHOR, "", 1, 8192)
     got: list[bytes] = []
     for now, record in enumerate(schedule):
         if window.buffer.refuse(record.sequence) is None:
@@ -116,7 +116,7 @@ def test_whatever_is_lost_is_told_and_what_comes_late_is_late(
 ) -> None:
     records, sent = _records(data, 3)
     lost = set(draw.draw(st.lists(st.sampled_from(range(len(records))))))
-    window = ReceiveWindow(AUTHOR, "", 1, 8192, 0, 0)
+    window = ReceiveWindow(AUTHOR, "", 1, 8192)
     events = []
     for at, record in enumerate(records):
         if at not in lost:

@@ -207,13 +207,13 @@ class AntiEntropy:
             self._trickle.reset(now, context.members)
         if context.mode.history and self._fetches.untried:
             # Its challenge may have been lost.
-            self._fetch_from(datagram.source, UNKNOWN, now)
+            self._fetch_from(datagram, UNKNOWN, now)
         self.rearm()
 
-    def _fetch_from(self, source: Address, digest: bytes, now: float) -> None:
+    def _fetch_from(self, datagram: Datagram, digest: bytes, now: float) -> None:
         context = self._context
         wait = backoff(context.rng, ROUNDS * context.rtt.value, context.members)
-        self._fetches.told(source, digest, now + wait)
+        self._fetches.told(datagram.source, digest, now + wait, datagram.networks)
 
     def challenged(self, source: Address, token: bytes, now: float) -> bool:
         """A CHALLENGE came from `source`; whether it is from whom we fetch."""
@@ -242,7 +242,7 @@ class AntiEntropy:
         if self._heard.new(frame.digest, now):
             self._trickle.reset(now, context.members)
         if frame.records and not self._fetches.settled(datagram, frame.digest, now):
-            self._fetch_from(source, frame.digest, now)
+            self._fetch_from(datagram, frame.digest, now)
         self.rearm()
         return None
 
@@ -263,7 +263,7 @@ class AntiEntropy:
 
     def _on_vector(self, datagram: Datagram, frame: Vector, now: float) -> DropReason | None:
         """Somebody says in full what it holds."""
-        if not self._fetches.expects(datagram.source, frame.digest, frame.page, now):
+        if not self._fetches.expects(datagram.source, frame):
             return DropReason.NOT_ASKED
         lacking: dict[PeerId, RangeSet] = {}
         for holding in frame.holdings:
@@ -283,12 +283,13 @@ class AntiEntropy:
         Of a peer that we heard, but not on this network, also a record that we hold: it proves that the
         others have it here, too.
         """
-        wanted = self._receiver.wanted_from(peer_id)
-        if peer_id == self._context.me or wanted > holding.high:
+        # What is old must not push out what is held; but the application may want the latest of it.
+        full = self._store.full and not (self._fetches.recent or self._replay.bounded)
+        if full or peer_id == self._context.me:
             return []
         held = self._store.held
         high = max(holding.high, held.of(peer_id).high)
-        floor = max(held.floor(peer_id), high + 1 - self._store.share, wanted)
+        floor = max(held.floor(peer_id), high + 1 - self._store.share)
         pieces = []
         proven = self._context.networks.has(peer_id, networks)
         for start, stop in filled(holding):
@@ -335,12 +336,12 @@ class AntiEntropy:
         if reason is not DropReason.NOT_ASKED:
             return reason
         if self._context.mode.history:
-            self._replay.add(peer_id, record, now)
+            self._replay.add(peer_id, record, now, age)
         return None
 
-    def _on_history(self, peer_id: PeerId, record: Record, now: float) -> None:
+    def _on_history(self, peer_id: PeerId, record: Record, now: float, age: float) -> None:
         """A record of before came by the live path."""
-        self._replay.add(peer_id, record, now)
+        self._replay.add(peer_id, record, now, age)
         self.rearm()
 
     def _more_to_come(self) -> bool:
@@ -349,9 +350,9 @@ class AntiEntropy:
 
     def _tell(self, now: float) -> None:
         """Tell the application what was fetched, when there is no more to come or it took long."""
-        context, more = self._context, self._more_to_come()
-        if now >= self._replay.when(more):
-            context.events += self._replay.tell(self._name, context.unix_ms(now), now, fetching=more)
+        if now >= self._replay.when(self._more_to_come()):
+            context = self._context
+            context.events += self._replay.tell(self._name, now, context.wall_offset)
 
     def _name(self, peer_id: PeerId) -> str:
         """What a peer calls itself; if that is not known, what its identity was called last."""

@@ -1,7 +1,8 @@
 """Fetching what others hold and we lack: the asker's side of digests, summary vectors and range requests.
 
 One teller is asked at a time: for a page of its summary vector, then for what that page has and we lack, then
-for the next page. Each question may meet a challenge, whose token goes with the questions after it.
+for the next page. The vector is of all that it holds, or of what was published since some time; then another
+of more may follow. Each question may meet a challenge, whose token goes with the questions after it.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ from itertools import islice
 from math import inf
 from typing import NamedTuple
 
-from mcast.core.context import Datagram
+from mcast.core.context import Context, Datagram
 from mcast.core.events import Address, PeerId
 from mcast.core.rangeset import RangeSet
-from mcast.core.timers import Rng
 from mcast.wire import limits
 from mcast.wire.frames import BY_MULTICAST, SLICED, Echo, Frame, Missing, RangeRequest, Vector, VectorRequest
 from mcast.wire.lists import HOLDINGS
 from mcast.wire.ranges import pairs_of, split_ranges
+
+from .replay import Replay
+from .store import Store
 
 WAIT = 0.1  # seconds without an answer or a record after which we ask again, by multicast if need be
 WHOLE = 2  # questions without anything new before we ask for slices
@@ -44,9 +47,15 @@ class Question(NamedTuple):
 
 
 class Session:
-    """What is going on with one teller."""
+    """What is going on with one teller, who said `announced`.
+
+    `steps` are the seconds before we joined from which on it is asked what was published, one after the
+    other. `digest` is that of the present vector, `asked` of what we held of it.
+    """
 
     __slots__ = (
+        "announced",
+        "asked",
         "by_multicast",
         "challenges",
         "content",
@@ -58,7 +67,9 @@ class Session:
         "pages",
         "refused",
         "request",
+        "same",
         "sliced",
+        "steps",
         "teller",
         "token",
         "tries",
@@ -67,19 +78,26 @@ class Session:
         "until",
     )
 
-    def __init__(self, teller: Address, digest: bytes, request: int, now: float) -> None:
-        self.teller, self.digest, self.request = teller, digest, request
+    def __init__(
+        self, teller: Address, digest: bytes, networks: int, request: int, steps: list[float], now: float
+    ) -> None:
+        self.teller, self.announced, self.request, self.steps = teller, digest, request, steps
         self.token: bytes | None = None
-        self.networks = 0  # by which the last page came
+        self.networks = networks  # by which the last page came
         self.by_multicast = self.unicast = False  # which of the two is known to bring answers
         self.sliced = False  # large datagrams of it do not seem to arrive
-        self.unchanged = True
         self.refused = False  # something was too old, as the teller says: others may say otherwise
-        self.content = sha256()  # of what was listed: a liar must not settle another's digest
-        self.page, self.pages = 0, 1
         self.lacking: dict[PeerId, RangeSet] = {}
+        self.begin_step()
         self.tries = self.challenges = 0
         self.next, self.until = now, now + LONGEST
+
+    def begin_step(self) -> None:
+        """On to the next vector."""
+        self.digest = self.asked = b""
+        self.page, self.pages = 0, 1
+        self.unchanged, self.same = True, False
+        self.content = sha256()  # of what was listed: a liar must not settle another's digest
 
     def answered(self, now: float) -> None:
         """Something came: the way it came is the one to go on with."""
@@ -98,9 +116,9 @@ class Fetches:
     as signed records come. Digests under made-up addresses: who announced nothing makes room first.
     """
 
-    def __init__(self, rng: Rng) -> None:
-        self._rng = rng
-        self._tellers: dict[Address, tuple[bytes, float]] = {}
+    def __init__(self, context: Context, store: Store, replay: Replay) -> None:
+        self._context, self._store, self._replay = context, store, replay
+        self._tellers: dict[Address, tuple[bytes, float, int]] = {}  # digest, when to ask, by which networks
         self._settled: dict[tuple[Address | int, bytes], float] = {}  # by teller or network, and digest
         self._session: Session | None = None
         self._met: dict[Address, int] = {}  # by address: which IP versions it hears
@@ -132,13 +150,13 @@ class Fetches:
         """The IP versions that the peer at this address hears; None if none announced itself from there."""
         return self._met.get(source)
 
-    def told(self, teller: Address, digest: bytes, when: float) -> None:
-        """`teller` holds something else than we do: ask it at `when`."""
+    def told(self, teller: Address, digest: bytes, when: float, networks: int = 0) -> None:
+        """`teller`, heard by `networks`, holds something else than we do: ask it at `when`."""
         session = self._session
         if teller is None or (session is not None and session.teller == teller):
             return
         known = self._tellers.get(teller)  # keeps its place in the line
-        self._tellers[teller] = digest, min(when, known[1]) if known else when
+        self._tellers[teller] = digest, min(when, known[1]) if known else when, networks
         if len(self._tellers) > TELLERS:
             oldest = next(iter(self._tellers))
             del self._tellers[next((one for one in self._tellers if one not in self._met), oldest)]
@@ -158,13 +176,25 @@ class Fetches:
         session.answered(now)
         return True
 
-    def expects(self, source: Address, digest: bytes, page: int, now: float) -> bool:
-        """Whether a page of vectors is what we asked for, or what we are about to ask for."""
-        if self._session is None and self._tellers.get(source, (b"",))[0] == digest and page == 0:
-            self._begin(source, now)
+    @property
+    def recent(self) -> bool:
+        """Whether what is asked for now is only what was published since we joined."""
+        return self._session is not None and self._session.steps[0] == 0.0
+
+    def lowest(self, peer_id: PeerId) -> int:
+        """The first record of a peer that is still to come; 0 if none is."""
+        lacking = None if self._session is None else self._session.lacking.get(peer_id)
+        return 0 if lacking is None else lacking.low
+
+    def expects(self, source: Address, vector: Vector) -> bool:
+        """Whether this is the page that we asked for, and no recording of one."""
         session = self._session
         return (
-            session is not None and session.teller == source and session.page == page and not session.lacking
+            session is not None
+            and session.teller == source
+            and session.request == vector.request
+            and session.page == vector.page
+            and not session.lacking
         )
 
     def page(self, vector: Vector, lacking: dict[PeerId, RangeSet], networks: int, now: float) -> None:
@@ -174,6 +204,7 @@ class Fetches:
             return
         session.networks = networks
         session.unchanged &= vector.digest == session.digest or not session.page
+        session.same = not vector.holdings and vector.digest == session.asked
         session.digest, session.pages = vector.digest, vector.pages
         for holding in vector.holdings:
             session.content.update(HOLDINGS.write((holding,))[1:])
@@ -202,18 +233,26 @@ class Fetches:
             return
         session.page += 1
         session.next = now
-        if session.page >= session.pages:
-            told = session.content.digest()[: limits.DIGEST_SIZE]
-            if not session.unchanged or told != session.digest:
-                self._finish(session, session.teller, now + SULK if session.unchanged else 0.0)
-            elif session.refused:
-                self._finish(session, session.teller, now + REFUSED)
-            else:
-                self._finish(session, session.networks, float("inf"))
+        if session.page < session.pages:
+            return
+        told = session.content.digest()[: limits.DIGEST_SIZE]
+        if session.unchanged and not session.same and told != session.digest:
+            self._finish(session, session.teller, session.announced, now + SULK)
+        elif len(session.steps) > 1:
+            self._replay.covered(session.steps.pop(0))
+            session.begin_step()
+        elif not session.unchanged:
+            self._finish(session, session.teller, session.announced, 0.0)
+        elif session.refused:
+            self._finish(session, session.teller, session.digest, now + REFUSED)
+        elif session.steps[0] == inf:
+            self._finish(session, session.networks, session.digest, inf)
+        else:  # others who said the same may have had other records since we joined
+            self._finish(session, session.teller, session.announced, inf)
 
-    def _finish(self, session: Session, teller: Address | int, until: float) -> None:
-        self._settled.pop((teller, session.digest), None)
-        self._settled[teller, session.digest] = until
+    def _finish(self, session: Session, teller: Address | int, digest: bytes, until: float) -> None:
+        self._settled.pop((teller, digest), None)
+        self._settled[teller, digest] = until
         if len(self._settled) > SETTLED:
             del self._settled[next(iter(self._settled))]
         self._session = None
@@ -221,22 +260,30 @@ class Fetches:
 
     def _begin(self, teller: Address, now: float) -> Session:
         self._began = True
-        digest, _ = self._tellers.pop(teller)
-        session = self._session = Session(teller, digest, self._rng.getrandbits(32), now)
+        digest, _, networks = self._tellers.pop(teller)
+        request = self._context.rng.getrandbits(32)
+        session = self._session = Session(teller, digest, networks, request, self._steps(), now)
         return session
+
+    def _steps(self) -> list[float]:
+        """Who only listens, or has no room, fetches only what was published while it was there."""
+        mode = self._context.mode
+        if self._replay.bounded:
+            return [0.0, *self._replay.steps()]
+        return [0.0] if self._store.full or (mode.quiet and not mode.history) else [inf]
 
     @property
     def next(self) -> float:
         """When to call tick(), inf if never."""
         if self._session is not None:
             return min(self._session.next, self._session.until)
-        return min((at for _, at in self._tellers.values()), default=inf)
+        return min((at for _, at, _ in self._tellers.values()), default=inf)
 
     def tick(self, now: float, room: int) -> Question | None:
         """The question to put now; it fits `room` bytes of frames."""
         session = self._session
         if session is None:
-            teller = next((teller for teller, (_, at) in self._tellers.items() if at <= now), None)
+            teller = next((teller for teller, (_, at, _) in self._tellers.items() if at <= now), None)
             if teller is None:
                 return None
             session = self._begin(teller, now)
@@ -244,7 +291,7 @@ class Fetches:
 
     def _ask(self, session: Session, now: float, room: int) -> Question | None:
         if now >= session.until or (now >= session.next and session.tries == TRIES):
-            self._finish(session, session.teller, now + SULK)
+            self._finish(session, session.teller, session.announced, now + SULK)
             return None
         if now < session.next:
             return None
@@ -254,11 +301,15 @@ class Fetches:
         session.sliced |= bool(session.lacking) and session.tries > WHOLE
         flags = BY_MULTICAST * to_all | SLICED * session.sliced
         echo = () if session.token is None else (Echo(session.token),)
-        return Question((*echo, self._question(session, flags, room)), session.teller)
+        return Question((*echo, self._question(session, flags, room, now)), session.teller)
 
-    def _question(self, session: Session, flags: int, room: int) -> Frame:
+    def _question(self, session: Session, flags: int, room: int, now: float) -> Frame:
         if not session.lacking:
-            return VectorRequest(session.digest, session.page, flags)
+            since = self._context.started - session.steps[0]
+            if not session.page:
+                session.asked = self._store.summary(session.networks, since=since).digest
+            age = min(limits.AGE_MAX, round(min(now - since, limits.AGE_MAX) * 1000))
+            return VectorRequest(session.asked, session.page, age, session.request, flags)
         return RangeRequest(session.request, tuple(_missing(session.lacking, room - REQUEST_HEAD)), flags)
 
 

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from heapq import merge
+from heapq import heappop, heappush, merge
 from math import inf
 
 import msgspec
 
-from mcast.core.events import Event, Message, PeerId
+from mcast.core.events import CLOCK_OFF, Event, GapAbandoned, Message, PeerId
 from mcast.core.rangeset import RangeSet
 from mcast.core.reliability.window import Reassembly, ReceiveWindow
-from mcast.wire.records import Record
+from mcast.wire.records import Kind, Record
 
-RECORDS = 10_000  # kept until they are told; oldest arrivals out, as they are fetched oldest first
+RECORDS = 10_000  # kept until they are told; the oldest out, which are told as lost
 PEERS = 4096  # peers of which it is remembered what was told, oldest out; of each RANGES, lowest out
 RANGES = 256
 PARTS = 64  # peers of which fragments wait for those of a later telling; oldest out
 PATIENCE = 5.0  # seconds after the first record came, while others are on their way
-LAST_PATIENCE = 30.0  # the same for who wants the last few: the oldest come first, all that one holds in 16 s
+LAST_PATIENCE = 30.0  # the same for who wants the last few: all that one holds comes in 16 s
 PAUSE = 0.25  # seconds after it in which somebody may turn out to hold more
-BOUNDED = 60.0  # seconds after joining in which `last` and `since` count: strangers feign more to fetch
-ALWAYS = 2**63
+LADDER = (60.0, 600.0, 3600.0, 21_600.0)  # seconds before we joined that are fetched one after the other,
+# until there are as many messages as are wanted
 
 
 class Told:
@@ -37,47 +37,71 @@ class Told:
 class Replay:
     """Collects records of before and tells them together: peers merged by time, each in its own order.
 
-    `last` and `since` (seconds) bound what is told until there is nothing more to fetch, in the first minute;
-    what is fetched later, when a partition has healed, is all told. What then turns out to have stood before
+    The time is that of our own clock: when a record came, less its age. `last` and `since` (seconds before we
+    joined) bound what is told; it is told as soon as that is here. What then turns out to have stood before
     what was told is marked late.
     """
 
     def __init__(self, last: int | None, since: float | None, now: float) -> None:
-        self._records: dict[tuple[PeerId, int], Record] = {}
+        self._records: dict[tuple[PeerId, int], tuple[float, Record]] = {}
+        self._oldest: list[tuple[float, PeerId, int]] = []  # a heap
+        self._lost: dict[PeerId, RangeSet] = {}
         self._last, self._since = last, since
-        self._bounded_to = now + BOUNDED
+        self._from = inf if last == 0 else -inf if since is None else now - since
         self._told: dict[PeerId, Told] = {}
         self._parts: dict[PeerId, Reassembly] = {}
-        self._began = 0.0
+        self._joined, self._began = now, 0.0
+        self._enough = False
 
     def __bool__(self) -> bool:
         return bool(self._records)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the latest are wanted, of which some may not be here yet."""
+        return not self._enough and (self._since is not None or bool(self._last and not self._told))
+
+    def steps(self) -> list[float]:
+        """The seconds before we joined from which on to fetch, one after the other: the latest come first."""
+        return [*LADDER, inf] if self._since is None else [self._since, inf]
+
+    def covered(self, seconds: float) -> None:
+        """All that was published since so many seconds before we joined is here: perhaps that is enough."""
+        if self._since is not None:
+            self._enough = seconds >= self._since
+        elif self._last is not None:
+            since, kinds = self._joined - seconds, (Kind.MESSAGE, Kind.BUNDLE, Kind.FIRST)
+            messages = (at >= since and one.kind in kinds for at, one in self._records.values())
+            self._enough = sum(messages) >= self._last
 
     def when(self, fetching: bool) -> float:
         """When to tell what was collected; while more is on its way (`fetching`), after a longer while."""
         if not self._records:
             return inf
         patience = PATIENCE if self._last is None else LAST_PATIENCE
-        return self._began + (patience if fetching else PAUSE)
+        return self._began + (patience if fetching and not self._enough else PAUSE)
 
-    def add(self, peer_id: PeerId, record: Record, now: float) -> None:
+    def add(self, peer_id: PeerId, record: Record, now: float, age: float) -> None:
         """One more, unless it was told before: what died of a wrong age is fetched again."""
-        if self._was_told(peer_id, record):
+        at, name = now - age, (peer_id, record.sequence)
+        alone = record.kind in (Kind.MESSAGE, Kind.BUNDLE)
+        if name in self._records or self.was_told(*name) or (alone and at < self._from):
             return
-        self._begin(now)
-        self._records[peer_id, record.sequence] = record
-        if len(self._records) > RECORDS:
-            del self._records[next(iter(self._records))]
-
-    def _was_told(self, peer_id: PeerId, record: Record) -> bool:
-        told = self._told.get(peer_id)
-        return told is not None and record.sequence in told.records
-
-    def _begin(self, now: float) -> None:
         if not self._records:
             self._began = now
-        if now > self._bounded_to:
-            self._last = self._since = None
+        self._records[name] = at, record
+        heappush(self._oldest, (at, *name))
+        if len(self._records) > RECORDS:
+            _, peer_id, sequence = heappop(self._oldest)
+            del self._records[peer_id, sequence]
+            self._lost.setdefault(peer_id, RangeSet(RANGES)).add(sequence, sequence + 1)
+            if len(self._lost) > PEERS:
+                del self._lost[next(iter(self._lost))]
+
+    def was_told(self, peer_id: PeerId, sequence: int) -> bool:
+        """Whether this record was told as history."""
+        told = self._told.get(peer_id)
+        return told is not None and sequence in told.records
 
     def reached(self, peer_id: PeerId) -> int:
         """The highest record of `peer_id` that was told or is about to be; 0 when none was."""
@@ -88,29 +112,57 @@ class Replay:
     def clear(self) -> None:
         """Forget what was not told."""
         self._records.clear()
+        self._oldest.clear()
+        self._lost.clear()
         self._parts.clear()
 
-    def tell(
-        self, name: Callable[[PeerId], str], wall_ms: int, now: float, *, fetching: bool = False
-    ) -> list[Event]:
-        """Everything collected, as events; `name` gives what a peer is called. More may be on its way."""
+    def tell(self, name: Callable[[PeerId], str], now: float, wall_offset: float) -> list[Event]:
+        """Everything collected, as events; `name` gives what a peer is called; `wall_offset`: see Context."""
         streams = [
-            _timed(self._events(peer_id, name(peer_id), records, now))
+            self._timed(peer_id, name(peer_id), records, now, wall_offset)
             for peer_id, records in self._collected().items()
         ]
-        told = [event for _, event in merge(*streams, key=lambda timed: timed[0])]
-        chosen = self._chosen(told, wall_ms)
-        if not fetching:
-            self._last = self._since = None
-        return chosen
+        lost = [
+            GapAbandoned(peer_id, start, stop - 1, name(peer_id))
+            for peer_id, ranges in self._lost.items()
+            for start, stop in ranges
+            if self._last is None
+        ]
+        self._lost.clear()
+        return lost + self._chosen(list(merge(*streams, key=lambda timed: timed[0])))
 
-    def _collected(self) -> dict[PeerId, list[Record]]:
+    def _collected(self) -> dict[PeerId, list[tuple[float, Record]]]:
         """What there is of each peer_id, in its order; nothing is left."""
-        by_run: dict[PeerId, list[Record]] = {}
-        for (peer_id, _), record in sorted(self._records.items(), key=lambda item: item[0]):
-            by_run.setdefault(peer_id, []).append(record)
+        by_run: dict[PeerId, list[tuple[float, Record]]] = {}
+        for (peer_id, _), timed in sorted(self._records.items(), key=lambda item: item[0]):
+            by_run.setdefault(peer_id, []).append(timed)
         self._records.clear()
+        self._oldest.clear()
         return by_run
+
+    def _timed(
+        self,
+        peer_id: PeerId,
+        name: str,
+        records: list[tuple[float, Record]],
+        now: float,
+        wall_offset: float,
+    ) -> Iterator[tuple[float, Event]]:
+        """With a time that never goes back within a peer; a gap stands before what follows it."""
+        published = {record.sequence: at for at, record in records}
+        at = min(published.values())
+        waiting: list[Event] = []
+        for event in self._events(peer_id, name, [record for _, record in records], now):
+            if not isinstance(event, Message):
+                waiting.append(event)
+                continue
+            said = published.get(event.sequence, at)
+            skew = event.sent / 1000 - said - wall_offset
+            at = max(at, said)
+            yield from ((at, gap) for gap in waiting)
+            waiting = []
+            yield at, msgspec.structs.replace(event, skew=skew) if abs(skew) > CLOCK_OFF else event
+        yield from ((at, gap) for gap in waiting)
 
     def _events(self, peer_id: PeerId, name: str, records: list[Record], now: float) -> Iterator[Event]:
         known = self._told.pop(peer_id, None) or Told()
@@ -120,7 +172,7 @@ class Replay:
         self._told[peer_id] = known
         if len(self._told) > PEERS:
             del self._told[next(iter(self._told))]
-        window = ReceiveWindow(peer_id, name, records[0].sequence, len(records), ALWAYS, ALWAYS, history=True)
+        window = ReceiveWindow(peer_id, name, records[0].sequence, len(records), history=True)
         window.fragments = self._parts.pop(peer_id, window.fragments)
         events = [event for record in records for event in window.accept(record, None, now)]
         events += window.end(now)
@@ -135,32 +187,15 @@ class Replay:
             known.message = max(known.message, event.sequence)
             yield msgspec.structs.replace(event, late=True) if event.sequence <= told else event
 
-    def _chosen(self, told: list[Event], wall_ms: int) -> list[Event]:
-        last, since = self._last, self._since
-        if since is not None:
-            told = [event for event in told if not _before(event, wall_ms - since * 1000)]
-        if last is None:
-            return told
-        places = [at for at, event in enumerate(told) if isinstance(event, Message)]
-        if last >= len(places):
-            return told
-        return told[places[-last] :] if last else []
-
-
-def _before(event: Event, ms: float) -> bool:
-    return isinstance(event, Message) and event.sent < ms
-
-
-def _timed(events: Iterator[Event]) -> Iterator[tuple[int, Event]]:
-    """With a time that never goes back within a peer; a gap stands before what follows it."""
-    at = 0
-    waiting: list[Event] = []
-    for event in events:
-        if not isinstance(event, Message):
-            waiting.append(event)
-            continue
-        at = max(at, event.sent)
-        yield from ((at, gap) for gap in waiting)
-        waiting = []
-        yield at, event
-    yield from ((at, gap) for gap in waiting)
+    def _chosen(self, told: list[tuple[float, Event]]) -> list[Event]:
+        """What is wanted of it; what is older than that is not told later."""
+        told = [(at, event) for at, event in told if at >= self._from]
+        if self._last is not None:
+            places = [place for place, (_, event) in enumerate(told) if isinstance(event, Message)]
+            if len(places) >= self._last > 0:
+                told = told[places[-self._last] :]
+                self._from, self._last = told[0][0], None
+            elif self._last:
+                self._last -= len(places)
+        self._since, self._enough = None, False
+        return [event for _, event in told]

@@ -15,7 +15,7 @@ from mcast.core.membership.roster_sync import AddressTokens
 from mcast.core.token_bucket import TokenBucket
 from mcast.wire.codec import encode_frame
 from mcast.wire.frames import BY_MULTICAST, SLICED, Challenge, Missing, RangeRequest, Vector, VectorRequest
-from mcast.wire.limits import DATAGRAM_SLICE, HEADER_SIZE, TAG_SIZE, WINDOW
+from mcast.wire.limits import AGE_MAX, DATAGRAM_SLICE, HEADER_SIZE, TAG_SIZE, WINDOW
 from mcast.wire.reasons import DropReason
 
 from .store import Store
@@ -30,6 +30,7 @@ TRACES = 8192
 PAGE = 64  # records looked at for one datagram
 HEEDED, HEEDED_AT_ONCE = 50, 50  # requests a second heeded in all; they are unsigned, so anybody's flood
 LISTED = 1.0  # seconds for which a summary is good enough for vectors: making one takes 30 ms
+RUNS = 256  # peers in a vector of the latest records, made for one request, that count as one request
 
 
 class Errand(msgspec.Struct, frozen=True):
@@ -167,16 +168,21 @@ class RecordServer:
         return None
 
     def _on_vector_request(self, datagram: Datagram, frame: VectorRequest, now: float) -> DropReason | None:
-        """Somebody wants to know in full what we hold."""
+        """Somebody wants to know what we hold, of all or of what was published lately."""
         reason = self._vet(datagram, frame.flags, now)
         if reason is not None:
             return reason
-        summary = self._store.summary(datagram.networks, LISTED)
-        if frame.page >= len(summary.pages):
+        since = now - frame.age / 1000
+        if frame.age == AGE_MAX:
+            since = -inf
+        else:
+            self._heeded.spend(len(self._store.held) / RUNS, now)
+        summary = self._store.summary(datagram.networks, LISTED, since=since)
+        pages = [()] if summary.digest == frame.digest and not frame.page else summary.pages
+        if frame.page >= len(pages):
             return DropReason.NOT_ASKED
         to = None if frame.flags & BY_MULTICAST else datagram.source
-        pages = summary.pages
-        vector = Vector(summary.digest, frame.page, len(pages), pages[frame.page])
+        vector = Vector(summary.digest, frame.page, len(pages), frame.request, pages[frame.page])
         self._context.send(vector, to=to, networks=datagram.networks)
         return None
 

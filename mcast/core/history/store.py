@@ -5,8 +5,9 @@ docs/protocol.md, History.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from hashlib import sha256
 from math import inf
 
@@ -26,8 +27,7 @@ FLOORS = 4096  # peers whose oldest records we let go are remembered; first in, 
 HOLES = 400  # bytes that the holes of one entry take on the wire, at most
 PAGE = limits.DATAGRAM_SAFE - 200  # bytes of entries in a VECTOR frame: the same everywhere
 SWEEP = 10.0  # seconds after which what is too old has gone; a look at all takes a millisecond
-NEW = 1.0  # seconds: a younger record is handed on as new
-AGE_MAX = 2**32 - 1  # milliseconds, what the field holds
+NEW = 0.1  # seconds: a younger record is handed on as new; repairs in a flood need no AGE
 AWAY = 60.0  # seconds after the network was lost in which a peer of before must be heard again
 NOTHING = RangeSet()
 
@@ -42,6 +42,10 @@ class HeldRanges:
         self._ranges: dict[PeerId, RangeSet] = {}
         self._floors: dict[PeerId, int] = {}
         self.changes = 0
+
+    def __len__(self) -> int:
+        """How many peers something is held of."""
+        return len(self._ranges)
 
     def __iter__(self) -> Iterator[tuple[PeerId, RangeSet]]:
         return iter(self._ranges.items())
@@ -103,6 +107,7 @@ class Summary:
         return len(self._entries)
 
     def _paged(self) -> Iterator[tuple[Holding, ...]]:
+        """At least one page, though it lists nothing."""
         page: list[Holding] = []
         size = 0
         for holding, data in self._entries:
@@ -111,8 +116,7 @@ class Summary:
                 page, size = [], 0
             page.append(holding)
             size += len(data)
-        if page:
-            yield tuple(page)
+        yield tuple(page)
 
 
 def _holdings(peer_id: PeerId, ranges: list[tuple[int, int]]) -> Iterator[Holding]:
@@ -132,6 +136,18 @@ def _holdings(peer_id: PeerId, ranges: list[tuple[int, int]]) -> Iterator[Holdin
             yield Holding(peer_id.origin, peer_id.incarnation, low, high, tuple(holes))
         low, high, holes, pairs = start, stop - 1, [], 0
     yield Holding(peer_id.origin, peer_id.incarnation, low, high, tuple(holes))
+
+
+def _since(ranges: Ranges, at: Callable[[int], float], since: float) -> Ranges:
+    """What of `ranges` of one peer was published at `since` or later: `at` tells when, which rises."""
+    young: Ranges = []
+    for start, stop in reversed(ranges):
+        cut = start + bisect_left(range(start, stop), since, key=at)
+        if cut < stop:
+            young.insert(0, (cut, stop))
+        if cut > start:
+            break
+    return young
 
 
 def filled(holding: Holding) -> Iterator[tuple[int, int]]:
@@ -282,7 +298,7 @@ class Store:
         if held is None:
             return []
         age = now - held.at
-        before = b"" if age < NEW else encode_frame(Age(min(AGE_MAX, round(age * 1000))))
+        before = b"" if age < NEW else encode_frame(Age(min(limits.AGE_MAX, int(age * 1000))))
         if sliced and len(held.payload) > limits.SLICE_SIZE:
             return list(encode_sliced(held.payload, before))
         return [before + encode_kept(held.payload)]
@@ -296,21 +312,32 @@ class Store:
         own.add(self._sent.young, self._sent.high + 1)
         return own
 
-    def summary(self, networks: int, old: float = 0.0) -> Summary:
-        """Everything that may be handed out on a network now, or could `old` seconds ago."""
+    def summary(self, networks: int, old: float = 0.0, *, since: float = -inf) -> Summary:
+        """Everything that may be handed out on a network now, or could `old` seconds ago.
+
+        `since`: but for what was published before.
+        """
         now, known = self._context.now, self._summaries.get(networks)
         self._sent.expire(now - self._seconds)
+        if since > -inf:
+            return Summary(self._holdings(networks, since))
         changes = self._context.networks.changes
         key = (self._sent.young, self._sent.high, self.held.changes, changes, self.withheld)
         if known is not None and (
             known[0] == key or (known[0][-1] == self.withheld and now - known[2] < old)
         ):
             return known[1]
-        summary = Summary(self._holdings(networks))
+        summary = Summary(self._holdings(networks, since))
         self._summaries[networks] = key, summary, now  # of the networks there are, which are bounded
         return summary
 
-    def _holdings(self, networks: int) -> Iterator[tuple[PeerId, Ranges]]:
+    def _holdings(self, networks: int, since: float) -> Iterator[tuple[PeerId, Ranges]]:
+        for peer_id, ranges in self._named(networks):
+            young = ranges if since == -inf else _since(ranges, self._published(peer_id), since)
+            if young:
+                yield peer_id, young
+
+    def _named(self, networks: int) -> Iterator[tuple[PeerId, Ranges]]:
         sent, withheld = self._sent, self.withheld
         low = max(sent.young, self._sent_before + 1) if withheld else sent.young
         if low <= sent.high:
@@ -320,6 +347,12 @@ class Store:
             for peer_id, ranges in self.held:
                 if masks.get(peer_id, 0) & networks == networks:
                     yield peer_id, list(ranges)
+
+    def _published(self, peer_id: PeerId) -> Callable[[int], float]:
+        """When each of the records that are held of `peer_id` was published."""
+        if peer_id == self._context.me:
+            return lambda sequence: self._sent.at(sequence)
+        return lambda sequence: self._records[peer_id, sequence].at
 
     def withhold(self, now: float) -> None:
         """No network remains of those on which we heard what we hold."""

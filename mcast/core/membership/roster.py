@@ -14,9 +14,8 @@ class Peer:
     """One entry.
 
     `start` is the first of its records that concerns us, `existing` the last that existed when it was
-    entered, `since` what its clock (ms) said when we joined. `placed`: the last two come from its own fresh
-    word; hearsay may be older than what it has published since. `said`: when it said its
-    announcement, on our clock.
+    entered. `placed`: that comes from its own fresh word; hearsay may be older than what it has published
+    since. `said`: when it said its announcement, on our clock.
     """
 
     __slots__ = (
@@ -30,7 +29,6 @@ class Peer:
         "placed",
         "probes",
         "said",
-        "since",
         "source",
         "start",
         "suspect",
@@ -51,7 +49,7 @@ class Peer:
         self.suspect = False
         self.probes = 0
         self.start = 1
-        self.existing = self.since = 0
+        self.existing = 0
         self.placed = False
 
     @property

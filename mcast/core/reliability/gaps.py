@@ -122,6 +122,18 @@ class Gaps:
             if self._spans[0].stop <= stop:
                 del self._spans[0]
 
+    def void(self, stop: int) -> list[Gap]:
+        """Nothing missing below `stop` is waited for any more. The gaps that this closes."""
+        closed = []
+        for span in self._spans:
+            gap, count = span.gap, min(span.stop, stop) - span.start
+            if gap is not None and count > 0:
+                gap.remaining -= count
+                if not gap.remaining:
+                    closed.append(gap)
+        self.lost(stop)
+        return closed
+
     def ripe(self, now: float, grace: float, hold: float, longest: float, below: float = inf) -> list[Span]:
         """What to ask for now below `below`."""
         return [span for span in self._spans if span.start < below and span.when(grace, hold, longest) <= now]

@@ -93,12 +93,12 @@ class WindowTable:
             del self._ended[next(iter(self._ended))]
 
     def open(
-        self, peer_id: PeerId, name: str, start: int, existing: int, since: int, now: float
+        self, peer_id: PeerId, name: str, start: int, existing: int, now: float
     ) -> ReceiveWindow | DropReason:
         """A new window that wants records from `start` on, or from where another ended."""
         ended = self._ended.get(peer_id)
         start = start if ended is None else ended.resumes
-        window = ReceiveWindow(peer_id, name, start, self._context.settings.window, existing, since)
+        window = ReceiveWindow(peer_id, name, start, self._context.settings.window, existing)
         if ended is not None:
             window.first = ended.first  # what was told before is no history that was not
         known = peer_id in self._roster

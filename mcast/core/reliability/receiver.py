@@ -9,7 +9,7 @@ from operator import attrgetter
 from mcast.core.auth.keys import KeyExchange, Waiter
 from mcast.core.auth.verifier import Verifier
 from mcast.core.context import Context, Datagram, Handlers
-from mcast.core.events import Address, Alarm, PeerId
+from mcast.core.events import CLOCK_OFF, Address, Alarm, PeerId
 from mcast.core.flow.feedback import Feedback
 from mcast.core.history.fetches import Fetches
 from mcast.core.history.replay import Replay
@@ -27,7 +27,6 @@ from .retransmit import Retransmitter
 from .sender import TransmitWindow
 from .window import ReceiveWindow
 
-NEVER = 2**63
 FLOWING = 1.0  # seconds after a record or heartbeat in which another word, come another way, may be too early
 ROUNDING = 1.0  # seconds
 SETTLED = 10.0  # seconds after joining in which the peers of before are heard of
@@ -43,7 +42,7 @@ class Receiver:
     report on them) waits for settle(), which begins every call of the engine but for more records.
 
     Anti-entropy is told by on_fetched(record, datagram, now, age) of records that it asked for, by
-    on_history(author, record, now) of those published before we came, by on_moved(now) of any.
+    on_history(author, record, now, age) of those published before we came, by on_moved(now) of any.
     """
 
     def __init__(
@@ -72,7 +71,7 @@ class Receiver:
             Heartbeat: self._on_heartbeat,
         }
         self.on_fetched: Callable[[Record, Datagram, float, float], DropReason | None]
-        self.on_history: Callable[[PeerId, Record, float], None]
+        self.on_history: Callable[[PeerId, Record, float, float], None]
         self.on_moved: Callable[[float], None]
         self.unsettled: list[tuple[ReceiveWindow, list[Record], float, float]] = []
         self.next_timeout = inf
@@ -127,11 +126,8 @@ class Receiver:
     ) -> tuple[int, DropReason | None]:
         """Take what can be taken together: how many records are done with, and why the last was dropped."""
         if window is None:
-            reason = self._vet_first(peer_id, records[0], now)
-            if reason is not None:
-                return 1, reason
-            row, in_order = records[:1], False
-        elif self._fetches.active:
+            return 1, self._take_new(peer_id, records[0], datagram, now, age)
+        if self._fetches.active:
             row, in_order = records[:1], False  # each of them may have been asked for
         else:
             row, in_order = window.front(records)
@@ -139,10 +135,10 @@ class Receiver:
         genuine, reason = self._verifier.check_records(row, trusted, now)
         done = genuine
         if genuine:
-            if window is None:
-                return 1, self._take_first(peer_id, row[0], datagram, now, age)
             self._networks.heard(peer_id, datagram.networks)
             source = datagram.source
+            if age and self._is_old(window, row[0], now, age):
+                return 1, self._take_old(window, row[0], now, age)
             if self._fetches.active:
                 return 1, self._take_one(window, row[0], source, now, age)
             if in_order:
@@ -154,6 +150,20 @@ class Receiver:
         if reason is DropReason.UNKNOWN_KEY:
             reason = self._keys.hold(row[genuine], datagram, now, age)
         return genuine + 1, reason
+
+    def _take_new(
+        self, peer_id: PeerId, record: Record, datagram: Datagram, now: float, age: float
+    ) -> DropReason | None:
+        """Take a record of a peer without a window."""
+        reason = self._vet_first(peer_id, record, now)
+        if reason is not None:
+            return reason
+        reason = self._verifier.check_record(record, peer_id in self._roster, now)
+        if reason is DropReason.UNKNOWN_KEY:
+            return self._keys.hold(record, datagram, now, age)
+        if reason is not None:
+            return reason
+        return self._take_first(peer_id, record, datagram, now, age)
 
     def _vet_first(self, peer_id: PeerId, record: Record, now: float) -> DropReason | None:
         """A record of a peer without a window: whether it is not wanted, whoever signed it."""
@@ -189,18 +199,20 @@ class Receiver:
         self, peer_id: PeerId, record: Record, datagram: Datagram, now: float, age: float
     ) -> DropReason | None:
         """The first we hear of a peer's records is a genuine record."""
-        context = self._context
-        if not self._detector.freshness.judge(peer_id, record.timestamp, now):
+        peer = self._roster.get(peer_id)
+        if self._before_us(age, now) and not (peer is not None and peer.placed):
+            return DropReason.NOT_ASKED  # a repair for somebody else
+        if not self._detector.freshness.judge(peer_id, record.timestamp + round(age * 1000), now):
             if not self._detector.unproven.add(peer_id, record, datagram, now, age):
                 return DropReason.WAITING_FULL
             self._detector.doubt(peer_id, datagram.source, datagram.networks, now)
             return None
         self._networks.heard(peer_id, datagram.networks)
-        if age > now - context.started:
-            return DropReason.NOT_ASKED  # a repair for somebody else, of before we came
-        window = self._open_by_record(peer_id, record, now)
+        window = self._open_by_record(peer_id, record, now, age)
         if isinstance(window, DropReason):
             return window
+        if self._is_old(window, record, now, age):
+            return self._take_old(window, record, now, age)
         refused = window.buffer.refuse(record.sequence)
         if refused is not None:
             return DropReason.NOT_ASKED if refused is DropReason.DUPLICATE else refused
@@ -210,7 +222,7 @@ class Receiver:
         self, window: ReceiveWindow, row: list[Record], source: Address, now: float, age: float
     ) -> None:
         """Take genuine records that follow each other and what is here."""
-        self._newest(window, row[-1], now)
+        self._newest(window, row[-1], now, age)
         self._context.events += window.accept_row(row, source, now)
         self.unsettled.append((window, row, now, age))
 
@@ -237,7 +249,7 @@ class Receiver:
             self.unsettled.append((window, taken, now, age))
             newest = max(taken, key=attrgetter("sequence"))
             if newest.sequence > high:
-                self._newest(window, newest, now)
+                self._newest(window, newest, now, age)
         return done
 
     def _take_one(
@@ -247,7 +259,7 @@ class Receiver:
         if self._over_quota(window, record, now):
             return DropReason.OVER_QUOTA
         if record.sequence > window.buffer.high:
-            self._newest(window, record, now)
+            self._newest(window, record, now, age)
         self._accept(window, record, source, now)
         self.unsettled.append((window, [record], now, age))
         return None
@@ -257,21 +269,51 @@ class Receiver:
         if window.out_of_step:
             self._nacks.update(window, now)
 
-    def take_known(self, record: Record, source: Address, now: float, age: float) -> DropReason | None:
-        """Take a genuine record that somebody held for us.
+    # What was published before we came
 
-        NOT_ASKED: it was published before we came, or by a peer that we know nothing of.
-        """
-        peer_id = PeerId(record.origin, record.incarnation)
-        window = self._windows.get(peer_id) or self._open_known(peer_id, record, now)
-        if window is None or record.sequence < window.first:
+    def _before_us(self, age: float, now: float) -> bool:
+        """Whether what is `age` seconds old was published before we joined. No clock of others counts."""
+        return age > now - self._context.started
+
+    def _is_old(self, window: ReceiveWindow, record: Record, now: float, age: float) -> bool:
+        """Whether a record was published before we came: what its author says has come since was not."""
+        return record.sequence <= window.existing and self._before_us(age, now)
+
+    def _take_old(self, window: ReceiveWindow, record: Record, now: float, age: float) -> DropReason | None:
+        """Take a genuine record of before we came: what precedes it does not concern us either."""
+        self._pass_over(window, record.sequence, now)
+        self.hold(window.peer_id, [record], now, age)
+        if not self._context.mode.history:
             return DropReason.NOT_ASKED
+        self.on_history(window.peer_id, record, now, age)
+        return None
+
+    def _pass_over(self, window: ReceiveWindow, sequence: int, now: float) -> None:
+        """Wait for no record of a peer up to `sequence`."""
+        self._context.events += window.begin_after(sequence, now)
+        self._nacks.update(window, now)
+
+    def take_known(self, record: Record, source: Address, now: float, age: float) -> DropReason | None:
+        """Take a genuine record that somebody held for us. NOT_ASKED: it was published before we came."""
+        peer_id, sequence = PeerId(record.origin, record.incarnation), record.sequence
+        window = self._windows.get(peer_id) or self._open_known(peer_id, record, now, age)
+        if window is None:
+            return DropReason.NOT_ASKED
+        if self._is_old(window, record, now, age):
+            self._pass_over(window, sequence, now)
+            return DropReason.NOT_ASKED
+        if sequence < window.first:
+            # What came to its holder a moment later than it was published seems younger than it is.
+            moment = self._context.rtt.value
+            if self._before_us(age + moment, now) or self._replay.was_told(peer_id, sequence):
+                return DropReason.NOT_ASKED
+            self._context.events += window.expect_late(sequence)
         window.trust()  # the record is genuine, so its author has published
         refused = window.buffer.refuse(record.sequence)
         if (
             refused is DropReason.OUT_OF_WINDOW
         ):  # what comes before is asked for first; the author may be gone
-            window.learn(record.sequence, now)
+            window.learn(sequence, now)
             self._nacks.update(window, now)
         return refused or self._take_one(window, record, source, now, age)
 
@@ -286,12 +328,14 @@ class Receiver:
         self._nacks.update(window, now)
         return True
 
-    def _newest(self, window: ReceiveWindow, record: Record, now: float) -> None:
+    def _newest(self, window: ReceiveWindow, record: Record, now: float, age: float) -> None:
         """No record of its author is newer."""
         if window.departed and not self._detector.has_left(window.peer_id):
             self._nacks.returned(window.peer_id, now)
         self._detector.alive(window.peer_id, now)
         window.echo, window.echo_at = record.timestamp, now
+        skew = record.timestamp / 1000 + age - now - self._context.wall_offset
+        window.skew = skew if skew > CLOCK_OFF or skew < -CLOCK_OFF else 0.0
 
     def settle(self) -> None:
         """Do what else there is to do for records that were taken; the application was told before."""
@@ -300,8 +344,8 @@ class Receiver:
         for window, row, now, age in taken:
             self.hold(window.peer_id, row, now, age)
             if self._context.mode.history:
-                for record in (*filter(window.is_old, row), *window.begun):
-                    self.on_history(window.peer_id, record, now)
+                for record in window.begun:
+                    self.on_history(window.peer_id, record, now, age)
             window.begun.clear()
             if self._retransmitter.ready or self._retransmitter.next_timeout < inf:
                 for record in row:
@@ -345,7 +389,7 @@ class Receiver:
         peer = self._roster.get(peer_id)
         if peer is not None and not peer.placed:
             peer.placed = True
-            peer.existing, peer.since = high, self._since_joining(timestamp, now)
+            peer.existing = high
         window = self._windows.get(peer_id)
         if window is None:
             if peer is not None and peer.start > high:
@@ -364,17 +408,25 @@ class Receiver:
     # From which record on a peer concerns us
 
     def first_wanted(
-        self, peer_id: PeerId, timestamp: int, high: int, now: float, *, hearsay: bool = False
+        self,
+        peer_id: PeerId,
+        timestamp: int,
+        high: int,
+        now: float,
+        *,
+        old: float = 0.0,
+        hearsay: bool = False,
     ) -> int:
-        """The first record that concerns us of a peer just heard of, which has published `high`.
+        """The first record that concerns us of a peer just heard of, which had published `high` at its
+        `timestamp`, `old` seconds ago.
 
         All of them if, by its own clock, the peer is no older than our stay. Else the latest ones, as many as
         it may have published while we were here: our first word of it need not be its first to us. Those from
-        before we joined are told apart by their time. By `hearsay`: who has only come lacks nothing.
+        before we joined are told apart by their age. By `hearsay`: who has only come lacks nothing.
         """
         stay = now - self._context.started
         age = timestamp / 1000 - (peer_id.incarnation >> INCARNATION_SHIFT)
-        if -ROUNDING <= age <= stay + ROUNDING:
+        if -ROUNDING <= age <= stay - old + ROUNDING:
             return 1
         if hearsay and stay <= SETTLED:
             return high + 1
@@ -382,33 +434,16 @@ class Receiver:
         back = min(CATCH_UP, back) if age >= 0 else min(WINDOW, max(CATCH_UP, back))
         return max(1, high + 1 - back)
 
-    def wanted_from(self, peer_id: PeerId) -> int:
-        """The first record of a peer that we want from who holds it."""
-        mode = self._context.mode
-        if (mode.history or not mode.quiet) and not self._store.full:
-            return 1
-        window, peer = self._windows.get(peer_id), self._roster.get(peer_id)
-        if window is not None:
-            return window.first
-        start = peer.start if peer is not None and peer.placed else None
-        return self._windows.resumes(peer_id) or start or NEVER
-
-    def _since_joining(self, timestamp: int, now: float) -> int:
-        """What a clock that says `timestamp` (ms) now said when we joined."""
-        return timestamp - round((now - self._context.started) * 1000)
-
-    def _open_by_record(self, peer_id: PeerId, record: Record, now: float) -> ReceiveWindow | DropReason:
+    def _open_by_record(
+        self, peer_id: PeerId, record: Record, now: float, age: float
+    ) -> ReceiveWindow | DropReason:
         """The first we hear of a peer's records is one of them."""
-        context = self._context
         peer = self._roster.get(peer_id)
         if peer is not None and peer.placed:
-            return self._open(peer_id, peer.start, peer.existing, peer.since, now)
-        start = self.first_wanted(peer_id, record.timestamp, record.sequence, now)
-        young = now - context.started <= SETTLED
-        if start > 1 and young and record.timestamp < self._since_joining(context.unix_ms(now), now):
-            return DropReason.NOT_ASKED  # a repair for somebody else, of before we came
+            return self._open(peer_id, peer.start, peer.existing, now)
+        start = self.first_wanted(peer_id, record.timestamp, record.sequence, now, old=age)
         start = min(start, record.sequence) if peer is None else peer.start
-        return self._open(peer_id, start, record.sequence, self._since_joining(record.timestamp, now), now)
+        return self._open(peer_id, start, record.sequence, now)
 
     def _open_by_word(
         self, peer_id: PeerId, high: int, timestamp: int, now: float
@@ -416,33 +451,30 @@ class Receiver:
         """The first we hear of a peer's records is that they exist."""
         peer = self._roster.get(peer_id)
         if peer is not None:
-            return self._open(peer_id, peer.start, peer.existing, peer.since, now)
-        start = self.first_wanted(peer_id, timestamp, high, now)
-        return self._open(peer_id, start, high, self._since_joining(timestamp, now), now)
+            return self._open(peer_id, peer.start, peer.existing, now)
+        return self._open(peer_id, self.first_wanted(peer_id, timestamp, high, now), high, now)
 
-    def _open_known(self, peer_id: PeerId, record: Record, now: float) -> ReceiveWindow | None:
+    def _open_known(self, peer_id: PeerId, record: Record, now: float, age: float) -> ReceiveWindow | None:
         """A new window for a peer that published while we were here, as a genuine record shows."""
         peer, resumes = self._roster.get(peer_id), self._windows.resumes(peer_id)
-        since = self._since_joining(self._context.unix_ms(now), now)
         if peer is not None and peer.placed:
-            opened = self._open(peer_id, peer.start, peer.existing, peer.since, now)
+            opened = self._open(peer_id, peer.start, peer.existing, now)
         elif resumes is not None:
-            opened = self._open(peer_id, resumes, 0, 0, now)
-        elif since < record.timestamp and self._detector.freshness.judge(peer_id, record.timestamp, now):
-            # Not from this record on: others may have been overtaken, or held back by who handed it out.
-            start = self.first_wanted(peer_id, record.timestamp, record.sequence, now)
-            opened = self._open(peer_id, min(record.sequence, start), record.sequence, since, now)
-        else:
+            opened = self._open(peer_id, resumes, 0, now)
+        elif self._before_us(age, now):
             return None
+        else:
+            # Not from this record on: others may have been overtaken, or held back by who handed it out.
+            start = self.first_wanted(peer_id, record.timestamp, record.sequence, now, old=age)
+            start = min(start, self._fetches.lowest(peer_id) or start, record.sequence)
+            opened = self._open(peer_id, start, record.sequence, now)
         return None if isinstance(opened, DropReason) else opened
 
-    def _open(
-        self, peer_id: PeerId, start: int, existing: int, since: int, now: float
-    ) -> ReceiveWindow | DropReason:
+    def _open(self, peer_id: PeerId, start: int, existing: int, now: float) -> ReceiveWindow | DropReason:
         peer = self._roster.get(peer_id)
         name = peer.name if peer is not None else self._verifier.name_of(peer_id)
         start = max(start, self._replay.reached(peer_id) + 1)  # nothing is told twice
-        window = self._windows.open(peer_id, name, start, existing, since, now)
+        window = self._windows.open(peer_id, name, start, existing, now)
         if isinstance(window, ReceiveWindow):
             window.grtt = self._context.rtt.value
             if peer is None:

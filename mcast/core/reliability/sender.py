@@ -212,6 +212,10 @@ class TransmitWindow:
         """A record and when it was published."""
         return self._records.get(sequence)
 
+    def at(self, sequence: int) -> float:
+        """When a record that is held was published."""
+        return self._records[sequence].at
+
     def add(self, first: int, payloads: Sequence[bytes], now: float) -> None:
         """Hold the records of a flush; what is or was held changes nothing."""
         for sequence, payload in enumerate(payloads, first):

@@ -133,6 +133,19 @@ class ReorderBuffer:
             self._late.add(start, end)
         return lost, [*ready, *self._drain()]
 
+    def skip(self, stop: int) -> list[Record]:
+        """Nothing below `stop`, which is above `next`, is wanted any more. The records now due."""
+        for sequence in [sequence for sequence in self._held if sequence < stop]:
+            self.held_bytes -= len(self._held.pop(sequence).payload)
+        self.next = stop
+        self.high = max(self.high, stop - 1)
+        self.claimed = max(self.claimed, self.high)
+        return self._drain()
+
+    def expect_late(self, sequence: int) -> None:
+        """A record below `next` may come yet."""
+        self._late.add(sequence, sequence + 1)
+
     @property
     def top(self) -> int:
         """The highest sequence held; 0 when none is."""
@@ -236,9 +249,10 @@ def _join(records: list[Record]) -> bytes | DropReason:
 class ReceiveWindow:
     """What we have and lack of one peer.
 
-    Its records before `first` do not concern us. Of those up to `existing` those signed before `since` (ms
-    by its clock) were published before we joined. `departed`: the peer said goodbye or fell silent. `begun`:
-    the end, since somebody last took it, of a message that began before `first`; it belongs to history.
+    Its records before `first` do not concern us. Those up to `existing` may have been published before we
+    joined: their age tells. `departed`: the peer said goodbye or fell silent. `begun`: the end, since
+    somebody last took it, of a message that began before `first`; it belongs to history. `history`: all does.
+    `skew`: how far (s) its clock was from ours when its latest record came, as in Message.
     """
 
     __slots__ = (
@@ -266,7 +280,7 @@ class ReceiveWindow:
         "lacking",
         "name",
         "peer_id",
-        "since",
+        "skew",
     )
 
     def __init__(
@@ -275,8 +289,7 @@ class ReceiveWindow:
         name: str,
         start: int,
         window: int,
-        existing: int,
-        since: int,
+        existing: int = 0,
         history: bool = False,
     ) -> None:
         self.peer_id, self.name, self.first = peer_id, name, start
@@ -285,11 +298,11 @@ class ReceiveWindow:
         self.fragments = Reassembly()
         self._begun_to = start  # up to here the fragments of a message that began before we joined
         self.begun: list[Record] = []
-        self.existing, self.since, self.history = existing, since, history
+        self.existing, self.history = existing, history
         self.equivocated = False
         self.lacking = True
         self.echo, self.echo_at, self.heard_at = 0, 0.0, 0.0
-        self.grtt = 0.0
+        self.grtt = self.skew = 0.0
         self._window = window
         self.departed = False
         self._until: float | None = None
@@ -417,23 +430,31 @@ class ReceiveWindow:
     def _pending_low(self) -> bool:
         return self._low[0] > self.buffer.next
 
-    def is_old(self, record: Record) -> bool:
-        """Whether it was published before we joined: then it is told with the rest of the past."""
-        return record.sequence <= self.existing and record.timestamp < self.since
+    def begin_after(self, sequence: int, now: float) -> list[Event]:
+        """Records up to `sequence` were published before we joined: they do not concern us."""
+        if sequence < self.buffer.next:
+            return []
+        self.first = self._begun_to = sequence + 1
+        closed = self.gaps.void(self.first)
+        events: list[Event] = [GapFilled(self.peer_id, gap.first, gap.last, self.name) for gap in closed]
+        return events + self._deliver(self.buffer.skip(self.first), None)
+
+    def expect_late(self, sequence: int) -> list[Event]:
+        """A record before `first` does concern us: it is told as missing, and comes outside the order."""
+        self.buffer.expect_late(sequence)
+        return [GapAbandoned(self.peer_id, sequence, sequence, self.name)]
 
     def _deliver(self, records: list[Record], source: Address, *, late: bool = False) -> list[Event]:
         events: list[Event] = []
         for record in records:
-            old = self.is_old(record)
             if record.kind is Kind.MESSAGE:
                 sequence, messages = record.sequence, [record.body]
             else:
                 sequence, messages = self._messages(record)
-            if old and not self.history:
-                continue
             origin, incarnation, sent, name = record.origin, record.incarnation, record.timestamp, self.name
+            history, skew = self.history, self.skew
             events += [
-                Message(origin, incarnation, sequence, index, data, sent, name, source, late, old)
+                Message(origin, incarnation, sequence, index, data, sent, name, source, late, history, skew)
                 for index, data in enumerate(messages)
             ]
         return events

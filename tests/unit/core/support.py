@@ -127,6 +127,12 @@ class Outsider:
         return list(map(decode_record, payloads))
 
 
+def asked(member: simulation.Member) -> int:
+    """The number of the fetch that is under way, which a VECTOR must bear; 0 if there is none."""
+    session = member.engine._anti_entropy._fetches._session
+    return 0 if session is None else session.request
+
+
 def drops(member: simulation.Member, reason: str) -> int:
     """How often a member dropped something for this reason."""
     return member.engine.stats().get(f"dropped-{reason}", 0)

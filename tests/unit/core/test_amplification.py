@@ -69,7 +69,7 @@ REQUESTS: dict[str, Make] = {
     "who": lambda author, gone, all_: f.Who(bytes(8)),
     "who by multicast": lambda author, gone, all_: f.Who(bytes(8), f.BY_MULTICAST),
     "directed": lambda author, gone, all_: f.Directed(*author, *author, 1, 0, bytes(32), 0, 1, bytes(99)),
-    "vectors": lambda author, gone, all_: f.VectorRequest(bytes(16), 0),
+    "vectors": lambda author, gone, all_: f.VectorRequest(bytes(16), 0, 2**32 - 1, 7),
     "ranges": lambda author, gone, all_: f.RangeRequest(1, (f.Missing(*author, ((1, 1),)),)),
     "ranges by multicast": lambda author, gone, all_: f.RangeRequest(
         1, (f.Missing(*author, ((1, 1),)),), f.BY_MULTICAST

@@ -32,7 +32,7 @@ def crowd() -> tuple[simulation.Member, NackScheduler, ReceiveWindow]:
     peer = Peer(PEER, "", None, None, 0.0, True)  # type: ignore[arg-type] # an announcement it does not need
     ada.engine._roster.add(peer)
     nacks = ada.engine._nacks
-    window = nacks.windows.open(PEER, "", 1, 0, 0, 0.0)
+    window = nacks.windows.open(PEER, "", 1, 0, 0.0)
     assert isinstance(window, ReceiveWindow)
     for place in range(1, ROOM + 1):
         assert not nacks.windows.crowded(window, 2 * place, SIZE, 0.0)

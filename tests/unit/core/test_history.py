@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from mcast import simulation
 from mcast.core.context import Datagram
 from mcast.core.events import GapAbandoned, Message
 from mcast.core.history.serving import HEEDED_AT_ONCE
-from mcast.core.history.store import AGE_MAX
 from mcast.core.networks import ALL
-from mcast.core.reliability.receiver import NEVER
 from mcast.crypto.rooms import keyed_room
 from mcast.settings import Settings
 from mcast.wire import frames as f
+from mcast.wire import limits
+from mcast.wire.header import Header, decode_header
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import decode_record
 from tests.simulation.safety import holdings, holds_the_same
-from tests.unit.core.support import ADDRESS, Outsider, drops
+from tests.unit.core.support import ADDRESS, Outsider, asked, drops, gap_events
 
 
 def texts(member: simulation.Member, *, history: bool) -> list[str | None]:
@@ -96,7 +98,7 @@ def test_a_visitor_and_a_passive_member_neither_ask_nor_answer() -> None:
     eve.say(f.Digest(b"d" * 16, 1, 1))
     assert drops(visitor, "not-asked") > 0
     asked = drops(visitor, "not-asked")
-    eve.say(f.VectorRequest(b"d" * 16, 0))
+    eve.say(f.VectorRequest(b"d" * 16, 0, limits.AGE_MAX, 7))
     assert drops(visitor, "not-asked") == asked + 1
 
 
@@ -167,8 +169,7 @@ def test_a_healed_partition_tells_what_was_said_by_those_who_died_in_it() -> Non
     lan.run(120.0)
     lan.heal()
     lan.run(80.0)
-    assert texts(cyd, history=False) == ["known to cyd"]
-    assert texts(cyd, history=True) == ["unknown to cyd"]
+    assert sorted(texts(cyd, history=False), key=str) == ["known to cyd", "unknown to cyd"]
     assert holds_the_same([bob, cyd])
 
 
@@ -183,7 +184,7 @@ def test_requests_without_a_token_get_one_and_no_more() -> None:
     lan.on_transmit = lambda data, source, to: said.append((len(data), to)) if source != ADDRESS else None
     peer_id = ada.engine.peer_id
     wanted = f.RangeRequest(1, (f.Missing(*peer_id, ((1, 1),)),))
-    eve.say(f.VectorRequest(b"d" * 16, 0), to=ada.address)
+    eve.say(f.VectorRequest(b"d" * 16, 0, limits.AGE_MAX, 7), to=ada.address)
     eve.say(wanted, to=ada.address)
     assert all(size <= 60 and to == ADDRESS for size, to in said)
     assert len(said) == 2
@@ -194,9 +195,36 @@ def test_requests_without_a_token_get_one_and_no_more() -> None:
     said.clear()
     eve.say(f.Echo(token), wanted, to=ada.address)
     assert [to for size, to in said if size > 1000] == [ADDRESS]
-    eve.say(f.Echo(token), f.VectorRequest(b"d" * 16, 5), to=ada.address)
+    eve.say(f.Echo(token), f.VectorRequest(b"d" * 16, 5, limits.AGE_MAX, 7), to=ada.address)
     assert drops(ada, "not-asked") == 1
     eve.say(f.Echo(token), f.RangeRequest(1, (f.Missing(b"o" * 16, 5, ((1, 9),)),)), to=ada.address)
+
+
+def test_who_asks_for_the_latest_gets_those_listed_unless_it_has_them() -> None:
+    lan = simulation.Lan(8)
+    ada = lan.join("ada")
+    lan.run(1.0)
+    ada.send("old")
+    lan.run(20.0)
+    ada.send("new")
+    lan.run(3.0)
+    eve = Outsider(lan)
+    token = f.Echo(ada.engine._server._tokens.issue(ADDRESS))
+    answers: list[f.Vector] = []
+
+    def hear(data: bytes, source: object, to: object) -> None:
+        header = decode_header(data)
+        frames = lan.checks.open(header, data) if isinstance(header, Header) else []
+        answers.extend(frame for frame in frames if isinstance(frame, f.Vector))
+
+    lan.on_transmit = hear
+    for digest, age in ((bytes(16), 10_000), (bytes(16), limits.AGE_MAX), (b"", 10_000)):
+        known = digest or answers[0].digest
+        eve.say(token, f.VectorRequest(known, 0, age, 77), to=ada.address)
+    eve.say(token, f.VectorRequest(bytes(16), 0, 0, 77), to=ada.address)
+    listed = [[(one.low, one.high) for one in answer.holdings] for answer in answers]
+    assert listed == [[(2, 2)], [(1, 2)], [], []]
+    assert {answer.request for answer in answers} == {77}
 
 
 def test_only_so_many_requests_are_heeded() -> None:
@@ -204,10 +232,10 @@ def test_only_so_many_requests_are_heeded() -> None:
     ada = lan.join("ada")
     eve = Outsider(lan)
     for _ in range(HEEDED_AT_ONCE + 10):
-        eve.say(f.VectorRequest(b"d" * 16, 0), to=ada.address)
+        eve.say(f.VectorRequest(b"d" * 16, 0, limits.AGE_MAX, 7), to=ada.address)
     assert drops(ada, "over-budget") > 0
     told = drops(ada, "not-asked")
-    eve.say(f.VectorRequest(b"d" * 16, 0))
+    eve.say(f.VectorRequest(b"d" * 16, 0, limits.AGE_MAX, 7))
     assert drops(ada, "not-asked") == told + 1
 
 
@@ -237,8 +265,8 @@ def test_lies_about_holdings_lead_nowhere() -> None:
     eve.say(f.Digest(b"d" * 16, 1, 9), source=ADDRESS)
     lan.run(0.5)
     lie = f.Holding(b"o" * 16, 7, 1, 2**62, ())
-    eve.say(f.Vector(b"d" * 16, 0, 1, (lie,)))
-    eve.say(f.Vector(b"e" * 16, 0, 1, (lie,)))
+    eve.say(f.Vector(b"d" * 16, 0, 1, asked(ada), (lie,)))
+    eve.say(f.Vector(b"e" * 16, 0, 1, asked(ada), (lie,)))
     assert drops(ada, "not-asked") > 0
     lan.run(10.0)
     assert not ada.engine._anti_entropy._fetches.active
@@ -258,17 +286,17 @@ def test_forged_and_repeated_records_of_a_page_are_refused() -> None:
     other = Outsider(lan, seed=98, age=3600.0)
     forged = other.record(1, b"forged", age=3600.0)
     eve.say(f.Digest(b"d" * 16, 1, 2))
-    lan.run(0.2)
+    lan.run(0.5)
     held = (
         f.Holding(*eve.peer_id, 1, 1, ()),
         f.Holding(*other.peer_id, 1, 1, ()),
         f.Holding(*ada.engine.peer_id, 1, 5, ()),
     )
-    eve.say(f.Vector(b"d" * 16, 0, 1, held))
+    eve.say(f.Vector(b"d" * 16, 0, 1, asked(ada), held))
     eve.say(forged)
     assert drops(ada, "unknown-key") == 1
-    eve.say(eve.key, good)
-    eve.say(eve.key, good, f.KeyRequest((b"x" * 16,)))
+    eve.say(eve.key, f.Age(3_600_000), good)
+    eve.say(eve.key, f.Age(3_600_000), good, f.KeyRequest((b"x" * 16,)))
     lan.run(8.0)
     assert texts(ada, history=True) == ["old"]
     assert (holdings([ada])["ada"], ada.engine.stats()["held-records"]) == (1, 1)
@@ -392,24 +420,12 @@ def test_a_record_that_came_otherwise_meanwhile_is_not_waited_for() -> None:
     eve = Outsider(lan, age=3600.0)
     old = eve.record(1, b"old", age=3600.0)
     eve.say(f.Digest(b"d" * 16, 1, 2))
-    lan.run(0.2)
-    eve.say(f.Vector(b"d" * 16, 0, 1, (f.Holding(*eve.peer_id, 1, 1, ()),)))
+    lan.run(0.5)
+    eve.say(f.Vector(b"d" * 16, 0, 1, asked(ada), (f.Holding(*eve.peer_id, 1, 1, ()),)))
     ada.engine._store.add(eve.peer_id, [old], lan.now, 0.0)
     eve.say(eve.key, old)
     assert drops(ada, "duplicate") == 1
     assert not ada.engine._anti_entropy._fetches.active
-
-
-def test_from_where_who_only_listens_wants_the_records_of_a_peer() -> None:
-    lan = simulation.Lan(20)
-    ada = lan.join("ada", quiet=True)
-    receiver, windows = ada.engine._receiver, ada.engine._nacks.windows
-    eve = Outsider(lan, age=30.0)
-    assert receiver.wanted_from(eve.peer_id) == NEVER
-    eve.say(eve.key, eve.announcement(high=300))
-    assert receiver.wanted_from(eve.peer_id) == 301
-    windows.remember(eve.peer_id, 310, 310)
-    assert receiver.wanted_from(eve.peer_id) == 310
 
 
 def test_a_repair_of_what_was_before_us_does_not_concern_us() -> None:
@@ -430,9 +446,9 @@ def test_one_copy_more_does_not_make_history_news() -> None:
     eve = Outsider(lan)
     old = eve.record(1, b"old", age=5.0)
     eve.say(f.Digest(b"d" * 16, 1, 2))
-    lan.run(0.2)
-    eve.say(f.Vector(b"d" * 16, 0, 1, (f.Holding(*eve.peer_id, 1, 1, ()),)))
-    eve.say(eve.key, old)
+    lan.run(0.5)
+    eve.say(f.Vector(b"d" * 16, 0, 1, asked(ada), (f.Holding(*eve.peer_id, 1, 1, ()),)))
+    eve.say(eve.key, f.Age(5000), old)
     lan.run(8.0)
     eve.say(old, f.KeyRequest((b"x" * 16,)))
     lan.run(1.0)
@@ -448,9 +464,14 @@ def test_who_is_full_fetches_nothing_old() -> None:
         ada.send(str(number))
         lan.run(0.1)
     eve = Outsider(lan, age=3600.0)
-    assert bob.engine._receiver.wanted_from(eve.peer_id) == NEVER
-    assert bob.engine._receiver.wanted_from(ada.engine.peer_id) == 1
+    entropy, holding = bob.engine._anti_entropy, f.Holding(*eve.peer_id, 1, 3, ())
     assert bob.engine._store.full
+    assert entropy._lacking(eve.peer_id, holding, 1) == []
+    lan.run(2.0)
+    eve.say(f.Digest(b"d" * 16, 1, 3))
+    lan.run(0.5)
+    assert entropy._fetches.recent
+    assert entropy._lacking(eve.peer_id, holding, 1) == [(1, 4)], "what was said since is wanted by all"
 
 
 def test_history_that_comes_when_all_is_full_is_told_and_not_kept() -> None:
@@ -459,11 +480,11 @@ def test_history_that_comes_when_all_is_full_is_told_and_not_kept() -> None:
     lan.run(1.0)
     eve = Outsider(lan, age=3600.0)
     eve.say(f.Digest(b"d" * 16, 1, 2))
-    lan.run(0.2)
-    eve.say(f.Vector(b"d" * 16, 0, 1, (f.Holding(*eve.peer_id, 1, 1, ()),)))
+    lan.run(0.5)
+    eve.say(f.Vector(b"d" * 16, 0, 1, asked(ada), (f.Holding(*eve.peer_id, 1, 1, ()),)))
     bob.send("now")
     lan.run(0.01)
-    eve.say(eve.key, eve.record(1, b"old", age=3600.0))
+    eve.say(eve.key, f.Age(3_600_000), eve.record(1, b"old", age=3600.0))
     lan.run(8.0)
     assert (texts(ada, history=True), texts(ada, history=False)) == (["old"], ["now"])
     assert ada.engine._store.get(eve.peer_id, 1) is None
@@ -636,9 +657,9 @@ def test_who_says_that_all_is_too_old_keeps_nobody_from_asking_others(liar: bool
     if liar:
         eve.say(f.Digest(listed.digest, len(listed), listed.records))
         lan.run(0.5)
-        eve.say(f.Vector(listed.digest, 0, 1, listed.pages[0]), to=cyd.address)
+        eve.say(f.Vector(listed.digest, 0, 1, asked(cyd), listed.pages[0]), to=cyd.address)
         for payload in filter(None, kept):
-            eve.say(known.frame, f.Age(AGE_MAX), decode_record(payload), to=cyd.address)
+            eve.say(known.frame, f.Age(limits.AGE_MAX), decode_record(payload), to=cyd.address)
         assert drops(cyd, "too-old") == 10
     lan.run(900.0)
     assert texts(cyd, history=True) + texts(cyd, history=False) == [str(number) for number in range(10)]
@@ -677,3 +698,123 @@ def test_a_peer_that_comes_and_goes_without_a_record_is_not_told_again() -> None
     assert windows.get(eve.peer_id) is None
     eve.say(eve.sign(f.Goodbye(*eve.peer_id, eve.count(), 9)))
     assert windows._ended[eve.peer_id] == (1, 10)
+
+
+# What was published before we joined, and what since
+
+
+def held_by(member: simulation.Member, eve: Outsider, *ages: tuple[int, float]) -> None:
+    """`member` holds records of somebody who is gone: sequence and age of each."""
+    member.engine._context.networks.heard(eve.peer_id, 1)
+    eve.say(eve.key)
+    for sequence, age in ages:
+        member.engine._store.add(eve.peer_id, [eve.record(sequence, b"%d" % sequence)], eve.lan.now, age)
+    member.engine._anti_entropy.record_moved(eve.lan.now)
+
+
+@pytest.mark.parametrize("off", [0.0, -3600.0, 86_400.0])
+@pytest.mark.parametrize("mode", [{"quiet": True}, {}, {"history": True}], ids=str)
+def test_only_age_tells_what_was_published_before_we_joined(mode: dict[str, Any], off: float) -> None:
+    """Whatever its author's clock says, who is gone and was heard by others only."""
+    lan = simulation.Lan(3)
+    bob = lan.join("bob")
+    lan.run(100.0)
+    ada = lan.join("ada", **mode)
+    lan.run(40.0)
+    eve = Outsider(lan, age=200.0 - off)
+    lan.partition([ada])
+    held_by(bob, eve, (1, 90.0), (2, 80.0), (3, 30.0), (4, 20.0))
+    lan.heal()
+    lan.run(60.0)
+    assert texts(ada, history=False) == ["3", "4"]
+    assert texts(ada, history=True) == (["1", "2"] if "history" in mode else [])
+    assert not [event for event in ada.events() if isinstance(event, GapAbandoned)]
+
+
+def test_what_a_roster_hid_of_our_first_moments_is_told_late() -> None:
+    """By hearsay it was taken to be of before: it is told as lost, then delivered."""
+    lan = simulation.Lan(4)
+    bob = lan.join("bob")
+    lan.run(5.0)
+    ada = lan.join("ada", quiet=True)
+    lan.run(8.0)
+    eve = Outsider(lan, age=100.0)
+    eve.say(eve.key, f.Roster(bytes(16), 0, eve.announcement(high=2)), to=ada.address)
+    eve.say(eve.record(3, b"3"), to=ada.address)
+    held_by(bob, eve, (1, 50.0), (2, 5.0))
+    lan.run(60.0)
+    assert [(message.text, message.late) for message in ada.messages()] == [("3", False), ("2", True)]
+    assert gap_events(ada) == [("GapAbandoned", 2, 2)]
+
+
+def test_the_last_few_are_the_last_of_all_though_nobody_can_hold_all() -> None:
+    """By time, not by author: an author whose number is high is not left out when the store is full."""
+    lan = simulation.Lan(5, settings=Settings(history_records=40, history_share=1.0))
+    bob = lan.join("bob")
+    lan.run(1.0)
+    authors = [Outsider(lan, seed, age=100.0) for seed in range(30, 35)]
+    for number, eve in enumerate(authors):
+        held_by(bob, eve, *((sequence, 500.0 + number) for sequence in range(1, 8)))
+        held_by(bob, eve, (8, 50.0 - number))
+    crowd = [Outsider(lan, seed, age=100.0) for seed in range(60, 64)]
+    ada = lan.join("ada", history=True, last=5)
+    cyd = lan.join("cyd", history=True, since=60.0)
+    for eve in crowd:
+        held_by(ada, eve, *((sequence, 900.0) for sequence in range(1, 11)))
+    assert ada.engine._store.full
+    lan.run(20.0)
+    last = [(message.origin, message.text) for message in ada.messages()]
+    assert last == [(eve.peer_id.origin, "8") for eve in authors]
+    assert [(message.origin, message.text) for message in cyd.messages()] == last
+    lan.run(60.0)
+    assert len(ada.messages()) == len(cyd.messages()) == 5, "what is older is not told later"
+
+
+def test_a_recording_of_what_a_member_listed_opens_nothing() -> None:
+    """Whoever has no key of the room may play it again, with the ages that records had then."""
+    lan = simulation.Lan(6)
+    ada = lan.join("ada")
+    lan.run(40.0)
+    eve = Outsider(lan, age=100.0)
+    eve.say(f.Digest(b"d" * 16, 1, 1))
+    lan.run(0.5)
+    assert asked(ada)
+    before = drops(ada, "not-asked")
+    eve.say(f.Vector(b"d" * 16, 0, 1, asked(ada) ^ 1, (f.Holding(*eve.peer_id, 1, 1, ()),)))
+    assert drops(ada, "not-asked") == before + 1
+    assert not ada.engine._anti_entropy._fetches.wants(eve.peer_id, 1)
+
+
+# Clocks
+
+IN_1970 = -simulation.EPOCH_START
+HOUR, DAY = 3600.0, 86_400.0
+
+
+@pytest.mark.parametrize("skew", [IN_1970, -HOUR, DAY])
+def test_an_author_whose_clock_is_off_or_set_is_heard_in_order_and_found_out(skew: float) -> None:
+    lan = simulation.Lan(1)
+    ada, bob = lan.join("ada", skew=skew), lan.join("bob")
+    lan.run(3.0)
+    for off in (skew, 0.0, -DAY, 30.0):
+        ada.set_clock(off)
+        ada.send(str(off))
+        lan.run(1.0)
+    lan.run(2.0)
+    told = [(message.text, round(message.skew)) for message in bob.messages()]
+    assert told == [(str(skew), round(skew)), ("0.0", 0), ("-86400.0", -DAY), ("30.0", 0)]
+
+
+def test_history_is_merged_and_chosen_by_our_clock_and_says_whose_clock_is_off() -> None:
+    """Of an author in 1970 nothing of today is left out, and it does not stand before all others."""
+    lan = simulation.Lan(2)
+    members = [lan.join(name, skew=skew) for name, skew in (("ada", IN_1970), ("bob", 0.0), ("cyd", DAY))]
+    lan.run(3.0)
+    for number in range(9):
+        members[number % 3].send(str(number))
+        lan.run(20.0)
+    dan = lan_joined(lan, "dan", since=130.0)
+    assert texts(dan, history=True) == ["3", "4", "5", "6", "7", "8"]
+    assert [round(message.skew) for message in dan.messages()] == [IN_1970, 0, DAY] * 2
+    eve = lan_joined(lan, "eve", last=4)
+    assert texts(eve, history=True) == ["5", "6", "7", "8"]

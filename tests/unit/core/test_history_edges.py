@@ -55,7 +55,7 @@ def test_a_long_message_in_whose_midst_somebody_joins_is_history(seed: int) -> N
 
 
 def test_only_what_follows_the_first_record_without_a_hole_is_the_end_of_a_message_begun_before() -> None:
-    window = ReceiveWindow(ADA, "ada", 5, 100, 0, 0)
+    window = ReceiveWindow(ADA, "ada", 5, 100)
     for sequence, kind in ((5, Kind.MIDDLE), (6, Kind.LAST), (7, Kind.MESSAGE), (8, Kind.LAST)):
         window.accept(record(sequence, kind=kind), None, 0.0)
     assert [one.sequence for one in window.begun] == [5, 6]
@@ -73,7 +73,7 @@ def test_what_goes_on_from_before_is_handed_over_once() -> None:
     assert window is not None
     assert (window.first, window.begun) == (5, [])
     start = eve.record(4, bodies.encode_first(6, b"abc"), Kind.FIRST)
-    ada.engine._receiver.on_history(eve.peer_id, start, lan.now)
+    ada.engine._receiver.on_history(eve.peer_id, start, lan.now, 0.0)
     lan.run(10.0)
     assert [(message.data, message.history) for message in ada.messages()] == [(b"abcdef", True)]
 
@@ -81,14 +81,14 @@ def test_what_goes_on_from_before_is_handed_over_once() -> None:
 def test_a_peer_may_come_back_and_end_a_message_begun_before_we_came() -> None:
     engine = simulation.Lan().join("x").engine
     windows = engine._nacks.windows
-    window = windows.open(ADA, "ada", 5, 0, 0, 0.0)
+    window = windows.open(ADA, "ada", 5, 0, 0.0)
     assert isinstance(window, ReceiveWindow)
     window.accept(record(5, kind=Kind.MIDDLE), None, 0.0)
     window.depart(0.0, said=False)
     windows.departed(window, 0.0)
     windows.clear_out(KEPT)
     assert windows.get(ADA) is None
-    again = windows.open(ADA, "ada", 1, 0, 0, KEPT)
+    again = windows.open(ADA, "ada", 1, 0, KEPT)
     assert isinstance(again, ReceiveWindow)
     last = record(6, kind=Kind.LAST)
     assert again.accept(last, None, KEPT) == []
@@ -99,7 +99,7 @@ def test_a_peer_may_come_back_and_end_a_message_begun_before_we_came() -> None:
 
 
 def _gone_amid_a_message(windows: WindowTable) -> ReceiveWindow:
-    window = windows.open(ADA, "ada", 1, 0, 0, 0.0)
+    window = windows.open(ADA, "ada", 1, 0, 0.0)
     assert isinstance(window, ReceiveWindow)
     window.accept(first(1, 6, b"abc"), None, 0.0)
     window.depart(0.0, said=False)
@@ -128,7 +128,7 @@ def test_of_a_message_whose_rest_never_came_the_beginning_is_told_as_lost() -> N
 
 
 def test_pieces_beside_what_was_told_as_lost_are_not_told_as_lost_too() -> None:
-    window = ReceiveWindow(ADA, "ada", 1, 100, 0, 0)
+    window = ReceiveWindow(ADA, "ada", 1, 100)
     window.accept(first(1, 9, b"abc"), None, 0.0)
     window.accept(record(3, b"ghi", Kind.LAST), None, 0.0)
     window.accept(record(4), None, 0.0)
@@ -138,7 +138,7 @@ def test_pieces_beside_what_was_told_as_lost_are_not_told_as_lost_too() -> None:
 
 
 def test_a_last_fragment_whose_message_is_lost_begins_none() -> None:
-    window = ReceiveWindow(ADA, "ada", 1, 100, 0, 0)
+    window = ReceiveWindow(ADA, "ada", 1, 100)
     window.accept(first(1, 9, b"abc"), None, 0.0)
     window.accept(record(3, b"ghi", Kind.LAST), None, 0.0)
     window.end(0.0)
@@ -151,7 +151,7 @@ def test_a_last_fragment_whose_message_is_lost_begins_none() -> None:
 def test_while_nobody_was_asked_yet_more_may_come() -> None:
     lan = simulation.Lan(1)
     ada = lan.join("ada", history=True)
-    ada.engine._receiver.on_history(BOB, record(1), lan.now)
+    ada.engine._receiver.on_history(BOB, record(1), lan.now, 0.0)
     lan.run(2.0)
     assert not ada.messages()
     lan.run(4.0)
@@ -164,7 +164,7 @@ def test_history_of_who_is_here_bears_the_name_it_goes_by() -> None:
     lan.run(1.0)
     peer_id = ada.engine.peer_id
     one = msgspec.structs.replace(record(1), origin=peer_id.origin, incarnation=peer_id.incarnation)
-    bob.engine._receiver.on_history(peer_id, one, lan.now)
+    bob.engine._receiver.on_history(peer_id, one, lan.now, 0.0)
     lan.run(6.0)
     assert [message.name for message in bob.messages()] == ["alias"]
 
@@ -195,7 +195,7 @@ def test_history_bears_the_names_that_its_peers_had() -> None:
         one.record(1, body, age=50.0) for one, body in ((former, b"a"), (nameless, b"b"), (latter, b"c"))
     ]
     for one in records:
-        bob.engine._receiver.on_history(PeerId(one.origin, one.incarnation), one, lan.now)
+        bob.engine._receiver.on_history(PeerId(one.origin, one.incarnation), one, lan.now, 0.0)
     lan.run(6.0)
     assert [(message.data, message.name) for message in bob.messages()] == [
         (b"a", "former"),

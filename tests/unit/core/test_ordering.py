@@ -158,7 +158,7 @@ def test_an_old_record_of_an_older_peer_is_not_asked_for() -> None:
     lan.run(5.0)
     eve = Outsider(lan, age=30.0)
     bob = lan.join("bob")
-    eve.say(eve.key, eve.record(5, b"old", age=2.0))
+    eve.say(eve.key, f.Age(2000), eve.record(5, b"old", age=2.0))
     assert drops(bob, "not-asked") == 1
     eve.say(eve.record(6, b"new"))
     assert texts(bob) == ["new"]
@@ -194,7 +194,7 @@ def test_history_that_comes_by_is_told_on_request_only() -> None:
     ada, hal = lan.join("ada"), lan.join("hal", history=True)
     lan.run(0.1)
     eve.say(eve.key, eve.announcement(high=1))
-    eve.say(before)
+    eve.say(f.Age(300), before)
     eve.say(eve.record(2, b"after"))
     assert [(message.data, message.history) for message in ada.messages()] == [(b"after", False)]
     lan.run(1.0)
@@ -340,7 +340,7 @@ def test_an_old_repair_opens_no_window_for_who_has_only_come() -> None:
     lan.run(5.0)
     eve = Outsider(lan, age=30.0)
     bob = lan.join("bob")
-    eve.say(eve.key, eve.record(5, b"old", age=2.0))
+    eve.say(eve.key, f.Age(2000), eve.record(5, b"old", age=2.0))
     assert drops(bob, "not-asked") == 1
     assert bob.engine.stats()["receive-windows"] == 0
 

@@ -101,7 +101,7 @@ def announcement(**changes: object) -> f.Announcement:
 
 
 def holding(low: int, high: int, *holes: tuple[int, int]) -> f.Vector:
-    return f.Vector(bytes(16), 0, 1, (f.Holding(ORIGIN, EPOCH, low, high, holes),))
+    return f.Vector(bytes(16), 0, 1, 7, (f.Holding(ORIGIN, EPOCH, low, high, holes),))
 
 
 def heard(contiguous: int, highest: int) -> f.Report:
@@ -133,7 +133,7 @@ EDGES: list[tuple[str, Frame, DropReason | None]] = [
     ("roster's announcement", f.Roster(bytes(16), 0, announcement(limit=1)), DropReason.BAD_VALUE),
     ("all contiguous", heard(9, 9), None),
     ("contiguous > highest", heard(10, 9), DropReason.BAD_VALUE),
-    ("page", f.Vector(bytes(16), 1, 1, holding(1, 2).holdings), DropReason.BAD_VALUE),
+    ("page", f.Vector(bytes(16), 1, 1, 7, holding(1, 2).holdings), DropReason.BAD_VALUE),
     ("holes to the edges", holding(5, 9, (5, 6), (9, 9)), None),
     ("hole below", holding(5, 9, (4, 5)), DropReason.BAD_RANGES),
     ("hole above", holding(5, 9, (9, 10)), DropReason.BAD_RANGES),

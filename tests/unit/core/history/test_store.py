@@ -12,13 +12,14 @@ from mcast import simulation
 from mcast.core.context import Context, Mode
 from mcast.core.events import PeerId
 from mcast.core.history import store as module
-from mcast.core.history.store import AGE_MAX, AWAY, SWEEP, HeldRanges, Store, Summary, filled
+from mcast.core.history.store import AWAY, SWEEP, HeldRanges, Store, Summary, filled
 from mcast.core.membership.roster import Peer, Roster
 from mcast.core.rangeset import RangeSet
 from mcast.core.reliability.sender import TransmitWindow
 from mcast.crypto.keys import Identity
 from mcast.crypto.rooms import open_room
 from mcast.settings import Settings
+from mcast.wire import limits
 from mcast.wire.codec import decode_frames, encode_frame
 from mcast.wire.frames import Age, Announcement, Holding, Vector
 from mcast.wire.limits import DATAGRAM_SAFE
@@ -92,7 +93,7 @@ def test_the_digest_does_not_depend_on_the_order_of_peers() -> None:
     assert (one.records, len(one)) == (8, 2)
     assert one.pages == [(Holding(*ADA, 1, 4, ()), Holding(*BOB, 2, 8, ((4, 6),)))]
     assert [list(filled(holding)) for holding in one.pages[0]] == [[(1, 5)], [(2, 4), (7, 9)]]
-    assert Summary([]).pages == []
+    assert Summary([]).pages == [()]
 
 
 def test_holes_too_wide_for_a_window_part_an_entry() -> None:
@@ -110,7 +111,7 @@ def test_every_page_of_vectors_fits_a_small_datagram() -> None:
     made = Summary(peers)
     assert len(made.pages) > 2
     for number, page in enumerate(made.pages):
-        assert len(encode_frame(Vector(made.digest, number, len(made.pages), page))) < DATAGRAM_SAFE - 40
+        assert len(encode_frame(Vector(made.digest, number, len(made.pages), 1, page))) < DATAGRAM_SAFE - 40
     told = [pair for page in made.pages for holding in page for pair in filled(holding)]
     assert sum(stop - start for start, stop in told) == made.records
 
@@ -176,9 +177,10 @@ def test_only_what_is_not_new_says_its_age() -> None:
         assert isinstance(frames, list)
         return [frame.age if isinstance(frame, Age) else type(frame).__name__ for frame in frames]
 
-    assert kinds(at + 0.9) == ["Record"]
+    assert kinds(at + 0.09) == ["Record"]
+    assert kinds(at + 0.2)[1:] == ["Record"]
     assert kinds(at + 1.0) == [1000, "Record"]
-    assert kinds(at + 1e9) == [AGE_MAX, "Record"]
+    assert kinds(at + 1e9) == [limits.AGE_MAX, "Record"]
     assert encoded(ada.engine.peer_id, 2, at) == []
     assert len(encode_frame(Age(1))) == 8
 
@@ -208,6 +210,40 @@ def test_what_is_too_old_is_counted_and_not_held() -> None:
     kit = Kit(history_seconds=60.0)
     assert not kit.store.add(ADA, [record(1), record(2)], 100.0, 60.0)
     assert (len(kit.store), kit.context.drops[DropReason.TOO_OLD]) == (0, 2)
+
+
+def test_what_was_published_lately_is_listed_apart() -> None:
+    lan = simulation.Lan(6)
+    ada = lan.join("ada")
+    lan.run(1.0)
+    store, networks = ada.engine._store, ada.engine._context.networks
+    for _ in range(3):
+        ada.send("x")
+        lan.run(10.0)
+    old, long, new = (PeerId(bytes([at]) * 16, 1) for at in (1, 2, 3))
+    for peer_id in (old, long, new):
+        networks.heard(peer_id, 1)
+    for peer_id, sequences, ages in (
+        (old, (1, 2), (90.0, 80.0)),
+        (long, (1, 2, 3, 5, 6, 9), (90.0, 80.0, 70.0, 14.0, 13.0, 1.0)),
+        (new, (4,), (0.0,)),
+    ):
+        for sequence, age in zip(sequences, ages, strict=True):
+            store.add(peer_id, [record(sequence)], lan.now, age)
+
+    def listed(seconds: float) -> dict[PeerId, list[tuple[int, int]]]:
+        summary = store.summary(1, since=lan.now - seconds)
+        return {
+            PeerId(holding.origin, holding.incarnation): list(filled(holding))
+            for page in summary.pages
+            for holding in page
+        }
+
+    me = ada.engine.peer_id
+    assert listed(15.0) == {me: [(3, 4)], long: [(5, 7), (9, 10)], new: [(4, 5)]}
+    assert listed(75.0) == {me: [(1, 4)], long: [(3, 4), (5, 7), (9, 10)], new: [(4, 5)]}
+    assert listed(0.5) == {new: [(4, 5)]}
+    assert store.summary(1, since=lan.now - 1000.0).digest == store.summary(1).digest
 
 
 def test_a_copy_changes_nothing() -> None:

@@ -49,7 +49,7 @@ class Scheduler(NackScheduler):
 
     def open(self, number: int, origin: bytes = b"") -> ReceiveWindow:
         """The new window of a peer."""
-        window = self.windows.open(named(number, origin), "", 1, 0, 0, 0.0)
+        window = self.windows.open(named(number, origin), "", 1, 0, 0.0)
         assert isinstance(window, ReceiveWindow)
         return window
 
@@ -70,7 +70,7 @@ def test_an_origin_whose_incarnations_are_all_peers_gets_no_seventeenth_window()
     for number in range(PER_ORIGIN):
         nacks.enter(named(number, b"o" * 16))
         nacks.open(number, b"o" * 16)
-    more = nacks.windows.open(named(99, b"o" * 16), "", 1, 0, 0, 0.0)
+    more = nacks.windows.open(named(99, b"o" * 16), "", 1, 0, 0.0)
     assert more is DropReason.TOO_MANY_PEERS
 
 
@@ -106,7 +106,7 @@ def test_a_full_table_of_visitors_makes_room_behind_peers() -> None:
         nacks.open(number)
     for peer_id in peers:
         nacks.enter(peer_id)
-    opened = [nacks.windows.open(named(number), "", 1, 0, 0, 0.0) for number in range(2000, 2010)]
+    opened = [nacks.windows.open(named(number), "", 1, 0, 0.0) for number in range(2000, 2010)]
     assert sum(isinstance(window, ReceiveWindow) for window in opened) == 9
     assert all(nacks.windows.get(peer_id) for peer_id in peers)
 
@@ -127,7 +127,7 @@ def test_windows_of_peers_that_are_gone_leave_the_table_and_are_not_told_twice()
     assert nacks.windows.get(gone.peer_id) is None
     assert nacks.windows.get(lacking.peer_id) is lacking
     assert nacks.windows.get(back.peer_id) is back
-    again = nacks.windows.open(gone.peer_id, "", 1, 0, 0, 70.0)
+    again = nacks.windows.open(gone.peer_id, "", 1, 0, 70.0)
     assert isinstance(again, ReceiveWindow)
     assert again.buffer.next == 2
 

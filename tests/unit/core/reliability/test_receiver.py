@@ -8,9 +8,8 @@ import pytest
 
 from mcast import simulation
 from mcast.core.engine import Engine
-from mcast.core.events import Alarm, Message, PeerId
+from mcast.core.events import Alarm, Message
 from mcast.core.reliability.nack import KEPT
-from mcast.core.reliability.receiver import NEVER
 from mcast.crypto.keys import Identity
 from mcast.crypto.seal import Opener, Sealer
 from mcast.crypto.signed import sign_flush
@@ -345,25 +344,6 @@ def test_a_recorded_heartbeat_opens_nothing() -> None:
     assert bob.engine.stats()["receive-windows"] == 0
 
 
-def test_who_has_no_room_for_the_past_wants_of_a_peer_what_concerns_it() -> None:
-    lan = simulation.Lan(24, settings=Settings(history_records=2, history_share=0.5))
-    lan.run(5.0)
-    bob = lan.join("bob")
-    wanted = bob.engine._receiver.wanted_from
-    here, silent = Outsider(lan, 1), Outsider(lan, 2, age=30.0)
-    assert wanted(here.peer_id) == 1
-    for sequence in (1, 2):
-        here.say(here.key, here.record(sequence))
-    other = Outsider(lan, 3)
-    other.say(other.key, other.record(1))
-    silent.say(silent.key, silent.announcement(high=5))
-    assert wanted(here.peer_id) == 1
-    assert wanted(silent.peer_id) == 6
-    bob.engine._nacks.windows.remember(PeerId(bytes(16), 1), 3, 9)
-    assert wanted(PeerId(bytes(16), 1)) == 9
-    assert wanted(PeerId(bytes(16), 2)) == NEVER
-
-
 def test_a_record_that_may_have_been_asked_for_needs_room_too() -> None:
     lan = simulation.Lan(25, settings=Settings(held_bytes=20_000))
     bob = lan.join("bob")
@@ -373,3 +353,20 @@ def test_a_record_that_may_have_been_asked_for_needs_room_too() -> None:
     for sequence in range(3, 12):
         eve.say(eve.record(sequence, bytes(1000)))
     assert drops(bob, "over-quota") > 0
+
+
+def test_a_repair_of_what_a_member_published_before_us_is_history() -> None:
+    lan = simulation.Lan(26)
+    lan.run(5.0)
+    bob, hal = lan.join("bob"), lan.join("hal", history=True)
+    eve = Outsider(lan, age=100.0)
+    eve.say(eve.key, eve.announcement(high=5))
+    eve.say(f.Age(60_000), eve.record(3, b"before"))
+    eve.say(f.Age(60_000), eve.record(6, b"since, whatever its age is said to be"))
+    lan.run(6.0)
+    assert texts(bob) == ["since, whatever its age is said to be"]
+    assert sorted((message.data[:6], message.history) for message in hal.messages()) == [
+        (b"before", True),
+        (b"since,", False),
+    ]
+    assert drops(bob, "not-asked") == 1

@@ -23,7 +23,7 @@ WINDOW = 8192
 
 
 def _window(size: int = WINDOW) -> ReceiveWindow:
-    window = ReceiveWindow(AUTHOR, "ada", 1, size, 0, 0)
+    window = ReceiveWindow(AUTHOR, "ada", 1, size)
     window.trust()
     return window
 
@@ -143,6 +143,29 @@ def test_a_piece_whose_beginning_cannot_come_is_not_kept() -> None:
     window.accept(record(3, b"x", Kind.MIDDLE), None, 0.0)
     window.give_up(10.0, 5.0)
     assert len(window.fragments) == 1
+
+
+def test_what_was_published_before_we_joined_is_not_waited_for() -> None:
+    window = ReceiveWindow(AUTHOR, "ada", 1, 100, 9)
+    window.accept(record(3), None, 0.0)
+    window.accept(record(7), None, 0.0)
+    window.asked(list(window.gaps), 0.1)
+    events = window.begin_after(6, 0.2)
+    assert [type(event).__name__ for event in events] == ["GapFilled", "GapFilled", "Message"]
+    assert (window.first, window.buffer.next, window.waiting) == (7, 8, 0)
+    assert window.begin_after(7, 0.3) == []
+    assert window.begin_after(20, 0.3) == []
+    assert (window.buffer.next, window.buffer.high, window.buffer.claimed) == (21, 20, 20)
+
+
+def test_a_record_before_the_first_that_does_concern_us_is_told_as_lost_and_comes_late() -> None:
+    window = ReceiveWindow(AUTHOR, "ada", 5, 100)
+    window.accept(record(5), None, 0.0)
+    assert window.buffer.refuse(3) is DropReason.DUPLICATE
+    assert window.expect_late(3) == [GapAbandoned(AUTHOR, 3, 3, "ada")]
+    (event,) = window.accept(record(3), None, 0.0)
+    assert isinstance(event, Message)
+    assert event.late
 
 
 def test_thousands_of_gaps_are_given_up_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
