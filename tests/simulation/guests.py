@@ -9,7 +9,7 @@ from typing import Any
 from mcast import simulation
 from mcast.core.events import PeerId
 
-from .safety import check_complete, check_life, holds_the_same
+from .safety import check_life, check_nothing_missed, holds_the_same
 from .scenario import Afternoon
 
 ABSENT = (1.0, 20.0, 55.0, 70.0)  # seconds without a network: after 60 it is another one
@@ -97,8 +97,7 @@ class Guests(Afternoon):
                 whole = member.alive and life is member.lives[-1] and life.peer_id not in self.lost
                 forgetful = self.forgetful if whole else self.published.authors
                 check_life(life, self.published, asks=asks, forgetful=forgetful)
-        authors = [member for member in self.members if member.engine.peer_id not in self.forgetful]
-        check_complete(self.lan, self.published, authors)
+        check_nothing_missed(self.lan, self.published, self.forgetful)
 
 
 def visits(seed: int) -> simulation.Lan:

@@ -66,7 +66,7 @@ class Group:
         scheduler = NackScheduler(context, Roster(context, 10, 10), KEY)
         scheduler.on_asked = lambda peer_ids, now: None
         context.members = self.size + 1
-        window = scheduler.windows.open(AUTHOR, "", 1, 0, 0, 0.0)
+        window = scheduler.windows.open(AUTHOR, "", 1, 0, 0.0)
         assert isinstance(window, ReceiveWindow)
         window.trust()
         window.accept(_record(1), None, 0.0)

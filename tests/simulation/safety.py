@@ -6,7 +6,9 @@ from collections.abc import Collection
 
 from mcast import simulation
 from mcast.core.engine import Receipt
-from mcast.core.events import GapAbandoned, Message, PeerId, PeerJoined
+from mcast.core.events import GapAbandoned, GapFilled, GapOpened, Message, PeerId, PeerJoined
+
+MOMENT = 1.0  # seconds: what was said so shortly before or after one joined may count as either
 
 
 class Published:
@@ -15,22 +17,11 @@ class Published:
     def __init__(self) -> None:
         self.messages: dict[tuple[PeerId, int, int], bytes] = {}
         self.sent_at: dict[tuple[PeerId, int, int], float] = {}
-        self._jumps: dict[PeerId, float] = {}
 
     @property
     def authors(self) -> set[PeerId]:
         """Whoever sent something."""
         return {author for author, _, _ in self.messages}
-
-    def jump(self, member: simulation.Member, skew: float, now: float) -> None:
-        """Set the clock of `member`. Who first hears of it after that cannot tell when what it had
-        said before was said, and takes it for older than it is."""
-        member.set_clock(skew)
-        self._jumps[member.engine.peer_id] = now
-
-    def blurred(self, name: tuple[PeerId, int, int]) -> bool:
-        """Whether the author's clock was set after this message."""
-        return self.sent_at[name] <= self._jumps.get(name[0], -1.0)
 
     def send(self, member: simulation.Member, now: float, data: bytes) -> Receipt:
         """Have `member` send `data` and remember it."""
@@ -93,7 +84,7 @@ def _check_gaps(
     for name, at in published.sent_at.items():
         author, sequence, index = name
         concerned = at >= life.joined or (asks and author not in forgetful)
-        if author not in spans or name in seen or not concerned or published.blurred(name):
+        if author not in spans or name in seen or not concerned:
             continue
         first, last = spans[author]
         if first <= (sequence, index) <= last:
@@ -105,24 +96,88 @@ def _touches(sequence: int, abandoned: set[int]) -> bool:
     return any(sequence - 70 <= lost <= sequence for lost in abandoned)
 
 
-def check_complete(lan: simulation.Lan, published: Published, authors: list[simulation.Member]) -> None:
-    """Who is alive at the end has all that living authors said after it joined."""
-    for member in lan.members:
-        living = {author.engine.peer_id for author in authors if author.alive and meet(lan, author, member)}
-        if not member.alive:
-            continue
+def check_nothing_missed(
+    lan: simulation.Lan, published: Published, forgetful: Collection[PeerId] = ()
+) -> None:
+    """Who is here at the end was told all that was said while it was here, or of a gap in its place.
+
+    As far as anybody holds it who can hand it out, whoever said it and however long ago it left; but for what
+    the `forgetful` said, who do not hand it out.
+    """
+    here = [member for member in lan.members if member.alive]
+    holders = {member.name: set(held_sizes(member)) for member in here if hands_out(member)}
+    authors = {life.peer_id: member for member in lan.members for life in member.lives}
+    for member in here:
         life = member.lives[-1]
         got = {name_of(event) for event in life.events if isinstance(event, Message)}
-        lost: dict[PeerId, set[int]] = {}
-        for event in life.events:
-            if isinstance(event, GapAbandoned):
-                lost.setdefault(event.peer_id, set()).update(range(event.first, event.last + 1))
+        lost = _gaps(life)
+        near = [holders[other.name] for other in here if other.name in holders and meet(lan, other, member)]
         for name, at in published.sent_at.items():
-            if published.blurred(name):
+            author, sequence, _ = name
+            if (
+                at <= life.joined + MOMENT
+                or author == life.peer_id
+                or author in forgetful
+                or not reads(member)
+            ):
                 continue
-            if name[0] in living and name[0] != member.engine.peer_id and at > life.joined + 10.0:
-                told = name in got or _touches(name[1], lost.get(name[0], set()))
+            if not meet(lan, authors[author], member):
+                continue
+            if any((author, sequence) in held for held in near):
+                told = name in got or _touches(sequence, lost.get(author, set()))
                 assert told, f"{member.name} lacks {name} of {at}"
+
+
+def _gaps(life: simulation.Life) -> dict[PeerId, set[int]]:
+    """The records of which a peer knows that it lacks or lacked them."""
+    lost: dict[PeerId, set[int]] = {}
+    for event in life.events:
+        if isinstance(event, GapOpened | GapFilled | GapAbandoned):
+            gap, known = range(event.first, event.last + 1), lost.setdefault(event.peer_id, set())
+            if isinstance(event, GapFilled):
+                known.difference_update(gap)
+            else:
+                known.update(gap)
+    return lost
+
+
+def reads(member: simulation.Member) -> bool:
+    """Whether it is there to read, and may ask for what it lacks."""
+    mode = member.engine._context.mode
+    return not (mode.visitor or mode.passive)
+
+
+def hands_out(member: simulation.Member) -> bool:
+    """Whether others get from it what it holds."""
+    return member.engine._context.keeps_history
+
+
+def check_news(life: simulation.Life, published: Published) -> None:
+    """Nothing that was said before a member joined is news to it, whatever its author's clock said."""
+    for event in life.events:
+        if isinstance(event, Message) and not event.history:
+            at = published.sent_at[name_of(event)]
+            assert at > life.joined - 3 * MOMENT, f"news of before: {name_of(event)} of {at}"
+
+
+class Claims:
+    """What senders were told of who has their last message."""
+
+    def __init__(self) -> None:
+        self._claims: list[tuple[Receipt, list[PeerId]]] = []
+
+    def note(self, sender: simulation.Member, receipt: Receipt) -> None:
+        """What `sender` believes now."""
+        self._claims.append((receipt, sender.engine.heard_by(receipt.sequence)))
+
+    def check(self, lan: simulation.Lan) -> None:
+        """Each that was said to have the message was told of it."""
+        lives = {life.peer_id: life for member in lan.members for life in member.lives}
+        for receipt, peer_ids in self._claims:
+            for peer_id in peer_ids:
+                got = {name_of(event) for event in lives[peer_id].events if isinstance(event, Message)}
+                wanted = (receipt.peer_id, receipt.sequence, receipt.index)
+                assert wanted in got, f"{peer_id} confirmed {wanted} and was not told of it"
 
 
 def meet(lan: simulation.Lan, one: simulation.Member, other: simulation.Member) -> bool:
