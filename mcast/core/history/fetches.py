@@ -291,6 +291,7 @@ class Fetches:
 
     def _ask(self, session: Session, now: float, room: int) -> Question | None:
         if now >= session.until or (now >= session.next and session.tries == TRIES):
+            self._replay.missed(session.lacking)
             self._finish(session, session.teller, session.announced, now + SULK)
             return None
         if now < session.next:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from heapq import heappop, heappush, merge
 from math import inf
 
@@ -91,12 +91,25 @@ class Replay:
             self._began = now
         self._records[name] = at, record
         heappush(self._oldest, (at, *name))
+        if peer_id in self._lost:
+            self._lost[peer_id].remove(record.sequence)
         if len(self._records) > RECORDS:
             _, peer_id, sequence = heappop(self._oldest)
             del self._records[peer_id, sequence]
-            self._lost.setdefault(peer_id, RangeSet(RANGES)).add(sequence, sequence + 1)
-            if len(self._lost) > PEERS:
-                del self._lost[next(iter(self._lost))]
+            if self._last is None:
+                self._lose(peer_id, sequence, sequence + 1)
+
+    def missed(self, lacking: Mapping[PeerId, RangeSet]) -> None:
+        """Somebody did not deliver what it had listed. That it exists is no lie if its author is known."""
+        for peer_id in {peer_id for peer_id, _ in self._records if peer_id in lacking}:
+            for start, stop in lacking[peer_id]:
+                self._lose(peer_id, start, stop)
+
+    def _lose(self, peer_id: PeerId, start: int, stop: int) -> None:
+        """[start, stop) of a peer is not told, unless it comes in time."""
+        self._lost.setdefault(peer_id, RangeSet(RANGES)).add(start, stop)
+        if len(self._lost) > PEERS:
+            del self._lost[next(iter(self._lost))]
 
     def was_told(self, peer_id: PeerId, sequence: int) -> bool:
         """Whether this record was told as history."""
@@ -126,7 +139,6 @@ class Replay:
             GapAbandoned(peer_id, start, stop - 1, name(peer_id))
             for peer_id, ranges in self._lost.items()
             for start, stop in ranges
-            if self._last is None
         ]
         self._lost.clear()
         return lost + self._chosen(list(merge(*streams, key=lambda timed: timed[0])))

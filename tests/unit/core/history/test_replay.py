@@ -10,6 +10,7 @@ from mcast import simulation
 from mcast.core.events import Event, GapAbandoned, Message, PeerId
 from mcast.core.history import replay as module
 from mcast.core.history.replay import Replay
+from mcast.core.rangeset import RangeSet
 from mcast.wire import bodies
 from mcast.wire.records import Kind, Record
 from tests.unit.core.support import Outsider, record
@@ -183,3 +184,17 @@ def test_peers_whose_fragments_wait_are_bounded(monkeypatch: pytest.MonkeyPatch)
     assert list(told._parts) == [eve.peer_id]
     told.clear()
     assert not told._parts
+
+
+def test_what_was_listed_and_not_delivered_is_told_as_lost_unless_it_comes_in_time() -> None:
+    """Of an author of whom something came: the word of a holder alone is not enough."""
+    made = Replay(9, None, 0.0)
+    made.add(ADA, said(5), 0.0, 1.0)
+    lacking = RangeSet()
+    lacking.add(1, 5)
+    made.missed({ADA: lacking, BOB: lacking})
+    made.add(ADA, said(2), 0.0, 2.0)
+    assert made.tell(lambda peer_id: "ada", 0.0, 0.0)[:2] == [
+        GapAbandoned(ADA, 1, 1, "ada"),
+        GapAbandoned(ADA, 3, 4, "ada"),
+    ]
