@@ -3,17 +3,18 @@
 import asyncio
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mcast.aio import Receipt
-from mcast.errors import McastError
+from mcast.aio import PrivateReceipt, Receipt
+from mcast.errors import McastError, UsageError
 
 from . import exits, options, stdin
 from .items import ChatLine, Item, PeerItem, PlainItem
-from .output import Output, note
+from .output import Output, escape, note
 from .runner import Ending, run
 from .session import GroupSession, Network, Participant, Reporter, Session, interface_events
 
@@ -28,8 +29,11 @@ LAST = 100
 """Earlier messages that a person sees by default."""
 GAP_TIMEOUT = 5.0
 """Seconds that a chat waits for a lost line before it shows later ones."""
+DELIVERED = 10.0
+"""Seconds in which a private message should be confirmed. It is repeated for as long."""
 HELP = (
     "/who: see who is here",
+    "/msg NAME TEXT: say something to one person alone",
     "/help: see this list",
     "/quit, exit, Ctrl-D or Ctrl-C: leave",
     "//text: send a line that begins with a slash",
@@ -136,6 +140,7 @@ class _Chat:
         """Labels of the peers that were here before us; None once they have been listed."""
         self._warned = False
         self._confirmations = Confirmations(reporter)
+        self._deliveries: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         showing = asyncio.ensure_future(self._show())
@@ -149,6 +154,8 @@ class _Chat:
             greeting.cancel()
             showing.cancel()
             typing.cancel()
+            for delivery in self._deliveries:
+                delivery.cancel()
             await asyncio.gather(showing, typing, self._confirmations.close(), return_exceptions=True)
 
     async def _show(self) -> None:
@@ -211,6 +218,9 @@ class _Chat:
             if self._interactive and text is not None and text.strip().casefold() == "/who":
                 self._who()
                 continue
+            if self._interactive and text is not None and says_private(text):
+                await self._send_privately(text)
+                continue
             messages = [text] if text is None or not self._interactive else typed(text)
             for message in messages:
                 if message is None:
@@ -232,6 +242,35 @@ class _Chat:
             self._screen.sent(text)
             if self._interactive and isinstance(self._session, GroupSession) and self._session.last:
                 self._confirmations.sent(self._session.last)
+
+    async def _send_privately(self, text: str) -> None:
+        """Send what /msg says; on any doubt, send nothing."""
+        from .private import addressed
+
+        try:
+            if not isinstance(self._session, GroupSession):
+                raise UsageError("plain text has no private messages", "use mcast chat without --plain")
+            if len([line for line in text.splitlines() if line.strip()]) > 1:
+                raise UsageError("/msg takes one line", "send the lines one by one")
+            group, context = self._session.groups[0], self._session.contexts[0]
+            line = text.strip().removeprefix(text.split()[0]).strip()
+            found = addressed(group.peers(), line)
+            if found is None:
+                raise UsageError("/msg needs a name and a text", "write /msg NAME TEXT")
+            peer, words = found
+            receipt = await group.send(words, to=peer)
+        except McastError as error:
+            self._failed(error)
+            return
+        label = context.labels.label(peer.peer_id, peer.name)
+        self._screen.show([ChatLine(time.time(), f"you to {label} (private)", escape(words))])
+        self._deliveries.add(task := asyncio.create_task(self._watch(receipt, label)))
+        task.add_done_callback(self._deliveries.discard)
+
+    async def _watch(self, receipt: PrivateReceipt, label: str) -> None:
+        """Say so if a private message does not arrive."""
+        if not await receipt.confirmed(timeout=DELIVERED):
+            note(f"{label} did not confirm your private message")
 
     def _who(self) -> None:
         if not isinstance(self._session, GroupSession):
@@ -273,6 +312,11 @@ class Confirmations:
         if self._waiting is not None:
             self._waiting.cancel()
             await asyncio.gather(self._waiting, return_exceptions=True)
+
+
+def says_private(text: str) -> bool:
+    """Whether any line of what was typed or pasted begins with /msg: it must not go to all."""
+    return any(line.split()[:1] and line.split()[0].casefold() == "/msg" for line in text.splitlines())
 
 
 def typed(text: str) -> list[str | None]:

@@ -51,6 +51,22 @@ def matching(peers: Sequence[PeerView], name: str) -> list[PeerView]:
     return [peer for peer in peers if peer.peer_id.origin.hex().startswith(name.lower())]
 
 
+def addressed(peers: Sequence[PeerView], line: str) -> tuple[PeerView, str] | None:
+    """The peer and the text of `NAME TEXT`; None if there is no text. A name may have spaces.
+
+    Raises NobodyThere, or UsageError if several are meant.
+    """
+    words = line.split(" ")
+    for count in range(len(words) - 1, 0, -1):
+        name = " ".join(words[:count])
+        if found := matching(peers, name):
+            text = " ".join(words[count:])
+            return (_only(found, name), text) if text.strip() else None
+    if len(words) < 2:
+        return None
+    raise NobodyThere(f"nobody here is called {words[0]!r}", "see who is here with /who")
+
+
 def _only(found: Sequence[PeerView], name: str) -> PeerView:
     if not found:
         raise NobodyThere(f"nobody here is called {name!r}", "look with: mcast browse -t")

@@ -385,3 +385,30 @@ def test_where_unicast_is_dropped_answers_come_through_the_group(pair: Pair, gro
         assert (process.wait(60), process.stdout) == (0, "1 [20000]\n")
     finally:
         wall.remove()
+
+
+def test_msg_in_a_chat_speaks_to_one(pair: Pair, group: str) -> None:
+    bob = pair[1].mcast("chat", "-g", group, "--name", "bob")
+    cyd = pair[1].mcast("chat", "-g", group, "--name", "cyd", "--profile", "cyd")
+    for process in (bob, cyd):
+        process.wait_for("chatting in", stream="stderr")
+    chat = [sys.executable, "-m", "mcast", "chat", "-g", group, "--name", "ada"]
+    terminal = pair[0].terminal(chat, columns=120)
+    terminal.wait_for_screen("chatting in")
+    for process in (bob, cyd):
+        process.wait_for("ada", stream="stderr")  # they know each other
+    terminal.type("/msg bob psst  汉字\r")
+    bob.wait_for("(private): psst  汉字\n", stream="stdout")
+    terminal.wait_for_screen("you to bob·")
+    for typed, says in (
+        ("/msg zoe hello", "nobody here is called 'zoe'"),
+        ("/msg bob", "/msg needs a name and a text"),
+        ("\x1b[200~one\n/msg bob two\x1b[201~", "/msg takes one line"),
+    ):
+        terminal.type(f"{typed}\r")
+        terminal.wait_for_screen(says)
+    terminal.type("to all\r")
+    cyd.wait_for(": to all\n", stream="stdout")
+    assert [line.split(": ")[-1] for line in cyd.lines()] == ["to all"]
+    terminal.type("/quit\r")
+    assert terminal.wait() == 0

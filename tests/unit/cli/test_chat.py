@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mcast.cli.chat import typed
+from mcast.cli.chat import says_private, typed
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,24 @@ def test_typed(text: str, messages: list[str | None]) -> None:
 def test_an_unknown_word_is_not_sent_and_says_so(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert typed(text) == []
     assert f"unknown command {text}, not sent" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "private"),
+    [
+        ("/msg bob hi", True),
+        ("  /MSG bob hi", True),
+        ("/msg", True),
+        ("a paste\n /msg bob hi\n", True),
+        ("/msgs bob", False),
+        ("//msg bob", False),
+        ("say /msg bob", False),
+        ("", False),
+        ("\n\n", False),
+    ],
+)
+def test_what_is_private_is_seen_in_any_line(text: str, private: bool) -> None:
+    assert says_private(text) is private
 
 
 def test_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:

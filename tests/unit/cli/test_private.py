@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mcast.cli.private import NobodyThere, _only, matching
+from mcast.cli.private import NobodyThere, _only, addressed, matching
 from mcast.core.events import PeerId, PeerView
 from mcast.errors import UsageError
 
@@ -33,6 +33,25 @@ PEERS = [peer("bob", "cbf5"), peer("bob", "a3f2"), peer("ada", "7d20a1"), peer("
 )
 def test_names_labels_and_identities(name: str, found: list[str]) -> None:
     assert [peer.peer_id.origin.hex().rstrip("0") for peer in matching(PEERS, name)] == found
+
+
+def test_whom_a_line_is_for() -> None:
+    peers = [*PEERS, peer("ada lovelace", "9999"), peer("eve", "8888")]
+    for line, origin, text in (
+        ("bob·a3f2 hello  there", "a3f2", "hello  there"),
+        ("ada hello", "7d20a1", "hello"),
+        ("ada lovelace hello", "9999", "hello"),
+        ("8888 ada lovelace hello", "8888", "ada lovelace hello"),
+    ):
+        found = addressed(peers, line)
+        assert found is not None
+        assert (found[0].peer_id.origin.hex().rstrip("0"), found[1]) == (origin, text)
+    for line in ("", "eve", "eve "):
+        assert addressed(peers, line) is None
+    with pytest.raises(NobodyThere, match="nobody here is called 'zoe'"):
+        addressed(peers, "zoe hello")
+    with pytest.raises(UsageError, match="can be bob"):
+        addressed(peers, "bob hello")
 
 
 def test_one_peer_must_be_meant() -> None:
