@@ -26,7 +26,7 @@ from mcast.errors import McastError
 from mcast.wire.codec import encode_frame
 from mcast.wire.contents import Content, ContentKind, encode_unsigned
 from mcast.wire.frames import BY_MULTICAST, Directed, DirectedAck, Frame
-from mcast.wire.limits import CONTENT_HEAD_SIZE, FRAGMENT_OVERHEAD, HEADER_SIZE, TAG_SIZE
+from mcast.wire.limits import CONTENT_HEAD_SIZE, DATAGRAM_SAFE, FRAGMENT_OVERHEAD, HEADER_SIZE, TAG_SIZE
 from mcast.wire.reasons import DropReason
 
 from .routes import ANNOUNCED, Route, Routes
@@ -244,7 +244,7 @@ class DirectedSender:
         ephemeral, out.keys = made
         unsigned = encode_unsigned(out.content)
         size = CONTENT_HEAD_SIZE + len(out.content.data)
-        room = context.payload - FRAGMENT_OVERHEAD
+        room = DATAGRAM_SAFE - FRAGMENT_OVERHEAD  # larger ones may never arrive
         cuts = [0, *range(self._first(route, room), size, room), size]
         frame = Directed(
             *context.me, *out.to, out.number, context.unix_ms(now), ephemeral, 0, len(cuts) - 1, b""

@@ -57,6 +57,12 @@ def test_any_size_arrives_once(size: int, loss: float) -> None:
     assert (event.name, event.peer_id, event.number) == ("ada", ada.engine.peer_id, number)
 
 
+def test_it_passes_where_large_datagrams_are_dropped() -> None:
+    _, (ada, bob) = lan(path_size=1400)
+    assert settle(ada, ada.send_to(bob.engine.peer_id, bytes(MESSAGE_MAX)))
+    assert datas(bob) == [bytes(MESSAGE_MAX)]
+
+
 def test_it_arrives_through_delay_duplicates_and_reordering() -> None:
     net, (ada, bob) = lan(duplicate=0.3, reorder=0.3, reorder_delay=0.3, jitter=0.02, corrupt=0.05)
     numbers = [ada.send_to(bob.engine.peer_id, bytes([index]) * 5000) for index in range(10)]
