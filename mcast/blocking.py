@@ -247,7 +247,7 @@ class Group:
         return handler
 
     def batches(self, timeout: float | None = None) -> Iterator[list[Event]]:
-        """Iterate over all events, in lists of those since the last list, until the group is closed.
+        """Iterate over all events, in lists of those that wait, until the group is closed.
 
         timeout: stop after so many seconds without an event; None waits for ever. Each event is given once,
         even if several threads iterate. Events that nobody takes are dropped beyond 100,000 or 64 MiB, the
@@ -298,6 +298,11 @@ class Group:
     def peer_id(self) -> PeerId:
         """This peer: its origin (16 bytes) and incarnation."""
         return self._group.peer_id
+
+    @property
+    def behind(self) -> float:
+        """How many seconds ago the events came that were taken last: how slowly the program takes them."""
+        return self._events().behind
 
     @property
     def choices(self) -> tuple[Choice, ...]:

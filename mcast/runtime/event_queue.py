@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 
@@ -27,6 +28,11 @@ BYTES_MAX = 64 << 20
 application that takes nothing, cannot fill the memory."""
 EVENT_COST = 64
 """Bytes that an event counts in `backlog` besides its own."""
+PATIENCE = 1.0
+"""Seconds that events may wait while senders slow down for them. It takes them up to another second to be as
+fast again. An application that stops reading must not stop the group."""
+GRAIN = 0.1
+"""Events that come within so many seconds count as having come together."""
 
 
 class EventQueue:
@@ -39,6 +45,9 @@ class EventQueue:
         self._events_max, self._bytes_max = events_max, bytes_max
         self._lock = threading.RLock()
         self._events: deque[Event] = deque()
+        self._arrivals: deque[tuple[int, float]] = deque()  # number of an event, and when it came
+        self._count = 0  # events that ever came
+        self._arrived = 0.0
         self._bytes = 0
         self._dropped = self._dropped_messages = 0
         self._in_use = False
@@ -48,20 +57,35 @@ class EventQueue:
 
     @property
     def backlog(self) -> int:
-        """Bytes that wait. 0 until something is taken: a program that only sends must not slow its peers."""
-        return self._bytes + EVENT_COST * len(self._events) if self._in_use else 0
+        """Bytes that wait and that senders should slow down for.
+
+        0 until something is taken: a program that only sends must not slow its peers. 0 too while the oldest
+        event has waited for longer than PATIENCE: the application catches up, or events are dropped.
+        """
+        if not (self._in_use and self._arrivals):
+            return 0
+        late = time.monotonic() - self._arrivals[0][1] > PATIENCE
+        return 0 if late else self._bytes + EVENT_COST * len(self._events)
+
+    @property
+    def behind(self) -> float:
+        """Seconds since the events arrived that were taken last."""
+        return time.monotonic() - self._arrived if self._arrived else 0.0
 
     def put(self, events: Sequence[Event]) -> None:
         """Add events without waiting. After close() they are dropped."""
         with self._lock:
-            if self.closed:
+            if self.closed or not events:
                 return
+            now = time.monotonic()
+            if not self._arrivals or now - self._arrivals[-1][1] >= GRAIN:
+                self._arrivals.append((self._count, now))
+            self._count += len(events)
             for event in events:
                 self._bytes += len(event.data) if type(event) is Message else _size(event)
             self._events.extend(events)
             while len(self._events) > self._events_max or self._bytes > self._bytes_max:
-                event = self._events.popleft()
-                self._bytes -= _size(event)
+                event = self._next()
                 self._dropped += 1
                 self._dropped_messages += type(event) is Message
             self._wake()
@@ -74,18 +98,35 @@ class EventQueue:
                 return self._overflow()
             if not self._events:
                 return None
-            event = self._events.popleft()
-            self._bytes -= len(event.data) if type(event) is Message else _size(event)
-            return event
+            self._arrived = self._arrivals[0][1]
+            return self._next()
 
     def take(self) -> list[Event]:
-        """Take all events."""
+        """Take all events; if they have waited for longer than PATIENCE, those that came about together."""
         with self._lock:
             self._in_use = True
-            events = [self._overflow(), *self._events] if self._dropped else list(self._events)
+            events: list[Event] = [self._overflow()] if self._dropped else []
+            if not self._events:
+                return events
+            self._arrived = self._arrivals[0][1]
+            if len(self._arrivals) > 1 and time.monotonic() - self._arrived > PATIENCE:
+                some = self._arrivals[1][0] - (self._count - len(self._events))
+                return events + [self._next() for _ in range(some)]
+            events += self._events
             self._events.clear()
+            self._arrivals.clear()
             self._bytes = 0
             return events
+
+    def _next(self) -> Event:
+        """Remove the oldest event, and its time once no other event came with it."""
+        event = self._events.popleft()
+        self._bytes -= len(event.data) if type(event) is Message else _size(event)
+        if not self._events:
+            self._arrivals.clear()
+        elif len(self._arrivals) > 1 and self._arrivals[1][0] <= self._count - len(self._events):
+            self._arrivals.popleft()
+        return event
 
     def close(self) -> None:
         """Accept no more events; those in the queue can still be taken. May be called twice."""

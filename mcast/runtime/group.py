@@ -370,7 +370,7 @@ class Group:
         return make_payloads(messages)
 
     async def batches(self) -> AsyncIterator[list[Event]]:
-        """Iterate over all events, in lists of those since the last list, until the group is closed.
+        """Iterate over all events, in lists of those that wait, until the group is closed.
 
         Each event is given once, even if several tasks iterate. Events that nobody takes are dropped beyond
         100,000 or 64 MiB, the oldest first; then an Overflow tells how many. Raises UsageError before the
@@ -446,6 +446,11 @@ class Group:
         """The clock of PeerView.heard and PeerView.joined, in seconds."""
         self._require_entered()
         return self._loop.time()
+
+    @property
+    def behind(self) -> float:
+        """How many seconds ago the events came that were taken last: how slowly the program takes them."""
+        return self._queue.behind
 
     @property
     def kernel_drops(self) -> int:

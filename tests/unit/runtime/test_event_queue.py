@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -22,7 +23,7 @@ from mcast.events import (
     PlainText,
 )
 from mcast.net.address import GroupAddress
-from mcast.runtime.event_queue import EventQueue, ThreadEventQueue
+from mcast.runtime.event_queue import PATIENCE, EventQueue, ThreadEventQueue
 
 PEER = PeerId(bytes(16), 1)
 GROUP = GroupAddress("239.0.0.1", 1)
@@ -219,3 +220,67 @@ def test_what_waits_counts_once_somebody_has_taken_something(take: Callable[[Eve
     assert queue.backlog == 2 * (1000 + 64)
     assert len(drained(queue)) == 2
     assert queue.backlog == 0
+
+
+class Clock:
+    """The time that the queue sees."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+@pytest.mark.parametrize("take", [EventQueue.pop, EventQueue.take])
+def test_senders_slow_down_for_what_waits_only_for_a_while(
+    clock: Clock, take: Callable[[EventQueue], object]
+) -> None:
+    """A program that takes nothing, or too little, must not stop the others."""
+    queue = EventQueue()
+    take(queue)
+    queue.put([message(1, 1000)])
+    clock.now += PATIENCE
+    queue.put([message(2, 1000)])
+    assert queue.backlog == 2 * (1000 + 64)
+    clock.now += 0.01
+    assert queue.backlog == 0
+    take(queue)
+    assert queue.backlog == 1000 + 64, "the next came later"
+    take(queue)
+    assert queue.backlog == 0
+    clock.now += 100.0
+    queue.put([message(3, 1000)])
+    assert queue.backlog == 1000 + 64
+
+
+def test_who_is_behind_learns_by_how_much(clock: Clock) -> None:
+    queue = EventQueue()
+    assert queue.behind == 0.0
+    for number in range(4):  # the first two come together
+        queue.put([message(2 * number), message(2 * number + 1)])
+        clock.now += 0.0 if number == 0 else 10.0
+    assert queue.take() == [message(0), message(1), message(2), message(3)]
+    assert queue.behind == 30.0
+    assert queue.pop() == message(4)
+    assert queue.behind == 20.0
+    assert queue.take() == [message(5)]
+    assert queue.behind == 20.0
+    assert queue.take() == [message(6), message(7)]
+    assert queue.behind == 10.0
+    assert queue.take() == []
+
+
+def test_the_times_of_what_was_dropped_are_dropped(clock: Clock) -> None:
+    queue = EventQueue(events_max=2)
+    for number in range(4):
+        queue.put([message(number)])
+        clock.now += 10.0
+    assert queue.take() == [Overflow(2, 2), message(2)]
+    assert queue.behind == 20.0
+    assert len(queue._arrivals) == 1
+    queue.put([message(4), message(5), message(6)])
+    assert queue.take() == [Overflow(2, 2), message(5), message(6)]
