@@ -89,7 +89,7 @@ class PlainGroup:
         self._own: deque[tuple[str, int]] = deque(maxlen=16)
         self._waiting: list[Event] = []
         self._waiting_bytes = 0
-        self._paused = False
+        self._paused = self._closed = False
         self._arrived = asyncio.Event()
 
     async def __aenter__(self) -> PlainGroup:
@@ -107,6 +107,8 @@ class PlainGroup:
     async def close(self) -> None:
         """Leave the group. May be called twice."""
         await self._reader.close()
+        self._closed = True
+        self._arrived.set()
 
     @property
     def payload_limit(self) -> int:
@@ -152,12 +154,12 @@ class PlainGroup:
                     sender.send_to(data, line.source)
 
     async def batches(self) -> AsyncIterator[list[Event]]:
-        """Lists of the lines and changes since the last list, without end."""
-        while True:
+        """Lists of the lines and changes since the last list, until the group is closed."""
+        while not self._closed or self._waiting:
             await self._arrived.wait()
             self._arrived.clear()
             batch, self._waiting, self._waiting_bytes = self._waiting, [], 0
-            if self._paused:
+            if self._paused and not self._closed:
                 self._paused = False
                 self._reader.resume()
             yield batch

@@ -11,6 +11,7 @@ import socket
 import struct
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from mcast.errors import UsageError
 from mcast.net.address import GroupAddress
@@ -164,7 +165,7 @@ def _sockaddr(host: str) -> bytes:
 
 
 def drops(sock: socket.socket) -> int:
-    """Datagrams that the kernel dropped because the socket's buffer was full; 0 where it does not tell."""
+    """Datagrams for the socket that the kernel dropped, see udp_errors(); 0 where it does not tell."""
     if not LINUX:
         return 0
     info = sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 4 * (_MEMINFO_DROPS + 1))
@@ -180,6 +181,25 @@ def source_towards(address: SocketName) -> str | None:
             return str(sock.getsockname()[0]).partition("%")[0]
     except OSError:
         return None
+
+
+def _rows(path: str) -> list[list[str]]:
+    return [line.split() for line in Path(path).read_text().splitlines()]
+
+
+def udp_errors() -> tuple[int, int]:
+    """Datagrams that the kernel dropped of all programs here: those for which the buffer was full, and those
+    with a wrong checksum. (0, 0) where it does not tell.
+    """
+    counts = {"RcvbufErrors": 0, "InCsumErrors": 0}
+    with contextlib.suppress(OSError):
+        names, values = (row[1:] for row in _rows("/proc/net/snmp") if row[0] == "Udp:")
+        with_names = [*zip(names, values, strict=True)]
+        with_names += [(row[0].removeprefix("Udp6"), row[1]) for row in _rows("/proc/net/snmp6")]
+        for name, value in with_names:
+            if name in counts:
+                counts[name] += int(value)
+    return counts["RcvbufErrors"], counts["InCsumErrors"]
 
 
 def plain_source(address: SocketName) -> tuple[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -122,3 +123,27 @@ def test_a_source_keeps_the_number_of_an_interface_that_has_gone() -> None:
     assert sockopt.plain_source(("fe80::1", 5, 0, 1)) == ("fe80::1%lo", 5)
     assert sockopt.plain_source(("fe80::1%x", 5, 0, 1)) == ("fe80::1%x", 5)
     assert sockopt.plain_source(("fe80::1", 5, 0, 2**31 - 1)) == ("fe80::1", 5)
+
+
+SNMP = """Ip: Forwarding InReceives
+Ip: 1 99
+Udp: InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors SndbufErrors InCsumErrors
+Udp: 1 2 3 4 5 6 7
+UdpLite: InDatagrams RcvbufErrors InCsumErrors
+UdpLite: 1000 1000 1000
+"""
+SNMP6 = "Udp6InErrors 1\nUdp6RcvbufErrors 20\nUdp6InCsumErrors 30\nUdpLite6InCsumErrors 1000\n"
+
+
+def test_why_the_kernel_dropped_datagrams(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {"/proc/net/snmp": SNMP, "/proc/net/snmp6": SNMP6}
+    monkeypatch.setattr(Path, "read_text", lambda path: files[str(path)])
+    assert sockopt.udp_errors() == (25, 37)
+
+
+def test_a_system_that_does_not_say_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(_: Path) -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", missing)
+    assert sockopt.udp_errors() == (0, 0)
