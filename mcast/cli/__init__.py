@@ -21,7 +21,16 @@ import mcast
 from mcast.errors import McastError, UsageError
 
 from . import config, exits
-from .output import OutputClosed, discard, internal_error, note, prepare_console, write_error
+from .output import (
+    OutputClosed,
+    discard,
+    finish_notes,
+    finish_outputs,
+    internal_error,
+    note,
+    prepare_console,
+    write_error,
+)
 
 SUMMARIES = {
     "chat": "Chat with everyone in a group. In a pipe, each line of stdin is a message.",
@@ -109,10 +118,18 @@ def _common(
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code. Errors are one line on standard error."""
     prepare_console()
+    try:
+        return _run(arguments)
+    finally:
+        finish_notes()
+
+
+def _run(arguments: list[str] | None) -> int:
     typed = sys.argv[1:] if arguments is None else arguments
     try:
         defaults = config.defaults(app)
         code = app(args=arguments, prog_name="mcast", standalone_mode=False, default_map=defaults)
+        finish_outputs()
         return code or exits.DONE
     except TyperException as error:
         return _fail(_usage_text(error, typed), exits.USAGE)

@@ -87,11 +87,14 @@ def announce(
             reporter.joined("announcing in")
             show = in_json(output) if json else in_lines(output, default_form())
             table = PeerTable(PeerFilter(), no_lines if execute else show)
-            watching = table.follow(session, reporter, hooks)
-            if command is None:
-                await ending.during(watching)
-                return exits.DONE
-            return await _run(command, ending, asyncio.ensure_future(watching))
+            watching = table.follow(session, reporter, hooks, output)
+            try:
+                if command is None:
+                    await ending.during(watching)
+                    return exits.DONE
+                return await _run(command, ending, asyncio.ensure_future(watching))
+            finally:
+                reporter.close()
 
     return run(announcing, timeout=timeout)
 

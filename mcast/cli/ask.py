@@ -16,7 +16,7 @@ from mcast.runtime.joining import make_payload
 
 from . import exits, options
 from .items import GroupContext, PrivateItem, source_text
-from .output import Output, escape, escape_bytes, note, payload, rfc3339
+from .output import Output, decoded, escape, escape_exactly, note, payload, rfc3339
 from .runner import Ending, collect, run
 from .session import Network, Participant, Reporter
 
@@ -150,7 +150,7 @@ class _Asking:
             self._output.events([item.json()])
         elif real:
             late = "\tlate" if answer.late else ""
-            self._output.lines([f"{self._label(answer)}\t{item.chat_line().text}{late}"])
+            self._output.lines([f"{self._label(answer)}\t{item.chat_line(exact=True).text}{late}"])
         elif answer.kind == "no_answer":
             note(f"{self._label(answer)} could not answer: {answer.text or 'unknown'}")
 
@@ -219,6 +219,6 @@ def _print_plain(output: Output, data: bytes, source: tuple[str, int], *, json: 
         head = {"v": 1, "type": "reply", "ts": rfc3339(time.time()), "source": source_text(source)}
         output.events([{**head, **payload(data, text), "plain": True}])
     else:
-        shown = escape_bytes(data) if text is None else escape(text.rstrip("\r\n"))
+        shown = escape_exactly(decoded(data).rstrip("\r\n"))
         output.lines([f"{source_text(source)}\t{shown}"])
     return 1

@@ -106,9 +106,10 @@ def browse(
             table = PeerTable(wanted, in_json(output) if json else in_lines(output, form), most=count)
             asking = asyncio.ensure_future(_ask(session.groups[0], ending, terminate))
             try:
-                complete = await ending.during(table.follow(session, reporter, hooks))
+                complete = await ending.during(table.follow(session, reporter, hooks, output))
             finally:
                 asking.cancel()
+                reporter.close()
             if not (table.found or quiet) and ending.reason in ("timeout", "settled"):
                 note(_nothing(session.groups[0], bool(service), bool(tag or match)))
             return ending.exit_code(complete, table.found, count)

@@ -16,7 +16,7 @@ from . import exits, options, stdin
 from .items import ChatLine, Item, PeerItem, PlainItem
 from .output import Output, escape, note
 from .runner import Ending, run
-from .session import GroupSession, Network, Participant, Reporter, Session, interface_events
+from .session import GroupSession, Network, Participant, Reporter, Session, interface_events, portions
 
 if TYPE_CHECKING:
     from .terminal import Terminal
@@ -31,6 +31,8 @@ GAP_TIMEOUT = 5.0
 """Seconds that a chat waits for a lost line before it shows later ones."""
 DELIVERED = 10.0
 """Seconds in which a private message should be confirmed. It is repeated for as long."""
+NAMED = 50
+"""Peers that are listed by name."""
 HELP = (
     "/who: see who is here",
     "/msg NAME TEXT: say something to one person alone",
@@ -55,6 +57,10 @@ class PipeScreen:
     def show(self, lines: Iterable[ChatLine]) -> None:
         """Print lines of others."""
         self._output.lines(line.full() for line in lines)
+
+    async def room(self) -> None:
+        """Wait until what was printed has been read, but for a little."""
+        await self._output.room()
 
     def sent(self, text: str) -> None:
         """Nothing: a filter does not repeat its input, and a terminal has shown it."""
@@ -107,7 +113,7 @@ def chat(
                 await ending.during(talk.run())
             finally:
                 screen.close()
-            reporter.drops(now=True)
+            reporter.close()
         return talk.exit_code
 
     return run(command)
@@ -164,13 +170,14 @@ class _Chat:
                 self._reporter.changed(change)
                 if self._json:
                     self._json.events(interface_events(change))
-            if items and self._json:
-                self._json.events(item.json() for item in items)
-            elif items:
-                self._show_items(items)
+            async for some in portions(items, self._screen):
+                if self._json:
+                    self._json.events(item.json() for item in some)
+                else:
+                    self._show_items(some)
             self._reporter.drops()
 
-    def _show_items(self, items: list[Item]) -> None:
+    def _show_items(self, items: Sequence[Item]) -> None:
         """Show messages together, so that a flood of them redraws once, and notices between them."""
         lines: list[ChatLine] = []
         for item in items:
@@ -191,12 +198,12 @@ class _Chat:
             return
         if self._present and isinstance(item, PeerItem) and item.type == "leave":
             self._present = [label for label in self._present if label != item.label]
-        self._reporter.say(item.notice())
+        self._reporter.notice(item)
 
     def _greet(self) -> None:
         """List the peers that were here before us."""
         if self._present:
-            self._reporter.say(f"here: {', '.join(self._present)}")
+            self._reporter.say(f"here: {_named(self._present)}")
         elif self._present is not None and isinstance(self._session, GroupSession):
             self._reporter.say("nobody else is here yet")
         self._present = None
@@ -279,13 +286,19 @@ class _Chat:
         context = self._session.contexts[0]
         label, group = context.labels.label, context.group
         labels = [label(peer.peer_id, peer.name) for peer in group.peers()]
-        note(f"here: {', '.join([f'{label(group.peer_id, group.name)} (you)', *labels])}")
+        note(f"here: {_named([f'{label(group.peer_id, group.name)} (you)', *labels])}")
 
     def _failed(self, error: McastError) -> None:
         # In a pipe only the exit code tells that a line was lost.
         if not self._interactive:
             self.exit_code = exits.of_error(error)
         note(f"not sent: {error}")
+
+
+def _named(labels: Sequence[str]) -> str:
+    """The labels as a list, of which a crowd of invented peers cannot make more than some lines."""
+    more = [f"{len(labels) - NAMED:,} more"] if len(labels) > NAMED else []
+    return ", ".join([*labels[:NAMED], *more])
 
 
 class Confirmations:

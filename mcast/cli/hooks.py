@@ -10,17 +10,22 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
 from mcast.errors import UsageError
 
+from .notices import Notices
 from .output import note
 
+if TYPE_CHECKING:
+    from .items import Item
+
 EVENTS = ("ready", "message", "join", "update", "leave", "gap")
-WAITING = 1000
-"""Events in the queue. When it is full, whoever adds one waits."""
+WAITING, WAITING_BYTES = 10_000, 64 << 20
+"""Events in the queue, and the bytes of their messages. Then the oldest are skipped: the attack is a flood of
+events for a slow command."""
 TIME_LIMIT = 60.0
 """Seconds after which a command is stopped, so that one that hangs does not block all others."""
 
@@ -36,20 +41,18 @@ OnPeers = Annotated[list[str] | None, _on_option()]
 
 
 class Hooks:
-    """The commands of --on. They run one after the other, in the order of the events."""
+    """The commands of --on, run one after the other in the order of the events. Nobody waits for them."""
 
     def __init__(self, texts: Iterable[str] | None) -> None:
         self._commands: dict[str, list[list[str]]] = {event: [] for event in EVENTS}
-        self._queue: asyncio.Queue[tuple[str, Mapping[str, str], bytes]] = asyncio.Queue(WAITING)
+        self._queue: asyncio.Queue[tuple[str, Mapping[str, str], bytes]] = asyncio.Queue()
+        self._bytes = 0
         self._worker: asyncio.Task[None] | None = None
+        self._failures, self._skipped = Notices(note), Notices(note, lines=1)
         for text in texts or ():
             events, command = _parse(text)
             for event in events:
                 self._commands[event].append(command)
-
-    def wants_any(self) -> bool:
-        """Whether there is a command for any event besides ready."""
-        return any(self._commands[event] for event in EVENTS if event != "ready")
 
     async def __aenter__(self) -> Self:
         self._worker = asyncio.create_task(self._work())
@@ -62,10 +65,22 @@ class Hooks:
         if left := self._queue.qsize():
             events = "event" if left == 1 else f"{left} events"
             note(f"--on did not run for the last {events}: its command is too slow")
+        self._failures.close()
+        self._skipped.close()
 
-    async def put(self, event: str, variables: Mapping[str, str], payload: bytes) -> None:
-        """Queue the event for run(). Waits while WAITING events are queued."""
-        await self._queue.put((event, variables, payload))
+    def put(self, item: Item) -> None:
+        """Queue the commands for an item, if there are any."""
+        if self._commands.get(item.type):
+            self._put(item.type, item.environment(), item.data)
+
+    def _put(self, event: str, variables: Mapping[str, str], payload: bytes) -> None:
+        self._queue.put_nowait((event, variables, payload))
+        self._bytes += len(payload)
+        while self._queue.qsize() > WAITING or self._bytes > WAITING_BYTES:
+            self._bytes -= len(self._queue.get_nowait()[2])
+            self._queue.task_done()
+            told = "--on is too slow for what happens: the events that have waited longest are skipped"
+            self._skipped.add(told, "--on is too slow: {} events were skipped")
 
     async def done(self) -> None:
         """Wait until the commands of all queued events have ended."""
@@ -73,8 +88,10 @@ class Hooks:
 
     async def _work(self) -> None:
         while True:
+            event, variables, payload = await self._queue.get()
+            self._bytes -= len(payload)
             try:
-                await self.run(*await self._queue.get())
+                await self.run(event, variables, payload)
             finally:
                 self._queue.task_done()
 
@@ -82,10 +99,12 @@ class Hooks:
         """Run the commands for `event` with `variables` in the environment and `payload` on stdin."""
         for command in self._commands.get(event, ()):
             inherited = {name: value for name, value in os.environ.items() if name != "MCAST_KEY"}
-            await _run(command, {**inherited, "MCAST_EVENT": event, **variables}, payload)
+            problem = await _run(command, {**inherited, "MCAST_EVENT": event, **variables}, payload)
+            if problem:
+                self._failures.add(f"--on {command[0]}: {problem}", "{} commands of --on failed")
 
-    async def ready(self, group: str) -> None:
-        """Run the ready commands and notify the service manager, if there is one (sd_notify(3))."""
+    def ready(self, group: str) -> None:
+        """Queue the ready commands and notify the service manager, if there is one (sd_notify(3))."""
         address = os.environ.get("NOTIFY_SOCKET", "")
         if address.startswith("@"):
             address = "\0" + address[1:]
@@ -93,7 +112,8 @@ class Hooks:
             with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
                 sock.connect(address)
                 sock.send(b"READY=1")
-        await self.run("ready", {"MCAST_GROUP": group})
+        if self._commands["ready"]:
+            self._put("ready", {"MCAST_GROUP": group}, b"")
 
 
 def _parse(text: str) -> tuple[list[str], list[str]]:
@@ -114,21 +134,20 @@ def _parse(text: str) -> tuple[list[str], list[str]]:
     return events, command
 
 
-async def _run(command: list[str], environment: Mapping[str, str], payload: bytes) -> None:
+async def _run(command: list[str], environment: Mapping[str, str], payload: bytes) -> str:
+    """Run a command to its end. Returns what went wrong, empty if nothing."""
     # In a thread, because the selector loop of Windows cannot run programs.
     try:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)  # noqa: S603, ASYNC220 - no shell
     except (OSError, ValueError) as error:
-        note(f"--on {command[0]}: {getattr(error, 'strerror', None) or error}")
-        return
+        return getattr(error, "strerror", None) or str(error)
     try:
         await asyncio.to_thread(process.communicate, payload, TIME_LIMIT)
     except subprocess.TimeoutExpired:
-        note(f"--on {command[0]}: still running after {TIME_LIMIT:g} s, stopped")
+        return f"still running after {TIME_LIMIT:g} s, stopped"
     finally:
         await asyncio.to_thread(end, process)
-    if process.returncode:
-        note(f"--on {command[0]}: exit code {process.returncode}")
+    return f"exit code {process.returncode}" if process.returncode else ""
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

@@ -38,8 +38,10 @@ from mcast.events import (
 from mcast.net.plain_text import Line
 from mcast.wire.attributes import Attributes, Service, decode_attributes
 
-from .output import clock, escape, escape_bytes, note, payload, rfc3339
+from .output import clock, decoded, escape, escape_exactly, note, payload, rfc3339
 
+BEHIND = 1.0
+"""Seconds after its arrival from which an event tells in JSON how late it is printed."""
 PEERS_NUMBERED = 4096
 """Peers with a number. The oldest are dropped, because a flood can invent any number of peers."""
 
@@ -92,7 +94,7 @@ class GroupContext:
 
     def head(self, kind: str, received: float) -> dict[str, Any]:
         """The first fields of every JSON object of this group."""
-        head: dict[str, Any] = {"v": 1, "type": kind, "ts": rfc3339(received), "group": self.address}
+        head: dict[str, Any] = {**head_of(kind, received), "group": self.address}
         if self._room:
             head["room"] = self._room
         return head
@@ -110,6 +112,13 @@ class GroupContext:
         scoped = local and interface
         text = source_text((f"{host}%{interface}" if scoped else host, port))
         return {"source": text, "interface": interface} if interface else {"source": text}
+
+
+def head_of(kind: str, received: float) -> dict[str, Any]:
+    """The first fields of every JSON object; `behind` tells how far behind the reader of the output is."""
+    behind = time.time() - received
+    late = {"behind": round(behind, 1)} if behind >= BEHIND else {}
+    return {"v": 1, "type": kind, "ts": rfc3339(received), **late}
 
 
 def author_field(peer_id: PeerId, name: str) -> dict[str, Any]:
@@ -152,9 +161,15 @@ class Item:
     """Standard input of an --on command."""
     foreign = False
     """Whether it is plain text heard in a room of the mcast protocol: anybody can send it."""
+    summary = "{} other notices"
+    """What a number of them is called when there are too many to show."""
+    count = 1
+    """What it adds to that number."""
+    received = 0.0
+    """When it came, in unix seconds."""
 
-    def chat_line(self) -> ChatLine | None:
-        """How a chat shows it; None if it is not a message."""
+    def chat_line(self, *, exact: bool = False) -> ChatLine | None:
+        """How a chat shows it; None if it is not a message. exact: `printf %b` gives back the text."""
         return None
 
     def fields(self) -> Mapping[str, str]:
@@ -178,27 +193,30 @@ class PlainItem(Item):
     """A datagram of plain text. `mark` is set where it was heard in a room of the mcast protocol."""
 
     type = "message"
+    summary = "{} lines of plain text"
 
     def __init__(self, line: Line | PlainText, mark: str = "") -> None:
         self._line, self._mark = line, mark
+        self.received = line.received
         self.foreign = bool(mark)
         self.data = line.data
         self.host = escape(line.source[0])
         self.group = str(line.group)
 
-    def chat_line(self) -> ChatLine:
+    def chat_line(self, *, exact: bool = False) -> ChatLine:
         line = self._line
-        return ChatLine(line.received, source_text(line.source), _text(line.data, line.text), self._mark)
+        return ChatLine(line.received, source_text(line.source), _text(line.data, exact), self._mark)
+
+    def notice(self) -> str:
+        return self.chat_line().without_time()
 
     def fields(self) -> Mapping[str, str]:
-        return {**self.chat_line().fields(), "name": "", "identity": "", "group": self.group}
+        return {**self.chat_line(exact=True).fields(), "name": "", "identity": "", "group": self.group}
 
     def json(self) -> Mapping[str, Any]:
         line = self._line
         return {
-            "v": 1,
-            "type": "message",
-            "ts": rfc3339(line.received),
+            **head_of("message", line.received),
             "group": self.group,
             "interface": line.interface,
             "source": source_text(line.source),
@@ -216,22 +234,22 @@ class MessageItem(Item):
     type = "message"
 
     def __init__(self, message: Message, context: GroupContext, received: float) -> None:
-        self._message, self._context, self._received = message, context, received
+        self._message, self._context, self.received = message, context, received
         self.data = message.data
 
-    def chat_line(self) -> ChatLine:
+    def chat_line(self, *, exact: bool = False) -> ChatLine:
         message = self._message
         seconds = message.sent / 1000 - message.skew
         marks = {"history": message.history, "late": message.late and not message.history}
         mark = ", ".join(word for word, holds in {**marks, "clock off": message.skew}.items() if holds)
         label = self._context.labels.label(message.peer_id, message.name)
-        return ChatLine(seconds, label, _text(message.data, message.text), mark)
+        return ChatLine(seconds, label, _text(message.data, exact), mark)
 
     def fields(self) -> Mapping[str, str]:
         message = self._message
         return {
-            **self.chat_line().fields(),
-            "name": escape(message.name),
+            **self.chat_line(exact=True).fields(),
+            "name": escape_exactly(message.name),
             "identity": message.peer_id.origin.hex()[:16],
             "group": self._context.address,
         }
@@ -239,7 +257,7 @@ class MessageItem(Item):
     def json(self) -> Mapping[str, Any]:
         message = self._message
         return {
-            **self._context.head("message", self._received),
+            **self._context.head("message", self.received),
             "sent": rfc3339(message.sent / 1000),
             "id": self._id,
             **author_field(message.peer_id, message.name),
@@ -266,15 +284,15 @@ class PrivateItem(Item):
     def __init__(
         self, message: PrivateMessage | Question | Answer, context: GroupContext, received: float
     ) -> None:
-        self._message, self._context, self._received = message, context, received
+        self._message, self._context, self.received = message, context, received
         self.type = _PRIVATE_TYPES[type(message)]
         self.data = message.data
 
-    def chat_line(self) -> ChatLine:
+    def chat_line(self, *, exact: bool = False) -> ChatLine:
         message = self._message
         label = self._context.labels.label(message.peer_id, message.name)
         kind = "private" if self.type == "message" else self.type
-        return ChatLine(self._received, f"{label} ({kind})", _text(message.data, message.text))
+        return ChatLine(self.received, f"{label} ({kind})", _text(message.data, exact))
 
     def json(self) -> Mapping[str, Any]:
         message = self._message
@@ -282,7 +300,7 @@ class PrivateItem(Item):
         if isinstance(message, Answer):
             fields = _answer_fields(message, fields)
         return {
-            **self._context.head(self.type, self._received),
+            **self._context.head(self.type, self.received),
             "sent": rfc3339(message.sent / 1000),
             "id": private_id(message.peer_id, message.number),
             **author_field(message.peer_id, message.name),
@@ -328,8 +346,8 @@ class PeerItem(Item):
         if kind == "leave":
             context.labels.left(peer.peer_id)
         self.offers = _offers_of(peer)
+        self.summary = "{} left" if kind == "leave" else "{} joined"
         self._context, self._reason = context, reason
-        self._received = time.time()
 
     def notice(self) -> str:
         words = {"join": "joined", "leave": "left" if self._reason == "goodbye" else "is gone"}
@@ -342,7 +360,7 @@ class PeerItem(Item):
         """The JSON object with only these of the peer's services."""
         peer = self.peer
         return {
-            **self._context.head(self.type, self._received),
+            **self._context.head(self.type, self.received),
             **author_field(peer.peer_id, peer.name),
             **self._context.path(peer.source),
             "tags": self.offers.tags,
@@ -376,19 +394,25 @@ class NoticeItem(Item):
     """Anything else that happens: a line for a person, empty if there is none, and fields for JSON."""
 
     def __init__(
-        self, kind: str, notice: str, context: GroupContext | None, fields: Mapping[str, Any]
+        self,
+        kind: str,
+        notice: str,
+        context: GroupContext | None,
+        fields: Mapping[str, Any],
+        *,
+        summary: str = Item.summary,
+        count: int = 1,
     ) -> None:
-        self.type = kind
+        self.type, self.summary, self.count = kind, summary, count
         self._notice, self._context, self._fields = notice, context, fields
-        self._received = time.time()
 
     def notice(self) -> str:
         return self._notice
 
     def json(self) -> Mapping[str, Any]:
         if self._context is None:
-            return {"v": 1, "type": self.type, "ts": rfc3339(self._received), **self._fields}
-        return {**self._context.head(self.type, self._received), **self._fields}
+            return {**head_of(self.type, self.received), **self._fields}
+        return {**self._context.head(self.type, self.received), **self._fields}
 
     def environment(self) -> dict[str, str]:
         group = self._context.address if self._context else ""
@@ -397,7 +421,9 @@ class NoticeItem(Item):
 
 def item_of(event: Event, context: GroupContext, received: float) -> Item:
     """The item that shows any event but InterfacesChanged, which the reporter shows."""
-    return _MAKERS[type(event)](event, context, received)
+    item = _MAKERS[type(event)](event, context, received)
+    item.received = received
+    return item
 
 
 _GAP_STATES: dict[type, str] = {GapOpened: "opened", GapFilled: "filled", GapAbandoned: "abandoned"}
@@ -410,24 +436,26 @@ _ALARMS = {
 
 def _gap(gap: GapOpened | GapFilled | GapAbandoned, context: GroupContext, _: float) -> Item:
     state, notice = _GAP_STATES[type(gap)], ""
+    count = gap.last - gap.first + 1
     if isinstance(gap, GapAbandoned):
-        count = gap.last - gap.first + 1
         label = context.labels.label(gap.peer_id, gap.name)
         notice = f"gave up waiting for {count} record{'s' if count > 1 else ''} of {label}"
-    fields = {"state": state, "first": gap.first, "last": gap.last}
-    return NoticeItem("gap", notice, context, author_field(gap.peer_id, gap.name) | fields)
+    fields = author_field(gap.peer_id, gap.name) | {"state": state, "first": gap.first, "last": gap.last}
+    return NoticeItem("gap", notice, context, fields, summary="gave up waiting for {} records", count=count)
 
 
 def _alarm(alarm: Alarm, context: GroupContext, _: float) -> Item:
     label = context.labels.label(alarm.peer_id, "")
     notice = _ALARMS.get(alarm.kind, f"ALARM: {{}}: {alarm.kind}").format(label)
-    return NoticeItem("alarm", notice, context, author_field(alarm.peer_id, "") | {"kind": alarm.kind})
+    fields = author_field(alarm.peer_id, "") | {"kind": alarm.kind}
+    return NoticeItem("alarm", notice, context, fields, summary="{} ALARMS")
 
 
 def _slow(slow: SlowMember, context: GroupContext, _: float) -> Item:
     label = context.labels.label(slow.peer_id, slow.name)
     notice = f"{label} is too slow: sending no longer waits for it, so it may miss messages"
-    return NoticeItem("slow", notice, context, author_field(slow.peer_id, slow.name))
+    fields = author_field(slow.peer_id, slow.name)
+    return NoticeItem("slow", notice, context, fields, summary="{} peers are too slow")
 
 
 def _sending(event: SendingStopped | SendingResumed, context: GroupContext, _: float) -> Item:
@@ -439,7 +467,10 @@ def _sending(event: SendingStopped | SendingResumed, context: GroupContext, _: f
 
 def _overflow(event: Overflow, _: GroupContext, __: float) -> Item:
     notice = f"{event.messages} messages came faster than they could be shown and were dropped"
-    return NoticeItem("overflow", notice, None, {"dropped": event.dropped, "messages": event.messages})
+    fields = {"dropped": event.dropped, "messages": event.messages}
+    return NoticeItem(
+        "overflow", notice, None, fields, summary="{} messages were dropped", count=event.messages
+    )
 
 
 def _version(other: OtherVersion, context: GroupContext, _: float) -> Item:
@@ -502,6 +533,7 @@ def _id_and_name(peer_id: PeerId, name: str) -> str:
     return f"{peer_id.origin.hex()[:16]} {escape(name)}"
 
 
-def _text(data: bytes, text: str | None) -> str:
-    """The text, escaped, without the newline it may end with; bytes that are not UTF-8 as `\\xNN`."""
-    return escape(text.removesuffix("\n").removesuffix("\r")) if text is not None else escape_bytes(data)
+def _text(data: bytes, exact: bool) -> str:
+    """The text, escaped, without the line end it may end with."""
+    text = decoded(data).removesuffix("\n").removesuffix("\r")
+    return escape_exactly(text) if exact else escape(text)

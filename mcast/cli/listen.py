@@ -13,7 +13,7 @@ from .hooks import Hooks, On
 from .items import Item
 from .output import Output
 from .runner import Ending, run
-from .session import Network, Participant, Reporter, Session, interface_events
+from .session import Network, Participant, Reporter, Session, interface_events, portions
 
 URGENT = ("alarm", "overflow", "gap", "slow", "sending", "room")
 """Items whose notice is printed without --verbose."""
@@ -78,8 +78,13 @@ def listen(
             reporter = Reporter(session, quiet=quiet, verbose=verbose)
             reporter.joined("listening to")
             printer = _Printer(output, reporter, ending, form, json=json, verbose=verbose, most=count)
-            complete = await ending.during(printer.follow(session, hooks))
-            reporter.drops(now=True)
+
+            async def leave() -> None:
+                reporter.drops(now=True)
+                await session.leave()
+
+            complete = await ending.during(printer.follow(session, hooks), leave)
+            reporter.close()
             if not printer.printed and (limit := {"timeout": timeout, "idle": idle}.get(ending.reason or "")):
                 reporter.say(f"no message arrived in {options.duration_text(limit)}")
             return ending.exit_code(complete, printer.printed, count)
@@ -110,16 +115,16 @@ class _Printer:
 
     async def follow(self, session: Session, hooks: Hooks) -> None:
         """Print what arrives and queue it for --on, until `most` messages have been printed."""
-        await hooks.ready(str(session.plan.groups[0]))
+        hooks.ready(str(session.plan.groups[0]))
         async for changes, items in session.batches():
             for change in changes:
                 self._reporter.changed(change)
                 if self._json:
                     self._output.events(interface_events(change))
-            wanted = self._wanted(items)
-            self._print(wanted)
-            for item in wanted if hooks.wants_any() else ():
-                await hooks.put(item.type, item.environment(), item.data)
+            async for some in portions(self._wanted(items), self._output):
+                self._print(some)
+                for item in some:
+                    hooks.put(item)
             self._reporter.drops()
             if self.printed == self._most:
                 await hooks.done()
@@ -145,11 +150,10 @@ class _Printer:
         elif messages and self._form:
             self._output.lines([self._form.line(item.fields()) for item in messages])
         elif messages:
-            lines = filter(None, (item.chat_line() for item in messages))
+            lines = filter(None, (item.chat_line(exact=True) for item in messages))
             self._output.lines(line.tabbed() if self._verbose else line.text for line in lines)
         for item in items:
-            if item.foreign and not self._json and (line := item.chat_line()):
-                self._reporter.say(line.without_time())
-            elif item.type != "message" and (self._verbose or item.type in URGENT):
-                self._reporter.say(item.notice())
+            wanted = not self._json if item.foreign else self._verbose or item.type in URGENT
+            if wanted and (item.foreign or item.type != "message"):
+                self._reporter.notice(item)
         self.printed += len(messages)

@@ -16,8 +16,8 @@ from .formats import LineFormat, avahi_name, avahi_tags
 from .hooks import Hooks
 from .interfaces import cells_of
 from .items import Item, PeerItem, show_private
-from .output import Output, escape
-from .session import GroupSession, Reporter
+from .output import Output, escape, escape_exactly
+from .session import GroupSession, Reporter, portions
 
 COLUMNS = ("name", "identity", "service", "address", "port", "interface", "age", "tags")
 LETTERS = {
@@ -102,19 +102,19 @@ class PeerTable:
         """Whether `most` rows have appeared."""
         return self._most is not None and self.found >= self._most
 
-    async def follow(self, session: GroupSession, reporter: Reporter, hooks: Hooks) -> None:
+    async def follow(self, session: GroupSession, reporter: Reporter, hooks: Hooks, output: Output) -> None:
         """Show the peers of the group until the table is complete."""
-        await hooks.ready(str(session.plan.groups[0]))
+        hooks.ready(str(session.plan.groups[0]))
         async for changes, items in session.batches():
             for change in changes:
                 reporter.changed(change)
-            for item in items:
-                self._show(item)
-            for item in items:
-                if item.type in ("alarm", "overflow", "slow", "sending", "room"):
-                    reporter.say(item.notice())
-                show_private(item)
-                await hooks.put(item.type, item.environment(), item.data)
+            async for some in portions(items, output):
+                for item in some:
+                    self._show(item)
+                    if item.type in ("alarm", "overflow", "slow", "sending", "room"):
+                        reporter.notice(item)
+                    show_private(item)
+                    hooks.put(item)
             reporter.drops()
             if self.complete:
                 await hooks.done()
@@ -219,7 +219,7 @@ def formatted(text: str) -> Form:
 
 
 def _escaped(row: Row) -> dict[str, str]:
-    return {"mark": row.mark, **{name: escape(value) for name, value in row.fields.items()}}
+    return {"mark": row.mark, **{name: escape_exactly(value) for name, value in row.fields.items()}}
 
 
 def _cells(row: Row) -> list[str]:

@@ -104,7 +104,7 @@ def reply(
         async with joining as session, Hooks(None) as hooks:
             reporter = Reporter(session, quiet=quiet, verbose=verbose)
             reporter.joined("answering in")
-            await hooks.ready(str(session.plan.groups[0]))
+            hooks.ready(str(session.plan.groups[0]))
             try:
                 complete = await ending.during(replies.run(session))
             finally:

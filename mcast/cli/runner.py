@@ -11,7 +11,6 @@ import signal
 import socket
 import stat
 import sys
-import threading
 from collections.abc import Callable, Coroutine, Iterator
 from types import FrameType
 from typing import Any
@@ -19,8 +18,10 @@ from typing import Any
 from . import exits
 from .output import Output, OutputClosed, internal_error, note
 
-INSIST = 0.1
-"""Seconds between checks, after a signal, whether a write blocks."""
+GRACE = 0.5
+"""Seconds for the rest of the output after a signal. Whoever stopped the program waits for it to end."""
+LOOK = 0.05
+"""Seconds between two looks whether a signal came, while the rest is shown."""
 
 
 class Ending:
@@ -63,48 +64,46 @@ class Ending:
             return exits.TIMED_OUT
         return exits.DONE if found else exits.NOTHING_FOUND
 
-    async def during(self, work: Coroutine[Any, Any, None]) -> bool:
-        """Run `work` until it is done (True) or there is a reason to stop (False). Its errors are raised."""
+    async def during(
+        self, work: Coroutine[Any, Any, None], leave: Callable[[], Coroutine[Any, Any, None]] | None = None
+    ) -> bool:
+        """Run `work` until it is done (True) or there is a reason to stop (False). Its errors are raised.
+
+        leave: called when a time limit is over. Then `work` ends by itself, once all that came is shown.
+        """
         task = asyncio.ensure_future(work)
         end = asyncio.ensure_future(self._ended.wait())
         try:
             await asyncio.wait({task, end}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             end.cancel()
+        complete = task.done()
+        if leave is not None and self.reason in ("timeout", "idle") and not complete:
+            await leave()
+            while not task.done() and not self.signal:
+                await asyncio.wait({task}, timeout=LOOK)
         if not task.done():
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
             return False
         task.result()
-        return True
+        return complete
 
     @contextlib.contextmanager
-    def on_signals(self, output: Output) -> Iterator[None]:
-        """End at SIGINT, SIGTERM or SIGHUP. A second one, or one in a blocked write, interrupts at once."""
-        over = threading.Event()
-
-        def insist(number: int) -> None:
-            """Repeat the signal if a write blocks before the loop notices that it should end."""
-            while not over.wait(INSIST):
-                if output.blocked:
-                    signal.pthread_kill(threading.main_thread().ident or 0, number)
-                    return
+    def on_signals(self) -> Iterator[None]:
+        """End at SIGINT, SIGTERM or SIGHUP. A second one interrupts at once."""
 
         def handle(number: int, _: FrameType | None) -> None:
-            if self.signal or output.blocked:
-                self.signal = self.signal or number
+            if self.signal:
                 raise KeyboardInterrupt
             self.signal = number
             self._loop.call_soon_threadsafe(self.end, "signal")
-            if hasattr(signal, "pthread_kill"):  # Windows has none; there every write counts as blocked
-                threading.Thread(target=insist, args=(number,), daemon=True).start()
 
         before = {number: signal.signal(number, handle) for number in _signals()}
         try:
             yield
         finally:
-            over.set()
             for number, handler in before.items():
                 signal.signal(number, handler)
 
@@ -127,11 +126,24 @@ def run(command: Callable[[Ending, Output], Coroutine[Any, Any, int]], **limits:
 
     async def main() -> int:
         nonlocal ending
-        output = Output()
-        ending = Ending(**limits)
-        asyncio.get_running_loop().set_exception_handler(_unexpected)
-        with ending.on_signals(output), ending.on_closed_output():
-            return await command(ending, output)
+        loop = asyncio.get_running_loop()
+        output, ending = Output(sys.stdout), Ending(**limits)
+        end = ending.end
+
+        def failed() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(end, "closed")
+
+        output.on_failure(failed)
+        loop.set_exception_handler(_unexpected)
+        with ending.on_signals(), ending.on_closed_output():
+            try:
+                code = await command(ending, output)
+            finally:
+                printed = await _finished(output, ending)
+            if not printed:
+                note("interrupted before everything was printed: nobody reads the output")
+            return code if printed else exits.INTERRUPTED + ending.signal
 
     collect()
     try:
@@ -141,6 +153,17 @@ def run(command: Callable[[Ending, Output], Coroutine[Any, Any, int]], **limits:
         return exits.DONE
     except KeyboardInterrupt:
         return exits.INTERRUPTED + ((ending.signal if ending else 0) or signal.SIGINT)
+
+
+async def _finished(output: Output, ending: Ending) -> bool:
+    """Wait until all is printed, as long as that takes; False if a signal ended the wait."""
+    interrupted = 0.0
+    while output.waiting and interrupted < GRACE:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(output.room(0), LOOK)
+        interrupted += LOOK if ending.signal else 0.0
+    output.check()
+    return not output.waiting
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import msgspec
 import typer
@@ -25,10 +25,12 @@ from mcast.net.address import GroupAddress, parse_group, parse_port
 from mcast.net.links import Change, Plan
 from mcast.net.plain_text import DEFAULT_PORT as PLAIN_PORT
 from mcast.net.plain_text import Line, PlainGroup
+from mcast.net.socket_options import udp_errors
 from mcast.runtime.static_peers import CHECK_NAME, RETRIED
 from mcast.wire.limits import NAME_MAX
 
 from .config import from_command_line
+from .notices import Notices
 from .options import versions
 from .output import note, rfc3339
 from .profiles import Profile, default_name, machine_id
@@ -47,6 +49,10 @@ LINGER_ALONE = 0.1
 """The same if all peers have left: time for their last receiver reports."""
 ACQUAINTED = 0.4
 """Seconds after joining by which the peers that are present have answered."""
+LOOK, TOLD = 1.0, 9.0
+"""Seconds between two looks at what the kernel dropped, and more seconds after it was told."""
+PORTION = 64
+"""Items that are shown at once. Messages may have 64 KiB each."""
 NOT_PLAIN = (
     "name",
     "profile",
@@ -280,6 +286,9 @@ class PlainSession:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.leave()
+
+    async def leave(self) -> None:
         await self._group.close()
 
     @property
@@ -339,6 +348,10 @@ class GroupSession:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
+    async def leave(self) -> None:
+        """Leave the groups. batches() ends once it has given what came before."""
+        await self.__aexit__()
+
     @property
     def room_text(self) -> Sequence[str]:
         """What to say about the room; nothing for the default one."""
@@ -358,7 +371,7 @@ class GroupSession:
         return [GroupContext(group, self._room) for group in self.groups]
 
     async def batches(self) -> AsyncIterator[Batch]:
-        """The changes of interfaces and all other items since the last batch, without end."""
+        """The changes of interfaces and all other items since the last batch, until leave() is called."""
         one = len(self.groups) == 1
         async for batch in _items(self.contexts[0]) if one else _merged(self.contexts):
             yield batch
@@ -386,7 +399,7 @@ async def _items(context: GroupContext) -> AsyncIterator[Batch]:
     from .items import item_of
 
     async for events in context.group.batches():
-        received = time.time()
+        received = time.time() - context.group.behind
         changes = [event for event in events if isinstance(event, InterfacesChanged)]
         others = [event for event in events if not isinstance(event, InterfacesChanged)]
         yield changes, [item_of(event, context, received) for event in others]
@@ -394,20 +407,41 @@ async def _items(context: GroupContext) -> AsyncIterator[Batch]:
 
 async def _merged(contexts: Sequence[GroupContext]) -> AsyncIterator[Batch]:
     """The batches of several groups as they come. If they are read slowly, all groups wait."""
-    queue: asyncio.Queue[Batch] = asyncio.Queue(maxsize=len(contexts))
+    queue: asyncio.Queue[Batch | None] = asyncio.Queue(maxsize=len(contexts))
 
     async def fetch(context: GroupContext) -> None:
         async for batch in _items(context):
             await queue.put(batch)
+        await queue.put(None)
 
     tasks = [asyncio.create_task(fetch(context)) for context in contexts]
+    left = len(tasks)
     try:
-        while True:
-            yield await queue.get()
+        while left:
+            if (batch := await queue.get()) is None:
+                left -= 1
+            else:
+                yield batch
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Screen(Protocol):
+    """What items are shown on."""
+
+    async def room(self) -> None:
+        """Wait until what was shown has been read, but for a little."""
+
+
+async def portions(items: Sequence[Item], screen: Screen) -> AsyncIterator[Sequence[Item]]:
+    """Parts of `items` to show. After each, `screen` has room and the sockets have been read."""
+    for first in range(0, len(items), PORTION):
+        yield items[first : first + PORTION]
+        await screen.room()
+        if first + PORTION < len(items):
+            await asyncio.sleep(0)
 
 
 class Reporter:
@@ -417,12 +451,15 @@ class Reporter:
         self._session = session
         self._quiet = quiet
         self._verbose = verbose
-        self._dropped = 0
-        self._looked = time.monotonic()
+        self._late = self._damaged = 0
+        self._look_at = time.monotonic() + LOOK
+        self._errors = 0, 0
+        self._peers, self._urgent = Notices(self.say), Notices(self.say)
 
     def joined(self, doing: str) -> None:
         """Say once where the command joined, and what went wrong; `doing` is for instance "listening to"."""
         links = self._session.links
+        self._errors = udp_errors()
         self.say(self.where(doing))
         self._problems(self._session.started)
         if self._verbose:
@@ -459,17 +496,41 @@ class Reporter:
         self._problems(change)
 
     def drops(self, *, now: bool = False) -> None:
-        """Say how many datagrams the kernel dropped. Looks at most once a second unless `now`."""
-        if not now and time.monotonic() - self._looked < 1.0:
+        """Say how many datagrams the kernel dropped, and why. Looks at most once a second unless `now`."""
+        if not now and time.monotonic() < self._look_at:
             return
-        self._looked = time.monotonic()
+        self._look_at = time.monotonic() + LOOK
         dropped = self._session.kernel_drops
-        if dropped > self._dropped:
+        if dropped <= self._late + self._damaged:
+            return
+        self._look_at += TOLD
+        full, wrong = (now - then for now, then in zip(udp_errors(), self._errors, strict=True))
+        # These two are of all programs together: what full buffers do not explain is damaged.
+        damaged = max(self._damaged, min(wrong, dropped - full))
+        late, new = dropped - damaged, damaged - self._damaged
+        if new > 0:
             note(
-                f"the kernel dropped {dropped - self._dropped} datagrams that came faster than they were read"
-                f" ({dropped} in all): increase net.core.rmem_max"
+                f"the kernel dropped {new} datagrams with a wrong checksum ({damaged} in all):"
+                " check the cable, the Wi-Fi or the driver of the interface"
             )
-            self._dropped = dropped
+        if late > self._late:
+            note(
+                f"the kernel dropped {late - self._late} datagrams that came faster than they were read"
+                f" ({late} in all): increase net.core.rmem_max"
+            )
+        self._late, self._damaged = late, damaged
+
+    def notice(self, item: Item) -> None:
+        """Print the notice of an item, if it has one. Too many are summed up, alarms apart from peers."""
+        if text := item.notice():
+            notices = self._peers if item.type in ("join", "leave", "gap", "message") else self._urgent
+            notices.add(text, item.summary, item.count)
+
+    def close(self) -> None:
+        """Print what has not been said yet."""
+        self._peers.close()
+        self._urgent.close()
+        self.drops(now=True)
 
     def say(self, text: str) -> None:
         """Print a line, unless it is empty or --quiet was given."""

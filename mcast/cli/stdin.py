@@ -1,19 +1,20 @@
 """Standard input as bytes and lines.
 
-It is read from its descriptor, so that a closed one is an ordinary error and a waiting read never keeps the
-program from ending.
+It is read from its descriptor, so that a closed one is an ordinary error, a non-blocking one is waited for,
+and a waiting read never keeps the program from ending.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import sys
 import threading
 from collections.abc import Iterator
 
 from mcast.errors import McastError, UsageError
+
+from . import streams
 
 LONGEST_LINE = 1 << 20
 """Bytes of a line that are kept. A longer line comes in pieces, so that it cannot fill the memory."""
@@ -95,7 +96,7 @@ class Lines:
 def _chunk(size: int) -> bytes:
     # Not sys.stdin.buffer: Python aborts at exit if a thread waits in it.
     try:
-        return os.read(sys.stdin.fileno(), size)
+        return streams.read(sys.stdin.fileno(), size)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise McastError(f"cannot read standard input: {why}", "check what it is connected to") from None

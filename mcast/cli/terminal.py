@@ -7,6 +7,7 @@ import io
 import sys
 import time
 from collections.abc import Iterable
+from typing import TextIO, cast
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.formatted_text import FormattedText
@@ -16,7 +17,8 @@ from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.styles import Style
 
 from .items import ChatLine
-from .output import clock, escape, fitted
+from .output import FINISH, clock, escape, fitted
+from .streams import ROOM, Writer
 
 Parts = list[tuple[str, str]]
 
@@ -29,11 +31,14 @@ class Terminal:
     """
 
     def __init__(self) -> None:
+        self._writer = Writer(sys.stdout)
         output = create_output()
         if isinstance(output, Vt100_Output):
             # A slow terminal reports the position of the cursor only after another line was printed. The
             # prompt is then drawn too high and pushes the screen up.
             output.enable_cpr = False
+            # A terminal that is stopped must not stop the protocol.
+            output.stdout = cast(TextIO, _Background(self._writer))
         self._session: PromptSession[str] = PromptSession(
             erase_when_done=True, enable_suspend=True, output=output
         )
@@ -55,6 +60,10 @@ class Terminal:
         """Print lines of others, all at once."""
         self.print([part for line in lines for part in _parts(line, "ansicyan")])
 
+    async def room(self) -> None:
+        """Wait until the terminal has taken what was printed, but for a little."""
+        await self._writer.room()
+
     def sent(self, text: str) -> None:
         """Print our own line."""
         self.print(_parts(ChatLine(time.time(), "you", escape(text)), "ansigreen"))
@@ -62,6 +71,12 @@ class Terminal:
     def close(self) -> None:
         """Restore the terminal and standard error."""
         self._stack.close()
+        self._writer.finish(FINISH)
+
+    @property
+    def full(self) -> bool:
+        """Whether the terminal is stopped and so much waits that notes are left out."""
+        return self._writer.waiting > ROOM
 
     def print(self, parts: Parts) -> None:
         """Print above the prompt, which is drawn again below."""
@@ -74,6 +89,17 @@ class Terminal:
             app.invalidate()
 
 
+class _Background:
+    """Standard output for prompt_toolkit, which writes and flushes."""
+
+    def __init__(self, writer: Writer) -> None:
+        self.encoding = writer.encoding
+        self.write = writer.put
+
+    def flush(self) -> None:
+        """Nothing: what is written is flushed."""
+
+
 class _Above(io.TextIOBase):
     """Standard error while there is a prompt."""
 
@@ -83,7 +109,7 @@ class _Above(io.TextIOBase):
 
     def write(self, text: str) -> int:
         *lines, self._line = (self._line + text).split("\n")
-        for line in lines:
+        for line in [] if self._terminal.full else lines:
             self._terminal.print([("", f"{fitted(line, sys.stdout)}\n")])
         return len(text)
 

@@ -271,3 +271,35 @@ def test_the_terminal_goes_away(here: lab.Host, group: str) -> None:
     assert window.stdout == "0\n"
     assert "Traceback" not in window.stderr
     assert here.memberships() == {}
+
+
+CROWD = """
+    import asyncio, sys
+    from mcast import aio
+
+    async def main():
+        groups = [aio.join(sys.argv[1], name=f"invented {number}") for number in range(40)]
+        for group in groups:
+            await group.__aenter__()
+        await asyncio.sleep(1.0)
+        await asyncio.gather(*(group.close() for group in groups))
+
+    asyncio.run(main())
+"""
+
+
+def test_a_crowd_that_joins_and_leaves_is_a_few_lines(pair: Pair, group: str) -> None:
+    """Whoever invents peers must not push a conversation off the screen."""
+    listener = pair[0].mcast("listen", "-g", group, "-v")
+    terminal = pair[0].mcast_terminal("chat", "-g", group, "-n", "ada", rows=60)
+    terminal.wait_for_screen(PROMPT)
+    terminal.wait_for_screen(re.compile("here"))
+    crowd = pair[1].python(CROWD, group)
+    assert crowd.wait() == 0, crowd.stderr
+    summary = re.compile(r"mcast: (\d+) joined, (\d+) left in 10 s")
+    terminal.wait_for_screen(summary)
+    listener.wait_for(summary, stream="stderr")
+    for told in ("\n".join(terminal.screen()), listener.stderr):
+        assert told.count(" joined\n") + told.count(" left\n") <= 20
+    terminal.type("/quit\r")
+    assert terminal.wait() == 0

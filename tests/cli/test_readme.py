@@ -319,6 +319,13 @@ def captures_a_message(scene: Scene, command: str) -> None:
     assert shell.stdout == "got for a variable"
 
 
+def undoes_the_escapes(scene: Scene, command: str) -> None:
+    shell = scene.start(command)
+    shell.wait_for(" on eth0", stream="stderr")
+    scene.bob.write("a\ttab and a \\t\n")
+    assert (shell.wait(), shell.stdout) == (0, "a\ttab and a \\t\n")
+
+
 def runs_a_program(scene: Scene, command: str) -> None:
     listener = printing(scene, command, "to all who listen\n")
     latest = scene.directory / "latest.txt"
@@ -550,6 +557,7 @@ CASES: dict[str, Case] = {
     "mcast listen": listens("^to all who listen\n"),
     "mcast listen -v": listens(rf"\d\d:\d\d:\d\d\tbob{IDENTITY}\tto all who listen\n"),
     "msg=$(mcast listen -C 1 -W 10m)": captures_a_message,
+    """printf '%b\\n' "$(mcast listen -C 1)\"""": undoes_the_escapes,
     "mcast listen --json --idle 5s": listens('"name":"bob".*"text":"to all who listen"', ends=True),
     "mcast listen --since 1h --last 20 -W 2s": recalls,
     "mcast listen -F '%t %n %m' -C 1": listens(r"^\d\d:\d\d:\d\d bob to all who listen\n$", ends=True),

@@ -36,6 +36,8 @@ class Capture:
         self._changed = changed
         self._tap = tap
         self._data = bytearray()
+        self.reading = threading.Event()
+        self.reading.set()
         self._thread = threading.Thread(target=self._read, name="lab-capture", daemon=True)
         self._thread.start()
 
@@ -50,6 +52,7 @@ class Capture:
             self._changed.notify_all()
 
     def _next(self) -> bytes:
+        self.reading.wait()
         # A pseudo-terminal whose other end is closed says EIO, not end of file.
         with contextlib.suppress(OSError):
             return os.read(self._descriptor, 65536)

@@ -66,6 +66,14 @@ class Terminal(Running):
         """Press keys: Enter is "\\r" or "\\n", Ctrl-C "\\x03", Ctrl-D "\\x04"."""
         os.write(self._master, text.encode() if isinstance(text, str) else text)
 
+    def pause(self) -> None:
+        """Take nothing more of what is written, but for what is being taken: a terminal that hangs."""
+        self._output.reading.clear()
+
+    def resume(self) -> None:
+        """Go on."""
+        self._output.reading.set()
+
     def screen(self) -> list[str]:
         """The lines now on the screen, without trailing blanks."""
         with self._changed:
@@ -111,6 +119,7 @@ class Terminal(Running):
         return "--- screen\n" + "\n".join(self.screen()).rstrip() + unread
 
     def release(self) -> None:
+        self.resume()
         if self._master >= 0 and self._output.finished(1.0):
             with contextlib.suppress(OSError):
                 os.close(self._master)

@@ -8,7 +8,7 @@ import unicodedata
 
 import pytest
 
-from mcast.cli.output import escape_bytes
+from mcast.cli.output import decoded, escape
 from tests import lab
 from tests.lan.plain import GROUP, PORT, run, until
 
@@ -132,7 +132,7 @@ def test_a_terminal_gets_no_control_that_a_peer_wrote(lan: lab.MakeLan, largest:
     hostile = [LARGEST] if largest else list(DATAGRAMS.values())
     raw = on_terminal(lan, hostile).decode()
     for data in hostile:
-        assert escape_bytes(data) in raw
+        assert escape(decoded(data)) in raw
     assert is_harmless(DRAWING.sub("", raw))
     for sequence in ("\x1b[31mred", "\x1b[0m\x1b]", "\x1b[2J", "\x1b[31mL"):
         assert sequence not in raw

@@ -198,3 +198,30 @@ def test_no_network_to_join_ends_with_its_own_code(lan: lab.MakeLan) -> None:
     unknown = host.run([*PROGRAM, "listen", "--plain", "-i", "eth9"])
     assert unknown.returncode == 2
     assert "eth0" in unknown.stderr, "it lists those it knows"
+
+
+DAMAGED = """
+    import socket, struct, sys
+    group, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)
+    raw.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(sys.argv[4]))
+    body = bytes(1000)
+    for _ in range(count):
+        raw.sendto(struct.pack("!4H", port, port, 8 + len(body), 0xBAD) + body, (group, 0))
+"""
+
+
+def test_datagrams_with_a_wrong_checksum_are_told_as_such(lan: lab.MakeLan) -> None:
+    h1, h2 = lan(2).hosts
+    process = run(h2, "listen", "-g", GROUP)
+    with h1.python(DAMAGED, GROUP, str(PORT), "7", h1.address()) as sending:
+        assert sending.wait() == 0, sending.stderr
+    until(lambda: dropped_by_kernel(h2) == 7)
+    lab.Peer(h1, PORT).send(GROUP, "x")
+    process.wait_for("x\n", stream="stdout")
+    process.interrupt()
+    (told,) = [line for line in process.stderr.splitlines() if "the kernel dropped" in line]
+    assert told == (
+        "mcast: the kernel dropped 7 datagrams with a wrong checksum (7 in all): "
+        "check the cable, the Wi-Fi or the driver of the interface"
+    )

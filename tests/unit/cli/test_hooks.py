@@ -12,7 +12,13 @@ import pytest
 
 from mcast.cli import hooks
 from mcast.cli.hooks import Hooks
+from mcast.cli.items import Item, PlainItem
+from mcast.cli.notices import LINES
 from mcast.errors import UsageError
+from mcast.net.address import GroupAddress
+from mcast.net.plain_text import Line
+
+GROUP = GroupAddress("230.0.0.1", 3000)
 
 
 def command(code: str) -> str:
@@ -102,38 +108,87 @@ def test_a_service_manager_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         manager.bind(str(tmp_path / "notify"))
         manager.settimeout(5.0)
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-        asyncio.run(Hooks(None).ready("230.0.0.1:3000"))
+        Hooks(None).ready("230.0.0.1:3000")
         assert manager.recv(100) == b"READY=1"
 
 
 def test_a_service_manager_that_has_gone_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", "@mcast-test-nobody")
-    asyncio.run(Hooks(None).ready("230.0.0.1:3000"))
+    Hooks(None).ready("230.0.0.1:3000")
+
+
+def said(number: int) -> Item:
+    return PlainItem(Line(b"%d" % number, str(number), ("10.0.0.1", 1), GROUP, "eth0", 1, 0.0))
 
 
 def test_what_is_handed_over_is_run_in_its_order(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    code = f"import sys; open('{out}','ab').write(sys.stdin.buffer.read())"
+    code = f"import os,sys; open('{out}','ab').write(sys.stdin.buffer.read() or b'ready ')"
 
     async def main() -> None:
-        async with Hooks([f"message={command(code)}"]) as made:
+        async with Hooks([f"ready,message={command(code)}"]) as made:
+            made.ready("230.0.0.1:3000")
             for number in range(5):
-                await made.put("message", {}, b"%d" % number)
+                made.put(said(number))
             assert not out.exists(), "nobody waited"
             await made.done()
 
     asyncio.run(main())
-    assert out.read_bytes() == b"01234"
+    assert out.read_bytes() == b"ready 01234"
 
 
 def test_what_was_not_run_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     async def main() -> None:
         async with Hooks(["message=sleep 60"]) as made:
-            for _ in range(3):
-                await made.put("message", {}, b"")
+            for number in range(3):
+                made.put(said(number))
             await asyncio.sleep(0.2)
 
     start = time.monotonic()
     asyncio.run(main())
     assert time.monotonic() - start < 30.0
     assert "--on did not run for the last 2 events" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("limit", "value"), [("WAITING", 3), ("WAITING_BYTES", 3)])
+def test_a_command_that_is_too_slow_skips_the_oldest_and_says_so(
+    limit: str,
+    value: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(hooks, limit, value)
+    out = tmp_path / "out"
+    code = f"import sys; open('{out}','ab').write(sys.stdin.buffer.read())"
+
+    async def main() -> None:
+        async with Hooks([f"message={command(code)}"]) as made:
+            for number in range(10):
+                made.put(said(number))
+            await made.done()
+
+    asyncio.run(main())
+    assert out.read_bytes() == b"789"
+    first, last = capsys.readouterr().err.splitlines()
+    assert "the events that have waited longest are skipped" in first
+    assert last.startswith("mcast: --on is too slow: 7 events were skipped in ")
+
+
+def test_a_thousand_failures_are_a_few_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    async def main() -> None:
+        async with Hooks(["message=false"]) as made:
+            for number in range(20):
+                made.put(said(number))
+            await made.done()
+
+    asyncio.run(main())
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:-1] == ["mcast: --on false: exit code 1"] * LINES
+    assert lines[-1].startswith("mcast: 20 commands of --on failed in ")
+
+
+def test_an_event_without_a_command_is_not_kept() -> None:
+    made = Hooks(["join=true"])
+    made.put(said(1))
+    assert made._queue.empty()

@@ -87,6 +87,39 @@ def test_limits_end_work_and_the_first_reason_stays(limit: str) -> None:
     assert run(main, **{limit: 0.01}) == 1
 
 
+@pytest.mark.parametrize(("limit", "left"), [("timeout", True), ("idle", True), (None, False)])
+def test_what_came_in_time_is_shown_after_the_time_is_over(limit: str | None, left: bool) -> None:
+    async def main(ending: Ending, _: Output) -> int:
+        over = asyncio.Event()
+        shown = []
+
+        async def leave() -> None:
+            over.set()
+
+        async def work() -> None:
+            await over.wait()
+            await asyncio.sleep(0.1)
+            shown.append(1)
+
+        if limit is None:
+            asyncio.get_running_loop().call_later(0.01, ending.end, "signal")
+        assert not await ending.during(work(), leave)
+        return int(over.is_set() and shown == [1])
+
+    assert run(main, **({limit: 0.01} if limit else {})) == int(left)
+
+
+def test_a_signal_ends_what_is_still_to_be_shown() -> None:
+    async def main(ending: Ending, _: Output) -> int:
+        async def leave() -> None:
+            asyncio.get_running_loop().call_later(0.01, os.kill, os.getpid(), signal.SIGTERM)
+
+        assert not await ending.during(asyncio.sleep(60), leave)
+        return ending.signal
+
+    assert run(main, timeout=0.01) == signal.SIGTERM
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_and_handlers_are_put_back(number: signal.Signals) -> None:
     before = signal.getsignal(number)
@@ -98,20 +131,6 @@ def test_a_signal_ends_it_and_handlers_are_put_back(number: signal.Signals) -> N
 
     assert run(main) == number
     assert signal.getsignal(number) == before
-
-
-@pytest.mark.parametrize(("blocked", "code"), [(True, 143), (False, 0)])
-def test_a_signal_interrupts_a_blocked_write_and_lets_another_return(
-    blocked: bool, code: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Output, "blocked", blocked)
-
-    async def main(ending: Ending, _: Output) -> int:
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert not await ending.during(asyncio.sleep(60))
-        return 0
-
-    assert run(main) == code
 
 
 BLOCKED = """

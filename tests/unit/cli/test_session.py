@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 import typer
 
-from mcast.cli.session import Network
+from mcast.cli import session
+from mcast.cli.items import Item, NoticeItem
+from mcast.cli.notices import LINES
+from mcast.cli.session import PORTION, Network, Reporter, Session, portions
 from mcast.errors import InvalidGroup, InvalidPort, UsageError
 from mcast.net.links import Plan
 
@@ -72,3 +76,75 @@ def test_what_cannot_be_is_refused_with_the_remedy(
 
 def test_sources_are_kept_for_the_join() -> None:
     assert plan("232.1.1.1", sources=("10.0.0.1", "10.0.0.2")).sources == ("10.0.0.1", "10.0.0.2")
+
+
+class Kernel:
+    """What the kernel counts, here and at all programs together."""
+
+    plan = links = started = SimpleNamespace(groups=(), choices=(), receivers={}, problems=())
+    room_text = ()
+    kernel_drops = 0
+    errors = 0, 0
+
+
+@pytest.mark.parametrize(
+    ("drops", "errors", "told"),
+    [
+        (5, (5, 0), ["5 datagrams that came faster than they were read (5 in all)"]),
+        (5, (0, 5), ["5 datagrams with a wrong checksum (5 in all)"]),
+        (5, (3, 2), ["2 datagrams with a wrong checksum (2 in all)", "3 datagrams that came faster"]),
+        (5, (5, 9), ["5 datagrams that came faster"]),  # other programs got the damaged ones
+        (5, (0, 0), ["5 datagrams that came faster"]),
+        (0, (9, 9), []),
+    ],
+)
+def test_drops_are_told_with_their_cause(
+    drops: int,
+    errors: tuple[int, int],
+    told: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    kernel = Kernel()
+    monkeypatch.setattr(session, "udp_errors", lambda: kernel.errors)
+    reporter = Reporter(cast(Session, kernel), quiet=True, verbose=False)
+    kernel.errors = 100, 100
+    reporter.joined("listening to")
+    kernel.kernel_drops, kernel.errors = drops, (100 + errors[0], 100 + errors[1])
+    reporter.drops()
+    assert capsys.readouterr().err == "", "it looks once a second"
+    for _ in range(2):
+        reporter.drops(now=True)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == len(told)
+    for line, text in zip(lines, told, strict=True):
+        assert text in line
+
+
+def test_a_flood_of_joins_hides_no_alarm(capsys: pytest.CaptureFixture[str]) -> None:
+    async def main() -> None:
+        reporter = Reporter(cast(Session, Kernel()), quiet=False, verbose=False)
+        for kind, count in (("join", 100), ("alarm", 1), ("gap", 3)):
+            for _ in range(count):
+                reporter.notice(NoticeItem(kind, kind, None, {}, summary="{} " + kind, count=2))
+        reporter.close()
+
+    asyncio.run(main())
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [*["mcast: join"] * LINES, "mcast: alarm", "mcast: 200 join, 6 gap in 1 s"]
+
+
+def test_items_are_shown_in_portions_while_there_is_room() -> None:
+    waited = 0
+
+    class Screen:
+        async def room(self) -> None:
+            nonlocal waited
+            waited += 1
+
+    async def main() -> list[int]:
+        items = [Item()] * (2 * PORTION + 1)
+        return [len(some) async for some in portions(items, Screen())]
+
+    assert asyncio.run(main()) == [PORTION, PORTION, 1]
+    assert waited == 3
