@@ -112,7 +112,7 @@ def test_chosen_fields_of_messages(pair: Pair, group: str) -> None:
     assert listener.wait() == 0
     one, other = listener.lines()
     pattern = r"ada·([0-9a-f]{4})\|ada\|\1[0-9a-f]{12}\|%s\|%s\|\d\d:\d\d:\d\d"
-    assert re.fullmatch(pattern % (re.escape(group), re.escape(r"a\x09b\x0ac")), one)
+    assert re.fullmatch(pattern % (re.escape(group), re.escape(r"a\tb\nc")), one)
     assert re.fullmatch(pattern % (re.escape(group), "%m"), other)
 
 

@@ -115,7 +115,7 @@ def test_the_newline_at_the_end_is_not_shown_and_files_may_be_several(pair: Pair
     for name, text in (("a", "one\n"), ("b", "two\nthree\r\n")):
         (pair[0].home / name).write_text(text, newline="")
     ended(pair[0].mcast("send", "-g", group, "-f", str(pair[0].home / "a"), "-f", str(pair[0].home / "b")), 0)
-    assert ended(listener, 0).lines() == ["one", "two\\x0athree"]
+    assert ended(listener, 0).lines() == ["one", "two\\nthree"]
 
 
 def test_the_banner_names_the_room_and_the_key(here: lab.Host, group: str) -> None:

@@ -127,7 +127,7 @@ def printed(form: Any, *items: PeerItem) -> list[str]:
 
 def test_in_a_pipe_columns_are_separated_by_tabs() -> None:
     assert printed(tabbed, item(WEB, name="a\tb\n", tags={"k": "v"}), item(number=2, name="")) == [
-        "+\ta\\x09b\\x0a\t0101010101010101\t_http._tcp\t10.9.0.7\t80\teth0\t2s\tk=v",
+        "+\ta\\tb\\n\t0101010101010101\t_http._tcp\t10.9.0.7\t80\teth0\t2s\tk=v",
         "+\t-\t0202020202020202\t-\t10.9.0.7\t-\teth0\t2s\t-",
     ]
 
