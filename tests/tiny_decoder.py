@@ -30,6 +30,7 @@ NUMBERS = {
     "high",
     "contiguous",
     "highest",
+    "first",
 }
 
 
@@ -185,6 +186,7 @@ def consistent(value: dict[str, Any]) -> dict[str, Any]:
     wrong = [
         "low" in value and not 1 <= value["low"] <= value["high"] + 1,
         "contiguous" in value and value["contiguous"] > value["highest"],
+        "contiguous" in value and not 0 < value["first"] <= value["contiguous"] + 1,
         "page" in value and "holdings" in value and value["page"] >= value["pages"],
         "limit" in value and value["limit"] < 1200,
         value.get("number") == 0,

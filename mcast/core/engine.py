@@ -227,7 +227,7 @@ class Engine:
             self._handlers.update(component.handlers)
         self._heard_any = self._version_told = False
         self._lookalikes = dict(room.lookalikes)  # each is told once: anybody can forge a key id
-        self._departed = False
+        self._departed = self._says_goodbye = False
         self._goodbyes: list[float] = []
         self._last_reported: list[PeerId] = []  # whom our last report is about, as many as one datagram holds
 
@@ -301,7 +301,10 @@ class Engine:
         context = self._context
         context.drops[reason] += 1
         if reason is DropReason.REPEATED:
-            context.networks.repeated(data[SESSION], networks)
+            peer_id = context.networks.repeated(data[SESSION], networks)
+            peer = None if peer_id is None else self._roster.get(peer_id)
+            if peer is not None:
+                peer.also_at(source)
         if reason is DropReason.VERSION and not self._version_told:
             self._version_told = True
             context.emit(OtherVersion(data[VERSION_AT], source))
@@ -540,18 +543,17 @@ class Engine:
             return
         self._settle()
         now = context.advance(now)
-        # Confirm what was heard: this is the last chance.
+        # Confirm what was heard: this is the last chance. With our key: there is no time to ask for it.
         due = self._feedback.last_due(now)
-        if due and not self._presence.announced:  # nobody knows our key, and there is no time to ask for it
-            context.send(self._verifier.own_key)
-        self._feedback.report(due, now)
+        self._feedback.report(due, now, with_key=True)
         self._last_reported = due[:PAGE]
         self._directed_receiver.acknowledge()
         context.closing = True
         self._handlers = {kind: self._handlers[kind] for kind in LAST_FRAMES}
         directed = self._directed_receiver, self._directed_sender
         self._timed = (self._retransmitter, self._sender, self._keys, *directed)
-        if self._presence.announced and not context.mode.visitor and context.may_send:
+        self._says_goodbye = self._presence.announced > 0 and not context.mode.visitor
+        if context.may_send and (self._says_goodbye or due):
             self._goodbyes = [now + delay for delay in GOODBYES]
         if not (self._sender.outbox.size and context.may_send):
             self._check_closed(now)
@@ -565,8 +567,10 @@ class Engine:
         while self._goodbyes and self._goodbyes[0] <= now:
             del self._goodbyes[0]
             if self._departed:
-                self._feedback.report(self._last_reported, now)
+                self._feedback.report(self._last_reported, now, with_key=True)
             self._departed = True
+            if not self._says_goodbye:
+                continue
             self._timed = tuple(one for one in self._timed if one is not self._sender)
             frame = context.sign(Goodbye(*context.me, context.next_counter(), sender.window.high))
             # With the key when who hears it may have heard nothing else.
@@ -587,20 +591,22 @@ class Engine:
         """The application has yet to take `size` bytes of what it was told; peers hear that and slow down."""
         self._feedback.unread = size
 
-    def heard_by(self, sequence: int) -> list[PeerId]:
-        """The peers that confirmed all our records up to `sequence`."""
-        return self._feedback.confirmed_by(sequence)
+    def heard_by(self, sequence: int, first: int = 0) -> list[PeerId]:
+        """The peers that confirmed our record `sequence`, and all from `first` on if it is given."""
+        return self._feedback.confirmed_by(first or sequence, sequence)
 
-    def unheard_by(self, sequence: int) -> list[PeerId]:
-        """The peers, as far as we heard them ourselves, that have not confirmed."""
-        here = (peer.peer_id for peer in self._roster if peer.confirmed and not peer.suspect)
-        return self._feedback.unconfirmed(here, sequence)
+    def unheard_by(self, sequence: int, first: int = 0) -> list[PeerId]:
+        """The peers that were here since it was sent, also if they have left, and did not confirm that."""
+        return self._feedback.unconfirmed(first or sequence, sequence, self._context.now)
 
-    def ask_reports(self, now: float) -> None:
-        """Ask everybody to confirm what we sent; answers come by unicast, at most 20 a second in all."""
+    def ask_reports(self, now: float) -> float:
+        """Ask everybody to confirm what we sent; answers come by unicast, at most 20 a second in all.
+
+        Seconds in which they come.
+        """
         now = self._context.advance(now)
         self._settle()
-        self._feedback.request(self._sender.heartbeat(now), now)
+        return self._feedback.request(self._sender.heartbeat(now), now)
 
     def ask_roster(self, now: float) -> None:
         """Ask who is here, as a visitor does; three peers answer."""
@@ -658,6 +664,18 @@ class Engine:
     def peers(self) -> list[PeerView]:
         """Who is here."""
         return [peer.view() for peer in self._roster]
+
+    def peer(self, peer_id: PeerId) -> PeerView:
+        """What is known of a peer, here or not."""
+        peer = self._roster.get(peer_id)
+        if peer is not None:
+            return peer.view()
+        return PeerView(peer_id, self._verifier.name_of(peer_id) or self._verifier.name(peer_id.origin))
+
+    def interfaces_of(self, peer_id: PeerId) -> tuple[int, ...]:
+        """The numbers of the interfaces by which a peer was heard; -1 is this computer alone."""
+        interfaces = self._networks.interfaces(self._networks.of(peer_id))
+        return (-1,) if interfaces is None else interfaces
 
     def stats(self) -> dict[str, int]:
         """Counters: `sent-<frame>`, `dropped-<reason>`, and sizes of what is held."""

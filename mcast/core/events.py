@@ -7,6 +7,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from mcast.wire.attributes import Attributes, Service, decode_attributes
+
+ID_SIZE = 16  # hex digits of an identity that are shown
+
 Address = Hashable  # of the socket layer: a tuple that begins with host and port; opaque to the engine
 
 
@@ -55,6 +59,12 @@ class Message(msgspec.Struct, frozen=True, gc=False):
         except UnicodeDecodeError:
             return None
 
+    def __repr__(self) -> str:
+        text = self.text
+        content = f"data={self.data!r}" if text is None else f"text={text!r}"
+        marks = "".join(f", {mark}=True" for mark in ("late", "history") if getattr(self, mark))
+        return f"Message(name={self.name!r}, {content}, sequence={self.sequence}{marks})"
+
 
 class FromPeer(msgspec.Struct, frozen=True, gc=False):
     """What one peer sent to us alone, message `number` of it; only the two can read it."""
@@ -101,24 +111,62 @@ class Answer(FromPeer, frozen=True, gc=False):
 class PeerView(msgspec.Struct, frozen=True, gc=False):
     """A peer as the application sees it.
 
-    `attributes` is what it announced (wire.attributes reads it); `confirmed` is False while only others
-    spoke of it;
-    `suspect` while it is silent and being probed; `heard` is the time of its last signed word, `joined`
-    that of its entry, both on the engine's clock; `hears` has the HEARS flags of its announcement; `answers`
-    tells that it answers questions.
+    It announces its `name`, `services` and `tags`. `addresses` are those that it was heard at, the latest
+    last, and `interfaces` the names of ours by which it was heard. `id` names its identity. `peer_id` names
+    this one run of it.
+
+    `confirmed` is False while only others spoke of it; `suspect` while it is silent and being probed; `heard`
+    is the time of its last signed word, `joined` that of its entry, both on the engine's clock. `attributes`
+    is what it announced as bytes, `source` its last address with the port, `hears` the HEARS flags of its
+    announcement; `answers` tells that it answers questions.
     """
 
     peer_id: PeerId
     name: str
-    attributes: bytes
-    source: Address
-    confirmed: bool
-    suspect: bool
-    heard: float
-    joined: float
-    machine: bytes
+    attributes: bytes = b""
+    source: Address = None
+    confirmed: bool = False
+    suspect: bool = False
+    heard: float = 0.0
+    joined: float = 0.0
+    machine: bytes = bytes(8)
     hears: int = 0
     answers: bool = False
+    addresses: tuple[str, ...] = ()
+    interfaces: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """The first 16 hex digits of its identity, as in the JSON of the command line."""
+        return self.peer_id.origin.hex()[:ID_SIZE]
+
+    @property
+    def services(self) -> tuple[Service, ...]:
+        """What it offers, each with a `type` and a `port`, 0 if it has none."""
+        return self._offers.services
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Its tags."""
+        return self._offers.tags
+
+    @property
+    def _offers(self) -> Attributes:
+        attributes = decode_attributes(self.attributes)
+        return attributes if isinstance(attributes, Attributes) else Attributes()
+
+    def is_called(self, text: str) -> bool:
+        """Whether `text` is its name or its id: 16 hex digits or more are an id, which no name can fake."""
+        return self.peer_id.origin.hex().startswith(text.lower()) if is_id(text) else text == self.name
+
+    def __repr__(self) -> str:
+        shown = ("name", "id", "services", "tags", "addresses", "interfaces")
+        return f"PeerView({', '.join(f'{field}={getattr(self, field)!r}' for field in shown)})"
+
+
+def is_id(text: str) -> bool:
+    """Whether this names an identity: 16 to 32 hex digits."""
+    return ID_SIZE <= len(text) <= 32 and all(char in "0123456789abcdef" for char in text.lower())
 
 
 class PeerJoined(msgspec.Struct, frozen=True, gc=False):

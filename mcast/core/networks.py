@@ -140,11 +140,12 @@ class Networks:
         if len(self._sessions) > self._limit:
             del self._sessions[next(iter(self._sessions))]
 
-    def repeated(self, session: bytes, networks: int) -> None:
-        """A datagram came once more, perhaps by another network: its sender is there, too."""
+    def repeated(self, session: bytes, networks: int) -> PeerId | None:
+        """A datagram came once more, perhaps by another network: its sender is there, too. Who that is."""
         peer_id = self._sessions.get(session)
         if peer_id is not None:
             self.heard(peer_id, networks)
+        return peer_id
 
     def of(self, peer_id: PeerId) -> int:
         """The networks on which a peer was heard."""

@@ -32,6 +32,11 @@ class RangeSet:
     def __iter__(self) -> Iterator[tuple[int, int]]:
         return iter(zip(self._starts, self._stops, strict=True))
 
+    def covers(self, start: int, stop: int) -> bool:
+        """Whether all of [start, stop), which is not empty, is in the set."""
+        at = bisect_right(self._starts, start) - 1
+        return at >= 0 and stop <= self._stops[at]
+
     @property
     def low(self) -> int:
         """The lowest number in the set; 0 when it is empty."""

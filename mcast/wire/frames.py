@@ -140,7 +140,8 @@ class Nack(msgspec.Struct, frozen=True, gc=False):
 class Heard(msgspec.Struct, frozen=True, gc=False):
     """What the author of a receiver report has of one peer's records.
 
-    Everything up to `contiguous` is held; `highest` is the highest sequence held. `echo`: timestamp of the
+    It waits for nothing up to `contiguous`, and received all of `first` to `contiguous`; what is before
+    `first` it gave up or was not there for. `highest` is the highest sequence held. `echo`: timestamp of the
     latest record or heartbeat of that peer; `delay`: µs since it came. `backlog`: bytes that the application
     has not taken. `loss`: share of records that were lost before repair, of 65535.
     """
@@ -153,6 +154,7 @@ class Heard(msgspec.Struct, frozen=True, gc=False):
     delay: int
     backlog: int
     loss: int
+    first: int = 1
 
 
 class Report(msgspec.Struct, frozen=True, gc=False):

@@ -20,6 +20,7 @@ BOUNDS = {
     "high": limits.NUMBER_MAX,
     "contiguous": limits.NUMBER_MAX,
     "highest": limits.NUMBER_MAX,
+    "first": limits.NUMBER_MAX,
     "to_incarnation": limits.NUMBER_MAX,
     "number": limits.NUMBER_MAX,
     "timestamp": limits.TIMESTAMP_MAX,

@@ -22,9 +22,9 @@ _MISSING = Layout(Missing, "16sQ", "origin incarnation")
 _HOLDING = Layout(Holding, "16sQQQ", "origin incarnation low high", has_range)
 _HEARD = Layout(
     Heard,
-    "16sQQQQIIH",
-    "origin incarnation contiguous highest echo delay backlog loss",
-    lambda heard: heard.contiguous <= heard.highest,
+    "16sQQQQIIHQ",
+    "origin incarnation contiguous highest echo delay backlog loss first",
+    lambda heard: heard.contiguous <= heard.highest and 0 < heard.first <= heard.contiguous + 1,
 )
 _PRESENT = Layout(Present, "16sQH", "origin incarnation port")
 

@@ -9,7 +9,7 @@ from typing import Any
 from mcast import simulation
 from mcast.core.events import PeerId
 
-from .safety import check_life, check_nothing_missed, holds_the_same
+from .safety import check_confirmations, check_life, check_nothing_missed, holds_the_same
 from .scenario import Afternoon
 
 ABSENT = (1.0, 20.0, 55.0, 70.0)  # seconds without a network: after 60 it is another one
@@ -98,6 +98,7 @@ class Guests(Afternoon):
                 forgetful = self.forgetful if whole else self.published.authors
                 check_life(life, self.published, asks=asks, forgetful=forgetful)
         check_nothing_missed(self.lan, self.published, self.forgetful)
+        check_confirmations(self.lan, self.published)
 
 
 def visits(seed: int) -> simulation.Lan:

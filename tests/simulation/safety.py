@@ -180,6 +180,22 @@ class Claims:
                 assert wanted in got, f"{peer_id} confirmed {wanted} and was not told of it"
 
 
+def check_confirmations(lan: simulation.Lan, published: Published) -> None:
+    """Nobody counts as having confirmed who was not told of a message; a visitor never does."""
+    told = {
+        life.peer_id: {name_of(event) for event in life.events if isinstance(event, Message)}
+        for member in lan.members
+        for life in member.lives
+    }
+    visitors = {member.engine.peer_id for member in lan.members if member.engine._context.mode.visitor}
+    engines = {member.engine.peer_id: member.engine for member in lan.members}
+    for name in published.messages:
+        if name[0] in engines:
+            for peer_id in engines[name[0]].heard_by(name[1]):
+                assert name in told[peer_id], f"{peer_id} confirmed {name}, of which it was not told"
+                assert peer_id not in visitors, f"the visitor {peer_id} confirmed {name}"
+
+
 def meet(lan: simulation.Lan, one: simulation.Member, other: simulation.Member) -> bool:
     """Whether two members are on one LAN."""
     return not set(lan.plugs[one.address]).isdisjoint(lan.plugs[other.address])

@@ -12,7 +12,15 @@ from mcast.wire import frames as f
 
 from .cuts import cuts
 from .hostile import Attacker
-from .safety import Published, check_apart, check_life, check_nothing_missed, holdings, holds_the_same
+from .safety import (
+    Published,
+    check_apart,
+    check_confirmations,
+    check_life,
+    check_nothing_missed,
+    holdings,
+    holds_the_same,
+)
 
 STEPS = 25
 CALM = 25.0  # seconds without faults at the end: suspects are expired, tails are repaired
@@ -140,6 +148,7 @@ class Afternoon:
             for life in member.lives:
                 check_life(life, self.published)
         check_nothing_missed(self.lan, self.published)
+        check_confirmations(self.lan, self.published)
 
 
 class NarrowPaths(Afternoon):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from math import inf
+
+import msgspec
 
 from mcast.core.auth.keys import KeyExchange
 from mcast.core.auth.verifier import Verifier
@@ -12,6 +13,7 @@ from mcast.core.events import Address, PeerId
 from mcast.core.membership.failure_detector import FailureDetector
 from mcast.core.membership.roster import Roster
 from mcast.core.networks import ALL
+from mcast.core.rangeset import RangeSet
 from mcast.core.reliability.nack import NackScheduler
 from mcast.core.reliability.sender import TransmitWindow
 from mcast.core.timers import backoff
@@ -23,12 +25,23 @@ from .controller import FlowController, report_gap
 
 EARLIEST, LATEST = 0.02, 0.2  # seconds after a lone record in which one member reports
 REQUESTS = 64  # report requests answered later; the attack is a flood of them, the newest are refused
-PAGE = 16  # peers a report
+PAGE = 13  # peers a report, so that it fits a datagram beside our key
 RECORDS = 2048  # of one peer after which everyone reports: the author must not outrun who stands still
 ELECTED = 64  # peers that may have elected us at a time, oldest out; the attack is a flood of them
 REPORT_SIZE = 207  # bytes of a datagram with a REPORT on one peer
 HEEDED, HEEDED_AT_ONCE = 2, 5  # requests for reports heeded a second; unsigned, so anybody's flood
 SPREAD_MAX = 65_535  # milliseconds, what the field holds
+STRETCHES = 64  # stretches of our records that one peer confirmed; it has lost what is between
+DEPARTED = (
+    1024  # peers that left before they had confirmed all; the attack is a flood of goodbyes: oldest out
+)
+
+
+class Confirmed(msgspec.Struct):
+    """What a peer has confirmed of our records, and when it last reported on them."""
+
+    records: RangeSet
+    at: float
 
 
 class Feedback:
@@ -37,6 +50,7 @@ class Feedback:
     After new records one member, by chance the first, reports at once; the others keep quiet about what
     it covered. Everyone reports at most once a second, less in a large group, but sooner after many records
     and losses. Who was elected by a sender (ACKER) reports on it every `report_interval` while records come.
+    A visitor never reports: it only looks in, and nobody may take it for somebody who has heard.
 
     `unread` is the bytes that our application has yet to take: the advertised backlog.
     """
@@ -54,11 +68,14 @@ class Feedback:
     ) -> None:
         self._context, self._verifier, self._keys, self._roster = context, verifier, keys, roster
         self._detector, self._nacks, self._window, self._flow = detector, nacks, window, flow
-        self.handlers: Handlers = {
-            Report: self._on_report,
-            ReportRequest: self._on_report_request,
-            Acker: self._on_acker,
-        }
+        self._reports = not context.mode.visitor
+        self.handlers: Handlers = {Report: self._on_report}
+        if self._reports:
+            self.handlers = {
+                Report: self._on_report,
+                ReportRequest: self._on_report_request,
+                Acker: self._on_acker,
+            }
         self._rate, self._interval = context.settings.report_rate, context.settings.report_interval
         self._heeded = TokenBucket(HEEDED, HEEDED_AT_ONCE, context.started)
         self._elected: dict[PeerId, float] = {}  # by whom, and when the last report for it left
@@ -69,7 +86,8 @@ class Feedback:
         self._last = -inf
         self._requests: dict[tuple[PeerId, Address], float] = {}
         self._stranger = -inf  # when the one stranger is answered
-        self._confirmed: dict[PeerId, int] = {}
+        self._confirmed: dict[PeerId, Confirmed] = {}
+        self._departed: dict[PeerId, int] = {}  # the last of our records when they left
         self.unread = 0
         self.next_timeout = inf
 
@@ -112,18 +130,21 @@ class Feedback:
         self._elected_due.update(dict.fromkeys(self._elected_due, now))
         return self._due(now)
 
-    def report(self, peer_ids: list[PeerId], now: float) -> None:
-        """Tell the group what we hold of these peers."""
+    def report(self, peer_ids: list[PeerId], now: float, *, with_key: bool = False) -> None:
+        """Tell the group what we hold of these peers; `with_key` those, too, who do not know us."""
         for networks, some in self._context.networks.grouped(peer_ids).items():
             for at in range(0, len(some), PAGE):
-                self._send(some[at : at + PAGE], None, networks, now)
+                self._send(some[at : at + PAGE], None, networks, now, with_key)
 
-    def _send(self, peer_ids: list[PeerId], to: Address, networks: int, now: float) -> None:
+    def _send(
+        self, peer_ids: list[PeerId], to: Address, networks: int, now: float, with_key: bool = False
+    ) -> None:
         context = self._context
         entries = tuple(entry for peer_id in peer_ids if (entry := self._heard(peer_id, now)) is not None)
         if entries:
             report = context.sign(Report(*context.me, context.next_counter(), entries))
-            context.send(report, to=to, networks=networks)
+            frames = (self._verifier.own_key, report) if with_key else (report,)
+            context.send(*frames, to=to, networks=networks)
 
     def _heard(self, peer_id: PeerId, now: float) -> Heard | None:
         window = self._nacks.windows.get(peer_id)
@@ -137,10 +158,13 @@ class Feedback:
             delay=min(2**32 - 1, round((now - window.echo_at) * 1e6)),
             backlog=min(2**32 - 1, self.unread),
             loss=window.loss(now),
+            first=min(window.intact, window.buffer.contiguous + 1),
         )
 
     def received(self, peer_id: PeerId, now: float, records: int = 1) -> None:
         """New records of `peer_id` arrived."""
+        if not self._reports:
+            return
         if peer_id in self._elected:
             self._elected_due.setdefault(peer_id, max(now, self._elected[peer_id] + self._interval))
             self._arm()
@@ -165,6 +189,15 @@ class Feedback:
             soonest = max(now, self._last + report_gap(self._context.members, self._rate))
             self._regular_at = min(self._regular_at, soonest)
             self._arm()
+
+    def left(self, peer_id: PeerId) -> None:
+        """`peer_id` is gone. If it was here, what we had sent by then still lacks its confirmation."""
+        self.forget(peer_id)
+        confirmed = self._confirmed.get(peer_id)
+        if confirmed is not None or self._known(peer_id):
+            self._departed[peer_id] = self._window.high
+            if len(self._departed) > DEPARTED:
+                del self._departed[next(iter(self._departed))]
 
     def forget(self, peer_id: PeerId) -> None:
         """`peer_id` is gone or elected somebody else."""
@@ -255,7 +288,7 @@ class Feedback:
                 if (
                     entry.highest <= self._window.high
                 ):  # a report on what never was is to be believed in nothing
-                    self._confirm(peer_id, entry)
+                    self._confirm(peer_id, entry, now)
                     if not gone:
                         self._flow.reported(peer_id, entry, now)
                 continue
@@ -267,21 +300,42 @@ class Feedback:
         self._arm()
         return None
 
-    def _confirm(self, peer_id: PeerId, entry: Heard) -> None:
-        self._confirmed[peer_id] = max(entry.contiguous, self._confirmed.get(peer_id, 0))
-        if len(self._confirmed) > self._context.settings.peers:
-            del self._confirmed[next(iter(self._confirmed))]
+    def _confirm(self, peer_id: PeerId, entry: Heard, now: float) -> None:
+        known = self._confirmed.get(peer_id)
+        if known is None:
+            known = self._confirmed[peer_id] = Confirmed(RangeSet(STRETCHES), now)
+            if len(self._confirmed) > self._context.settings.peers:
+                del self._confirmed[next(iter(self._confirmed))]
+        known.records.add(entry.first, entry.contiguous + 1)
+        known.at = now
 
-    def request(self, heartbeat: Heartbeat, now: float) -> None:
-        """Ask everybody to confirm what we sent; answers come by unicast, at most 20 a second in all."""
+    def request(self, heartbeat: Heartbeat, now: float) -> float:
+        """Ask everybody to confirm what we sent; answers come by unicast, at most 20 a second in all.
+
+        Seconds in which they come.
+        """
         context = self._context
         spread = min(SPREAD_MAX, 20 + round(1000 * context.members / self._rate))
         context.send(heartbeat, ReportRequest(*context.me, self._window.high, spread))
+        return spread / 1000
 
-    def confirmed_by(self, sequence: int) -> list[PeerId]:
-        """Who confirmed everything up to `sequence`."""
-        return [peer_id for peer_id, contiguous in self._confirmed.items() if contiguous >= sequence]
+    def _has_confirmed(self, peer_id: PeerId, first: int, last: int) -> bool:
+        confirmed = self._confirmed.get(peer_id)
+        return confirmed is not None and confirmed.records.covers(first, last + 1)
 
-    def unconfirmed(self, peer_ids: Iterable[PeerId], sequence: int) -> list[PeerId]:
-        """Which of `peer_ids` have not."""
-        return [peer_id for peer_id in peer_ids if self._confirmed.get(peer_id, 0) < sequence]
+    def confirmed_by(self, first: int, last: int) -> list[PeerId]:
+        """Who confirmed these records."""
+        return [peer_id for peer_id in self._confirmed if self._has_confirmed(peer_id, first, last)]
+
+    def unconfirmed(self, first: int, last: int, now: float) -> list[PeerId]:
+        """Who was here since the last of these records was sent and has not confirmed them all.
+
+        That is the roster, those who only report, and those who left since.
+        """
+        here = dict.fromkeys(peer.peer_id for peer in self._roster)
+        here |= dict.fromkeys(peer_id for peer_id, high in self._departed.items() if high >= last)
+        lately = now - self._context.settings.visitor_seconds
+        for peer_id, confirmed in self._confirmed.items():
+            if confirmed.at >= lately and peer_id not in self._departed:
+                here[peer_id] = None
+        return [peer_id for peer_id in here if not self._has_confirmed(peer_id, first, last)]

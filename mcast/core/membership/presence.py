@@ -386,7 +386,7 @@ class Presence:
         if changed:
             self._rename(peer)
         if direct:
-            peer.source = source
+            peer.heard_at(source)
             if not peer.confirmed:
                 self._roster.confirm(peer)
                 self._detector.measure(source, now)
@@ -485,7 +485,7 @@ class Presence:
         self._detector.forget(peer_id)
         self._nacks.depart(peer_id, now, reason == "goodbye")
         self._flow.election.left(peer_id)
-        self._feedback.forget(peer_id)
+        self._feedback.left(peer_id)
         peer = self._roster.get(peer_id)
         if peer is not None:
             windows = self._nacks.windows

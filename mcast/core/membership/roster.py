@@ -9,16 +9,20 @@ from mcast.core.events import Address, PeerId, PeerView
 from mcast.wire.frames import ANSWERS, HEARS, Announcement
 from mcast.wire.reasons import DropReason
 
+ADDRESSES = 8  # of one peer; the attack is its datagrams, sent again under made-up addresses: oldest out
+
 
 class Peer:
     """One entry.
 
     `start` is the first of its records that concerns us, `existing` the last that existed when it was
     entered. `placed`: that comes from its own fresh word; hearsay may be older than what it has published
-    since. `said`: when it said its announcement, on our clock.
+    since. `said`: when it said its announcement, on our clock. `addresses` are those that it was heard at, the
+    latest last.
     """
 
     __slots__ = (
+        "addresses",
         "announcement",
         "confirmed",
         "existing",
@@ -43,7 +47,9 @@ class Peer:
         now: float,
         confirmed: bool,
     ) -> None:
-        self.peer_id, self.name, self.announcement, self.source = peer_id, name, announcement, source
+        self.peer_id, self.name, self.announcement = peer_id, name, announcement
+        self.addresses: dict[str, None] = {}
+        self.heard_at(source)
         self.heard = self.joined = self.said = now
         self.confirmed = confirmed
         self.suspect = False
@@ -56,6 +62,19 @@ class Peer:
     def address(self) -> Address:
         """Where it was heard itself; None before that, as anybody can make up what a ROSTER says."""
         return self.source if self.confirmed else None
+
+    def heard_at(self, source: Address) -> None:
+        """The peer was heard at `source`, or others heard it there."""
+        self.source = source
+        self.also_at(source)
+
+    def also_at(self, source: Address) -> None:
+        """What it had sent before came once more, from `source`: it has several addresses."""
+        if isinstance(source, tuple):
+            self.addresses.pop(source[0], None)
+            self.addresses[source[0]] = None
+            if len(self.addresses) > ADDRESSES:
+                del self.addresses[next(iter(self.addresses))]
 
     def view(self) -> PeerView:
         """The peer as the application sees it."""
@@ -71,6 +90,7 @@ class Peer:
             self.announcement.machine,
             self.announcement.flags & HEARS,
             bool(self.announcement.flags & ANSWERS),
+            tuple(self.addresses),
         )
 
 

@@ -193,8 +193,9 @@ class Collector:
         self.finished = 0  # the networks of which there is no more
 
     def asked(self, now: float) -> None:
-        """We asked everybody for the roster."""
+        """We asked everybody for the roster: collect it, once more if it has been."""
         self._asked = now
+        self.finished = 0
 
     def challenged(self, giver: Address, token: bytes, networks: int, now: float) -> bool:
         """`giver` has more for us than it may send unasked; False when we did not ask."""

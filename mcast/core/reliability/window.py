@@ -277,6 +277,7 @@ class ReceiveWindow:
         "grtt",
         "heard_at",
         "history",
+        "intact",
         "lacking",
         "name",
         "peer_id",
@@ -299,6 +300,7 @@ class ReceiveWindow:
         self._begun_to = start  # up to here the fragments of a message that began before we joined
         self.begun: list[Record] = []
         self.existing, self.history = existing, history
+        self.intact = start  # from here on nothing was given up or left out: what a report may confirm
         self.equivocated = False
         self.lacking = True
         self.echo, self.echo_at, self.heard_at = 0, 0.0, 0.0
@@ -435,6 +437,7 @@ class ReceiveWindow:
         if sequence < self.buffer.next:
             return []
         self.first = self._begun_to = sequence + 1
+        self.intact = max(self.intact, self.first)
         closed = self.gaps.void(self.first)
         events: list[Event] = [GapFilled(self.peer_id, gap.first, gap.last, self.name) for gap in closed]
         return events + self._deliver(self.buffer.skip(self.first), None)
@@ -469,9 +472,14 @@ class ReceiveWindow:
             if sequence == self._begun_to < self.first + FRAGMENTS:
                 self._begun_to += 1
                 self.begun.append(record)
+            self.intact = max(self.intact, sequence + 1)
             return sequence, []  # its beginning is nowhere here, and cannot come any more
         whole = self.fragments.add(record)
-        return (whole[0], [whole[1]]) if isinstance(whole, tuple) else (sequence, [])
+        if isinstance(whole, tuple):
+            return whole[0], [whole[1]]
+        if kind is Kind.LAST:
+            self.intact = max(self.intact, sequence + 1)  # pieces of the message were given up
+        return sequence, []
 
     def _awaited(self, before: int) -> bool:
         """Whether fragment `before` is here or may yet come; of the past it may be told later."""
@@ -547,6 +555,8 @@ class ReceiveWindow:
         events: list[Event] = []
         lost, ready = self.buffer.give_up(stop)
         self.gaps.lost(stop)
+        if lost:
+            self.intact = max(self.intact, lost[-1][1])
         at = 0
         for first, end in lost:
             until = next((n for n in range(at, len(ready)) if ready[n].sequence > first), len(ready))
@@ -561,9 +571,10 @@ class ReceiveWindow:
         """Make room: what is held is missing again, messages that have come in part are lost."""
         for start, stop in self.buffer.forget_held():
             self.gaps.notice(start, stop, now)
-        return [
-            GapAbandoned(self.peer_id, start, stop - 1, self.name) for start, stop in self.fragments.clear()
-        ]
+        dropped = self.fragments.clear()
+        if dropped:
+            self.intact = max(self.intact, dropped[-1][1])
+        return [GapAbandoned(self.peer_id, start, stop - 1, self.name) for start, stop in dropped]
 
     def drop_highest(self, now: float) -> None:
         """Make room for what is due early: what is due last is missing again."""

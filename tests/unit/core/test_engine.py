@@ -182,7 +182,55 @@ def test_who_leaves_before_it_was_announced_confirms_with_its_key() -> None:
     quiet.leave()
     lan.run(0.01)
     assert ada.engine.heard_by(receipt.sequence) == [quiet.engine.peer_id]
-    assert quiet.engine.stats()["sent-key"] == 1
+
+
+def test_who_leaves_confirms_to_somebody_who_never_heard_of_it() -> None:
+    lan = simulation.Lan(231)
+    listener = lan.join("listener")
+    lan.run(1.0)
+    guest = lan.join("guest", visitor=True)
+    receipt = guest.send("hi")
+    lan.run(0.002)
+    listener.leave()
+    lan.run(0.002)
+    assert guest.engine.heard_by(receipt.sequence) == [listener.engine.peer_id]
+
+
+def test_the_last_report_is_said_again_though_there_is_no_goodbye() -> None:
+    lan = simulation.Lan(232)
+    guest = lan.join("guest", visitor=True)
+    quiet = lan.join("quiet", quiet=True)
+    receipt = guest.send("hi")
+    lan.run(0.002)
+    lan.between(quiet, guest, loss=1.0)
+    quiet.leave()
+    lan.run(0.002)
+    assert guest.engine.heard_by(receipt.sequence) == []
+    lan.between(quiet, guest)
+    lan.run(0.1)
+    assert guest.engine.heard_by(receipt.sequence) == [quiet.engine.peer_id]
+    assert quiet.engine.stats().get("sent-goodbye", 0) == 0
+    assert quiet.engine.closed
+
+
+def test_a_peer_is_known_by_name_also_when_it_is_not_here() -> None:
+    lan = simulation.Lan(233)
+    ada, quiet = lan.join("ada"), lan.join("quiet", quiet=True)
+    lan.run(1.0)
+    guest = lan.join("guest", visitor=True)
+    guest.send("hi")
+    lan.run(0.002)
+    assert ada.engine.peer(guest.engine.peer_id).name == "guest"
+    assert ada.engine.peer(quiet.engine.peer_id) == ada.peers()[0]
+    assert ada.engine.interfaces_of(quiet.engine.peer_id) == (0,)
+    assert ada.engine.interfaces_of(PeerId(bytes(16), 1)) == ()
+
+
+def test_who_was_heard_while_this_computer_is_alone_was_heard_by_loopback() -> None:
+    lan = simulation.Lan(234)
+    ada, bob = lan.join("ada", lans=(-1,)), lan.join("bob", lans=(-1,))
+    lan.run(1.0)
+    assert ada.engine.interfaces_of(bob.engine.peer_id) == (-1,)
 
 
 @pytest.mark.parametrize("passive", [True, False])

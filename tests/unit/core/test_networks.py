@@ -266,8 +266,8 @@ def test_a_peer_is_on_the_networks_where_it_was_heard() -> None:
     made = Networks(10)
     made.heard(peer(1), 1)
     made.announced(peer(2), b"session", 1)
-    made.repeated(b"session", 2)
-    made.repeated(b"other", 4)
+    assert made.repeated(b"session", 2) == peer(2)
+    assert made.repeated(b"other", 4) is None
     assert (made.of(peer(1)), made.of(peer(2)), made.of(peer(3))) == (1, 3, 0)
     assert made.has(peer(2), 2)
     assert not made.has(peer(1), 2)

@@ -25,6 +25,18 @@ def test_ranges_merge_split_and_forget_the_lowest() -> None:
     assert list(ranges) == [(10, 12), (13, 15)]
 
 
+def test_a_stretch_is_covered_by_one_range() -> None:
+    ranges = RangeSet()
+    assert not ranges.covers(1, 2)
+    ranges.add(3, 6)
+    ranges.add(7, 9)
+    assert ranges.covers(3, 6)
+    assert ranges.covers(7, 8)
+    assert not ranges.covers(2, 4)
+    assert not ranges.covers(5, 8)
+    assert not ranges.covers(8, 10)
+
+
 def test_collapse_makes_ranges() -> None:
     assert collapse([1, 2, 3, 7, 9]) == [(1, 4), (7, 8), (9, 10)]
     assert collapse([]) == []

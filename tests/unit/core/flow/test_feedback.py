@@ -9,6 +9,7 @@ import pytest
 from mcast import simulation
 from mcast.core.context import Datagram
 from mcast.core.events import Address, PeerId, SlowMember
+from mcast.core.flow import feedback
 from mcast.core.flow.feedback import ELECTED, RECORDS, REQUESTS
 from mcast.settings import Settings
 from mcast.wire import frames as f
@@ -218,3 +219,129 @@ def test_who_asks_learns_who_confirmed_and_who_did_not() -> None:
     lan.run(0.5)
     assert ada.engine.heard_by(receipt.sequence) == [bob.engine.peer_id]
     assert ada.engine.unheard_by(receipt.sequence) == [carol.engine.peer_id]
+
+
+def test_a_visitor_never_confirms() -> None:
+    lan = simulation.Lan(12)
+    ada = lan.join("ada")
+    lan.run(1.0)
+    browser, other = lan.join("browser", visitor=True), lan.join("other", visitor=True)
+    receipt = ada.send("one")
+    lan.run(0.01)
+    other.send("two")
+    ada.engine.ask_reports(lan.now)
+    ada.pump()
+    ada.engine._context.send(
+        ada.engine._context.sign(f.Acker(*ada.engine.peer_id, 99, *browser.engine.peer_id))
+    )
+    ada.pump()
+    lan.run(3.0)
+    browser.leave()
+    lan.run(1.0)
+    assert [message.text for message in browser.messages()] == ["one", "two"]
+    assert ada.engine.heard_by(receipt.sequence) == []
+    assert "sent-report" not in {**browser.engine.stats(), **other.engine.stats()}
+
+
+def test_who_is_only_told_of_by_others_has_to_confirm_too() -> None:
+    lan = simulation.Lan(13)
+    bob, carol = lan.join("bob"), lan.join("carol")
+    lan.run(1.0)
+    guest = lan.join("guest", visitor=True)
+    lan.between(carol, guest, loss=1.0)
+    lan.between(guest, carol, loss=1.0)
+    guest.engine.ask_roster(lan.now)
+    guest.pump()
+    lan.run(0.1)
+    receipt = guest.send("one")
+    lan.run(1.0)
+    assert guest.engine.heard_by(receipt.sequence) == [bob.engine.peer_id]
+    assert guest.engine.unheard_by(receipt.sequence) == [carol.engine.peer_id]
+
+
+def test_who_left_without_it_has_not_confirmed() -> None:
+    lan = simulation.Lan(14)
+    ada, bob, carol = (lan.join(name) for name in ("ada", "bob", "carol"))
+    lan.run(1.0)
+    lan.between(ada, carol, loss=1.0)
+    first = ada.send("one")
+    lan.run(0.5)
+    carol.leave()
+    lan.run(0.5)
+    second = ada.send("two")
+    lan.run(1.0)
+    assert ada.engine.unheard_by(first.sequence) == [carol.engine.peer_id]
+    assert ada.engine.unheard_by(second.sequence) == [], "it had left before that was sent"
+    assert ada.engine.heard_by(second.sequence, first.sequence) == [bob.engine.peer_id]
+
+
+def test_who_reports_without_it_is_here_though_never_announced() -> None:
+    lan = simulation.Lan(15)
+    ada = lan.join("ada")
+    ada.send("one")
+    eve = Outsider(lan)
+
+    def report(contiguous: int, first: int = 1) -> None:
+        entry = f.Heard(*ada.engine.peer_id, contiguous, 1, now_ms(lan), 0, 0, 0, first)
+        eve.say(eve.key, eve.sign(f.Report(*eve.peer_id, eve.count(), (entry,))))
+
+    report(0)
+    assert ada.engine.unheard_by(1) == [eve.peer_id]
+    report(1, 2)
+    assert ada.engine.unheard_by(1) == [eve.peer_id], "it has given up the record or joined later"
+    report(1)
+    assert ada.engine.unheard_by(1) == []
+    assert ada.engine.heard_by(1) == [eve.peer_id]
+    lan.run(1.0)
+    ada.send("two")
+    assert ada.engine.unheard_by(2) == [eve.peer_id]
+    lan.run(Settings().visitor_seconds)
+    ada.engine.tick(lan.now)
+    assert ada.engine.unheard_by(2) == [], "it has been silent for long"
+
+
+def test_a_reporter_that_says_goodbye_is_gone() -> None:
+    lan = simulation.Lan(16)
+    ada = lan.join("ada")
+    ada.send("one")
+    eve, mallory = Outsider(lan), Outsider(lan, 98)
+    entry = f.Heard(*ada.engine.peer_id, 1, 1, now_ms(lan), 0, 0, 0)
+    eve.say(eve.key, eve.sign(f.Report(*eve.peer_id, eve.count(), (entry,))))
+    mallory.say(mallory.key, mallory.sign(f.Goodbye(*mallory.peer_id, mallory.count(), 0)))
+    eve.say(eve.sign(f.Goodbye(*eve.peer_id, eve.count(), 0)))
+    ada.send("two")
+    lan.run(0.01)
+    assert ada.engine.unheard_by(1) == [], "one confirmed, the other was never here"
+    assert ada.engine.unheard_by(2) == []
+
+
+def test_those_who_left_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feedback, "DEPARTED", 2)
+    lan = simulation.Lan(17)
+    ada = lan.join("ada")
+    outsiders = [Outsider(lan, 100 + number) for number in range(3)]
+    for eve in outsiders:
+        eve.say(eve.key, eve.announcement())
+    ada.send("one")
+    lan.run(0.01)
+    for eve in outsiders:
+        eve.say(eve.sign(f.Goodbye(*eve.peer_id, eve.count(), 0)))
+    assert ada.engine.unheard_by(1) == [eve.peer_id for eve in outsiders[1:]]
+
+
+def test_who_joins_later_does_not_confirm_what_it_was_not_told() -> None:
+    lan = simulation.Lan(18)
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(30.0)
+    receipt = ada.send("one")
+    lan.run(2.0)
+    carol = lan.join("carol")
+    lan.run(2.0)
+    ada.send("two")
+    ada.engine.ask_reports(lan.now)
+    ada.pump()
+    lan.run(2.0)
+    assert [message.text for message in carol.messages()] == ["two"]
+    assert ada.engine.heard_by(receipt.sequence) == [bob.engine.peer_id]
+    assert ada.engine.unheard_by(receipt.sequence) == [carol.engine.peer_id]
+    assert len(ada.engine.heard_by(receipt.sequence + 1)) == 2

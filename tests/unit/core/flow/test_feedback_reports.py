@@ -6,8 +6,11 @@ from math import inf
 
 from mcast import simulation
 from mcast.core.events import PeerId
+from mcast.core.flow.feedback import PAGE
 from mcast.settings import Settings
 from mcast.wire import frames as f
+from mcast.wire import limits
+from mcast.wire.codec import encode_frames
 from tests.unit.core.support import Outsider, drops, now_ms
 
 
@@ -100,3 +103,10 @@ def test_confirmations_are_bounded() -> None:
         eve.say(eve.key, eve.sign(f.Report(*eve.peer_id, eve.count(), (heard,))))
     assert len(ada.engine.heard_by(1)) == 2
     assert ada.engine.heard_by(2) == []
+
+
+def test_the_last_report_fits_a_datagram_beside_the_key() -> None:
+    key = f.Key(bytes(32), 1, "n" * limits.NAME_MAX, bytes(64))
+    report = f.Report(bytes(16), 1, 1, (f.Heard(bytes(16), 1, 1, 1, 1, 1, 1, 1),) * PAGE, bytes(64))
+    size = len(encode_frames([key, report]))
+    assert size + limits.HEADER_SIZE + limits.TAG_SIZE <= limits.DATAGRAM_SAFE

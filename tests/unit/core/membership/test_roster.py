@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mcast import simulation
 from mcast.core.events import PeerId
-from mcast.core.membership.roster import Peer, Roster
+from mcast.core.membership.roster import ADDRESSES, Peer, Roster
 from mcast.wire import frames as f
 from mcast.wire.reasons import DropReason
 
@@ -35,3 +35,14 @@ def test_of_one_origin_others_stay_when_one_leaves() -> None:
     assert roster.of(b"o" * 16) == [peer_ids[1]]
     roster.remove(peer_ids[1])
     assert roster.of(b"o" * 16) == []
+
+
+def test_the_addresses_of_a_peer_are_bounded_and_the_latest_is_last() -> None:
+    frame = f.Announcement(b"o" * 16, 1, 1, 0, 1, 0, 5000, 2000, 1452, 0, 0, bytes(8))
+    peer = Peer(PeerId(b"o" * 16, 1), "", frame, None, 0.0, True)
+    assert peer.view().addresses == ()
+    for number in range(ADDRESSES + 1):
+        peer.heard_at((f"10.9.0.{number}", 28003))
+    peer.also_at(("10.9.0.1", 40000))
+    assert peer.view().addresses == (*(f"10.9.0.{number}" for number in range(2, ADDRESSES + 1)), "10.9.0.1")
+    assert peer.source == (f"10.9.0.{ADDRESSES}", 28003)

@@ -15,6 +15,7 @@ from mcast.core.membership.roster_sync import (
     Collector,
     Greeting,
     Greetings,
+    Request,
     is_giver,
     pack,
     unpack,
@@ -150,9 +151,11 @@ def test_the_collector_goes_through_pages_and_givers() -> None:
                     collector.entry(when)
     assert asked == [(0, 0)] * 3 + [(1, 0), (1, PAGE)] + [(1, 2 * PAGE)] * 3 + [(2, 2 * PAGE)] * 3
     assert collector.finished
-    collector.asked(9.0)
-    assert not collector.challenged(9, b"late", 1, 9.0)
+    assert not collector.challenged(9, b"late", 1, 1.5)
     assert collector.next == inf
+    collector.asked(9.0)
+    assert collector.challenged(9, b"again", 1, 9.0), "who asks again collects again"
+    assert collector.tick(9.0) == Request(9, b"again", 0)
 
 
 @pytest.mark.parametrize(

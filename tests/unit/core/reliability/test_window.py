@@ -250,3 +250,52 @@ def test_the_end_of_a_message_whose_beginning_was_given_up_is_not_told_twice() -
     window.accept(record(2, b"def", Kind.LAST), None, 0.0)
     assert window.give_up(10.0, 5.0) == [GapAbandoned(AUTHOR, 1, 1, "ada")]
     assert window.close(11.0) == []
+
+
+def _report(window: ReceiveWindow) -> tuple[int, int]:
+    """From where to where a report confirms."""
+    return window.intact, window.buffer.contiguous
+
+
+def test_what_was_given_up_is_not_confirmed() -> None:
+    window = _window()
+    for sequence in (1, 2, 5):
+        window.accept(record(sequence), None, 0.0)
+    assert _report(window) == (1, 2)
+    window.give_up(1.0, gap_timeout=0.5)
+    assert _report(window) == (5, 5)
+    window.accept(record(3), None, 2.0)
+    assert _report(window) == (5, 5), "what comes late may be told, but 4 is lost"
+
+
+def test_what_was_published_before_we_joined_is_not_confirmed() -> None:
+    window = _window()
+    window.begin_after(1, 0.0)
+    assert window.accept(record(2), None, 0.0)
+    assert _report(window) == (2, 2)
+    window.begin_after(1, 0.0)
+    assert _report(window) == (2, 2)
+
+
+def test_a_large_message_that_is_not_whole_is_not_confirmed() -> None:
+    pieces = _fragments(b"x" * 300, 3, 1)
+    window = _window()
+    window.accept(record(1, pieces[0][2], Kind.FIRST), None, 0.0)
+    window.accept(record(3, pieces[2][2], Kind.LAST), None, 0.0)
+    window.give_up(1.0, gap_timeout=0.5)
+    assert _report(window) == (4, 3)
+    joined_later = ReceiveWindow(AUTHOR, "ada", 2, WINDOW)
+    for sequence, kind, body in pieces[1:]:
+        joined_later.accept(record(sequence, body, kind), None, 0.0)
+    assert _report(joined_later) == (4, 3)
+
+
+def test_pieces_that_make_room_are_not_confirmed() -> None:
+    window = _window()
+    window.accept(record(1), None, 0.0)
+    sequence, kind, body = _fragments(b"x" * 300, 3, 2)[0]
+    window.accept(record(sequence, body, kind), None, 0.0)
+    assert window.drop_held(0.0)
+    assert _report(window) == (3, 2)
+    assert not window.drop_held(0.0)
+    assert _report(window) == (3, 2)
