@@ -8,7 +8,7 @@ import typing
 
 if typing.TYPE_CHECKING:
     from . import aio, multicast, settings
-    from .blocking import Group, PrivateReceipt, Receipt, join
+    from .blocking import Acks, Group, PrivateReceipt, Receipt, Service, join
     from .errors import (
         GroupClosed,
         InvalidGroup,
@@ -50,6 +50,7 @@ if typing.TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Acks",
     "Alarm",
     "Answer",
     "Answers",
@@ -82,6 +83,7 @@ __all__ = [
     "Receipt",
     "SendingResumed",
     "SendingStopped",
+    "Service",
     "Settings",
     "SlowMember",
     "SocketError",

@@ -19,7 +19,7 @@ from .core.context import Mode
 from .errors import UsageError
 from .net.links import Plan
 from .runtime.asking import Answers, PrivateReceipt
-from .runtime.group import Group, Options, Receipt
+from .runtime.group import Acks, By, Group, Options, Receipt
 from .runtime.joining import (
     DEFAULT_GROUP,
     DEFAULT_PORT,
@@ -39,15 +39,19 @@ from .runtime.joining import (
 )
 from .runtime.static_peers import parse_peer
 from .settings import Settings
+from .wire.attributes import Service
 
 __all__ = [
     "DEFAULT_GROUP",
     "DEFAULT_PORT",
     "DEFAULT_TWIN",
+    "Acks",
     "Answers",
+    "By",
     "Group",
     "PrivateReceipt",
     "Receipt",
+    "Service",
     "join",
     "make_room",
     "message_id",

@@ -21,6 +21,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import ParamSpec, Self, TypeVar, overload
 
 from . import aio
+from .aio import Acks as Acks
+from .aio import Service as Service
 from .core.events import PeerId
 from .errors import GroupClosed, McastError
 from .events import Event, Message, PeerView, Question
@@ -47,14 +49,17 @@ CLOSE_PATIENCE = 3.0
 
 
 class Receipt:
-    """Tells who has received a message that was sent."""
+    """Tells who has received a message that was sent, or all those that were sent together."""
 
-    __slots__ = ("_error", "_group", "_receipt")
+    __slots__ = ("_error", "_group", "_receipt", "_since")
 
-    def __init__(self, group: Group) -> None:
-        self._group = group
+    def __init__(self, group: Group, since: Receipt | None = None) -> None:
+        self._group, self._since = group, since
         self._receipt: aio.Receipt | None = None
         self._error: McastError | None = None
+
+    def __repr__(self) -> str:
+        return f"Receipt({'not sent yet' if self._receipt is None else self._receipt.id})"
 
     @property
     def id(self) -> str:
@@ -65,21 +70,32 @@ class Receipt:
         return self._settled().id
 
     @property
-    def heard_by(self) -> tuple[PeerId, ...]:
-        """Peers that confirmed this message and all before it. In an open room anyone can invent peers."""
+    def heard_by(self) -> tuple[PeerView, ...]:
+        """Peers that confirmed this message. In an open room anyone can invent peers."""
         receipt = self._settled()
         return self._group._call(lambda: receipt.heard_by)
 
     @property
-    def unheard_by(self) -> tuple[PeerId, ...]:
-        """Peers in the roster that have not confirmed this message yet."""
+    def unheard_by(self) -> tuple[PeerView, ...]:
+        """Peers that were here since it was sent, also if they have left, and have not confirmed it."""
         receipt = self._settled()
         return self._group._call(lambda: receipt.unheard_by)
+
+    def acked(self, by: aio.By | None = None, *, timeout: float = 2.0) -> Acks:
+        """Wait until this message is confirmed, at most `timeout` seconds. Returns who did and who did not.
+
+        by: how many peers must confirm it, or which: a name, an id (16 hex digits or more) or a peer, or
+            several of these. None means everybody: each peer in the roster and whoever joins meanwhile, at
+            least one. Before that a visitor asks who is here, which takes about half a second.
+
+        The result is true if they did. Anybody can take any name: where that matters, use ids.
+        """
+        return self._group._thread.run(self._settled().acked(by, timeout=timeout))
 
     def confirmed(self, count: int | None = None, *, timeout: float = 2.0) -> bool:
         """Wait until peers have confirmed this message. Returns False after `timeout` seconds.
 
-        count: how many must confirm; None means every peer in the roster, and at least one.
+        count: how many must confirm; None means every peer in the roster so far, and at least one.
         """
         return self._group._thread.run(self._settled().confirmed(count, timeout=timeout))
 
@@ -90,7 +106,7 @@ class Receipt:
             raise self._error or GroupClosed(
                 "the group was closed before this message was sent", "join again"
             )
-        return self._receipt
+        return self._receipt if self._since is None else self._receipt.since(self._since._settled())
 
 
 class PrivateReceipt:
@@ -140,6 +156,9 @@ class Group:
             self._thread.stop(CLOSE_PATIENCE)
             raise
         _open_groups.add(self)
+
+    def __repr__(self) -> str:
+        return repr(self._group)
 
     def __enter__(self) -> Self:
         return self
@@ -201,9 +220,13 @@ class Group:
         self._thread.require()
         if not payloads:
             return None
-        for payload in payloads[:-1]:
+        first = Receipt(self)
+        self._put(payloads[0], first)
+        if len(payloads) == 1:
+            return first
+        for payload in payloads[1:-1]:
             self._put(payload, None)
-        receipt = Receipt(self)
+        receipt = Receipt(self, first)
         self._put(payloads[-1], receipt)
         return receipt
 

@@ -12,7 +12,6 @@ from typing import Annotated, Any
 
 import typer
 
-from mcast.aio import Group
 from mcast.core.events import PeerId
 from mcast.errors import UsageError
 from mcast.events import GapAbandoned, GapOpened, Message
@@ -21,7 +20,7 @@ from mcast.wire.limits import MESSAGE_MAX
 from . import exits, options
 from .output import Output, note, rfc3339
 from .runner import Ending, run
-from .session import Network, Participant, Reporter
+from .session import GroupSession, Network, Participant, Reporter
 
 GROUP = "239.255.109.98"
 """A group for bulk traffic, in the block for use within a site (RFC 2365), so that no chat is flooded."""
@@ -115,7 +114,7 @@ def bench(
     async def command(ending: Ending, output: Output) -> int:
         async with network.protocol(me, wait=False) as session:
             Reporter(session, quiet=quiet, verbose=verbose).joined("measuring in")
-            bench = _Bench(session.groups[0], role, output, json=json)
+            bench = _Bench(session, role, output, json=json)
             if role is Role.SEND:
                 return await _send(bench, ending, size, rate, peers, timeout or SEND_SECONDS, interval)
             return await _receive(bench, ending, timeout or RECEIVE_SECONDS, interval)
@@ -197,8 +196,8 @@ def parse(data: bytes) -> tuple[bytes, int, float] | None:
 class _Bench:
     """The counters of one end. Prints them every interval and at the end."""
 
-    def __init__(self, group: Group, role: Role, output: Output, *, json: bool) -> None:
-        self.group, self.role = group, role
+    def __init__(self, session: GroupSession, role: Role, output: Output, *, json: bool) -> None:
+        self.session, self.group, self.role = session, session.groups[0], role
         self.counts = Counts()
         self.jitter = Jitter()
         self._output, self._json = output, json
@@ -280,7 +279,7 @@ class _Bench:
 async def _send(
     bench: _Bench, ending: Ending, size: int, rate: float, peers: int, seconds: float, interval: float
 ) -> int:
-    if not await ending.during(_meet(bench.group, peers, min(seconds, MEET_SECONDS))):
+    if not await ending.during(_meet(bench, peers, min(seconds, MEET_SECONDS))):
         return exits.INTERRUPTED + ending.signal
     if (found := len(bench.group.peers())) < peers:
         note(f"found {found} of {peers} receivers: start mcast bench receive there first")
@@ -297,11 +296,12 @@ async def _send(
     return exits.TIMED_OUT
 
 
-async def _meet(group: Group, peers: int, patience: float) -> None:
+async def _meet(bench: _Bench, peers: int, patience: float) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(patience):
-            async for _ in group.events():
-                if len(group.peers()) >= peers:
+            async for _ in bench.group.events():
+                bench.session.require_sent()
+                if len(bench.group.peers()) >= peers:
                     return
 
 
@@ -335,6 +335,7 @@ async def _count(bench: _Bench) -> None:
     sending: dict[PeerId, bool] = {}
     async for batch in bench.group.batches():
         arrived = time.time()
+        bench.session.require_sent()
         for event in batch:
             if isinstance(event, Message):
                 bench.add(sending, event, arrived)

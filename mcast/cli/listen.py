@@ -73,7 +73,11 @@ def listen(
             "last": last,
             "since": since,
         }
-        joining = network.plain(sends=False) if plain else network.protocol(me, several=True, **join_options)
+        joining = (
+            network.plain(sends=False)
+            if plain
+            else network.protocol(me, several=True, sends=False, **join_options)
+        )
         async with joining as session, hooks:
             reporter = Reporter(session, quiet=quiet, verbose=verbose)
             reporter.joined("listening to")

@@ -5,27 +5,31 @@ import itertools
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
 
 from mcast import interfaces
-from mcast.aio import Group, Receipt
+from mcast.aio import Acks, Group, Receipt
+from mcast.core.events import is_id
 from mcast.errors import McastError, MessageTooLarge, UsageError
+from mcast.events import PeerView
 from mcast.net.links import Links
 from mcast.net.plain_text import decode, payload_limit
 from mcast.wire.limits import MESSAGE_MAX
 
 from . import exits, options, stdin
-from .output import Output, note
+from .output import Output, note, rfc3339
 from .runner import Ending, collect, run
 from .session import NOBODY, GroupSession, Network, Participant, Reporter
 
 ENOUGH = 1.0
 """Seconds in which every peer that can confirm has confirmed."""
+NAMED = 5
+"""Peers that are named; of more only the number is said."""
 
 
 def send(
@@ -61,6 +65,22 @@ def send(
         str | None,
         typer.Option("--to", metavar="NAME", help="Send to this peer alone (NAME or NAME·ID)."),
     ] = None,
+    wait_for: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--wait-for",
+            metavar="NAME_OR_ID",
+            help="Fail unless the peer with this name or id confirms in time; may be repeated.",
+        ),
+    ] = None,
+    wait_acks_from: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--wait-acks-from",
+            metavar="ID",
+            help="The same for an identity, which nobody else can have; may be repeated.",
+        ),
+    ] = None,
     group: options.TargetGroups = None,
     port: options.PortOrPlain = None,
     room: options.Room = "",
@@ -73,23 +93,32 @@ def send(
     ttl: options.Ttl = 1,
     peer: options.Peers = None,
     plain: options.Plain = False,
+    json: Annotated[bool, options.json_option("Print who confirmed and who did not as JSON.")] = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
     """Send messages to a group.
 
     Exit codes: 0 sent, 1 not sent, 2 wrong usage or too large, 3 no usable interface or no permission,
-    4 nobody confirmed --wait-acks all, 27 fewer peers confirmed than --wait-acks requires,
-    130 or 143 interrupted.
+    4 nobody is here for --wait-acks all, 27 not everybody confirmed whom --wait-acks, --wait-for or
+    --wait-acks-from require, 130 or 143 interrupted.
     """
     messages = Messages(text, message, file, lines, everything)
     messages.check()
     network = Network(context, group, port, interface, only4, only6, ttl)
+    if plain and json:
+        raise UsageError("--plain cannot be used with --json", "plain text is never confirmed")
     if plain:
         return _send_plain(network, messages, interval, verbose and not quiet)
-    acks = _acks(wait_acks)
-    if to is not None and (acks is not None or len(group or ()) > 1):
-        what = "several groups" if acks is None else "--wait-acks"
+    wanted = _wanted(wait_acks, wait_for or (), wait_acks_from or ())
+    if to is not None and (wanted or json or len(group or ()) > 1):
+        what = (
+            "--wait-acks, --wait-for or --wait-acks-from"
+            if wanted
+            else "--json"
+            if json
+            else "several groups"
+        )
         raise UsageError(f"--to cannot be used with {what}", "leave one of them out")
     me = Participant(profile, name, room, key_file)
 
@@ -98,7 +127,7 @@ def send(
         bodies = None if lines else messages.read(MESSAGE_MAX, plain=False)
         joining = network.protocol(me, several=True, visitor=True, wait=False, peers=peer or ())
         async with joining as session:
-            sending = _Sending(session, interval, linger, acks)
+            sending = _Sending(session, interval, linger, wanted)
             reporter = Reporter(session, quiet=quiet, verbose=False)
             if verbose and not quiet:
                 reporter.say(reporter.where("sending to"))
@@ -106,22 +135,36 @@ def send(
             if to is not None:
                 return await _send_privately(ending, sending, session.groups[0], to, bodies, linger)
             complete = await ending.during(sending.run(bodies))
-            if complete and (sending.exit_code or not quiet):
-                sending.report()
+            if complete:
+                if sending.exit_code or not quiet:
+                    sending.report(verbose=verbose)
+                if json:
+                    output.events(sending.json())
             return sending.exit_code if complete else exits.INTERRUPTED + ending.signal
 
     return run(command)
 
 
-def _acks(text: str | None) -> int | None:
-    """How many peers must confirm: 0 for all, None if it does not matter."""
-    if text is None:
-        return None
-    if text == "all":
-        return 0
-    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 1_000_000):
-        raise UsageError(f'--wait-acks must be 1 or more, or "all", not {text!r}')
-    return int(text)
+Wanted = tuple[int | str | None, ...]
+"""Who has to confirm, one after the other: so many peers, one by its name or id, or everybody (None)."""
+
+
+def _wanted(wait_acks: str | None, wait_for: Sequence[str], wait_acks_from: Sequence[str]) -> Wanted:
+    """What the options require; empty if a confirmation does not matter. UsageError for wrong values."""
+    for text in wait_acks_from:
+        if not is_id(text):
+            remedy = "give 16 hex digits, as in the third column of mcast browse"
+            raise UsageError(f"--wait-acks-from {text!r} is not the id of a peer", remedy)
+    if not all(wait_for):
+        raise UsageError("--wait-for is empty", "give the name or the id of a peer")
+    wanted: list[int | str | None] = [*wait_for, *wait_acks_from]
+    if wait_acks == "all":
+        wanted.append(None)
+    elif wait_acks is not None:
+        if not (wait_acks.isascii() and wait_acks.isdigit() and 0 < int(wait_acks) <= 1_000_000):
+            raise UsageError(f'--wait-acks must be 1 or more, or "all", not {wait_acks!r}')
+        wanted.append(int(wait_acks))
+    return tuple(wanted)
 
 
 class Messages(msgspec.Struct, frozen=True):
@@ -235,15 +278,14 @@ async def _send_privately(
 
 
 class _Sending:
-    """Sends to all groups of a session, `interval` seconds apart, then waits `linger` seconds at most.
+    """Sends to all groups of a session, `interval` seconds apart, then waits `linger` seconds at most."""
 
-    `acks` is the number of peers that must confirm: 0 for all, None if it does not matter.
-    """
-
-    def __init__(self, session: GroupSession, interval: float, linger: float, acks: int | None) -> None:
+    def __init__(self, session: GroupSession, interval: float, linger: float, wanted: Wanted) -> None:
         self.exit_code = exits.DONE
-        self._session, self._interval, self._linger, self._acks = session, interval, linger, acks
-        self._last: dict[Group, Receipt] = {}
+        self._session, self._interval, self._linger, self._wanted = session, interval, linger, wanted
+        self._sent: dict[Group, Receipt] = {}
+        self._acks: list[Acks] = []
+        self._messages = 0
 
     async def paced(self, bodies: Iterable[bytes] | None) -> AsyncIterator[bytes]:
         """The messages, or with None the lines of standard input, when it is time to send each."""
@@ -259,32 +301,76 @@ class _Sending:
 
     async def run(self, bodies: Iterable[bytes] | None) -> None:
         """Send the messages, or with None the lines of standard input, and wait for confirmations."""
+        if None in self._wanted:
+            await asyncio.gather(*(group.acquaint() for group in self._session.groups))
         async for body in self.paced(bodies):
+            self._messages += 1
             for group in self._session.groups:
-                self._last[group] = await group.send(body)
-        waiting = (
-            receipt.confirmed(self._acks or None, timeout=self._linger) for receipt in self._last.values()
-        )
-        confirmed = await asyncio.gather(*waiting)
-        if self._acks is not None and not all(confirmed):
-            self.exit_code = exits.TIMED_OUT
-            if self._acks == 0 and not any(receipt.heard_by for receipt in self._last.values()):
-                self.exit_code = exits.NOTHING_FOUND
+                receipt = await group.send(body)
+                before = self._sent.get(group)
+                self._sent[group] = receipt if before is None else receipt.since(before)
+        self._acks = await asyncio.gather(*map(self._wait, self._sent.values()))
+        for group, acks in zip(self._sent, self._acks, strict=True):
+            if group.refusal is not None:
+                raise group.refusal
+            # What left by some interfaces only, or in one IP version, and nobody heard was not sent either.
+            if self._linger and group.refusals and not acks.confirmed:
+                raise group.refusals[0]
+        if self._wanted and not all(self._acks):
+            nobody = None in self._wanted and not any(acks.confirmed or acks.missing for acks in self._acks)
+            self.exit_code = exits.NOTHING_FOUND if nobody else exits.TIMED_OUT
 
-    def report(self) -> None:
-        """Say for each group if nobody confirmed, or not all peers, or fewer than required."""
-        if not (self._linger or self.exit_code):
+    async def _wait(self, receipt: Receipt) -> Acks:
+        """Wait until everybody has confirmed who has to. The last look at all peers counts."""
+        if not self._wanted:
+            complete = await receipt.confirmed(timeout=self._linger)
+            return Acks(complete, receipt.heard_by, receipt.unheard_by)
+        loop = asyncio.get_running_loop()
+        limit = loop.time() + self._linger
+        complete = True
+        for one in self._wanted:
+            acks = await receipt.acked(one, timeout=limit - loop.time())
+            complete = complete and acks.complete
+        return Acks(complete, acks.confirmed, acks.missing)
+
+    def report(self, *, verbose: bool) -> None:
+        """Say for each group who confirmed, if `verbose`, and who did not although that was wanted."""
+        if not (self._linger or self.exit_code or verbose):
             return
-        for group, receipt in self._last.items():
-            place = f"{group.groups[0]}: " if len(self._last) > 1 else ""
-            if outcome := self._outcome(len(receipt.heard_by), len(receipt.unheard_by)):
-                note(place + outcome)
+        for group, acks in zip(self._sent, self._acks, strict=True):
+            place = f"{group.groups[0]}: " if len(self._sent) > 1 else ""
+            if verbose and acks.confirmed:
+                note(f"{place}confirmed by {_names(acks.confirmed)}")
+            if not acks.complete:
+                note(place + self._failure(acks))
 
-    def _outcome(self, heard: int, missing: int) -> str:
-        if heard and not missing and heard >= (self._acks or 0):
-            return ""
-        more = "" if self._linger >= ENOUGH and not heard else "; raise --linger to wait longer"
-        if not heard:
-            return NOBODY + more
-        peers = "1 peer" if heard == 1 else f"{heard} peers"
-        return f"{peers} confirmed, " + (f"{missing} did not" if missing else f"not {self._acks}") + more
+    def _failure(self, acks: Acks) -> str:
+        named = [one for one in self._wanted if isinstance(one, str)]
+        lacking = [one for one in named if not any(peer.is_called(one) for peer in acks.confirmed)]
+        count = next((one for one in self._wanted if isinstance(one, int)), 0)
+        confirmed = len(acks.confirmed)
+        if not confirmed:
+            text = NOBODY
+        elif lacking:
+            text = f"{', '.join(lacking)} did not confirm"
+        else:
+            text = "1 peer confirmed, " if confirmed == 1 else f"{confirmed} peers confirmed, "
+            text += f"not {count}" if confirmed < count else f"{_names(acks.missing)} did not"
+        longer = confirmed or acks.missing or self._linger < ENOUGH
+        return f"{text}; raise --linger to wait longer" if longer else text
+
+    def json(self) -> Iterator[Mapping[str, Any]]:
+        """An object for each peer that confirmed what was sent, or did not."""
+        now = rfc3339(time.time())
+        for (group, receipt), acks in zip(self._sent.items(), self._acks, strict=True):
+            place = {"group": str(group.groups[0]), **self._session.room_field, "id": receipt.id}
+            for kind, peers in (("ack", acks.confirmed), ("missing", acks.missing)):
+                for peer in peers:
+                    author = {"from": {"id": peer.id, "name": peer.name}}
+                    yield {"v": 1, "type": kind, "ts": now, **place, **author}
+
+
+def _names(peers: Sequence[PeerView]) -> str:
+    """What the peers are called, the first few of them."""
+    names = [f"{peer.name}·{peer.id[:4]}" for peer in peers[:NAMED]]
+    return ", ".join([*names, f"{len(peers) - NAMED} more"] if len(peers) > NAMED else names)

@@ -47,8 +47,6 @@ LINGER = 2.0
 """Seconds that a chat in a pipe waits at the end of its input until everyone has confirmed."""
 LINGER_ALONE = 0.1
 """The same if all peers have left: time for their last receiver reports."""
-ACQUAINTED = 0.4
-"""Seconds after joining by which the peers that are present have answered."""
 LOOK, TOLD = 1.0, 9.0
 """Seconds between two looks at what the kernel dropped, and more seconds after it was told."""
 PORTION = 64
@@ -59,6 +57,8 @@ NOT_PLAIN = (
     "room",
     "key_file",
     "wait_acks",
+    "wait_for",
+    "wait_acks_from",
     "linger",
     "to",
     "passive",
@@ -202,8 +202,13 @@ class Network(msgspec.Struct, frozen=True):
             remedy = "unset MCAST_KEY, MCAST_KEY_FILE or key-file"
             raise UsageError("--plain sends without encryption, but a key is set", remedy)
 
-    def protocol(self, who: Participant, *, several: bool = False, **join_options: Any) -> GroupSession:
-        """The mcast protocol in the group, or in each group if the command takes `several`."""
+    def protocol(
+        self, who: Participant, *, several: bool = False, sends: bool = True, **join_options: Any
+    ) -> GroupSession:
+        """The mcast protocol in the group, or in each group if the command takes `several`.
+
+        sends: the command is of no use if the system lets it send nothing.
+        """
         groups: Sequence[str | None] = list(dict.fromkeys(self.groups or ())) or [None]
         self._check_sources(self._addresses((one for one in groups if one is not None), DEFAULT_PORT))
         allowed = self._versions()
@@ -221,7 +226,7 @@ class Network(msgspec.Struct, frozen=True):
             )
             for group in groups
         ]
-        return GroupSession(joined, who.room)
+        return GroupSession(joined, who.room, sends=sends)
 
     def _check_sources(self, groups: Sequence[GroupAddress]) -> None:
         """UsageError if a group needs a source and has none, or if a source does not fit the groups."""
@@ -325,12 +330,15 @@ class GroupSession:
 
     links: sockets and interfaces. plan: what was asked for. started: the result of joining. last: the receipt
     of the message that was sent last.
+
+    A command that `sends` ends with an error (exit code 3 behind a firewall) if the system refused to send
+    from the start, or refused what was sent last.
     """
 
-    def __init__(self, groups: Sequence[Group], room: str) -> None:
+    def __init__(self, groups: Sequence[Group], room: str, *, sends: bool) -> None:
         self.groups = tuple(groups)
         self.last: Receipt | None = None
-        self._room = room
+        self._room, self._sends = room, sends
         self._stack = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -339,18 +347,25 @@ class GroupSession:
                 await stack.enter_async_context(group)
             self._stack = stack.pop_all()
         first = self.groups[0]
-        self._entered = first.now
         self.links, self.started = first.links, first.started
         addresses = tuple(address for group in self.groups for address in group.plan.groups)
         self.plan = msgspec.structs.replace(first.plan, groups=addresses)
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, error: type[BaseException] | None, *_: object) -> None:
+        refused = [group.refusal for group in self.groups if group.refusal is not None]
         await self._stack.aclose()
+        if error is None and self._sends and refused:
+            raise refused[0]
+
+    @property
+    def room_field(self) -> dict[str, str]:
+        """The room in JSON objects."""
+        return {"room": self._room} if self._room else {}
 
     async def leave(self) -> None:
         """Leave the groups. batches() ends once it has given what came before."""
-        await self.__aexit__()
+        await self._stack.aclose()
 
     @property
     def room_text(self) -> Sequence[str]:
@@ -374,17 +389,27 @@ class GroupSession:
         """The changes of interfaces and all other items since the last batch, until leave() is called."""
         one = len(self.groups) == 1
         async for batch in _items(self.contexts[0]) if one else _merged(self.contexts):
+            self.require_sent()
             yield batch
 
+    def require_sent(self) -> None:
+        """Raise a SocketError if the command sends, and the system refused that from the start."""
+        for group in self.groups if self._sends else ():
+            if group.refusal is not None and not group.has_sent:
+                raise group.refusal
+
     async def send(self, text: str) -> None:
-        """Send a message to the first group."""
-        self.last = await self.groups[0].send(text)
+        """Send a message to the first group. SocketError if the system refuses that."""
+        group = self.groups[0]
+        self.last = await group.send(text)
+        if group.refusal is not None:
+            raise group.refusal
 
     async def settle(self) -> str:
         """Wait a little until the last message is confirmed. Returns what went wrong, empty if nothing."""
         if self.last is None:
             return ""
-        await asyncio.sleep(max(0.0, self._entered + ACQUAINTED - self.groups[0].now))
+        await self.groups[0].acquaint()
         if await self.last.confirmed(timeout=LINGER if self.groups[0].peers() else LINGER_ALONE):
             return ""
         if missing := len(self.last.unheard_by):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 import ipaddress
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from itertools import groupby
 from operator import attrgetter
 
 from mcast.core.engine import Outgoing
 from mcast.core.events import Address
-from mcast.errors import SocketError
+from mcast.errors import PermissionRefused, SocketError
 from mcast.interfaces import Interface
 from mcast.multicast import Sender
 from mcast.net.links import Links
@@ -33,12 +33,24 @@ _way = attrgetter("destination", "record", "interfaces")
 class Transport:
     """Sends over `links`. A datagram that cannot be sent is lost and repaired later like any other.
 
-    `on_dead` is called with a sender that has to be replaced. `failures` counts failed sends by errno.
+    `on_dead` is called with a sender that has to be replaced, `on_refused` once for each interface and IP
+    version by which the system does not let us send. `failures` counts failed sends by errno. `refusal` is
+    why it let the last datagram leave by no interface at all, None if one left; `sent` tells whether any ever
+    did. An interface that is down refuses nothing: it may come back.
     """
 
-    def __init__(self, links: Links, on_dead: Callable[[Sender], None]) -> None:
+    def __init__(
+        self,
+        links: Links,
+        on_dead: Callable[[Sender], None],
+        on_refused: Callable[[PermissionRefused], None],
+    ) -> None:
         self.failures: Counter[str] = Counter()
-        self._links, self._on_dead = links, on_dead
+        self.refusal: PermissionRefused | None = None
+        self.refusals: dict[tuple[int, int], PermissionRefused] = {}
+        self.sent = False
+        self._links, self._on_dead, self._on_refused = links, on_dead, on_refused
+        self._shared: int | None = None
         self._routes: list[Route] = []
         self._record_routes: list[Route] = []
         self._static_hosts: frozenset[str] = frozenset()
@@ -57,9 +69,11 @@ class Transport:
         """Choose the senders again after the links or the peers' IP versions have changed.
 
         Records are most of the traffic: they leave once a link, in the `shared` IP version that every peer
-        receives, or in all versions if there is none. Everything else leaves in every IP version, and in each
-        IPv4 network of an interface; records do so once somebody was heard in it.
+        receives, or in all versions if there is none, or if it was ever refused there. Everything else leaves
+        in every IP version, and in each IPv4 network of an interface; records do so once somebody was heard
+        there.
         """
+        self._shared = shared
         links = self._links
         self._neighbourhood = Neighbourhood(links.all)
         by_link: dict[int, list[Route]] = {}
@@ -71,7 +85,7 @@ class Transport:
         self._record_routes = [
             route
             for routes in by_link.values()
-            for route in [route for route in routes if route[0].version == shared] or routes
+            for route in [route for route in routes if self._suffices(route[0])] or routes
         ]
         self._record_routes += [route for route in further if route not in self._further]
 
@@ -84,24 +98,47 @@ class Transport:
             if sender.version == group.version
         ]
 
+    def _suffices(self, sender: Sender) -> bool:
+        """Whether records need to leave its interface only by this sender."""
+        return sender.version == self._shared and (sender.interface, sender.version) not in self.refusals
+
     def send(self, outgoing: Sequence[Outgoing]) -> None:
         """Send datagrams in order. Consecutive ones that go the same way are sent together."""
         for (destination, record, interfaces), some in groupby(outgoing, _way):
             batch = [datagram.data for datagram in some]
             if destination is not None:
-                self._send_unicast(batch, destination)
+                self._send_unicast(batch, destination, record)
                 continue
-            for sender, group in self._record_routes if record else self._routes:
-                if interfaces is not None and sender.interface not in interfaces:
-                    continue
-                if len(batch) > 1:
-                    for error in sender.send_all(batch, group, timeout=SEND_PATIENCE):
-                        self._failed(sender, error)
-                    continue
+            routes = self._record_routes if record else self._routes
+            left, refusal = self._send_by(routes, batch, interfaces)
+            if refusal is not None and not left:
+                others = [route for route in self._routes if route not in routes]
+                left, _ = self._send_by(others, batch, interfaces)
+            if left:
+                self.sent, self.refusal = True, None
+            elif isinstance(refusal, PermissionRefused):
+                self.refusal = refusal
+
+    def _send_by(
+        self, routes: Sequence[Route], batch: Sequence[bytes], interfaces: Container[int] | None
+    ) -> tuple[bool, SocketError | None]:
+        """Send to the group; whether it left by one of the routes, and why it did not by another."""
+        left, refusal = False, None
+        for sender, group in routes:
+            if interfaces is not None and sender.interface not in interfaces:
+                continue
+            if len(batch) > 1:
+                errors = sender.send_all(batch, group, timeout=SEND_PATIENCE)
+            else:
                 try:
                     sender.send_to(batch[0], group, timeout=SEND_PATIENCE)
+                    errors = []
                 except SocketError as error:
-                    self._failed(sender, error)
+                    errors = [error]
+            for failed in errors:
+                refusal = self._refused(sender, failed)
+            left = left or not errors
+        return left, refusal
 
     def heard(self, source: tuple[str, int], interface: int) -> SocketName:
         """Remember by which interface a datagram came. Returns the source as a socket address.
@@ -140,7 +177,17 @@ class Transport:
                 self._record_routes.append(route)
                 return
 
-    def _send_unicast(self, batch: Sequence[bytes], destination: Address) -> None:
+    def _refused(self, sender: Sender, error: SocketError) -> SocketError:
+        """A datagram to the group did not leave by `sender`. Returns the error."""
+        self._failed(sender, error)
+        way = (sender.interface, sender.version)
+        if isinstance(error, PermissionRefused) and way not in self.refusals:
+            self.refusals[way] = error
+            self.rewire(self._shared)
+            self._on_refused(error)
+        return error
+
+    def _send_unicast(self, batch: Sequence[bytes], destination: Address, record: bool) -> None:
         """Send to one address, out of the interface that last heard it.
 
         Allowed are only addresses on our own links that have sent us something, and static peers. Anything
@@ -166,6 +213,9 @@ class Transport:
                 sender.send_to(data, (host, port), timeout=SEND_PATIENCE)
             except SocketError as error:
                 self._failed(sender, error)
+            else:
+                if record or host in self._static_hosts:  # a copy of what goes to the group
+                    self.sent, self.refusal = True, None
 
     def _sender_to(self, host: str, interface: int | None) -> Sender | None:
         """The sender of that interface, preferably at an address in the network of `host`."""

@@ -10,10 +10,21 @@ from itertools import groupby
 from math import inf
 from operator import attrgetter
 
+import msgspec
+
 from mcast.core.engine import Engine
-from mcast.core.events import Answer, Event, PeerJoined, PeerLeft, PeerUpdated, Question
-from mcast.errors import McastError
+from mcast.core.events import (
+    Answer,
+    Event,
+    PeerJoined,
+    PeerLeft,
+    PeerUpdated,
+    PeerView,
+    Question,
+)
+from mcast.errors import McastError, PermissionRefused
 from mcast.events import Event as AnyEvent
+from mcast.events import InterfacesChanged
 from mcast.multicast import Datagram, Sender
 from mcast.net.address import GroupAddress
 from mcast.net.links import Change, Links
@@ -59,7 +70,7 @@ class Driver:
         self._on_plain = on_plain
         self._on_change = on_change
         self._on_asking = on_asking
-        self.transport = Transport(links, self._sender_died)
+        self.transport = Transport(links, self._sender_died, self._refused)
         self._reader = SocketReader(links, self._receive, self._changed)
         self._loop = asyncio.get_running_loop()
         self._engine: Engine | None = None
@@ -216,8 +227,26 @@ class Driver:
     def _deliver(self, events: Sequence[Event]) -> None:
         if not PEER_EVENTS.isdisjoint(map(type, events)):
             self._peers_changed = True
+            events = [self._with_interfaces(event) for event in events]
         asking = not ASKING_EVENTS.isdisjoint(map(type, events))
         self._queue.put(self._on_asking(events) if asking else events)
+
+    def _with_interfaces(self, event: Event) -> Event:
+        if isinstance(event, PeerJoined | PeerUpdated | PeerLeft):
+            return msgspec.structs.replace(event, peer=self.located(event.peer))
+        return event
+
+    def located(self, peer: PeerView) -> PeerView:
+        """The peer with the names of the interfaces by which it was heard."""
+        if self._engine is None:
+            return peer
+        numbers = self._engine.interfaces_of(peer.peer_id)
+        names = tuple(
+            link.name
+            for link in self._links.used
+            if link.index in numbers or (link.loopback and -1 in numbers)
+        )
+        return msgspec.structs.replace(peer, interfaces=names)
 
     def _wake(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -297,6 +326,9 @@ class Driver:
     def _sender_died(self, sender: Sender) -> None:
         if self._renewing is None:
             self._renewing = self._loop.call_later(RENEW_AFTER, self._renew, sender)
+
+    def _refused(self, error: PermissionRefused) -> None:
+        self._queue.put([InterfacesChanged(problems=(error,))])
 
     def _renew(self, sender: Sender) -> None:
         self._renewing = None

@@ -19,7 +19,7 @@ from mcast.core.engine import Receipt as SentMessage
 from mcast.core.events import PeerId
 from mcast.crypto.keys import Identity
 from mcast.crypto.rooms import Room
-from mcast.errors import GroupClosed, UsageError
+from mcast.errors import GroupClosed, PermissionRefused, UsageError
 from mcast.events import Answer, Event, InterfacesChanged, Message, PeerView, PlainText, Question
 from mcast.interfaces import Choice
 from mcast.multicast import Datagram
@@ -50,17 +50,51 @@ from mcast.wire.limits import DATAGRAM_SAFE
 
 PORTION, PORTION_BYTES = 64, 64 * 1024
 """Messages of send_many(), and their bytes, that are queued before it looks again whether there is room."""
-ASK_AGAIN = 0.5
-"""Seconds after which peers that have not confirmed a message are asked again."""
+ASK_AGAIN = 0.25
+"""Seconds, at least, after which peers that have not confirmed a message are asked again."""
+ACQUAINTED = 0.4
+"""Seconds after joining by which the peers that are here have answered."""
+ASKS = (0.0, 0.1, 0.2, 0.35, 0.5)
+"""Seconds at which a visitor asks who is here, so that hardly anybody misses it where much is lost."""
+SETTLED = 0.3
+"""Seconds without a new peer after which a visitor knows who is here."""
+MEETING = 5.0
+"""Seconds that this takes at most, in a crowd."""
+
+By = int | str | PeerId | PeerView | Sequence[str | PeerId | PeerView]
+"""Who is to confirm: so many peers, or these, each by its name, id, or as a peer."""
+
+
+class Acks(msgspec.Struct, frozen=True):
+    """Who confirmed a message. It is true if those who were to confirm it did.
+
+    `confirmed` are the peers that have it. `missing` are those that were here since it was sent and have not
+    confirmed it, also if they have left.
+    """
+
+    complete: bool
+    confirmed: tuple[PeerView, ...]
+    missing: tuple[PeerView, ...]
+
+    def __bool__(self) -> bool:
+        return self.complete
 
 
 class Receipt:
-    """Tells who has received a message that was sent."""
+    """Tells who has received a message that was sent, or all those up to it that were sent together."""
 
-    __slots__ = ("_driver", "_engine", "_message")
+    __slots__ = ("_first", "_group", "_message")
 
-    def __init__(self, engine: Engine, driver: Driver, message: SentMessage) -> None:
-        self._engine, self._driver, self._message = engine, driver, message
+    def __init__(self, group: Group, message: SentMessage, first: int | None = None) -> None:
+        self._group, self._message = group, message
+        self._first = message.sequence if first is None else first
+
+    def __repr__(self) -> str:
+        return f"Receipt({self.id})"
+
+    def since(self, earlier: Receipt) -> Receipt:
+        """The receipt of all messages from that of `earlier` to this one."""
+        return Receipt(self._group, self._message, earlier._first)
 
     @property
     def id(self) -> str:
@@ -68,41 +102,79 @@ class Receipt:
         return message_id(self._message.peer_id, self._message.sequence, self._message.index)
 
     @property
-    def heard_by(self) -> tuple[PeerId, ...]:
-        """Peers that confirmed this message and all before it. In an open room anyone can invent peers."""
-        return tuple(self._engine.heard_by(self._message.sequence))
+    def heard_by(self) -> tuple[PeerView, ...]:
+        """Peers that confirmed this message. In an open room anyone can invent peers."""
+        return tuple(map(self._group._engine.peer, self._heard_by))
 
     @property
-    def unheard_by(self) -> tuple[PeerId, ...]:
-        """Peers in the roster that have not confirmed this message yet."""
-        return tuple(self._engine.unheard_by(self._message.sequence))
+    def unheard_by(self) -> tuple[PeerView, ...]:
+        """Peers that were here since it was sent, also if they have left, and have not confirmed it."""
+        return tuple(map(self._group._engine.peer, self._unheard_by))
+
+    async def acked(self, by: By | None = None, *, timeout: float = 2.0) -> Acks:
+        """Wait until this message is confirmed, at most `timeout` seconds. Returns who did and who did not.
+
+        by: how many peers must confirm it, or which: a name, an id (16 hex digits or more) or a peer, or
+            several of these. None means everybody: each peer in the roster and whoever joins meanwhile, at
+            least one. Before that a visitor asks who is here, which takes about half a second.
+
+        The result is true if they did. Anybody can take any name: where that matters, use ids.
+        """
+        if by is None:
+            await self._group.acquaint()
+        return await self._wait(by, timeout)
 
     async def confirmed(self, count: int | None = None, *, timeout: float = 2.0) -> bool:
         """Wait until peers have confirmed this message. Returns False after `timeout` seconds.
 
-        count: how many must confirm; None means every peer in the roster, and at least one.
+        count: how many must confirm; None means every peer in the roster so far, and at least one.
         """
-        driver = self._driver
+        return bool(await self._wait(count, timeout))
+
+    async def _wait(self, by: By | None, timeout: float) -> Acks:
+        """Ask for confirmations until there are enough. The last look is what is returned."""
+        group = self._group
+        engine, driver = group._engine, group._driver
         limit = driver.now + timeout
         ask_at, asked = driver.now + ASK_AGAIN, False
-        while not self._engine.closing and not self._enough(count):
-            now = driver.now
-            if now >= limit:
-                return False
+        while True:
+            enough, now = self._enough(by), driver.now
+            if enough or now >= limit or engine.closing or group.refusal is not None:
+                return Acks(enough, self.heard_by, self.unheard_by)
             # The fastest peer confirms unasked; then the others are asked. If none confirms for a while, its
             # report was lost, or signed with a key that we did not know yet: all are asked.
-            if now >= ask_at or (self.heard_by and not asked):
+            if now >= ask_at or (self._heard_by and not asked):
                 asked = True
-                ask_at = now + ASK_AGAIN
-                self._engine.ask_reports(now)
+                ask_at = now + max(ASK_AGAIN, engine.ask_reports(now))
                 driver.step()
-            await driver.progress(min(limit - now, ASK_AGAIN))
-        return self._enough(count)
+            await driver.progress(min(limit, ask_at) - now)
 
-    def _enough(self, count: int | None) -> bool:
-        if count is None:
-            return bool(self.heard_by) and not self.unheard_by
-        return len(self.heard_by) >= count
+    def _enough(self, by: By | None) -> bool:
+        """Whether those who have to confirm have."""
+        if by is None:
+            return bool(self._heard_by) and not self._unheard_by
+        if isinstance(by, int):
+            return len(self._heard_by) >= by
+        wanted = [by] if isinstance(by, str | PeerId | PeerView) else by
+        confirmed, missing = self.heard_by, self.unheard_by
+        return all(_has(confirmed, one) and not _has(missing, one) for one in wanted)
+
+    @property
+    def _heard_by(self) -> list[PeerId]:
+        return self._group._engine.heard_by(self._message.sequence, self._first)
+
+    @property
+    def _unheard_by(self) -> list[PeerId]:
+        return self._group._engine.unheard_by(self._message.sequence, self._first)
+
+
+def _has(peers: Sequence[PeerView], wanted: str | PeerId | PeerView) -> bool:
+    """Whether the peer that is `wanted` is among them."""
+    if isinstance(wanted, PeerView):
+        wanted = wanted.peer_id
+    if isinstance(wanted, PeerId):
+        return any(peer.peer_id == wanted for peer in peers)
+    return any(peer.is_called(wanted) for peer in peers)
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,12 +207,16 @@ class Group:
         self.links = Links(options.plan)
         self._options = options
         self._static_peers = StaticPeers(options.static_peers, options.plan.versions)
-        self._entered = self._open = self._closed = self._forked = False
+        self._entered = self._open = self._closed = self._forked = self._acquainted = False
         self._queue = EventQueue()
         self._turn = asyncio.Lock()
         self._handler: tuple[Handler, float] | None = None
         self._replying: Replying | None = None
         self._askings: list[Asking] = []
+
+    def __repr__(self) -> str:
+        state = "" if self._open else ", closed" if self._closed else ", not entered"
+        return f"Group({str(self.groups[0])!r}, name={self.name!r}{state})"
 
     async def __aenter__(self) -> Self:
         if self._entered:
@@ -243,14 +319,15 @@ class Group:
         payloads = self.payloads(messages)
         portion = max(1, min(PORTION, PORTION_BYTES // max(1, *map(len, payloads)))) if payloads else 1
         receipt = None
-        for first in range(0, len(payloads), portion):
-            some = payloads[first : first + portion]
+        for at in range(0, len(payloads), portion):
+            some = payloads[at : at + portion]
             if self._turn.locked() or not self._driver.ready(self._loop.time()):
                 async with self._turn:
                     await self._room_to_send()
-                    receipt = self._queue_messages(some)
+                    latest = self._queue_messages(some)
             else:
-                receipt = self._queue_messages(some)
+                latest = self._queue_messages(some)
+            receipt = latest if receipt is None else latest.since(receipt)
         return receipt
 
     def _send_to(self, peer_id: PeerId, payload: bytes) -> PrivateReceipt:
@@ -345,7 +422,7 @@ class Group:
         """Queue messages that payload() has returned, without waiting."""
         self._check_open()
         now, send = self._loop.time(), self._engine.send
-        receipts = [Receipt(self._engine, self._driver, send(payload, now)) for payload in payloads]
+        receipts = [Receipt(self, send(payload, now)) for payload in payloads]
         self._driver.step()
         return receipts
 
@@ -411,7 +488,7 @@ class Group:
     def peers(self) -> list[PeerView]:
         """The other peers in the roster. In an open room anyone can invent peers."""
         self._require_entered()
-        return self._engine.peers()
+        return list(map(self._driver.located, self._engine.peers()))
 
     def stats(self) -> dict[str, int]:
         """Counters: `sent-…` by frame, `dropped-…` by reason, `send-…` failed sends by errno, and sizes."""
@@ -428,6 +505,32 @@ class Group:
         self._check_open()
         self._engine.update(self._driver.now, attributes=make_attributes(tags, services, self.name))
         self._driver.step()
+
+    async def acquaint(self) -> None:
+        """Wait until we know who is here: about half a second after joining, at once later.
+
+        A visitor, who is told of nobody, asks for that when this is called for the first time.
+        """
+        self._check_open()
+        if not self._options.mode.visitor:
+            await asyncio.sleep(max(0.0, self._began + ACQUAINTED - self.now))
+        elif not self._acquainted:
+            await self._ask_around()
+            self._acquainted = True
+
+    async def _ask_around(self) -> None:
+        """Ask who is here until nobody new is told of."""
+        start = since = self.now
+        asks, known = list(ASKS), 0
+        while self._open and self.now - start < MEETING:
+            if len(self._engine.peers()) > known:
+                known, since = len(self._engine.peers()), self.now
+            if asks and self.now - start >= asks[0]:
+                del asks[0]
+                self.ask_roster()
+            elif not asks and self.now - since >= SETTLED:
+                return
+            await asyncio.sleep(0.02)
 
     def ask_roster(self) -> None:
         """Ask who is here. Only a visitor needs to ask."""
@@ -451,6 +554,21 @@ class Group:
     def behind(self) -> float:
         """How many seconds ago the events came that were taken last: how slowly the program takes them."""
         return self._queue.behind
+
+    @property
+    def refusal(self) -> PermissionRefused | None:
+        """Why the system let nothing of the last datagram leave, as behind a firewall; None if it left."""
+        return self._driver.transport.refusal
+
+    @property
+    def refusals(self) -> list[PermissionRefused]:
+        """Why the system does not let us send, for each interface and IP version that was ever refused."""
+        return list(self._driver.transport.refusals.values())
+
+    @property
+    def has_sent(self) -> bool:
+        """Whether anything ever left this computer."""
+        return self._driver.transport.sent
 
     @property
     def kernel_drops(self) -> int:
@@ -478,13 +596,15 @@ class Group:
     def _queue_message(self, payload: bytes, now: float) -> Receipt:
         sent = self._engine.send(payload, now)
         self._driver.queued(now)
-        return Receipt(self._engine, self._driver, sent)
+        return Receipt(self, sent)
 
     def _queue_messages(self, payloads: Sequence[bytes]) -> Receipt:
         now = self._loop.time()
-        sent = self._engine.send_all(payloads, now)
+        first = last = self._engine.send(payloads[0], now)
+        if len(payloads) > 1:
+            last = self._engine.send_all(payloads[1:], now)
         self._driver.queued(now)
-        return Receipt(self._engine, self._driver, sent)
+        return Receipt(self, last, first.sequence)
 
     def _next_message(self) -> Message | None:
         """The next message that waits. Events before it are dropped."""

@@ -48,6 +48,7 @@ EXAMPLES: list[dict[str, Any]] = [
     {"type": "reply", "id": "x", "error": "the command ended with exit code 1", "late": True, **PEER},
     {"type": "reply", "id": "x", "declined": True, **PEER},
     {"type": "reply", "source": "10.9.0.2:3000", "text": "HI", "plain": True},
+    {"type": "missing", "id": "x", **PEER},
 ]
 WRONG: list[tuple[int, dict[str, Any]]] = [
     (0, {"v": 2}),

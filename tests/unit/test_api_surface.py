@@ -28,6 +28,7 @@ def blocking() -> None:
         reveal_type(group.send("hello", to=group.peers()[0]))
         reveal_type(group.ask("who is up?").answers[0].text)
         reveal_type(next(group.messages(timeout=5)).text)
+        reveal_type(group.send(b"").acked(["bob"], timeout=1))
         for event in group.events():
             if isinstance(event, mcast.PeerJoined):
                 reveal_type(event.peer)
@@ -52,6 +53,7 @@ REVEALED = [
     "mcast.blocking.PrivateReceipt",
     "str | None",
     "str | None",
+    "mcast.runtime.group.Acks",
     "mcast.core.events.PeerView",
     "list[mcast.core.events.PeerView]",
     "dict[str, int]",

@@ -17,8 +17,8 @@ class Peer:
 
     `start` is the first of its records that concerns us, `existing` the last that existed when it was
     entered. `placed`: that comes from its own fresh word; hearsay may be older than what it has published
-    since. `said`: when it said its announcement, on our clock. `addresses` are those that it was heard at, the
-    latest last.
+    since. `said`: when it said its announcement, on our clock. `addresses` are those that it was heard at,
+    the latest last.
     """
 
     __slots__ = (

@@ -77,7 +77,7 @@ async def talk() -> None:
             assert receipt.id == aio.message_id(first.peer_id, first.sequence, first.index)
             assert await texts(bob, 2) == [None, ""]
             assert await receipt.confirmed(timeout=PATIENCE)
-            assert bob.peer_id in receipt.heard_by
+            assert bob.peer_id in [peer.peer_id for peer in receipt.heard_by]
             assert receipt.unheard_by == ()
             bob.announce(tags={"role": "printer"}, services=["_ipp._tcp:631"])
             while True:
@@ -85,6 +85,10 @@ async def talk() -> None:
                 assert isinstance(updated, PeerUpdated)
                 if b"printer" in updated.peer.attributes:
                     break
+            assert updated.peer.services == (aio.Service("_ipp._tcp", 631),)
+            acks = await (await ada.send("who has it?")).acked(by=["bob", updated.peer.id], timeout=PATIENCE)
+            assert acks.complete
+            assert [peer.peer_id for peer in acks.confirmed] == [bob.peer_id]
             assert ada.stats()["peers"] == 1
         left = await next_of(ada, PeerLeft)
         assert isinstance(left, PeerLeft)

@@ -83,7 +83,7 @@ def talk() -> None:
         assert receipt.id == mcast.aio.message_id(first.peer_id, first.sequence, first.index)
         assert texts(bob, 2) == [None, ""]
         assert receipt.confirmed(timeout=PATIENCE)
-        assert bob.peer_id in receipt.heard_by
+        assert bob.peer_id in [peer.peer_id for peer in receipt.heard_by]
         assert receipt.unheard_by == ()
         bob.announce(tags={"role": "printer"}, services=["_ipp._tcp:631"])
         for event in ada.events(timeout=PATIENCE):
@@ -91,13 +91,23 @@ def talk() -> None:
                 break
         else:
             raise AssertionError("no update")
+        assert event.peer.tags == {"role": "printer"}
+        assert event.peer.services == (mcast.Service("_ipp._tcp", 631),)
+        assert event.peer.interfaces == ("eth0",)
+        (peer,) = ada.peers()
+        assert (peer.id, peer.tags, peer.interfaces) == (event.peer.id, event.peer.tags, ("eth0",))
+        assert "10.9.0.1" in peer.addresses
+        acks = ada.send("who has it?").acked(by=[bob.name, peer.id], timeout=PATIENCE)
+        assert acks
+        assert [peer.peer_id for peer in acks.confirmed] == [bob.peer_id]
+        assert acks.missing == ()
         assert ada.stats()["peers"] == 1
         bob.close()
         (left,) = [
             event for event in next(ada.batches(timeout=PATIENCE)) if isinstance(event, mcast.PeerLeft)
         ]
         assert (left.peer.peer_id, left.reason) == (bob.peer_id, "goodbye")
-    assert bob.peer_id in receipt.heard_by
+    assert bob.peer_id in [peer.peer_id for peer in receipt.heard_by]
     assert ada.peers() == []
     assert "kernel-drops" in ada.stats()
 

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
 
+from mcast.core.engine import Outgoing
+from mcast.errors import PermissionRefused, SocketError
 from mcast.net import transport
+from mcast.net.address import GroupAddress
 from mcast.net.interface_table import Answers, Interface, assemble
+from mcast.net.links import Links
 from mcast.net.transport import Neighbourhood
 
 LAN = Interface(
@@ -75,3 +83,110 @@ def test_networks_come_from_the_masks_that_the_system_tells() -> None:
         )
     )
     assert table[0].networks == ("10.9.0.0/16", "fe80::/64")
+
+
+class Way:
+    """A sender on an interface, which the system may refuse."""
+
+    def __init__(self, interface: int, version: int = 4) -> None:
+        self.interface, self.version, self.address = interface, version, "10.9.0.1"
+        self.error: SocketError | None = None
+        self.count = 0
+
+    def send_to(self, data: bytes, address: tuple[str, int], *, timeout: float) -> None:
+        """Send, or be refused."""
+        if self.error is not None:
+            raise self.error
+        self.count += 1
+
+    def send_all(
+        self, datagrams: Sequence[bytes], address: tuple[str, int], *, timeout: float
+    ) -> list[SocketError]:
+        """Send all, or none."""
+        return [] if self.error is None else [self.error] * len(datagrams)
+
+
+class Wired:
+    """A transport with two interfaces, or with other senders."""
+
+    def __init__(self, *ways: Way) -> None:
+        self.told: list[SocketError] = []
+        self.ways = list(ways) or [Way(2), Way(3)]
+        groups = [GroupAddress("230.0.0.1", 28003), GroupAddress("ff12::6d63", 28003)]
+        links = SimpleNamespace(
+            all=[LAN, OTHER],
+            endpoints=self.ways,
+            further=[],
+            secondary=[],
+            towards={},
+            hosts=(),
+            plan=SimpleNamespace(groups=groups),
+        )
+        self.transport = transport.Transport(cast(Links, links), lambda _: None, self.told.append)
+        self.transport.rewire(None)
+
+    def send(self, *datagrams: Outgoing) -> PermissionRefused | None:
+        """Send; why it did not leave."""
+        self.transport.send(datagrams)
+        return self.transport.refusal
+
+
+DATA = Outgoing(b"x", None, True)
+REFUSED = PermissionRefused("not permitted", errno=1)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_refused_datagram_is_told_once_until_one_leaves(count: int) -> None:
+    wired = Wired()
+    for way in wired.ways:
+        way.error = REFUSED
+    assert wired.send(*[DATA] * count) is REFUSED
+    assert wired.send(*[DATA] * count) is REFUSED
+    assert not wired.transport.sent
+    assert wired.told == [REFUSED] * 2, "once for each interface"
+    wired.ways[1].error = None
+    assert wired.send(*[DATA] * count) is None, "one interface is enough"
+    assert wired.transport.sent
+    assert list(wired.transport.refusals) == [(2, 4), (3, 4)]
+
+
+def test_an_interface_that_is_down_refuses_nothing() -> None:
+    wired = Wired()
+    wired.ways[0].error = wired.ways[1].error = SocketError("down", errno=100)
+    assert wired.send(DATA) is None
+    assert not wired.transport.sent
+    assert wired.told == []
+    wired.ways[1].error = REFUSED
+    assert wired.send(DATA) is REFUSED
+
+
+def test_a_copy_for_a_static_peer_counts_as_sent() -> None:
+    wired = Wired()
+    for way in wired.ways:
+        way.error = REFUSED
+    assert wired.send(DATA) is REFUSED
+    for way in wired.ways:
+        way.error = None
+    static, near = ("8.8.8.8", 28003), ("10.9.0.7", 28003)
+    wired.transport.allow([static])
+    wired.transport.heard(near, 2)
+    assert wired.send(Outgoing(b"probe", near)) is REFUSED, "an answer is no message"
+    assert wired.send(Outgoing(b"x", near, True)) is None
+    wired.ways[0].error = wired.ways[1].error = REFUSED
+    assert wired.send(DATA, Outgoing(b"x", static)) is REFUSED
+    wired.ways[0].error = None
+    assert wired.send(Outgoing(b"x", static)) is None
+
+
+def test_records_leave_in_the_other_ip_version_where_one_is_refused() -> None:
+    wired = Wired(Way(2), Way(2, version=6))
+    wired.transport.rewire(4)
+    ipv4, ipv6 = wired.ways
+    assert wired.send(DATA) is None
+    assert (ipv4.count, ipv6.count) == (1, 0)
+    ipv4.error = REFUSED
+    assert wired.send(DATA) is None
+    assert (ipv4.count, ipv6.count) == (1, 1)
+    ipv4.error = None
+    assert wired.send(DATA) is None
+    assert (ipv4.count, ipv6.count) == (2, 2), "it may be refused again"
