@@ -154,7 +154,9 @@ def _missed(
     for author in lives:
         for message in author.said:
             holds = [span for reader in readers for span in _holding(reader, message)]
-            holds += author.free(message.at, author.ended)
+            if author.objects is not None:
+                # A chat has published what was typed. A `send` may take long to start, and ends soon after.
+                holds += author.free(message.at, author.ended)
             for reader in readers:
                 if reader.life is author or reader.life.joined > message.at or message.text in reader.printed:
                     continue

@@ -153,6 +153,13 @@ def test_an_author_that_lives_holds_what_it_said() -> None:
     assert day.wrong() == []
 
 
+def test_a_send_that_nobody_heard_holds_nothing() -> None:
+    day = Day()
+    day.ada.ended, day.ada.objects = 60.0, None
+    day.eve.objects, day.bob.objects = day.lines[:3], day.lines[:3]
+    assert day.wrong() == []
+
+
 @pytest.mark.parametrize(("at", "words"), [(None, "never had it"), (18.0, "had it 4.0 s later")])
 def test_a_false_confirmation_of_all_is_found(at: float | None, words: str) -> None:
     day = Day()
