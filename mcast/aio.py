@@ -110,7 +110,7 @@ def join(
     tags: names and values that this peer announces. Default: none.
     services: what this peer offers, each `TYPE` or `TYPE:PORT`, such as `_http._tcp:8080`. Default: none.
     gap_timeout: seconds to wait for a missing message before later ones of its sender are delivered.
-        Default: that of `settings`, which is None: wait until it is repaired or declared lost.
+        Default: that of `settings`, which is 30 s. If it comes later it has `late=True`.
     visitor: stay out of the roster, for programs that only send or look. Default: False.
     passive: never send anything. Default: False.
     quiet: send nothing before another peer was heard. Default: False.

@@ -10,6 +10,7 @@ from .core.events import (
     GapAbandoned,
     GapFilled,
     GapOpened,
+    GapStalled,
     Message,
     OtherRoom,
     OtherVersion,
@@ -34,6 +35,7 @@ __all__ = [
     "GapAbandoned",
     "GapFilled",
     "GapOpened",
+    "GapStalled",
     "InterfacesChanged",
     "Message",
     "OtherRoom",
@@ -91,6 +93,7 @@ Event = (
     | PeerUpdated
     | PeerLeft
     | GapOpened
+    | GapStalled
     | GapFilled
     | GapAbandoned
     | Alarm

@@ -77,9 +77,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     reorder_grace: float = 0.010
     """A missing record is requested only after this time, because it may only be late."""
 
-    gap_timeout: float | None = None
-    """Time that later records wait for a missing one; None: until it arrives or is declared lost. A passive
-    member cannot send NACKs and then waits 5 s."""
+    gap_timeout: float | None = 30.0
+    """Time that later records wait for a missing one; then a gap is told, and what still comes is late. None:
+    until it arrives or is declared lost. A passive member cannot send NACKs and waits 5 s at most."""
 
     grtt_initial: float = 0.1
     """Group round-trip time until it is measured: safe for Wi-Fi in power saving."""
@@ -148,8 +148,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     peers: int = 20_000
     """Peers in the roster: twice the largest group that was simulated."""
 
-    peers_per_identity: int = 16
-    """Live peers of one identity: terminals, cron jobs."""
+    peers_per_identity: int = 256
+    """Live peers of one identity: terminals, and the cron jobs of one user that start together."""
 
     def __post_init__(self) -> None:
         if not DATAGRAM_SAFE <= self.payload <= DATAGRAM_MAX:

@@ -20,6 +20,7 @@ from mcast.events import (
     GapAbandoned,
     GapFilled,
     GapOpened,
+    GapStalled,
     Message,
     OtherRoom,
     OtherVersion,
@@ -426,7 +427,13 @@ def item_of(event: Event, context: GroupContext, received: float) -> Item:
     return item
 
 
-_GAP_STATES: dict[type, str] = {GapOpened: "opened", GapFilled: "filled", GapAbandoned: "abandoned"}
+Gap = GapOpened | GapStalled | GapFilled | GapAbandoned
+_GAP_STATES: dict[type[Gap], tuple[str, str]] = {
+    GapOpened: ("opened", ""),
+    GapStalled: ("stalled", "waiting for {}: what came after waits, too"),
+    GapFilled: ("filled", ""),
+    GapAbandoned: ("abandoned", "gave up waiting for {}"),
+}
 _ALARMS = {
     "equivocation": "ALARM: {} published two different messages with the same sequence number",
     "two-machines": "ALARM: the identity {} runs on two computers: its key may have been copied "
@@ -434,14 +441,14 @@ _ALARMS = {
 }
 
 
-def _gap(gap: GapOpened | GapFilled | GapAbandoned, context: GroupContext, _: float) -> Item:
-    state, notice = _GAP_STATES[type(gap)], ""
+def _gap(gap: Gap, context: GroupContext, _: float) -> Item:
+    state, template = _GAP_STATES[type(gap)]
     count = gap.last - gap.first + 1
-    if isinstance(gap, GapAbandoned):
-        label = context.labels.label(gap.peer_id, gap.name)
-        notice = f"gave up waiting for {count} record{'s' if count > 1 else ''} of {label}"
+    label = context.labels.label(gap.peer_id, gap.name) if template else ""
+    notice = template.format(f"{count} record{'s' if count > 1 else ''} of {label}")
     fields = author_field(gap.peer_id, gap.name) | {"state": state, "first": gap.first, "last": gap.last}
-    return NoticeItem("gap", notice, context, fields, summary="gave up waiting for {} records", count=count)
+    summary = template.format("{} records")
+    return NoticeItem("gap", notice, context, fields, summary=summary, count=count)
 
 
 def _alarm(alarm: Alarm, context: GroupContext, _: float) -> Item:
@@ -501,6 +508,7 @@ _MAKERS: dict[type, Callable[[Any, GroupContext, float], Item]] = {
     PeerUpdated: lambda event, context, received: PeerItem("update", event.peer, context),
     PeerLeft: lambda event, context, received: PeerItem("leave", event.peer, context, event.reason),
     GapOpened: _gap,
+    GapStalled: _gap,
     GapFilled: _gap,
     GapAbandoned: _gap,
     Alarm: _alarm,

@@ -21,6 +21,13 @@ URGENT = ("alarm", "overflow", "gap", "slow", "sending", "room")
 LETTERS = {"t": "time", "f": "from", "m": "text", "n": "name", "i": "identity", "g": "group"}
 """The fields of -F."""
 Fields = Annotated[str | None, options.fields_option(LETTERS, "%t %f %m")]
+GAP_TIMEOUT = options.Seconds(30.0)
+GapTimeout = Annotated[
+    float,
+    options.time_option(
+        "--gap-timeout", help="Wait this long for a missing message before showing later ones."
+    ),
+]
 Passive = Annotated[
     bool, typer.Option("--passive", help="Send nothing at all, not even requests for lost messages.")
 ]
@@ -44,6 +51,7 @@ def listen(
     idle: options.Idle = None,
     last: options.Last = None,
     since: options.Since = None,
+    gap_timeout: GapTimeout = GAP_TIMEOUT,
     on: On = None,
     passive: Passive = False,
     plain: options.Plain = False,
@@ -69,6 +77,7 @@ def listen(
             # A listener keeps quiet until it hears a peer, unless it has to ask for history.
             "quiet": last is None and since is None,
             "passive": passive or bool(source),
+            "gap_timeout": gap_timeout,
             "peers": peer or (),
             "last": last,
             "since": since,

@@ -197,6 +197,16 @@ class GapOpened(msgspec.Struct, frozen=True, gc=False):
     name: str = ""
 
 
+class GapStalled(msgspec.Struct, frozen=True, gc=False):
+    """Records `first` to `last` of a peer have been asked for in vain for 2 s: what it published after them
+    waits."""
+
+    peer_id: PeerId
+    first: int
+    last: int
+    name: str = ""
+
+
 class GapFilled(msgspec.Struct, frozen=True, gc=False):
     """A gap that was opened is complete."""
 
@@ -266,6 +276,7 @@ Event = (
     | PeerUpdated
     | PeerLeft
     | GapOpened
+    | GapStalled
     | GapFilled
     | GapAbandoned
     | Alarm

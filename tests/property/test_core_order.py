@@ -62,7 +62,7 @@ def test_gaps_are_a_set_in_order(steps: list[tuple[str, int]]) -> None:
             gaps.lost(value)
             model = {number for number in model if number >= value}
         elif step == "ask":
-            gaps.asked([span for span in gaps if span.start <= value], float(now))
+            gaps.asked([span for span in gaps if span.start <= value], float(now), tell=value % 2 == 0)
         elif step == "overheard":
             gaps.overheard([(value, value + 20)], float(now))
         spans = [(span.start, span.stop) for span in gaps]

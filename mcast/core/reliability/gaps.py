@@ -10,6 +10,7 @@ from operator import attrgetter
 DEFERRALS = 2  # others' NACKs that may put ours off; then it goes regardless, or a forger silences us
 WHOLE = 3  # NACKs for the same records before one asks for slices; then every other one does
 EAGER = 8  # NACKs for the same records before the pause between them begins to double
+UNPROVEN = EAGER - 2  # those that count as sent in vain of a peer of which no record has come so far
 
 
 class Gap:
@@ -23,25 +24,24 @@ class Gap:
 
 
 class Span:
-    """Missing records [start, stop) that share their history.
+    """Missing records [start, stop) that share their history. `tries` NACKs for them were in vain.
 
     The attack: a word of 168 bytes about thousands of records that never were. It costs one span.
     """
 
     __slots__ = ("asked", "deferrals", "gap", "nacks", "noticed", "start", "stop", "tries")
 
-    def __init__(self, start: int, stop: int, noticed: float) -> None:
-        self.start, self.stop, self.noticed = start, stop, noticed
+    def __init__(self, start: int, stop: int, noticed: float, tries: int) -> None:
+        self.start, self.stop, self.noticed, self.tries = start, stop, noticed, tries
         self.asked = -inf
         self.deferrals = 0
-        self.tries = self.nacks = 0
+        self.nacks = 0
         self.gap: Gap | None = None
 
     def rest(self, start: int) -> Span:
         """The part from `start` on, as a span of its own."""
-        rest = Span(start, self.stop, self.noticed)
-        rest.asked, rest.deferrals, rest.tries, rest.gap = self.asked, self.deferrals, self.tries, self.gap
-        rest.nacks = self.nacks
+        rest = Span(start, self.stop, self.noticed, self.tries)
+        rest.asked, rest.deferrals, rest.nacks, rest.gap = self.asked, self.deferrals, self.nacks, self.gap
         return rest
 
     def sliced(self, whole: int) -> bool:
@@ -49,7 +49,7 @@ class Span:
         return self.nacks >= whole and (self.nacks - whole) % 2 == 0
 
     def when(self, grace: float, hold: float, longest: float) -> float:
-        """When to ask for it: `hold` after the last time, more and more up to `longest` in vain."""
+        """When to ask for it: `hold` after the last time, doubled up to `longest` after NACKs in vain."""
         pause = min(hold * 2.0 ** min(60, max(0, self.tries - EAGER)), max(hold, longest))
         return max(self.noticed + grace, self.asked + pause)
 
@@ -58,12 +58,15 @@ class Gaps:
     """The missing records of one peer, ascending.
 
     Only a record that came splits a span, so words alone make few of them. `fresh`: something was
-    noticed since this was last cleared.
+    noticed since this was last cleared; `noticed_at` is when that was. `vain` NACKs have left since a record
+    of the peer came last: who only claims to have published more is asked for it more and more rarely.
     """
 
     def __init__(self) -> None:
         self._spans: list[Span] = []
         self.fresh = False
+        self.noticed_at = -inf
+        self.vain = UNPROVEN
 
     def __bool__(self) -> bool:
         return bool(self._spans)
@@ -86,11 +89,11 @@ class Gaps:
     def notice(self, start: int, stop: int, now: float) -> None:
         """[start, stop) was found to be missing."""
         last = self._spans[-1] if self._spans else None
-        if last is not None and last.stop == start and last.tries == 0:
+        if last is not None and last.stop == start and last.asked == -inf and last.gap is None:
             last.stop = stop
             return
-        insort(self._spans, Span(start, stop, now), key=attrgetter("start"))
-        self.fresh = True
+        insort(self._spans, Span(start, stop, now, self.vain), key=attrgetter("start"))
+        self.fresh, self.noticed_at = True, now
 
     def noticed(self, sequence: int) -> float:
         """When it was noticed that `sequence` is missing."""
@@ -155,14 +158,15 @@ class Gaps:
             count -= span.stop - span.start
         return inf
 
-    def asked(self, spans: Iterable[Span], now: float) -> list[Gap]:
-        """A NACK for `spans` goes out. The gaps to tell the application of for the first time."""
+    def asked(self, spans: Iterable[Span], now: float, *, tell: bool) -> list[Gap]:
+        """A NACK for `spans` goes out. The gaps to `tell` the application of for the first time."""
         opened: list[Gap] = []
+        self.vain += 1
         for span in spans:
             span.asked, span.deferrals = now, 0
             span.tries += 1
             span.nacks += 1
-            if span.gap is not None:
+            if span.gap is not None or not tell:
                 continue
             if not opened or opened[-1].last + 1 != span.start:
                 opened.append(Gap(span.start, span.start - 1))
@@ -187,6 +191,14 @@ class Gaps:
         for span in self._spans:
             span.asked, span.tries, span.nacks = -inf, 0, 0
         self.fresh = True
+
+    def delivered(self) -> None:
+        """A record came. After a silence of its peer that ends the long pauses."""
+        if self.vain > EAGER:
+            for span in self._spans:
+                span.tries = min(span.tries, EAGER)
+            self.fresh = True
+        self.vain = 0
 
     def first(self) -> Span | None:
         """What is missing at the front."""

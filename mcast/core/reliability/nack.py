@@ -11,9 +11,10 @@ from math import inf
 from typing import NamedTuple
 
 from mcast.core.context import Context, Handlers
-from mcast.core.events import PeerId
+from mcast.core.events import Event, PeerId
 from mcast.core.membership.roster import Roster
-from mcast.core.timers import Timers, backoff, rounds
+from mcast.core.timers import Timers, backoff, earliest, rounds
+from mcast.core.token_bucket import TokenBucket
 from mcast.wire.frames import SLICED, Key, Missing, Nack
 from mcast.wire.limits import (
     DATAGRAM_MAX,
@@ -29,13 +30,19 @@ from mcast.wire.ranges import pairs_of, split_ranges
 from mcast.wire.reasons import DropReason
 
 from .gaps import WHOLE, Span
-from .window import ReceiveWindow, held_share
+from .window import PAID_MOST, ReceiveWindow, held_share
 
-PER_ORIGIN = 16  # windows of one identity
 SEARCH = 64  # windows looked at for one to evict
 KEPT = 60.0  # seconds that the window of a peer that is gone stays, and longer while it lacks something
 MISSING_HEAD = 16 + 8 + 8 + 2  # bytes of a Missing before its ranges
 NACK_HEAD = FRAME_HEADER_SIZE + 16 + 8 + 8 + 1 + SIGNATURE_SIZE
+LINK_HEADERS = 62  # bytes of Ethernet, IPv6 and UDP around a datagram
+PAGE_COST = LINK_HEADERS + HEADER_SIZE + TAG_SIZE + NACK_HEAD
+CLAIM_RATE, VAIN_RATE = 100, 200  # bytes a second that NACKs may cost the whole group; see NackBudget
+SAVED = 2 * DATAGRAM_MAX  # bytes of them that one member may have saved
+RETRY = 5.0  # seconds after which a NACK that was not allowed is tried again, at the latest
+CLAIMS_TOLD = 32  # gaps of peers of which no record came that the application is told of, at once
+CLAIMS_AGAIN = 0.1  # and a second after that
 PAGES = 16  # NACKs that leave at once; what is left over is asked for in the next round
 RECESS = 0.1  # seconds at least from such a full round to the next
 KEYED_NACKS = 3  # our key goes along with our first NACKs: an unknown requester shares a small quota
@@ -54,7 +61,8 @@ class Ended(NamedTuple):
 
 
 class WindowTable:
-    """Receive windows by peer, at most `settings.peers`, and PER_ORIGIN of one origin; their bytes in all.
+    """Receive windows by peer, at most `settings.peers`, and `peers_per_identity` of one origin; their bytes
+    in all.
 
     The attack: made-up peers by the thousand. Those outside the roster go first, oldest first; what a
     window lacks is told when it goes, and where its peer would go on is remembered, so that nothing of it
@@ -64,6 +72,7 @@ class WindowTable:
     def __init__(self, context: Context, roster: Roster) -> None:
         self._context, self._roster = context, roster
         self._most, self._limit = context.settings.held_bytes, context.settings.peers
+        self._per_origin = context.settings.peers_per_identity
         self._share = held_share(self._most)
         self._windows: dict[PeerId, ReceiveWindow] = {}
         self.get = self._windows.get
@@ -73,6 +82,7 @@ class WindowTable:
         self._gone: dict[PeerId, float] = {}
         self._bytes: dict[PeerId, int] = {}
         self._total = 0
+        self._claims_told = TokenBucket(CLAIMS_AGAIN, CLAIMS_TOLD, context.started)
 
     def __len__(self) -> int:
         return len(self._windows)
@@ -102,10 +112,8 @@ class WindowTable:
         if ended is not None:
             window.first = ended.first  # what was told before is no history that was not
         known = peer_id in self._roster
-        if known:
-            window.trust()
         mine = self._of.get(peer_id.origin, {})
-        if len(mine) >= PER_ORIGIN and not self._evict(mine, now):
+        if len(mine) >= self._per_origin and not self._evict(mine, now):
             return DropReason.TOO_MANY_PEERS
         if len(self) >= self._limit and not self._evict(self._strangers, now):
             return DropReason.TABLE_FULL
@@ -127,7 +135,7 @@ class WindowTable:
 
     def _end(self, peer_id: PeerId, now: float) -> None:
         window = self._windows.pop(peer_id)
-        self._context.events += window.close(now)
+        self.tell(window, window.close(now), now)
         self.remember(peer_id, window.first, window.buffer.next)
         self._strangers.pop(peer_id, None)
         self._gone.pop(peer_id, None)
@@ -136,6 +144,17 @@ class WindowTable:
         del mine[peer_id]
         if not mine:
             del self._of[peer_id.origin]
+
+    def tell(self, window: ReceiveWindow, events: list[Event], now: float) -> None:
+        """Tell the application what became of `window`.
+
+        The attack: thousands of made-up peers, whose claims would be as many gaps. So gaps of peers of which
+        no record came are told within a budget.
+        """
+        if events and not window.proven and not self._claims_told.take(1, now):
+            self._context.drop(DropReason.OVER_BUDGET)
+            return
+        self._context.events += events
 
     def departed(self, window: ReceiveWindow, now: float) -> None:
         """The peer of `window` is gone: it may make room for others, and goes by itself after a while."""
@@ -202,6 +221,50 @@ class WindowTable:
         return robbed
 
 
+class NackBudget:
+    """What NACKs may cost.
+
+    Each record that comes pays for the next NACKs for its peer (`ReceiveWindow.paid`). NACKs beyond that have
+    brought nothing so far. The whole group has a small rate for them, of which a member has its part: one for
+    all peers of which no record has come, one for all others. When a record of such a peer comes, what was
+    spent on it is given back.
+
+    The attack: made-up peers that claim to have published 2**62 records.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._claims = TokenBucket(CLAIM_RATE, SAVED, context.started)
+        self._vain = TokenBucket(VAIN_RATE, SAVED, context.started)
+
+    def _bucket(self, window: ReceiveWindow, now: float) -> TokenBucket:
+        bucket, rate = (self._vain, VAIN_RATE) if window.proven else (self._claims, CLAIM_RATE)
+        bucket.retune(rate / self._context.members, SAVED, now)
+        return bucket
+
+    def allows(self, window: ReceiveWindow, now: float) -> bool:
+        """Whether a NACK for `window` may leave."""
+        return window.paid > 0 or self._bucket(window, now).level(now) > 0
+
+    def when(self, window: ReceiveWindow, now: float) -> float:
+        """When to try again, if it may not."""
+        return min(self._bucket(window, now).when(PAGE_COST, now), now + RETRY)
+
+    def spend(self, window: ReceiveWindow, size: int, now: float) -> None:
+        """`size` bytes of a NACK for `window` leave."""
+        if window.paid > 0:
+            window.paid = min(window.paid, PAID_MOST) - size
+            return
+        self._bucket(window, now).spend(size, now)
+        if not window.proven:
+            window.owed += size
+
+    def repay(self, window: ReceiveWindow) -> None:
+        """A record of a peer has come of which none had: it was no lie."""
+        self._claims.credit(window.owed, SAVED)
+        window.owed = 0
+
+
 class NackScheduler:
     """What is lacked of all peers, and when to ask for it or give it up.
 
@@ -214,7 +277,7 @@ class NackScheduler:
         self._context, self._key = context, key
         self._grace, self._floor = settings.reorder_grace, settings.grtt_min
         timeout = settings.gap_timeout
-        self._gap_timeout = PASSIVE_TIMEOUT if context.mode.passive and timeout is None else timeout
+        self._gap_timeout = earliest(timeout, PASSIVE_TIMEOUT if context.mode.passive else None)
         self.handlers: Handlers = {}
         self.windows = WindowTable(context, roster)
         self.on_asked: Callable[[list[PeerId], float], None]
@@ -222,6 +285,7 @@ class NackScheduler:
         self._asks: Timers[PeerId] = Timers()  # and with the backoff
         self._patience: Timers[PeerId] = Timers()
         self._not_before = 0.0
+        self._budget = NackBudget(context)
         self.next_timeout = inf
 
     def _rearm(self) -> None:
@@ -236,7 +300,8 @@ class NackScheduler:
         for peer_id in self._patience.due(now):
             window = self.windows.get(peer_id)
             if window is not None:
-                self._context.events += window.give_up(now, self._gap_timeout)
+                self._context.events += window.stalled(now)
+                self.windows.tell(window, window.give_up(now, self._gap_timeout), now)
                 self.update(window, now)
         self.windows.clear_out(now)
         self._rearm()
@@ -258,25 +323,42 @@ class NackScheduler:
 
         Each leaves `used` bytes of a datagram that passes everywhere. Empty when others have asked for it.
         """
-        context, pages = self._context, Pages(used)
+        context, pages, budget = self._context, Pages(used), self._budget
         whole = self._whole()
+        for window in self._due(now):
+            hold, below = window.hold(self._floor), self._below(window)
+            spans = window.gaps.ripe(now, self._grace, hold, window.pause, below)
+            again = now
+            if spans and len(pages.lists) < PAGES:
+                if budget.allows(window, now):
+                    for sliced in (False, True):
+                        some = [span for span in spans if span.sliced(whole) is sliced]
+                        networks = context.networks.of(window.peer_id)
+                        size = pages.add(networks, SLICED * sliced, window.peer_id, some)
+                        budget.spend(window, size, now)
+                    context.events += window.asked(spans, now)
+                    self._settle(window)
+                else:
+                    again = budget.when(window, now)
+            self._arm(window, max(again, window.gaps.when(self._grace, hold, window.pause, below)))
+        if len(pages.lists) >= PAGES:
+            self._not_before = now + RECESS
+        return pages.lists
+
+    def _due(self, now: float) -> list[ReceiveWindow]:
+        """The windows of which something is ripe: those asked for in vain least often first, then the newest.
+
+        So an honest newcomer goes before those that have only made claims for a while.
+        """
+        due = []
         for peer_id in self._ripe.due(now):
             window = self.windows.get(peer_id)
             if window is None or not window.gaps:
                 self._asks.cancel(peer_id)
-                continue
-            hold, below = window.hold(self._floor), self._below(window)
-            spans = window.gaps.ripe(now, self._grace, hold, window.pause, below)
-            if spans and len(pages.lists) < PAGES:
-                for sliced in (False, True):
-                    some = [span for span in spans if span.sliced(whole) is sliced]
-                    pages.add(context.networks.of(peer_id), SLICED * sliced, peer_id, some)
-                context.events += window.asked(spans, now)
-                self._settle(window)
-            self._arm(window, max(now, window.gaps.when(self._grace, hold, window.pause, below)))
-        if len(pages.lists) >= PAGES:
-            self._not_before = now + RECESS
-        return pages.lists
+            else:
+                due.append(window)
+        due.sort(key=lambda window: (window.gaps.vain, -window.gaps.noticed_at))
+        return due
 
     def _whole(self) -> int:
         """How many NACKs for the same records leave before one asks for slices."""
@@ -311,6 +393,8 @@ class NackScheduler:
         if not (lacking or window.lacking):
             return  # as before
         window.lacking = lacking
+        if window.owed and window.proven:
+            self._budget.repay(window)
         for changed in (*self.windows.weigh(window, now), window):
             self._settle(changed)
             self._notice(changed, now)
@@ -334,8 +418,9 @@ class NackScheduler:
         if not window.gaps:
             for timers in (self._ripe, self._asks, self._patience):
                 timers.cancel(window.peer_id)
+            window.stall_told = False
             return
-        when = window.gives_up_at(self._gap_timeout)
+        when = earliest(window.gives_up_at(self._gap_timeout), window.stalls_at)
         if when is None:
             self._patience.cancel(window.peer_id)
         elif when != self._patience.get(window.peer_id):
@@ -359,18 +444,21 @@ class Pages:
         self._used = used
         self._open: dict[tuple[int, int], tuple[list[Missing], int]] = {}  # the last list, bytes left
 
-    def add(self, networks: int, flags: int, peer_id: PeerId, spans: Iterable[Span]) -> None:
-        """Ask for `spans` of `peer_id`, which was heard on `networks`."""
+    def add(self, networks: int, flags: int, peer_id: PeerId, spans: Iterable[Span]) -> int:
+        """Ask for `spans` of `peer_id`, which was heard on `networks`. The bytes that this takes."""
         room = (DATAGRAM_SLICE if flags else DATAGRAM_SAFE) - self._used
-        way = networks, flags
+        way, size = (networks, flags), 0
         for piece in split_ranges(_joined(spans), (room - MISSING_HEAD) // 2):
             cost = MISSING_HEAD + 2 * pairs_of(piece)
             entries, left = self._open.get(way, ([], 0))
             if cost > left or len(entries) >= ENTRIES_MAX:
                 entries, left = [], room
                 self.lists.append((way, entries))
+                size += PAGE_COST
             entries.append(Missing(peer_id.origin, peer_id.incarnation, tuple(piece)))
             self._open[way] = entries, left - cost
+            size += cost
+        return size
 
 
 def _joined(spans: Iterable[Span]) -> list[tuple[int, int]]:

@@ -290,6 +290,7 @@ class Receiver:
 
     def _pass_over(self, window: ReceiveWindow, sequence: int, now: float) -> None:
         """Wait for no record of a peer up to `sequence`."""
+        window.trust()  # what tells us so is a genuine record
         self._context.events += window.begin_after(sequence, now)
         self._nacks.update(window, now)
 

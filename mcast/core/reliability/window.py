@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from math import exp
 
-from mcast.core.events import Address, Event, GapAbandoned, GapFilled, GapOpened, Message, PeerId
+from mcast.core.events import (
+    Address,
+    Event,
+    GapAbandoned,
+    GapFilled,
+    GapOpened,
+    GapStalled,
+    Message,
+    PeerId,
+)
 from mcast.core.rangeset import RangeSet, collapse
 from mcast.core.timers import ROUNDS, earliest
 from mcast.wire import bodies, limits
@@ -20,8 +29,12 @@ LAST_TRIES = 8  # NACKs nobody answered, at least, before records of a peer that
 AFTER_GOODBYE = 10.0  # seconds, at least, that holders of a peer that said goodbye are asked
 AFTER_SILENCE = 300.0  # the same of one that fell silent: a switch that restarts cuts off for minutes
 ANSWER = 1.0  # seconds the last NACK has for an answer
-PAUSE_HERE, PAUSE_GONE = 1.0, 60.0  # longest seconds between NACKs in vain, while the peer is here and after
-STRANGER_WINDOW = 256  # records of a peer outside the roster that may be outstanding until one comes
+PAUSE_HERE, PAUSE_GONE = 4.0, 60.0  # longest seconds between NACKs in vain, while the peer is here and after
+CLAIM = 256  # records of a peer that may be outstanding until one of them comes
+CLAIM_SECONDS = 30.0  # for this long, at most, a claim is believed if no record comes
+STALLED = 2.0  # seconds of waiting after which the application is told
+PAID = 256  # bytes of NACKs that each record of a peer pays for
+PAID_MOST = 64 * 1024  # and those that all of them do
 REORDERED = 0.01  # seconds within which a missing record was only overtaken, or repaired for somebody else
 LOSS_RECORDS, LOSS_SECONDS = 128, 0.25  # the shorter of these is what the loss is smoothed over
 FORGOTTEN = 32  # records pushed out at once: finding the last ones takes a sort
@@ -38,13 +51,14 @@ class ReorderBuffer:
 
     `next` is the first sequence not yet delivered, `high` the highest that is waited for, `claimed` the
     highest that is said to exist: it may be further than the window. What lies between `next` and `high`
-    and is not held is missing. The attack on the window: a peer that jumps far ahead hurts only itself.
+    and is not held is missing. A record that comes may be `window` ahead, one that is only said to exist
+    `reach`. The attack on the window: a peer that jumps far ahead hurts only itself.
     """
 
     def __init__(self, start: int, window: int) -> None:
         self.next = start
         self.high = self.claimed = start - 1
-        self.window = window
+        self.window = self.reach = window
         self._held: dict[int, Record] = {}
         self._late = RangeSet(LATE_RANGES)
         self.held_bytes = 0
@@ -74,7 +88,7 @@ class ReorderBuffer:
         """Records up to `high` exist. The range [start, stop) that is thereby found missing."""
         self.claimed = max(self.claimed, high)
         start = self.high + 1
-        self.high = max(self.high, min(self.claimed, self.next + self.window - 1))
+        self.high = max(self.high, min(self.claimed, self.next + self.reach - 1))
         return start, self.high + 1
 
     @property
@@ -253,6 +267,9 @@ class ReceiveWindow:
     joined: their age tells. `departed`: the peer said goodbye or fell silent. `begun`: the end, since
     somebody last took it, of a message that began before `first`; it belongs to history. `history`: all does.
     `skew`: how far (s) its clock was from ours when its latest record came, as in Message.
+
+    `proven`: a genuine record of it has come. Until then what it has published is its word, and little is
+    done for it. `paid` are the bytes of NACKs that its records have paid for, `owed` those that left before.
     """
 
     __slots__ = (
@@ -263,7 +280,6 @@ class ReceiveWindow:
         "_low",
         "_received",
         "_until",
-        "_window",
         "begun",
         "buffer",
         "departed",
@@ -280,8 +296,12 @@ class ReceiveWindow:
         "intact",
         "lacking",
         "name",
+        "owed",
+        "paid",
         "peer_id",
+        "proven",
         "skew",
+        "stall_told",
     )
 
     def __init__(
@@ -294,7 +314,8 @@ class ReceiveWindow:
         history: bool = False,
     ) -> None:
         self.peer_id, self.name, self.first = peer_id, name, start
-        self.buffer = ReorderBuffer(start, min(window, STRANGER_WINDOW))
+        self.buffer = ReorderBuffer(start, window)
+        self.buffer.reach = min(window, CLAIM)
         self.gaps = Gaps()
         self.fragments = Reassembly()
         self._begun_to = start  # up to here the fragments of a message that began before we joined
@@ -305,8 +326,10 @@ class ReceiveWindow:
         self.lacking = True
         self.echo, self.echo_at, self.heard_at = 0, 0.0, 0.0
         self.grtt = self.skew = 0.0
-        self._window = window
+        self.proven = False
+        self.paid = self.owed = 0
         self.departed = False
+        self.stall_told = False
         self._until: float | None = None
         self._low = (0, 0.0)
         self._received = self._expected = 0
@@ -335,8 +358,10 @@ class ReceiveWindow:
         self.gaps.again()
 
     def trust(self) -> None:
-        """The author is in the roster or has published: it gets the whole window."""
-        self.buffer.window = self._window
+        """A genuine record of it has come."""
+        self.proven, self.buffer.reach = True, self.buffer.window
+        if self.gaps.vain:
+            self.gaps.delivered()
 
     def accept(self, record: Record, source: Address, now: float) -> list[Event]:
         """Take a verified record that the buffer does not refuse."""
@@ -344,6 +369,8 @@ class ReceiveWindow:
         if self.buffer.smooth and sequence == self.buffer.next:
             return self.accept_row([record], source, now)
         events: list[Event] = []
+        self.trust()
+        self.paid += PAID
         if sequence > self.buffer.high:
             self.heard_at = now
             self._received += 1
@@ -360,7 +387,6 @@ class ReceiveWindow:
             self._received += 1
         ready, late = self.buffer.accept(record)
         if ready:
-            self.trust()
             events += self._deliver(ready, source, late=late)
         if self.buffer.claimed > self.buffer.high:
             self.learn(self.buffer.claimed, now)
@@ -399,10 +425,13 @@ class ReceiveWindow:
 
     def accept_row(self, row: list[Record], source: Address, now: float) -> list[Event]:
         """Take verified records, at least one, that follow what is here while nothing is missing."""
-        self.buffer.follow(len(row))
+        count = len(row)
+        self.buffer.follow(count)
         self.heard_at = now
-        self._received += len(row)
-        self.buffer.window = self._window
+        self._received += count
+        self.proven, self.buffer.reach = True, self.buffer.window
+        self.gaps.vain = 0
+        self.paid += PAID * count
         return self._deliver(row, source)
 
     def learn(self, high: int, now: float) -> bool:
@@ -488,12 +517,13 @@ class ReceiveWindow:
     @property
     def pause(self) -> float:
         """The longest time between two NACKs in vain."""
-        return PAUSE_GONE if self.departed else PAUSE_HERE
+        return PAUSE_HERE if self.proven and not self.departed else PAUSE_GONE
 
     def asked(self, spans: list[Span], now: float) -> list[Event]:
         """A NACK for `spans` goes out."""
         return [
-            GapOpened(self.peer_id, gap.first, gap.last, self.name) for gap in self.gaps.asked(spans, now)
+            GapOpened(self.peer_id, gap.first, gap.last, self.name)
+            for gap in self.gaps.asked(spans, now, tell=self.proven)
         ]
 
     def gives_up_at(self, gap_timeout: float | None) -> float | None:
@@ -503,8 +533,24 @@ class ReceiveWindow:
             return None
         return earliest(self._lost_at(head, gap_timeout), self._low[1] if self._pending_low() else None)
 
+    @property
+    def stalls_at(self) -> float | None:
+        """When to tell that the front is waited for; None: not now, or it was told."""
+        head = self.gaps.first()
+        return head.noticed + STALLED if head is not None and self.proven and not self.stall_told else None
+
+    def stalled(self, now: float) -> list[Event]:
+        """What is missing at the front has been waited for, for a while. Once, until nothing is missing."""
+        when, head = self.stalls_at, self.gaps.first()
+        if head is None or when is None or now < when:
+            return []
+        self.stall_told = True
+        return [GapStalled(self.peer_id, head.start, head.stop - 1, self.name)]
+
     def _lost_at(self, span: Span, gap_timeout: float | None) -> float | None:
         """When `span` will have been waited for long enough, though the origin may still hold it."""
+        if not self.proven:
+            gap_timeout = CLAIM_SECONDS if gap_timeout is None else min(gap_timeout, CLAIM_SECONDS)
         timeout = None if gap_timeout is None else span.noticed + gap_timeout
         if self._until is None or span.tries < LAST_TRIES:
             return timeout
@@ -520,6 +566,8 @@ class ReceiveWindow:
             when = self._lost_at(span, gap_timeout)
             if when is None or when > now:
                 return stop
+            if not self.proven:
+                return self.buffer.claimed + 1
             stop, in_vain = span.stop, True
         if in_vain and stop > self.buffer.high:
             # Nobody answered for all that was in the window: somebody may still hold the latest records.

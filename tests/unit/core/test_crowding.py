@@ -11,7 +11,7 @@ from mcast import simulation
 from mcast.core.events import PeerId
 from mcast.core.membership.roster import Peer
 from mcast.core.reliability.gaps import Gaps
-from mcast.core.reliability.nack import PER_ORIGIN, NackScheduler
+from mcast.core.reliability.nack import NackScheduler
 from mcast.core.reliability.window import FORGOTTEN, SHARE, ReceiveWindow, ReorderBuffer
 from mcast.settings import Settings
 from mcast.wire.bodies import encode_first
@@ -93,6 +93,7 @@ def test_a_receiver_with_little_room_still_gets_everything() -> None:
     assert [message.data.split()[0] for message in receiver.messages()] == [b"%d" % n for n in range(400)]
 
 
+FEW = 16  # peers of one identity
 MODES: dict[str, Callable[[Callable[..., bytes], bytes, bytes], list[bytes]]] = {
     "one after the other": lambda seal, fragment, first: [seal(fragment), seal(first)],
     "in one datagram": lambda seal, fragment, first: [seal(fragment, first)],
@@ -105,7 +106,7 @@ def test_a_peer_that_goes_before_its_record_was_put_away_leaves_nothing_behind(
     mode: str, lacking: bool
 ) -> None:
     """The attack: a fragment for the oldest peer of an identity, then a record of one peer too many."""
-    lan = simulation.Lan(seed=5, settings=Settings(held_bytes=65_536))
+    lan = simulation.Lan(seed=5, settings=Settings(held_bytes=65_536, peers_per_identity=FEW))
     engine = lan.join("ben").engine
     lan.run(1.0)
     eve = Outsider(lan)
@@ -123,7 +124,7 @@ def test_a_peer_that_goes_before_its_record_was_put_away_leaves_nothing_behind(
         engine.deadline()
 
     say(seal(encode_frame(eve.key)))
-    for number in range(PER_ORIGIN):
+    for number in range(FEW):
         say(seal(of(number, 1)))
     fragment = encode_first(60_000, bytes(1000))
     for number in range(80):
@@ -131,7 +132,7 @@ def test_a_peer_that_goes_before_its_record_was_put_away_leaves_nothing_behind(
         if lacking:
             say(seal(of(number, 5)))
         begun = of(number, 2, fragment, Kind.FIRST)
-        say(*MODES[mode](seal, begun, of(number + PER_ORIGIN, 1)))
+        say(*MODES[mode](seal, begun, of(number + FEW, 1)))
     windows = engine._nacks.windows
     assert windows._bytes.keys() <= windows._windows.keys()
     assert sum(windows._bytes.values()) == windows._total

@@ -104,7 +104,7 @@ def test_what_the_author_overwrote_is_declared_lost() -> None:
 
 
 def test_records_nobody_holds_of_a_peer_that_left_are_given_up() -> None:
-    lan = simulation.Lan(10)
+    lan = simulation.Lan(10, settings=Settings(gap_timeout=None))
     ada, bob = lan.join("ada"), lan.join("bob")
     lan.run(1.0)
     lan.between(ada, bob, loss=1.0)
@@ -233,7 +233,7 @@ def test_a_known_peer_is_caught_up_with_wholly_after_a_partition() -> None:
 
 
 def test_a_gap_open_when_a_peer_expires_is_filled_when_it_is_back() -> None:
-    lan = simulation.Lan(3)
+    lan = simulation.Lan(3, settings=Settings(gap_timeout=None))
     ada = lan.join("ada")
     lan.run(20.0)
     bob = lan.join("bob")

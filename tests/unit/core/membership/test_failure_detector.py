@@ -10,7 +10,6 @@ from mcast import simulation
 from mcast.core.events import PeerId, PeerJoined, PeerLeft
 from mcast.core.membership.failure_detector import CANDIDATES, CROWD, DEPARTED, NONCES, Freshness
 from mcast.core.membership.roster_sync import pack
-from mcast.core.reliability.nack import PER_ORIGIN
 from mcast.settings import Settings
 from mcast.wire import frames as f
 from tests.unit.core.support import ADDRESS, Outsider, drops, now_ms
@@ -270,17 +269,17 @@ def test_hearsay_that_falls_silent_is_asked_for_in_the_group_alone() -> None:
 
 
 def test_a_visitor_is_watched_until_it_falls_silent_also_if_its_window_made_room() -> None:
-    lan = simulation.Lan(24)
+    lan = simulation.Lan(24, settings=Settings(peers_per_identity=16))
     ada = lan.join("ada")
     eve = Outsider(lan)
     first = eve.peer_id
     eve.say(eve.key)
-    for number in range(PER_ORIGIN + 1):
+    for number in range(17):
         eve.peer_id = PeerId(first.origin, first.incarnation + number)
         eve.say(eve.heartbeat(0))
     assert ada.engine._nacks.windows.get(first) is None
     silence = ada.engine._detector._silence
-    assert len(silence) == PER_ORIGIN + 1
+    assert len(silence) == 17
     lan.run(Settings().visitor_seconds + 1.0)
     assert len(silence) == 0
 

@@ -12,7 +12,7 @@ from mcast.core.membership.presence import AnnouncementTimer
 from mcast.settings import Settings
 from mcast.wire import frames as f
 from mcast.wire.attributes import Attributes, encode_attributes
-from tests.unit.core.support import Outsider, drops, now_ms
+from tests.unit.core.support import Outsider, drops, now_ms, texts
 
 
 def left(member: simulation.Member) -> list[tuple[str, str]]:
@@ -195,8 +195,8 @@ def test_a_copy_of_our_own_identity_is_an_alarm() -> None:
     assert Alarm("two-machines", eve.peer_id) in ada.events()
 
 
-def test_an_origin_has_at_most_sixteen_live_peers() -> None:
-    lan = simulation.Lan(11)
+def test_the_live_peers_of_an_origin_are_bounded() -> None:
+    lan = simulation.Lan(11, settings=Settings(peers_per_identity=16))
     ada = lan.join("ada")
     eve = Outsider(lan)
     eve.say(eve.key)
@@ -367,3 +367,17 @@ def test_our_own_words_played_again_are_no_news() -> None:
     eve.say(f.Goodbye(*me, 9, 0, bytes(64)))
     assert drops(ada, "own") == before + 2
     assert ada.peers() == []
+
+
+def test_forty_programs_of_one_identity_are_seen_and_heard() -> None:
+    """The cron jobs of one user start at the same minute."""
+    lan = simulation.Lan(40)
+    bob = lan.join("bob")
+    first = lan.join("job")
+    jobs = [first, *(lan.join("job", identity=first.identity) for _ in range(39))]
+    lan.run(3.0)
+    for number, job in enumerate(jobs):
+        job.send(f"{number}")
+    lan.run(3.0)
+    assert len(bob.peers()) == 40
+    assert sorted(int(text) for text in texts(bob) if text) == list(range(40))

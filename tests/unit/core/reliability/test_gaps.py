@@ -18,11 +18,11 @@ def test_a_gap_is_asked_for_after_the_grace_and_again_after_the_hold() -> None:
     assert _ripe(gaps, 1.005, 0.1) == []
     assert gaps.when(0.01, 0.1, 1.0) == 1.01
     assert _ripe(gaps, 1.01, 0.1) == [(5, 8)]
-    (gap,) = gaps.asked(gaps, 1.01)
+    (gap,) = gaps.asked(gaps, 1.01, tell=True)
     assert (gap.first, gap.last) == (5, 7)
     assert _ripe(gaps, 1.05, 0.1) == []
     assert _ripe(gaps, 1.11, 0.1) == [(5, 8)]
-    assert gaps.asked(gaps, 1.11) == []
+    assert gaps.asked(gaps, 1.11, tell=True) == []
     assert gaps.found(6) is None
     assert 6 not in gaps
     assert 7 in gaps
@@ -53,9 +53,12 @@ def test_gaps_that_touch_are_told_as_one() -> None:
     gaps.notice(3, 5, now=1.0)
     gaps.notice(7, 8, now=1.0)
     gaps.notice(5, 6, now=2.0)
-    assert [(gap.first, gap.last, gap.remaining) for gap in gaps.asked(gaps, 3.0)] == [(1, 5, 5), (7, 7, 1)]
+    assert [(gap.first, gap.last, gap.remaining) for gap in gaps.asked(gaps, 3.0, tell=True)] == [
+        (1, 5, 5),
+        (7, 7, 1),
+    ]
     gaps.notice(8, 9, now=3.0)
-    assert [(gap.first, gap.last) for gap in gaps.asked(gaps, 3.0)] == [(8, 8)]
+    assert [(gap.first, gap.last) for gap in gaps.asked(gaps, 3.0, tell=True)] == [(8, 8)]
 
 
 def test_another_nack_defers_ours_twice_and_no_more() -> None:
@@ -66,17 +69,18 @@ def test_another_nack_defers_ours_twice_and_no_more() -> None:
         gaps.overheard([(1, 2), (5, 1000)], now)
     assert _ripe(gaps, 3.0, 0.5) == [(1, 2), (4, 6)]
     assert _ripe(gaps, 2.1, 0.5) == [(4, 6)]
-    gaps.asked(gaps, 3.0)
+    gaps.asked(gaps, 3.0, tell=True)
     gaps.overheard([(1, 2)], 4.0)
     assert _ripe(gaps, 4.1, 0.5) == [(4, 6)]
 
 
 def test_who_asks_in_vain_asks_less_and_less() -> None:
     gaps = Gaps()
+    gaps.delivered()
     gaps.notice(1, 2, now=0.0)
     times = [gaps.when(0.01, 0.1, 60.0)]
     for _ in range(40):
-        gaps.asked(gaps, times[-1])
+        gaps.asked(gaps, times[-1], tell=True)
         times.append(gaps.when(0.01, 0.1, 60.0))
     pauses = [round(b - a, 3) for a, b in pairwise(times)]
     assert pauses[:10] == [0.1] * 8 + [0.2, 0.4]
@@ -111,3 +115,38 @@ def test_lost_records_are_no_longer_wanted() -> None:
     assert gaps.first() is not None
     gaps.lost(5)
     assert gaps.first() is None
+
+
+def test_what_is_only_claimed_is_asked_for_twice_before_the_pauses_grow() -> None:
+    """Also what is claimed anew, until a record comes."""
+    gaps = Gaps()
+    gaps.notice(1, 2, now=0.0)
+    now, times = 0.01, []
+    for _ in range(5):
+        times.append(now)
+        assert gaps.asked(gaps, now, tell=False) == []
+        now = gaps.when(0.01, 0.1, 60.0)
+    assert [round(b - a, 3) for a, b in pairwise(times)] == [0.1, 0.1, 0.2, 0.4]
+    gaps.notice(2, 3, now)
+    (_, more) = gaps
+    gaps.asked([more], now + 0.01, tell=False)
+    assert more.when(0.01, 0.1, 60.0) - more.asked > 0.7
+
+
+def test_a_record_after_a_silence_ends_the_long_pauses_and_no_other_does() -> None:
+    gaps = Gaps()
+    gaps.delivered()
+    gaps.notice(1, 2, now=0.0)
+    for now in range(12):
+        gaps.asked(gaps, float(now), tell=True)
+        gaps.fresh = False
+        if now < 6:
+            gaps.delivered()
+            assert not gaps.fresh
+    assert gaps.when(0.01, 0.1, 60.0) == 11.0 + 1.6
+    gaps.asked(gaps, 12.0, tell=True)
+    gaps.asked(gaps, 13.0, tell=True)
+    gaps.asked(gaps, 14.0, tell=True)
+    gaps.delivered()
+    assert gaps.fresh
+    assert gaps.when(0.01, 0.1, 60.0) == 14.1

@@ -8,21 +8,28 @@ import pytest
 
 from mcast import simulation
 from mcast.core.context import Mode
-from mcast.core.events import GapAbandoned, GapOpened, PeerId
+from mcast.core.events import GapAbandoned, GapOpened, GapStalled, PeerId
 from mcast.core.membership.roster import Peer, Roster
 from mcast.core.reliability.nack import (
+    CLAIM_RATE,
+    CLAIMS_TOLD,
     KEPT,
+    MISSING_HEAD,
+    PAGE_COST,
     PAGES,
     PASSIVE_TIMEOUT,
-    PER_ORIGIN,
     RECESS,
+    RETRY,
+    SAVED,
     SEARCH,
+    VAIN_RATE,
     NackScheduler,
 )
 from mcast.core.reliability.window import ReceiveWindow
 from mcast.settings import Settings
 from mcast.wire import bodies
 from mcast.wire import frames as f
+from mcast.wire.limits import DATAGRAM_MAX
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import Kind
 from tests.unit.core.support import Outsider, drops, make_context, record
@@ -65,9 +72,9 @@ def named(number: int, origin: bytes = b"") -> PeerId:
     return PeerId(origin or number.to_bytes(16, "big"), number)
 
 
-def test_an_origin_whose_incarnations_are_all_peers_gets_no_seventeenth_window() -> None:
-    nacks = Scheduler()
-    for number in range(PER_ORIGIN):
+def test_an_origin_whose_incarnations_are_all_peers_gets_no_window_more() -> None:
+    nacks = Scheduler(Settings(peers_per_identity=16))
+    for number in range(16):
         nacks.enter(named(number, b"o" * 16))
         nacks.open(number, b"o" * 16)
     more = nacks.windows.open(named(99, b"o" * 16), "", 1, 0, 0.0)
@@ -78,6 +85,7 @@ def test_a_round_of_nacks_is_bounded_and_the_rest_follows() -> None:
     nacks = Scheduler(Settings(peers=20_000))
     for number in range(2000):
         window = nacks.open(number)
+        window.accept(record(1), None, 0.0)
         window.learn(5, 0.0)
         nacks.update(window, 0.0)
     now, sent, asked = 0.0, 0, set[PeerId]()
@@ -112,9 +120,10 @@ def test_a_full_table_of_visitors_makes_room_behind_peers() -> None:
 
 
 def test_windows_of_peers_that_are_gone_leave_the_table_and_are_not_told_twice() -> None:
-    nacks = Scheduler(Settings(peers=20_000))
+    nacks = Scheduler(Settings(peers=20_000, gap_timeout=None))
     gone, lacking, back = (nacks.open(number) for number in range(3))
-    gone.accept(record(1), None, 0.0)
+    for window in (gone, lacking):
+        window.accept(record(1), None, 0.0)
     lacking.learn(3, 0.0)
     for window in (gone, lacking, back):
         nacks.depart(window.peer_id, 0.0, said=False)
@@ -156,12 +165,13 @@ def test_timers_of_a_peer_that_went_ask_for_nothing() -> None:
 def test_who_cannot_ask_does_not_wait_for_ever() -> None:
     nacks = Scheduler(mode=Mode(passive=True))
     window = nacks.open(1)
+    window.accept(record(1), None, 0.0)
     window.learn(3, 0.0)
     nacks.update(window, 0.0)
     nacks.on_timeout(PASSIVE_TIMEOUT - 0.1)
-    assert nacks.context.events == [GapOpened(window.peer_id, 1, 3)]
+    assert nacks.context.events == [GapOpened(window.peer_id, 2, 3), GapStalled(window.peer_id, 2, 3)]
     nacks.on_timeout(PASSIVE_TIMEOUT)
-    assert nacks.context.events[1:] == [GapAbandoned(window.peer_id, 1, 3)]
+    assert nacks.context.events[2:] == [GapAbandoned(window.peer_id, 2, 3)]
 
 
 def test_fragments_without_an_end_count_towards_what_all_may_hold() -> None:
@@ -263,3 +273,77 @@ def test_a_visitor_that_comes_and_goes_keeps_no_other_window_here() -> None:
                 other.say(other.key, other.record(1))
         lan.run(40.0)
     assert len(ada.engine._nacks.windows) == 1
+
+
+def _claim(nacks: Scheduler, numbers: range, now: float) -> list[ReceiveWindow]:
+    """The windows of new peers that say that they have published a lot."""
+    windows = [nacks.open(number) for number in numbers]
+    for window in windows:
+        window.learn(2**62, now)
+        nacks.update(window, now)
+    return windows
+
+
+def _run(nacks: Scheduler, until: float) -> list[tuple[float, f.Nack]]:
+    """The NACKs that leave, and when."""
+    sent = []
+    while nacks.next_timeout <= until:
+        now = nacks.next_timeout
+        nacks.on_timeout(now)
+        sent += [(now, nack) for nack in nacks.asked()]
+    return sent
+
+
+def _cost(nacks: list[tuple[float, f.Nack]]) -> int:
+    return sum(PAGE_COST + sum(MISSING_HEAD + 4 for _ in nack.missing) for _, nack in nacks)
+
+
+@pytest.mark.parametrize(("genuine", "rate"), [(False, CLAIM_RATE), (True, VAIN_RATE)])
+def test_thousands_of_claims_cost_little_and_are_given_up_with_few_words(genuine: bool, rate: int) -> None:
+    """Also when each has published one record, which pays for a NACK or two."""
+    nacks = Scheduler(Settings(peers=20_000, gap_timeout=None))
+    windows = _claim(nacks, range(2000), 0.0)
+    paid = 0
+    if genuine:
+        for window in windows:
+            window.accept(record(1), None, 0.0)
+            nacks.update(window, 0.0)
+            paid += window.paid
+    sent = _run(nacks, 100.0)
+    assert _cost(sent) < paid * 1.5 + SAVED + DATAGRAM_MAX + 100.0 * rate / 3
+    abandoned = [event for event in nacks.context.events if isinstance(event, GapAbandoned)]
+    assert len(abandoned) == (0 if genuine else CLAIMS_TOLD)
+    assert nacks.context.drops[DropReason.OVER_BUDGET] == (0 if genuine else 2000 - CLAIMS_TOLD)
+
+
+def test_a_newcomer_is_asked_for_before_those_that_claim_in_vain() -> None:
+    nacks = Scheduler(Settings(peers=20_000))
+    _claim(nacks, range(200), 0.0)
+    _run(nacks, 12.0)
+    (honest,) = _claim(nacks, range(300, 301), 12.0)
+    at, nack = _run(nacks, 30.0)[0]
+    assert nack.missing[0].incarnation == honest.peer_id.incarnation
+    assert at < 12.0 + RETRY + 1.0
+
+
+def test_what_was_spent_on_an_honest_newcomer_is_given_back() -> None:
+    nacks = Scheduler()
+    for number in range(100):
+        now = number / 2
+        window = nacks.open(number)
+        window.learn(1, now)
+        nacks.update(window, now)
+        assert {nack.missing[0].incarnation for _, nack in _run(nacks, now + 0.4)} == {number}
+        window.accept(record(1), None, now + 0.4)
+        nacks.update(window, now + 0.4)
+
+
+def test_a_reader_is_told_with_whom_it_waits() -> None:
+    nacks = Scheduler(Settings(gap_timeout=5.0))
+    window = nacks.open(1)
+    for sequence in (1, 3):
+        window.accept(record(sequence), None, 0.0)
+        nacks.update(window, 0.0)
+    _run(nacks, 6.0)
+    kinds = [type(event).__name__ for event in nacks.context.events]
+    assert kinds == ["GapOpened", "GapStalled", "GapAbandoned", "Message"]

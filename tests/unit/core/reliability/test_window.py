@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from mcast.core.events import GapAbandoned, Message, PeerId
+from mcast.core.events import GapAbandoned, GapStalled, Message, PeerId
 from mcast.core.reliability.window import (
     AFTER_GOODBYE,
+    CLAIM,
+    CLAIM_SECONDS,
     FRAGMENTS,
     LAST_TRIES,
+    PAUSE_GONE,
+    PAUSE_HERE,
+    STALLED,
     Reassembly,
     ReceiveWindow,
     ReorderBuffer,
@@ -299,3 +304,40 @@ def test_pieces_that_make_room_are_not_confirmed() -> None:
     assert _report(window) == (3, 2)
     assert not window.drop_held(0.0)
     assert _report(window) == (3, 2)
+
+
+def test_a_claim_earns_a_small_window_and_no_word_and_lapses_as_a_whole() -> None:
+    window = ReceiveWindow(AUTHOR, "ada", 1, WINDOW, 0, 0)
+    window.learn(2**62, 0.0)
+    assert [(span.start, span.stop) for span in window.gaps] == [(1, 1 + CLAIM)]
+    assert window.asked(list(window.gaps), 0.01) == []
+    assert window.stalls_at is None
+    assert window.pause == PAUSE_GONE
+    assert window.gives_up_at(5.0) == 5.0
+    assert window.gives_up_at(None) == window.gives_up_at(100.0) == CLAIM_SECONDS
+    assert window.give_up(CLAIM_SECONDS, None) == [GapAbandoned(AUTHOR, 1, 2**62, "ada")]
+    assert not window.gaps
+    assert window.gives_up_at(None) is None
+
+
+def test_a_record_of_a_peer_makes_what_it_claims_count() -> None:
+    window = ReceiveWindow(AUTHOR, "ada", 1, WINDOW, 0, 0)
+    window.learn(2**62, 0.0)
+    window.accept(record(400), None, 1.0)
+    assert window.proven
+    assert window.buffer.high == WINDOW
+    assert window.asked(list(window.gaps), 1.01) != []
+    assert window.pause == PAUSE_HERE
+    assert window.paid > 0
+
+
+def test_that_a_reader_waits_is_told_once_until_nothing_is_missing() -> None:
+    window = _window()
+    assert window.stalled(9.0) == []
+    window.accept(record(1), None, 0.0)
+    window.accept(record(4), None, 0.0)
+    assert window.stalls_at == STALLED
+    assert window.stalled(STALLED - 0.1) == []
+    assert window.stalled(STALLED) == [GapStalled(AUTHOR, 2, 3, "ada")]
+    assert window.stalls_at is None
+    assert window.stalled(9.0) == []
