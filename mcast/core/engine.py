@@ -152,7 +152,7 @@ class Engine:
         detector = self._detector = FailureDetector(context, verifier, roster, nacks, store, window)
         feedback = self._feedback = Feedback(context, verifier, keys, roster, detector, nacks, window, flow)
         retransmitter = self._retransmitter = Retransmitter(
-            context, keys, roster, detector, nacks, store, flow
+            context, keys, roster, detector, nacks, store, window, flow
         )
         replay = Replay(mode.last, mode.since, now)
         fetches = Fetches(context, store, replay)

@@ -40,17 +40,24 @@ class VerificationBudget:
     The attack: valid-looking records under made-up or real origins, each costing 100 us to refuse. Strangers
     share 30 % of the budget; one known origin may use half of the known ones' share, so that forging in one
     victim's name does not starve the others.
+
+    What can wait gets what is left beyond half of what may be saved: live records, heartbeats and presence go
+    before the NACKs, which are cheap to send.
     """
 
     def __init__(self, rate: int, now: float) -> None:
         self._known = TokenBucket(rate * KNOWN_SHARE, rate * KNOWN_SHARE, now)
         self._strangers = TokenBucket(rate * (1 - KNOWN_SHARE), rate * (1 - KNOWN_SHARE), now)
         self._half = rate * (1 - KNOWN_SHARE) / 2
-        half = rate * KNOWN_SHARE / 2
+        self._half_known = half = rate * KNOWN_SHARE / 2
         self._each = TokenBuckets(half, half, ORIGINS)
 
-    def allow(self, origin: bytes, known: bool, now: float, price: float = 1.0) -> bool:
+    def allow(
+        self, origin: bytes, known: bool, now: float, price: float = 1.0, *, can_wait: bool = False
+    ) -> bool:
         """Whether one more signature in the name of `origin` may be checked now; `price`: of a known one."""
+        if can_wait and not (self._known.level(now) > self._half_known if known else self.spare(now)):
+            return False
         if not known:
             return self._strangers.take(1, now)
         return self._each.of(origin, now).take(price, now, 1.0) and self._known.take(price, now, 1.0)
@@ -179,7 +186,7 @@ class Verifier:
         known = self._keys.get(frame.origin)
         if known is None:
             return DropReason.UNKNOWN_KEY
-        if not self._budget.allow(frame.origin, trusted, now):
+        if not self._budget.allow(frame.origin, trusted, now, can_wait=isinstance(frame, Nack)):
             return DropReason.OVER_BUDGET
         if not self._checks.verify_frame(known.public_key, frame):
             return DropReason.BAD_SIGNATURE

@@ -21,16 +21,20 @@ from mcast.wire.limits import DATAGRAM_MAX, HEADER_SIZE, RECORD_ENVELOPE, TAG_SI
 from mcast.wire.reasons import DropReason
 
 from .nack import NackScheduler
+from .sender import TransmitWindow
 
 RECENT = 16_384  # repairs and requests remembered, first in, first out
 SHARE = RECENT // 4  # of them that one requester may be the first to ask for
 STALE = 30.0  # seconds after which a request is a first one again
 READY = 16_384  # repairs waiting for their turn; a flood of NACKs cannot queue more
 CHANCES = 4  # rounds of asking that a living author has before other holders step in
-NACK_LEAST = 64  # sequences that a NACK is charged for at least
 REQUESTERS = 1024  # identities with a repair quota of their own
-NACKED = 20 * 1024  # sequences a second that one identity may name in NACKs; looking them up costs time
 STRANGERS = b""  # the key of the bucket that all unknown identities share
+ALL_RATES, ALL_COPIES = 4, 8  # what all requesters get together: times the rate of one, copies of what is new
+LOOKED_UP = 40 * 1024  # records a second that are looked up for NACKs; one takes 1 to 3 us
+LOOKED_UP_BY_ONE = LOOKED_UP // 2  # of them for one identity
+LOOKED_UP_BY_STRANGERS = LOOKED_UP // 8  # and for all strangers together
+NACK_LEAST = 128  # records that a NACK counts for at least: checking its signature takes 100 us
 OVERHEAD = HEADER_SIZE + TAG_SIZE
 
 
@@ -183,6 +187,31 @@ class Requester(NamedTuple):
     sliced: bool
 
 
+class Attention:
+    """How much is looked up for NACKs.
+
+    The attack: NACKs, which cost little to send and much to read. Who has used up its part is not read, and
+    its signature is not checked.
+    """
+
+    def __init__(self, now: float) -> None:
+        self._all = TokenBucket(LOOKED_UP, 4 * WINDOW, now)
+        self._strangers = TokenBucket(LOOKED_UP_BY_STRANGERS, WINDOW, now)
+        self._each = TokenBuckets(LOOKED_UP_BY_ONE, 2 * WINDOW, REQUESTERS)
+
+    def _of(self, requester: bytes, now: float) -> TokenBucket:
+        return self._strangers if requester == STRANGERS else self._each.of(requester, now)
+
+    def paid(self, requester: bytes, now: float) -> bool:
+        """Whether another NACK of `requester` may be read."""
+        return self._all.level(now) > 0 and self._of(requester, now).level(now) > 0
+
+    def spend(self, requester: bytes, records: int, now: float) -> None:
+        """A NACK of `requester` was genuine, and so many `records` were looked up for it."""
+        self._all.spend(max(NACK_LEAST, records), now)
+        self._of(requester, now).spend(max(NACK_LEAST, records), now)
+
+
 class Retransmitter:
     """Handles NACK: ours may wait for what is asked for, and we may have what somebody lacks."""
 
@@ -194,15 +223,17 @@ class Retransmitter:
         detector: FailureDetector,
         nacks: NackScheduler,
         store: Store,
+        sent: TransmitWindow,
         flow: FlowController,
     ) -> None:
-        self._context, self._keys, self._roster = context, keys, roster
+        self._context, self._keys, self._roster, self._sent = context, keys, roster, sent
         self._detector, self._nacks, self._store, self._flow = detector, nacks, store, flow
         self.handlers: Handlers = {Nack: self._on_nack}
         rate = context.settings.repair_rate
         self._own_quotas = TokenBuckets(rate, rate, REQUESTERS)
         self._other_quotas = TokenBuckets(rate, rate, REQUESTERS)
-        self._nack_quotas = TokenBuckets(NACKED, 2 * WINDOW, REQUESTERS)
+        self._all_quotas = TokenBucket(ALL_RATES * rate, ALL_RATES * rate, context.started)
+        self._attention = Attention(context.started)
         self._repairs = Repairs()
         self.ready = self._repairs.ready
         self.next_timeout = inf
@@ -219,7 +250,9 @@ class Retransmitter:
 
     def credit(self, size: int, now: float) -> None:
         """We have published `size` bytes: so much more may be asked for."""
-        self._own_quotas.credit(size, self._context.settings.sent_bytes, now)
+        most = self._context.settings.sent_bytes
+        self._own_quotas.credit(size, most, now)
+        self._all_quotas.credit(ALL_COPIES * size, ALL_COPIES * most)
 
     def take(self, now: float, *, more_waits: bool) -> list[tuple[bytes, int]]:
         """The frames of the repairs that are due, a datagram each, and their networks, as the rate allows.
@@ -241,29 +274,39 @@ class Retransmitter:
         peer_id = PeerId(frame.origin, frame.incarnation)
         if peer_id == self._context.me:
             return DropReason.OWN
+        requester = self._requester(peer_id, datagram, frame)
+        if not self._attention.paid(requester.name, now):
+            return DropReason.OVER_QUOTA
         reason = self._keys.check(datagram, frame, now)
         if reason is not None:
             return reason
         self._detector.heard_undated(peer_id, datagram.networks, now)
-        requester = self._requester(peer_id, datagram, frame)
-        bucket = self._nack_quotas.of(requester.name, now)
-        if bucket.level(now) <= 0:
-            return DropReason.OVER_QUOTA
-        left = WINDOW  # a NACK may name more; looking at all of it would be the attack
+        left, looked_up = WINDOW, 0  # a NACK may name more; looking at all of it would be the attack
         for missing in frame.missing:
             author = PeerId(missing.origin, missing.incarnation)
-            ranges = list(_within(missing, left))
-            sequences = [sequence for start, stop in ranges for sequence in range(start, stop)]
-            left -= len(sequences)
+            ranges = list(_newest(missing, left))
+            left -= sum(stop - start for start, stop in ranges)
             self._nacks.overheard(author, ranges, now)
-            if not self._serve(author, sequences, requester, now):
+            sequences = self._held(author, ranges)
+            looked_up += len(sequences)
+            if sequences and not self._serve(author, sequences, requester, now):
                 reason = DropReason.OVER_QUOTA
-        bucket.spend(max(NACK_LEAST, WINDOW - left), now)
+        self._attention.spend(requester.name, looked_up, now)
         self.next_timeout = self._repairs.next
         return reason
 
+    def _held(self, author: PeerId, ranges: Iterable[tuple[int, int]]) -> list[int]:
+        """Which of `ranges`, the newest first, we hold of `author`, in this order."""
+        if author == self._context.me:
+            low, high = self._sent.low, self._sent.high + 1
+            held = [(max(low, start), min(high, stop)) for start, stop in ranges]
+        else:
+            within = self._store.held.of(author).within
+            held = [part for start, stop in ranges for part in reversed([*within(start, stop)])]
+        return [sequence for start, stop in held for sequence in range(stop - 1, start - 1, -1)]
+
     def _serve(self, author: PeerId, sequences: list[int], requester: Requester, now: float) -> bool:
-        """Gather the repairs we can make of an author that was heard where they are asked for.
+        """Gather repairs of `sequences`, which we hold, of an author that was heard where they are asked for.
 
         In slices go those that the requester cannot get otherwise, as it announced, and those that it asks
         for in vain. False when its quota did not suffice for all.
@@ -279,8 +322,7 @@ class Retransmitter:
             if window is not None and author in self._roster:
                 # The author repairs at once; we step in when somebody has to ask again.
                 chance = CHANCES * window.hold(context.settings.grtt_min)
-                held = [sequence for sequence in sequences if self._store.get(author, sequence) is not None]
-                sequences = repairs.insisted(author, held, now, chance, requester.name)
+                sequences = repairs.insisted(author, sequences, now, chance, requester.name)
                 delay += chance
         if author != context.me and not context.networks.has(author, requester.networks):
             return True
@@ -292,7 +334,7 @@ class Retransmitter:
             limit, vain = requester.limit - RECORD_ENVELOPE, requester.sliced
             ways = {
                 sequence: size > limit or (vain and repairs.repaired(author, sequence))
-                for sequence, size in granted.items()
+                for sequence, size in reversed(granted.items())
             }
             repairs.gather(author, ways, now + delay)
         return enough
@@ -318,16 +360,18 @@ class Retransmitter:
             if held is None:
                 continue
             size = len(held.payload)
-            if not bucket.take(size, now):
+            if self._all_quotas.level(now) < size or not bucket.take(size, now):
                 return granted, False
+            self._all_quotas.spend(size, now)
             granted[sequence] = size
         return granted, True
 
 
-def _within(missing: Missing, most: int) -> Iterator[tuple[int, int]]:
-    """The [start, stop) ranges, as far as they name at most `most` sequences."""
-    for first, last in missing.ranges:
-        stop = min(last + 1, first + most)
-        if stop > first:
-            yield first, stop
-        most -= stop - first
+def _newest(missing: Missing, most: int) -> Iterator[tuple[int, int]]:
+    """The [start, stop) ranges of the `most` newest records that are named, the newest first."""
+    for first, last in reversed(missing.ranges):
+        start = max(first, last + 1 - most)
+        if start > last:
+            return
+        yield start, last + 1
+        most -= last + 1 - start

@@ -32,3 +32,13 @@ def test_a_forged_signature_of_a_known_origin_costs_its_whole_price() -> None:
         forged += 1
     assert forged == 350
     assert sum(budget.allow(b"other", True, 0.0) for _ in range(5000)) == 350
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_can_wait_leaves_half_of_the_budget_to_the_rest(known: bool) -> None:
+    budget = VerificationBudget(1000, 0.0)
+    origins = [b"a", b"b", b"c"]
+    waited = sum(budget.allow(origin, known, 0.0, can_wait=True) for _ in range(1000) for origin in origins)
+    rest = sum(budget.allow(origin, known, 0.0) for _ in range(1000) for origin in origins)
+    assert abs(waited - rest) <= 2
+    assert waited + rest == (700 if known else 300)

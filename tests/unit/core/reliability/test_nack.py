@@ -299,10 +299,10 @@ def _cost(nacks: list[tuple[float, f.Nack]]) -> int:
 
 
 @pytest.mark.parametrize(("genuine", "rate"), [(False, CLAIM_RATE), (True, VAIN_RATE)])
-def test_thousands_of_claims_cost_little_and_are_given_up_with_few_words(genuine: bool, rate: int) -> None:
+def test_hundreds_of_claims_cost_little_and_are_given_up_with_few_words(genuine: bool, rate: int) -> None:
     """Also when each has published one record, which pays for a NACK or two."""
     nacks = Scheduler(Settings(peers=20_000, gap_timeout=None))
-    windows = _claim(nacks, range(2000), 0.0)
+    windows = _claim(nacks, range(400), 0.0)
     paid = 0
     if genuine:
         for window in windows:
@@ -313,7 +313,7 @@ def test_thousands_of_claims_cost_little_and_are_given_up_with_few_words(genuine
     assert _cost(sent) < paid * 1.5 + SAVED + DATAGRAM_MAX + 100.0 * rate / 3
     abandoned = [event for event in nacks.context.events if isinstance(event, GapAbandoned)]
     assert len(abandoned) == (0 if genuine else CLAIMS_TOLD)
-    assert nacks.context.drops[DropReason.OVER_BUDGET] == (0 if genuine else 2000 - CLAIMS_TOLD)
+    assert nacks.context.drops[DropReason.OVER_BUDGET] == (0 if genuine else 400 - CLAIMS_TOLD)
 
 
 def test_a_newcomer_is_asked_for_before_those_that_claim_in_vain() -> None:

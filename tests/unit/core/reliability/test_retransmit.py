@@ -5,9 +5,26 @@ from __future__ import annotations
 from math import inf
 
 from mcast import simulation
+from mcast.core.auth.ingress import Checks
 from mcast.core.events import PeerId
-from mcast.core.reliability.retransmit import READY, RECENT, Repairs
+from mcast.core.reliability.retransmit import (
+    ALL_COPIES,
+    ALL_RATES,
+    LOOKED_UP,
+    LOOKED_UP_BY_ONE,
+    LOOKED_UP_BY_STRANGERS,
+    NACK_LEAST,
+    READY,
+    RECENT,
+    STRANGERS,
+    Attention,
+    Repairs,
+)
+from mcast.settings import Settings
 from mcast.wire import frames as f
+from mcast.wire.header import Header, decode_header
+from mcast.wire.limits import WINDOW
+from mcast.wire.records import Record
 from tests.unit.core.support import Outsider, drops
 
 AUTHOR = PeerId(b"o" * 16, 1)
@@ -147,3 +164,106 @@ def test_a_repair_that_was_overwritten_meanwhile_is_passed_over() -> None:
     ada.engine._sender.window.forget(1)
     lan.run(1.0)
     assert ada.engine.stats().get("sent-repair", 0) == 0
+
+
+def _read(attention: Attention, requester: bytes, records: int, seconds: int) -> int:
+    """How many NACKs for `records` of one requester are read, of a thousand a second."""
+    read = 0
+    for at in range(1000 * seconds):
+        if attention.paid(requester, at / 1000):
+            attention.spend(requester, records, at / 1000)
+            read += 1
+    return read
+
+
+def test_nacks_are_read_within_a_part_for_each_one_for_strangers_and_one_for_all() -> None:
+    each = _read(Attention(0.0), b"one", 1, 10)
+    assert 1000 < each <= 1 + (2 * WINDOW + 10 * LOOKED_UP_BY_ONE) // NACK_LEAST
+    strangers = _read(Attention(0.0), STRANGERS, 1, 10)
+    assert strangers <= 1 + (WINDOW + 10 * LOOKED_UP_BY_STRANGERS) // NACK_LEAST
+    attention = Attention(0.0)
+    together = sum(_read(attention, b"%d" % number, 1000, 1) for number in range(20))
+    assert together <= 20 + (4 * WINDOW + LOOKED_UP) // 1000
+
+
+class Counting(Checks):
+    """Counts the signatures of NACKs that are checked."""
+
+    nacks = 0
+
+    def verify_frame(self, public_key: bytes, frame: f.Signed) -> bool:
+        """As Checks.verify_frame."""
+        self.nacks += isinstance(frame, f.Nack)
+        return super().verify_frame(public_key, frame)
+
+
+def test_of_a_flood_of_nacks_most_signatures_are_not_checked() -> None:
+    """What many identities send is bounded together, and a line gets through at once."""
+    lan = simulation.Lan(29)
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(1.0)
+    for number in range(300):
+        ada.send(f"{number}")
+        lan.run(0.006)
+    counting = Counting(lan.room)
+    ada.engine._verifier._checks = counting
+    eves = [Outsider(lan, seed) for seed in range(100, 104)]
+    for eve in eves:
+        eve.say(eve.key, eve.announcement())
+    start = lan.now
+    for _ in range(400):
+        for eve in eves:
+            missing = (f.Missing(*ada.engine.peer_id, ((1, 300),)),)
+            eve.say(eve.sign(f.Nack(*eve.peer_id, eve.count(), missing)))
+    took = lan.now - start
+    assert counting.nacks <= (4 * WINDOW + took * LOOKED_UP) / 300 + 1
+    assert counting.nacks < 0.6 * 1600
+    ada.send("seen")
+    lan.run(0.005)
+    assert bob.messages()[-1].text == "seen"
+
+
+def test_many_identities_together_get_a_few_copies_and_a_small_rate() -> None:
+    settings = Settings(repair_rate=4096)
+    lan = simulation.Lan(30, settings=settings)
+    ada = lan.join("ada")
+    lan.run(1.0)
+    for _ in range(40):
+        ada.send(bytes(1200))
+    lan.run(1.0)
+    start = lan.now
+    for seed in range(100, 130):
+        eve = Outsider(lan, seed)
+        eve.say(eve.key, eve.announcement())
+        missing = (f.Missing(*ada.engine.peer_id, ((1, 40),)),)
+        eve.say(eve.sign(f.Nack(*eve.peer_id, eve.count(), missing)))
+        lan.run(0.3)
+    repaired = ada.engine.stats()["sent-repair"] * 1300
+    most = 40 * 1500 * ALL_COPIES + (1 + lan.now - start) * ALL_RATES * settings.repair_rate
+    assert 40 * 1300 * 2 < repaired < most < 30 * 40 * 1300
+
+
+def test_the_newest_of_what_is_asked_for_go_first_and_in_their_order() -> None:
+    lan = simulation.Lan(31, settings=Settings(repair_rate=8 * 1300))
+    ada = lan.join("ada")
+    lan.run(1.0)
+    for _ in range(60):
+        ada.send(bytes(1200))
+    lan.run(1.0)
+    eve = Outsider(lan)
+    eve.say(eve.key)
+    ada.engine._retransmitter._own_quotas.of(STRANGERS, lan.now)._level = 8 * 1400
+    repaired: list[int] = []
+
+    def listen(data: bytes, source: object, destination: object) -> None:
+        header = decode_header(data)
+        assert isinstance(header, Header)
+        frames = lan.checks.open(header, data)
+        assert isinstance(frames, list)
+        repaired.extend(frame.sequence for frame in frames if isinstance(frame, Record))
+
+    lan.on_transmit = listen
+    missing = (f.Missing(*ada.engine.peer_id, ((1, 20), (31, 50))),)
+    eve.say(eve.sign(f.Nack(*eve.peer_id, eve.count(), missing)))
+    lan.run(0.3)
+    assert repaired == [43, 44, 45, 46, 47, 48, 49, 50]
