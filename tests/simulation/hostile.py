@@ -17,6 +17,7 @@ from mcast.wire.limits import COUNTER_MAX, SLICE_SIZE
 from mcast.wire.records import Kind, Record, decode_record, encode_record
 
 ADDRESS: Address = ("10.66.66.66", simulation.PORT)
+CLAIMED = 2**62  # records that a phantom says it has published
 OTHER_ROOM = open_room("230.0.0.1:28003", "another")
 
 
@@ -142,3 +143,39 @@ class Attacker:
         """Many requests for the same repairs."""
         for _ in range(5):
             self.cover(victim, first, last)
+
+
+class Phantom:
+    """A made-up peer: it says once that it has published a lot, and then nothing more."""
+
+    def __init__(self, lan: simulation.Lan, number: int) -> None:
+        self._lan, self._number = lan, number
+        self.identity = Identity(sha256(b"phantom %d %d" % (lan.seed, number)).digest())
+        began = simulation.EPOCH_START + lan.now - number % 2 * 1000.0
+        self.peer_id = PeerId(self.identity.origin, int(began) << 16)
+        self.published = False
+
+    def lie(self, kind: str) -> None:
+        """Claim to have published CLAIMED records: by an `announce`, a `heartbeat`, or with a `record`."""
+        now_ms = round((simulation.EPOCH_START + self._lan.now) * 1000)
+        frame: f.Signed
+        if kind == "announce":
+            frame = f.Announcement(*self.peer_id, 1, now_ms, 1, CLAIMED, 5000, 2000, 1452, 0, 0, b"phantoms")
+        else:
+            frame = f.Heartbeat(*self.peer_id, 1, now_ms, 1, CLAIMED, 2000)
+        said: list[f.Frame] = [self._sign(f.Key(self.identity.public_key, 1, "phantom")), self._sign(frame)]
+        if kind == "record":
+            self.published = True
+            said.append(self._record(now_ms))
+        session = self._number.to_bytes(8, "big")
+        self._lan.transmit(Sealer(self._lan.room, session).seal(encode_frames(tuple(said))), ADDRESS)
+
+    def _sign(self, frame: f.Signed) -> f.Signed:
+        return sign_frame(self.identity, self._lan.room.id, frame)
+
+    def _record(self, now_ms: int) -> Record:
+        origin, incarnation = self.peer_id
+        record = encode_record(
+            origin=origin, incarnation=incarnation, sequence=1, timestamp=now_ms, kind=Kind.MESSAGE, body=b"x"
+        )
+        return decode_record(sign_flush(self.identity, self._lan.room.id, incarnation, [record])[0])

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from mcast import simulation
 
 from .guests import visits
+from .lies import lies
 from .scenario import afternoon
 
 Kind = Callable[[int], simulation.Lan]
@@ -49,12 +50,14 @@ def main() -> int:
     parser.add_argument("--from", dest="first", type=int, default=0, metavar="SEED", help="the first (0)")
     parser.add_argument("--minutes", type=float, default=180.0, metavar="M", help="stop after this (180)")
     parser.add_argument("--guests", action="store_true", help="people who come and go, and ask what was said")
+    parser.add_argument("--lies", action="store_true", help="members that lie, and records that are stuck")
     chosen = parser.parse_args()
     start = time.monotonic()
     outcomes: list[Outcome] = []
-    for outcome in _outcomes(
-        visits if chosen.guests else afternoon, range(chosen.first, chosen.first + chosen.seeds)
-    ):
+    kind, flag = (
+        (visits, " --guests") if chosen.guests else (lies, " --lies") if chosen.lies else (afternoon, "")
+    )
+    for outcome in _outcomes(kind, range(chosen.first, chosen.first + chosen.seeds)):
         outcomes.append(outcome)
         if outcome.wrong:
             print(f"seed {outcome.seed} failed:\n{outcome.wrong}", flush=True)
@@ -64,7 +67,7 @@ def main() -> int:
             break
     if len(outcomes) < chosen.seeds:
         print(f"{chosen.minutes:g} minutes were over before {chosen.seeds} seeds were: --minutes allows more")
-    return _summary(outcomes, time.monotonic() - start, " --guests" if chosen.guests else "")
+    return _summary(outcomes, time.monotonic() - start, flag)
 
 
 def _outcomes(kind: Kind, seeds: range) -> Iterator[Outcome]:

@@ -28,6 +28,7 @@ from .roster import Peer, Roster
 
 SILENCE = 3.5  # intervals without a signed word after which a peer is suspect
 PROBES = 3  # sent to a suspect before it is expired, the last to the group
+PROBED, PROBED_AT_ONCE = 5.0, 100  # suspects probed a second by the whole group, and at once by each member
 ASKERS = 50  # members that challenge one doubted peer in a second; it answers twice as many
 NONCES = 1024  # probes and challenges outstanding; the attack is peers that never answer, oldest first out
 ANSWER_TIME = 3.0  # seconds a nonce is good for
@@ -185,6 +186,7 @@ class FailureDetector:
         self._silence: Timers[PeerId] = Timers()
         self._challenges = TokenBucket(CHALLENGES, CHALLENGES_AT_ONCE, context.started)
         self._answers = TokenBucket(ANSWERS, ANSWERS, context.started)
+        self._suspects = TokenBucket(PROBED, PROBED_AT_ONCE, context.started)
         self._measured_at, self._measurements, self._measure_at = -inf, 0, inf
         self.next_timeout = inf
 
@@ -352,12 +354,22 @@ class FailureDetector:
             else:
                 peer.suspect = True
                 peer.probes += 1
-                networks = self._context.networks.of(peer_id)
-                if peer.confirmed:
-                    self._probe(peer_id, peer.address if peer.probes < PROBES else None, networks, now)
-                else:
-                    self.doubt(peer_id, None, networks, now)
+                self._ask_suspect(peer, now)
                 self._silence.set(peer_id, now + self._context.settings.probe_interval)
+
+    def _ask_suspect(self, peer: Peer, now: float) -> None:
+        """Probe a suspect.
+
+        The attack: hundreds of made-up peers that fall silent together, each of which all members would
+        probe. Those beyond the budget are expired without.
+        """
+        networks = self._context.networks.of(peer.peer_id)
+        if not peer.confirmed:
+            self.doubt(peer.peer_id, None, networks, now)
+            return
+        self._suspects.retune(PROBED / self._context.members, PROBED_AT_ONCE, now)
+        if self._suspects.take(1, now):
+            self._probe(peer.peer_id, peer.address if peer.probes < PROBES else None, networks, now)
 
     def _check_visitor(self, peer_id: PeerId, now: float) -> None:
         window = self._nacks.windows.get(peer_id)

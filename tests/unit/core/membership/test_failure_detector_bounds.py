@@ -44,3 +44,20 @@ def test_unproven_records_wait_within_bounds_and_are_judged_anew() -> None:
     eve.say(eve.sign(f.ProbeReply(*eve.peer_id, nonce, now_ms(lan) - 500_000, 1, 1)))
     assert drops(ada, "duplicate") == 1
     assert [message.data for message in ada.messages()] in ([], [b"again"])
+
+
+def test_hundreds_that_fall_silent_together_are_probed_within_a_budget_and_go_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "PROBED_AT_ONCE", 10)
+    lan = simulation.Lan(41)
+    ada = lan.join("ada")
+    lan.run(1.0)
+    for seed in range(60, 80):
+        eve = Outsider(lan, seed)
+        eve.say(eve.key, eve.announcement())
+    assert len(ada.peers()) == 20
+    before = ada.engine.stats().get("sent-probe", 0)
+    lan.run(130.0)
+    assert ada.peers() == []
+    assert ada.engine.stats()["sent-probe"] - before < 20 * 3
