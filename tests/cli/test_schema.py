@@ -37,6 +37,7 @@ EXAMPLES: list[dict[str, Any]] = [
     {"type": "update", "tags": {}, **PEER},
     {"type": "leave", "reason": "expired", **PEER},
     {"type": "gap", "state": "opened", "first": 3, "last": 5, **PEER},
+    {"type": "gap", "state": "stalled", "first": 3, "last": 5, **PEER},
     {"type": "reply", "id": "x", "text": "42", **PEER},
     {"type": "ack", "id": "x", **PEER},
     {"type": "interface", "interface": "eth0", "state": "joined"},

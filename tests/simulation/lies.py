@@ -138,7 +138,8 @@ def nack_flood(seed: int) -> simulation.Lan:
     for member in talk.members:
         late = talk.lateness(member.events(), start, member)
         assert late == 0, f"{member.name} lacks {late} lines {SOON} s after the attack"
-    quota = len(talk.members) * Settings().repair_rate * (took + SOON + 2.0)
+    # Of their own records and of those of others: a rate each, and a copy of what is new.
+    quota = 2 * len(talk.members) * Settings().repair_rate * (took + SOON + 2.0)
     sent = talk.bytes - before
     assert sent <= 2 * len(talk.members) * published + quota, (
         f"{sent} bytes in answer to NACKs of {published} by {len(talk.members)}"
