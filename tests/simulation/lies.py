@@ -16,6 +16,8 @@ from mcast.core.membership.presence import LINK_HEADERS
 from mcast.core.reliability.nack import CLAIMS_AGAIN, CLAIMS_TOLD
 from mcast.crypto.rooms import keyed_room
 from mcast.settings import Settings
+from mcast.wire import frames as f
+from mcast.wire.header import Header, decode_header
 
 from .hostile import ADDRESS, Attacker, Phantom
 from .safety import Published, check_complete, check_life
@@ -150,16 +152,22 @@ def nack_flood(seed: int) -> simulation.Lan:
 
 
 class Narrow(simulation.Lan):
-    """A LAN where what is longer than `most` bytes does not get from `big` to anybody, without a word."""
+    """A LAN where nobody gets from `big` what is longer than `most` bytes, nor slices of it."""
 
     big: Address = None
-    most = 1400
+    most = 1000
 
     def _carry_by(
         self, lan: int, data: bytes, source: Address, member: simulation.Member, direct: bool
     ) -> None:
-        if source != self.big or member.address == source or len(data) <= self.most:
+        if source != self.big or member.address == source or not self._stuck(data):
             super()._carry_by(lan, data, source, member, direct)
+
+    def _stuck(self, data: bytes) -> bool:
+        header = decode_header(data)
+        frames = self.checks.open(header, data) if isinstance(header, Header) else []
+        sliced = isinstance(frames, list) and any(isinstance(frame, f.Slice) for frame in frames)
+        return len(data) > self.most or sliced
 
 
 def unrepairable(seed: int) -> simulation.Lan:
@@ -177,7 +185,7 @@ def unrepairable(seed: int) -> simulation.Lan:
 
     lan.run(3.0)
     author = members[0]
-    lan.big, lan.most = author.address, 1000
+    lan.big = author.address
     lan.on_transmit = count
     receipts = []
     for number in range(40):

@@ -39,7 +39,7 @@ def test_every_other_request_is_for_slices_once_some_were_in_vain() -> None:
     for number in range(6):
         asked.append((span.sliced(WHOLE), span.sliced(1)))
         assert gaps.in_vain(6) == (number > WHOLE)
-        gaps.asked(gaps, 2.0 + number)
+        gaps.asked(gaps, 2.0 + number, tell=True)
     assert [after for after, _ in asked] == [False, False, False, True, False, True]
     assert [at_once for _, at_once in asked] == [False, True, False, True, False, True]
     gaps.found(6)
