@@ -20,7 +20,7 @@ from mcast.wire import frames as f
 from mcast.wire.header import Header, decode_header
 
 from .hostile import ADDRESS, Attacker, Phantom
-from .safety import Published, check_complete, check_life
+from .safety import Published, check_life, check_nothing_missed
 
 IDLE = 2500.0  # bytes a second that an idle group may send in all, with link headers
 QUIET = 60.0  # seconds after the attack over which that is measured, five times: until the liars have expired
@@ -74,7 +74,7 @@ class Talk:
                     event for event in life.events if getattr(event, "peer_id", None) in authors
                 ]
                 check_life(life, self.published)
-        check_complete(self.lan, self.published, self.members)
+        check_nothing_missed(self.lan, self.published)
         return self.lan
 
     def lateness(self, events: Iterable[object], since: float, reader: simulation.Member) -> int:

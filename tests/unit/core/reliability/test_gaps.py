@@ -92,10 +92,10 @@ def test_who_asks_in_vain_asks_less_and_less() -> None:
 def test_what_concerns_nobody_any_more_closes_the_gaps_that_were_told() -> None:
     gaps = Gaps()
     gaps.notice(1, 4, 0.0)
-    gaps.asked(gaps.ripe(1.0, 0.0, 0.0, 1.0), 1.0)
+    gaps.asked(gaps.ripe(1.0, 0.0, 0.0, 1.0), 1.0, tell=True)
     gaps.found(2)
     gaps.notice(6, 9, 1.0)
-    gaps.asked(gaps.ripe(2.0, 0.0, 0.0, 1.0), 2.0)
+    gaps.asked(gaps.ripe(2.0, 0.0, 0.0, 1.0), 2.0, tell=True)
     gaps.notice(20, 22, 2.0)
     assert [(gap.first, gap.last) for gap in gaps.void(7)] == [(1, 3)]
     assert [(span.start, span.stop) for span in gaps] == [(7, 9), (20, 22)]

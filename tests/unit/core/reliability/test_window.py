@@ -307,7 +307,7 @@ def test_pieces_that_make_room_are_not_confirmed() -> None:
 
 
 def test_a_claim_earns_a_small_window_and_no_word_and_lapses_as_a_whole() -> None:
-    window = ReceiveWindow(AUTHOR, "ada", 1, WINDOW, 0, 0)
+    window = ReceiveWindow(AUTHOR, "ada", 1, WINDOW, 0)
     window.learn(2**62, 0.0)
     assert [(span.start, span.stop) for span in window.gaps] == [(1, 1 + CLAIM)]
     assert window.asked(list(window.gaps), 0.01) == []
@@ -321,7 +321,7 @@ def test_a_claim_earns_a_small_window_and_no_word_and_lapses_as_a_whole() -> Non
 
 
 def test_a_record_of_a_peer_makes_what_it_claims_count() -> None:
-    window = ReceiveWindow(AUTHOR, "ada", 1, WINDOW, 0, 0)
+    window = ReceiveWindow(AUTHOR, "ada", 1, WINDOW, 0)
     window.learn(2**62, 0.0)
     window.accept(record(400), None, 1.0)
     assert window.proven
