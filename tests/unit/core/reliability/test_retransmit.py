@@ -22,10 +22,11 @@ from mcast.core.reliability.retransmit import (
 )
 from mcast.settings import Settings
 from mcast.wire import frames as f
+from mcast.wire.codec import encode_frames
 from mcast.wire.header import Header, decode_header
 from mcast.wire.limits import WINDOW
 from mcast.wire.records import Record
-from tests.unit.core.support import Outsider, drops
+from tests.unit.core.support import ADDRESS, Outsider, drops
 
 AUTHOR = PeerId(b"o" * 16, 1)
 
@@ -267,3 +268,21 @@ def test_the_newest_of_what_is_asked_for_go_first_and_in_their_order() -> None:
     eve.say(eve.sign(f.Nack(*eve.peer_id, eve.count(), missing)))
     lan.run(0.3)
     assert repaired == [43, 44, 45, 46, 47, 48, 49, 50]
+
+
+def test_what_is_withheld_or_was_heard_elsewhere_is_not_repaired() -> None:
+    lan = simulation.Lan(32)
+    laptop, ann = lan.join("laptop", lans=(0, 1)), lan.join("ann")
+    lan.run(1.0)
+    ann.send("x")
+    laptop.send("y")
+    lan.run(1.0)
+    eve = Outsider(lan)
+    for author, link in ((ann, 2), (laptop, 2)):
+        if author is laptop:
+            laptop.engine.lost_network(lan.now)
+        missing = (f.Missing(*author.engine.peer_id, ((1, 1),)),)
+        nack = eve.sign(f.Nack(*eve.peer_id, eve.count(), missing))
+        laptop.receive(eve.sealer.seal(encode_frames((eve.key, nack))), ADDRESS, link=link)
+        lan.run(1.0)
+    assert laptop.engine.stats().get("sent-repair", 0) == 0
