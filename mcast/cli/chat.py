@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mcast.aio import PrivateReceipt, Receipt
+from mcast.aio import Group, PrivateReceipt, Receipt
 from mcast.errors import McastError, UsageError
 
 from . import exits, options, stdin
-from .items import ChatLine, Item, PeerItem, PlainItem
+from .archive import NEW, Archive
+from .items import ChatLine, Item, MessageItem, PeerItem, PlainItem, PrivateItem
 from .output import Output, escape, note
 from .runner import Ending, run
 from .session import GroupSession, Network, Participant, Reporter, Session, interface_events, portions
@@ -27,6 +28,9 @@ CONFIRMED = 3.0
 """Seconds in which somebody should confirm a line. It usually takes less than 0.2."""
 LAST = 100
 """Earlier messages that a person sees by default."""
+MOST_KEPT = 10_000
+"""Messages of before that a chat shows with --since."""
+HISTORY_AGE = options.Seconds(365 * 86400)
 GAP_TIMEOUT = 5.0
 """Seconds that a chat waits for a lost line before it shows later ones."""
 DELIVERED = 10.0
@@ -62,6 +66,10 @@ class PipeScreen:
         """Wait until what was printed has been read, but for a little."""
         await self._output.room()
 
+    def start(self, lines: Iterable[ChatLine | str]) -> None:
+        """Print lines of before, and headings between them."""
+        self._output.lines(f"--- {line}" if isinstance(line, str) else line.full() for line in lines)
+
     def sent(self, text: str) -> None:
         """Nothing: a filter does not repeat its input, and a terminal has shown it."""
 
@@ -84,6 +92,9 @@ def chat(
     peer: options.Peers = None,
     last: options.Last = None,
     since: options.Since = None,
+    no_history: options.NoHistory = False,
+    history_age: options.HistoryAge = HISTORY_AGE,
+    history_size: options.HistorySize = 500,
     plain: options.Plain = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -108,15 +119,32 @@ def chat(
             reporter = Reporter(session, quiet=quiet, verbose=verbose)
             reporter.joined("chatting in")
             screen = make_screen(output)
+            archive = None
+            if isinstance(session, GroupSession) and not no_history:
+                archive = _archive(profile, session.groups[0], room, age=history_age, size=history_size * 1e6)
             try:
-                talk = _Chat(session, screen, reporter, output if json else None)
+                if archive and sys.stdin.isatty():
+                    most = LAST if last is None and since is None else last
+                    screen.start(archive.start(MOST_KEPT if most is None else most, since))
+                talk = _Chat(session, screen, reporter, output if json else None, archive)
                 await ending.during(talk.run())
             finally:
                 screen.close()
+                if archive:
+                    archive.close()
             reporter.close()
         return talk.exit_code
 
     return run(command)
+
+
+def _archive(profile: str, group: Group, room: str, *, age: float, size: float) -> Archive | None:
+    """What is kept of the room. None if the disk does not allow it, which the user is told."""
+    try:
+        return Archive(profile, group, room, age=age, size=size)
+    except McastError as error:
+        note(f"{error}; the chat goes on, but messages are not kept")
+        return None
 
 
 def _screen(json: bool) -> Callable[[Output], "PipeScreen | Terminal"]:
@@ -134,13 +162,19 @@ class _Chat:
     """Sends what is typed and shows what arrives, until the input ends or the user leaves."""
 
     def __init__(
-        self, session: Session, screen: "PipeScreen | Terminal", reporter: Reporter, json: Output | None
+        self,
+        session: Session,
+        screen: "PipeScreen | Terminal",
+        reporter: Reporter,
+        json: Output | None,
+        archive: Archive | None,
     ) -> None:
         self.exit_code = exits.DONE
         self._session = session
         self._screen = screen
         self._reporter = reporter
         self._json = json
+        self._archive = archive
         self._interactive = sys.stdin.isatty()
         self._present: Sequence[str] | None = None if json else []
         """Labels of the peers that were here before us; None once they have been listed."""
@@ -170,6 +204,7 @@ class _Chat:
                 self._reporter.changed(change)
                 if self._json:
                     self._json.events(interface_events(change))
+            items = [item for item in items if not self._shown(item)]
             async for some in portions(items, self._screen):
                 if self._json:
                     self._json.events(item.json() for item in some)
@@ -182,6 +217,10 @@ class _Chat:
         lines: list[ChatLine] = []
         for item in items:
             if (line := item.chat_line()) is not None:
+                if self._archive and self._archive.starts_the_new(item):
+                    self._screen.show(lines)
+                    lines = []
+                    self._screen.start([NEW])
                 lines.append(line)
                 self._warn(item)
                 continue
@@ -191,6 +230,12 @@ class _Chat:
             self._notice(item)
         if lines:
             self._screen.show(lines)
+
+    def _shown(self, item: Item) -> bool:
+        """Keep a message, and tell whether a person has seen it because it was kept before."""
+        if self._archive is None or not isinstance(item, MessageItem | PrivateItem) or item.type != "message":
+            return False
+        return not self._archive.keep(item) and self._interactive
 
     def _notice(self, item: Item) -> None:
         if self._present is not None and isinstance(item, PeerItem) and item.type == "join":
@@ -247,6 +292,8 @@ class _Chat:
             self._failed(error)
         else:
             self._screen.sent(text)
+            if self._archive and isinstance(self._session, GroupSession) and self._session.last:
+                self._archive.keep_own(self._session.last.id, text)
             if self._interactive and isinstance(self._session, GroupSession) and self._session.last:
                 self._confirmations.sent(self._session.last)
 
@@ -270,7 +317,9 @@ class _Chat:
             self._failed(error)
             return
         label = context.labels.label(peer.peer_id, peer.name)
-        self._screen.show([ChatLine(time.time(), f"you to {label} (private)", escape(words))])
+        self._screen.show([ChatLine(time.time(), f"you to {label} (private)", escape(words), own=True)])
+        if self._archive:
+            self._archive.keep_own(receipt.id, words, to=label)
         self._deliveries.add(task := asyncio.create_task(self._watch(receipt, label)))
         task.add_done_callback(self._deliveries.discard)
 

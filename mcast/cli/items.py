@@ -128,12 +128,16 @@ def author_field(peer_id: PeerId, name: str) -> dict[str, Any]:
 
 
 class ChatLine(msgspec.Struct, frozen=True):
-    """A message as a person reads it: unix seconds, escaped sender and text, and a mark of its kind."""
+    """A message as a person reads it: unix seconds, escaped sender and text, and a mark of its kind.
+
+    `own`: this user wrote it.
+    """
 
     seconds: float
     sender: str
     text: str
     mark: str = ""
+    own: bool = False
 
     def full(self) -> str:
         """Time, sender, mark and text, as a chat in a pipe prints them."""
@@ -235,19 +239,21 @@ class MessageItem(Item):
     type = "message"
 
     def __init__(self, message: Message, context: GroupContext, received: float) -> None:
-        self._message, self._context, self.received = message, context, received
+        self.message, self.received = message, received
+        self._context = context
         self.data = message.data
 
     def chat_line(self, *, exact: bool = False) -> ChatLine:
-        message = self._message
+        message = self.message
         seconds = message.sent / 1000 - message.skew
         marks = {"history": message.history, "late": message.late and not message.history}
         mark = ", ".join(word for word, holds in {**marks, "clock off": message.skew}.items() if holds)
-        label = self._context.labels.label(message.peer_id, message.name)
-        return ChatLine(seconds, label, _text(message.data, exact), mark)
+        own = message.history and message.origin == self._context.group.peer_id.origin
+        label = "you" if own else self._context.labels.label(message.peer_id, message.name)
+        return ChatLine(seconds, label, _text(message.data, exact), mark, own)
 
     def fields(self) -> Mapping[str, str]:
-        message = self._message
+        message = self.message
         return {
             **self.chat_line(exact=True).fields(),
             "name": escape_exactly(message.name),
@@ -256,11 +262,11 @@ class MessageItem(Item):
         }
 
     def json(self) -> Mapping[str, Any]:
-        message = self._message
+        message = self.message
         return {
             **self._context.head("message", self.received),
             "sent": rfc3339(message.sent / 1000),
-            "id": self._id,
+            "id": self.id,
             **author_field(message.peer_id, message.name),
             **self._context.path(message.source),
             "seq": message.sequence,
@@ -271,12 +277,13 @@ class MessageItem(Item):
         }
 
     def environment(self) -> dict[str, str]:
-        sender = _id_and_name(self._message.peer_id, self._message.name)
-        return {"MCAST_FROM": sender, "MCAST_ID": self._id, "MCAST_GROUP": self._context.address}
+        sender = _id_and_name(self.message.peer_id, self.message.name)
+        return {"MCAST_FROM": sender, "MCAST_ID": self.id, "MCAST_GROUP": self._context.address}
 
     @property
-    def _id(self) -> str:
-        return message_id(self._message.peer_id, self._message.sequence, self._message.index)
+    def id(self) -> str:
+        """What names the message everywhere."""
+        return message_id(self.message.peer_id, self.message.sequence, self.message.index)
 
 
 class PrivateItem(Item):
@@ -285,25 +292,26 @@ class PrivateItem(Item):
     def __init__(
         self, message: PrivateMessage | Question | Answer, context: GroupContext, received: float
     ) -> None:
-        self._message, self._context, self.received = message, context, received
+        self.message, self.received = message, received
+        self._context = context
         self.type = _PRIVATE_TYPES[type(message)]
         self.data = message.data
 
     def chat_line(self, *, exact: bool = False) -> ChatLine:
-        message = self._message
+        message = self.message
         label = self._context.labels.label(message.peer_id, message.name)
         kind = "private" if self.type == "message" else self.type
         return ChatLine(self.received, f"{label} ({kind})", _text(message.data, exact))
 
     def json(self) -> Mapping[str, Any]:
-        message = self._message
+        message = self.message
         fields = payload(message.data, message.text)
         if isinstance(message, Answer):
             fields = _answer_fields(message, fields)
         return {
             **self._context.head(self.type, self.received),
             "sent": rfc3339(message.sent / 1000),
-            "id": private_id(message.peer_id, message.number),
+            "id": self.id,
             **author_field(message.peer_id, message.name),
             **self._context.path(message.source),
             **fields,
@@ -311,13 +319,18 @@ class PrivateItem(Item):
         }
 
     def environment(self) -> dict[str, str]:
-        message = self._message
+        message = self.message
         return {
             "MCAST_FROM": _id_and_name(message.peer_id, message.name),
-            "MCAST_ID": private_id(message.peer_id, message.number),
+            "MCAST_ID": self.id,
             "MCAST_GROUP": self._context.address,
             "MCAST_PRIVATE": "1",
         }
+
+    @property
+    def id(self) -> str:
+        """What names the message everywhere."""
+        return private_id(self.message.peer_id, self.message.number)
 
 
 def show_private(item: Item) -> None:

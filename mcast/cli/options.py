@@ -167,6 +167,24 @@ Last = Annotated[
 Since = Annotated[float | None, time_option("--since", help="Also show messages sent in the last TIME.")]
 
 
+NoHistory = Annotated[bool, _setting("--no-history", help="Keep no messages on this computer.")]
+HistoryAge = Annotated[
+    float,
+    _setting(
+        "--history-age", parser=duration, metavar="TIME", help="Keep messages on this computer for this time."
+    ),
+]
+HistorySize = Annotated[
+    int,
+    _setting(
+        "--history-size",
+        parser=whole_number(1),
+        metavar="MB",
+        help="Keep at most this many megabytes of messages; the oldest go first.",
+    ),
+]
+
+
 def versions(only4: bool, only6: bool) -> tuple[int, ...]:
     """The IP versions that -4 and -6 allow; both flags together allow both."""
     return (4, 6) if only4 == only6 else (4,) if only4 else (6,)

@@ -119,6 +119,11 @@ def config_directory() -> Path:
     return _directory(platformdirs.user_config_path, "XDG_CONFIG_HOME")
 
 
+def data_directory() -> Path:
+    """The directory of what mcast keeps: `$XDG_DATA_HOME/mcast`, or the system's equivalent."""
+    return _directory(platformdirs.user_data_path, "XDG_DATA_HOME")
+
+
 def _state_directory() -> Path:
     return _directory(platformdirs.user_state_path, "XDG_STATE_HOME")
 

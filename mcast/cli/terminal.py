@@ -58,7 +58,14 @@ class Terminal:
 
     def show(self, lines: Iterable[ChatLine]) -> None:
         """Print lines of others, all at once."""
-        self.print([part for line in lines for part in _parts(line, "ansicyan")])
+        self.print([part for line in lines for part in _parts(line)])
+
+    def start(self, lines: Iterable[ChatLine | str]) -> None:
+        """Print lines of before, and headings between them, all at once."""
+        parts: Parts = []
+        for line in lines:
+            parts += [("ansibrightblack", f"--- {line}\n")] if isinstance(line, str) else _parts(line)
+        self.print(parts)
 
     async def room(self) -> None:
         """Wait until the terminal has taken what was printed, but for a little."""
@@ -66,7 +73,7 @@ class Terminal:
 
     def sent(self, text: str) -> None:
         """Print our own line."""
-        self.print(_parts(ChatLine(time.time(), "you", escape(text)), "ansigreen"))
+        self.print(_parts(ChatLine(time.time(), "you", escape(text), own=True)))
 
     def close(self) -> None:
         """Restore the terminal and standard error."""
@@ -117,7 +124,8 @@ class _Above(io.TextIOBase):
         return True
 
 
-def _parts(line: ChatLine, color: str) -> Parts:
+def _parts(line: ChatLine) -> Parts:
+    color = "ansigreen" if line.own else "ansicyan"
     return [
         ("ansibrightblack", f"{clock(line.seconds)} "),
         (color, fitted(line.sender, sys.stdout)),

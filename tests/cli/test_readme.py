@@ -451,6 +451,27 @@ def chats_with_a_key(scene: Scene, command: str) -> None:
     chats(["chat", "--key-file", f"{scene.directory}/lab.key"])(scene, command)
 
 
+def has_talked(scene: Scene) -> None:
+    """The reader has said something in a chat, and bob has heard it."""
+    scene.start("mcast history --forget --yes").wait()
+    scene.start("echo lunch at noon | mcast chat").wait()
+
+
+def looks_back(scene: Scene, command: str) -> None:
+    has_talked(scene)
+    run = scene.start(f"{command}; cat history.html 2>/dev/null")
+    assert run.wait() == 0
+    assert re.search("you(</b>)?: (<bdi>)?lunch at noon", run.stdout), run.stdout
+    (scene.directory / "history.html").unlink(missing_ok=True)
+
+
+def forgets(scene: Scene, command: str) -> None:
+    has_talked(scene)
+    run = scene.start(f"{command}; {command.replace('--before 30d ', '')}")
+    assert run.wait() == 0
+    assert re.search("removed 0 messages of lobby.*\\nmcast: removed [1-9]", run.stderr), run.stderr
+
+
 def makes_words(scene: Scene, command: str) -> None:
     """A key is made, kept, and printed as words."""
     scene.start("mcast key remove lab").wait()
@@ -580,6 +601,11 @@ CASES: dict[str, Case] = {
     "mcast chat --peer 10.9.0.2": chats(),
     "mcast chat -4 --ttl 2 --peer 10.9.0.2": chats(),
     "mcast chat --room kitchen": chats(["chat", "--room", "kitchen"]),
+    "mcast history": looks_back,
+    "mcast history --search lunch": looks_back,
+    "mcast history --room lobby --since 8h": looks_back,
+    "mcast history --html > history.html": looks_back,
+    "mcast history --forget --before 30d --yes": forgets,
     "mcast key new lab": makes_words,
     "mcast key add lab": types_words,
     "mcast chat --room lab": chats_by_the_name_of_a_room_with_a_key,

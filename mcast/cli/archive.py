@@ -1,0 +1,95 @@
+"""What a chat keeps of its room on the disk, and what it shows of that when it starts."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from datetime import date, datetime
+
+from mcast.aio import Group
+from mcast.errors import McastError
+from mcast.events import Message
+from mcast.store.history import Entry, History, Recorder, Room
+
+from .history import history_file, speaker
+from .items import ChatLine, Item, MessageItem, PrivateItem
+from .output import decoded, escape, note
+
+NEW = "new since you left"
+
+
+class Archive:
+    """The history of the room of `group`, which was joined under `profile`; `room` is the room's name.
+
+    McastError if the history cannot be opened. If it fails later, the user is told, and the chat goes on.
+    """
+
+    def __init__(self, profile: str, group: Group, room: str, *, age: float, size: float) -> None:
+        self._origin, self._name = group.peer_id.origin, group.name
+        self._room = Room(group.room.id, str(group.groups[0]), room, not group.room.public)
+        path = history_file(profile)
+        # One connection is read here, the other belongs to the thread that writes.
+        self._history = History(path)
+        self._recorder = Recorder(History(path, age=age, size=size), self._room)
+        self._newest = self._history.newest()
+        self._told = False
+        self._marks_new = False
+        if self._history.notice:
+            note(self._history.notice)
+
+    def start(self, last: int, since: float | None) -> Iterator[ChatLine | str]:
+        """The last messages that are kept, oldest first. A heading is before each day and before the new."""
+        start = 0.0 if since is None else time.time() - since
+        today, before = date.today(), date.min
+        seen = self._history.seen(self._room)
+        for entry in self._history.find(room=self._room, since=start, last=last):
+            day = datetime.fromtimestamp(entry.received).astimezone().date()
+            if day != before:
+                yield "today" if day == today else f"{day:%A %Y-%m-%d}"
+                before = day
+            if seen and entry.number > seen and not entry.own:
+                yield NEW
+                seen = 0
+            self._marks_new = seen > 0
+            yield ChatLine(entry.received, speaker(entry), escape(decoded(entry.data)), own=entry.own)
+
+    def starts_the_new(self, item: Item) -> bool:
+        """Whether a message that keep() has taken is the first of those said while the user was away."""
+        first = self._marks_new and isinstance(item, MessageItem) and item.message.history
+        self._marks_new = self._marks_new and not first
+        return first
+
+    def keep(self, item: MessageItem | PrivateItem) -> bool:
+        """Store a message. False if it was here before this chat began, which has shown it."""
+        message, private = item.message, isinstance(item, PrivateItem)
+        history = isinstance(message, Message) and message.history
+        if history and 0 < self._history.number(item.id) <= self._newest:
+            return False
+        origin, sent = message.peer_id.origin, message.sent / 1000
+        own = origin == self._origin
+        self._add(Entry(item.id, origin, message.name, sent, item.received, message.data, own, private))
+        return True
+
+    def keep_own(self, message_id: str, text: str, to: str = "") -> None:
+        """Store what this chat has sent, to the room or to the peer called `to`."""
+        now, data = time.time(), text.encode()
+        self._add(Entry(message_id, self._origin, self._name, now, now, data, True, bool(to), to))
+
+    def close(self) -> None:
+        """Store what is waiting. All of it counts as seen."""
+        self._recorder.close()
+        self._tell()
+        # If this fails, the user has been told, or is about to see more than is new.
+        with contextlib.suppress(McastError):
+            self._history.see(self._room)
+        self._history.close()
+
+    def _add(self, entry: Entry) -> None:
+        self._recorder.add(entry)
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._recorder.problem is not None and not self._told:
+            self._told = True
+            note(f"{self._recorder.problem}; the chat goes on, but messages are no longer kept")

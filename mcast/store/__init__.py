@@ -1,0 +1,1 @@
+"""What outlives a program: messages that were sent and received, in one SQLite file for each identity."""
