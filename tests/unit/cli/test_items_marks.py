@@ -10,14 +10,15 @@ import pytest
 
 from mcast.aio import Group
 from mcast.cli.items import GroupContext, MessageItem
-from mcast.core.events import Message
+from mcast.core.events import Message, PeerId
 
 NOON = 1_800_000_000.0
 SAID = Message(bytes(16), 1, 1, 0, b"hello", round(NOON * 1000), "ada")
 
 
 def item(**changes: object) -> MessageItem:
-    group = cast(Group, SimpleNamespace(groups=["230.0.0.1:28003"]))
+    me = PeerId(bytes(16), 1)
+    group = cast(Group, SimpleNamespace(groups=["230.0.0.1:28003"], peer_id=me))
     return MessageItem(msgspec.structs.replace(SAID, **changes), GroupContext(group, ""), NOON + 5.0)
 
 
