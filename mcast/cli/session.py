@@ -407,7 +407,7 @@ class GroupSession:
 
     async def settle(self) -> str:
         """Wait a little until the last message is confirmed. Returns what went wrong, empty if nothing."""
-        if self.last is None:
+        if self.last is None or self.groups[0].refusal is not None:
             return ""
         await self.groups[0].acquaint()
         if await self.last.confirmed(timeout=LINGER if self.groups[0].peers() else LINGER_ALONE):
