@@ -289,7 +289,8 @@ def test_whom_a_private_message_does_not_reach_is_told(pair: Pair, group: str) -
     assert sent.wait() == 2
     assert sent.stderr.startswith("mcast: 'bob' can be bob·")
     named = sent.stderr.split("can be ")[1].split(",")[0]
-    reply(pair[0], group, "cyd", "--echo")  # who tells the sender of both
+    cyd = pair[0].mcast("announce", "-g", group, "--name", "cyd", "--profile", "cyd")
+    cyd.wait_lines(2)  # it knows both, and tells the sender
     bobs[0].signal(19)  # stopped: it confirms nothing
     bobs[1].signal(19)
     sent = pair[0].mcast("send", "-g", group, "--to", named, "--linger", "500ms", "for you")
@@ -322,9 +323,23 @@ asyncio.run(all(int(sys.argv[1])))
     for host, first in zip(pair, ("0", "15"), strict=True):
         repliers = host.spawn([sys.executable, str(program), first], cwd=str(lab.REPOSITORY))
         repliers.wait_lines(15, 60)  # all who are here know each other
-    process = pair[0].mcast("ask", "-g", group, "-W", "20s", "q")
-    assert (process.wait(), process.stderr) == (0, "")
-    assert set(map(label, process.stdout.splitlines())) == {f"r{number}" for number in range(30)}
+    asker = """
+import asyncio, sys
+from mcast import aio
+async def main():
+    async with aio.join(sys.argv[1], name="ada") as group:
+        async with asyncio.timeout(60):
+            while sum(peer.answers for peer in group.peers()) < 30:
+                await asyncio.sleep(0.1)
+        answers = await group.ask("q", timeout=20)
+        print(len(answers.silent), *sorted(answer.name for answer in answers))
+asyncio.run(main())
+"""
+    process = pair[0].spawn([sys.executable, "-c", asker, group])
+    assert process.wait(90) == 0
+    silent, *names = process.stdout.split()
+    assert silent == "0"
+    assert set(names) == {f"r{number}" for number in range(30)}
 
 
 def test_the_port_of_plain_questions_may_be_taken(here: lab.Host, group: str) -> None:
