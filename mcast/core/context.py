@@ -40,7 +40,8 @@ class Datagram(msgspec.Struct):
     `source` is where it came from, `session` the 8 bytes that name its sender's process, `size` its bytes.
     `direct`: it was sent to us, not to the group. `networks`: the bit of the network it came by. The rest is
     set by frames that stand before others: the address validation token of an ECHO, the peer whose HEARTBEAT
-    was verified, and the age (s) that an AGE gives to the record after it.
+    was verified, and the age (s) that an AGE gives to the record after it. `answered`: one of them asked for
+    something. Its size allows one answer; the attack is a datagram full of short requests.
     """
 
     source: Address
@@ -51,6 +52,7 @@ class Datagram(msgspec.Struct):
     token: bytes | None = None
     verified: PeerId | None = None
     age: float = 0.0
+    answered: bool = False
 
 
 Handler = Callable[[Datagram, Any, float], DropReason | None]

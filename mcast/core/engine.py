@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from math import inf
+from typing import get_args
 
 import msgspec
 
@@ -43,6 +44,7 @@ from mcast.wire.frames import (
     KeyRequest,
     Nack,
     Report,
+    Request,
 )
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import Record
@@ -79,6 +81,7 @@ QUIET_SPREAD = 0.1  # seconds: many may listen quietly and all hear the same fir
 # What still counts while leaving: requests for our last records, reports on them, keys, and messages whose
 # acknowledgement was lost.
 LAST_FRAMES = (Nack, Key, KeyRequest, Report, Directed, DirectedAck)
+REQUESTS = get_args(Request)
 GOODBYES = (0.0, 0.03, 0.06)  # seconds after closing at which the goodbye is said
 LINGER = 0.3  # seconds after the last record in which we still answer NACKs: perhaps we alone have it. The
 # same after a message to us alone was acknowledged: if that was lost, its sender asks again.
@@ -330,6 +333,9 @@ class Engine:
             self._first_word(now)
         for frame in frames:
             handler = self._handlers.get(type(frame))
+            if type(frame) in REQUESTS:
+                handler = None if datagram.answered else handler
+                datagram.answered = True
             reason = DropReason.NOT_ASKED if handler is None else handler(datagram, frame, now)
             if reason is not None:
                 context.drops[reason] += 1

@@ -294,10 +294,14 @@ class RosterSync:
         self._context.send(RosterRequest(0), size=REQUEST_SIZE)
 
     def greet_newcomer(self, datagram: Datagram, newcomer: PeerId, now: float) -> None:
-        """A newcomer announced itself."""
-        if self._context.mode.visitor or datagram.source is None:
+        """A newcomer announced itself, which asks for a greeting."""
+        answered, datagram.answered = datagram.answered, True
+        source = datagram.source
+        if self._context.mode.visitor or source is None:
             return
-        greeting = Greeting(newcomer, datagram.source, datagram.networks, datagram.size)
+        if answered and not self._tokens.valid(source, datagram.token):
+            return
+        greeting = Greeting(newcomer, source, datagram.networks, datagram.size)
         if self.greetings.heard(greeting, now):
             self._greet(greeting, now)
         self._arm()

@@ -114,3 +114,34 @@ def test_three_greet_a_newcomer_with_three_times_its_bytes(padding: int) -> None
     assert len(victim.frames) == 3
     assert all(frame.startswith("Challenge") for frame in victim.frames)
     assert victim.bytes <= 3 * len(question), (victim.bytes / len(question), victim.frames)
+
+
+@pytest.mark.parametrize("to", ["group", "one"])
+@pytest.mark.parametrize("name", REQUESTS)
+def test_many_requests_in_one_datagram_move_no_more(scene: Scene, name: str, to: str) -> None:
+    lan, members, victim = scene
+    peer_ids = [member.engine.peer_id for member in members]
+    request = REQUESTS[name](peer_ids[0], peer_ids[-1], [author.origin for author in peer_ids])
+    requests = [request] * (1100 // len(encode_frames([request])))
+    question = victim.sealer.seal(encode_frames(requests))
+    lan.run(2.0)  # budgets are full
+    victim.bytes, victim.frames = 0, []
+    lan.transmit(question, ADDRESS, None if to == "group" else members[0].address)
+    lan.run(3.0)
+    assert victim.bytes <= 3 * len(question), (victim.bytes / len(question), victim.frames)
+
+
+@pytest.mark.parametrize("to", ["group", "one"])
+def test_many_newcomers_in_one_datagram_are_greeted_as_one(to: str) -> None:
+    lan = simulation.Lan(seed=7)
+    members = [lan.join(f"{number:064d}") for number in range(3)]
+    lan.run(120.0)
+    victim = Victim(lan)
+    frames: list[f.Frame] = [f.Who(bytes(8)), victim.own_key]
+    for _ in range(4):
+        victim.peer_id = PeerId(victim.peer_id.origin, victim.peer_id.incarnation + 1)
+        frames.append(victim.announcement(flags=f.NEWCOMER))
+    question = victim.sealer.seal(encode_frames(frames))
+    lan.transmit(question, ADDRESS, None if to == "group" else members[0].address)
+    lan.run(3.0)
+    assert victim.bytes <= 3 * len(question), (victim.bytes / len(question), victim.frames)
