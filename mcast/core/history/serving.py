@@ -30,7 +30,8 @@ TRACES = 8192
 PAGE = 64  # records looked at for one datagram
 HEEDED, HEEDED_AT_ONCE = 50, 50  # requests a second heeded in all; they are unsigned, so anybody's flood
 LISTED = 1.0  # seconds for which a summary is good enough for vectors: making one takes 30 ms
-RUNS = 256  # peers in a vector of the latest records, made for one request, that count as one request
+RUNS = 256  # ranges looked at for a vector of the latest records that count as one request; the attack is
+# records with holes between, each of which makes a range
 
 
 class Errand(msgspec.Struct, frozen=True):
@@ -176,7 +177,7 @@ class RecordServer:
         if frame.age == AGE_MAX:
             since = -inf
         else:
-            self._heeded.spend(len(self._store.held) / RUNS, now)
+            self._heeded.spend(self._store.held.pieces / RUNS, now)
         summary = self._store.summary(datagram.networks, LISTED, since=since)
         pages = [()] if summary.digest == frame.digest and not frame.page else summary.pages
         if frame.page >= len(pages):

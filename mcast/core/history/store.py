@@ -50,6 +50,11 @@ class HeldRanges:
     def __iter__(self) -> Iterator[tuple[PeerId, RangeSet]]:
         return iter(self._ranges.items())
 
+    @property
+    def pieces(self) -> int:
+        """How many ranges there are of all peers."""
+        return sum(len(ranges) for ranges in self._ranges.values())
+
     def of(self, peer_id: PeerId) -> RangeSet:
         """The sequences held of `peer_id`."""
         return self._ranges.get(peer_id, NOTHING)

@@ -19,7 +19,7 @@ from mcast.wire.header import Header, decode_header
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import decode_record
 from tests.simulation.safety import holdings, holds_the_same
-from tests.unit.core.support import ADDRESS, Outsider, asked, drops, gap_events
+from tests.unit.core.support import ADDRESS, Outsider, asked, drops, gap_events, record
 
 
 def texts(member: simulation.Member, *, history: bool) -> list[str | None]:
@@ -237,6 +237,22 @@ def test_only_so_many_requests_are_heeded() -> None:
     told = drops(ada, "not-asked")
     eve.say(f.VectorRequest(b"d" * 16, 0, limits.AGE_MAX, 7))
     assert drops(ada, "not-asked") == told + 1
+
+
+def test_a_vector_of_many_pieces_counts_as_many_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mcast.core.history.serving.RUNS", 0.1)
+    lan = simulation.Lan(9)
+    ada = lan.join("ada")
+    lan.run(1.0)
+    eve = Outsider(lan)
+    store = ada.engine._store
+    made = [record(sequence) for sequence in range(1, 20, 2)]
+    store.add(eve.peer_id, made, lan.now, 0.0)
+    assert (len(store.held), store.held.pieces) == (1, 10)
+    token = f.Echo(ada.engine._server._tokens.issue(ADDRESS))
+    for age in (1000, 2000):
+        eve.say(token, f.VectorRequest(bytes(16), 0, age, 7), to=ada.address)
+    assert drops(ada, "over-budget") == 1
 
 
 def test_who_asks_for_too_much_is_told_so_in_the_counters(monkeypatch: pytest.MonkeyPatch) -> None:
