@@ -203,6 +203,9 @@ class DirectedSender:
 
     def _send_one(self, out: Outbound, now: float) -> bool:
         """Send a fragment, if one may leave; whether another may follow."""
+        if now >= out.expires:  # it stood in line for as long
+            self._end(out, delivered=False)
+            return False
         self._timers.set(out.number, min(now + out.retry, out.expires))
         route = self._routes.to(out.to, out.tries)
         if not out.fragments and not self._seal(out, route, now):
@@ -272,7 +275,8 @@ class DirectedSender:
         if not holds(out.keys, frame):
             return DropReason.BAD_SIGNATURE
         route = self._routes.to(peer_id, out.tries)
-        route.answered(datagram.source, datagram.source in out.sent_to, datagram.direct, now)
+        # What also went elsewhere could be acknowledged without being there.
+        route.answered(datagram.source, out.sent_to == {datagram.source}, datagram.direct, now)
         got = int.from_bytes(frame.got, "little") & (1 << len(out.fragments)) - 1
         if out.acknowledged(got, frame.allowed):
             self._end(out, delivered=True)

@@ -224,6 +224,31 @@ def test_first_fragments_through_the_group_have_a_pace_of_their_own() -> None:
     assert sum(sent) < 4.1 * sender.GROUP_PACE + sender.GROUP_DEPTH
 
 
+def test_who_reads_the_group_acknowledges_for_no_address() -> None:
+    """Bob says that it is at the address of a victim, who gets the unicast datagrams and answers none."""
+    net, (ada, bob) = lan()
+    real, moved = net.transmit, []
+
+    def spoof(data: bytes, source: Address, destination: Address = None, **more: object) -> None:
+        if destination == bob.address:
+            moved.append(len(data))
+        else:
+            real(data, source, ada.address if source == bob.address else destination)
+
+    net.transmit = spoof  # type: ignore[method-assign,assignment]  # bob's answers come by unicast
+    assert settle(ada, ada.send_to(bob.engine.peer_id, bytes(20_000)))
+    assert sum(moved) <= 3 * 330
+
+
+def test_what_has_stood_in_line_for_too_long_does_not_leave() -> None:
+    net, (ada, bob) = lan()
+    bob.crash()
+    tap = Tap(net)
+    numbers = [ada.send_to(bob.engine.peer_id, b"hi", patience=1.0) for _ in range(3)]
+    assert [settle(ada, number) for number in numbers] == [False] * 3
+    assert {fragment.number for fragment in tap.directed()} == {numbers[0]}
+
+
 @pytest.mark.parametrize("loss", [0.0, 0.3])
 def test_private_messages_to_one_peer_keep_their_order(loss: float) -> None:
     _, (ada, bob, cyd) = lan("ada", "bob", "cyd", loss=loss, reorder=0.3, reorder_delay=0.1)
