@@ -24,7 +24,8 @@ from .routes import Routes
 from .sender import DirectedSender
 
 # The attack on all tables here is a member with many identities, or one that sends without end.
-PARTIAL, PARTIAL_EACH = 64, 8  # messages, and those of one peer, that lack fragments; the newest are refused
+PARTIAL, PARTIAL_EACH = 64, 8  # messages, and those of one identity, that lack fragments; the newest are
+# refused. Who is in no roster may not take the last half of the places.
 PARTIAL_LIFE = 10.0  # seconds without a new fragment after which a message is dropped
 ACKS = 1024  # acknowledgements to send; the newest are left out and follow when the fragment comes again
 DONE = 4096  # messages whose acknowledgement can be repeated; oldest first out
@@ -169,7 +170,7 @@ class DirectedReceiver:
             if frame.count > 1 and not self._admit(slot[0]):
                 return DropReason.TABLE_FULL
             partial = Partial(head, keys, now, {})
-        size = sum(map(len, partial.parts.values())) + len(data)
+        size = sum(map(len, ({**partial.parts, frame.index: data}).values()))
         if partial.head != head or not data or size > CONTENT_HEAD_SIZE + MESSAGE_MAX:
             return DropReason.BAD_VALUE
         partial.at, partial.parts[frame.index] = now, data
@@ -204,8 +205,9 @@ class DirectedReceiver:
 
     def _admit(self, sender: PeerId) -> bool:
         """Whether there is room for one more message that lacks fragments."""
-        of_sender = sum(peer_id == sender for peer_id, _ in self._partial)
-        return len(self._partial) < PARTIAL and of_sender < PARTIAL_EACH
+        of_sender = sum(peer_id.origin == sender.origin for peer_id, _ in self._partial)
+        most = PARTIAL if sender in self._roster else PARTIAL // 2
+        return len(self._partial) < most and of_sender < PARTIAL_EACH
 
     def _complete(
         self, slot: Slot, datagram: Datagram, frame: Directed, partial: Partial, now: float

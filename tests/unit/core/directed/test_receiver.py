@@ -16,7 +16,7 @@ from mcast.wire.codec import encode_frames
 from mcast.wire.contents import ContentKind
 from mcast.wire.limits import MESSAGE_MAX
 from tests.unit.core.directed.support import Stranger, answering, datas, got, lan, settle
-from tests.unit.core.support import drops
+from tests.unit.core.support import ADDRESS, drops
 
 
 def stranger(seed: int = 99) -> tuple[simulation.Lan, simulation.Member, Stranger]:
@@ -180,7 +180,7 @@ def test_a_key_that_is_lost_in_between_is_learned_again() -> None:
 
 
 def test_messages_that_lack_fragments_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receiver, "PARTIAL", 3)
+    monkeypatch.setattr(receiver, "PARTIAL", 6)  # half of them for strangers
     monkeypatch.setattr(receiver, "PARTIAL_EACH", 2)
     net, ada, eve = stranger()
     firsts = [eve.fragments(b"abc" * 100, number=number, count=3)[0] for number in (1, 2, 3)]
@@ -199,6 +199,35 @@ def test_messages_that_lack_fragments_are_bounded(monkeypatch: pytest.MonkeyPatc
     assert not ada.engine._directed_receiver._partial
 
 
+def test_strangers_leave_room_for_messages_of_peers() -> None:
+    net, (ada, bob) = lan()
+    eves = [Stranger(net, ada, seed) for seed in range(90, 99)]
+    for eve in eves:
+        for number in range(1, receiver.PARTIAL_EACH + 1):
+            eve.tell(eve.fragments(bytes(500), number=number, count=2)[0])
+    assert settle(bob, bob.send_to(ada.engine.peer_id, bytes(5000)))
+
+
+def test_one_identity_is_one_however_often_it_starts() -> None:
+    _, ada, eve = stranger()
+    for _ in range(3):
+        for number in range(1, receiver.PARTIAL_EACH + 1):
+            eve.tell(eve.fragments(bytes(500), number=number, count=2)[0])
+        eve.peer_id = PeerId(eve.peer_id.origin, eve.peer_id.incarnation + 1)
+    assert len(ada.engine._directed_receiver._partial) == receiver.PARTIAL_EACH
+
+
+def test_a_fragment_that_comes_again_counts_once() -> None:
+    _, ada, eve = stranger()
+    frames = eve.fragments(bytes(MESSAGE_MAX), count=60)
+    eve.tell(*frames[:-1])
+    before = acks(ada)
+    eve.tell(frames[0])  # its acknowledgement was lost
+    assert acks(ada) == before + 1
+    eve.tell(frames[-1])
+    assert datas(ada) == [bytes(MESSAGE_MAX)]
+
+
 def test_a_fragment_keeps_its_message_waiting() -> None:
     net, ada, eve = stranger()
     one, two, three = eve.fragments(b"abc" * 100, count=3)
@@ -214,11 +243,13 @@ def test_a_fragment_keeps_its_message_waiting() -> None:
 def test_acknowledgements_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(receiver, "ACKS", 1)
     monkeypatch.setattr(receiver, "DONE", 1)
-    _, ada, eve = stranger()
+    net, ada, eve = stranger()
     frames = [eve.fragments(b"hi", number=number)[0] for number in (1, 2)]
     eve.say(eve.own_key)
-    eve.say(*frames, to=ada.address)
-    assert len(got(ada)) == 2
+    for frame in frames:
+        ada.engine.receive(eve.sealer.seal(encode_frames([frame])), ADDRESS, net.now, direct=True)
+    assert sum(isinstance(event, PrivateMessage) for event in ada.engine.events()) == 2
+    ada.engine.tick(net.now)
     assert acks(ada) == 1
     eve.tell(frames[1])
     assert acks(ada) == 2
