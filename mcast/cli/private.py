@@ -41,27 +41,29 @@ async def find(group: Group, name: str) -> PeerView:
 
 
 def matching(peers: Sequence[PeerView], name: str) -> list[PeerView]:
-    """The peers that `name` can mean."""
+    """The peers that `name` can mean. The attack: to take the digits of another's identity as a name."""
     called, _, start = name.rpartition("·") if "·" in name else (name, "", "")
     if start:
         return [peer for peer in peers if peer.name == called and peer.peer_id.origin.hex().startswith(start)]
-    by_name = [peer for peer in peers if peer.name == name]
-    if by_name or len(name) < SHORTEST_ID:
-        return by_name
-    return [peer for peer in peers if peer.peer_id.origin.hex().startswith(name.lower())]
+    digits = name.lower() if len(name) >= SHORTEST_ID else "-"
+    return [peer for peer in peers if peer.name == name or peer.peer_id.origin.hex().startswith(digits)]
 
 
 def addressed(peers: Sequence[PeerView], line: str) -> tuple[PeerView, str] | None:
     """The peer and the text of `NAME TEXT`; None if there is no text. A name may have spaces.
 
-    Raises NobodyThere, or UsageError if several are meant.
+    Raises NobodyThere, or UsageError if several are meant. The attack: to take a name and the first word of a
+    message to it as a name. Only a name with the identity behind it goes before another.
     """
     words = line.split(" ")
-    for count in range(len(words) - 1, 0, -1):
-        name = " ".join(words[:count])
-        if found := matching(peers, name):
-            text = " ".join(words[count:])
-            return (_only(found, name), text) if text.strip() else None
+    cuts = [(" ".join(words[:count]), " ".join(words[count:])) for count in range(1, len(words))]
+    found = [(matching(peers, name), name, text) for name, text in cuts]
+    found = [one for one in found if one[0]]
+    found = [one for one in found if "·" in one[1]] or found
+    if found:
+        meant = [peer for some, *_ in found for peer in some]
+        peer = _only(list(dict.fromkeys(meant)), found[0][1])
+        return (peer, found[0][2]) if found[0][2].strip() else None
     if len(words) < 2:
         return None
     raise NobodyThere(f"nobody here is called {words[0]!r}", "see who is here with /who")

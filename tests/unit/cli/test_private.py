@@ -25,7 +25,7 @@ PEERS = [peer("bob", "cbf5"), peer("bob", "a3f2"), peer("ada", "7d20a1"), peer("
         ("bob·7d20", []),
         ("cbf5", ["cbf5"]),
         ("CBF5", ["cbf5"]),
-        ("7d20", ["1234"]),  # a name goes before an identity
+        ("7d20", ["7d20a1", "1234"]),  # a name does not go before an identity
         ("7d20a", ["7d20a1"]),
         ("7d2", []),  # too short for an identity
         ("eve", []),
@@ -36,11 +36,13 @@ def test_names_labels_and_identities(name: str, found: list[str]) -> None:
 
 
 def test_whom_a_line_is_for() -> None:
-    peers = [*PEERS, peer("ada lovelace", "9999"), peer("eve", "8888")]
+    peers = [*PEERS, peer("ada lovelace", "9999"), peer("eve", "8888"), peer("mary ann", "7777")]
     for line, origin, text in (
         ("bob·a3f2 hello  there", "a3f2", "hello  there"),
         ("ada hello", "7d20a1", "hello"),
-        ("ada lovelace hello", "9999", "hello"),
+        ("ada lovelace·9999 hello", "9999", "hello"),
+        ("ada·7d20 lovelace hello", "7d20a1", "lovelace hello"),
+        ("mary ann hello", "7777", "hello"),
         ("8888 ada lovelace hello", "8888", "ada lovelace hello"),
     ):
         found = addressed(peers, line)
@@ -50,8 +52,9 @@ def test_whom_a_line_is_for() -> None:
         assert addressed(peers, line) is None
     with pytest.raises(NobodyThere, match="nobody here is called 'zoe'"):
         addressed(peers, "zoe hello")
-    with pytest.raises(UsageError, match="can be bob"):
-        addressed(peers, "bob hello")
+    for line in ("bob hello", "ada lovelace hello", "7d20 hello"):
+        with pytest.raises(UsageError, match="can be "):
+            addressed(peers, line)
 
 
 def test_one_peer_must_be_meant() -> None:
