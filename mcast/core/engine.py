@@ -158,7 +158,7 @@ class Engine:
             context, keys, roster, detector, nacks, store, window, flow
         )
         replay = Replay(mode.last, mode.since, now)
-        fetches = Fetches(context, store, replay)
+        fetches = Fetches(context, verifier, store, replay)
         receiver = self._receiver = Receiver(
             context,
             verifier,

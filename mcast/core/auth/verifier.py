@@ -106,6 +106,7 @@ class Verifier:
         self._keys: dict[bytes, Known] = {}
         self._issued: dict[tuple[bytes, int], Key | None] = {}
         self._last: dict[tuple[type, PeerId], int] = {}
+        self._published: dict[PeerId, int] = {}
         self._flushes: dict[tuple[bytes, bytes], None] = {}
         self.own_key = context.sign(
             Key(context.identity.public_key, issued(context.me.incarnation), context.name)
@@ -172,7 +173,18 @@ class Verifier:
             self._last[slot] = frame.counter
             if len(self._last) > 4 * self._limit:
                 del self._last[next(iter(self._last))]
+            if isinstance(frame, Announcement | Goodbye | Heartbeat):
+                self._note_published(slot[1], frame.high)
         return reason
+
+    def _note_published(self, peer_id: PeerId, high: int) -> None:
+        self._published[peer_id] = max(high, self.published(peer_id))
+        if len(self._published) > self._limit:
+            del self._published[next(iter(self._published))]
+
+    def published(self, peer_id: PeerId) -> int:
+        """The highest record that `peer_id` said to have published, in what it signed; 0 if unknown."""
+        return self._published.get(peer_id, 0)
 
     def spare(self, now: float) -> bool:
         """Whether signatures of strangers may be checked that can wait."""
@@ -192,9 +204,9 @@ class Verifier:
             return DropReason.BAD_SIGNATURE
         return None
 
-    def afford(self, origin: bytes, trusted: bool, now: float) -> bool:
-        """Whether something that costs as much as a signature check may be done in the name of `origin`."""
-        return self._budget.allow(origin, trusted, now)
+    def afford(self, origin: bytes, trusted: bool, now: float, price: float) -> bool:
+        """Whether something that costs as much as `price` signatures may be done in the name of `origin`."""
+        return self._budget.allow(origin, trusted, now, price)
 
     def check_claim(
         self, origin: bytes, claim: bytes, signature: bytes, trusted: bool, now: float

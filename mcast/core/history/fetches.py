@@ -13,6 +13,7 @@ from itertools import islice
 from math import inf
 from typing import NamedTuple
 
+from mcast.core.auth.verifier import Verifier
 from mcast.core.context import Context, Datagram
 from mcast.core.events import Address, PeerId
 from mcast.core.rangeset import RangeSet
@@ -116,8 +117,8 @@ class Fetches:
     as signed records come. Digests under made-up addresses: who announced nothing makes room first.
     """
 
-    def __init__(self, context: Context, store: Store, replay: Replay) -> None:
-        self._context, self._store, self._replay = context, store, replay
+    def __init__(self, context: Context, verifier: Verifier, store: Store, replay: Replay) -> None:
+        self._context, self._verifier, self._store, self._replay = context, verifier, store, replay
         self._tellers: dict[Address, tuple[bytes, float, int]] = {}  # digest, when to ask, by which networks
         self._settled: dict[tuple[Address | int, bytes], float] = {}  # by teller or network, and digest
         self._session: Session | None = None
@@ -291,7 +292,7 @@ class Fetches:
 
     def _ask(self, session: Session, now: float, room: int) -> Question | None:
         if now >= session.until or (now >= session.next and session.tries == TRIES):
-            self._replay.missed(session.lacking)
+            self._replay.missed(session.lacking, self._published)
             self._finish(session, session.teller, session.announced, now + SULK)
             return None
         if now < session.next:
@@ -303,6 +304,10 @@ class Fetches:
         flags = BY_MULTICAST * to_all | SLICED * session.sliced
         echo = () if session.token is None else (Echo(session.token),)
         return Question((*echo, self._question(session, flags, room, now)), session.teller)
+
+    def _published(self, peer_id: PeerId) -> int:
+        """The highest record of a peer that is known to exist, by its own signature."""
+        return max(self._verifier.published(peer_id), self._store.held.of(peer_id).high)
 
     def _question(self, session: Session, flags: int, room: int, now: float) -> Frame:
         if not session.lacking:

@@ -99,10 +99,15 @@ class Replay:
             if self._last is None:
                 self._lose(peer_id, sequence, sequence + 1)
 
-    def missed(self, lacking: Mapping[PeerId, RangeSet]) -> None:
-        """Somebody did not deliver what it had listed. That it exists is no lie if its author is known."""
+    def missed(self, lacking: Mapping[PeerId, RangeSet], published: Callable[[PeerId], int]) -> None:
+        """Somebody did not deliver what it had listed.
+
+        The attack is a list of what nobody published: what is above all that its author signed is not lost.
+        `published`: the highest record that its author signed, or said in what it signed.
+        """
         for peer_id in {peer_id for peer_id, _ in self._records if peer_id in lacking}:
-            for start, stop in lacking[peer_id]:
+            high = max(self.reached(peer_id), published(peer_id))
+            for start, stop in lacking[peer_id].within(1, high + 1):
                 self._lose(peer_id, start, stop)
 
     def _lose(self, peer_id: PeerId, start: int, stop: int) -> None:

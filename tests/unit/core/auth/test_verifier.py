@@ -1,10 +1,13 @@
-"""The budget for signature checks."""
+"""The budget for signature checks, and what is remembered of what was checked."""
 
 from __future__ import annotations
 
 import pytest
 
+from mcast import simulation
 from mcast.core.auth.verifier import GENUINE, VerificationBudget
+from mcast.wire.frames import Goodbye
+from tests.unit.core.support import Outsider
 
 
 def test_strangers_cannot_use_up_the_known_ones_budget() -> None:
@@ -42,3 +45,18 @@ def test_what_can_wait_leaves_half_of_the_budget_to_the_rest(known: bool) -> Non
     rest = sum(budget.allow(origin, known, 0.0) for _ in range(1000) for origin in origins)
     assert abs(waited - rest) <= 2
     assert waited + rest == (700 if known else 300)
+
+
+def test_what_authors_say_to_have_published_is_remembered_of_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = simulation.Lan(seed=1)
+    verifier = net.join("ada").engine._verifier
+    authors = [Outsider(net, seed) for seed in (5, 6)]
+    for author in authors:
+        author.say(author.own_key)
+        author.say(author.sign(Goodbye(*author.peer_id, author.count(), 7)))
+        author.say(author.sign(Goodbye(*author.peer_id, author.count(), 3)))
+        author.say(Goodbye(*author.peer_id, author.count(), 9, bytes(64)))
+    assert [verifier.published(author.peer_id) for author in authors] == [7, 7]
+    monkeypatch.setattr(verifier, "_limit", 1)
+    authors[0].say(authors[0].sign(Goodbye(*authors[0].peer_id, authors[0].count(), 8)))
+    assert [verifier.published(author.peer_id) for author in authors] == [0, 7]

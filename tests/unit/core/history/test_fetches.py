@@ -7,8 +7,10 @@ from math import inf
 
 import pytest
 
+from mcast.core.auth.ingress import Checks
+from mcast.core.auth.verifier import Verifier
 from mcast.core.context import Datagram, Mode
-from mcast.core.events import PeerId
+from mcast.core.events import GapAbandoned, PeerId
 from mcast.core.history import fetches as module
 from mcast.core.history.fetches import Fetches
 from mcast.core.history.replay import LADDER, Replay
@@ -44,7 +46,7 @@ def asking(*, last: int | None = None, full: bool = False, **mode: bool) -> Fetc
     store = Store(context, TransmitWindow(9, 9999), Roster(context, 9, 9))
     if full:
         store.add(BOB, [record(1)], 0.0, 5.0)
-    made = Fetches(context, store, Replay(last, None, 0.0))
+    made = Fetches(context, Verifier(context, Checks(context.room)), store, Replay(last, None, 0.0))
     made.told(HERE, TRUE, 1.0)
     return made
 
@@ -180,6 +182,20 @@ def test_a_teller_whose_holdings_change_meanwhile_is_compared_again() -> None:
     made.page(listing(made, b"f" * 16, 1, 2), {}, 1, 1.0)
     assert not made.active
     assert not made.settled(by(HERE), b"f" * 16, 1.0)
+
+
+@pytest.mark.parametrize(("live", "last"), [(0, 2), (4, 4)])
+def test_what_a_teller_does_not_deliver_is_lost_as_far_as_its_author_signed(live: int, last: int) -> None:
+    made = asking()
+    question(made, 1.0)
+    if live:
+        made._store.add(ADA, [record(live)], 1.0, 0.0)
+    made._replay.add(ADA, record(2), 1.0, 5.0)
+    made.page(listing(made, TRUE), {ADA: ranges((1, 2), (3, 2500))}, 1, 1.0)
+    assert made.tick(1.0 + module.LONGEST, 1000) is None
+    told = [event for event in made._replay.tell(lambda _: "", 70.0, 0.0) if isinstance(event, GapAbandoned)]
+    assert sum(event.last - event.first + 1 for event in told) == last - 1
+    assert max(event.last for event in told) == max(1, live)
 
 
 def test_a_liar_settles_nothing_but_his_own_word() -> None:

@@ -192,9 +192,21 @@ def test_what_was_listed_and_not_delivered_is_told_as_lost_unless_it_comes_in_ti
     made.add(ADA, said(5), 0.0, 1.0)
     lacking = RangeSet()
     lacking.add(1, 5)
-    made.missed({ADA: lacking, BOB: lacking})
+    made.missed({ADA: lacking, BOB: lacking}, lambda peer_id: 0)
     made.add(ADA, said(2), 0.0, 2.0)
     assert made.tell(lambda peer_id: "ada", 0.0, 0.0)[:2] == [
         GapAbandoned(ADA, 1, 1, "ada"),
         GapAbandoned(ADA, 3, 4, "ada"),
     ]
+
+
+@pytest.mark.parametrize(("published", "lost"), [(0, []), (7, [(6, 7)]), (5000, [(6, 2499)])])
+def test_what_no_author_signed_is_not_told_as_lost(published: int, lost: list[tuple[int, int]]) -> None:
+    """Anybody can list what was never said."""
+    made = Replay(None, None, 0.0)
+    made.add(ADA, said(5), 0.0, 1.0)
+    lacking = RangeSet()
+    lacking.add(6, 2500)
+    made.missed({ADA: lacking}, lambda peer_id: published)
+    told = made.tell(lambda peer_id: "ada", 0.0, 0.0)
+    assert told[:-1] == [GapAbandoned(ADA, first, last, "ada") for first, last in lost]
