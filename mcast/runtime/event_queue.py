@@ -87,7 +87,7 @@ class EventQueue:
             while len(self._events) > self._events_max or self._bytes > self._bytes_max:
                 event = self._next()
                 self._dropped += 1
-                self._dropped_messages += type(event) is Message
+                self._dropped_messages += isinstance(event, Message | PrivateMessage | Question | Answer)
             self._wake()
 
     def pop(self) -> Event | None:

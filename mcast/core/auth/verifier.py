@@ -55,11 +55,11 @@ class VerificationBudget:
     def allow(
         self, origin: bytes, known: bool, now: float, price: float = 1.0, *, can_wait: bool = False
     ) -> bool:
-        """Whether one more signature in the name of `origin` may be checked now; `price`: of a known one."""
+        """Whether one more signature in the name of `origin` may be checked now. Strangers pay at least 1."""
         if can_wait and not (self._known.level(now) > self._half_known if known else self.spare(now)):
             return False
         if not known:
-            return self._strangers.take(1, now)
+            return self._strangers.take(max(1.0, price), now)
         return self._each.of(origin, now).take(price, now, 1.0) and self._known.take(price, now, 1.0)
 
     def spare(self, now: float) -> bool:
@@ -92,7 +92,7 @@ class Known(msgspec.Struct, frozen=True):
 
 
 class Verifier:
-    """Checks signatures, within a budget. Bounds: keys, freshness and flushes are first-in-first-out.
+    """Checks signatures, within a budget. Bounds: all tables are first-in-first-out.
 
     The attacks: floods of made-up identities (they push out each other's keys, but no key of records that we
     hold, as nobody could check those; a live peer's key comes again with its next announcement), replayed

@@ -36,7 +36,7 @@ Value = TypeVar("Value")
 PATIENCE = 10.0  # seconds after which an unacknowledged message is given up, unless told otherwise
 WAITING = 4096  # messages under way; send() refuses more
 OUTCOMES = 8192  # messages whose end is remembered, and questions that may be answered; oldest first out
-RETRY, RETRY_MOST, RETRY_GROWTH = 0.1, 1.0, 1.5  # seconds until a fragment is sent again
+RETRY, RETRY_MOST, RETRY_GROWTH = 0.1, 1.0, 1.5  # seconds until a fragment is sent, or tried, again
 OVERTAKEN = 3  # fragments that were sent later and arrived: this one is lost
 FIRST_WINDOW, MOST_WINDOW = 4, 32  # fragments under way
 PACE, PACE_DEPTH = 1 << 20, 32 << 10  # bytes a second of fragments, and at once
@@ -85,7 +85,11 @@ class Outbound:
             self.flying.clear()
             self.tries += 1
             self.window = max(1, self.window // 2)
-            self.retry = min(RETRY_MOST, self.retry * RETRY_GROWTH)
+            self.wait_longer()
+
+    def wait_longer(self) -> None:
+        """The next retry comes later."""
+        self.retry = min(RETRY_MOST, self.retry * RETRY_GROWTH)
 
     def acknowledged(self, got: int, allowed: int) -> bool:
         """The recipient has these fragments; whether that is all."""
@@ -220,6 +224,7 @@ class DirectedSender:
             size = max(PADDED, size + self._introduction)
         to = route.way(size + HEADER_SIZE + TAG_SIZE, out.tries, now)
         if to is None and not out.answered and not self._group_pace.take(size, now):
+            out.wait_longer()
             return False
         out.leaves(fragment)
         if to is None:

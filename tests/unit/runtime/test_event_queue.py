@@ -13,6 +13,7 @@ import pytest
 from mcast.core.events import PeerId
 from mcast.errors import UsageError
 from mcast.events import (
+    Answer,
     Event,
     GapOpened,
     InterfacesChanged,
@@ -21,6 +22,8 @@ from mcast.events import (
     PeerJoined,
     PeerView,
     PlainText,
+    PrivateMessage,
+    Question,
 )
 from mcast.net.address import GroupAddress
 from mcast.runtime.event_queue import PATIENCE, EventQueue, ThreadEventQueue
@@ -70,6 +73,10 @@ def joined(size: int) -> PeerJoined:
     return PeerJoined(PeerView(PEER, "ada", bytes(size), None, True, False, 0.0, 0.0, bytes(8)))
 
 
+def to_us(kind: Callable[..., Event], size: int) -> Event:
+    return kind(bytes(16), 1, 1, bytes(size), 0, "ada", None)
+
+
 def drained(queue: EventQueue) -> list[Event]:
     return list(iter(queue.pop, None))
 
@@ -104,7 +111,17 @@ def test_overflow_counts_on_until_it_is_taken() -> None:
     assert queue.take() == [Overflow(1, 1), gap(5)]
 
 
-@pytest.mark.parametrize(("event", "messages"), [(message(1, 60), 1), (plain(60), 0), (joined(60), 0)])
+@pytest.mark.parametrize(
+    ("event", "messages"),
+    [
+        (message(1, 60), 1),
+        (to_us(PrivateMessage, 60), 1),
+        (to_us(Question, 60), 1),
+        (to_us(Answer, 60), 1),
+        (plain(60), 0),
+        (joined(60), 0),
+    ],
+)
 def test_what_others_send_is_bounded_in_bytes(event: Event, messages: int) -> None:
     queue = EventQueue(bytes_max=100)
     queue.put([event])

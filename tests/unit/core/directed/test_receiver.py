@@ -10,7 +10,7 @@ from mcast.core.directed import receiver
 from mcast.core.directed.receiver import SEEN, Seen
 from mcast.core.engine import LINGER
 from mcast.core.events import Address, Answer, PeerId, PrivateMessage, Question
-from mcast.crypto.directed import MessageKeys
+from mcast.crypto.directed import MessageKeys, sender_keys
 from mcast.crypto.keys import Identity
 from mcast.wire.codec import encode_frames
 from mcast.wire.contents import ContentKind
@@ -166,6 +166,29 @@ def test_each_check_costs_the_budget() -> None:
     net.run(3.0)
     eve.tell(two)
     assert datas(ada) == [b"hi"]
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_the_keys_of_a_message_cost_as_much_as_three_signatures(known: bool) -> None:
+    net, (ada, bob) = lan()
+    eve = Stranger(net, ada)
+    if known:
+        eve.identity, eve.peer_id = bob.identity, bob.engine.peer_id
+        eve.ephemeral, eve.keys = remade(net, ada, bob)
+    else:
+        eve.say(eve.own_key)
+    budget = ada.engine._verifier._budget
+    bucket = budget._known if known else budget._strangers
+    before, bucket._rate = bucket.level(net.now), 0.0
+    eve.tell(*eve.fragments(b"hi"), introduce=False)
+    assert datas(ada) == [b"hi"]
+    assert before - bucket.level(net.now) == 4
+
+
+def remade(net: simulation.Lan, to: simulation.Member, by: simulation.Member) -> tuple[bytes, MessageKeys]:
+    made = sender_keys(by.identity, to.identity.public_key, bytes(32), net.room.id)
+    assert made is not None
+    return made
 
 
 def test_a_key_that_is_lost_in_between_is_learned_again() -> None:

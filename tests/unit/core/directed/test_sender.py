@@ -224,6 +224,28 @@ def test_first_fragments_through_the_group_have_a_pace_of_their_own() -> None:
     assert sum(sent) < 4.1 * sender.GROUP_PACE + sender.GROUP_DEPTH
 
 
+def test_what_the_pace_of_the_group_holds_back_is_tried_more_and_more_rarely(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    net, (ada,) = lan("ada")
+    eve = Outsider(net, 99)
+    eve.say(eve.own_key)
+    directed, tries = ada.engine._directed_sender, []
+    real = directed._send_one
+
+    def counted(out: Outbound, now: float) -> bool:
+        tries.append(now)
+        return real(out, now)
+
+    monkeypatch.setattr(directed, "_send_one", counted)
+    directed._group_pace.spend(1 << 20, net.now)
+    tap = Tap(net)
+    ada.send_to(eve.peer_id, b"hi")
+    net.run(5.0)
+    assert not tap.directed()
+    assert 5 <= len(tries) <= 12
+
+
 def test_who_reads_the_group_acknowledges_for_no_address() -> None:
     """Bob says that it is at the address of a victim, who gets the unicast datagrams and answers none."""
     net, (ada, bob) = lan()
@@ -271,7 +293,7 @@ def test_many_small_messages_leave_at_a_pace() -> None:
     before = net.sent
     net.run(0.02)
     assert net.sent - before < 120  # with acknowledgements
-    net.run(1.0)
+    net.run(3.0)  # the budget of signatures, too, lets pass some at a time
     assert len(datas(bob)) == 200
 
 
