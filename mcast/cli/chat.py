@@ -356,18 +356,22 @@ class Confirmations:
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
         self._unconfirmed = False
+        self._latest: Receipt | None = None
         self._waiting: asyncio.Task[None] | None = None
 
     def sent(self, receipt: Receipt) -> None:
-        """Watch the receipt of a line. Lines sent while a confirmation is pending are not tracked."""
+        """Watch the receipt of a line. Of those sent while a confirmation is pending, the last is watched."""
+        self._latest = receipt
         if self._waiting is None or self._waiting.done():
-            self._waiting = asyncio.create_task(self._wait(receipt))
+            self._waiting = asyncio.create_task(self._wait())
 
-    async def _wait(self, receipt: Receipt) -> None:
-        unconfirmed = not await receipt.confirmed(1, timeout=CONFIRMED)
-        if unconfirmed and not self._unconfirmed:
-            self._reporter.say("nobody has confirmed this yet; peers that join soon can still get it")
-        self._unconfirmed = unconfirmed
+    async def _wait(self) -> None:
+        while self._latest is not None:
+            receipt, self._latest = self._latest, None
+            unconfirmed = not await receipt.confirmed(1, timeout=CONFIRMED)
+            if unconfirmed and not self._unconfirmed:
+                self._reporter.say("nobody has confirmed this yet; peers that join soon can still get it")
+            self._unconfirmed = unconfirmed
 
     async def close(self) -> None:
         """Stop watching."""

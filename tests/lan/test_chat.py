@@ -162,7 +162,9 @@ def test_a_port_that_another_program_keeps_for_itself_is_said_so(lan: lab.MakeLa
     refused = host.mcast(command, "--plain", input="hello\n")
     assert refused.wait() == 1
     (line,) = refused.stderr.splitlines()
-    assert re.search(r"230\.0\.0\.1:3000.*another program holds this port.*--port", line)
+    assert re.search(
+        r"230\.0\.0\.1:3000: python \(process \d+\) holds this port and does not share it: .*--port", line
+    )
     assert refused.stdout == ""
     # Sending takes no port of the group's: a visitor is heard.
     assert send(host, "hello").returncode == 0

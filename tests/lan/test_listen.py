@@ -195,7 +195,7 @@ def test_no_network_to_join_ends_with_its_own_code(lan: lab.MakeLan) -> None:
     refused = host.run([*PROGRAM, "listen", "--plain"])
     assert refused.returncode == 3, refused
     assert "no usable network interface" in refused.stderr
-    unknown = host.run([*PROGRAM, "listen", "--plain", "-i", "eth9"])
+    unknown = host.run([*PROGRAM, "send", "--plain", "-i", "eth9", "x"])
     assert unknown.returncode == 2
     assert "eth0" in unknown.stderr, "it lists those it knows"
 
