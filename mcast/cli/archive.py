@@ -80,6 +80,8 @@ class Archive:
         """Store what is waiting. All of it counts as seen."""
         self._recorder.close()
         self._tell()
+        if self._recorder.dropped:
+            note(f"{self._recorder.dropped} messages came faster than the disk took them and are not kept")
         # If this fails, the user has been told, or is about to see more than is new.
         with contextlib.suppress(McastError):
             self._history.see(self._room)
