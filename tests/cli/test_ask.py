@@ -281,16 +281,17 @@ def test_whom_a_private_message_does_not_reach_is_told(pair: Pair, group: str) -
     sent = pair[0].mcast("send", "-g", group, "--to", "bob", "for you")
     assert sent.wait() == 4
     assert sent.stderr == "mcast: nobody here is called 'bob': look with: mcast browse -t\n"
+    cyd = pair[0].mcast("announce", "-g", group, "--name", "cyd", "--profile", "cyd")
+    cyd.wait_for("announcing in", stream="stderr")
     announce = ["announce", "-g", group, "--name", "bob", "--profile"]
     bobs = [pair[1].mcast(*announce, profile) for profile in ("b1", "b2")]
     for bob in bobs:
         bob.wait_for("announcing in", stream="stderr")
+    cyd.wait_lines(2)  # it has heard both, and so tells the sender of them
     sent = pair[0].mcast("send", "-g", group, "--to", "bob", "for you")
     assert sent.wait() == 2
     assert sent.stderr.startswith("mcast: 'bob' can be bob·")
     named = sent.stderr.split("can be ")[1].split(",")[0]
-    cyd = pair[0].mcast("announce", "-g", group, "--name", "cyd", "--profile", "cyd")
-    cyd.wait_lines(2)  # it knows both, and tells the sender
     bobs[0].signal(19)  # stopped: it confirms nothing
     bobs[1].signal(19)
     sent = pair[0].mcast("send", "-g", group, "--to", named, "--linger", "500ms", "for you")

@@ -94,7 +94,7 @@ def _roll_call(world: World) -> list[str]:
     """On a network that is good again everybody hears everybody, and all confirm."""
     said = [message for slot in SLOTS if slot.chats and (message := world.say(slot.name, 0))]
     sending = world.send(1, 0, 1, "all", linger="10s")
-    sending.wanted = {0}
+    sending.wanted, sending.all_confirm = {0, 27}, True
     said += sending.life.said
     _wait(world, ROLL_CALL_SECONDS, lambda: not world.unheard(said))
     return world.unheard(said)

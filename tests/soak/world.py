@@ -37,6 +37,7 @@ class Running:
     slot: Slot | None = None
     wanted: set[int] = field(default_factory=lambda: {0})
     acks: str = ""
+    all_confirm: bool = False
     deadline: float = float("inf")
     memory: list[int] = field(default_factory=list)
 
@@ -89,7 +90,8 @@ class World:
         """Start a `send` of some messages."""
         life = Life(f"send.{next(self._lives)}", time.time(), float("inf"))
         messages = [self._message(life, size) for _ in range(count)]
-        options = ["--name", life.name, "-l", "--linger", linger, *(["--wait-acks", acks] if acks else [])]
+        options = ["--name", life.name, "-l", "--linger", linger, "--json"]
+        options += ["--wait-acks", acks] if acks else []
         lines = "".join(message.text + "\n" for message in messages)
         running = Running(life, host, self._host(host).mcast("send", *options, input=lines))
         running.wanted = {0, 4, 27} if acks else {0}
@@ -278,6 +280,8 @@ class World:
         excused = code == NO_INTERFACE and self._was_hindered(running.host, life.joined)
         if code not in running.wanted and not excused:
             self.troubles.append(f"{life.name} ended with {code}: {stderr[-500:]}")
+        if running.all_confirm:
+            self.troubles += [f"{name} did not confirm {life.name}" for name in self._missing(running)]
         if life.joined > now and not life.killed:
             self.troubles.append(f"{life.name} never joined: {stderr[-500:]}")
         if any(word in stderr for word in FAULTS):
@@ -285,6 +289,12 @@ class World:
         if code == 0 and running.acks:
             count = None if running.acks == "all" else int(running.acks)
             self.claims += [Confirmed(said, life.joined, now, count) for said in life.said]
+
+    def _missing(self, running: Running) -> list[str]:
+        """Who did not confirm what was sent. A killed one may still be in the roster: see docs/scale.md."""
+        killed = {other.life.name for other in self.everything if other.life.killed}
+        missing = [item["from"]["name"] for item in running.process.objects() if item["type"] == "missing"]
+        return [name for name in missing if name not in killed]
 
     def _measure(self, running: Running, now: float) -> None:
         status = self.lan.namespaces.read(None, f"/proc/{running.process.pid}/status")[0] or ""
