@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mcast.cli.chat import HELP
+from mcast.cli.chat.commands import entries
 from tests import lab
 
 Pair = tuple[lab.Host, lab.Host]
@@ -101,7 +101,7 @@ def test_a_signal_gives_the_terminal_back(here: lab.Host, group: str, number: in
 
 def test_commands_are_no_messages(pair: Pair, group: str) -> None:
     terminal, friend = chat(pair[0], group, columns=200), other(pair[1], group)
-    listed = [f"mcast: {entry}" for entry in HELP]
+    listed = [f"mcast: {entry}" for entry in entries()]
     terminal.type("/nick ada\r")
     wait_for(terminal, ["mcast: unknown command /nick ada, not sent; /help lists the commands", ">"])
     terminal.type("/help\r")

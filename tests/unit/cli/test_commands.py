@@ -55,8 +55,8 @@ NEEDED = (
 @pytest.mark.parametrize(
     ("name", "unwanted"),
     [
-        ("send", {"prompt_toolkit", "mcast.cli.chat", "mcast.cli.items", "mcast.cli.terminal", "subprocess"}),
-        ("chat", {"prompt_toolkit", "mcast.cli.terminal", "subprocess"}),
+        ("send", {"prompt_toolkit", "mcast.cli.chat", "mcast.cli.items", "subprocess"}),
+        ("chat", {"prompt_toolkit", "mcast.cli.chat.terminal", "subprocess"}),
         ("interfaces", {"prompt_toolkit", "mcast.core.engine", "mcast.cli.runner", "mcast.cli.session"}),
     ],
 )

@@ -16,9 +16,9 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.styles import Style
 
-from .items import ChatLine
-from .output import FINISH, clock, escape, fitted
-from .streams import ROOM, Writer
+from mcast.cli.items import ChatLine
+from mcast.cli.output import FINISH, clock, escape, fitted
+from mcast.cli.streams import ROOM, Writer
 
 Parts = list[tuple[str, str]]
 

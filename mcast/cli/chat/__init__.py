@@ -1,0 +1,118 @@
+"""`mcast chat`: talk with everyone in the group, on a terminal or, in a pipe, as a filter.
+
+`talk` reads what is typed, `commands` has the table of commands, `conversation` is one room with what is sent
+and shown there, `delivery` tells who has got a line; `terminal` and `pipe` are the two screens.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from mcast.aio import Group
+from mcast.cli import options
+from mcast.cli.archive import Archive
+from mcast.cli.output import Output, note
+from mcast.cli.runner import Ending, run
+from mcast.cli.session import GroupSession, Network, Participant, Reporter
+from mcast.errors import McastError
+
+from .conversation import Conversation
+from .pipe import PipeScreen
+from .talk import Talk
+
+if TYPE_CHECKING:
+    from .terminal import Terminal
+
+LAST = 100
+"""Earlier messages that a person sees by default."""
+MOST_KEPT = 10_000
+"""Messages of before that a chat shows with --since."""
+HISTORY_AGE = options.Seconds(365 * 86400)
+GAP_TIMEOUT = 5.0
+"""Seconds that a chat waits for a lost line before it shows later ones."""
+
+
+def chat(
+    context: typer.Context,
+    group: options.Group = None,
+    port: options.PortOrPlain = None,
+    room: options.Room = "",
+    key_file: options.KeyFile = None,
+    name: options.Name = None,
+    profile: options.Profile = "default",
+    interface: options.Interfaces = None,
+    only4: options.Only4 = False,
+    only6: options.Only6 = False,
+    ttl: options.Ttl = 1,
+    peer: options.Peers = None,
+    last: options.Last = None,
+    since: options.Since = None,
+    no_history: options.NoHistory = False,
+    history_age: options.HistoryAge = HISTORY_AGE,
+    history_size: options.HistorySize = 500,
+    plain: options.Plain = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> int:
+    """Chat with everyone in a group. In a pipe, each line of stdin is a message.
+
+    On a terminal, /help shows the commands; leave with /quit, exit, Ctrl-D or Ctrl-C.
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage or, in a pipe, a line that is too large or not UTF-8,
+    3 no usable interface or no permission.
+    """
+    network = Network(context, group, port, interface, only4, only6, ttl)
+    me = Participant(profile, name, room, key_file)
+    make_screen = _screen(json)
+
+    async def command(ending: Ending, output: Output) -> int:
+        join_options: dict[str, Any] = {"gap_timeout": GAP_TIMEOUT, "peers": peer or ()}
+        if since is not None or last is not None or sys.stdin.isatty():
+            join_options |= {"since": since, "last": LAST if last is None and since is None else last}
+        async with network.plain() if plain else network.protocol(me, **join_options) as session:
+            reporter = Reporter(session, quiet=quiet, verbose=verbose)
+            reporter.joined("chatting in")
+            screen = make_screen(output)
+            archive = None
+            if isinstance(session, GroupSession) and not no_history:
+                archive = _archive(profile, session.groups[0], room, age=history_age, size=history_size * 1e6)
+            try:
+                if archive and sys.stdin.isatty():
+                    most = LAST if last is None and since is None else last
+                    screen.start(archive.start(MOST_KEPT if most is None else most, since))
+                talk = Talk(
+                    Conversation(session, screen, reporter, output if json else None, archive), screen
+                )
+                await ending.during(talk.run())
+            finally:
+                screen.close()
+                if archive:
+                    archive.close()
+            reporter.close()
+        return talk.exit_code
+
+    return run(command)
+
+
+def _archive(profile: str, group: Group, room: str, *, age: float, size: float) -> Archive | None:
+    """What is kept of the room. None if the disk does not allow it, which the user is told."""
+    try:
+        return Archive(profile, group, room, age=age, size=size)
+    except McastError as error:
+        note(f"{error}; the chat goes on, but messages are not kept")
+        return None
+
+
+def _screen(json: bool) -> Callable[[Output], "PipeScreen | Terminal"]:
+    """A function that makes the screen, imported before the group is joined because that takes a while."""
+    # A dumb terminal cannot erase what it shows, and it edits its line by itself.
+    dumb = os.environ.get("TERM", "").lower() in ("dumb", "unknown")
+    if not sys.stdin.isatty() or not sys.stdout.isatty() or json or dumb:
+        return PipeScreen
+    from .terminal import Terminal
+
+    return lambda _: Terminal()

@@ -1,0 +1,181 @@
+"""One room of a chat: what is sent there, what arrives, what is kept of it, and who is here."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mcast.aio import PrivateReceipt
+from mcast.cli.archive import NEW, Archive
+from mcast.cli.items import ChatLine, Item, MessageItem, PeerItem, PlainItem, PrivateItem
+from mcast.cli.output import Output, escape, note
+from mcast.cli.session import GroupSession, Reporter, Session, interface_events, portions
+from mcast.errors import UsageError
+
+from .delivery import Confirmations
+
+if TYPE_CHECKING:
+    from .pipe import PipeScreen
+    from .terminal import Terminal
+
+GREETING = 0.7
+"""Seconds after joining. Peers that appear before were here already and are listed in one line."""
+DELIVERED = 10.0
+"""Seconds in which a private message should be confirmed. It is repeated for as long."""
+NAMED = 50
+"""Peers that are listed by name."""
+
+
+class Conversation:
+    """A room that one is in: sends to it, and shows what arrives. `json` is where to print that as JSON."""
+
+    def __init__(
+        self,
+        session: Session,
+        screen: PipeScreen | Terminal,
+        reporter: Reporter,
+        json: Output | None,
+        archive: Archive | None,
+    ) -> None:
+        self.session = session
+        self._screen = screen
+        self._reporter = reporter
+        self._json = json
+        self._archive = archive
+        self._interactive = sys.stdin.isatty()
+        self._present: Sequence[str] | None = None if json else []
+        """Labels of the peers that were here before us; None once they have been listed."""
+        self._warned = False
+        self._confirmations = Confirmations(reporter)
+        self._deliveries: set[asyncio.Task[None]] = set()
+
+    async def follow(self) -> None:
+        """Show what arrives, until the group is left."""
+        greeting = asyncio.get_running_loop().call_later(GREETING, self._greet)
+        try:
+            async for changes, items in self.session.batches():
+                for change in changes:
+                    self._reporter.changed(change)
+                    if self._json:
+                        self._json.events(interface_events(change))
+                items = [item for item in items if not self._shown(item)]
+                async for some in portions(items, self._screen):
+                    if self._json:
+                        self._json.events(item.json() for item in some)
+                    else:
+                        self._show_items(some)
+                self._reporter.drops()
+        finally:
+            greeting.cancel()
+
+    async def close(self) -> None:
+        """Stop waiting for confirmations."""
+        for delivery in self._deliveries:
+            delivery.cancel()
+        await self._confirmations.close()
+
+    async def send(self, text: str) -> None:
+        """Send a message to the room. McastError if it was not sent."""
+        await self.session.send(text)
+        self._screen.sent(text)
+        if not isinstance(self.session, GroupSession) or self.session.last is None:
+            return
+        if self._archive:
+            self._archive.keep_own(self.session.last.id, text)
+        if self._interactive:
+            self._confirmations.sent(self.session.last)
+
+    async def send_privately(self, line: str) -> None:
+        """Send `NAME TEXT` to one peer. On any doubt, a McastError is raised and nothing is sent."""
+        from mcast.cli.private import addressed
+
+        if not isinstance(self.session, GroupSession):
+            raise UsageError("plain text has no private messages", "use mcast chat without --plain")
+        group, context = self.session.groups[0], self.session.contexts[0]
+        found = addressed(group.peers(), line)
+        if found is None:
+            raise UsageError("/msg needs a name and a text", "write /msg NAME TEXT")
+        peer, words = found
+        receipt = await group.send(words, to=peer)
+        label = context.labels.label(peer.peer_id, peer.name)
+        self._screen.show([ChatLine(time.time(), f"you to {label} (private)", escape(words), own=True)])
+        if self._archive:
+            self._archive.keep_own(receipt.id, words, to=label)
+        self._deliveries.add(task := asyncio.create_task(self._watch(receipt, label)))
+        task.add_done_callback(self._deliveries.discard)
+
+    async def settle(self) -> None:
+        """At the end of the input, others may still have to request the last line."""
+        if problem := await self.session.settle():
+            note(problem)
+
+    def who(self) -> str:
+        """The line that says who is here. UsageError for plain text."""
+        if not isinstance(self.session, GroupSession):
+            raise UsageError("plain text has no names", "use mcast chat without --plain")
+        context = self.session.contexts[0]
+        label, group = context.labels.label, context.group
+        labels = [label(peer.peer_id, peer.name) for peer in group.peers()]
+        return f"here: {_named([f'{label(group.peer_id, group.name)} (you)', *labels])}"
+
+    def _show_items(self, items: Sequence[Item]) -> None:
+        """Show messages together, so that a flood of them redraws once, and notices between them."""
+        lines: list[ChatLine] = []
+        for item in items:
+            if (line := item.chat_line()) is not None:
+                if self._archive and self._archive.starts_the_new(item):
+                    self._screen.show(lines)
+                    lines = []
+                    self._screen.start([NEW])
+                lines.append(line)
+                self._warn(item)
+                continue
+            if lines:
+                self._screen.show(lines)
+                lines = []
+            self._notice(item)
+        if lines:
+            self._screen.show(lines)
+
+    def _shown(self, item: Item) -> bool:
+        """Keep a message, and tell whether a person has seen it because it was kept before."""
+        if self._archive is None or not isinstance(item, MessageItem | PrivateItem) or item.type != "message":
+            return False
+        return not self._archive.keep(item) and self._interactive
+
+    def _notice(self, item: Item) -> None:
+        if self._present is not None and isinstance(item, PeerItem) and item.type == "join":
+            self._present = [*self._present, item.label]
+            return
+        if self._present and isinstance(item, PeerItem) and item.type == "leave":
+            self._present = [label for label in self._present if label != item.label]
+        self._reporter.notice(item)
+
+    def _greet(self) -> None:
+        """List the peers that were here before us."""
+        if self._present:
+            self._reporter.say(f"here: {_named(self._present)}")
+        elif self._present is not None and isinstance(self.session, GroupSession):
+            self._reporter.say("nobody else is here yet")
+        self._present = None
+
+    def _warn(self, item: Item) -> None:
+        """Warn once that somebody uses plain text and cannot read our messages."""
+        if self._warned or not isinstance(item, PlainItem) or not isinstance(self.session, GroupSession):
+            return
+        self._warned = True
+        note(f"{item.host} sends plain text and cannot read you; use: mcast chat --plain -g {item.group}")
+
+    async def _watch(self, receipt: PrivateReceipt, label: str) -> None:
+        """Say so if a private message does not arrive."""
+        if not await receipt.confirmed(timeout=DELIVERED):
+            note(f"{label} did not confirm your private message")
+
+
+def _named(labels: Sequence[str]) -> str:
+    """The labels as a list, of which a crowd of invented peers cannot make more than some lines."""
+    more = [f"{len(labels) - NAMED:,} more"] if len(labels) > NAMED else []
+    return ", ".join([*labels[:NAMED], *more])

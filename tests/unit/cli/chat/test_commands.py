@@ -1,0 +1,69 @@
+"""What is typed into a chat: messages and commands."""
+
+from __future__ import annotations
+
+import pytest
+
+from mcast.cli.chat.commands import COMMANDS, command_in, entries
+from mcast.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "hello",
+        "  indented ",
+        "",
+        "   ",
+        "exit",
+        "//",
+        "//usr/bin",
+        "one\ntwo\n",
+        "/etc\nexit\n//x",
+        "a\n/quit",
+    ],
+)
+def test_what_is_no_command(text: str) -> None:
+    assert command_in(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "rest"),
+    [
+        ("/quit", "/quit", ""),
+        (" /EXIT ", "/quit", ""),
+        ("/who\n", "/who", ""),
+        ("/?", "/help", ""),
+        ("/msg  bob hi  there ", "/msg", "bob hi  there"),
+        ("  /MSG bob hi", "/msg", "bob hi"),
+        ("/msg", "/msg", ""),
+    ],
+)
+def test_commands(text: str, name: str, rest: str) -> None:
+    found = command_in(text)
+    assert found is not None
+    assert (found[0].name, found[1]) == (name, rest)
+
+
+@pytest.mark.parametrize("text", ["/nick ada", "/ x", "/", "/msgs bob"])
+def test_an_unknown_word_is_not_sent(text: str) -> None:
+    with pytest.raises(UsageError, match=f"unknown command {text}, not sent"):
+        command_in(text)
+
+
+@pytest.mark.parametrize("text", ["a paste\n /msg bob hi\n", "/msg bob hi\nand more", "/msg a b\n/msg c d"])
+def test_what_is_private_is_seen_in_any_line(text: str) -> None:
+    with pytest.raises(UsageError, match=r"not sent: .*/msg"):
+        command_in(text)
+
+
+def test_help_has_a_line_for_each_command_and_fits_a_screen() -> None:
+    lines = list(entries())
+    assert len(lines) == len(COMMANDS) + 1 <= 22
+    assert all(len(line) <= 70 for line in lines)
+
+
+def test_no_name_means_two_commands() -> None:
+    names = [name for command in COMMANDS for name in (command.name, *command.aliases)]
+    assert len(names) == len(set(names))
+    assert all(name == name.casefold() and name.startswith("/") for name in names)
