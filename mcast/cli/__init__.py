@@ -43,6 +43,7 @@ SUMMARIES = {
     "key": "Make, share and keep the secret keys of rooms.",
     "history": "Show the messages that your chats have kept, or remove them.",
     "bench": "Measure bandwidth, loss, jitter and repairs between members.",
+    "doctor": "Find out why multicast does not work here, and what to do about it.",
     "interfaces": "Show the network interfaces, whether mcast uses them, and why.",
 }
 

@@ -19,6 +19,7 @@ import msgspec
 import typer
 
 from mcast.aio import DEFAULT_GROUP, DEFAULT_PORT, Group, Receipt, join, make_room, parse_pair
+from mcast.crypto.rooms import Room
 from mcast.errors import McastError, UsageError
 from mcast.events import InterfacesChanged
 from mcast.net.address import GroupAddress, parse_group, parse_port
@@ -98,6 +99,12 @@ class Participant(msgspec.Struct, frozen=True):
             machine=bytes(8) if shared else machine_id(room.id) or bytes(8),
             **options,
         )
+
+    def room_in(self, group: str | None, port: int | None, versions: Sequence[int]) -> Room:
+        """The room alone, for a command that joins nothing."""
+        material = self._key()
+        key, room_id = (material.key, material.room_id) if material else (None, None)
+        return make_room(parse_pair(group, port, versions), self.room, key, room_id)
 
     def _name(self) -> str:
         name = default_name() if self.name is None else self.name.strip()
@@ -244,6 +251,16 @@ class Network(msgspec.Struct, frozen=True):
                 raise UsageError(f"--source {source!r} is not an IP address", remedy) from None
             if address.is_multicast or any(group.version != address.version for group in groups):
                 raise UsageError(f"--source {source} does not fit the group", remedy)
+
+    def place(self, who: Participant) -> tuple[tuple[GroupAddress, ...], Room]:
+        """The addresses of the one group, and the room in it, for a command that joins nothing."""
+        groups = list(dict.fromkeys(self.groups or ()))
+        if len(groups) > 1:
+            raise UsageError(f"this command takes one group, not {len(groups)}", "run it once for each group")
+        group, allowed = next(iter(groups), None), self._versions()
+        pair = parse_pair(group, self._port(), allowed)
+        self._check_sources(pair)
+        return pair, who.room_in(group, self._port(), allowed)
 
     def _versions(self) -> tuple[int, ...]:
         """The IP versions of -4, -6 and --source. The default group has an address of each version."""

@@ -438,6 +438,12 @@ def shows_interfaces(scene: Scene, command: str) -> None:
     assert [process.stdout] == of_kind(SETTINGS, "text interfaces")
 
 
+def finds_nothing_wrong(scene: Scene, command: str) -> None:
+    process = scene.start(command)
+    assert process.wait() == 0, process.stdout
+    assert process.lines()[0] == "Nothing is wrong as far as can be seen from here."
+
+
 def makes_a_key(scene: Scene, command: str) -> None:
     assert scene.start(command).wait() == 0
     key = scene.directory / "lab.key"
@@ -595,6 +601,7 @@ CASES: dict[str, Case] = {
     "mcast browse -t --service '_ipp.*' --tag 'floor=*' --json": filters,
     "mcast bench receive": measures_what_comes,
     "mcast bench send --size 64 -W 2s": measures_what_it_sends,
+    "mcast doctor": finds_nothing_wrong,
     "mcast interfaces": shows_interfaces,
     "mcast --debug interfaces": shows_interfaces,
     "mcast chat -i eth0": chats(),

@@ -1,0 +1,1 @@
+"""Why multicast does not work here: evidence is gathered, a pure function names the causes."""
