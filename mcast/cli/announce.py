@@ -8,18 +8,23 @@ import signal
 import socket
 import subprocess
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mcast.aio import Group
 from mcast.errors import McastError, UsageError
 
 from . import exits, options
+from .extras import require
 from .hooks import Hooks, OnPeers, end
-from .output import Output, escape
+from .output import Output, escape, note
 from .peer_table import PeerFilter, PeerTable, default_form, in_json, in_lines, no_lines, parse_tag
 from .runner import Ending, run
 from .session import Network, Participant, Reporter
+
+if TYPE_CHECKING:  # an extra, imported when it is asked for
+    from mcast.discovery.dnssd import Advertiser
 
 CONTEXT_SETTINGS = {"allow_interspersed_args": False}
 """What stands behind the first word of COMMAND belongs to it."""
@@ -36,6 +41,10 @@ Tags = Annotated[
     typer.Option("--tag", metavar="KEY=VALUE", help="Advertise this tag (room=B12); may be repeated."),
 ]
 NoHost = Annotated[bool, typer.Option("--no-host", help="Do not advertise the name of this computer.")]
+DnsSd = Annotated[
+    bool,
+    typer.Option("--dnssd", help="Also advertise by DNS-SD (Bonjour), to whoever is on the network."),
+]
 Exec = Annotated[
     bool,
     typer.Option("--exec", help="Advertise while COMMAND runs, and end with its exit code. Must come last."),
@@ -48,6 +57,7 @@ def announce(
     service: Services = None,
     tag: Tags = None,
     no_host: NoHost = False,
+    dnssd: DnsSd = False,
     name: options.Name = None,
     profile: options.Profile = "default",
     group: options.Group = None,
@@ -75,6 +85,8 @@ def announce(
     COMMAND.
     """
     _check(execute, command or [], json)
+    if dnssd:
+        require("dnssd")
     me = Participant(profile, name, room, key_file)
     tags = {**_host_tag(no_host), **dict(parse_tag(text) for text in tag or ())}
     network = Network(context, group, port, interface, only4, only6, ttl)
@@ -82,9 +94,11 @@ def announce(
 
     async def announcing(ending: Ending, output: Output) -> int:
         wanted = network.protocol(me, tags=tags, services=service or (), peers=peer or ())
-        async with wanted as session, hooks:
+        async with wanted as session, hooks, contextlib.AsyncExitStack() as stack:
             reporter = Reporter(session, quiet=quiet, verbose=verbose)
             reporter.joined("announcing in")
+            if dnssd:
+                await stack.enter_async_context(_advertiser(session.groups[0], reporter))
             show = in_json(output) if json else in_lines(output, default_form())
             table = PeerTable(PeerFilter(), no_lines if execute else show)
             watching = table.follow(session, reporter, hooks, output)
@@ -97,6 +111,14 @@ def announce(
                 reporter.close()
 
     return run(announcing, timeout=timeout)
+
+
+def _advertiser(group: Group, reporter: Reporter) -> "Advertiser":
+    from mcast.discovery.dnssd import Advertiser
+
+    if not group.offers.services:
+        note("DNS-SD has nothing to show: add --service _TYPE._tcp:PORT")
+    return Advertiser(group, reporter.say)
 
 
 def _check(execute: bool, command: list[str], json: bool) -> None:

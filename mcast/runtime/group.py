@@ -18,6 +18,7 @@ from mcast.core.engine import Engine
 from mcast.core.engine import Receipt as SentMessage
 from mcast.core.events import PeerId
 from mcast.crypto.keys import Identity
+from mcast.crypto.offers import Offer, credential
 from mcast.crypto.rooms import Room
 from mcast.errors import GroupClosed, PermissionRefused, UsageError
 from mcast.events import Answer, Event, InterfacesChanged, Message, PeerView, PlainText, Question
@@ -203,6 +204,7 @@ class Group:
         self.plan, self.groups = options.plan, options.plan.groups
         self.room, self.name = options.room, options.name
         self.origin = options.identity.origin
+        self.offers = options.attributes
         self.started = Change()
         self.links = Links(options.plan)
         self._options = options
@@ -503,8 +505,14 @@ class Group:
         if they do not fit an announcement, GroupClosed after close().
         """
         self._check_open()
-        self._engine.update(self._driver.now, attributes=make_attributes(tags, services, self.name))
+        offers = make_attributes(tags, services, self.name)
+        self._engine.update(self._driver.now, attributes=offers)
+        self.offers = offers
         self._driver.step()
+
+    def sign_offer(self, offer: Offer) -> bytes:
+        """The string of a DNS-SD entry that shows that it is this peer's."""
+        return credential(self._options.identity, self._options.incarnation, offer)
 
     async def acquaint(self) -> None:
         """Wait until we know who is here: about half a second after joining, at once later.

@@ -392,6 +392,12 @@ def filters(scene: Scene, command: str) -> None:
     assert peer["tags"].keys() == {"floor", "host"}
 
 
+def announces_by_dns_sd(scene: Scene, command: str) -> None:
+    announcer = scene.start(command)
+    announcer.wait_for("announcing in", stream="stderr")
+    assert announcer.interrupt() == 0
+
+
 def runs_a_server(scene: Scene, command: str) -> None:
     test_scripts.write_command(scene.directory / "bin" / "python3", f'exec {sys.executable} "$@"')
     server = scene.start(command)
@@ -594,6 +600,7 @@ CASES: dict[str, Case] = {
     "mcast announce --name printer --service _ipp._tcp:631 --tag floor=2": announces,
     "mcast announce --name door --on 'join,leave=./greet.sh'": greets_by_a_program,
     "mcast announce --service _http._tcp:8000 --exec python3 -m http.server 8000": runs_a_server,
+    "mcast announce --name web --service _http._tcp:8000 --dnssd": announces_by_dns_sd,
     "mcast browse": browses,
     "mcast browse -t --match 'print*' -F '%n %a %p'": prints_fields,
     "mcast browse --service '_http._tcp' -C 1 -W 1m -F '%a:%p'": finds_a_server,
