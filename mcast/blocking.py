@@ -185,12 +185,14 @@ class Group:
         _open_groups.discard(self)
 
     @overload
-    def send(self, data: Data) -> Receipt: ...
+    def send(self, data: Data, *, guest: str | None = None) -> Receipt: ...
 
     @overload
     def send(self, data: Data, *, to: Recipient) -> PrivateReceipt: ...
 
-    def send(self, data: Data, *, to: Recipient | None = None) -> Receipt | PrivateReceipt:
+    def send(
+        self, data: Data, *, to: Recipient | None = None, guest: str | None = None
+    ) -> Receipt | PrivateReceipt:
         """Send a message to the group, or to one peer.
 
         Waits while too much is queued, but not until the message has left.
@@ -199,6 +201,8 @@ class Group:
             their order.
         to: a peer, as in peers(), or anything that a peer sent. Then the message is private: sealed for that
             peer alone, repeated for 10 s until it is confirmed, and never sent to the group.
+        guest: the name of somebody who is not in the group and for whom this program speaks, at most 64 bytes
+            of UTF-8. Others see that it is a guest's message, and by whom it came.
         Raises MessageTooLarge, UsageError for another type or in a passive group, GroupClosed after close().
         Nothing was sent then.
         """
@@ -207,7 +211,10 @@ class Group:
         if to is not None:
             return PrivateReceipt(self, self._thread.run(self._group.send(payload, to=to)))
         receipt = Receipt(self)
-        self._put(payload, receipt)
+        if guest is None:
+            self._put(payload, receipt)
+        else:
+            receipt._receipt = self._thread.run(self._send_for(guest, payload))
         return receipt
 
     def send_many(self, messages: Iterable[Data]) -> Receipt | None:
@@ -359,6 +366,13 @@ class Group:
                 self._changed.notify_all()
         if self._awake:
             self._timer = asyncio.get_running_loop().call_later(TAKE_INTERVAL, self._take)
+
+    async def _send_for(self, guest: str, payload: bytes) -> aio.Receipt:
+        """Send a guest's message after those that are queued."""
+        while self._unsent:
+            self._take()
+            await asyncio.sleep(TAKE_INTERVAL)
+        return await self._group.send(payload, guest=guest)
 
     def _send(self, batch: list[tuple[bytes, Receipt | None]]) -> None:
         try:

@@ -196,9 +196,11 @@ class Member:
         self.armed = None
         self.pump()
 
-    def send(self, data: str | bytes) -> Receipt:
-        """Publish one message."""
-        receipt = self.engine.send(data.encode() if isinstance(data, str) else data, self._lan.now)
+    def send(self, data: str | bytes, *, guest: str | None = None) -> Receipt:
+        """Publish one message, also for a guest."""
+        encoded, now = data.encode() if isinstance(data, str) else data, self._lan.now
+        engine = self.engine
+        receipt = engine.send(encoded, now) if guest is None else engine.send_for(guest, encoded, now)
         self.pump()
         return receipt
 

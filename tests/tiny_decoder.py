@@ -214,7 +214,13 @@ def record(data: bytes) -> dict[str, Any]:
     value["body"] = cursor.take(cursor.number(16)).hex()
     if cursor.data:
         raise Refused("trailing")
-    if not value["sequence"] or value["kind"] not in range(1, 6) or value["flags"]:
+    flags = value["flags"]
+    if (
+        not value["sequence"]
+        or value["kind"] not in range(1, 6)
+        or flags > 1
+        or (flags and value["kind"] == 2)
+    ):
         raise Refused("bad-value")
     return value
 

@@ -274,6 +274,7 @@ class MessageItem(Item):
             **({"history": True} if message.history else {}),
             **({"late": True} if message.late else {}),
             **({"skew": round(message.skew, 3)} if message.skew else {}),
+            **({"via": {"guest": message.guest}} if message.guest else {}),
         }
 
     def environment(self) -> dict[str, str]:

@@ -370,6 +370,10 @@ class Engine:
         """
         return Receipt(self.peer_id, *self._outbox().add(data))
 
+    def send_for(self, guest: str, data: bytes, now: float) -> Receipt:
+        """Queue one message of a guest, whose name has 1 to 64 bytes of UTF-8. Errors as send()."""
+        return Receipt(self.peer_id, *self._outbox().add_guest(guest.encode(), data))
+
     def send_all(self, messages: Sequence[bytes], now: float) -> Receipt:
         """Queue messages, at least one, of at most 64 KiB each; the last one's receipt. Errors as send()."""
         return Receipt(self.peer_id, *self._outbox().add_all(messages))

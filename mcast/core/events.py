@@ -31,7 +31,8 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     unix ms by the author's clock, advisory. `late`: it came after its gap was given up, outside the order.
     `history`: it was published before we joined. `source` is where the datagram came from, the author or
     whoever repaired it. `skew`: seconds by which the author's clock is ahead of ours (below 0: behind), 0 if
-    that is less than a minute.
+    that is less than a minute. `guest`: who said it, if the author
+    speaks for a guest; then `name` is "ada via gate".
     """
 
     origin: bytes
@@ -45,6 +46,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     late: bool = False
     history: bool = False
     skew: float = 0.0
+    guest: str = ""
 
     @property
     def peer_id(self) -> PeerId:

@@ -40,7 +40,7 @@ from mcast.runtime.asking import (
 )
 from mcast.runtime.driver import HEARS, Driver
 from mcast.runtime.event_queue import EventQueue
-from mcast.runtime.joining import Data, make_attributes, make_payload, make_payloads, message_id
+from mcast.runtime.joining import Data, make_attributes, make_guest, make_payload, make_payloads, message_id
 from mcast.runtime.loop_thread import separate_selector
 from mcast.runtime.static_peers import PeerName, Problems, StaticPeers
 from mcast.settings import Settings
@@ -284,32 +284,40 @@ class Group:
         return PeerId(self.origin, self._options.incarnation)
 
     @overload
-    async def send(self, data: Data) -> Receipt: ...
+    async def send(self, data: Data, *, guest: str | None = None) -> Receipt: ...
 
     @overload
     async def send(self, data: Data, *, to: Recipient) -> PrivateReceipt: ...
 
-    async def send(self, data: Data, *, to: Recipient | None = None) -> Receipt | PrivateReceipt:
+    async def send(
+        self, data: Data, *, to: Recipient | None = None, guest: str | None = None
+    ) -> Receipt | PrivateReceipt:
         """Send a message to the group, or to one peer. Waits while too much is queued.
 
         data: text (sent as UTF-8) or bytes, at most 64 KiB. Messages of one task to the group arrive in their
             order.
         to: a peer, as in peers(), or anything that a peer sent. Then the message is private: sealed for that
             peer alone, repeated for 10 s until it is confirmed, and never sent to the group.
+        guest: the name of somebody who is not in the group and for whom this program speaks, at most 64 bytes
+            of UTF-8. Others see that it is a guest's message, and by whom it came.
         Raises MessageTooLarge, UsageError for another type or in a passive group, GroupClosed after close().
         Nothing was sent then, nor if it is cancelled.
         """
         self._check_open()
         payload = make_payload(data)
         if to is not None:
+            if guest is not None:
+                raise UsageError("a guest cannot send private messages", "leave out to or guest")
             return self._send_to(recipient(to, self.peer_id), payload)
+        if guest is not None:
+            make_guest(guest)
         now = self._loop.time()
         if self._turn.locked() or not self._driver.ready(now):
             async with self._turn:
                 await self._room_to_send()
                 now = self._loop.time()
-                return self._queue_message(payload, now)
-        return self._queue_message(payload, now)
+                return self._queue_message(payload, now, guest)
+        return self._queue_message(payload, now, guest)
 
     async def send_many(self, messages: Iterable[Data]) -> Receipt | None:
         """Send messages in their order. Much faster than send() for each. Waits while too much is queued.
@@ -601,8 +609,9 @@ class Group:
             await self._driver.progress(1.0)
             self._check_open()
 
-    def _queue_message(self, payload: bytes, now: float) -> Receipt:
-        sent = self._engine.send(payload, now)
+    def _queue_message(self, payload: bytes, now: float, guest: str | None = None) -> Receipt:
+        engine = self._engine
+        sent = engine.send(payload, now) if guest is None else engine.send_for(guest, payload, now)
         self._driver.queued(now)
         return Receipt(self, sent)
 

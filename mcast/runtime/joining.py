@@ -108,6 +108,13 @@ def make_name(name: str | None) -> str:
     return name
 
 
+def make_guest(name: str) -> str:
+    """The name of a guest. Raises UsageError unless it is text of 1 to 64 bytes of UTF-8."""
+    if not make_name(name):
+        raise UsageError("the guest's name is empty", f"use text of at most {NAME_MAX} bytes")
+    return name
+
+
 def make_attributes(tags: Mapping[str, str] | None, services: Sequence[str], name: str = "") -> Attributes:
     """Tags and services as they are announced. Raises UsageError if they do not fit an announcement."""
     offered = tuple(_service(text) for text in list_of("services", services))

@@ -52,6 +52,22 @@ def encode_first(total: int, data: bytes) -> bytes:
     return _TOTAL.pack(total) + data
 
 
+def encode_guest(name: bytes, data: bytes) -> bytes:
+    """The message of a guest: the length of its name, the name (UTF-8, 1 to 64 bytes), then what it says."""
+    return bytes((len(name),)) + name + data
+
+
+def decode_guest(message: bytes) -> tuple[str, bytes] | DropReason:
+    """The guest's name and what it says, or BAD_BODY."""
+    length = message[0] if message else 0
+    if not 0 < length <= limits.NAME_MAX or len(message) <= length:
+        return DropReason.BAD_BODY
+    try:
+        return message[1 : 1 + length].decode(), message[1 + length :]
+    except UnicodeDecodeError:
+        return DropReason.BAD_BODY
+
+
 def decode_first(body: bytes) -> tuple[int, bytes] | DropReason:
     """The whole message's length and its beginning, or BAD_BODY."""
     if len(body) <= limits.FRAGMENT_HEAD_SIZE:

@@ -16,7 +16,7 @@ from mcast.errors import MessageTooLarge
 from mcast.wire import bodies, limits
 from mcast.wire.codec import encode_frame, encode_kept
 from mcast.wire.frames import Frame, Heartbeat, Key
-from mcast.wire.records import Kind, encode_record
+from mcast.wire.records import GUEST, Kind, encode_record
 
 SCHEDULE = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # seconds from the last data to each heartbeat
 WHILE_SENDING = 1.0  # seconds between two heartbeats while data goes on
@@ -34,6 +34,7 @@ class Draft(msgspec.Struct, frozen=True):
     sequence: int
     kind: Kind
     body: bytes
+    flags: int
 
 
 class Outbox:
@@ -68,10 +69,7 @@ class Outbox:
             self._open_size += size
             self.size += size
             return self._next, len(self._open) - 1
-        if len(data) > limits.MESSAGE_MAX:
-            raise MessageTooLarge(
-                f"a message of {len(data)} bytes is larger than {limits.MESSAGE_MAX}", "send it in parts"
-            )
+        _check_size(data)
         self._close()
         if len(data) > self._limit - limits.BUNDLE_HEAD_SIZE - limits.BUNDLE_ENTRY_SIZE:
             return self._alone(data), 0
@@ -79,6 +77,13 @@ class Outbox:
         self._open_size += size
         self.size += size
         return self._next, 0
+
+    def add_guest(self, name: bytes, data: bytes) -> tuple[int, int]:
+        """Queue one message of a guest; as add()."""
+        message = bodies.encode_guest(name, data)
+        _check_size(message)
+        self._close()
+        return self._alone(message, GUEST), 0
 
     def add_all(self, messages: Sequence[bytes]) -> tuple[int, int]:
         """Queue messages, at least one, as add() would one by one; the place of the last."""
@@ -98,25 +103,25 @@ class Outbox:
             at, gone = fit, ends[fit - 1]
         return place
 
-    def _draft(self, kind: Kind, body: bytes) -> int:
+    def _draft(self, kind: Kind, body: bytes, flags: int = 0) -> int:
         size = len(body) + limits.BUNDLE_ENTRY_SIZE
-        self._ready.append(Draft(self._next, kind, body))
+        self._ready.append(Draft(self._next, kind, body, flags))
         self.size += size
         self._next += 1
         return self._next - 1
 
-    def _alone(self, data: bytes) -> int:
+    def _alone(self, data: bytes, flags: int = 0) -> int:
         if len(data) <= self._limit:
-            return self._draft(Kind.MESSAGE, data)
+            return self._draft(Kind.MESSAGE, data, flags)
         sizes = limits.fragment_sizes(len(data), self._limit)
         at = 0
         for place, size in enumerate(sizes):
             piece = data[at : at + size]
             at += size
             if place == 0:
-                self._draft(Kind.FIRST, bodies.encode_first(len(data), piece))
+                self._draft(Kind.FIRST, bodies.encode_first(len(data), piece), flags)
             else:
-                self._draft(Kind.LAST if at == len(data) else Kind.MIDDLE, piece)
+                self._draft(Kind.LAST if at == len(data) else Kind.MIDDLE, piece, flags)
         return self._next - 1
 
     def _close(self) -> None:
@@ -148,6 +153,13 @@ class Outbox:
             size = len(draft.body) + limits.BUNDLE_ENTRY_SIZE
             self.size -= size
         return drafts
+
+
+def _check_size(data: bytes) -> None:
+    if len(data) > limits.MESSAGE_MAX:
+        raise MessageTooLarge(
+            f"a message of {len(data)} bytes is larger than {limits.MESSAGE_MAX}", "send it in parts"
+        )
 
 
 class Heartbeats:
@@ -335,6 +347,7 @@ class Sender:
                 timestamp=timestamp,
                 kind=draft.kind,
                 body=draft.body,
+                flags=draft.flags,
             )
             for draft in drafts
         ]

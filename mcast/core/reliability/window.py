@@ -251,6 +251,15 @@ class Reassembly:
         return None
 
 
+def _guests(messages: list[bytes]) -> tuple[str, list[bytes]]:
+    """Who said the one message of a record with the flag GUEST, and what; nothing if it is malformed."""
+    for message in messages:
+        said = bodies.decode_guest(message)
+        if not isinstance(said, DropReason):
+            return said[0], [said[1]]
+    return "", []
+
+
 def _join(records: list[Record]) -> bytes | DropReason:
     head = bodies.decode_first(records[0].body)
     if isinstance(head, DropReason):
@@ -485,8 +494,14 @@ class ReceiveWindow:
                 sequence, messages = self._messages(record)
             origin, incarnation, sent, name = record.origin, record.incarnation, record.timestamp, self.name
             history, skew = self.history, self.skew
+            guest = ""
+            if record.flags:
+                guest, messages = _guests(messages)
+                name = f"{guest} via {name}"
             events += [
-                Message(origin, incarnation, sequence, index, data, sent, name, source, late, history, skew)
+                Message(
+                    origin, incarnation, sequence, index, data, sent, name, source, late, history, skew, guest
+                )
                 for index, data in enumerate(messages)
             ]
         return events

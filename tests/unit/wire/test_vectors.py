@@ -205,6 +205,7 @@ def write(value: Vector) -> bytes:
         timestamp=value["timestamp"],
         kind=Kind(value["kind"]),
         body=bytes.fromhex(value["body"]),
+        flags=value["flags"],
     )
 
 
