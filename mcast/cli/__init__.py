@@ -41,6 +41,7 @@ SUMMARIES = {
     "ask": "Ask the peers that answer questions, and print each answer behind the name of its peer.",
     "reply": "Answer the questions of others: with a command, with an echo, or yourself on a terminal.",
     "key": "Make, share and keep the secret keys of rooms.",
+    "identity": "Show, move and replace your identity, and verify those of others.",
     "history": "Show the messages that your chats have kept, or remove them.",
     "bench": "Measure bandwidth, loss, jitter and repairs between members.",
     "doctor": "Find out why multicast does not work here, and what to do about it.",

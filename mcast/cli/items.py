@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -41,19 +41,29 @@ from mcast.wire.attributes import Attributes, Service, decode_attributes
 
 from .output import clock, decoded, escape, escape_exactly, note, payload, rfc3339
 
+if TYPE_CHECKING:
+    from .people import Acquaintances
+
 BEHIND = 1.0
 """Seconds after its arrival from which an event tells in JSON how late it is printed."""
 PEERS_NUMBERED = 4096
 """Peers with a number. The oldest are dropped, because a flood can invent any number of peers."""
 
 
+VERIFIED = "✓"
+"""Behind the label of somebody whose key this user has compared. Names stand before the identity, so no name
+can fake it."""
+
+
 class PeerLabels:
     """Labels of peers: name and start of the identity, with a number where one identity runs several times.
 
-    The numbers follow the order of appearance: `ada·a3f2`, `ada·a3f2/2`.
+    The numbers follow the order of appearance: `ada·a3f2`, `ada·a3f2/2`. `is_verified` tells of an origin
+    whether this user has compared its key.
     """
 
     def __init__(self) -> None:
+        self.is_verified: Callable[[bytes], bool] = lambda origin: False
         self._numbers: dict[PeerId, int] = {}
         self._taken: dict[bytes, set[int]] = {}
 
@@ -61,7 +71,8 @@ class PeerLabels:
         """The label, escaped. A visitor never joins, so it has no number."""
         number = self._numbers.get(peer_id, 1)
         suffix = f"/{number}" if number > 1 else ""
-        return f"{escape(name)}·{peer_id.origin.hex()[:4]}{suffix}"
+        verified = VERIFIED if self.is_verified(peer_id.origin) else ""
+        return f"{escape(name)}·{peer_id.origin.hex()[:4]}{suffix}{verified}"
 
     def joined(self, peer_id: PeerId) -> None:
         """Give the peer the first free number of its identity."""
@@ -90,6 +101,7 @@ class GroupContext:
     def __init__(self, group: Group, room: str) -> None:
         self.group = group
         self.labels = PeerLabels()
+        self.acquaintances: Acquaintances | None = None
         self.address = str(group.groups[0])
         self._room = room
 

@@ -1,6 +1,5 @@
 """`mcast key`: make, share and keep the keys of rooms."""
 
-import getpass
 import os
 import sys
 from enum import StrEnum
@@ -12,6 +11,7 @@ from mcast.errors import UsageError
 
 from . import exits, keyring, options, words
 from .output import Output, escape, note
+from .sharing import ask_new_secret, ask_secret, qr
 
 SECRET_SIZE = 10
 """Random bytes of a key. Each becomes a word; Argon2id makes every guess cost a tenth of a second."""
@@ -50,7 +50,7 @@ def key(
     room: RoomName = "",
     group: options.Group = None,
     passphrase: Passphrase = False,
-    qr: Qr = False,
+    as_qr: Qr = False,
     replace: Replace = False,
 ) -> int:
     """Make, share and keep the secret keys of rooms.
@@ -70,7 +70,7 @@ def key(
     keyring.check_name(room)
     place = _one(group)
     if action in (Action.new, Action.add):
-        return _make(action, room, place, passphrase=passphrase, qr=qr, replace=replace)
+        return _make(action, room, place, passphrase=passphrase, as_qr=as_qr, replace=replace)
     known = keyring.find(room)
     if known is None:
         note(f"there is no key for the room {room}; make one with: mcast key new {room}")
@@ -81,7 +81,7 @@ def key(
     elif action is Action.show:
         Output().lines([_fingerprint(known)])
     else:
-        _share(known, qr=qr)
+        _share(known, as_qr=as_qr)
     return exits.DONE
 
 
@@ -91,36 +91,27 @@ def _one(groups: list[str] | None) -> str | None:
     return groups[0] if groups else None
 
 
-def _make(action: Action, room: str, group: str | None, *, passphrase: bool, qr: bool, replace: bool) -> int:
+def _make(
+    action: Action, room: str, group: str | None, *, passphrase: bool, as_qr: bool, replace: bool
+) -> int:
     """Make a key from new words, from those that somebody else has, or from a passphrase."""
     if passphrase:
-        secret = keyring.check_passphrase(_ask("Passphrase: "))
-        if action is Action.new and sys.stdin.isatty() and _ask("Again: ") != secret:
-            raise UsageError("the two passphrases differ", "type the same one twice")
+        ask = ask_new_secret if action is Action.new else ask_secret
+        secret = keyring.check_passphrase(ask("Passphrase: "))
     elif action is Action.new:
         secret = words.encode(os.urandom(SECRET_SIZE))
     else:
-        secret = words.encode(words.decode(_ask(f"The {SECRET_SIZE + 1} words: "), SECRET_SIZE))
+        secret = words.encode(words.decode(ask_secret(f"The {SECRET_SIZE + 1} words: "), SECRET_SIZE))
     made = keyring.save(room, secret, group, replace=replace)
     # A mistake in a passphrase shows nowhere else: it makes another room, in which nobody is.
     note(f"the key of the room {room} is saved; its fingerprint is: {_fingerprint(made)}")
     if action is Action.new and not passphrase:
-        _share(made, qr=qr)
+        _share(made, as_qr=as_qr)
     note(f"use it with: mcast chat --room {room}")
     return exits.DONE
 
 
-def _ask(prompt: str) -> str:
-    """A secret, which is not shown on a terminal. In a pipe, the first line of standard input."""
-    if sys.stdin.isatty():
-        try:
-            return getpass.getpass(prompt).strip()
-        except EOFError:
-            raise typer.Abort from None
-    return sys.stdin.readline().strip()
-
-
-def _share(known: keyring.RoomKey, *, qr: bool) -> None:
+def _share(known: keyring.RoomKey, *, as_qr: bool) -> None:
     """Print the secret of a key, which others type."""
     if not known.secret:
         raise UsageError(f"the key of {known.room} was not made from words", "copy its file instead")
@@ -129,21 +120,9 @@ def _share(known: keyring.RoomKey, *, qr: bool) -> None:
         note(f"  mcast key add {known.room}")
     output = Output()
     output.lines([escape(known.secret)])
-    if qr:
-        output.lines(_qr(known.secret))
+    if as_qr:
+        output.lines(qr(known.secret))
 
 
 def _fingerprint(known: keyring.RoomKey) -> str:
     return words.fingerprint(known.material.key, FINGERPRINT)
-
-
-def _qr(text: str) -> list[str]:
-    try:
-        import segno
-    except ImportError:
-        raise UsageError("--qr needs the package segno", "install mcast-lan[qr]") from None
-    import io
-
-    drawing = io.StringIO()
-    segno.make(text, micro=False).terminal(drawing, compact=True)
-    return drawing.getvalue().splitlines()

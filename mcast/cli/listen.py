@@ -12,6 +12,7 @@ from .formats import LineFormat
 from .hooks import Hooks, On
 from .items import Item
 from .output import Output
+from .people import acquainted
 from .runner import Ending, run
 from .session import Network, Participant, Reporter, Session, interface_events, portions
 
@@ -87,7 +88,7 @@ def listen(
             if plain
             else network.protocol(me, several=True, sends=False, **join_options)
         )
-        async with joining as session, hooks:
+        async with joining as session, hooks, acquainted(session, profile, pins=False):
             reporter = Reporter(session, quiet=quiet, verbose=verbose)
             reporter.joined("listening to")
             printer = _Printer(output, reporter, ending, form, json=json, verbose=verbose, most=count)

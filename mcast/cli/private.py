@@ -11,7 +11,7 @@ from mcast.events import PeerView
 from mcast.runtime.asking import ASK_ROSTER
 
 from . import exits
-from .items import PeerLabels
+from .items import VERIFIED, PeerLabels
 from .output import note
 
 LOOK = 0.05
@@ -41,12 +41,21 @@ async def find(group: Group, name: str) -> PeerView:
 
 
 def matching(peers: Sequence[PeerView], name: str) -> list[PeerView]:
-    """The peers that `name` can mean. The attack: to take the digits of another's identity as a name."""
-    called, _, start = name.rpartition("·") if "·" in name else (name, "", "")
+    """The peers that `name` can mean."""
+    return [peer for peer in peers if means(peer.name, peer.peer_id.origin, name)]
+
+
+def means(name: str, origin: bytes, text: str) -> bool:
+    """Whether `text` can mean somebody called `name`: as name, label, or first digits of the identity.
+
+    The attack: to take the digits of another's identity as a name.
+    """
+    text = text.removesuffix(VERIFIED)
+    called, _, start = text.rpartition("·") if "·" in text else (text, "", "")
     if start:
-        return [peer for peer in peers if peer.name == called and peer.peer_id.origin.hex().startswith(start)]
-    digits = name.lower() if len(name) >= SHORTEST_ID else "-"
-    return [peer for peer in peers if peer.name == name or peer.peer_id.origin.hex().startswith(digits)]
+        return name == called and origin.hex().startswith(start)
+    digits = text.lower() if len(text) >= SHORTEST_ID else "-"
+    return name == text or origin.hex().startswith(digits)
 
 
 def addressed(peers: Sequence[PeerView], line: str) -> tuple[PeerView, str] | None:
@@ -67,6 +76,14 @@ def addressed(peers: Sequence[PeerView], line: str) -> tuple[PeerView, str] | No
     if len(words) < 2:
         return None
     raise NobodyThere(f"nobody here is called {words[0]!r}", "see who is here with /who")
+
+
+def find_here(peers: Sequence[PeerView], name: str) -> PeerView:
+    """The one peer that `name` means. Raises NobodyThere, or UsageError if several are meant."""
+    found = matching(peers, name)
+    if not found:
+        raise NobodyThere(f"nobody here is called {name!r}", "see who is here with /who")
+    return _only(found, name)
 
 
 def _only(found: Sequence[PeerView], name: str) -> PeerView:

@@ -70,6 +70,31 @@ class Profile:
                 self._make_seed()
             return _parse_seed(self._seed_path)
 
+    @property
+    def file(self) -> Path:
+        """Where the identity is kept."""
+        return self._seed_path
+
+    @property
+    def exists(self) -> bool:
+        """Whether the identity was made."""
+        return os.path.lexists(self._seed_path)
+
+    def adopt(self, seed: bytes) -> Path | None:
+        """Keep `seed` from now on. Returns where the identity of before is now, None if there was none.
+
+        McastError if it cannot be done.
+        """
+        with _explained(self._seed_path):
+            _make_private_directory(self._seed_path.parent)
+            with _locked(self._incarnation_path):
+                aside = None
+                if self.exists:
+                    aside = self._seed_path.with_name(f"old-{time.strftime('%Y%m%d-%H%M%S')}-{self.name}")
+                    os.replace(self._seed_path, aside)
+                write_private(self._seed_path, seed_text(seed))
+        return aside
+
     def next_incarnation(self, now_unix: float, entropy: int) -> int:
         """A new incarnation, higher than the last one and at most 2^63 - 1.
 
@@ -106,9 +131,7 @@ class Profile:
         _make_private_directory(self._seed_path.parent)
         with _locked(self._incarnation_path):
             if not os.path.lexists(self._seed_path):
-                seed = os.urandom(SEED_SIZE)
-                text = b"mcast-identity 1 %s %s\n" % (seed.hex().encode(), _checksum(seed))
-                _write_private(self._seed_path, text)
+                write_private(self._seed_path, seed_text(os.urandom(SEED_SIZE)))
 
     def __repr__(self) -> str:
         return f"Profile({self.name!r})"
@@ -174,11 +197,22 @@ def _checksum(seed: bytes) -> bytes:
     return sha256(b"mcast identity" + seed).hexdigest()[:8].encode()
 
 
-def _parse_seed(path: Path) -> bytes:
-    data, mode = files.read(path, 200, pipes=False)
+def seed_of(data: bytes) -> bytes | None:
+    """The seed in the content of an identity's file; None if there is none, or if it is damaged."""
     match = _SEED_FORM.fullmatch(data)
     seed = bytes.fromhex(match[1].decode()) if match else b""
-    if match is None or _checksum(seed) != match[2]:
+    return seed if match is not None and _checksum(seed) == match[2] else None
+
+
+def seed_text(seed: bytes) -> bytes:
+    """The content of an identity's file."""
+    return b"mcast-identity 1 %s %s\n" % (seed.hex().encode(), _checksum(seed))
+
+
+def _parse_seed(path: Path) -> bytes:
+    data, mode = files.read(path, 200, pipes=False)
+    seed = seed_of(data)
+    if seed is None:
         raise McastError(
             f"the identity in {path} is damaged",
             "restore it from a backup, or move it away to start with a new identity",
@@ -206,7 +240,7 @@ def _write_incarnation(file: int, incarnation: int) -> None:
     os.fsync(file)
 
 
-def _write_private(path: Path, data: bytes) -> None:
+def write_private(path: Path, data: bytes) -> None:
     """Write a file that only this user can read, completely or not at all, even if the power fails."""
     temporary = path.with_name(f"{path.name}.new")
     # A killed process may have left it. The caller holds the lock.

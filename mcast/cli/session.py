@@ -444,7 +444,9 @@ async def _items(context: GroupContext) -> AsyncIterator[Batch]:
         received = time.time() - context.group.behind
         changes = [event for event in events if isinstance(event, InterfacesChanged)]
         others = [event for event in events if not isinstance(event, InterfacesChanged)]
-        yield changes, [item_of(event, context, received) for event in others]
+        items = [item_of(event, context, received) for event in others]
+        known = context.acquaintances
+        yield changes, items if known is None else known.checked(items, context)
 
 
 async def _merged(contexts: Sequence[GroupContext]) -> AsyncIterator[Batch]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
 from hashlib import sha256
+from importlib import resources
 
 from mcast.errors import UsageError
 
@@ -55,6 +57,19 @@ def decode(text: str, size: int) -> bytes:
 def fingerprint(data: bytes, count: int) -> str:
     """`count` words, at most 32, by which two people compare something without reading all of it."""
     return " ".join(WORDS[byte] for byte in sha256(b"mcast fingerprint" + data).digest()[:count])
+
+
+def code(data: bytes) -> str:
+    """Words for `data`, of a list of 2,048: eleven bits each."""
+    bits, size = int.from_bytes(data, "big"), len(data) * 8
+    count = size // 11
+    return " ".join(_bip39()[bits >> (size - 11 * (at + 1)) & 2047] for at in range(count))
+
+
+@cache
+def _bip39() -> tuple[str, ...]:
+    text = resources.files(__package__).joinpath("bip39.txt").read_text("utf-8")
+    return tuple(word for line in text.splitlines() if not line.startswith("#") for word in line.split())
 
 
 def _check(data: bytes) -> int:

@@ -682,6 +682,13 @@ class Engine:
             return peer.view()
         return PeerView(peer_id, self._verifier.name_of(peer_id) or self._verifier.name(peer_id.origin))
 
+    def public_key(self, origin: bytes) -> bytes | None:
+        """The public key (32 bytes) of an identity, also of ours; None if it is not known."""
+        if origin == self.peer_id.origin:
+            return self._context.identity.public_key
+        known = self._verifier.key(origin)
+        return None if known is None else known.public_key
+
     def interfaces_of(self, peer_id: PeerId) -> tuple[int, ...]:
         """The numbers of the interfaces by which a peer was heard; -1 is this computer alone."""
         interfaces = self._networks.interfaces(self._networks.of(peer_id))

@@ -8,10 +8,11 @@ from typing import Any
 
 import msgspec
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from mcast.wire.limits import KEY_SIZE, ROOM_ID_SIZE
+
+from .stretch import stretch
 
 KEY_ID_SIZE = 4
 _OPEN = b"mcast2 open room"
@@ -87,9 +88,7 @@ def passphrase_room(passphrase: str, group: str, name: str) -> Room:
     Takes about a tenth of a second. The caller judges whether the passphrase is strong enough.
     """
     salt = sha256(_PASSPHRASE + _place(group, name)).digest()[:16]
-    secret = Argon2id(salt=salt, length=KEY_SIZE, iterations=3, lanes=4, memory_cost=64 * 1024).derive(
-        passphrase.encode()
-    )
+    secret = stretch(passphrase.encode(), salt)
     return _room(
         derive(secret, info=b"mcast2 room id", size=ROOM_ID_SIZE),
         derive(secret, info=b"mcast2 room key"),

@@ -500,6 +500,11 @@ class Group:
         self._require_entered()
         return list(map(self._driver.located, self._engine.peers()))
 
+    def public_key(self, peer_id: PeerId) -> bytes | None:
+        """The public key (32 bytes) of the identity of a peer, or of this one; None if it is not known."""
+        self._require_entered()
+        return self._engine.public_key(peer_id.origin)
+
     def stats(self) -> dict[str, int]:
         """Counters: `sent-…` by frame, `dropped-…` by reason, `send-…` failed sends by errno, and sizes."""
         self._require_entered()

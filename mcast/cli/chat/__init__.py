@@ -15,6 +15,7 @@ from mcast.aio import Group
 from mcast.cli import options
 from mcast.cli.archive import Archive
 from mcast.cli.output import Output, note
+from mcast.cli.people import acquainted
 from mcast.cli.runner import Ending, run
 from mcast.cli.session import GroupSession, Network, Participant, Reporter
 from mcast.errors import McastError
@@ -73,7 +74,8 @@ def chat(
         join_options: dict[str, Any] = {"gap_timeout": GAP_TIMEOUT, "peers": peer or ()}
         if since is not None or last is not None or sys.stdin.isatty():
             join_options |= {"since": since, "last": LAST if last is None and since is None else last}
-        async with network.plain() if plain else network.protocol(me, **join_options) as session:
+        joining = network.plain() if plain else network.protocol(me, **join_options)
+        async with joining as session, acquainted(session, profile, pins=not no_history):
             reporter = Reporter(session, quiet=quiet, verbose=verbose)
             reporter.joined("chatting in")
             screen = make_screen(output)

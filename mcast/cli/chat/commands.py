@@ -10,6 +10,8 @@ import msgspec
 from mcast.cli.output import note
 from mcast.errors import UsageError
 
+from .verification import verify
+
 if TYPE_CHECKING:
     from .talk import Talk
 
@@ -54,6 +56,7 @@ async def _quit(talk: Talk, _: str) -> None:
 COMMANDS = (
     Command("/who", "", "see who is here", _who),
     Command("/msg", "NAME TEXT", "say something to one person alone", _msg, sends=True),
+    Command("/verify", "NAME", "compare keys: both of you read the same eight words", verify),
     Command("/help", "", "see this list", _help, ("/?",)),
     Command("/quit", "", "leave; so do exit, Ctrl-D and Ctrl-C", _quit, ("/exit",)),
 )

@@ -41,3 +41,9 @@ def test_a_fingerprint_says_nothing_about_what_it_is_of() -> None:
     assert len(shown.split()) == 4
     assert shown != words.fingerprint(b"\1" * 32, 4)
     assert shown.split() != [words.WORDS[0]] * 4
+
+
+def test_a_code_has_a_word_for_each_eleven_bits() -> None:
+    assert words.code(bytes(11)) == " ".join(["abandon"] * 8)
+    assert words.code(b"\xff" * 11) == " ".join(["zoo"] * 8)
+    assert words.code(bytes([0, 0b00100000, *bytes(9)])).split()[:2] == ["ability", "abandon"]

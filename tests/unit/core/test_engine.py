@@ -300,3 +300,13 @@ def test_a_room_that_differs_in_case_only_is_told_once() -> None:
     told = [event for event in ada.events() if isinstance(event, OtherRoom)]
     assert told == [OtherRoom("Lab", ADDRESS), OtherRoom("LAB", ADDRESS)]
     assert drops(ada, "unknown-room") == 5
+
+
+def test_the_key_of_a_peer_is_known_once_it_was_heard() -> None:
+    lan = simulation.Lan(1)
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(2.0)
+    own = bob.engine.public_key(bob.engine.peer_id.origin)
+    assert own is not None
+    assert ada.engine.public_key(bob.engine.peer_id.origin) == own
+    assert ada.engine.public_key(bytes(16)) is None

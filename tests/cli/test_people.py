@@ -1,0 +1,40 @@
+"""Verifying somebody, and being warned of somebody else with such a name."""
+
+from __future__ import annotations
+
+import re
+
+from tests import lab
+
+Pair = tuple[lab.Host, lab.Host]
+
+
+def run(host: lab.Host, *arguments: str) -> lab.Process:
+    process = host.mcast(*arguments)
+    process.wait()
+    return process
+
+
+def test_both_read_the_same_words_and_a_look_alike_raises_an_alarm(pair: Pair, group: str) -> None:
+    chats = [
+        host.mcast("chat", "-g", group, "--name", name)
+        for host, name in zip(pair, ("ada", "bob"), strict=True)
+    ]
+    chats[0].wait_for("bob·")
+    chats[1].wait_for("ada·")
+    lab.until(lambda: all("not verified" in run(host, "identity", "list").stdout for host in pair))
+    words = [
+        run(host, "identity", "verify", name, "--yes").stdout
+        for host, name in zip(pair, ("bob", "ada"), strict=True)
+    ]
+    assert words[0] == words[1]
+    assert len(words[0].split()) == 8
+
+    eve = pair[1].mcast("chat", "-g", group, "--name", "b\u043eb", "--profile", "eve")
+    eve.write("it is me\n")
+    alarm = chats[0].wait_for(re.compile(r"ALARM: b\u043eb·\w{4} is not bob·\w{4}, whom you verified.*"))
+    assert alarm
+    chats[0].wait_for("it is me", stream="stdout")
+    assert chats[0].stderr.count("ALARM") == 1
+    chats[1].write("and it is me\n")
+    chats[0].wait_for(re.compile(r"bob·\w{4}✓: and it is me"), stream="stdout")
