@@ -484,6 +484,37 @@ def forgets(scene: Scene, command: str) -> None:
     assert re.search("removed 0 messages of lobby.*\\nmcast: removed [1-9]", run.stderr), run.stderr
 
 
+def shows_the_identity(scene: Scene, command: str) -> None:
+    has_talked(scene)
+    run = scene.start(command)
+    assert run.wait() == 0
+    assert re.search(r"^others see you as \S+·[0-9a-f]{4}", run.stdout)
+
+
+def moves_an_identity(scene: Scene, command: str) -> None:
+    """It is exported with a passphrase, and imported again."""
+    has_talked(scene)
+    words = "echo five words that nobody guesses"
+    run = scene.start(
+        f"rm -f me.identity; {words} | {EXPORT}; mcast identity show; {words} | {IMPORT} --replace"
+    )
+    assert run.wait() == 0
+    before, after = run.stdout.split("others see you as ")[1:]
+    assert before == after
+    assert command in (EXPORT, IMPORT)
+
+
+EXPORT, IMPORT = "mcast identity export me.identity", "mcast identity import me.identity"
+
+
+def knows_bob(scene: Scene, command: str) -> None:
+    """The reader has met bob in a chat. The command prints a line: of bob, or eight words."""
+    has_talked(scene)
+    run = scene.start(command)
+    assert run.wait() == 0
+    assert re.search(r"^(bob·[0-9a-f]{4}  not verified|([a-z]+ ){7}[a-z]+$)", run.stdout, re.MULTILINE)
+
+
 def makes_words(scene: Scene, command: str) -> None:
     """A key is made, kept, and printed as words."""
     scene.start("mcast key remove lab").wait()
@@ -620,6 +651,11 @@ CASES: dict[str, Case] = {
     "mcast history --room lobby --since 8h": looks_back,
     "mcast history --html > history.html": looks_back,
     "mcast history --forget --before 30d --yes": forgets,
+    "mcast identity show": shows_the_identity,
+    EXPORT: moves_an_identity,
+    IMPORT: moves_an_identity,
+    "mcast identity list": knows_bob,
+    "mcast identity verify bob": knows_bob,
     "mcast key new lab": makes_words,
     "mcast key add lab": types_words,
     "mcast chat --room lab": chats_by_the_name_of_a_room_with_a_key,
