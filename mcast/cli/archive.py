@@ -52,7 +52,10 @@ class Archive:
                 yield NEW
                 seen = 0
             self._marks_new = seen > 0
-            yield ChatLine(entry.received, speaker(entry), escape(decoded(entry.data)), own=entry.own)
+            text = escape(decoded(entry.data))
+            yield ChatLine(
+                entry.received, speaker(entry), text, own=entry.own, data=entry.data, origin=entry.origin
+            )
 
     def starts_the_new(self, item: Item) -> bool:
         """Whether a message that keep() has taken is the first of those said while the user was away."""

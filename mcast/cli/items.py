@@ -58,11 +58,13 @@ can fake it."""
 class PeerLabels:
     """Labels of peers: name and start of the identity, with a number where one identity runs several times.
 
-    The numbers follow the order of appearance: `ada·a3f2`, `ada·a3f2/2`. `is_verified` tells of an origin
-    whether this user has compared its key.
+    The numbers follow the order of appearance: `ada·a3f2`, `ada·a3f2/2`. If `own` is set, to this very peer,
+    the other programs of its identity are `you (2)`, `you (3)`. `is_verified` tells of an origin whether this
+    user has compared its key.
     """
 
     def __init__(self) -> None:
+        self.own: PeerId | None = None
         self.is_verified: Callable[[bytes], bool] = lambda origin: False
         self._numbers: dict[PeerId, int] = {}
         self._taken: dict[bytes, set[int]] = {}
@@ -70,9 +72,13 @@ class PeerLabels:
     def label(self, peer_id: PeerId, name: str) -> str:
         """The label, escaped. A visitor never joins, so it has no number."""
         number = self._numbers.get(peer_id, 1)
+        if self.own is not None and peer_id.origin == self.own.origin and peer_id != self.own:
+            return f"you ({number + 1})"
         suffix = f"/{number}" if number > 1 else ""
         verified = VERIFIED if self.is_verified(peer_id.origin) else ""
-        return f"{escape(name)}·{peer_id.origin.hex()[:4]}{suffix}{verified}"
+        # A name may not look like the label of another, or like the end of one and the begin of a message.
+        shown = escape(name).replace("·", "\\xb7").replace(": ", "\\x3a ")
+        return f"{shown}·{peer_id.origin.hex()[:4]}{suffix}{verified}"
 
     def joined(self, peer_id: PeerId) -> None:
         """Give the peer the first free number of its identity."""
@@ -142,7 +148,8 @@ def author_field(peer_id: PeerId, name: str) -> dict[str, Any]:
 class ChatLine(msgspec.Struct, frozen=True):
     """A message as a person reads it: unix seconds, escaped sender and text, and a mark of its kind.
 
-    `own`: this user wrote it.
+    `own`: this user wrote it. `data` is the message itself, `origin` the identity of its author, or the
+    address of plain text; `id` names the message.
     """
 
     seconds: float
@@ -150,6 +157,9 @@ class ChatLine(msgspec.Struct, frozen=True):
     text: str
     mark: str = ""
     own: bool = False
+    data: bytes = b""
+    origin: bytes = b""
+    id: str = ""
 
     def full(self) -> str:
         """Time, sender, mark and text, as a chat in a pipe prints them."""
@@ -222,7 +232,10 @@ class PlainItem(Item):
 
     def chat_line(self, *, exact: bool = False) -> ChatLine:
         line = self._line
-        return ChatLine(line.received, source_text(line.source), _text(line.data, exact), self._mark)
+        sender, text = source_text(line.source), _text(line.data, exact)
+        return ChatLine(
+            line.received, sender, text, self._mark, data=line.data, origin=line.source[0].encode()
+        )
 
     def notice(self) -> str:
         return self.chat_line().without_time()
@@ -262,7 +275,8 @@ class MessageItem(Item):
         mark = ", ".join(word for word, holds in {**marks, "clock off": message.skew}.items() if holds)
         own = message.history and message.origin == self._context.group.peer_id.origin
         label = "you" if own else self._context.labels.label(message.peer_id, message.name)
-        return ChatLine(seconds, label, _text(message.data, exact), mark, own)
+        text, origin = _text(message.data, exact), message.origin
+        return ChatLine(seconds, label, text, mark, own, message.data, origin, self.id)
 
     def fields(self) -> Mapping[str, str]:
         message = self.message
@@ -314,7 +328,10 @@ class PrivateItem(Item):
         message = self.message
         label = self._context.labels.label(message.peer_id, message.name)
         kind = "private" if self.type == "message" else self.type
-        return ChatLine(self.received, f"{label} ({kind})", _text(message.data, exact))
+        text = _text(message.data, exact)
+        return ChatLine(
+            self.received, f"{label} ({kind})", text, data=message.data, origin=message.origin, id=self.id
+        )
 
     def json(self) -> Mapping[str, Any]:
         message = self.message

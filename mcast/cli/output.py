@@ -61,6 +61,11 @@ def clock(seconds: float) -> str:
     return datetime.fromtimestamp(_bounded(seconds)).astimezone().strftime("%H:%M:%S")
 
 
+def day(seconds: float) -> str:
+    """Unix seconds as a local date, YYYY-MM-DD."""
+    return datetime.fromtimestamp(_bounded(seconds)).astimezone().strftime("%Y-%m-%d")
+
+
 def payload(data: bytes, text: str | None) -> dict[str, str]:
     """The `text` or `data_b64` field of a JSON event."""
     return {"text": text} if text is not None else {"data_b64": base64.b64encode(data).decode()}

@@ -419,7 +419,7 @@ def test_msg_in_a_chat_speaks_to_one(pair: Pair, group: str) -> None:
     for typed, says in (
         ("/msg zoe hello", "nobody here is called 'zoe'"),
         ("/msg bob", "/msg needs a name and a text"),
-        ("\x1b[200~one\n/msg bob two\x1b[201~", "/msg takes one line"),
+        ("\x1b[200~one\n/msg bob two\x1b[201~", "a line after the first begins with /msg"),
     ):
         terminal.type(f"{typed}\r")
         terminal.wait_for_screen(says)

@@ -16,10 +16,10 @@ Pair = tuple[lab.Host, lab.Host]
 PROMPT = re.compile(r"^>$", re.MULTILINE)
 
 
-def until(condition: Callable[[], bool], what: object = "") -> None:
-    deadline = time.monotonic() + 10.0
+def until(condition: Callable[[], bool], what: Callable[[], object] = str) -> None:
+    deadline = time.monotonic() + 30.0
     while not condition():
-        assert time.monotonic() < deadline, what
+        assert time.monotonic() < deadline, what()
         time.sleep(0.02)
 
 
@@ -35,14 +35,18 @@ def other(host: lab.Host, group: str) -> lab.Process:
     return process
 
 
+STATUS = re.compile(r"\nplain text: anybody can .*\Z", re.DOTALL)
+
+
 def shown(terminal: lab.Terminal) -> list[str]:
-    """The lines on the screen, times and ports left out, to the last that is not empty."""
-    text = "\n".join(terminal.screen()).rstrip("\n")
+    """The lines on the screen, times and ports left out, to the last that is not empty or the status."""
+    text = STATUS.sub("", "\n".join(terminal.screen())).rstrip("\n")
+    text = re.sub(r"^   (?=\d\d:)", "", text, flags=re.MULTILINE)
     return re.sub(r"\d\d:\d\d:\d\d", "TIME", re.sub(r"(10\.9\.0\.\d):\d+", r"\1", text)).split("\n")
 
 
 def wait_for(terminal: lab.Terminal, lines: list[str]) -> None:
-    until(lambda: shown(terminal)[-len(lines) :] == lines, shown(terminal))
+    until(lambda: shown(terminal)[-len(lines) :] == lines, lambda: shown(terminal))
 
 
 def test_a_conversation(pair: Pair, group: str) -> None:
@@ -75,7 +79,7 @@ def test_a_hundred_lines_leave_the_one_being_typed_whole(pair: Pair, group: str)
     assert terminal.interrupt() == 0
 
 
-@pytest.mark.parametrize("leave", ["/quit\r", "/exit\r", "exit\r", "\x04", "\x03", "half\x03"])
+@pytest.mark.parametrize("leave", ["/quit\r", "exit\r", "\x04", "half\x03\x03"])
 def test_leaving_gives_the_terminal_back(here: lab.Host, group: str, leave: str) -> None:
     script = f'stty -g > before; {sys.executable} -m mcast chat --plain -g {group}; echo "code $?"'
     terminal = here.terminal(["sh", "-c", f"cd $HOME; {script}; stty -g | cmp - before && echo restored"])
@@ -103,7 +107,7 @@ def test_commands_are_no_messages(pair: Pair, group: str) -> None:
     terminal, friend = chat(pair[0], group, columns=200), other(pair[1], group)
     listed = [f"mcast: {entry}" for entry in entries()]
     terminal.type("/nick ada\r")
-    wait_for(terminal, ["mcast: unknown command /nick ada, not sent; /help lists the commands", ">"])
+    wait_for(terminal, ["mcast: unknown command /nick ada, not sent: /help lists the commands", ">"])
     terminal.type("/help\r")
     wait_for(terminal, [*listed, ">"])
     terminal.type("   \r\r//etc\r")
@@ -113,29 +117,57 @@ def test_commands_are_no_messages(pair: Pair, group: str) -> None:
     assert [line.split(": ", 1)[1] for line in friend.wait_lines(1)] == ["/etc"]
 
 
-def test_a_paste_is_a_message_per_line_and_no_command(pair: Pair, group: str) -> None:
+def pasted(text: str) -> str:
+    return f"\x1b[200~{text}\x1b[201~"
+
+
+def test_a_paste_is_asked_about_and_is_one_message(pair: Pair, group: str) -> None:
     terminal, friend = chat(pair[0], group), other(pair[1], group)
-    terminal.type("\x1b[200~first\n\n/etc\nexit\n" + "é" * 2000 + "\x1b[201~")
-    terminal.wait_for_raw("é".encode())
+    code = "\n".join(f"\tline {number}" for number in range(200))
+    terminal.type(pasted(code))
+    terminal.wait_for_screen("… 197 more")
+    terminal.wait_for_screen("send 200 lines as one message? [Enter/edit/Esc]")
+    terminal.type("x")
+    terminal.wait_for_screen("e edits it")
+    terminal.type("\x1b")
+    terminal.wait_for_screen("the paste was not sent")
     assert friend.lines() == []
-    terminal.type("\r")
-    got = [line.split(": ", 1)[1] for line in friend.wait_lines(7)]
-    assert got[:3] == ["first", "/etc", "exit"]
-    assert "".join(got[3:]) == "é" * 2000
+    terminal.type(pasted("one\n\ttwo\r\nexit\n"))
+    terminal.wait_for_screen("send 3 lines")
+    terminal.type("e")
+    wait_for(terminal, ["> one", "          two", "  exit"])
+    terminal.type("\x1b\r/etc\nlast\r")
+    friend.wait_for(": one\\x0a\\x09two\\x0aexit\\x0a/etc\\x0alast", stream="stdout")
+    wait_for(
+        terminal,
+        ["TIME you:", *(" " * 12 + row for row in ("one", "        two", "exit", "/etc", "last")), ">"],
+    )
+    terminal.type(pasted("exit\n"))
+    wait_for(terminal, ["> exit"])
+    terminal.type(" it\r")
+    friend.wait_for(": exit it\n", stream="stdout")
     terminal.type("\x03")
     assert terminal.wait() == 0
 
 
-def test_narrow_and_resized(pair: Pair, group: str) -> None:
-    terminal, friend = chat(pair[0], group, columns=60, rows=12), other(pair[1], group)
+@pytest.mark.parametrize("reflows", [False, True])
+def test_narrow_and_resized(pair: Pair, group: str, reflows: bool) -> None:
+    """No ghost of the prompt stays, whether or not the terminal wraps what is on it."""
+    env = {} if reflows else {"XTERM_VERSION": "XTerm(390)"}
+    argv = ("chat", "--plain", "-g", group)
+    terminal = pair[0].mcast_terminal(*argv, columns=60, rows=12, env=env)
+    terminal.wait_for_screen(PROMPT)
+    friend = other(pair[1], group)
     terminal.type("x" * 50)
     wait_for(terminal, ["> " + "x" * 50])
-    terminal.resize(30, 12)
+    terminal.resize(40, 12, reflow=reflows)
     terminal.signal(28)
-    wait_for(terminal, ["> " + "x" * 28, "x" * 22])
-    friend.write("after the window changed\n")
-    wait_for(terminal, ["TIME 10.9.0.2: after ", "the window changed", "> " + "x" * 28, "x" * 22][-2:])
-    until(lambda: "window" in "".join(terminal.screen()))
+    wait_for(terminal, ["> " + "x" * 38, "  " + "x" * 12])
+    assert sum("> x" in line for line in shown(terminal)) == 1
+    friend.write("after the window changed to forty columns\n")
+    until(lambda: "columns" in "".join(terminal.screen()))
+    message = re.compile(r"^   \d\d:\d\d 10\.9\.0\.2:\d+: after.*\n     \w[\w ]*columns$", re.MULTILINE)
+    assert message.search("\n".join(terminal.screen()))
     terminal.resize(60, 12)
     terminal.signal(28)
     wait_for(terminal, ["> " + "x" * 50])
@@ -219,7 +251,7 @@ def test_what_nobody_hears_is_told_once(pair: Pair, group: str) -> None:
         return "\n".join(terminal.screen()).count("nobody has confirmed this yet")
 
     terminal.type("one\r")
-    until(lambda: told() == 1, terminal.screen())
+    until(lambda: told() == 1, terminal.screen)
     terminal.type("two\r/who\r")
     terminal.wait_for_screen(re.compile(r"here: ada·\w{4} \(you\)$", re.MULTILINE))
     friend = pair[1].mcast("chat", "-g", group)
@@ -232,7 +264,7 @@ def test_what_nobody_hears_is_told_once(pair: Pair, group: str) -> None:
     friend.interrupt()
     terminal.wait_for_screen("left")
     terminal.type("four\r")
-    until(lambda: told() == 2, terminal.screen())
+    until(lambda: told() == 2, terminal.screen)
     assert terminal.interrupt() == 0
 
 
@@ -245,7 +277,7 @@ def test_suspended_and_back(here: lab.Host, group: str) -> None:
     shell.wait_for_screen("Stopped")
     shell.type("fg\r")
     wait_for(shell, ["> half"])
-    shell.type("\x03")
+    shell.type("\x03\x03")
     shell.wait_for_screen(re.compile(r"^\$\s*\Z", re.MULTILINE))
     assert here.memberships() == {}
     shell.type("exit\r")

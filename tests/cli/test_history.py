@@ -34,7 +34,7 @@ def talk(terminal: lab.Terminal, bob: lab.Process, *texts: str) -> None:
 
 def lines(terminal: lab.Terminal) -> list[str]:
     text = "\n".join(terminal.screen())
-    return re.sub(r"\d\d:\d\d:\d\d ", "", re.sub(r"·[0-9a-f]{4}", "", text)).split("\n")
+    return re.sub(r"   \d\d:\d\d:\d\d ", "", re.sub(r"·[0-9a-f]{4}", "", text)).split("\n")
 
 
 def run(host: lab.Host, *arguments: str) -> lab.Process:

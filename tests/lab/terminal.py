@@ -26,6 +26,24 @@ class _AnsweringScreen(pyte.Screen):
     def write_process_input(self, data: str) -> None:
         self._answer(data)
 
+    def reflow(self, columns: int) -> None:
+        """Wrap the rows that are wider than `columns`. What no longer fits scrolls away at the top."""
+        rows: list[dict[int, pyte.screens.Char]] = []
+        for y in range(self.lines):
+            row = self.buffer[y]
+            used = max((x + 1 for x, char in row.items() if char.data != " "), default=0)
+            if y == self.cursor.y:
+                cursor = len(rows) + self.cursor.x // columns, self.cursor.x % columns
+            starts = range(0, max(1, used), columns)
+            rows.extend({x - start: row[x] for x in range(start, start + columns)} for start in starts)
+        last = max(y for y, row in enumerate(rows) if any(char.data != " " for char in row.values()))
+        gone = max(0, max(last, cursor[0]) + 1 - self.lines)
+        for y, cells in enumerate(rows[gone : gone + self.lines]):
+            self.buffer[y].clear()
+            for x, char in cells.items():
+                self.buffer[y][x] = char
+        self.cursor.y, self.cursor.x = cursor[0] - gone, cursor[1]
+
 
 class Terminal(Running):
     """A process whose standard streams are a terminal of `columns` by `rows`; `raw` is all it wrote."""
@@ -102,9 +120,14 @@ class Terminal(Running):
         """Wait until these bytes have been written to the terminal."""
         self._until(lambda: data in self.raw, timeout, f"{data!r} written")
 
-    def resize(self, columns: int, rows: int) -> None:
-        """Change the window's size, as a person dragging its corner does."""
+    def resize(self, columns: int, rows: int, *, reflow: bool = False) -> None:
+        """Change the window's size, as a person dragging its corner does.
+
+        reflow: wrap what is on the screen if it becomes narrower, as most terminals do and xterm does not.
+        """
         with self._changed:
+            if reflow:
+                self._screen.reflow(columns)
             self._screen.resize(rows, columns)
         self._resize_kernel(columns, rows)
 

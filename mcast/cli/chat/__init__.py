@@ -7,7 +7,7 @@ and shown there, `delivery` tells who has got a line; `terminal` and `pipe` are 
 import os
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
@@ -21,11 +21,9 @@ from mcast.cli.session import GroupSession, Network, Participant, Reporter
 from mcast.errors import McastError
 
 from .conversation import Conversation
-from .pipe import PipeScreen
+from .pipe import DumbScreen, PipeScreen
+from .screen import Screen
 from .talk import Talk
-
-if TYPE_CHECKING:
-    from .terminal import Terminal
 
 LAST = 100
 """Earlier messages that a person sees by default."""
@@ -61,7 +59,7 @@ def chat(
 ) -> int:
     """Chat with everyone in a group. In a pipe, each line of stdin is a message.
 
-    On a terminal, /help shows the commands; leave with /quit, exit, Ctrl-D or Ctrl-C.
+    On a terminal, /help shows the commands; leave with /quit, or with Ctrl-C or Ctrl-D on an empty line.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage or, in a pipe, a line that is too large or not UTF-8,
     3 no usable interface or no permission.
@@ -86,9 +84,9 @@ def chat(
                 if archive and sys.stdin.isatty():
                     most = LAST if last is None and since is None else last
                     screen.start(archive.start(MOST_KEPT if most is None else most, since))
-                talk = Talk(
-                    Conversation(session, screen, reporter, output if json else None, archive), screen
-                )
+                json_output = output if json else None
+                conversation = Conversation(session, screen, reporter, json_output, archive)
+                talk = Talk(conversation, screen, simple=plain)
                 await ending.during(talk.run())
             finally:
                 screen.close()
@@ -109,12 +107,14 @@ def _archive(profile: str, group: Group, room: str, *, age: float, size: float) 
         return None
 
 
-def _screen(json: bool) -> Callable[[Output], "PipeScreen | Terminal"]:
+def _screen(json: bool) -> Callable[[Output], Screen]:
     """A function that makes the screen, imported before the group is joined because that takes a while."""
     # A dumb terminal cannot erase what it shows, and it edits its line by itself.
     dumb = os.environ.get("TERM", "").lower() in ("dumb", "unknown")
-    if not sys.stdin.isatty() or not sys.stdout.isatty() or json or dumb:
+    if not sys.stdin.isatty() or json:
         return PipeScreen
+    if not sys.stdout.isatty() or dumb:
+        return DumbScreen if sys.stdout.isatty() else PipeScreen
     from .terminal import Terminal
 
     return lambda _: Terminal()

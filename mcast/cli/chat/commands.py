@@ -16,11 +16,16 @@ if TYPE_CHECKING:
     from .talk import Talk
 
 
+USAGE = 16
+"""Columns of the first part of a line of /help."""
+
+
 class Command(msgspec.Struct, frozen=True):
     """A command: its name with the slash, what it takes, the line of /help, and what it does.
 
     `run` gets the chat and what was typed behind the name, stripped. It raises a McastError if that does not
     work; `sends` says that the user must then learn that nothing was sent. `aliases` are other names for it.
+    Only a command that takes `lines` may have several. `completes` is what Tab offers: "peers" or "rooms".
     """
 
     name: str
@@ -29,11 +34,13 @@ class Command(msgspec.Struct, frozen=True):
     run: Callable[[Talk, str], Awaitable[None]]
     aliases: tuple[str, ...] = ()
     sends: bool = False
+    lines: bool = False
+    completes: str = ""
 
     @property
     def entry(self) -> str:
         """The line of /help."""
-        return f"{f'{self.name} {self.arguments}'.rstrip()}: {self.help}"
+        return f"{f'{self.name} {self.arguments}':{USAGE}}{self.help}"
 
 
 async def _who(talk: Talk, _: str) -> None:
@@ -42,6 +49,10 @@ async def _who(talk: Talk, _: str) -> None:
 
 async def _msg(talk: Talk, line: str) -> None:
     await talk.room.send_privately(line)
+
+
+async def _more(talk: Talk, words: str) -> None:
+    talk.screen.more(words)
 
 
 async def _help(_: Talk, __: str) -> None:
@@ -55,13 +66,24 @@ async def _quit(talk: Talk, _: str) -> None:
 
 COMMANDS = (
     Command("/who", "", "see who is here", _who),
-    Command("/msg", "NAME TEXT", "say something to one person alone", _msg, sends=True),
-    Command("/verify", "NAME", "compare keys: both of you read the same eight words", verify),
+    Command(
+        "/msg",
+        "NAME TEXT",
+        "say something to one person alone",
+        _msg,
+        sends=True,
+        lines=True,
+        completes="peers",
+    ),
+    Command(
+        "/verify", "NAME", "compare keys: both of you read the same eight words", verify, completes="peers"
+    ),
+    Command("/more", "[N]", "see the rest of a long message", _more),
     Command("/help", "", "see this list", _help, ("/?",)),
-    Command("/quit", "", "leave; so do exit, Ctrl-D and Ctrl-C", _quit, ("/exit",)),
+    Command("/quit", "", "leave; so does Ctrl-C or Ctrl-D on an empty line", _quit, ("/exit",)),
 )
 """All commands, in the order of /help."""
-SLASHES = "//text: send a line that begins with a slash"
+SLASHES = f"{'//text':{USAGE}}send a text that begins with a slash"
 
 
 def entries() -> Iterator[str]:
@@ -80,18 +102,17 @@ def command_in(text: str) -> tuple[Command, str] | None:
     """The command that a text is, and what follows its name; None if the text is a message.
 
     Raises UsageError for a command that does not exist or is not used like this: nothing must be sent then.
+    Several lines are a message, unless the first one is a command that takes lines.
     """
-    lines = [line for line in text.splitlines() if line.strip()]
-    if any(line.split()[0].casefold() == "/msg" for line in lines[1:]):
-        raise UsageError("not sent: one of these lines begins with /msg", "send the lines one by one")
-    if not lines or (len(lines) > 1 and find(lines[0].split()[0]) is None):
-        return None
-    word, _, rest = lines[0].strip().partition(" ")
+    first, *more = text.strip().split("\n")
+    if any(line.split()[:1] and line.split()[0].casefold() == "/msg" for line in more):
+        raise UsageError("not sent: a line after the first begins with /msg", "send the lines one by one")
+    word, _, rest = first.strip().partition(" ")
     if word.startswith("//") or not word.startswith("/"):
         return None
     command = find(word)
+    if more and not (command and command.lines):
+        return None
     if command is None:
-        raise UsageError(f"unknown command {lines[0].strip()}, not sent", "/help lists the commands")
-    if len(lines) > 1:
-        raise UsageError(f"not sent: {command.name} takes one line", "send the lines one by one")
-    return command, rest.strip()
+        raise UsageError(f"unknown command {first.strip()}, not sent", "/help lists the commands")
+    return command, "\n".join([rest.strip(), *more]).rstrip()

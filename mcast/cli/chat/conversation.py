@@ -14,12 +14,13 @@ from mcast.cli.items import ChatLine, Item, MessageItem, PeerItem, PlainItem, Pr
 from mcast.cli.output import Output, escape, note
 from mcast.cli.session import GroupSession, Reporter, Session, interface_events, portions
 from mcast.errors import UsageError
+from mcast.events import PeerView
 
 from .delivery import Confirmations
+from .render import DIM, Parts
 
 if TYPE_CHECKING:
-    from .pipe import PipeScreen
-    from .terminal import Terminal
+    from .screen import Screen
 
 GREETING = 0.7
 """Seconds after joining. Peers that appear before were here already and are listed in one line."""
@@ -35,7 +36,7 @@ class Conversation:
     def __init__(
         self,
         session: Session,
-        screen: PipeScreen | Terminal,
+        screen: Screen,
         reporter: Reporter,
         json: Output | None,
         archive: Archive | None,
@@ -51,6 +52,20 @@ class Conversation:
         self._warned = False
         self._confirmations = Confirmations(reporter)
         self._deliveries: set[asyncio.Task[None]] = set()
+        if self._interactive and isinstance(session, GroupSession):
+            session.contexts[0].labels.own = session.groups[0].peer_id
+            screen.me = (session.groups[0].name,)
+
+    def status(self) -> Parts:
+        """Where one is, as whom, and who has got what was said last."""
+        if not isinstance(self.session, GroupSession):
+            return [(DIM, "plain text: anybody can read it and write as anybody")]
+        group, room = self.session.groups[0], self.session.room_field.get("room", "")
+        lock = "open" if group.room.public else "keyed"
+        here = len(group.peers())
+        who = "nobody else here" if not here else f"{here:,} other{'s' if here > 1 else ''} here"
+        me = self.session.contexts[0].labels.label(group.peer_id, group.name)
+        return [(DIM, f"{escape(room) or 'lobby'} · {lock} · {who} · you are {me}")]
 
     async def follow(self) -> None:
         """Show what arrives, until the group is left."""
@@ -80,7 +95,8 @@ class Conversation:
     async def send(self, text: str) -> None:
         """Send a message to the room. McastError if it was not sent."""
         await self.session.send(text)
-        self._screen.sent(text)
+        receipt = self.session.last if isinstance(self.session, GroupSession) else None
+        self._screen.sent(self._own(text, receipt.id if receipt else ""))
         if not isinstance(self.session, GroupSession) or self.session.last is None:
             return
         if self._archive:
@@ -101,16 +117,24 @@ class Conversation:
         peer, words = found
         receipt = await group.send(words, to=peer)
         label = context.labels.label(peer.peer_id, peer.name)
-        self._screen.show([ChatLine(time.time(), f"you to {label} (private)", escape(words), own=True)])
+        self._screen.show([self._own(words, "", f"you to {label} (private)")])
         if self._archive:
             self._archive.keep_own(receipt.id, words, to=label)
         self._deliveries.add(task := asyncio.create_task(self._watch(receipt, label)))
         task.add_done_callback(self._deliveries.discard)
 
+    def _own(self, text: str, message_id: str, sender: str = "you") -> ChatLine:
+        data = text.encode("utf-8", "replace")
+        return ChatLine(time.time(), sender, escape(text), own=True, data=data, id=message_id)
+
     async def settle(self) -> None:
         """At the end of the input, others may still have to request the last line."""
         if problem := await self.session.settle():
             note(problem)
+
+    def peers(self) -> Sequence[PeerView]:
+        """Who else is here; nobody is known with plain text."""
+        return self.session.groups[0].peers() if isinstance(self.session, GroupSession) else ()
 
     def who(self) -> str:
         """The line that says who is here. UsageError for plain text."""

@@ -1,40 +1,50 @@
-"""A chat in a pipe, with --json, or on a terminal that cannot move its cursor."""
+"""A chat in a pipe or with --json, and on a terminal that cannot move its cursor."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
 
 from mcast.cli import stdin
 from mcast.cli.items import ChatLine
 from mcast.cli.output import Output
 
+from .render import Look, Parts, text_of
+from .screen import Screen
 
-class PipeScreen:
-    """Reads lines from standard input and prints those of others; the counterpart of terminal.Terminal."""
+
+class DumbScreen(Screen):
+    """Shows rows one below the other, and reads lines, which the terminal has shown."""
 
     def __init__(self, output: Output) -> None:
+        super().__init__()
         self._output = output
         self._lines = stdin.Lines()
 
     async def read(self) -> str | None:
-        """The next line; None at the end of input. UsageError if it is not UTF-8."""
         line = await self._lines.next()
         return None if line is None else stdin.text_of(line)
 
-    def show(self, lines: Iterable[ChatLine]) -> None:
-        """Print lines of others."""
-        self._output.lines(line.full() for line in lines)
-
     async def room(self) -> None:
-        """Wait until what was printed has been read, but for a little."""
         await self._output.room()
 
+    def look(self) -> Look:
+        columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+        return Look(columns, 0, self._day, self.me)
+
+    def put(self, rows: Sequence[Parts]) -> None:
+        self._output.lines(text_of(row).rstrip() for row in rows)
+
+    def sent(self, line: ChatLine) -> None:
+        """Nothing: a terminal has shown what was typed, and a filter does not repeat its input."""
+
+
+class PipeScreen(DumbScreen):
+    """The same for programs: a line for each message."""
+
+    def show(self, lines: Iterable[ChatLine]) -> None:
+        self._output.lines(line.full() for line in lines)
+
     def start(self, lines: Iterable[ChatLine | str]) -> None:
-        """Print lines of before, and headings between them."""
         self._output.lines(f"--- {line}" if isinstance(line, str) else line.full() for line in lines)
-
-    def sent(self, text: str) -> None:
-        """Nothing: a filter does not repeat its input, and a terminal has shown it."""
-
-    def close(self) -> None:
-        """Nothing to restore."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mcast.cli import exits
@@ -14,22 +15,39 @@ from .commands import Command, command_in
 
 if TYPE_CHECKING:
     from .conversation import Conversation
-    from .pipe import PipeScreen
-    from .terminal import Terminal
+    from .render import Parts
+    from .screen import Screen
 
 
 class Talk:
-    """Reads what is typed on `screen` for the conversation `room`. On a terminal it may be a command."""
+    """Reads what is typed on `screen` for the conversation `room`. On a terminal it may be a command.
 
-    def __init__(self, room: Conversation, screen: PipeScreen | Terminal) -> None:
+    simple: the word `exit` leaves, as in the chats of tutorials.
+    """
+
+    def __init__(self, room: Conversation, screen: Screen, *, simple: bool = False) -> None:
         self.exit_code = exits.DONE
-        self.room, self._screen = room, screen
+        self.room, self.screen = room, screen
+        screen.talk = self
         self._interactive = sys.stdin.isatty()
+        self._simple = simple
         self._leaving = False
 
     def leave(self) -> None:
         """End the chat."""
         self._leaving = True
+
+    def prompt(self) -> Parts:
+        """What stands before what is typed."""
+        return [("", "> ")]
+
+    def status(self) -> Parts:
+        """The line below what is typed."""
+        return self.room.status()
+
+    def rooms(self, typed: str) -> Sequence[str]:
+        """The rooms whose names begin like this."""
+        return ()
 
     async def run(self) -> None:
         """Talk until the input ends."""
@@ -47,7 +65,7 @@ class Talk:
     async def _type(self) -> None:
         while not self._leaving:
             try:
-                text = await self._screen.read()
+                text = await self.screen.read()
                 if text is None:
                     break
                 await (self._typed(text) if self._interactive else self.room.send(text))
@@ -57,7 +75,7 @@ class Talk:
             await self.room.settle()
 
     async def _typed(self, text: str) -> None:
-        """Do or send what was typed on a terminal. Several lines were pasted: each is a message."""
+        """Do or send what was typed or pasted on a terminal."""
         try:
             found = command_in(text)
         except McastError as error:
@@ -65,15 +83,10 @@ class Talk:
             return
         if found is not None:
             await self._do(*found)
-            return
-        lines = [line for line in text.splitlines() if line.strip()]
-        if [line.strip().casefold() for line in lines] == ["exit"]:
+        elif self._simple and text.strip().casefold() == "exit":
             self.leave()
-            return
-        if len(lines) == 1 and lines[0].split()[0].startswith("//"):
-            lines = [lines[0].replace("//", "/", 1)]
-        for line in lines:
-            await self.room.send(line)
+        elif text := text.strip("\n").rstrip():
+            await self.room.send(text[1:] if text.startswith("//") else text)
 
     async def _do(self, command: Command, rest: str) -> None:
         try:

@@ -4,33 +4,52 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
+import select
 import sys
-import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import TextIO, cast
 
-from prompt_toolkit import PromptSession
 from prompt_toolkit.formatted_text import FormattedText
+from prompt_toolkit.output.color_depth import ColorDepth
 from prompt_toolkit.output.defaults import create_output
 from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.styles import Style
 
 from mcast.cli.items import ChatLine
-from mcast.cli.output import FINISH, clock, escape, fitted
+from mcast.cli.output import FINISH, fitted
 from mcast.cli.streams import ROOM, Writer
 
-Parts = list[tuple[str, str]]
+from .completion import ChatCompleter
+from .composer import Composer
+from .render import Look, Parts, gutter, reflowed
+from .screen import Screen
+
+MARKED = 100
+"""Lines of one's own whose place on the screen is known."""
+REFLOWS = not (
+    "XTERM_VERSION" in os.environ
+    or os.environ.get("TERM", "").startswith(("linux", "vt", "cons"))
+    or (os.environ.get("TERM", "").startswith("screen") and "TMUX" not in os.environ)
+)
+"""Whether the terminal wraps what is on it when it becomes narrower, as nearly all do."""
+_COLORS = {ColorDepth.DEPTH_1_BIT: 2, ColorDepth.DEPTH_4_BIT: 16}
 
 
-class Terminal:
+class Terminal(Screen):
     """Reads with prompt_toolkit; lines of others are printed above the prompt.
 
     The terminal stays in raw mode throughout. prompt_toolkit's own way to print above a prompt turns echo on
     for a moment, and keys pressed in that moment appear in the middle of the screen.
+
+    Rows are as wide as the window, and the terminal may not wrap them: it may think that a character is wider
+    than we do, and what it wraps would stand in the first column, where only our lines begin. So it is known
+    how many rows above the prompt a line is, too, and its mark can be changed.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self._writer = Writer(sys.stdout)
         output = create_output()
         if isinstance(output, Vt100_Output):
@@ -39,44 +58,68 @@ class Terminal:
             output.enable_cpr = False
             # A terminal that is stopped must not stop the protocol.
             output.stdout = cast(TextIO, _Background(self._writer))
-        self._session: PromptSession[str] = PromptSession(
-            erase_when_done=True, enable_suspend=True, output=output
-        )
+        self._plain = fitted("✓", sys.stdout) != "✓"
+        self._printed = 0
+        self._places: dict[str, int] = {}
+        self._tallest = 1
+        self._size = output.get_size()
+        self._composer = Composer(output, ChatCompleter(self), self._prompt, self._status, self._moved)
+        self._app = self._composer.app
+        self._app.after_render += lambda _: self._rendered()
+        self._resize = self._app._on_resize
+        self._app._on_resize = self._resized  # type: ignore[method-assign]  # nothing else comes before it erases
         self._stack = contextlib.ExitStack()
-        self._stack.enter_context(self._session.app.input.raw_mode())
+        self._stack.enter_context(self._app.input.raw_mode())
+        self._composer.typed_before(_waiting())
         if sys.stderr.isatty():
             self._stack.enter_context(contextlib.redirect_stderr(_Above(self)))
 
     async def read(self) -> str | None:
-        """What was typed or pasted, up to Enter; None after Ctrl-D or Ctrl-C."""
-        try:
-            text = await self._session.prompt_async("> ", handle_sigint=False, set_exception_handler=False)
-        except (EOFError, KeyboardInterrupt):
-            return None
-        # What is typed is UTF-8, even in a locale with another encoding.
-        return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-    def show(self, lines: Iterable[ChatLine]) -> None:
-        """Print lines of others, all at once."""
-        self.print([part for line in lines for part in _parts(line)])
-
-    def start(self, lines: Iterable[ChatLine | str]) -> None:
-        """Print lines of before, and headings between them, all at once."""
-        parts: Parts = []
-        for line in lines:
-            parts += [("ansibrightblack", f"--- {line}\n")] if isinstance(line, str) else _parts(line)
-        self.print(parts)
+        return await self._composer.read()
 
     async def room(self) -> None:
-        """Wait until the terminal has taken what was printed, but for a little."""
         await self._writer.room()
 
-    def sent(self, text: str) -> None:
-        """Print our own line."""
-        self.print(_parts(ChatLine(time.time(), "you", escape(text), own=True)))
+    def look(self) -> Look:
+        colors = _COLORS.get(self._app.color_depth, 256)
+        return Look(self._app.output.get_size().columns, colors, self._day, self.me)
+
+    def rows(self, line: ChatLine, before: int) -> list[Parts]:
+        rows = super().rows(line, before)
+        if line.own and line.id:
+            # A heading may come first.
+            self._places[line.id] = self._printed + before + (rows[0][0][1].startswith("---"))
+            if len(self._places) > MARKED:
+                del self._places[next(iter(self._places))]
+        return rows
+
+    def put(self, rows: Sequence[Parts]) -> None:
+        if rows:
+            self._print([part for row in rows for part in [*row, ("", "\n")]])
+            self._printed += len(rows)
+
+    def note(self, text: str) -> None:
+        """Show a line of ours."""
+        self.put(self.look().note(text))
+
+    def mark(self, message_id: str, mark: str) -> None:
+        self._rendered()
+        place = self._places.get(message_id)
+        if place is None:
+            return
+        up = self._printed - place
+        # What is higher up has left the screen, and the cursor would stop at its edge.
+        if up > self._size.rows - self._tallest:
+            del self._places[message_id]
+            return
+        parts: Parts = [("[ZeroWidthEscape]", f"\x1b[{up}A"), gutter(mark, plain=self._plain)]
+        self._print([*parts, ("[ZeroWidthEscape]", f"\r\x1b[{up}B")])
+
+    def refresh(self) -> None:
+        if self._app.is_running:
+            self._app.invalidate()
 
     def close(self) -> None:
-        """Restore the terminal and standard error."""
         self._stack.close()
         self._writer.finish(FINISH)
 
@@ -85,15 +128,64 @@ class Terminal:
         """Whether the terminal is stopped and so much waits that notes are left out."""
         return self._writer.waiting > ROOM
 
-    def print(self, parts: Parts) -> None:
+    def _prompt(self) -> Parts:
+        return self.talk.prompt() if self.talk else []
+
+    def _status(self) -> Parts:
+        return self.talk.status() if self.talk else []
+
+    def _print(self, parts: Parts) -> None:
         """Print above the prompt, which is drawn again below."""
-        app = self._session.app
+        app = self._app
         if app.is_running:
             app.renderer.erase()
-        print_formatted_text(app.output, FormattedText(parts), Style([]), color_depth=app.color_depth)
+        fitting = [(style, text if "Escape" in style else fitted(text, sys.stdout)) for style, text in parts]
+        # print_formatted_text() lets the terminal wrap.
+        start = ("[ZeroWidthEscape]", "\x1b[?7l")
+        print_formatted_text(
+            app.output, FormattedText([start, *fitting]), Style([]), color_depth=app.color_depth
+        )
+        app.output.enable_autowrap()
         app.output.flush()
         if app.is_running:
             app.invalidate()
+
+    def _rendered(self) -> None:
+        """Look how tall the prompt is, and whether the window has another size."""
+        screen = self._app.renderer.last_rendered_screen
+        self._tallest = max(self._tallest, screen.height if screen else 1)
+        if (size := self._app.output.get_size()) != self._size:
+            self._size = size
+            self._moved()
+
+    def _resized(self) -> None:
+        """Go to the first row of the prompt, which a narrower window may have wrapped, and draw it again."""
+        screen = self._app.renderer.last_rendered_screen
+        if screen is not None and REFLOWS:
+            cursor = screen.get_cursor_position(self._app.layout.current_window)
+            widths = [
+                max(
+                    (x + cell.width for x, cell in screen.data_buffer[y].items() if cell.char != " "),
+                    default=0,
+                )
+                for y in range(cursor.y)
+            ]
+            if more := reflowed(widths, cursor.x, self._app.output.get_size().columns):
+                self._app.output.cursor_up(more)
+        self._moved()
+        self._resize()
+
+    def _moved(self) -> None:
+        """Nobody knows any more where lines are."""
+        self._places.clear()
+        self._tallest = 1
+
+
+def _waiting() -> str:
+    """What was typed before the chat could read it."""
+    if sys.platform == "win32" or not select.select([sys.stdin], [], [], 0)[0]:
+        return ""
+    return os.read(sys.stdin.fileno(), 4096).decode("utf-8", "surrogateescape")
 
 
 class _Background:
@@ -117,18 +209,8 @@ class _Above(io.TextIOBase):
     def write(self, text: str) -> int:
         *lines, self._line = (self._line + text).split("\n")
         for line in [] if self._terminal.full else lines:
-            self._terminal.print([("", f"{fitted(line, sys.stdout)}\n")])
+            self._terminal.note(line)
         return len(text)
 
     def isatty(self) -> bool:
         return True
-
-
-def _parts(line: ChatLine) -> Parts:
-    color = "ansigreen" if line.own else "ansicyan"
-    return [
-        ("ansibrightblack", f"{clock(line.seconds)} "),
-        (color, fitted(line.sender, sys.stdout)),
-        ("ansiyellow", f" ({line.mark})" if line.mark else ""),
-        ("", f": {fitted(line.text, sys.stdout)}\n"),
-    ]

@@ -37,6 +37,7 @@ def test_what_is_no_command(text: str) -> None:
         ("/msg  bob hi  there ", "/msg", "bob hi  there"),
         ("  /MSG bob hi", "/msg", "bob hi"),
         ("/msg", "/msg", ""),
+        ("/msg bob one\n  two\n", "/msg", "bob one\n  two"),
     ],
 )
 def test_commands(text: str, name: str, rest: str) -> None:
@@ -51,7 +52,7 @@ def test_an_unknown_word_is_not_sent(text: str) -> None:
         command_in(text)
 
 
-@pytest.mark.parametrize("text", ["a paste\n /msg bob hi\n", "/msg bob hi\nand more", "/msg a b\n/msg c d"])
+@pytest.mark.parametrize("text", ["a paste\n /msg bob hi\n", "one\n/MSG", "/msg a b\n/msg c d"])
 def test_what_is_private_is_seen_in_any_line(text: str) -> None:
     with pytest.raises(UsageError, match=r"not sent: .*/msg"):
         command_in(text)
