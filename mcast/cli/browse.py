@@ -1,6 +1,7 @@
 """`mcast browse`: show the peers of a group and their services, without appearing in the group."""
 
 import asyncio
+import contextlib
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ from mcast.errors import UsageError
 
 from . import options
 from .hooks import Hooks, OnPeers
+from .others import Others, first_of
 from .output import Output, note
 from .peer_table import (
     LETTERS,
@@ -50,6 +52,8 @@ Format = Annotated[
     typer.Option("--format", metavar="avahi", help="Print what avahi-browse -r -p -k prints."),
 ]
 Fields = Annotated[str | None, options.fields_option(LETTERS, "%n %a %p")]
+DnsSd = Annotated[bool, typer.Option("--dnssd", help="Also show what is offered by DNS-SD (Bonjour).")]
+Ssdp = Annotated[bool, typer.Option("--ssdp", help="Also show routers, televisions and drives (UPnP).")]
 Tags = Annotated[
     list[str] | None,
     typer.Option("--tag", metavar="KEY=GLOB", help="Show only peers with this tag; may be repeated."),
@@ -63,6 +67,8 @@ def browse(
     tag: Tags = None,
     match: Match = None,
     passive: Passive = False,
+    dnssd: DnsSd = False,
+    ssdp: Ssdp = False,
     profile: options.Profile = "default",
     group: options.Group = None,
     port: options.Port = None,
@@ -93,6 +99,11 @@ def browse(
     me = Participant(profile, None, room, key_file)
     wanted = PeerFilter(service or (), tag or (), "*" if match is None else match)
     _check(terminate, passive, format, fields, json)
+    others = Others(dnssd, ssdp, service or ())
+    if passive and (dnssd or ssdp):
+        raise UsageError(
+            "--passive cannot be used with --dnssd or --ssdp, which ask", "leave one of them out"
+        )
     form = avahi if format else default_form() if fields is None else formatted(fields)
     network = Network(context, group, port, interface, only4, only6, ttl)
     hooks = Hooks(on)
@@ -100,18 +111,27 @@ def browse(
     async def command(ending: Ending, output: Output) -> int:
         wait = bool(interface) and not terminate
         joining = network.protocol(me, visitor=True, passive=passive, wait=wait, peers=peer or ())
-        async with joining as session, hooks:
+        async with joining as session, hooks, contextlib.AsyncExitStack() as stack:
             reporter = Reporter(session, quiet=quiet or terminate, verbose=verbose)
             reporter.joined("browsing")
-            table = PeerTable(wanted, in_json(output) if json else in_lines(output, form), most=count)
-            asking = asyncio.ensure_future(_ask(session.groups[0], ending, terminate))
+            show = in_json(output) if json else in_lines(output, form)
+            held = terminate and others.wanted
+            table = PeerTable(wanted, show, most=count, merged=others.merged, hold=held)
+            await stack.enter_async_context(others.on(session.plan))
+            asking = asyncio.ensure_future(_ask(session.groups[0], others, ending, terminate))
             try:
-                complete = await ending.during(table.follow(session, reporter, hooks, output))
+                watching = [table.follow(session, reporter, hooks, output)]
+                watching += [table.follow_others(each, hooks.put, output) for each in others.batches()]
+                complete = await ending.during(first_of(watching))
+                table.release()
+                if complete:
+                    await hooks.done()
             finally:
                 asking.cancel()
                 reporter.close()
             if not (table.found or quiet) and ending.reason in ("timeout", "settled"):
-                note(_nothing(session.groups[0], bool(service), bool(tag or match)))
+                nobody = not (session.groups[0].peers() or others.count)
+                note(_nothing(nobody, bool(service), bool(tag or match)))
             return ending.exit_code(complete, table.found, count)
 
     return run(command, timeout=timeout)
@@ -129,15 +149,15 @@ def _check(terminate: bool, passive: bool, format: str | None, fields: str | Non
         raise UsageError(f"use either {' or '.join(chosen)}, not both")
 
 
-def _nothing(group: Group, by_service: bool, by_tag: bool) -> str:
+def _nothing(nobody: bool, by_service: bool, by_tag: bool) -> str:
     """Why nothing was found."""
-    if not group.peers():
+    if nobody:
         return "nobody is here"
     return "no peer matches" if by_tag else "no service matches" if by_service else "nobody is here"
 
 
-async def _ask(group: Group, ending: Ending, terminate: bool) -> None:
-    """Request the roster until a peer answers. End a snapshot when no new peers appear."""
+async def _ask(group: Group, others: Others, ending: Ending, terminate: bool) -> None:
+    """Request the roster until a peer answers. End a snapshot when nothing new appears."""
     start = group.now
     for delay in (0.0, *ASK_AGAIN):
         await asyncio.sleep(max(0.0, start + delay - group.now))
@@ -146,11 +166,16 @@ async def _ask(group: Group, ending: Ending, terminate: bool) -> None:
         group.ask_roster()
     if not terminate:
         return
-    known, since = len(group.peers()), group.now
+
+    def count() -> int:
+        return len(group.peers()) + others.count
+
+    known, since = count(), group.now
     while True:
         await asyncio.sleep(0.05)
-        if len(group.peers()) != known:
-            known, since = len(group.peers()), group.now
-        if group.now - since > (SETTLED if known else NOBODY - ASK_AGAIN[-1]):
+        if count() != known:
+            known, since = count(), group.now
+        wait = SETTLED if known else NOBODY - ASK_AGAIN[-1]
+        if group.now - since > wait and group.now - start > others.patience:
             ending.end("settled")
             return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from mcast.errors import UsageError
 
@@ -40,9 +40,9 @@ def avahi_name(text: str) -> str:
     return re.sub(rb"[^A-Za-z0-9_-]", _avahi_byte, text.encode("utf-8", "replace")).decode()
 
 
-def avahi_tags(tags: Mapping[str, str]) -> str:
-    """Tags as avahi-browse(1) prints TXT records: `"key=value"`, with `\\NNN` for bytes beyond ASCII."""
-    return " ".join(f'"{_avahi_text(f"{key}={value}")}"' for key, value in sorted(tags.items()))
+def avahi_texts(texts: Iterable[bytes]) -> str:
+    """Strings of a TXT record as avahi-browse(1) prints them: in quotes, `\\NNN` for bytes beyond ASCII."""
+    return " ".join(f'"{_avahi_text(text)}"' for text in texts)
 
 
 def _avahi_byte(match: re.Match[bytes]) -> bytes:
@@ -54,6 +54,6 @@ def _decimal(match: re.Match[bytes]) -> bytes:
     return b"\\%03d" % match[0][0]
 
 
-def _avahi_text(text: str) -> str:
-    data = re.sub(rb'["\\]', rb"\\\g<0>", text.encode("utf-8", "replace"))
+def _avahi_text(text: bytes) -> str:
+    data = re.sub(rb'["\\]', rb"\\\g<0>", text)
     return re.sub(rb"[^ -~]", _decimal, data).decode()

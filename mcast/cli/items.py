@@ -385,6 +385,7 @@ class PeerItem(Item):
     def __init__(self, kind: str, peer: PeerView, context: GroupContext, reason: str = "") -> None:
         self.type = kind
         self.peer = peer
+        self.key, self.name = peer.peer_id, peer.name
         context.labels.joined(peer.peer_id)
         self.label = context.labels.label(peer.peer_id, peer.name)
         if kind == "leave":
@@ -408,7 +409,7 @@ class PeerItem(Item):
             **author_field(peer.peer_id, peer.name),
             **self._context.path(peer.source),
             "tags": self.offers.tags,
-            "services": [_service(one) for one in services],
+            "services": [service_field(one) for one in services],
             **({} if peer.confirmed else {"unconfirmed": True}),
             **({"reason": self._reason} if self._reason else {}),
         }
@@ -432,6 +433,12 @@ class PeerItem(Item):
             "tags": " ".join(f"{key}={value}" for key, value in sorted(tags.items())),
             "host": tags.get("host", ""),
         }
+
+    def texts(self, service: Service | None) -> list[bytes]:
+        """The tags as strings of a TXT record, for any of its services."""
+        return [
+            f"{key}={value}".encode("utf-8", "replace") for key, value in sorted(self.offers.tags.items())
+        ]
 
 
 class NoticeItem(Item):
@@ -576,7 +583,8 @@ def source_text(source: tuple[str, int]) -> str:
     return escape(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
 
 
-def _service(service: Service) -> dict[str, Any]:
+def service_field(service: Service) -> dict[str, Any]:
+    """A service in JSON."""
     return {"type": service.type, "port": service.port} if service.port else {"type": service.type}
 
 

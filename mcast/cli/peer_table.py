@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from typing import Any, Protocol
 
 import msgspec
 
-from mcast.core.events import PeerId
 from mcast.errors import UsageError
 from mcast.wire.attributes import Service
 
-from .formats import LineFormat, avahi_name, avahi_tags
+from .formats import LineFormat, avahi_name, avahi_texts
 from .hooks import Hooks
 from .interfaces import cells_of
 from .items import Item, PeerItem, show_private
@@ -30,6 +30,7 @@ LETTERS = {
     "T": "tags",
     "h": "host",
     "m": "mark",
+    "o": "origin",
 }
 """The fields of -F."""
 _VOLATILE = ("interface", "age")
@@ -38,6 +39,33 @@ _VOLATILE = ("interface", "age")
 Fields = Mapping[str, str]
 Offer = Service | None
 """What a row is about; None is a peer that offers nothing."""
+Tags = Mapping[str, str | None]
+"""None: a key without a value, which DNS-SD has."""
+
+
+class Offered(Protocol):
+    """What a peer or device offers."""
+
+    @property
+    def services(self) -> tuple[Service, ...]: ...
+    @property
+    def tags(self) -> Tags: ...
+
+
+class RowItem(Protocol):
+    """An item that has rows: a PeerItem, or a DeviceItem of `found`."""
+
+    type: str
+
+    @property
+    def key(self) -> Hashable: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def offers(self) -> Offered: ...
+    def row(self, service: Offer) -> Fields: ...
+    def texts(self, service: Offer) -> list[bytes]: ...
+    def json_of(self, services: Iterable[Service]) -> dict[str, Any]: ...
 
 
 class PeerFilter:
@@ -48,13 +76,13 @@ class PeerFilter:
         self._tags = [parse_tag(tag, "KEY=GLOB") for tag in tags]
         self._names = names
 
-    def offers(self, item: PeerItem) -> list[Offer]:
+    def offers(self, item: RowItem) -> list[Offer]:
         """The services to show of a peer, each once; [None] if it has none and none is asked for."""
         services, tags = item.offers.services, item.offers.tags
         globs = self._services
         if not (
-            fnmatchcase(item.peer.name, self._names)
-            and all(key in tags and fnmatchcase(tags[key], glob) for key, glob in self._tags)
+            fnmatchcase(item.name, self._names)
+            and all(key in tags and fnmatchcase(tags[key] or "", glob) for key, glob in self._tags)
             and all(any(fnmatchcase(service.type, glob) for service in services) for glob in globs)
         ):
             return []
@@ -75,7 +103,7 @@ class Row(msgspec.Struct, frozen=True):
 class Change(msgspec.Struct, frozen=True):
     """What is new of one peer: `kind` is join, update or leave, `offers` what is shown of it now."""
 
-    item: PeerItem
+    item: RowItem
     kind: str
     rows: Sequence[Row]
     offers: Sequence[Offer]
@@ -89,12 +117,22 @@ Form = Callable[[Change], Iterator[str]]
 class PeerTable:
     """Shows rows that appear, change or go; `found` counts those that appeared.
 
-    Stops after `most` rows have appeared.
+    Stops after `most` rows have appeared. merged: what to show instead of a peer of the group. hold: show
+    nothing before release().
     """
 
-    def __init__(self, wanted: PeerFilter, show: Show, *, most: int | None = None) -> None:
-        self._wanted, self._show_change, self._most = wanted, show, most
-        self._shown: dict[PeerId, dict[Offer, Fields]] = {}
+    def __init__(
+        self,
+        wanted: PeerFilter,
+        show: Show,
+        *,
+        most: int | None = None,
+        merged: Callable[[PeerItem], RowItem] = lambda item: item,
+        hold: bool = False,
+    ) -> None:
+        self._wanted, self._show_change, self._most, self._merged = wanted, show, most, merged
+        self._held: dict[Hashable, RowItem] | None = {} if hold else None
+        self._shown: dict[Hashable, dict[Offer, Fields]] = {}
         self.found = 0
 
     @property
@@ -120,31 +158,63 @@ class PeerTable:
                 await hooks.done()
                 return
 
-    def _show(self, item: Item) -> None:
-        if isinstance(item, PeerItem) and not self.complete and (change := self._change(item)):
-            self._show_change(change)
+    async def follow_others(
+        self, batches: AsyncIterator[Iterable[RowItem]], act: Callable[[Any], None], output: Output
+    ) -> None:
+        """Show what is found beyond the group until the table is complete. act: called with what is shown."""
+        async for batch in batches:
+            for item in batch:
+                if change := self.put(item):
+                    item.type = change.kind
+                    act(item)
+            await output.room()
+            if self.complete:
+                return
 
-    def _change(self, item: PeerItem) -> Change | None:
+    def _show(self, item: Item) -> None:
+        if isinstance(item, PeerItem):
+            self.put(self._merged(item))
+
+    def put(self, item: RowItem) -> Change | None:
+        """Show what is new of a peer or device, if anything."""
+        if self._held is not None:
+            self._held[item.key] = item
+            return None
+        change = None if self.complete else self._change(item)
+        if change is not None:
+            self._show_change(change)
+        return change
+
+    def release(self) -> None:
+        """Show what was held, as it is now."""
+        held, self._held = self._held, None
+        for item in (held or {}).values():
+            self.put(item)
+
+    def _change(self, item: RowItem) -> Change | None:
         """What is new since the peer was shown last, if anything."""
-        known = self._shown.pop(item.peer.peer_id, {})
+        known = self._shown.pop(item.key, {})
         offers = [] if item.type == "leave" else self._wanted.offers(item)
-        rows = [Row("-", offer, item.row(offer)) for offer in known if offer not in offers]
+        rows = [Row("-", offer, fields) for offer, fields in known.items() if offer not in offers]
         shown: dict[Offer, Fields] = {}
         for offer in offers:
             fields = item.row(offer)
-            steady = {name: value for name, value in fields.items() if name not in _VOLATILE}
             if offer not in known:
                 if self.complete:
                     break
                 self.found += 1
                 rows.append(Row("+", offer, fields))
-            elif known[offer] != steady:
+            elif _steady(known[offer]) != _steady(fields):
                 rows.append(Row("=", offer, fields))
-            shown[offer] = steady
+            shown[offer] = fields
         if shown:
-            self._shown[item.peer.peer_id] = shown
+            self._shown[item.key] = shown
         kind = "leave" if not shown else "update" if known else "join"
         return Change(item, kind, rows, list(shown)) if rows else None
+
+
+def _steady(fields: Fields) -> Fields:
+    return {name: value for name, value in fields.items() if name not in _VOLATILE}
 
 
 def in_lines(output: Output, form: Form) -> Show:
@@ -168,7 +238,11 @@ def no_lines(_: Change) -> None:
 
 def tabbed(change: Change) -> Iterator[str]:
     """Columns separated by tabs, for programs. An empty one is `-`."""
-    return ("\t".join(_cells(row)) for row in change.rows)
+    return ("\t".join(_cells(row, _columns(row))) for row in change.rows)
+
+
+_WIDTHS = 1, 12, 16, 12, 13, 5, 9, 3, 10
+"""Of mark, name and so on, to begin with."""
 
 
 class Aligned:
@@ -178,10 +252,12 @@ class Aligned:
         self._widths: list[int] = []
 
     def __call__(self, change: Change) -> Iterator[str]:
-        rows = [_cells(row) for row in change.rows]
+        # The tags, which may be long, come last.
+        columns = sorted(_columns(change.rows[0]), key="tags".__eq__)
+        rows = [_cells(row, columns) for row in change.rows]
         if not self._widths:
-            rows.insert(0, ["", *COLUMNS])
-            self._widths = [1, 12, 16, 12, 13, 5, 9, 3, 0]
+            rows.insert(0, ["", *columns])
+            self._widths = [*_WIDTHS[: len(columns)], 0]
         self._widths = [
             max(width, *map(cells_of, column))
             for width, column in zip(self._widths, zip(*rows, strict=True), strict=True)
@@ -208,8 +284,8 @@ def avahi(change: Change) -> Iterator[str]:
         if row.mark in "+=":
             host = fields["host"] or fields["identity"]
             host = host if "." in host else f"{host}.local"
-            tags = avahi_tags(change.item.offers.tags)
-            yield escape(f"=;{head};{host};{fields['address']};{fields['port'] or 0};{tags}")
+            texts = avahi_texts(change.item.texts(row.offer))
+            yield escape(f"=;{head};{host};{fields['address']};{fields['port'] or 0};{texts}")
 
 
 def formatted(text: str) -> Form:
@@ -218,13 +294,19 @@ def formatted(text: str) -> Form:
     return lambda change: (pattern.line(_escaped(row)) for row in change.rows)
 
 
+def _columns(row: Row) -> tuple[str, ...]:
+    """Where rows come from is a column if they may come from elsewhere than the group."""
+    return (*COLUMNS, "origin") if "origin" in row.fields else COLUMNS
+
+
 def _escaped(row: Row) -> dict[str, str]:
-    return {"mark": row.mark, **{name: escape_exactly(value) for name, value in row.fields.items()}}
+    escaped = {name: escape_exactly(value) for name, value in row.fields.items()}
+    return {"mark": row.mark, "origin": "mcast", **escaped}
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(row: Row, columns: Iterable[str]) -> list[str]:
     fields = _escaped(row)
-    return [row.mark, *(fields[name] or "-" for name in COLUMNS)]
+    return [row.mark, *(fields[name] or "-" for name in columns)]
 
 
 def default_form() -> Form:

@@ -15,7 +15,7 @@ import itertools
 import random
 import re
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from typing import Any, Self, cast
 
@@ -37,16 +37,14 @@ from mcast.core.events import PeerId
 from mcast.crypto.offers import Offer, is_credential
 from mcast.wire.attributes import Attributes, Service
 
-from .mdns import Mdns, Scope
+from .found import ADDRESSES_KEY, DOT, record_of
+from .mdns import Mdns
+from .scope import Scope
 
 LABEL = 63
 """Bytes of a name, without the type."""
 STRING = 255
 """Bytes of a string in a TXT record."""
-DOT = "\u2024"
-"""Stands for a dot in names: zeroconf would take what is before it for a name of its own."""
-AT = b"mcast-at="
-"""The string with the addresses, so that they are signed as well."""
 PROBES, PROBE_WAIT = 3, 0.25
 """Questions whether a name is free, and seconds after each. RFC 6762, 8.1."""
 PATIENCE, PAUSE = 15, 5.0
@@ -158,7 +156,7 @@ class Advertiser:
     def _info(self, service: Service, name: str) -> ServiceInfo:
         """The signed records of a service under a name."""
         addresses = self._mdns.scope.addresses(self._mdns.links)
-        strings = (*text_strings(self._group.offers.tags), AT + ",".join(addresses).encode())
+        strings = (*text_strings(self._group.offers.tags), f"{ADDRESSES_KEY}={','.join(addresses)}".encode())
         offer = Offer(name, service.type, f"{self._host}.local", service.port, strings)
         kind = f"{service.type}.local."
         return ServiceInfo(
@@ -291,10 +289,5 @@ def text_strings(tags: Mapping[str, str]) -> list[bytes]:
 
 def _string(key: str, value: str) -> bytes | None:
     string = f"{key}={value}".encode("utf-8", "replace")
-    reserved = is_credential(string) or string.startswith(AT)
+    reserved = is_credential(string) or string.partition(b"=")[0].lower() == ADDRESSES_KEY.encode()
     return None if reserved or not key or len(string) > STRING else string
-
-
-def record_of(strings: Iterable[bytes]) -> bytes:
-    """A TXT record."""
-    return b"".join(bytes((len(string),)) + string for string in strings)

@@ -5,41 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Self
 
 from zeroconf import IPVersion
 from zeroconf.asyncio import AsyncZeroconf
 
-from mcast.interfaces import Interface, Table, choose, read, watch
+from mcast.interfaces import Interface, Table, read, watch
 from mcast.net.errnos import explain_bind
 
+from .scope import Scope
+
 PORT = 5353
-ADDRESSES = 6
-"""Addresses in an entry: more would not fit into the string that is signed."""
-
-
-class Scope:
-    """Which interfaces to use, by name or address (all suitable ones if none is named), and IP versions."""
-
-    def __init__(self, interfaces: Sequence[str] = (), versions: Sequence[int] = (4, 6)) -> None:
-        self.interfaces, self.versions = tuple(interfaces), tuple(versions)
-
-    def used(self, table: Iterable[Interface]) -> tuple[Interface, ...]:
-        """Those of the table to use."""
-        choices = choose(table, self.interfaces, versions=self.versions, absent_ok=True)
-        return tuple(choice.interface for choice in choices if choice.used)
-
-    def addresses(self, links: Iterable[Interface]) -> list[str]:
-        """At which others reach this computer, IPv4 first."""
-        links = tuple(links)
-        found = (text for version in self.versions for link in links for text in addresses_of(link, version))
-        return list(dict.fromkeys(found))[:ADDRESSES]
-
-
-def addresses_of(link: Interface, version: int) -> tuple[str, ...]:
-    """The addresses of an interface in one IP version."""
-    return link.ipv4 if version == 4 else link.ipv6
 
 
 class Mdns:

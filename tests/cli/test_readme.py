@@ -398,6 +398,19 @@ def announces_by_dns_sd(scene: Scene, command: str) -> None:
     assert announcer.interrupt() == 0
 
 
+def browses_by_dns_sd(scene: Scene, command: str) -> None:
+    scene.joined(*OFFER, "--dnssd")
+    browser = scene.start(command)
+    browser.wait_for(re.compile("mcast.*mdns"), stream="stdout")
+    assert browser.interrupt() == 0
+
+
+def takes_a_snapshot_by_dns_sd(scene: Scene, command: str) -> None:
+    scene.joined(*OFFER, "--dnssd")
+    browser = lab.snapshot(scene.start, command, complete=lambda browse: "\tmcast+mdns\n" in browse.stdout)
+    assert browser.returncode == 0
+
+
 def runs_a_server(scene: Scene, command: str) -> None:
     test_scripts.write_command(scene.directory / "bin" / "python3", f'exec {sys.executable} "$@"')
     server = scene.start(command)
@@ -632,6 +645,8 @@ CASES: dict[str, Case] = {
     "mcast announce --name door --on 'join,leave=./greet.sh'": greets_by_a_program,
     "mcast announce --service _http._tcp:8000 --exec python3 -m http.server 8000": runs_a_server,
     "mcast announce --name web --service _http._tcp:8000 --dnssd": announces_by_dns_sd,
+    "mcast browse -t --dnssd": takes_a_snapshot_by_dns_sd,
+    "mcast browse --dnssd --ssdp --json": browses_by_dns_sd,
     "mcast browse": browses,
     "mcast browse -t --match 'print*' -F '%n %a %p'": prints_fields,
     "mcast browse --service '_http._tcp' -C 1 -W 1m -F '%a:%p'": finds_a_server,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import sys
 
 import pytest
 
@@ -64,3 +66,95 @@ def web_host(line: str) -> str:
     match = re.search(r";(h2-[0-9a-f]{8}\.local);", line)
     assert match
     return match[1]
+
+
+# python-zeroconf's own browser; then it offers what it has read of one peer of mcast, at a port of its own.
+COPYING = """
+import sys, time
+from zeroconf import ServiceInfo, Zeroconf
+found = None
+with Zeroconf() as zeroconf:
+    while found is None:
+        found = zeroconf.get_service_info("_http._tcp.local.", "nas\\u2024box._http._tcp.local.", 1000)
+    print(found.server, found.port, found.parsed_addresses()[0], found.properties[b"host"], flush=True)
+    copy = ServiceInfo(found.type, "copy._http._tcp.local.", 81, properties=found.text, server=found.server,
+                       parsed_addresses=found.parsed_addresses())
+    zeroconf.register_service(copy)
+    print("registered", flush=True)
+    sys.stdin.read()
+"""
+# A device with UPnP. The description of the second is at somebody else's server.
+ROUTER = """
+import http.server, socket, sys, threading
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = b'''<root xmlns="urn:schemas-upnp-org:device-1-0"><device>
+        <friendlyName>Router\\n+ fake</friendlyName>
+        <deviceType>urn:schemas-upnp-org:device:InternetGatewayDevice:1</deviceType></device></root>'''
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(body)
+server = http.server.HTTPServer(("", 5000), Handler)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+sock.bind(("", 1900))
+group = socket.inet_aton("239.255.255.250") + socket.inet_aton(sys.argv[1])
+sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group)
+print("ready", flush=True)
+while True:
+    data, source = sock.recvfrom(2000)
+    if data.startswith(b"M-SEARCH"):
+        for number, host in ((1, sys.argv[1]), (2, "10.9.0.2")):
+            answer = f"HTTP/1.1 200 OK\\r\\nUSN: uuid:{number}::upnp:rootdevice\\r\\n"
+            sock.sendto(f"{answer}LOCATION: http://{host}:5000/d.xml\\r\\n\\r\\n".encode(), source)
+"""
+
+
+def test_entries_of_avahi_and_zeroconf_and_devices_are_found(hosts: list[lab.Host]) -> None:
+    first, second, third = hosts
+    daemon = avahi.Avahi(first)
+    before = daemon.publish("before", "_ipp._tcp", 631)
+    watching = third.mcast("browse", "--dnssd", "--ssdp", "--json")
+    watching.wait_for('"name":"before"', stream="stdout")
+    name = "we b. 2;ü🎉\\\t" + "x" * 46
+    after = daemon.publish(name, "_http._tcp", 80, "a=1", "flag", b"bin=\1\xff", "ü=ö", "e=")
+    nas = announcing(second, "nas.box", "--service", "_http._tcp:8080")
+    copying = second.spawn([sys.executable, "-c", COPYING])
+    copying.wait_for("registered", stream="stdout")
+    assert copying.lines()[0].split()[1:] == ["8080", "10.9.0.2", "b'h2'"]
+    first.python(ROUTER, "10.9.0.1").wait_for("ready", stream="stdout")
+    merged = watching.wait_for(
+        re.compile(r'^.*"name":"nas\.box".*"origin":\["mcast","mdns"\].*$', re.MULTILINE)
+    )
+    assert json.loads(merged[0])["services"] == [{"type": "_http._tcp", "port": 8080}]
+
+    def complete(process: lab.Process) -> bool:
+        found = {one["from"]["name"]: one for one in process.objects()}
+        return found.keys() >= {"before", name, "nas.box", "copy", "Router\n+ fake"}
+
+    seen = lab.snapshot(third.mcast, "browse", "-t", "--dnssd", "--ssdp", "--json", complete=complete)
+    found = {one["from"]["name"]: one for one in seen.objects()}
+    assert len(seen.objects()) == len(found) == 6
+    assert found["nas.box"]["origin"] == ["mcast", "mdns"]
+    assert (found["copy"]["origin"], found["copy"]["verified"]) == (["mdns?"], False)
+    assert found[name]["tags"] == {"a": "1", "flag": None, "bin": "\1\\xff", "ü": "ö", "e": ""}
+    assert (found[name]["host"], found[name]["services"]) == (
+        "h1.local",
+        [{"type": "_http._tcp", "port": 80}],
+    )
+    assert found["Router\n+ fake"]["services"] == [{"type": "InternetGatewayDevice", "port": 5000}]
+    assert found["10.9.0.1"]["services"] == []  # its description was not fetched
+    lines = third.mcast("browse", "-t", "--dnssd", "--service", "_http*", "-F", "%n %o")
+    assert lines.wait() == 0
+    # What goes is told: a peer, an entry, and all of them when Avahi ends.
+    assert nas.interrupt() == 0
+    after.terminate()
+    watching.wait_for(re.compile(r'^.*"type":"leave".*"name":"nas\.box".*$', re.MULTILINE))
+    watching.wait_for(
+        re.compile(r'^.*"type":"leave".*"name":"we b\. 2;.*"reason":"withdrawn".*$', re.MULTILINE)
+    )
+    assert before.poll() is None
+    copying.close_stdin()
+    assert watching.interrupt() == 0
+    assert "internal error" not in watching.stderr + seen.stderr

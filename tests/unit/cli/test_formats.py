@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mcast.cli.formats import LineFormat, avahi_name, avahi_tags
+from mcast.cli.formats import LineFormat, avahi_name, avahi_texts
 from mcast.errors import UsageError
 
 LETTERS = {"n": "name", "a": "address"}
@@ -39,6 +39,6 @@ def test_names_and_tags_are_written_as_avahi_does() -> None:
     # As avahi-browse 0.8 printed them for a service of avahi-publish with this name and these records.
     name = 'A b.c;d "q" \\x_-é/é'
     assert avahi_name(name) == r"A\032b\.c\059d\032\034q\034\032\\x_-\195\169\047\195\169"
-    tags = {"path": "/a b", "q": 'x"\\y', "e": "é", "bin": "\x01\n\t"}
-    assert avahi_tags(tags) == r'"bin=\001\010\009" "e=\195\169" "path=/a b" "q=x\"\\y"'
-    assert avahi_tags({}) == ""
+    texts = [b"bin=\x01\n\t\xff", "e=é".encode(), b"path=/a b", b'q=x"\\y', b"empty"]
+    assert avahi_texts(texts) == r'"bin=\001\010\009\255" "e=\195\169" "path=/a b" "q=x\"\\y" "empty"'
+    assert avahi_texts([]) == ""

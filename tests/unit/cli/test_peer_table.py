@@ -146,7 +146,7 @@ def test_fields_of_choice() -> None:
     form = formatted("%m %n %i %s %a %p %I %h [%T]")
     assert printed(form, item(WEB, name="a\x1b", tags={"host": "h1"}), item(kind="leave")) == [
         "+ a\\x1b 0101010101010101 _http._tcp 10.9.0.7 80 eth0 h1 [host=h1]",
-        "- ada 0101010101010101 _http._tcp 10.9.0.7 80 eth0 - [-]",
+        "- a\\x1b 0101010101010101 _http._tcp 10.9.0.7 80 eth0 h1 [host=h1]",
     ]
 
 

@@ -15,8 +15,10 @@ from mcast.core.events import PeerId
 from mcast.crypto.keys import Identity
 from mcast.crypto.offers import Offer, check, credential
 from mcast.discovery import dnssd
-from mcast.discovery.dnssd import Advertiser, candidates, host_label, record_of, text_strings, unsuited
-from mcast.discovery.mdns import Mdns, Scope
+from mcast.discovery.dnssd import Advertiser, candidates, host_label, text_strings, unsuited
+from mcast.discovery.found import record_of
+from mcast.discovery.mdns import Mdns
+from mcast.discovery.scope import Scope
 from mcast.interfaces import Interface
 from mcast.wire.attributes import Attributes, Service
 
