@@ -243,28 +243,39 @@ def test_only_some_of_the_streams_are_a_terminal(
         assert "unknown command /x" in file
 
 
-def test_what_nobody_hears_is_told_once(pair: Pair, group: str) -> None:
-    terminal = pair[0].mcast_terminal("chat", "-g", group, "-n", "ada")
+def test_marks_tell_who_has_got_a_line(pair: Pair, group: str) -> None:
+    terminal = pair[0].mcast_terminal("chat", "-g", group, "-n", "ada", columns=110)
     terminal.wait_for_screen(PROMPT)
 
-    def told() -> int:
-        return "\n".join(terminal.screen()).count("nobody has confirmed this yet")
+    def marked(mark: str, text: str) -> None:
+        terminal.wait_for_screen(
+            re.compile(rf"^{re.escape(mark):3} ?\d\d:\d\d:\d\d you: {text}$", re.MULTILINE)
+        )
 
     terminal.type("one\r")
-    until(lambda: told() == 1, terminal.screen)
-    terminal.type("two\r/who\r")
-    terminal.wait_for_screen(re.compile(r"here: ada·\w{4} \(you\)$", re.MULTILINE))
-    friend = pair[1].mcast("chat", "-g", group)
-    friend.wait_for("chatting in")
-    terminal.wait_for_screen("joined")
+    marked(r"?  ", "one")
+    terminal.wait_for_screen("nobody has confirmed this yet; peers that join soon can still get it")
+    terminal.wait_for_screen(
+        re.compile(r"lobby · open · nobody else here · you are ada·\w{4} · nobody was here$", re.M)
+    )
+    friend = pair[1].mcast("chat", "-g", group, "-n", "bob")
+    terminal.wait_for_screen(re.compile(r"nobody was here; bob·\w{4} came later$", re.MULTILINE))
+    terminal.type("two\r")
+    friend.wait_for("two", stream="stdout")
+    marked("✓✓ ", "two")
+    terminal.wait_for_screen(re.compile(r"· heard by bob·\w{4}$", re.MULTILINE))
+    terminal.type("/who\r/status\r")
+    terminal.wait_for_screen(re.compile(r"here: ada·\w{4} \(you\), bob·\w{4}$", re.MULTILINE))
+    terminal.wait_for_screen(re.compile(r"your line of \d\d:\d\d:\d\d: heard by bob·\w{4}$", re.MULTILINE))
+    pair[0].down()
+    terminal.wait_for_screen("no longer using eth0")
     terminal.type("three\r")
-    friend.wait_for("three", stream="stdout")
-    time.sleep(4.0)
-    assert told() == 1, "somebody confirmed the last line"
-    friend.interrupt()
-    terminal.wait_for_screen("left")
-    terminal.type("four\r")
-    until(lambda: told() == 2, terminal.screen)
+    marked("!  ", "three")
+    terminal.wait_for_screen("not sent: there is no network")
+    pair[0].up()
+    friend.wait_for("three", stream="stdout", timeout=60.0)
+    marked("✓✓ ", "three")
+    terminal.wait_for_screen(re.compile(r"your line of \d\d:\d\d:\d\d has arrived: heard by bob·\w{4}"))
     assert terminal.interrupt() == 0
 
 

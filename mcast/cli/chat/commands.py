@@ -51,6 +51,11 @@ async def _msg(talk: Talk, line: str) -> None:
     await talk.room.send_privately(line)
 
 
+async def _status(talk: Talk, _: str) -> None:
+    for line in talk.room.delivered():
+        note(line)
+
+
 async def _more(talk: Talk, words: str) -> None:
     talk.screen.more(words)
 
@@ -66,6 +71,7 @@ async def _quit(talk: Talk, _: str) -> None:
 
 COMMANDS = (
     Command("/who", "", "see who is here", _who),
+    Command("/status", "", "see who has got what you said last, and who has not", _status),
     Command(
         "/msg",
         "NAME TEXT",

@@ -13,11 +13,11 @@ from mcast.cli.archive import NEW, Archive
 from mcast.cli.items import ChatLine, Item, MessageItem, PeerItem, PlainItem, PrivateItem
 from mcast.cli.output import Output, escape, note
 from mcast.cli.session import GroupSession, Reporter, Session, interface_events, portions
-from mcast.errors import UsageError
+from mcast.errors import PermissionRefused, UsageError
 from mcast.events import PeerView
 
-from .delivery import Confirmations
-from .render import DIM, Parts
+from .delivery import Delivery, with_silence
+from .render import ALL, DIM, UNHEARD, Parts
 
 if TYPE_CHECKING:
     from .screen import Screen
@@ -50,11 +50,13 @@ class Conversation:
         self._present: Sequence[str] | None = None if json else []
         """Labels of the peers that were here before us; None once they have been listed."""
         self._warned = False
-        self._confirmations = Confirmations(reporter)
-        self._deliveries: set[asyncio.Task[None]] = set()
+        self._delivery: Delivery | None = None
+        self._private: set[asyncio.Task[None]] = set()
         if self._interactive and isinstance(session, GroupSession):
-            session.contexts[0].labels.own = session.groups[0].peer_id
-            screen.me = (session.groups[0].name,)
+            context = session.contexts[0]
+            context.labels.own = context.group.peer_id
+            screen.me = (context.group.name,)
+            self._delivery = Delivery(context, screen.mark, screen.refresh, reporter.say)
 
     def status(self) -> Parts:
         """Where one is, as whom, and who has got what was said last."""
@@ -64,8 +66,11 @@ class Conversation:
         lock = "open" if group.room.public else "keyed"
         here = len(group.peers())
         who = "nobody else here" if not here else f"{here:,} other{'s' if here > 1 else ''} here"
-        me = self.session.contexts[0].labels.label(group.peer_id, group.name)
-        return [(DIM, f"{escape(room) or 'lobby'} · {lock} · {who} · you are {me}")]
+        me = f"you are {self.session.contexts[0].labels.label(group.peer_id, group.name)}"
+        heard = self._delivery.status() if self._delivery else []
+        if self._screen.look().narrow:
+            return [(DIM, f"{lock} · "), *(heard or [(DIM, who)])]
+        return [(DIM, f"{escape(room) or 'lobby'} · {lock} · {who} · {me}{' · ' if heard else ''}"), *heard]
 
     async def follow(self) -> None:
         """Show what arrives, until the group is left."""
@@ -74,6 +79,7 @@ class Conversation:
             async for changes, items in self.session.batches():
                 for change in changes:
                     self._reporter.changed(change)
+                    self._happened()
                     if self._json:
                         self._json.events(interface_events(change))
                 items = [item for item in items if not self._shown(item)]
@@ -88,21 +94,28 @@ class Conversation:
 
     async def close(self) -> None:
         """Stop waiting for confirmations."""
-        for delivery in self._deliveries:
-            delivery.cancel()
-        await self._confirmations.close()
+        for watching in self._private:
+            watching.cancel()
+        if self._delivery:
+            await self._delivery.close()
 
     async def send(self, text: str) -> None:
-        """Send a message to the room. McastError if it was not sent."""
-        await self.session.send(text)
+        """Send a message to the room. McastError if it was not sent, or could not be sent yet."""
+        refusal = None
+        try:
+            await self.session.send(text)
+        except PermissionRefused as error:
+            if self._delivery is None:
+                raise
+            refusal = error  # it waits, and goes out if the system allows it again
         receipt = self.session.last if isinstance(self.session, GroupSession) else None
         self._screen.sent(self._own(text, receipt.id if receipt else ""))
-        if not isinstance(self.session, GroupSession) or self.session.last is None:
-            return
-        if self._archive:
-            self._archive.keep_own(self.session.last.id, text)
-        if self._interactive:
-            self._confirmations.sent(self.session.last)
+        if receipt and self._archive:
+            self._archive.keep_own(receipt.id, text)
+        if receipt and self._delivery:
+            self._screen.mark(receipt.id, self._delivery.sent(receipt))
+        if refusal is not None:
+            raise refusal
 
     async def send_privately(self, line: str) -> None:
         """Send `NAME TEXT` to one peer. On any doubt, a McastError is raised and nothing is sent."""
@@ -117,11 +130,11 @@ class Conversation:
         peer, words = found
         receipt = await group.send(words, to=peer)
         label = context.labels.label(peer.peer_id, peer.name)
-        self._screen.show([self._own(words, "", f"you to {label} (private)")])
+        self._screen.show([self._own(words, receipt.id, f"you to {label} (private)")])
         if self._archive:
             self._archive.keep_own(receipt.id, words, to=label)
-        self._deliveries.add(task := asyncio.create_task(self._watch(receipt, label)))
-        task.add_done_callback(self._deliveries.discard)
+        self._private.add(task := asyncio.create_task(self._watch(receipt, label)))
+        task.add_done_callback(self._private.discard)
 
     def _own(self, text: str, message_id: str, sender: str = "you") -> ChatLine:
         data = text.encode("utf-8", "replace")
@@ -142,8 +155,14 @@ class Conversation:
             raise UsageError("plain text has no names", "use mcast chat without --plain")
         context = self.session.contexts[0]
         label, group = context.labels.label, context.group
-        labels = [label(peer.peer_id, peer.name) for peer in group.peers()]
+        labels = [with_silence(context, peer) for peer in group.peers()]
         return f"here: {_named([f'{label(group.peer_id, group.name)} (you)', *labels])}"
+
+    def delivered(self) -> list[str]:
+        """The lines that say who has got what was said last, and who has not. UsageError for plain text."""
+        if self._delivery is None:
+            raise UsageError("nothing is confirmed with plain text", "use mcast chat without --plain")
+        return [self._reporter.where("you are in"), *self._delivery.report()]
 
     def _show_items(self, items: Sequence[Item]) -> None:
         """Show messages together, so that a flood of them redraws once, and notices between them."""
@@ -170,7 +189,14 @@ class Conversation:
             return False
         return not self._archive.keep(item) and self._interactive
 
+    def _happened(self) -> None:
+        if self._delivery:
+            self._delivery.happened()
+
     def _notice(self, item: Item) -> None:
+        if isinstance(item, PeerItem):
+            self._happened()
+            self._screen.refresh()
         if self._present is not None and isinstance(item, PeerItem) and item.type == "join":
             self._present = [*self._present, item.label]
             return
@@ -194,8 +220,10 @@ class Conversation:
         note(f"{item.host} sends plain text and cannot read you; use: mcast chat --plain -g {item.group}")
 
     async def _watch(self, receipt: PrivateReceipt, label: str) -> None:
-        """Say so if a private message does not arrive."""
-        if not await receipt.confirmed(timeout=DELIVERED):
+        """Mark a private message when it arrives, and say so if it does not."""
+        arrived = await receipt.confirmed(timeout=DELIVERED)
+        self._screen.mark(receipt.id, ALL if arrived else UNHEARD)
+        if not arrived:
             note(f"{label} did not confirm your private message")
 
 

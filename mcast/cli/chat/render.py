@@ -183,7 +183,7 @@ class Look(msgspec.Struct, frozen=True):
     def more(self, number: int, rest: Sequence[str]) -> Parts:
         """The row that tells what is left of a message, and how to see it."""
         lines, size = len(rest), sum(map(len, rest))
-        what = f"{lines:,} more line{'' if lines == 1 else 's'}, {_size(size)}: /more {number}"
+        what = f"{lines:,} more line{'' if lines == 1 else 's'}, {size:,} characters: /more {number}"
         return [(DIM, f"{' ' * self.indent}[{what}]")]
 
     def further(self, lines: Sequence[str]) -> list[Parts]:
