@@ -27,11 +27,11 @@ class Archive:
 
     def __init__(self, profile: str, group: Group, room: str, *, age: float, size: float) -> None:
         self._origin, self._name = group.peer_id.origin, group.name
-        self._room = Room(group.room.id, str(group.groups[0]), room, not group.room.public)
+        self.room = Room(group.room.id, str(group.groups[0]), room, not group.room.public)
         path = history_file(profile)
         # One connection is read here, the other belongs to the thread that writes.
         self._history = History(path)
-        self._recorder = Recorder(History(path, age=age, size=size), self._room)
+        self._recorder = Recorder(History(path, age=age, size=size), self.room)
         self._newest = self._history.newest()
         self._told = False
         self._marks_new = False
@@ -42,8 +42,8 @@ class Archive:
         """The last messages that are kept, oldest first. A heading is before each day and before the new."""
         start = 0.0 if since is None else time.time() - since
         today, before = date.today(), date.min
-        seen = self._history.seen(self._room)
-        for entry in self._history.find(room=self._room, since=start, last=last):
+        seen = self._history.seen(self.room)
+        for entry in self._history.find(room=self.room, since=start, last=last):
             day = datetime.fromtimestamp(entry.received).astimezone().date()
             if day != before:
                 yield "today" if day == today else f"{day:%A %Y-%m-%d}"
@@ -52,10 +52,21 @@ class Archive:
                 yield NEW
                 seen = 0
             self._marks_new = seen > 0
-            text = escape(decoded(entry.data))
-            yield ChatLine(
-                entry.received, speaker(entry), text, own=entry.own, data=entry.data, origin=entry.origin
-            )
+            yield _line(entry)
+
+    def entries(self, last: int) -> list[Entry]:
+        """The last messages of the room, oldest first."""
+        return self._history.find(room=self.room, last=last)
+
+    def find(self, text: str, last: int) -> Iterator[ChatLine | str]:
+        """The last messages that contain a text, oldest first, with a heading before each day."""
+        before = date.min
+        for entry in self._history.find(text, room=self.room, last=last):
+            day = datetime.fromtimestamp(entry.received).astimezone().date()
+            if day != before:
+                yield f"{day:%A %Y-%m-%d}"
+                before = day
+            yield _line(entry)
 
     def starts_the_new(self, item: Item) -> bool:
         """Whether a message that keep() has taken is the first of those said while the user was away."""
@@ -87,7 +98,7 @@ class Archive:
             note(f"{self._recorder.dropped} messages came faster than the disk took them and are not kept")
         # If this fails, the user has been told, or is about to see more than is new.
         with contextlib.suppress(McastError):
-            self._history.see(self._room)
+            self._history.see(self.room)
         self._history.close()
 
     def _add(self, entry: Entry) -> None:
@@ -98,3 +109,8 @@ class Archive:
         if self._recorder.problem is not None and not self._told:
             self._told = True
             note(f"{self._recorder.problem}; the chat goes on, but messages are no longer kept")
+
+
+def _line(entry: Entry) -> ChatLine:
+    text = escape(decoded(entry.data))
+    return ChatLine(entry.received, speaker(entry), text, own=entry.own, data=entry.data, origin=entry.origin)

@@ -279,6 +279,43 @@ def test_marks_tell_who_has_got_a_line(pair: Pair, group: str) -> None:
     assert terminal.interrupt() == 0
 
 
+def test_commands_of_a_room(pair: Pair, group: str) -> None:
+    pair[0].mcast("history", "--forget", "--yes").wait()
+    terminal = pair[0].mcast_terminal("chat", "-g", group, "-n", "ada", columns=110, rows=50)
+    terminal.wait_for_screen(PROMPT)
+    bob = pair[1].mcast("chat", "-g", group, "-n", "bob\x1b]9;x\x07: hi", "--profile", "commands")
+    terminal.wait_for_screen(re.compile(r"bob.*joined"))
+    bob.write("hey ada, ; lunch? \x1b[31m\n/me waves\n")
+    terminal.wait_for_screen(re.compile(r"\* bob\\x1b\]9;x\\x07\\x3a hi·\w{4} waves$", re.MULTILINE))
+    (notification,) = re.findall(rb"\x1b\]9;(.*?)\x1b\\", terminal.raw, re.DOTALL)
+    assert re.fullmatch(r"mcast: bob\S+ hi·\w{4}: hey ada, , lunch\? \\x1b\[31m", notification.decode())
+    assert ";" not in notification.decode()
+    assert terminal.raw.count(b"\x07") == 1
+    terminal.type("/bell off\r/me waves, too\r/whois b\t\r")
+    bob.wait_for(": /me waves, too", stream="stdout")
+    terminal.wait_for_screen(re.compile(r"✓✓ \d\d:\d\d:\d\d \* ada·\w{4} waves, too", re.MULTILINE))
+    terminal.wait_for_screen(re.compile(r"identity [0-9a-f]{32}, not verified"))
+    terminal.type("/search LUNCH\r")
+    terminal.wait_for_screen("--- search for LUNCH: 1 found")
+    terminal.wait_for_screen("--- end of search")
+    terminal.type(f"/save {pair[0].home}/saved.txt\r/save {pair[0].home}/saved.txt\r")
+    terminal.wait_for_screen("File exists")
+    saved = (pair[0].home / "saved.txt").read_text()
+    assert saved.count("lunch") == 1
+    assert "\x1b" not in saved
+    (origin,) = re.findall(r"identity ([0-9a-f]{32})", "\n".join(terminal.screen()))
+    terminal.type(f"/ignore {origin[:8]}\r")
+    terminal.wait_for_screen("you see no messages of")
+    bob.write("never seen\n")
+    terminal.type("/stats\r")
+    terminal.wait_for_screen("sent-announcement")
+    bob.write("/me is gone\n")
+    bob.close_stdin()
+    terminal.wait_for_screen(re.compile(r"bob.*left"))
+    assert "never seen" not in "\n".join(terminal.screen())
+    assert terminal.interrupt() == 0
+
+
 def test_suspended_and_back(here: lab.Host, group: str) -> None:
     shell = here.terminal(["bash", "--norc", "-i"], env={"PS1": "$ "})
     shell.wait_for_screen("$")

@@ -10,13 +10,15 @@ import msgspec
 from mcast.cli.output import note
 from mcast.errors import UsageError
 
+from . import lookups
+from .render import ACTION
 from .verification import verify
 
 if TYPE_CHECKING:
     from .talk import Talk
 
 
-USAGE = 16
+USAGE = 20
 """Columns of the first part of a line of /help."""
 
 
@@ -69,22 +71,32 @@ async def _quit(talk: Talk, _: str) -> None:
     talk.leave()
 
 
+async def _me(talk: Talk, text: str) -> None:
+    if not text:
+        raise UsageError("/me needs a text", "write /me TEXT, such as /me waves")
+    await talk.room.send(f"{ACTION}{text}")
+
+
+async def _bell(talk: Talk, mode: str) -> None:
+    note(talk.bell.choose(mode.casefold()))
+
+
+_MSG = "say something to one person alone"
+_VERIFY = "compare keys: both of you read the same eight words"
+_IGNORE = "see no more of a person; again: see them again"
 COMMANDS = (
     Command("/who", "", "see who is here", _who),
     Command("/status", "", "see who has got what you said last, and who has not", _status),
-    Command(
-        "/msg",
-        "NAME TEXT",
-        "say something to one person alone",
-        _msg,
-        sends=True,
-        lines=True,
-        completes="peers",
-    ),
-    Command(
-        "/verify", "NAME", "compare keys: both of you read the same eight words", verify, completes="peers"
-    ),
+    Command("/msg", "NAME TEXT", _MSG, _msg, sends=True, lines=True, completes="peers"),
+    Command("/me", "TEXT", "say what you do: * ada waves", _me, sends=True, lines=True),
+    Command("/whois", "NAME", "see who somebody is", lookups.whois, completes="peers"),
+    Command("/verify", "NAME", _VERIFY, verify, completes="peers"),
+    Command("/ignore", "[NAME]", _IGNORE, lookups.ignore, completes="peers"),
+    Command("/search", "TEXT", "find what was said in this room", lookups.search),
     Command("/more", "[N]", "see the rest of a long message", _more),
+    Command("/save", "[FILE]", "write what is kept of this room to a new file", lookups.save),
+    Command("/bell", "[off|pm|all]", "when to ring: pm is for your name and /msg", _bell),
+    Command("/stats", "", "see the counters of the network", lookups.stats),
     Command("/help", "", "see this list", _help, ("/?",)),
     Command("/quit", "", "leave; so does Ctrl-C or Ctrl-D on an empty line", _quit, ("/exit",)),
 )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 
 from prompt_toolkit import PromptSession
-from prompt_toolkit.completion import Completer
+from prompt_toolkit.completion import CompleteEvent, Completer
 from prompt_toolkit.enums import DEFAULT_BUFFER
-from prompt_toolkit.filters import Condition, has_focus
+from prompt_toolkit.filters import Condition, has_completions, has_focus
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.input.typeahead import store_typeahead
 from prompt_toolkit.input.vt100_parser import Vt100Parser
@@ -45,6 +46,7 @@ class Composer:
     ) -> None:
         self._pasted = ""
         self._hint = ""
+        self._completer = completer
         self._status, self._prompt, self._moved = status, prompt, moved
         self._session: PromptSession[str] = PromptSession(
             self._message,
@@ -114,6 +116,7 @@ class Composer:
         ):
             keys.add(key, filter=typing)(call)
         keys.add("escape", "enter", filter=typing)(_new_line)
+        keys.add("tab", filter=typing & ~has_completions)(self._complete)
         for key, call in (
             (Keys.Any, self._ask_again),
             (Keys.BracketedPaste, self._ask_again),
@@ -143,6 +146,15 @@ class Composer:
     def _suspend(self, event: KeyPressEvent) -> None:
         self._moved()
         event.app.suspend_to_background()
+
+    def _complete(self, event: KeyPressEvent) -> None:
+        """Take the only completion at once: Enter may follow. Show a menu of several."""
+        buffer = event.current_buffer
+        found = list(islice(self._completer.get_completions(buffer.document, CompleteEvent()), 2))
+        if len(found) == 1:
+            buffer.apply_completion(found[0])
+        elif found:
+            buffer.start_completion(insert_common_part=True)
 
     def _send_paste(self, event: KeyPressEvent) -> None:
         self._take(event)

@@ -14,12 +14,13 @@ from mcast.cli.items import ChatLine, Item, MessageItem, PeerItem, PlainItem, Pr
 from mcast.cli.output import Output, escape, note
 from mcast.cli.session import GroupSession, Reporter, Session, interface_events, portions
 from mcast.errors import PermissionRefused, UsageError
-from mcast.events import PeerView
+from mcast.events import Message, PeerView
 
 from .delivery import Delivery, with_silence
-from .render import ALL, DIM, UNHEARD, Parts
+from .render import ACTION, ALL, DIM, UNHEARD, Parts, mentions
 
 if TYPE_CHECKING:
+    from .bell import Bell
     from .screen import Screen
 
 GREETING = 0.7
@@ -45,11 +46,15 @@ class Conversation:
         self._screen = screen
         self._reporter = reporter
         self._json = json
-        self._archive = archive
+        self.archive = archive
         self._interactive = sys.stdin.isatty()
         self._present: Sequence[str] | None = None if json else []
         """Labels of the peers that were here before us; None once they have been listed."""
         self._warned = False
+        self.ignored: dict[bytes, str] = {}
+        """Identities whose messages are not shown, and their labels."""
+        self.bell: Bell | None = None
+        self._origin = session.groups[0].origin if isinstance(session, GroupSession) else b""
         self._delivery: Delivery | None = None
         self._private: set[asyncio.Task[None]] = set()
         if self._interactive and isinstance(session, GroupSession):
@@ -110,8 +115,8 @@ class Conversation:
             refusal = error  # it waits, and goes out if the system allows it again
         receipt = self.session.last if isinstance(self.session, GroupSession) else None
         self._screen.sent(self._own(text, receipt.id if receipt else ""))
-        if receipt and self._archive:
-            self._archive.keep_own(receipt.id, text)
+        if receipt and self.archive:
+            self.archive.keep_own(receipt.id, text)
         if receipt and self._delivery:
             self._screen.mark(receipt.id, self._delivery.sent(receipt))
         if refusal is not None:
@@ -131,13 +136,16 @@ class Conversation:
         receipt = await group.send(words, to=peer)
         label = context.labels.label(peer.peer_id, peer.name)
         self._screen.show([self._own(words, receipt.id, f"you to {label} (private)")])
-        if self._archive:
-            self._archive.keep_own(receipt.id, words, to=label)
+        if self.archive:
+            self.archive.keep_own(receipt.id, words, to=label)
         self._private.add(task := asyncio.create_task(self._watch(receipt, label)))
         task.add_done_callback(self._private.discard)
 
     def _own(self, text: str, message_id: str, sender: str = "you") -> ChatLine:
         data = text.encode("utf-8", "replace")
+        if text.startswith(ACTION) and isinstance(self.session, GroupSession):
+            group = self.session.groups[0]
+            sender = self.session.contexts[0].labels.label(group.peer_id, group.name)
         return ChatLine(time.time(), sender, escape(text), own=True, data=data, id=message_id)
 
     async def settle(self) -> None:
@@ -169,7 +177,10 @@ class Conversation:
         lines: list[ChatLine] = []
         for item in items:
             if (line := item.chat_line()) is not None:
-                if self._archive and self._archive.starts_the_new(item):
+                if line.origin in self.ignored:
+                    continue
+                self._call(item, line)
+                if self.archive and self.archive.starts_the_new(item):
                     self._screen.show(lines)
                     lines = []
                     self._screen.start([NEW])
@@ -185,9 +196,19 @@ class Conversation:
 
     def _shown(self, item: Item) -> bool:
         """Keep a message, and tell whether a person has seen it because it was kept before."""
-        if self._archive is None or not isinstance(item, MessageItem | PrivateItem) or item.type != "message":
+        if self.archive is None or not isinstance(item, MessageItem | PrivateItem) or item.type != "message":
             return False
-        return not self._archive.keep(item) and self._interactive
+        return not self.archive.keep(item) and self._interactive
+
+    def _call(self, item: Item, line: ChatLine) -> None:
+        """Call the user for what is said now by somebody else."""
+        message = item.message if isinstance(item, MessageItem | PrivateItem) else None
+        if self.bell is None or message is None or message.peer_id.origin == self._origin:
+            return
+        if isinstance(message, Message) and (message.history or message.late):
+            return
+        named = next(mentions(line.text, self._screen.me), None) is not None
+        self.bell.heard(line, private=isinstance(item, PrivateItem), named=named)
 
     def _happened(self) -> None:
         if self._delivery:

@@ -19,6 +19,8 @@ from mcast.cli.output import clock, day, decoded, escape
 Parts = list[tuple[str, str]]
 """Pieces of text, each with the style that prompt_toolkit gives it."""
 
+ACTION = "/me "
+"""A message that begins with it tells what its author does: https://xmpp.org/extensions/xep-0245.html"""
 GUTTER = 3
 """Columns before the time."""
 NARROW = 60
@@ -159,15 +161,19 @@ class Look(msgspec.Struct, frozen=True):
 
     def rows(self, line: ChatLine, body: Sequence[str], mark: str = "") -> list[Parts]:
         """The rows of a message whose shown lines are `body`; `mark` is for the gutter."""
+        action = body[0].startswith(ACTION)
+        if action:
+            body = [body[0].removeprefix(ACTION), *body[1:]]
         time = clock(line.seconds)[: 5 if self.narrow else 8]
         if self.day and (date := day(line.seconds)) != self.day:
             time = f"{date[5:]} {time[:5]}"
         head: Parts = [
             gutter(mark),
             (DIM, f"{time} "),
+            ("", "* " if action else ""),
             ("bold" if line.own else color_of(line.origin, self.colors), self._shortened(line.sender)),
             (DIM, f" ({line.mark})" if line.mark else ""),
-            ("", ": "),
+            ("", " " if action else ": "),
         ]
         used = sum(cells(text) for _, text in head)
         first = self._room(used)

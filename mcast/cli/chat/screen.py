@@ -69,6 +69,9 @@ class Screen:
     def refresh(self) -> None:
         """The prompt or the line below has changed."""
 
+    def ring(self, title: str, text: str) -> None:
+        """Call a person who looks elsewhere; both texts are escaped."""
+
     def show(self, lines: Iterable[ChatLine]) -> None:
         """Show messages, all at once."""
         rows: list[Parts] = []

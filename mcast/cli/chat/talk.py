@@ -11,6 +11,7 @@ from mcast.cli import exits
 from mcast.cli.output import note
 from mcast.errors import McastError
 
+from .bell import Bell
 from .commands import Command, command_in
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ class Talk:
         self.exit_code = exits.DONE
         self.room, self.screen = room, screen
         screen.talk = self
+        self.bell = Bell(screen.ring)
+        room.bell = self.bell
         self._interactive = sys.stdin.isatty()
         self._simple = simple
         self._leaving = False
@@ -60,7 +63,9 @@ class Talk:
         finally:
             showing.cancel()
             typing.cancel()
-            await asyncio.gather(showing, typing, self.room.close(), return_exceptions=True)
+            await asyncio.gather(
+                showing, typing, self.room.close(), self.bell.close(), return_exceptions=True
+            )
 
     async def _type(self) -> None:
         while not self._leaving:

@@ -21,6 +21,7 @@ from mcast.cli.items import ChatLine
 from mcast.cli.output import FINISH, fitted
 from mcast.cli.streams import ROOM, Writer
 
+from .bell import sequences
 from .completion import ChatCompleter
 from .composer import Composer
 from .render import Look, Parts, gutter, reflowed
@@ -118,6 +119,9 @@ class Terminal(Screen):
     def refresh(self) -> None:
         if self._app.is_running:
             self._app.invalidate()
+
+    def ring(self, title: str, text: str) -> None:
+        self._writer.put(sequences(fitted(title, sys.stdout), fitted(text, sys.stdout)))
 
     def close(self) -> None:
         self._stack.close()

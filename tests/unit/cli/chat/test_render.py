@@ -184,6 +184,11 @@ def test_names_are_found_as_words() -> None:
     assert (MENTION, "ada") not in own
 
 
+def test_an_action_is_said_of_its_author() -> None:
+    assert shown("/me waves")[0].endswith(" * bob·cbf5 waves")
+    assert shown("/me: no")[0].endswith(" bob·cbf5: /me: no")
+
+
 def test_marks_fill_the_gutter() -> None:
     assert [gutter(mark)[1] for mark in ("", SOME, ALL)] == ["   ", "✓  ", "✓✓ "]
     assert gutter(ALL, plain=True)[1] == "++ "
