@@ -54,8 +54,10 @@ class Avahi:
         self._daemon = self._start()
 
     def _start(self) -> lab.Process:
+        # Hosts share /run, where each daemon wants to be the only one.
+        alone = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /run && exec "$@"', "sh"]
         options = ["--no-drop-root", "--no-chroot", "--no-rlimits", "-f", str(self._config)]
-        daemon = self.host.spawn(["avahi-daemon", *options], env=self._env)
+        daemon = self.host.spawn([*alone, "avahi-daemon", *options], env=self._env)
         daemon.wait_for("Server startup complete", stream="stderr")
         return daemon
 

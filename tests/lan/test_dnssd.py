@@ -11,6 +11,7 @@ import pytest
 from mcast.cli.formats import avahi_name
 from tests import lab
 from tests.lan import avahi
+from tests.lan.programs.hostile_dnssd import measure
 
 # 63 bytes, and cut to as many: a dot becomes its double, which takes three.
 NAME = "we b; 2.0 ü🎉 " + "x" * 46
@@ -158,3 +159,13 @@ def test_entries_of_avahi_and_zeroconf_and_devices_are_found(hosts: list[lab.Hos
     copying.close_stdin()
     assert watching.interrupt() == 0
     assert "internal error" not in watching.stderr + seen.stderr
+
+
+def test_made_up_entries_and_devices_change_nothing_for_honest_ones() -> None:
+    """Names full of escapes, long texts, addresses of others (programs/hostile_dnssd.py, shortened)."""
+    found = measure(2000)
+    assert found.honest
+    assert found.rows > 0
+    assert found.broken == 0
+    assert found.after - found.before < 100 << 20
+    assert "error" not in found.stderr

@@ -114,6 +114,10 @@ class Member:
         """The name of each peer that is here."""
         return {_name(peer.peer_id): peer.name for peer in self._group.peers()}
 
+    async def suspects(self) -> list[str]:
+        """The names of those that are silent and being probed."""
+        return [peer.name for peer in self._group.peers() if peer.suspect]
+
     async def joins(self) -> list[list[Any]]:
         """[when, peer id] of each peer that came."""
         return [[at, _name(event.peer.peer_id)] for at, kind, event in self._events if kind == "PeerJoined"]
