@@ -195,7 +195,7 @@ def sending(evidence: Evidence) -> Iterator[Finding]:
 def routes(evidence: Evidence) -> Iterator[Finding]:
     """Where does the multicast of other programs go, which name no interface?"""
     route = evidence.routes.get(4)
-    if route is None:
+    if route is None or all(link.loopback for link in evidence.used):
         return
     remedy = "mcast names the interface and is not affected; tutorials and many programs are. Add a route"
     used = {link.name for link in evidence.used}

@@ -54,7 +54,10 @@ WRONG: dict[str, tuple[Evidence, list[tuple[str, str]]]] = {
         seen(links=(msgspec.structs.replace(LO, used=True),), attempts=(), heard=(), routes={}),
         [("FAIL", "no-interface")],
     ),
-    "unplugged": (seen(links=(LO, DOWN), attempts=(), heard=(), routes={}), [("FAIL", "link-down")]),
+    "unplugged": (
+        seen(links=(LO, DOWN), attempts=(), heard=(), routes={4: Route(error="ENETUNREACH")}),
+        [("FAIL", "link-down")],
+    ),
     "a tunnel alone": (seen(links=(LO, WG0), attempts=(), heard=(), routes={}), [("FAIL", "unicast-only")]),
     "the port is taken": (
         seen(
