@@ -253,12 +253,20 @@ class Sender:
     interface: index of the interface. address: the interface's address to send from; its IP version is the
     sender's. port: UDP port to hold alone at that address; 0 means any free one. ttl: how many networks a
     datagram may cross, 1 means the local one only. loop: whether programs on this computer hear it too.
+    broadcast: whether it may also send to 255.255.255.255.
     Raises UsageError for an impossible ttl, PortTaken if another program holds the port, or another
     SocketError.
     """
 
     def __init__(
-        self, interface: int, address: str, *, port: int = 0, ttl: int = 1, loop: bool = True
+        self,
+        interface: int,
+        address: str,
+        *,
+        port: int = 0,
+        ttl: int = 1,
+        loop: bool = True,
+        broadcast: bool = False,
     ) -> None:
         if not 0 <= ttl <= 255:
             raise UsageError(f"{ttl} is not a TTL", "use 0 to 255")
@@ -267,6 +275,8 @@ class Sender:
             self._socket = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM)
             try:
                 prepare_sending(self._socket, v6, interface, ttl, loop)
+                if broadcast:
+                    self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
                 self._socket.bind((address, port, 0, scope(address, interface)) if v6 else (address, port))
                 if port:
                     let_groups_share(self._socket)

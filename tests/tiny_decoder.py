@@ -190,6 +190,7 @@ def consistent(value: dict[str, Any]) -> dict[str, Any]:
         "page" in value and "holdings" in value and value["page"] >= value["pages"],
         "limit" in value and value["limit"] < 1200,
         value.get("number") == 0,
+        value.get("path", 0) > 4,
         "index" in value and value["index"] >= value["count"],
         "data" in value and not _is_slice(value),
         len(value.get("attributes", "")) > 2 * 768,

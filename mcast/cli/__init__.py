@@ -44,6 +44,7 @@ SUMMARIES = {
     "identity": "Show, move and replace your identity, and verify those of others.",
     "history": "Show the messages that your chats have kept, or remove them.",
     "bench": "Measure bandwidth, loss, jitter and repairs between members.",
+    "ping": "Measure the ways to peers, by unicast and by multicast.",
     "doctor": "Find out why multicast does not work here, and what to do about it.",
     "interfaces": "Show the network interfaces, whether mcast uses them, and why.",
 }

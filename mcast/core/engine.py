@@ -56,7 +56,7 @@ from .context import Component, Context, Datagram, Handler, Mode
 from .directed.receiver import DirectedReceiver
 from .directed.routes import Routes
 from .directed.sender import PATIENCE, DirectedSender
-from .events import Address, Event, OtherRoom, OtherVersion, PeerId, PeerView
+from .events import Address, Detour, Event, OtherRoom, OtherVersion, PeerId, PeerView
 from .flow.controller import FlowController
 from .flow.feedback import PAGE, Feedback
 from .history.anti_entropy import AntiEntropy
@@ -65,6 +65,7 @@ from .history.replay import Replay
 from .history.serving import RecordServer
 from .history.store import Store
 from .membership.failure_detector import FailureDetector
+from .membership.pings import Pings
 from .membership.presence import Presence
 from .membership.roster import Roster
 from .membership.roster_sync import AddressTokens, RosterSync
@@ -190,6 +191,7 @@ class Engine:
         tokens = AddressTokens(rng)
         roster_sync = self._roster_sync = RosterSync(context, verifier, roster, detector, presence, tokens)
         unicast = self._unicast = Unicast(context, roster, presence, tokens)
+        self._pings = Pings(context, tokens)
         server = self._server = RecordServer(context, verifier, store, tokens)
         anti_entropy = self._anti_entropy = AntiEntropy(
             context, verifier, roster, receiver, store, server, fetches, replay
@@ -226,7 +228,7 @@ class Engine:
             path_size,
         )
         self._handlers: dict[type, Handler] = {}
-        for component in (*self._timed, receiver, server):
+        for component in (*self._timed, receiver, server, self._pings):
             self._handlers.update(component.handlers)
         self._heard_any = self._version_told = False
         self._lookalikes = dict(room.lookalikes)  # each is told once: anybody can forge a key id
@@ -464,7 +466,8 @@ class Engine:
         return out
 
     def _outgoing(self, plain: bytes, to: Address, record: bool, networks: int) -> Outgoing:
-        interfaces = None if to is not None else self._networks.interfaces(networks)
+        by_link = to is None or isinstance(to, Detour)
+        interfaces = self._networks.interfaces(networks) if by_link else None
         return Outgoing(self._sealer.seal(plain), to, record, networks, interfaces)
 
     def _spread(self, out: list[Outgoing], now: float) -> list[Outgoing]:
@@ -657,6 +660,10 @@ class Engine:
         if hosts is not None:
             self._presence.hosts = frozenset(hosts)
         self._presence.update(self._context.advance(now), attributes, flags, port)
+
+    def update_health(self, flags: int) -> None:
+        """What to tell of this computer in answers to a PING: the flags of `health`."""
+        self._pings.health = flags
 
     def lost_network(self, now: float, interface: int | None = None) -> None:
         """An interface has left its network; None: no network remains of those we were on.

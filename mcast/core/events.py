@@ -14,6 +14,14 @@ ID_SIZE = 16  # hex digits of an identity that are shown
 Address = Hashable  # of the socket layer: a tuple that begins with host and port; opaque to the engine
 
 
+class Detour(NamedTuple):
+    """In place of an address: the way (wire.frames.Path) of an answer to a PING that does not go to its
+    asker, and the IP version."""
+
+    path: int
+    version: int
+
+
 CLOCK_OFF = 60.0  # seconds from which on a clock is said to be off
 
 

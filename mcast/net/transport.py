@@ -10,7 +10,7 @@ from itertools import groupby
 from operator import attrgetter
 
 from mcast.core.engine import Outgoing
-from mcast.core.events import Address
+from mcast.core.events import Address, Detour
 from mcast.errors import PermissionRefused, SocketError
 from mcast.interfaces import Interface
 from mcast.multicast import Sender
@@ -34,9 +34,10 @@ class Transport:
     """Sends over `links`. A datagram that cannot be sent is lost and repaired later like any other.
 
     `on_dead` is called with a sender that has to be replaced, `on_refused` once for each interface and IP
-    version by which the system does not let us send. `failures` counts failed sends by errno. `refusal` is
-    why it let the last datagram leave by no interface at all, None if one left; `sent` tells whether any ever
-    did. An interface that is down refuses nothing: it may come back.
+    version by which the system does not let us send, `on_detour` with what goes neither to the group nor to
+    an address. `failures` counts failed sends by errno. `refusal` is why it let the last datagram leave by no
+    interface at all, None if one left; `sent` tells whether any ever did. An interface that is down refuses
+    nothing: it may come back.
     """
 
     def __init__(
@@ -44,12 +45,14 @@ class Transport:
         links: Links,
         on_dead: Callable[[Sender], None],
         on_refused: Callable[[PermissionRefused], None],
+        on_detour: Callable[[Detour, Sequence[bytes], Container[int] | None], None],
     ) -> None:
         self.failures: Counter[str] = Counter()
         self.refusal: PermissionRefused | None = None
         self.refusals: dict[tuple[int, int], PermissionRefused] = {}
         self.sent = False
         self._links, self._on_dead, self._on_refused = links, on_dead, on_refused
+        self._on_detour = on_detour
         self._shared: int | None = None
         self._routes: list[Route] = []
         self._record_routes: list[Route] = []
@@ -106,6 +109,9 @@ class Transport:
         """Send datagrams in order. Consecutive ones that go the same way are sent together."""
         for (destination, record, interfaces), some in groupby(outgoing, _way):
             batch = [datagram.data for datagram in some]
+            if isinstance(destination, Detour):
+                self._on_detour(destination, batch, interfaces)
+                continue
             if destination is not None:
                 self._send_unicast(batch, destination, record)
                 continue

@@ -27,12 +27,13 @@ from mcast.events import Event as AnyEvent
 from mcast.events import InterfacesChanged
 from mcast.multicast import Datagram, Sender
 from mcast.net.address import GroupAddress
+from mcast.net.detours import Detours
 from mcast.net.links import Change, Links
 from mcast.net.reader import SocketReader
 from mcast.net.socket_options import SocketName
 from mcast.net.transport import Transport
 from mcast.runtime.event_queue import EventQueue
-from mcast.wire.frames import HEARS_IPV4, HEARS_IPV6
+from mcast.wire.frames import HEARS_IPV4, HEARS_IPV6, OVERFLOWED, SEND_REFUSED
 from mcast.wire.header import MAGIC
 
 _origin = attrgetter("source", "interface")
@@ -70,7 +71,8 @@ class Driver:
         self._on_plain = on_plain
         self._on_change = on_change
         self._on_asking = on_asking
-        self.transport = Transport(links, self._sender_died, self._refused)
+        self._detours = Detours(links, self._receive)
+        self.transport = Transport(links, self._sender_died, self._refused, self._detours.answer)
         self._reader = SocketReader(links, self._receive, self._changed)
         self._loop = asyncio.get_running_loop()
         self._engine: Engine | None = None
@@ -135,6 +137,7 @@ class Driver:
                 self._scheduled = None
             if now >= engine.ticking:  # not each time that records wait for the rate
                 engine.unread(self._queue.backlog)
+                engine.update_health(self._health())
                 engine.tick(now)
             if self._peers_changed and now >= self._rewire_after:
                 self._rewire()
@@ -206,6 +209,7 @@ class Driver:
     def release(self) -> None:
         """In a forked child: close the sockets, send nothing, and leave the parent's loop alone."""
         self._engine = None
+        self._detours.close()
         self._reader.stop(forked=True)
 
     def _close(self, engine: Engine) -> None:
@@ -215,6 +219,7 @@ class Driver:
 
     def _silence(self) -> None:
         self._engine = None
+        self._detours.close()
         waiting, self._waiting = self._waiting, []
         for future in waiting:
             if not self._loop.is_closed():
@@ -270,6 +275,10 @@ class Driver:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None if deadline is None else self._loop.call_at(deadline, self._timed_out)
+
+    def _health(self) -> int:
+        refused = SEND_REFUSED if self.transport.refusals else 0
+        return refused | (OVERFLOWED if self._links.kernel_drops else 0)
 
     def _timed_out(self) -> None:
         self._timer = None

@@ -22,6 +22,7 @@ from .records import Record, decode_record
 
 _FRAME = Struct(">BBH")
 REQUEST_FLAGS = f.BY_MULTICAST | f.SLICED
+PATHS = frozenset(f.Path)
 _RECORD = int(FrameType.RECORD)  # a plain number is compared faster
 
 
@@ -138,6 +139,17 @@ SHAPES: dict[FrameType, Shape] = {
         ),
         lists.BYTES,
         "got",
+    ),
+    FrameType.PING: _request(
+        Layout(f.Ping, "16sQ8sHB", "origin incarnation nonce sequence path", lambda ping: ping.path in PATHS)
+    ),
+    FrameType.PONG: Shape(
+        Layout(
+            f.Pong,
+            "16sQ8sHBBQQ",
+            "origin incarnation nonce sequence path health timestamp seen",
+            lambda pong: pong.path in PATHS,
+        )
     ),
     FrameType.SLICE: Shape(Layout(f.Slice, "8sHB", "record size part", _is_slice), lists.BYTES, "data"),
 }

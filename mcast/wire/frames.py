@@ -45,6 +45,8 @@ class FrameType(IntEnum):
     DIRECTED = 0x18
     DIRECTED_ACK = 0x19
     SLICE = 0x1A
+    PING = 0x1B
+    PONG = 0x1C
 
 
 # Flags of the frame header.
@@ -377,8 +379,69 @@ class DirectedAck(msgspec.Struct, frozen=True, gc=False):
     got: bytes
 
 
+class Ping(msgspec.Struct, frozen=True, gc=False):
+    """Asks the peer (`origin`, `incarnation`) for a PONG of the same size, by `path` (see Path).
+
+    An origin of zeros is whoever gets it by unicast. `nonce` (8 bytes) names a series of questions,
+    `sequence` the question in it.
+    """
+
+    origin: bytes
+    incarnation: int
+    nonce: bytes
+    sequence: int
+    path: int
+    flags: int = 0
+
+
+class Pong(msgspec.Struct, frozen=True, gc=False):
+    """The peer (`origin`, `incarnation`) answers a PING. Not signed: a hint.
+
+    `health`: HEALTH flags. `timestamp`: unix ms. `seen` has a bit for each of the sequences 0 to 63 of that
+    nonce that arrived, by whatever way, the lowest bit for 0.
+    """
+
+    origin: bytes
+    incarnation: int
+    nonce: bytes
+    sequence: int
+    path: int
+    health: int
+    timestamp: int
+    seen: int
+
+
+class Path(IntEnum):
+    """The ways that a PONG may take: to the asker, or to a group on its network."""
+
+    UNICAST = 0
+    GROUP = 1
+    SCOPED = 2  # a group that is joined for the trial and that switches filter
+    LOCAL = 3  # a group that no switch filters (RFC 4541, 2.1.2)
+    BROADCAST = 4
+
+
+# Flags of `health` in a PONG: what else the peer knows of its own computer.
+SEND_REFUSED = 0x01  # the system refuses what it sends to the group
+OVERFLOWED = 0x02  # the kernel dropped datagrams that it did not read in time
+
+
 Signed = Key | Announcement | Goodbye | Heartbeat | Nack | Report | ProbeReply | Acker
-Request = ReportRequest | Probe | KeyRequest | RosterRequest | VectorRequest | RangeRequest | Who | Directed
+Request = (
+    ReportRequest | Probe | KeyRequest | RosterRequest | VectorRequest | RangeRequest | Who | Directed | Ping
+)
 Frame = (
-    Record | Signed | Request | Roster | Challenge | Echo | Digest | Vector | Age | Here | DirectedAck | Slice
+    Record
+    | Signed
+    | Request
+    | Roster
+    | Challenge
+    | Echo
+    | Digest
+    | Vector
+    | Age
+    | Here
+    | DirectedAck
+    | Slice
+    | Pong
 )

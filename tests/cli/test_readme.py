@@ -457,6 +457,48 @@ def shows_interfaces(scene: Scene, command: str) -> None:
     assert [process.stdout] == of_kind(SETTINGS, "text interfaces")
 
 
+def pings(scene: Scene, command: str) -> None:
+    process = scene.start(command)
+    assert process.wait(60) == 0, process.stderr
+    shown = process.stdout
+    assert all(way in shown for way in ("unicast", "to-group", "from-group"))
+    assert "100 % lost" not in shown
+
+
+def pings_a_textbook_server(kind: str) -> Case:
+    """A server that sends back what it gets, once for each question."""
+
+    def case(scene: Scene, command: str) -> None:
+        server = scene.other.python(
+            """
+            import socket, sys
+            kind = getattr(socket, sys.argv[1])
+            server = socket.socket(socket.AF_INET, kind)
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            server.bind(("10.9.0.2", 3000))
+            if kind is socket.SOCK_STREAM:
+                server.listen()
+                print("ready")
+                server, _ = server.accept()
+                while data := server.recv(65535):
+                    server.sendall(data)
+            else:
+                print("ready")
+                while True:
+                    data, source = server.recvfrom(65535)
+                    server.sendto(data, source)
+            """,
+            kind,
+        )
+        server.wait_for("ready")
+        process = scene.start(command)
+        assert process.wait() == 0
+        assert "3 sent, 3 received, 0 % lost" in process.stdout
+        server.close()
+
+    return case
+
+
 def finds_nothing_wrong(scene: Scene, command: str) -> None:
     process = scene.start(command)
     assert process.wait() == 0, process.stdout
@@ -654,6 +696,12 @@ CASES: dict[str, Case] = {
     "mcast browse -t --service '_ipp.*' --tag 'floor=*' --json": filters,
     "mcast bench receive": measures_what_comes,
     "mcast bench send --size 64 -W 2s": measures_what_it_sends,
+    "mcast ping -C 3": pings,
+    "mcast ping bob -C 3 --interval 200ms": pings,
+    "mcast ping 10.9.0.2 -C 2 --size 1400 --json": pings,
+    "mcast ping bob --mtu": pings,
+    "mcast ping --plain 10.9.0.2:3000 -C 3": pings_a_textbook_server("SOCK_DGRAM"),
+    "mcast ping --tcp 10.9.0.2:3000 -C 3": pings_a_textbook_server("SOCK_STREAM"),
     "mcast doctor": finds_nothing_wrong,
     "mcast interfaces": shows_interfaces,
     "mcast --debug interfaces": shows_interfaces,

@@ -102,6 +102,7 @@ fragment = (
     st.tuples(st.integers(0, 254), st.integers(1, 255)).filter(lambda pair: pair[0] < pair[1]).map(list)
 )
 name = st.text(st.characters(codec="utf-8"), max_size=16)
+path = st.sampled_from(f.Path)
 limit = st.integers(limits.DATAGRAM_SAFE, 2**16 - 1)
 
 announcement = build(f.Announcement, named, time, held(), u32, u32, limit, u16, u16, id8, short, signature)
@@ -129,6 +130,8 @@ FRAMES: dict[type, st.SearchStrategy[Any]] = {
     f.Who: build(f.Who, id8, flags),
     f.Directed: build(f.Directed, run, run, positive, time, key, fragment, short, flags),
     f.DirectedAck: build(f.DirectedAck, run, run, positive, st.integers(0, 255), id16, short),
+    f.Ping: build(f.Ping, run, id8, u16, path, flags),
+    f.Pong: build(f.Pong, run, id8, u16, path, st.integers(0, 255), u64, u64),
     f.Here: build(f.Here, id8, some(build(f.Present, id16, number, u16))),
     f.Slice: st.builds(slice_of, id8, st.binary(min_size=1, max_size=limits.RECORD_MAX), st.integers(0, 2)),
 }

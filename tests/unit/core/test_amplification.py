@@ -69,6 +69,9 @@ REQUESTS: dict[str, Make] = {
     "who": lambda author, gone, all_: f.Who(bytes(8)),
     "who by multicast": lambda author, gone, all_: f.Who(bytes(8), f.BY_MULTICAST),
     "directed": lambda author, gone, all_: f.Directed(*author, *author, 1, 0, bytes(32), 0, 1, bytes(99)),
+    "ping": lambda author, gone, all_: f.Ping(*author, bytes(8), 1, f.Path.UNICAST),
+    "ping back to the group": lambda author, gone, all_: f.Ping(*author, bytes(8), 1, f.Path.GROUP),
+    "ping whoever is there": lambda author, gone, all_: f.Ping(bytes(16), 0, bytes(8), 1, f.Path.UNICAST),
     "vectors": lambda author, gone, all_: f.VectorRequest(bytes(16), 0, 2**32 - 1, 7),
     "ranges": lambda author, gone, all_: f.RangeRequest(1, (f.Missing(*author, ((1, 1),)),)),
     "ranges by multicast": lambda author, gone, all_: f.RangeRequest(

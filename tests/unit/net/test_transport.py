@@ -9,6 +9,7 @@ from typing import cast
 import pytest
 
 from mcast.core.engine import Outgoing
+from mcast.core.events import Detour
 from mcast.errors import PermissionRefused, SocketError
 from mcast.net import transport
 from mcast.net.address import GroupAddress
@@ -122,8 +123,14 @@ class Wired:
             hosts=(),
             plan=SimpleNamespace(groups=groups),
         )
-        self.transport = transport.Transport(cast(Links, links), lambda _: None, self.told.append)
+        self.transport = transport.Transport(
+            cast(Links, links), lambda _: None, self.told.append, self._detoured
+        )
         self.transport.rewire(None)
+        self.detours: list[tuple[Detour, Sequence[bytes]]] = []
+
+    def _detoured(self, detour: Detour, batch: Sequence[bytes], interfaces: object) -> None:
+        self.detours.append((detour, batch))
 
     def send(self, *datagrams: Outgoing) -> PermissionRefused | None:
         """Send; why it did not leave."""
@@ -132,6 +139,16 @@ class Wired:
 
 
 DATA = Outgoing(b"x", None, True)
+
+
+def test_a_detour_is_left_to_who_knows_it() -> None:
+    wired = Wired()
+    detour = Detour(2, 4)
+    wired.send(Outgoing(b"a", detour), Outgoing(b"b", detour))
+    assert wired.detours == [(detour, [b"a", b"b"])]
+    assert not any(way.count for way in wired.ways)
+
+
 REFUSED = PermissionRefused("not permitted", errno=1)
 
 

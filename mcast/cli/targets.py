@@ -1,0 +1,108 @@
+"""Which peers `ping` and `doctor --with` ask: by name or id from the roster, or by address."""
+
+import asyncio
+import contextlib
+import ipaddress
+from collections.abc import Sequence
+
+from mcast import interfaces
+from mcast.aio import Group
+from mcast.core.events import PeerView
+from mcast.doctor.exchange import Address, Exchange, Target
+from mcast.errors import SocketError
+from mcast.interfaces import Interface
+from mcast.net.socket_options import source_towards
+from mcast.runtime.static_peers import PeerName, parse_peer
+
+from . import exits
+from .output import Output
+from .runner import Ending, run
+from .session import Network, Participant
+
+TARGETS_MAX = 16
+ASKS = (0.0, 0.15, 0.4, 0.8)
+SETTLED, NOBODY = 0.4, 1.5
+"""Seconds without a new peer after which the roster is complete, and those after which nobody is there."""
+FOUND = 2.0
+"""Seconds in which whoever is at an address answers."""
+
+
+def by_address(text: str, port: int, versions: Sequence[int]) -> PeerName | None:
+    """The address and port that the text is, None if it is a name or an id."""
+    host = text.strip()
+    if not host.startswith("[") and host.count(":") == 1:
+        host = host.partition(":")[0]
+    with contextlib.suppress(ValueError):
+        ipaddress.ip_address(host.partition("]")[0].lstrip("[").partition("%")[0])
+        return parse_peer(text, port, versions)
+    return None
+
+
+def roster(network: Network, who: Participant) -> list[Target]:
+    """The peers that are here, as a visitor learns of them."""
+    found: list[Target] = []
+
+    async def command(ending: Ending, output: Output) -> int:
+        async with network.protocol(who, visitor=True, wait=False) as session:
+            group = session.groups[0]
+            await ending.during(_collect(group))
+            found.extend(target for peer in group.peers() if (target := _target(group, peer)) is not None)
+        return exits.DONE
+
+    run(command)
+    return found[:TARGETS_MAX]
+
+
+async def _collect(group: Group) -> None:
+    start, since, known = group.now, group.now, -1
+    asks = list(ASKS)
+    while group.now - since < (SETTLED if known > 0 else NOBODY):
+        if asks and group.now - start >= asks[0]:
+            del asks[0]
+            if not group.peers():
+                group.ask_roster()
+        await asyncio.sleep(0.05)
+        if len(group.peers()) != known:
+            known, since = len(group.peers()), group.now
+
+
+def _target(group: Group, peer: PeerView) -> Target | None:
+    """Where a peer is; None if nobody told."""
+    source = peer.source
+    if not isinstance(source, tuple) or len(source) < 2:
+        return None
+    name = group.interface_of(source)
+    link = next((link for link in group.links.used if link.name == name), None)
+    if link is None:
+        return None
+    host = str(source[0])
+    scoped = ":" in host and ipaddress.ip_address(host).is_link_local
+    return Target(peer.peer_id, (f"{host}%{link.name}" if scoped else host, int(source[1])), link, peer.name)
+
+
+def leads_to(address: Address, choices: Sequence[interfaces.Choice]) -> Interface | None:
+    """The interface from which the system sends to an address; None if it has no route."""
+    host, _, zone = address[0].partition("%")
+    if zone:
+        return next((one.interface for one in choices if one.interface.name == zone), None)
+    source = source_towards((host, address[1]))
+    return next((one.interface for one in choices if source in one.interface.addresses), None)
+
+
+def at_address(exchange: Exchange, name: PeerName, choices: Sequence[interfaces.Choice]) -> Target | None:
+    """Who answers at an address, asked by unicast."""
+    address = (name.host, name.port)
+    link = leads_to(address, choices)
+    if link is None:
+        return None
+    with contextlib.suppress(SocketError):
+        sender = exchange.sender(link, name.version or 4)
+        peer_id = exchange.find(address, sender, FOUND)
+        if peer_id is not None:
+            return Target(peer_id, address, link)
+    return None
+
+
+def is_called(target: Target, text: str) -> bool:
+    """Whether a target has this name or id."""
+    return PeerView(target.peer_id, target.name).is_called(text)

@@ -1,0 +1,81 @@
+"""Answering PING: who measures the network asks for answers by one way or another, and gets nothing more."""
+
+from __future__ import annotations
+
+from mcast.core.context import Context, Datagram, Handlers
+from mcast.core.events import Detour, PeerId
+from mcast.core.token_bucket import TokenBucket, TokenBuckets
+from mcast.wire.frames import Challenge, Path, Ping, Pong
+from mcast.wire.limits import FRAME_HEADER_SIZE, HEADER_SIZE, ORIGIN_SIZE, TAG_SIZE
+from mcast.wire.reasons import DropReason
+
+from .roster_sync import AddressTokens
+
+ANYBODY = PeerId(bytes(ORIGIN_SIZE), 0)
+PONG_SIZE = FRAME_HEADER_SIZE + 52
+ANSWER_SIZE = HEADER_SIZE + TAG_SIZE + PONG_SIZE  # bytes of the smallest PONG's datagram
+SEEN = 64  # sequences of a nonce that are remembered: the bits of `seen`
+NONCES = 64  # series that are remembered; the attack is a new nonce in each PING: the oldest goes
+RATE, DEPTH = 50.0, 150.0  # answers a second, and at once, to one host: a trial of all ways asks 110 times
+ALL_RATE, ALL_DEPTH = 100.0, 300.0  # the same of all hosts together; the attack is forged sources
+HOSTS = 64  # hosts with a budget of their own
+
+
+class Pings:
+    """Answers PING, never with more bytes than were asked with, so that nobody can be flooded through us.
+
+    `health` are the HEALTH flags that go along.
+    """
+
+    def __init__(self, context: Context, tokens: AddressTokens) -> None:
+        self._context, self._tokens = context, tokens
+        self.handlers: Handlers = {Ping: self._on_ping}
+        self.health = 0
+        self._hosts = TokenBuckets(RATE, DEPTH, HOSTS)
+        self._all = TokenBucket(ALL_RATE, ALL_DEPTH, context.started)
+        self._seen: dict[bytes, int] = {}
+
+    def _on_ping(self, datagram: Datagram, frame: Ping, now: float) -> DropReason | None:
+        """Somebody measures a way to us or from us.
+
+        The attacks: a question to all, which all would answer; a victim's address as the source, which gets
+        what it could have been sent directly; an answer to a group, which only a neighbour that has shown its
+        address may ask for.
+        """
+        context, source = self._context, datagram.source
+        asked = PeerId(frame.origin, frame.incarnation)
+        called = asked == context.me or (asked == ANYBODY and datagram.direct)
+        if not isinstance(source, tuple) or not called or context.mode.visitor:
+            return DropReason.NOT_ASKED
+        if datagram.size < ANSWER_SIZE:
+            return DropReason.NO_TOKEN
+        if not (self._hosts.of(source[0], now).take(1, now) and self._all.take(1, now)):
+            return DropReason.OVER_BUDGET
+        pong = Pong(
+            *context.me,
+            frame.nonce,
+            frame.sequence,
+            frame.path,
+            self.health,
+            context.unix_ms(now),
+            self._note(frame),
+        )
+        size = datagram.size - HEADER_SIZE - TAG_SIZE
+        if frame.path == Path.UNICAST:
+            context.send(pong, to=source, size=size)
+            return None
+        if not self._tokens.valid(source, datagram.token):
+            context.send(Challenge(self._tokens.issue(source)), to=source)
+            return DropReason.NO_TOKEN
+        detour = Detour(frame.path, 6 if ":" in str(source[0]) else 4)
+        context.send(pong, to=detour, size=size, networks=datagram.networks)
+        return None
+
+    def _note(self, frame: Ping) -> int:
+        """What has arrived of the series, this question included."""
+        bit = 1 << frame.sequence if frame.sequence < SEEN else 0
+        seen = self._seen.pop(frame.nonce, 0) | bit
+        self._seen[frame.nonce] = seen
+        if len(self._seen) > NONCES:
+            del self._seen[next(iter(self._seen))]
+        return seen
