@@ -128,10 +128,11 @@ def ping(
     json: Json = False,
     quiet: options.Quiet = False,
 ) -> int:
-    """Measure the ways to peers: loss, round trips, jitter, duplicates and order.
+    """Measure the ways to peers, by unicast and by multicast.
 
-    Every running member answers. Each round asks each peer three times: by unicast, with the question to the
-    group, and with the answer to the group. Ends after -C rounds, after -W, or with Ctrl-C.
+    It tells loss, round trips, jitter, duplicates and order. Every running member answers. Each round asks
+    each peer three times: by unicast, with the question to the group, and with the answer to the group. Ends
+    after -C rounds, after -W, or with Ctrl-C.
 
     Exit codes: 0 answers came, 1 failed, 2 wrong usage, 3 no usable interface, 4 nobody is here or answered.
     """
