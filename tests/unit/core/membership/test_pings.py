@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mcast import simulation
 from mcast.core.context import Datagram, Mode
 from mcast.core.events import Detour, PeerId
 from mcast.core.membership.pings import (
@@ -19,9 +20,10 @@ from mcast.core.membership.pings import (
 from mcast.core.membership.roster_sync import AddressTokens
 from mcast.wire import frames as f
 from mcast.wire.codec import encode_frame, encode_frames
+from mcast.wire.header import decode_header
 from mcast.wire.limits import HEADER_SIZE, TAG_SIZE
 from mcast.wire.reasons import DropReason
-from tests.unit.core.support import make_context
+from tests.unit.core.support import ADDRESS, Outsider, make_context
 
 EVE = ("10.9.0.9", 28003)
 NONCE = b"nonce..."
@@ -135,3 +137,23 @@ def test_the_oldest_series_is_forgotten() -> None:
         made.ask(nonce=number.to_bytes(8, "big"), source=(f"10.9.1.{number}", 1))
     made.ask(sequence=1)
     assert made.seen() == 2
+
+
+def test_a_member_answers_and_tells_of_its_computer() -> None:
+    lan = simulation.Lan(seed=3)
+    ada = lan.join("ada")
+    ada.engine.update_health(f.OVERFLOWED)
+    answers: list[f.Pong] = []
+
+    def heard(data: bytes, source: object, destination: object) -> None:
+        header = decode_header(data)
+        assert not isinstance(header, DropReason)
+        frames = lan.checks.open(header, data)
+        if destination == ADDRESS and isinstance(frames, list):
+            answers.extend(frame for frame in frames if isinstance(frame, f.Pong))
+
+    lan.on_transmit = heard
+    Outsider(lan).say(f.Ping(*ada.engine.peer_id, NONCE, 1, f.Path.UNICAST), to=ada.address, size=200)
+    lan.run(0.1)
+    (answer,) = answers
+    assert (answer.health, answer.seen) == (f.OVERFLOWED, 2)
