@@ -7,31 +7,48 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
-from mcast import interfaces as network
-from mcast.doctor.diagnosis import Diagnosis, Finding, Status, diagnose
-from mcast.doctor.probes import LONGEST, Look
+from mcast import interfaces
+from mcast.doctor.diagnosis import Diagnosis, diagnose
+from mcast.doctor.evidence import SIZES, Evidence, Peer
+from mcast.doctor.exchange import Exchange
+from mcast.doctor.finding import Finding, Status
+from mcast.doctor.probes import Look
 from mcast.errors import SocketError
 from mcast.interfaces import choose
 
 from . import exits, options
+from .interfaces import cells_of
 from .output import Output, escape, note, rfc3339
 from .session import Network, Participant
+from .targets import measured_with
 
 AS_ROOT = "as root, see also the firewall's rules (nft list ruleset) and the IGMP queries (tcpdump -n igmp)"
 PERIOD = 15.0
 """Seconds from one look to the next with --watch."""
+SHORT = 2.0
+"""Seconds of a look beside a peer that answers: it tells more than waiting does."""
 
 Watch = Annotated[
     float | None,
     options.time_option("--watch", help="Look again and again for TIME, for what fails only after minutes."),
+]
+With = Annotated[
+    str | None,
+    typer.Option(
+        "--with",
+        metavar="PEER",
+        help="Also measure all ways to this running peer and back: a name, an id or an address.",
+    ),
 ]
 Json = Annotated[bool, options.json_option("Print one JSON object per diagnosis and per check.")]
 
 
 def doctor(
     context: typer.Context,
+    peer: With = None,
     watch: Watch = None,
     group: options.Group = None,
     port: options.Port = None,
@@ -48,10 +65,17 @@ def doctor(
     changes nothing, needs no rights, and prints commands without running them. One line per check: OK, WARN,
     FAIL or UNKNOWN, the cause, what was seen, and what to do.
 
+    With --with it also exchanges at most 200 kB with that peer, by unicast, multicast and broadcast in three
+    sizes, and shows what passed in which direction.
+
     Exit codes: 0 nothing is wrong, 1 something is wrong, 2 wrong usage, 3 could not look.
     """
-    place = Network(context, group, port, interface, only4, only6)
-    groups, its_room = place.place(Participant("default", None, room, key_file))
+    network, who = (
+        Network(context, group, port, interface, only4, only6),
+        Participant("default", None, room, key_file),
+    )
+    groups, its_room = network.place(who)
+    versions = options.versions(only4, only6)
     output = Output()
     end = time.monotonic() + (watch or 0.0)
     shown: set[tuple[str, Status]] = set()
@@ -60,23 +84,51 @@ def doctor(
         while True:
             started = time.monotonic()
             try:
-                table = network.read()
+                choices = choose(interfaces.read(), interface or (), versions=versions, absent_ok=True)
             except SocketError as error:
                 note(f"could not look: {error}")
                 return exits.NO_NETWORK
-            choices = choose(table, interface or (), versions=options.versions(only4, only6), absent_ok=True)
-            evidence = Look(groups, its_room, choices, interface or ()).run(LONGEST)
+            look = Look(groups, its_room, choices, interface or ())
+            if peer is None:
+                evidence = look.run()
+            elif (seen := _measured(look, network, who, peer, versions)) is not None:
+                evidence = seen
+            else:
+                note(f"nobody called {peer} is here: give its address")
+                return exits.NO_NETWORK
             found = diagnose(evidence)
             new = {(one.cause, one.status) for one in found.findings} != shown
             shown = {(one.cause, one.status) for one in found.findings}
             wrong |= bool(found.wrong)
             if new:
-                output.events(_events(found)) if json else output.lines(_lines(found, evidence.privileged))
+                _show(output, found, evidence, json)
             pause = PERIOD - (time.monotonic() - started)
             if time.monotonic() + pause > end:
                 break
             time.sleep(max(0.0, pause))
     return exits.FAILED if wrong else exits.DONE
+
+
+def _measured(
+    look: Look, network: Network, who: Participant, peer: str, versions: tuple[int, ...]
+) -> Evidence | None:
+    """A short look and the ways to the peer; a long look if nothing comes from there. None: who is that?"""
+    evidence = look.run(SHORT)
+    for again in (False, True):
+        if again:
+            evidence = look.again().run()
+        with Exchange(look.room, look.groups) as exchange:
+            measured = measured_with(exchange, network, who, peer, look.choices, evidence.ours, versions)
+        if measured is not None and measured.reached:
+            break
+    return None if measured is None else msgspec.structs.replace(evidence, peer=measured)
+
+
+def _show(output: Output, found: Diagnosis, evidence: Evidence, json: bool) -> None:
+    if json:
+        output.events(_events(found, evidence.peer))
+    else:
+        output.lines(_lines(found, evidence))
 
 
 @contextlib.contextmanager
@@ -93,19 +145,53 @@ def _interruptible() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _lines(found: Diagnosis, privileged: bool) -> Iterator[str]:
+def _lines(found: Diagnosis, evidence: Evidence) -> Iterator[str]:
     yield f"{found.sentence[:1].upper()}{found.sentence[1:]}."
+    if evidence.peer is not None and evidence.peer.cells:
+        yield from _matrix(evidence.peer)
     width = max((len(one.cause) for one in found.findings), default=0)
     for one in found.findings:
         remedy = f" → {one.remedy}" if one.remedy and one.status is not Status.OK else ""
         yield escape(f"{one.status:<7}  {one.cause:<{width}}  {one.seen}{remedy}")
         if one.status is not Status.OK:
             yield from (escape(f"{'':<7}    {command}") for command in one.commands)
-    if not privileged and sys.platform == "linux":
+    if not evidence.privileged and sys.platform == "linux":
         yield escape(f"{'':<7}  {AS_ROOT}")
 
 
-def _events(found: Diagnosis) -> Iterator[Mapping[str, Any]]:
+PATHS = {
+    "unicast": "unicast",
+    "group": "group",
+    "scoped": "239.x",
+    "local": "224.0.0.x",
+    "broadcast": "broadcast",
+}
+"""The columns of the matrix, and their heads."""
+
+
+def _matrix(peer: Peer) -> Iterator[str]:
+    """What passed, as a table: yes, no, the largest size that did, or ? if it could not be tried."""
+    heads = ["way", *PATHS.values()]
+    rows = [heads]
+    for version in sorted({cell.version for cell in peer.cells}):
+        for outward in (True, False):
+            label = f"IPv{version} {'to' if outward else 'from'} {peer.name}"
+            rows.append([escape(label), *(_cell(peer, version, outward, path) for path in PATHS)])
+    widths = [max(map(cells_of, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        padded = (text + " " * (width - cells_of(text)) for text, width in zip(row, widths, strict=True))
+        yield "  ".join(padded).rstrip()
+
+
+def _cell(peer: Peer, version: int, outward: bool, path: str) -> str:
+    passed = {size: peer.passed(version, outward, path, size) for size in SIZES}
+    largest = max((size for size, one in passed.items() if one), default=0)
+    if all(one is None for one in passed.values()):
+        return "-" if path == "broadcast" and version == 6 else "?"
+    return "yes" if all(passed.values()) else f"<= {largest} B" if largest else "no"
+
+
+def _events(found: Diagnosis, peer: Peer | None) -> Iterator[Mapping[str, Any]]:
     """A diagnosis for each cause, "none" if nothing is wrong; then all checks."""
     head = {"v": 1, "ts": rfc3339(time.time())}
     causes: dict[str, Finding] = {}
@@ -117,6 +203,16 @@ def _events(found: Diagnosis) -> Iterator[Mapping[str, Any]]:
         yield {**head, "type": "diagnosis", **_fields(one)}
     for one in found.findings:
         yield {**head, "type": "check", **_fields(one)}
+    for cell in peer.cells if peer is not None else ():
+        direction = "to" if cell.outward else "from"
+        way = {"version": cell.version, "direction": direction, "path": cell.path, "size": cell.size}
+        yield {
+            **head,
+            "type": "way",
+            **way,
+            "interface": peer.interface if peer else "",
+            "passed": cell.passed,
+        }
 
 
 def _fields(one: Finding) -> dict[str, Any]:

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from mcast import interfaces
 from mcast.aio import Group
 from mcast.core.events import PeerView
+from mcast.doctor.evidence import Heard, Peer
 from mcast.doctor.exchange import Address, Exchange, Target
+from mcast.doctor.trial import measure, unreached
 from mcast.errors import SocketError
 from mcast.interfaces import Interface
 from mcast.net.socket_options import source_towards
@@ -106,3 +108,33 @@ def at_address(exchange: Exchange, name: PeerName, choices: Sequence[interfaces.
 def is_called(target: Target, text: str) -> bool:
     """Whether a target has this name or id."""
     return PeerView(target.peer_id, target.name).is_called(text)
+
+
+def measured_with(
+    exchange: Exchange,
+    network: Network,
+    who: Participant,
+    text: str,
+    choices: Sequence[interfaces.Choice],
+    heard: Sequence[Heard],
+    versions: Sequence[int],
+) -> Peer | None:
+    """What all ways to a peer are like; None if nobody of that name is known.
+
+    heard: who was heard by multicast, by which a name stands for an address, too.
+    """
+    port = exchange.groups[0].port
+    name = by_address(text, port, versions)
+    if name is None:
+        target = next((one for one in roster(network, who) if is_called(one, text)), None)
+        known = next((one.address for one in heard if one.name == text), None)
+        if target is None and known is None:
+            return None
+        host = target.address[0] if target is not None else f"{known}"
+        name = PeerName(host, target.address[1] if target is not None else port)
+    else:
+        target = at_address(exchange, name, choices)
+    if target is not None:
+        return measure(exchange, target, tuple(versions))
+    link = leads_to((name.host, name.port), choices)
+    return unreached(exchange, name.host, link)

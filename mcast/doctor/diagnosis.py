@@ -6,44 +6,23 @@ of WARN or FAIL is a diagnosis. What was not seen is UNKNOWN, never OK.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Iterable, Iterator
-from enum import StrEnum
 
 import msgspec
 
 from . import remedies
+from .addresses import is_near
 from .evidence import Attempt, Evidence, Link
+from .finding import Finding, Status
+from .pairs import SKEW, with_peer
 
 SMALL_MTU = 1500
-SKEW = 60.0
-"""Seconds from which on a clock is said to be off, as in a chat."""
 LOST_SHARE, LOST_LEAST = 0.01, 10
 """Of all datagrams, and how many: what the kernel drops for want of buffer before it is worth a word."""
 NO_ROUTE = {"ENETUNREACH", "ENODEV", "EACCES", "EINVAL", "EADDRNOTAVAIL"}
 FORBIDDEN = {"EPERM"}
 LOCAL_NETWORK = {"EHOSTUNREACH", "EPERM", "EACCES"}
 """What macOS answers to a program that may not use the local network."""
-
-
-class Status(StrEnum):
-    """How a check ended."""
-
-    OK = "OK"
-    WARN = "WARN"
-    FAIL = "FAIL"
-    UNKNOWN = "UNKNOWN"
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """What one check found: `cause` is a stable id, `seen` the evidence, `remedy` what to do, with
-    `commands`."""
-
-    status: Status
-    cause: str
-    seen: str
-    remedy: str = ""
-    commands: tuple[str, ...] = ()
 
 
 class Diagnosis(msgspec.Struct, frozen=True):
@@ -82,6 +61,12 @@ SENTENCES = {
     "rp-filter": "the reverse path filter of this computer drops what comes from foreign addresses",
     "receive-buffer": "a program reads too slowly or has too small a buffer, and the kernel drops datagrams",
     "mtu": "the MTU is too small for full-size datagrams",
+    "no-querier": "a switch on the way forgets who is in a group, as nobody asks for members",
+    "igmp-blocked": "membership reports do not get out, so a switch on the way withholds the group",
+    "switch-drops-multicast": "a switch or access point on the way drops multicast",
+    "client-isolation": "the network keeps this computer and that one apart, or that one is off",
+    "replies-dropped": "a firewall of this computer drops the answers to what it asks the group",
+    "ttl": "a router is on the way, and datagrams do not cross it unless told to",
     "no-ipv6": "IPv6 multicast does not work here, IPv4 does",
     "two-subnets": "computers on this wire are in another IP network",
     "other-room": "others are here, but in another room, or with another key",
@@ -217,7 +202,12 @@ def receiving(evidence: Evidence) -> Iterator[Finding]:
     heard = {one.interface for one in evidence.heard}
     deaf = [attempt for attempt in asked if not attempt.looped and attempt.interface not in heard]
     odd = [attempt for attempt in asked if not attempt.looped and attempt.interface in heard]
-    if deaf:
+    stateful = evidence.peer is not None and evidence.peer.reached
+    if deaf and stateful:
+        # The row of the peer has named it: answers by unicast come in, so it is not all that is dropped.
+        seen = f"what was sent by {_all(deaf)} did not come back, but the peer's unicast does"
+        yield Finding(Status.UNKNOWN, "receiver-firewall", seen)
+    elif deaf:
         seen = f"what was sent by {_all(deaf)} did not come back to this computer"
         remedy = "allow incoming UDP at the group's port"
         yield Finding(Status.FAIL, "receiver-firewall", seen, remedy, remedies.allow_incoming(evidence))
@@ -266,6 +256,8 @@ def mtu(evidence: Evidence) -> Iterator[Finding]:
 
 def snooping(evidence: Evidence) -> Iterator[Finding]:
     """Is there an IGMP querier? Only a snooping switch needs one."""
+    if evidence.peer is not None and evidence.peer.reached:
+        return
     outer = [link for link in evidence.used if not link.loopback]
     asked = [link.name for link in outer if link.querier]
     if asked:
@@ -282,7 +274,7 @@ def rooms(evidence: Evidence) -> Iterator[Finding]:
         ("version", "other-version", "install the same version on both sides: mcast --version"),
     ):
         others = sorted({one.address for one in evidence.heard if one.room == room})
-        if others and not evidence.ours:
+        if others and not evidence.ours and evidence.peer is None:
             seen = f"heard from {', '.join(others[:3])}, nobody in this room"
             yield Finding(Status.WARN, cause, seen, remedy)
 
@@ -294,14 +286,16 @@ def networks(evidence: Evidence) -> Iterator[Finding]:
         link = links.get(one.interface)
         if link is None or ":" in one.address or not link.networks or link.loopback:
             continue
-        if not is_near(link, one.address):
+        if one.address not in link.addresses and not is_near(link.networks, one.address):
             seen = f"{one.address} is heard on {link.name}, which is in {', '.join(_of(4, link.networks))}"
             remedy = "give both computers addresses in one network"
             yield Finding(Status.WARN, "two-subnets", seen, remedy)
 
 
 def people(evidence: Evidence) -> Iterator[Finding]:
-    """Is anybody heard, and does anybody answer?"""
+    """Is anybody heard, and does anybody answer? Measured with a peer, that says more."""
+    if evidence.peer is not None:
+        return
     ours = {one.address: one.name for one in evidence.ours}
     names = ", ".join(dict.fromkeys(name or address for address, name in ours.items()))
     asked = [attempt for attempt in evidence.attempts if not attempt.joined and not attempt.sent]
@@ -320,7 +314,7 @@ def people(evidence: Evidence) -> Iterator[Finding]:
 
 def clocks(evidence: Evidence) -> Iterator[Finding]:
     """Do the clocks agree?"""
-    for one in evidence.ours:
+    for one in evidence.ours if evidence.peer is None else ():
         if one.skew is not None and abs(one.skew) > SKEW:
             ahead = "ahead" if one.skew > 0 else "behind"
             seen = f"the clock of {one.name or one.address} is {abs(one.skew):.0f} s {ahead} of ours"
@@ -334,8 +328,9 @@ TABLE: tuple[Rule, ...] = (
     port,
     joining,
     sending,
-    receiving,
     reverse_path,
+    with_peer,
+    receiving,
     routes,
     rooms,
     networks,
@@ -346,14 +341,6 @@ TABLE: tuple[Rule, ...] = (
     clocks,
 )
 """The rows, in the order in which a cause explains the others."""
-
-
-def is_near(link: Link, address: str) -> bool:
-    """Whether an address is in a network of the interface, or one of its own."""
-    if address in link.addresses:
-        return True
-    host = ipaddress.ip_address(address)
-    return any(host in ipaddress.ip_network(text) for text in link.networks)
 
 
 def _of(version: int, networks: Iterable[str]) -> list[str]:

@@ -81,6 +81,60 @@ class Counters(msgspec.Struct, frozen=True):
     reverse_path: int = 0
 
 
+SMALL, MIDDLE, LARGE = 120, 1200, 1450
+"""Bytes of the datagrams that are tried."""
+SIZES = (SMALL, MIDDLE, LARGE)
+
+
+class Cell(msgspec.Struct, frozen=True):
+    """One way to a peer (`outward`) or from it: by which path, in which IP version, at which size.
+
+    `path`: unicast, group, scoped (a group that was joined just now), local (224.0.0.x, ff02::1) or
+    broadcast. `passed` is None if it could not be tried.
+    """
+
+    version: int
+    outward: bool
+    path: str
+    size: int
+    passed: bool | None
+
+
+class Peer(msgspec.Struct, frozen=True, kw_only=True):
+    """What was measured with one peer.
+
+    `gateway`: our system sends through a router to get there. `near`: its address is in a network of ours.
+    `neighbour`: whether its hardware address is known, None if the system does not tell. `reached`: it
+    answered anything. `heard`: it was heard by multicast. `foreign`: what comes from there is of another room
+    or version. `refused`, `overflowed`: what it tells of its computer. `replies_lost`: our questions to the
+    group arrived there, and the answers by unicast did not come back, although it answers by unicast; None
+    if that is not known.
+    """
+
+    name: str
+    address: str
+    interface: str = ""
+    tunnel: bool = False
+    gateway: bool = False
+    near: bool = True
+    neighbour: bool | None = None
+    reached: bool = False
+    heard: bool = False
+    foreign: bool = False
+    refused: bool = False
+    overflowed: bool = False
+    replies_lost: bool | None = None
+    skew: float | None = None
+    cells: tuple[Cell, ...] = ()
+
+    def passed(self, version: int, outward: bool, path: str, size: int = SMALL) -> bool | None:
+        """Whether a datagram passed; None if that is not known."""
+        for cell in self.cells:
+            if (cell.version, cell.outward, cell.path, cell.size) == (version, outward, path, size):
+                return cell.passed
+        return None
+
+
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """All that a look has found. `before` and `after` are the counters at its start and at its end.
 
@@ -101,6 +155,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     place: str = ""
     firewall: str = ""
     privileged: bool = False
+    peer: Peer | None = None
 
     @property
     def used(self) -> tuple[Link, ...]:

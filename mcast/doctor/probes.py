@@ -96,12 +96,16 @@ class Look:
         choices: Sequence[Choice],
         requested: Sequence[str] = (),
     ) -> None:
-        self.groups, self._choices, self._requested = groups, choices, tuple(requested)
-        self._room = room
+        self.groups, self.choices, self._requested = groups, choices, tuple(requested)
+        self.room = room
         self._sealer, self._opener = Sealer(room, os.urandom(8)), Opener(room)
         self._own = {address for choice in choices for address in choice.interface.addresses}
         self._heard: dict[tuple[str, str], Heard] = {}
         self.ways: list[Way] = []
+
+    def again(self) -> Look:
+        """Another look of the same kind."""
+        return Look(self.groups, self.room, self.choices, self._requested)
 
     def run(self, longest: float = LONGEST) -> Evidence:
         """Look for at most `longest` seconds."""
@@ -115,7 +119,7 @@ class Look:
         return self._evidence(before)
 
     def _open(self) -> Iterator[Way]:
-        for choice in self._choices:
+        for choice in self.choices:
             for group in self.groups:
                 if choice.used and group.version in choice.versions:
                     yield Way(choice, group)
@@ -180,7 +184,7 @@ class Look:
             return msgspec.structs.replace(heard, room="version")
         if isinstance(header, DropReason):
             return None
-        if header.key_id != self._room.key_id:
+        if header.key_id != self.room.key_id:
             return msgspec.structs.replace(heard, room="other")
         frames = self._frames(header, data)
         if frames is None:
@@ -196,14 +200,14 @@ class Look:
 
     def _frames(self, header: Header | DropReason, data: bytes) -> list[Frame] | None:
         """The frames of a datagram of our room, None if it is none."""
-        if isinstance(header, DropReason) or header.key_id != self._room.key_id:
+        if isinstance(header, DropReason) or header.key_id != self.room.key_id:
             return None
         plain = self._opener.open(header, data)
         frames = plain if isinstance(plain, DropReason) else decode_frames(plain)
         return None if isinstance(frames, DropReason) else frames
 
     def _evidence(self, before: Counters) -> Evidence:
-        links = local.links_of(self._choices)
+        links = local.links_of(self.choices)
         taken = next((way.port_taken for way in self.ways if way.port_taken is not None), None)
         number = self.groups[0].port
         return Evidence(

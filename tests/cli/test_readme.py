@@ -501,7 +501,7 @@ def pings_a_textbook_server(kind: str) -> Case:
 
 def finds_nothing_wrong(scene: Scene, command: str) -> None:
     process = scene.start(command)
-    assert process.wait() == 0, process.stdout
+    assert process.wait(90) == 0, process.stdout
     assert process.lines()[0] == "Nothing is wrong as far as can be seen from here."
 
 
@@ -703,6 +703,8 @@ CASES: dict[str, Case] = {
     "mcast ping --plain 10.9.0.2:3000 -C 3": pings_a_textbook_server("SOCK_DGRAM"),
     "mcast ping --tcp 10.9.0.2:3000 -C 3": pings_a_textbook_server("SOCK_STREAM"),
     "mcast doctor": finds_nothing_wrong,
+    "mcast doctor --with bob": finds_nothing_wrong,
+    "mcast doctor --with 10.9.0.2": finds_nothing_wrong,
     "mcast interfaces": shows_interfaces,
     "mcast --debug interfaces": shows_interfaces,
     "mcast chat -i eth0": chats(),

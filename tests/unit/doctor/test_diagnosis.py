@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from mcast.doctor.diagnosis import SENTENCES, Status, diagnose
+from mcast.doctor.diagnosis import SENTENCES, diagnose
 from mcast.doctor.evidence import Attempt, Counters, Evidence, Heard, Link, Port, Route
+from mcast.doctor.finding import Status
 
 ETH0 = Link("eth0", True, "default route", addresses=("10.9.0.1",), networks=("10.9.0.0/16",))
 LO = Link("lo", False, "loopback", loopback=True, addresses=("127.0.0.1",), networks=("127.0.0.0/8",))
