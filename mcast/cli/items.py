@@ -39,7 +39,7 @@ from mcast.events import (
 from mcast.net.plain_text import Line
 from mcast.wire.attributes import Attributes, Service, decode_attributes
 
-from .output import clock, decoded, escape, escape_exactly, note, payload, rfc3339
+from .output import clock, decoded, escape, escape_exactly, payload, rfc3339
 
 if TYPE_CHECKING:
     from .people import Acquaintances
@@ -361,12 +361,6 @@ class PrivateItem(Item):
     def id(self) -> str:
         """What names the message everywhere."""
         return private_id(self.message.peer_id, self.message.number)
-
-
-def show_private(item: Item) -> None:
-    """Tell the user of a private message, in a command that shows no messages: it was confirmed."""
-    if isinstance(item, PrivateItem) and item.type == "message":
-        note(item.chat_line().without_time())
 
 
 _PRIVATE_TYPES: dict[type, str] = {PrivateMessage: "message", Question: "question", Answer: "reply"}

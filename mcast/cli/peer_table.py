@@ -15,7 +15,7 @@ from mcast.wire.attributes import Service
 from .formats import LineFormat, avahi_name, avahi_texts
 from .hooks import Hooks
 from .interfaces import cells_of
-from .items import Item, PeerItem, show_private
+from .items import Item, PeerItem
 from .output import Output, escape, escape_exactly
 from .session import GroupSession, Reporter, portions
 
@@ -151,7 +151,7 @@ class PeerTable:
                     self._show(item)
                     if item.type in ("alarm", "overflow", "slow", "sending", "room"):
                         reporter.notice(item)
-                    show_private(item)
+                    reporter.private(item)
                     hooks.put(item)
             reporter.drops()
             if self.complete:

@@ -8,9 +8,11 @@ import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 
+from mcast.core.events import PeerId
 from mcast.crypto.keys import Identity
 from mcast.crypto.stretch import comparison
 from mcast.errors import McastError, UsageError
+from mcast.events import PeerView
 from mcast.store.people import People, Person
 
 from . import words
@@ -57,6 +59,11 @@ def label(person: Person) -> str:
     return f"{escape(person.name)}·{person.origin.hex()[:4]}"
 
 
+def as_peer(person: Person) -> PeerView:
+    """The person as a peer that is not here."""
+    return PeerView(PeerId(person.origin, 0), person.name)
+
+
 class Acquaintances:
     """Pins whom a command meets in `people`, if it `pins`, and alarms if one can be taken for another.
 
@@ -77,6 +84,10 @@ class Acquaintances:
     def verify(self, key: bytes, name: str, now: float) -> None:
         """This user has compared the key. Any thread may call it."""
         self._people.verify(key, name, now)
+
+    def absent(self) -> list[PeerView]:
+        """Everybody who was met, here or not, as somebody to whom a message can be addressed."""
+        return [as_peer(person) for person in self._people.all()]
 
     def checked(self, items: Iterable[Item], context: GroupContext) -> list[Item]:
         """The items, with alarms before those whose author can be taken for another."""

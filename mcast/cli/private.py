@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
-from mcast.aio import Group, PrivateReceipt
+from mcast.aio import Group
 from mcast.errors import McastError, UsageError
 from mcast.events import PeerView
 from mcast.runtime.asking import ASK_ROSTER
@@ -95,18 +95,51 @@ def _only(found: Sequence[PeerView], name: str) -> PeerView:
     return found[0]
 
 
-async def send(group: Group, name: str, bodies: AsyncIterator[bytes], patience: float) -> int:
-    """Send messages to one peer and wait until it has them; the exit code."""
-    try:
-        peer = await find(group, name)
-    except NobodyThere as error:
-        note(str(error))
-        return exits.NOTHING_FOUND
-    receipts: list[PrivateReceipt] = [await group.send(body, to=peer) async for body in bodies]
-    arrived = await asyncio.gather(*(receipt.confirmed(timeout=patience) for receipt in receipts))
-    if all(arrived):
+class PrivateSending:
+    """Sends messages to the one peer that `name` means, and waits `patience` seconds until it has them.
+
+    With a `profile`, messages that do not arrive are kept for the chats of that identity to send.
+    """
+
+    def __init__(self, group: Group, name: str, profile: str | None, patience: float) -> None:
+        self._group, self._name, self._profile, self._patience = group, name, profile, patience
+
+    async def send(self, bodies: AsyncIterator[bytes]) -> int:
+        """Send the messages; the exit code."""
+        try:
+            peer = await find(self._group, self._name)
+        except NobodyThere as error:
+            if self._profile is None:
+                note(str(error))
+                return exits.NOTHING_FOUND
+            return self._keep(self._profile, self._absent(self._profile), [body async for body in bodies])
+        sent = [(body, await self._group.send(body, to=peer)) async for body in bodies]
+        arrived = await asyncio.gather(*(receipt.confirmed(timeout=self._patience) for _, receipt in sent))
+        if all(arrived):
+            return exits.DONE
+        which = f"{arrived.count(False)} of {len(arrived)} messages" if len(arrived) > 1 else "the message"
+        note(f"{_label(peer)} did not confirm {which}")
+        if self._profile is None:
+            return exits.TIMED_OUT
+        missing = [body for (body, _), there in zip(sent, arrived, strict=True) if not there]
+        return self._keep(self._profile, peer, missing)
+
+    def _absent(self, profile: str) -> PeerView:
+        """The person of that name whom this user has met. UsageError if it is none or several."""
+        from mcast.store.people import People
+
+        from .people import as_peer, known_as, people_file
+
+        path = people_file(profile)
+        return as_peer(known_as(People(path).all() if path.exists() else [], self._name))
+
+    def _keep(self, profile: str, peer: PeerView, bodies: Sequence[bytes]) -> int:
+        from .mailbox import KEPT, keep
+
+        keep(profile, self._group.room.id, peer, bodies)
+        note(f"{_label(peer)} is not here: {KEPT.replace('both of you', 'your chat and that person')}")
         return exits.DONE
-    label = PeerLabels().label(peer.peer_id, peer.name)
-    which = f"{arrived.count(False)} of {len(arrived)} messages" if len(arrived) > 1 else "the message"
-    note(f"{label} did not confirm {which}")
-    return exits.TIMED_OUT
+
+
+def _label(peer: PeerView) -> str:
+    return PeerLabels().label(peer.peer_id, peer.name)

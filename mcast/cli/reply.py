@@ -24,7 +24,7 @@ from mcast.wire.limits import MESSAGE_MAX
 
 from . import options, stdin
 from .hooks import Hooks
-from .items import GroupContext, Item, PlainItem, PrivateItem, show_private
+from .items import GroupContext, Item, PlainItem, PrivateItem
 from .output import Output, note
 from .runner import Ending, run
 from .session import GroupSession, Network, Participant, PlainSession, Reporter
@@ -106,8 +106,9 @@ def reply(
             reporter.joined("answering in")
             hooks.ready(str(session.plan.groups[0]))
             try:
-                complete = await ending.during(replies.run(session))
+                complete = await ending.during(replies.run(session, reporter))
             finally:
+                reporter.close()
                 if runner is not None:
                     runner.stop()
             return ending.exit_code(complete, replies.answered, count)
@@ -264,14 +265,14 @@ class _Replies:
         """Announce that this peer answers, before it joins."""
         group.on_ask(self._on_question, time_limit=limit + 5.0)
 
-    async def run(self, session: GroupSession | PlainSession) -> None:
+    async def run(self, session: GroupSession | PlainSession, reporter: Reporter) -> None:
         """Answer until there were enough."""
         if isinstance(session, PlainSession):
             await self._run_plain(session)
             return
         self._contexts = session.contexts
         self._joined.set()
-        following = asyncio.ensure_future(self._follow(session))
+        following = asyncio.ensure_future(self._follow(session, reporter))
         try:
             await self._enough.wait()
             await session.groups[0].settled(timeout=LAST_ANSWERS)
@@ -279,11 +280,11 @@ class _Replies:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
 
-    async def _follow(self, session: GroupSession) -> None:
+    async def _follow(self, session: GroupSession, reporter: Reporter) -> None:
         """Take the other events, and show what was said to this peer alone."""
         async for _, items in session.batches():
             for item in items:
-                show_private(item)
+                reporter.private(item)
 
     async def _on_question(self, question: Question) -> bytes | None:
         await self._joined.wait()

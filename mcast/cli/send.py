@@ -65,6 +65,12 @@ def send(
         str | None,
         typer.Option("--to", metavar="NAME", help="Send to this peer alone (NAME or NAME·ID)."),
     ] = None,
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--keep", help="With --to: if it does not arrive, keep it for 24 hours; your chat sends it."
+        ),
+    ] = False,
     wait_for: Annotated[
         list[str] | None,
         typer.Option(
@@ -111,15 +117,7 @@ def send(
     if plain:
         return _send_plain(network, messages, interval, verbose and not quiet)
     wanted = _wanted(wait_acks, wait_for or (), wait_acks_from or ())
-    if to is not None and (wanted or json or len(group or ()) > 1):
-        what = (
-            "--wait-acks, --wait-for or --wait-acks-from"
-            if wanted
-            else "--json"
-            if json
-            else "several groups"
-        )
-        raise UsageError(f"--to cannot be used with {what}", "leave one of them out")
+    _check_private(to, keep, bool(wanted), json, group or ())
     me = Participant(profile, name, room, key_file)
 
     async def command(ending: Ending, output: Output) -> int:
@@ -133,7 +131,8 @@ def send(
                 reporter.say(reporter.where("sending to"))
             reporter.problems_at_once()
             if to is not None:
-                return await _send_privately(ending, sending, session.groups[0], to, bodies, linger)
+                private = session.groups[0], to, profile if keep else None, linger
+                return await _send_privately(ending, sending.paced(bodies), *private)
             complete = await ending.during(sending.run(bodies))
             if complete:
                 if sending.exit_code or not quiet:
@@ -262,17 +261,27 @@ def _send_plain(network: Network, messages: Messages, interval: float, verbose: 
         links.close()
 
 
+def _check_private(to: str | None, keep: bool, wanted: bool, json: bool, groups: Sequence[str]) -> None:
+    """UsageError for options that have no meaning for messages to one peer, or only for those."""
+    if keep and to is None:
+        raise UsageError("--keep is for messages to one peer", "add --to NAME")
+    if to is not None and (wanted or json or len(groups) > 1):
+        acks = "--wait-acks, --wait-for or --wait-acks-from"
+        what = acks if wanted else "--json" if json else "several groups"
+        raise UsageError(f"--to cannot be used with {what}", "leave one of them out")
+
+
 async def _send_privately(
-    ending: Ending, sending: "_Sending", group: Group, to: str, bodies: list[bytes] | None, linger: float
+    ending: Ending, bodies: AsyncIterator[bytes], group: Group, to: str, profile: str | None, linger: float
 ) -> int:
-    """Send the messages to one peer alone; the exit code."""
-    from .private import send  # what only --to needs
+    """Send the messages to one peer alone; the exit code. What does not arrive is kept for a `profile`."""
+    from .private import PrivateSending  # what only --to needs
 
     code = exits.DONE
 
     async def work() -> None:
         nonlocal code
-        code = await send(group, to, sending.paced(bodies), linger)
+        code = await PrivateSending(group, to, profile, linger).send(bodies)
 
     return code if await ending.during(work()) else exits.INTERRUPTED + ending.signal
 

@@ -62,6 +62,7 @@ NOT_PLAIN = (
     "wait_acks_from",
     "linger",
     "to",
+    "keep",
     "passive",
     "peer",
     "last",
@@ -499,6 +500,7 @@ class Reporter:
         self._look_at = time.monotonic() + LOOK
         self._errors = 0, 0
         self._peers, self._urgent = Notices(self.say), Notices(self.say)
+        self._private = Notices(note)
 
     def joined(self, doing: str) -> None:
         """Say once where the command joined, and what went wrong; `doing` is for instance "listening to"."""
@@ -570,10 +572,18 @@ class Reporter:
             notices = self._peers if item.type in ("join", "leave", "gap", "message") else self._urgent
             notices.add(text, item.summary, item.count)
 
+    def private(self, item: Item) -> None:
+        """Tell of a private message, in a command that shows no messages: it was confirmed."""
+        from .items import PrivateItem
+
+        if isinstance(item, PrivateItem) and item.type == "message":
+            self._private.add(item.chat_line().without_time(), "{} private messages")
+
     def close(self) -> None:
         """Print what has not been said yet."""
         self._peers.close()
         self._urgent.close()
+        self._private.close()
         self.drops(now=True)
 
     def say(self, text: str) -> None:

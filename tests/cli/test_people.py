@@ -15,6 +15,27 @@ def run(host: lab.Host, *arguments: str) -> lab.Process:
     return process
 
 
+def test_a_private_message_waits_for_who_is_away(pair: Pair, group: str) -> None:
+    bob = pair[1].mcast("chat", "-g", group, "--name", "bob")
+    ada = pair[0].mcast_terminal("chat", "-g", group, "--name", "ada")
+    ada.wait_for_screen("here: bob·")
+    lab.until(lambda: "bob·" in run(pair[0], "identity", "list").stdout)
+    assert bob.interrupt() == 0
+    ada.wait_for_screen(re.compile(r"bob·\w{4} (left|is gone)"))
+    ada.type("/msg bob the key is under the mat\r")
+    ada.wait_for_screen(re.compile(r"you to bob·\w{4} \(private, waiting\): the key is under the mat"))
+    kept = run(pair[0], "send", "-g", group, "--to", "bob", "--keep", "and the cat is out")
+    assert kept.returncode == 0
+    assert "it is kept for 24 hours" in kept.stderr
+
+    again = pair[1].mcast("chat", "-g", group, "--name", "bob")
+    again.wait_for(re.compile(r"ada·\w{4} \(private\): the key is under the mat"), stream="stdout")
+    again.wait_for(re.compile(r"ada·\w{4} \(private\): and the cat is out"), stream="stdout")
+    ada.wait_for_screen(re.compile(r"bob·\w{4} has your private message of \d\d:"))
+    ada.type("/quit\r")
+    assert ada.wait() == 0
+
+
 def test_both_read_the_same_words_and_a_look_alike_raises_an_alarm(pair: Pair, group: str) -> None:
     chats = [
         host.mcast("chat", "-g", group, "--name", name)

@@ -14,11 +14,13 @@ import typer
 from mcast.aio import Group
 from mcast.cli import options
 from mcast.cli.archive import Archive
+from mcast.cli.mailbox import Mailbox, letters_file
 from mcast.cli.output import Output, note
 from mcast.cli.people import acquainted
 from mcast.cli.runner import Ending, run
-from mcast.cli.session import GroupSession, Network, Participant, Reporter
+from mcast.cli.session import GroupSession, Network, Participant, Reporter, Session
 from mcast.errors import McastError
+from mcast.store.letters import Letters
 
 from .conversation import Conversation
 from .pipe import DumbScreen, PipeScreen
@@ -85,7 +87,8 @@ def chat(
                     most = LAST if last is None and since is None else last
                     screen.start(archive.start(MOST_KEPT if most is None else most, since))
                 json_output = output if json else None
-                conversation = Conversation(session, screen, reporter, json_output, archive)
+                mailbox = _mailbox(profile, session, keeps=not no_history)
+                conversation = Conversation(session, screen, reporter, json_output, archive, mailbox)
                 talk = Talk(conversation, screen, simple=plain)
                 await ending.during(talk.run())
             finally:
@@ -105,6 +108,21 @@ def _archive(profile: str, group: Group, room: str, *, age: float, size: float) 
     except McastError as error:
         note(f"{error}; the chat goes on, but messages are not kept")
         return None
+
+
+def _mailbox(profile: str, session: Session, *, keeps: bool) -> Mailbox | None:
+    """What sends private messages; None for plain text. If the disk keeps none, the user is told."""
+    if not isinstance(session, GroupSession):
+        return None
+    context, letters = session.contexts[0], None
+    if keeps:
+        try:
+            letters = Letters(letters_file(profile))
+            if letters.notice:
+                note(letters.notice)
+        except McastError as error:
+            note(f"{error}; private messages are not kept for those who are not here")
+    return Mailbox(session.groups[0], letters, context.labels.label)
 
 
 def _screen(json: bool) -> Callable[[Output], Screen]:

@@ -8,9 +8,9 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mcast.aio import PrivateReceipt
 from mcast.cli.archive import NEW, Archive
 from mcast.cli.items import ChatLine, Item, MessageItem, PeerItem, PlainItem, PrivateItem
+from mcast.cli.mailbox import KEPT, Mailbox
 from mcast.cli.output import Output, escape, note
 from mcast.cli.session import GroupSession, Reporter, Session, interface_events, portions
 from mcast.errors import PermissionRefused, UsageError
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 GREETING = 0.7
 """Seconds after joining. Peers that appear before were here already and are listed in one line."""
-DELIVERED = 10.0
-"""Seconds in which a private message should be confirmed. It is repeated for as long."""
 NAMED = 50
 """Peers that are listed by name."""
 
@@ -41,12 +39,18 @@ class Conversation:
         reporter: Reporter,
         json: Output | None,
         archive: Archive | None,
+        mailbox: Mailbox | None = None,
     ) -> None:
         self.session = session
         self._screen = screen
         self._reporter = reporter
         self._json = json
         self.archive = archive
+        self._mailbox = mailbox
+        if mailbox is not None:
+            mailbox.on_outcome = lambda message_id, arrived: screen.mark(
+                message_id, ALL if arrived else UNHEARD
+            )
         self._interactive = sys.stdin.isatty()
         self._present: Sequence[str] | None = None if json else []
         """Labels of the peers that were here before us; None once they have been listed."""
@@ -56,7 +60,6 @@ class Conversation:
         self.bell: Bell | None = None
         self._origin = session.groups[0].origin if isinstance(session, GroupSession) else b""
         self._delivery: Delivery | None = None
-        self._private: set[asyncio.Task[None]] = set()
         if self._interactive and isinstance(session, GroupSession):
             context = session.contexts[0]
             context.labels.own = context.group.peer_id
@@ -80,6 +83,7 @@ class Conversation:
     async def follow(self) -> None:
         """Show what arrives, until the group is left."""
         greeting = asyncio.get_running_loop().call_later(GREETING, self._greet)
+        letters = None if self._mailbox is None else asyncio.create_task(self._mailbox.run())
         try:
             async for changes, items in self.session.batches():
                 for change in changes:
@@ -96,11 +100,13 @@ class Conversation:
                 self._reporter.drops()
         finally:
             greeting.cancel()
+            if letters is not None:
+                letters.cancel()
 
     async def close(self) -> None:
         """Stop waiting for confirmations."""
-        for watching in self._private:
-            watching.cancel()
+        if self._mailbox is not None:
+            await self._mailbox.close()
         if self._delivery:
             await self._delivery.close()
 
@@ -123,23 +129,36 @@ class Conversation:
             raise refusal
 
     async def send_privately(self, line: str) -> None:
-        """Send `NAME TEXT` to one peer. On any doubt, a McastError is raised and nothing is sent."""
-        from mcast.cli.private import addressed
+        """Send `NAME TEXT` to one peer, or keep it for somebody who is not here.
 
-        if not isinstance(self.session, GroupSession):
+        On any doubt, a McastError is raised and nothing is sent.
+        """
+        from mcast.cli.private import NobodyThere, addressed
+
+        if not isinstance(self.session, GroupSession) or self._mailbox is None:
             raise UsageError("plain text has no private messages", "use mcast chat without --plain")
         group, context = self.session.groups[0], self.session.contexts[0]
-        found = addressed(group.peers(), line)
+        known = context.acquaintances if self._mailbox.keeps else None
+        try:
+            found, here = addressed(group.peers(), line), True
+        except NobodyThere:
+            if known is None:
+                raise
+            found, here = addressed(await asyncio.to_thread(known.absent), line), False
         if found is None:
             raise UsageError("/msg needs a name and a text", "write /msg NAME TEXT")
         peer, words = found
-        receipt = await group.send(words, to=peer)
         label = context.labels.label(peer.peer_id, peer.name)
-        self._screen.show([self._own(words, receipt.id, f"you to {label} (private)")])
+        if here:
+            message_id = (await self._mailbox.send(peer, words.encode())).id
+        else:
+            message_id = await self._mailbox.keep(peer, words.encode())
+        state = "private" if here else "private, waiting"
+        self._screen.show([self._own(words, message_id, f"you to {label} ({state})")])
+        if not here:
+            note(f"{label} is not here: {KEPT}")
         if self.archive:
-            self.archive.keep_own(receipt.id, words, to=label)
-        self._private.add(task := asyncio.create_task(self._watch(receipt, label)))
-        task.add_done_callback(self._private.discard)
+            self.archive.keep_own(message_id, words, to=label)
 
     def _own(self, text: str, message_id: str, sender: str = "you") -> ChatLine:
         data = text.encode("utf-8", "replace")
@@ -218,6 +237,8 @@ class Conversation:
         if isinstance(item, PeerItem):
             self._happened()
             self._screen.refresh()
+        if self._mailbox is not None and isinstance(item, PeerItem) and item.type != "leave":
+            self._mailbox.came(item.peer.peer_id.origin)
         if self._present is not None and isinstance(item, PeerItem) and item.type == "join":
             self._present = [*self._present, item.label]
             return
@@ -239,13 +260,6 @@ class Conversation:
             return
         self._warned = True
         note(f"{item.host} sends plain text and cannot read you; use: mcast chat --plain -g {item.group}")
-
-    async def _watch(self, receipt: PrivateReceipt, label: str) -> None:
-        """Mark a private message when it arrives, and say so if it does not."""
-        arrived = await receipt.confirmed(timeout=DELIVERED)
-        self._screen.mark(receipt.id, ALL if arrived else UNHEARD)
-        if not arrived:
-            note(f"{label} did not confirm your private message")
 
 
 def _named(labels: Sequence[str]) -> str:

@@ -115,7 +115,7 @@ class DirectedReceiver:
         self.answers = False
         self.lately = -inf
         self._partial: dict[Slot, Partial] = {}
-        self._acks: dict[Slot, Ack] = {}
+        self._acks: dict[tuple[Slot, Address], Ack] = {}
         self._done: dict[Slot, tuple[MessageKeys, int]] = {}
         self._seen = Seen(detector.freshness.__contains__)
         self._sweep_at = inf
@@ -260,13 +260,17 @@ class DirectedReceiver:
     def _acknowledge(
         self, slot: Slot, datagram: Datagram, frame: Directed, keys: MessageKeys, got: int
     ) -> None:
-        """Acknowledge soon: fragments that came by one wake-up together."""
-        if len(self._acks) < ACKS or slot in self._acks:
+        """Acknowledge soon: fragments that came by one wake-up together.
+
+        The attack: a member that hears a fragment through the group seals it anew, as if it had come by
+        unicast from there. It gets an acknowledgement of its own, and keeps nobody from the genuine one.
+        """
+        to = None if frame.flags & BY_MULTICAST else datagram.source
+        if len(self._acks) < ACKS or (slot, to) in self._acks:
             allowed = max(1, ALLOWED // max(1, len(self._partial)))
             bits = got.to_bytes((frame.count + 7) // 8, "little")
-            to = None if frame.flags & BY_MULTICAST else datagram.source
             ack = DirectedAck(*self._context.me, *slot[0], slot[1], allowed, bytes(TAG_SIZE), bits)
-            self._acks[slot] = Ack(ack, keys, to, datagram.networks)
+            self._acks[slot, to] = Ack(ack, keys, to, datagram.networks)
         self._arm()
 
     def acknowledge(self) -> None:

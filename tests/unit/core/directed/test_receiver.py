@@ -14,6 +14,7 @@ from mcast.crypto.directed import MessageKeys, sender_keys
 from mcast.crypto.keys import Identity
 from mcast.wire.codec import encode_frames
 from mcast.wire.contents import ContentKind
+from mcast.wire.frames import BY_MULTICAST
 from mcast.wire.limits import MESSAGE_MAX
 from tests.unit.core.directed.support import Stranger, answering, datas, got, lan, settle
 from tests.unit.core.support import ADDRESS, drops
@@ -278,6 +279,24 @@ def test_acknowledgements_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert acks(ada) == 2
     eve.tell(frames[0])  # what is done is not remembered for ever
     assert acks(ada) == 2
+
+
+def test_who_seals_a_fragment_anew_does_not_turn_its_acknowledgement_away() -> None:
+    net, ada, eve = stranger()
+    (frame,) = eve.fragments(b"hi")
+    eve.say(eve.own_key)
+    thief: Address = ("10.0.0.66", 6666)
+    sources = (
+        (msgspec.structs.replace(frame, flags=BY_MULTICAST), ADDRESS, False),
+        (frame, thief, True),
+    )
+    for sent, source, direct in sources:
+        ada.engine.receive(eve.sealer.seal(encode_frames([sent])), source, net.now, direct=direct)
+    ada.engine.tick(net.now)
+    destinations = [out.destination for out in ada.engine.datagrams(net.now)]
+    assert None in destinations
+    assert thief in destinations
+    assert sum(isinstance(event, PrivateMessage) for event in ada.engine.events()) == 1
 
 
 def test_only_what_is_shown_is_acknowledged() -> None:
