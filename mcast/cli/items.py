@@ -273,7 +273,7 @@ class MessageItem(Item):
         seconds = message.sent / 1000 - message.skew
         marks = {"history": message.history, "late": message.late and not message.history}
         mark = ", ".join(word for word, holds in {**marks, "clock off": message.skew}.items() if holds)
-        own = message.history and message.origin == self._context.group.peer_id.origin
+        own = message.history and message.origin == self._context.group.peer_id.origin and not message.guest
         label = "you" if own else self._context.labels.label(message.peer_id, message.name)
         text, origin = _text(message.data, exact), message.origin
         return ChatLine(seconds, label, text, mark, own, message.data, origin, self.id)

@@ -27,13 +27,13 @@ SCRIPTS, SETTINGS = ROOT / "docs" / "scripts.md", ROOT / "docs" / "settings.md"
 PAGES = [
     README,
     ROOT / "CONTRIBUTING.md",
-    *(ROOT / "docs" / f"{name}.md" for name in ("chat", "python", "security", "troubleshooting")),
+    *(ROOT / "docs" / f"{name}.md" for name in ("chat", "gateway", "python", "security", "troubleshooting")),
     SCRIPTS,
     SETTINGS,
 ]
 CHINESE = ROOT / "docs" / "README.zh.md"
 IDENTITY = r"·[0-9a-f]{4}(/\d+)?"
-KNOWN_BLOCKS = {"sh", "python", "toml", "text chat", "text interfaces", "json message"}
+KNOWN_BLOCKS = {"sh", "python", "toml", "text chat", "text lines", "text interfaces", "json message"}
 
 pytestmark = pytest.mark.lan
 
@@ -539,6 +539,48 @@ def forgets(scene: Scene, command: str) -> None:
     assert re.search("removed 0 messages of lobby.*\\nmcast: removed [1-9]", run.stderr), run.stderr
 
 
+SAYS_A_LINE = """
+import socket, sys
+with socket.create_connection((sys.argv[1], int(sys.argv[2]))) as client:
+    client.sendall("a line of a guest\\n".encode())
+    client.shutdown(socket.SHUT_WR)
+    while data := client.recv(4096):
+        print(data.decode())
+"""
+
+
+def opens_doors(*doors: str) -> Case:
+    """Somebody says a line at the door for lines, and bob hears it; a page is loaded at that for web."""
+
+    def check(scene: Scene, command: str) -> None:
+        gate = scene.start(command)
+        gate.wait_lines(len(doors))
+        for line, door in zip(gate.stdout.splitlines(), doors, strict=True):
+            assert line.startswith(f"{door} ")
+            host, _, port = line.partition(" ")[2].removeprefix("http://").partition("/")[0].rpartition(":")
+            if door == "web":
+                page = scene.reader.spawn(
+                    [
+                        sys.executable,
+                        "-c",
+                        f"from urllib.request import *; print(urlopen('http://{host}:{port}').read())",
+                    ]
+                )
+                assert page.wait() == 0, page.stderr
+                assert "Join the chat" in page.stdout
+                continue
+            guest = scene.reader.spawn([sys.executable, "-c", SAYS_A_LINE, host, port])
+            assert guest.wait() == 0
+            if door == "lines":
+                scene.bob.wait_for("guest 1 via gate")
+                assert "you are guest 1, a guest of gate" in guest.stdout
+            else:
+                assert guest.stdout == "a line of a guest\n\n"
+        assert gate.interrupt() == 0
+
+    return check
+
+
 def shows_the_identity(scene: Scene, command: str) -> None:
     has_talked(scene)
     run = scene.start(command)
@@ -721,6 +763,11 @@ CASES: dict[str, Case] = {
     IMPORT: moves_an_identity,
     "mcast identity list": knows_bob,
     "mcast identity verify bob": knows_bob,
+    "mcast gateway lines": opens_doors("lines"),
+    "mcast gateway lines --listen 10.9.0.1:3000": opens_doors("lines"),
+    "mcast gateway lines --echo": opens_doors("echo"),
+    "mcast gateway web": opens_doors("web"),
+    "mcast gateway lines web": opens_doors("lines", "web"),
     "mcast key new lab": makes_words,
     "mcast key add lab": types_words,
     "mcast chat --room lab": chats_by_the_name_of_a_room_with_a_key,
