@@ -1,14 +1,16 @@
 """`mcast gateway`: let people without mcast into a group, by lines over TCP or a web page."""
 
 import asyncio
+import base64
 import contextlib
+import hmac
 import ipaddress
 import sys
 from typing import Annotated
 
 import typer
 
-from mcast.errors import UsageError
+from mcast.errors import McastError, UsageError
 from mcast.events import InterfacesChanged
 from mcast.gateway import Echo, Lines, Lobby
 from mcast.gateway.lines import parse_listen
@@ -16,6 +18,7 @@ from mcast.net.links import Links
 
 from . import exits, options
 from .output import Output, note
+from .profiles import Profile
 from .runner import Ending, run
 from .session import Network, Participant, Reporter
 
@@ -108,7 +111,8 @@ def gateway(
                     _warn(lines.addresses)
                     output.lines(f"lines {address}" for address in lines.addresses)
                 else:
-                    await _open_web(stack, lobby, where, joined.links, output, everybody=open_)
+                    host = where or f"{_lan_address(joined.links)}:8080"
+                    await _open_web(stack, lobby, host, profile, output, everybody=open_)
 
             async def watching() -> None:
                 async for batch in joined.batches():
@@ -177,7 +181,7 @@ async def _open_web(
     stack: contextlib.AsyncExitStack,
     lobby: Lobby,
     where: str,
-    links: Links,
+    profile: str,
     output: Output,
     *,
     everybody: bool,
@@ -188,8 +192,8 @@ async def _open_web(
         if error.name not in ("aiohttp", "segno"):
             raise
         raise UsageError("the web page needs more packages", "pip install 'mcast[web]'") from None
-    host = where or f"{_lan_address(links)}:8080"
-    web = await stack.enter_async_context(Web(lobby, host, everybody=everybody))
+    door = Web(lobby, where, everybody=everybody, secret=_secret(profile))
+    web = await stack.enter_async_context(door)
     output.lines(f"web {link}" for link in web.links)
     if everybody:
         note("WARNING: everybody who can reach this page can read and write in this group")
@@ -197,6 +201,16 @@ async def _open_web(
         note(f"who opens the page without this link needs the PIN {web.pin}")
     if sys.stdout.isatty():
         output.lines(web.qr_code())
+
+
+def _secret(profile: str) -> str | None:
+    """The secret of the link: the same for a profile, so that phones come back after a restart."""
+    try:
+        seed = Profile(profile).seed()
+    except McastError:
+        return None  # a temporary identity has a temporary link
+    digest = hmac.digest(seed, b"mcast gateway: the secret in the link of the web page", "sha256")
+    return base64.urlsafe_b64encode(digest[:16]).decode().rstrip("=")
 
 
 def _lan_address(links: Links) -> str:

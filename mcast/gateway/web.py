@@ -47,7 +47,6 @@ COOKIE = "mcast"
 COMMON = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
@@ -59,9 +58,9 @@ class Door:
     The attack: guessing the PIN. Each address has five tries a minute, all together thirty, then one in 10 s.
     """
 
-    def __init__(self, everybody: bool) -> None:
+    def __init__(self, everybody: bool, secret: str | None = None) -> None:
         self.everybody = everybody
-        self.secret = secrets.token_urlsafe(16)
+        self.secret = secret or secrets.token_urlsafe(16)
         self.pin = f"{secrets.randbelow(1_000_000):06d}"
         self._wrong: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._guesses = TokenBucket(GUESSES_A_SECOND, GUESSES, time.monotonic())
@@ -158,12 +157,15 @@ class Files:
 class Web:
     """Serves the page, while it is entered.
 
-    listen: `HOST:PORT`. everybody: without link or PIN. Entering raises UsageError, PortTaken or McastError.
+    listen: `HOST:PORT`. everybody: without link or PIN. secret: what stands in the link, so that it stays the
+    same after a restart; default: a new one. Entering raises UsageError, PortTaken or McastError.
     """
 
-    def __init__(self, lobby: Lobby, listen: str, *, everybody: bool = False) -> None:
+    def __init__(
+        self, lobby: Lobby, listen: str, *, everybody: bool = False, secret: str | None = None
+    ) -> None:
         self._lobby, self._listen = lobby, parse_listen(listen, 8080)
-        self._door = Door(everybody)
+        self._door = Door(everybody, secret)
         self._boot = secrets.token_hex(4)
         self._sessions: OrderedDict[str, Session] = OrderedDict()
         self._files = Files()

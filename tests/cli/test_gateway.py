@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from tests import lab
+from tests.lan.programs.phones import XSS
 
 Pair = tuple[lab.Host, lab.Host]
 
@@ -194,3 +195,23 @@ def test_pages_of_guests_come_and_go(pair: Pair, group: str) -> None:
     assert said[0] == ("iada via gate", "<script>alert(1)</script>")
     assert said[-1][1].startswith("report.txt (5.0 kB): http://10.9.0.1:8080/file/")
     assert gate.interrupt() == 0
+
+
+def test_two_phones_and_a_member_talk(pair: Pair, group: str, tmp_path: Path) -> None:
+    """Real pages in a headless Chromium, from tests/lan/programs/phones.py."""
+    h1, h2 = pair
+    member = h1.mcast("announce", "-g", group, "--name", "eve")
+    member.wait_for("announcing in", stream="stderr")
+    listen = ("web", "--listen", "10.9.0.1:8081", "--profile", "phones")
+    gate, (link,) = gateway(h1, group, *listen)
+    phones = h2.spawn([sys.executable, "-m", "tests.lan.programs.phones", link, str(tmp_path)])
+    phones.wait_lines(1, 100.0)
+    assert h1.mcast("send", "-g", group, "--name", "eve", XSS).wait() == 0
+    phones.wait_lines(2, 60.0)
+    gate.signal(9)
+    gate.wait()
+    again, (same,) = gateway(h1, group, *listen)
+    assert same == link
+    assert phones.wait(90.0) == 0, phones.stdout + phones.stderr
+    assert (tmp_path / "phone.png").read_bytes().startswith(b"\x89PNG")
+    assert again.interrupt() == 0
