@@ -106,8 +106,8 @@ def test_a_signal_gives_the_terminal_back(here: lab.Host, group: str, number: in
 def test_commands_are_no_messages(pair: Pair, group: str) -> None:
     terminal, friend = chat(pair[0], group, columns=200), other(pair[1], group)
     listed = [f"mcast: {entry}" for entry in entries()]
-    terminal.type("/nick ada\r")
-    wait_for(terminal, ["mcast: unknown command /nick ada, not sent: /help lists the commands", ">"])
+    terminal.type("/nope ada\r")
+    wait_for(terminal, ["mcast: unknown command /nope ada, not sent: /help lists the commands", ">"])
     terminal.type("/help\r")
     wait_for(terminal, [*listed, ">"])
     terminal.type("   \r\r//etc\r")
@@ -256,14 +256,14 @@ def test_marks_tell_who_has_got_a_line(pair: Pair, group: str) -> None:
     marked(r"?  ", "one")
     terminal.wait_for_screen("nobody has confirmed this yet; peers that join soon can still get it")
     terminal.wait_for_screen(
-        re.compile(r"lobby · open · nobody else here · you are ada·\w{4} · nobody was here$", re.M)
+        re.compile(r"lobby · open · nobody else here · nobody was here · you are ada·\w{4}$", re.M)
     )
     friend = pair[1].mcast("chat", "-g", group, "-n", "bob")
-    terminal.wait_for_screen(re.compile(r"nobody was here; bob·\w{4} came later$", re.MULTILINE))
+    terminal.wait_for_screen(re.compile(r"nobody was here; bob·\w{4} came later · you", re.MULTILINE))
     terminal.type("two\r")
     friend.wait_for("two", stream="stdout")
     marked("✓✓ ", "two")
-    terminal.wait_for_screen(re.compile(r"· heard by bob·\w{4}$", re.MULTILINE))
+    terminal.wait_for_screen(re.compile(r"· heard by bob·\w{4} · you", re.MULTILINE))
     terminal.type("/who\r/status\r")
     terminal.wait_for_screen(re.compile(r"here: ada·\w{4} \(you\), bob·\w{4}$", re.MULTILINE))
     terminal.wait_for_screen(re.compile(r"your line of \d\d:\d\d:\d\d: heard by bob·\w{4}$", re.MULTILINE))
@@ -314,6 +314,39 @@ def test_commands_of_a_room(pair: Pair, group: str) -> None:
     terminal.wait_for_screen(re.compile(r"bob.*left"))
     assert "never seen" not in "\n".join(terminal.screen())
     assert terminal.interrupt() == 0
+
+
+def test_rooms_and_names(pair: Pair, group: str) -> None:
+    terminal = pair[0].mcast_terminal("chat", "-g", group, "-n", "ada", columns=110, rows=50)
+    terminal.wait_for_screen(PROMPT)
+    lobby = pair[1].mcast("chat", "-g", group, "-n", "bob")
+    kitchen = pair[1].mcast("chat", "-g", group, "-n", "cyd", "--room", "kitchen")
+    terminal.wait_for_screen(re.compile(r"bob·\w{4} joined"))
+    terminal.type("/join kitchen\r")
+    terminal.wait_for_screen(re.compile(r"^kitchen>$", re.MULTILINE))
+    terminal.wait_for_screen(re.compile(r"cyd·\w{4}$", re.MULTILINE))
+    lobby.write("one\ntwo\n")
+    terminal.wait_for_screen(re.compile(r"^unread: lobby 2 · kitchen · open · 1 other here", re.MULTILINE))
+    assert "two" not in "\n".join(terminal.screen())
+    terminal.type("to the kitchen\r")
+    kitchen.wait_for(": to the kitchen\n", stream="stdout")
+    terminal.type("/rooms\r/room l\t\r")
+    terminal.wait_for_screen("lobby: open, 1 other, 2 unread")
+    terminal.wait_for_screen("kitchen: open, 1 other, shown")
+    terminal.wait_for_screen(re.compile(r"^--- room lobby\n.*: one\n.*: two\nlobby>$", re.MULTILINE))
+    terminal.type("/nick ada lovelace\r")
+    lobby.wait_for(re.compile(r"ada lovelace·\w{4} joined"), stream="stderr")
+    terminal.wait_for_screen(re.compile(r"here: ada lovelace·\w{4} \(you\)"))
+    terminal.type("to the lobby\r")
+    lobby.wait_for(re.compile(r"ada lovelace·\w{4}: to the lobby\n"), stream="stdout")
+    assert "to the lobby" not in kitchen.stdout
+    assert "to the kitchen" not in lobby.stdout
+    terminal.type("/leave\r")
+    terminal.wait_for_screen(re.compile(r"^--- room kitchen$", re.MULTILINE))
+    lobby.wait_for(re.compile(r"ada lovelace·\w{4} left"), stream="stderr")
+    terminal.type("/leave\r")
+    assert terminal.wait() == 0
+    assert pair[0].memberships() == {}
 
 
 def test_suspended_and_back(here: lab.Host, group: str) -> None:

@@ -1,12 +1,14 @@
 """`mcast chat`: talk with everyone in the group, on a terminal or, in a pipe, as a filter.
 
-`talk` reads what is typed, `commands` has the table of commands, `conversation` is one room with what is sent
-and shown there, `delivery` tells who has got a line; `terminal` and `pipe` are the two screens.
+`talk` reads what is typed, `commands` has the table of commands, `rooms` has the rooms that one is in, and
+`conversation` is one of them, with what is sent and shown there; `delivery` tells who has got a line.
+`terminal` and `pipe` are the screens, `render` makes rows of messages, `view` is what a room has of a screen.
 """
 
+import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import typer
@@ -19,19 +21,25 @@ from mcast.cli.output import Output, note
 from mcast.cli.people import acquainted
 from mcast.cli.runner import Ending, run
 from mcast.cli.session import GroupSession, Network, Participant, Reporter, Session
-from mcast.errors import McastError
+from mcast.errors import McastError, UsageError
 from mcast.store.letters import Letters
 
 from .conversation import Conversation
 from .pipe import DumbScreen, PipeScreen
+from .rooms import Rooms
 from .screen import Screen
 from .talk import Talk
+from .view import View
 
 LAST = 100
 """Earlier messages that a person sees by default."""
 MOST_KEPT = 10_000
 """Messages of before that a chat shows with --since."""
 HISTORY_AGE = options.Seconds(365 * 86400)
+GIVEN = "key"
+"""What the room of a key that is given is called."""
+BETWEEN = 10.0
+"""Seconds of earlier messages that a chat asks for when it enters a room again under another name."""
 GAP_TIMEOUT = 5.0
 """Seconds that a chat waits for a lost line before it shows later ones."""
 
@@ -67,35 +75,62 @@ def chat(
     3 no usable interface or no permission.
     """
     network = Network(context, group, port, interface, only4, only6, ttl)
-    me = Participant(profile, name, room, key_file)
     make_screen = _screen(json)
+    # A key that is given determines the room, whatever its name is.
+    given = bool(key_file or os.environ.get("MCAST_KEY"))
+    first = room or (GIVEN if given else "")
+    most = LAST if last is None and since is None else last
 
     async def command(ending: Ending, output: Output) -> int:
-        join_options: dict[str, Any] = {"gap_timeout": GAP_TIMEOUT, "peers": peer or ()}
-        if since is not None or last is not None or sys.stdin.isatty():
-            join_options |= {"since": since, "last": LAST if last is None and since is None else last}
-        joining = network.plain() if plain else network.protocol(me, **join_options)
-        async with joining as session, acquainted(session, profile, pins=not no_history):
-            reporter = Reporter(session, quiet=quiet, verbose=verbose)
-            reporter.joined("chatting in")
-            screen = make_screen(output)
-            archive = None
-            if isinstance(session, GroupSession) and not no_history:
-                archive = _archive(profile, session.groups[0], room, age=history_age, size=history_size * 1e6)
+        @contextlib.asynccontextmanager
+        async def enter(view: View, name: str, user: str | None, again: bool) -> AsyncIterator[Conversation]:
+            if name != first and (plain or "MCAST_KEY" in os.environ):
+                what = "MCAST_KEY is set" if not plain else "plain text has no rooms"
+                raise UsageError(f"there is one room only: {what}", "start another chat for another room")
+            who = Participant(
+                profile, user, room if name == first else name, key_file if name == first else None
+            )
+            join_options: dict[str, Any] = {"gap_timeout": GAP_TIMEOUT, "peers": peer or ()}
+            if again:
+                # What was said in between is new; what was shown is known to the archive.
+                join_options |= {} if no_history else {"since": BETWEEN}
+            elif since is not None or last is not None or sys.stdin.isatty():
+                join_options |= {"since": since, "last": most}
+            joining = network.plain() if plain else network.protocol(who, **join_options)
+            async with joining as session, acquainted(session, profile, pins=not no_history):
+                reporter = Reporter(session, quiet=quiet, verbose=verbose)
+                if not again:
+                    reporter.joined("chatting in")
+                    screen.open()
+                archive = None
+                if isinstance(session, GroupSession) and not no_history:
+                    archive = _archive(
+                        profile, session.groups[0], who.room, age=history_age, size=history_size * 1e6
+                    )
+                try:
+                    if archive and sys.stdin.isatty() and not again:
+                        view.start(archive.start(MOST_KEPT if most is None else most, since))
+                    mailbox = _mailbox(profile, session, keeps=not no_history)
+                    json_output = output if json else None
+                    conversation = Conversation(session, view, reporter, json_output, archive, mailbox)
+                    conversation.greets = not again
+                    yield conversation
+                finally:
+                    if archive:
+                        archive.close()
+                reporter.close()
+
+        screen = make_screen(output)
+        rooms = Rooms(screen, enter, name)
+        talk = Talk(rooms, screen, simple=plain)
+        try:
+            await rooms.join(first)
+            await ending.during(talk.run())
+        finally:
             try:
-                if archive and sys.stdin.isatty():
-                    most = LAST if last is None and since is None else last
-                    screen.start(archive.start(MOST_KEPT if most is None else most, since))
-                json_output = output if json else None
-                mailbox = _mailbox(profile, session, keeps=not no_history)
-                conversation = Conversation(session, screen, reporter, json_output, archive, mailbox)
-                talk = Talk(conversation, screen, simple=plain)
-                await ending.during(talk.run())
+                await rooms.close()
             finally:
                 screen.close()
-                if archive:
-                    archive.close()
-            reporter.close()
         return talk.exit_code
 
     return run(command)

@@ -81,6 +81,37 @@ async def _bell(talk: Talk, mode: str) -> None:
     note(talk.bell.choose(mode.casefold()))
 
 
+async def _join(talk: Talk, room: str) -> None:
+    if not room:
+        raise UsageError("/join needs a room", "write /join ROOM; lobby is the default room")
+    await talk.rooms.join(room)
+
+
+async def _room(talk: Talk, room: str) -> None:
+    if not room:
+        raise UsageError("/room needs a room", "write /room ROOM; see /rooms")
+    talk.rooms.switch(room)
+
+
+async def _rooms(talk: Talk, _: str) -> None:
+    for line in talk.rooms.report():
+        note(line)
+
+
+async def _leave(talk: Talk, room: str) -> None:
+    if not await talk.rooms.leave(room or None):
+        talk.leave()
+
+
+async def _nick(talk: Talk, name: str) -> None:
+    if not name or talk.simple:
+        raise UsageError(
+            "/nick needs a name" if not talk.simple else "plain text has no names", "write /nick NAME"
+        )
+    await talk.rooms.rename(name)
+    note(talk.room.who())
+
+
 _MSG = "say something to one person alone"
 _VERIFY = "compare keys: both of you read the same eight words"
 _IGNORE = "see no more of a person; again: see them again"
@@ -89,6 +120,11 @@ COMMANDS = (
     Command("/status", "", "see who has got what you said last, and who has not", _status),
     Command("/msg", "NAME TEXT", _MSG, _msg, sends=True, lines=True, completes="peers"),
     Command("/me", "TEXT", "say what you do: * ada waves", _me, sends=True, lines=True),
+    Command("/nick", "NAME", "take another name: you leave and enter again", _nick),
+    Command("/join", "ROOM", "enter another room, and stay in this one", _join),
+    Command("/room", "ROOM", "show another room that you are in", _room, completes="rooms"),
+    Command("/rooms", "", "see the rooms you are in, and what is unread", _rooms),
+    Command("/leave", "[ROOM]", "leave this room or another one", _leave, completes="rooms"),
     Command("/whois", "NAME", "see who somebody is", lookups.whois, completes="peers"),
     Command("/verify", "NAME", _VERIFY, verify, completes="peers"),
     Command("/ignore", "[NAME]", _IGNORE, lookups.ignore, completes="peers"),

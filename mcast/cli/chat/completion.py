@@ -35,7 +35,9 @@ class ChatCompleter(Completer):
         if text.startswith("/") and not space:
             yield from commands(text)
         elif (known := find(command)) and known.completes == "rooms":
-            yield from ((Completion(room, -len(typed), display=escape(room))) for room in talk.rooms(typed))
+            yield from (
+                (Completion(room, -len(typed), display=escape(room))) for room in talk.room_names(typed)
+            )
         elif known and known.completes == "peers" and " " not in typed:
             yield from names(talk.room.peers(), typed)
         elif start.startswith("@"):

@@ -21,7 +21,7 @@ from .render import ACTION, ALL, DIM, UNHEARD, Parts, mentions
 
 if TYPE_CHECKING:
     from .bell import Bell
-    from .screen import Screen
+    from .view import View
 
 GREETING = 0.7
 """Seconds after joining. Peers that appear before were here already and are listed in one line."""
@@ -35,7 +35,7 @@ class Conversation:
     def __init__(
         self,
         session: Session,
-        screen: Screen,
+        screen: View,
         reporter: Reporter,
         json: Output | None,
         archive: Archive | None,
@@ -55,6 +55,8 @@ class Conversation:
         self._present: Sequence[str] | None = None if json else []
         """Labels of the peers that were here before us; None once they have been listed."""
         self._warned = False
+        self.greets = True
+        """Whether to say who is here when the room is entered."""
         self.ignored: dict[bytes, str] = {}
         """Identities whose messages are not shown, and their labels."""
         self.bell: Bell | None = None
@@ -71,14 +73,15 @@ class Conversation:
         if not isinstance(self.session, GroupSession):
             return [(DIM, "plain text: anybody can read it and write as anybody")]
         group, room = self.session.groups[0], self.session.room_field.get("room", "")
-        lock = "open" if group.room.public else "keyed"
+        lock = "keyed" if self.keyed else "open"
         here = len(group.peers())
         who = "nobody else here" if not here else f"{here:,} other{'s' if here > 1 else ''} here"
         me = f"you are {self.session.contexts[0].labels.label(group.peer_id, group.name)}"
         heard = self._delivery.status() if self._delivery else []
         if self._screen.look().narrow:
             return [(DIM, f"{lock} · "), *(heard or [(DIM, who)])]
-        return [(DIM, f"{escape(room) or 'lobby'} · {lock} · {who} · {me}{' · ' if heard else ''}"), *heard]
+        heard = [*heard, (DIM, " · ")] if heard else []
+        return [(DIM, f"{escape(room) or 'lobby'} · {lock} · {who} · "), *heard, (DIM, me)]
 
     async def follow(self) -> None:
         """Show what arrives, until the group is left."""
@@ -172,6 +175,11 @@ class Conversation:
         if problem := await self.session.settle():
             note(problem)
 
+    @property
+    def keyed(self) -> bool:
+        """Whether only those who have a key can read it."""
+        return isinstance(self.session, GroupSession) and not self.session.groups[0].room.public
+
     def peers(self) -> Sequence[PeerView]:
         """Who else is here; nobody is known with plain text."""
         return self.session.groups[0].peers() if isinstance(self.session, GroupSession) else ()
@@ -237,8 +245,10 @@ class Conversation:
         if isinstance(item, PeerItem):
             self._happened()
             self._screen.refresh()
-        if self._mailbox is not None and isinstance(item, PeerItem) and item.type != "leave":
-            self._mailbox.came(item.peer.peer_id.origin)
+            if self._mailbox is not None and item.type != "leave":
+                self._mailbox.came(item.peer.peer_id.origin)
+            if not self._screen.active:
+                return
         if self._present is not None and isinstance(item, PeerItem) and item.type == "join":
             self._present = [*self._present, item.label]
             return
@@ -248,7 +258,9 @@ class Conversation:
 
     def _greet(self) -> None:
         """List the peers that were here before us."""
-        if self._present:
+        if not self.greets or not self._screen.active:
+            pass
+        elif self._present:
             self._reporter.say(f"here: {_named(self._present)}")
         elif self._present is not None and isinstance(self.session, GroupSession):
             self._reporter.say("nobody else is here yet")

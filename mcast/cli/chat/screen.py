@@ -60,6 +60,9 @@ class Screen:
         """Show rows, all at once."""
         raise NotImplementedError
 
+    def open(self) -> None:
+        """Take the terminal, once there is a room; does nothing if that was done."""
+
     def close(self) -> None:
         """Give the terminal back."""
 

@@ -13,28 +13,33 @@ from mcast.errors import McastError
 
 from .bell import Bell
 from .commands import Command, command_in
+from .conversation import Conversation
+from .render import DIM, MENTION, Parts
 
 if TYPE_CHECKING:
-    from .conversation import Conversation
-    from .render import Parts
+    from .rooms import Rooms
     from .screen import Screen
 
 
 class Talk:
-    """Reads what is typed on `screen` for the conversation `room`. On a terminal it may be a command.
+    """Reads what is typed on `screen` for the room that is shown. On a terminal it may be a command.
 
-    simple: the word `exit` leaves, as in the chats of tutorials.
+    simple: plain text, where the word `exit` leaves, as in the chats of tutorials.
     """
 
-    def __init__(self, room: Conversation, screen: Screen, *, simple: bool = False) -> None:
+    def __init__(self, rooms: Rooms, screen: Screen, *, simple: bool = False) -> None:
         self.exit_code = exits.DONE
-        self.room, self.screen = room, screen
+        self.rooms, self.screen, self.simple = rooms, screen, simple
         screen.talk = self
         self.bell = Bell(screen.ring)
-        room.bell = self.bell
+        rooms.on_enter = self._entered
         self._interactive = sys.stdin.isatty()
-        self._simple = simple
         self._leaving = False
+
+    @property
+    def room(self) -> Conversation:
+        """The conversation in the room that is shown."""
+        return self.rooms.current
 
     def leave(self) -> None:
         """End the chat."""
@@ -42,30 +47,29 @@ class Talk:
 
     def prompt(self) -> Parts:
         """What stands before what is typed."""
-        return [("", "> ")]
+        return [("", self.rooms.prompt)]
 
     def status(self) -> Parts:
         """The line below what is typed."""
-        return self.room.status()
+        unread = self.rooms.unread
+        return [*([(MENTION, f"unread: {unread}"), (DIM, " · ")] if unread else []), *self.room.status()]
 
-    def rooms(self, typed: str) -> Sequence[str]:
-        """The rooms whose names begin like this."""
-        return ()
+    def room_names(self, typed: str) -> Sequence[str]:
+        """The rooms one is in whose names begin like this."""
+        return [name for name in self.rooms.names() if name.startswith(typed)]
 
     async def run(self) -> None:
-        """Talk until the input ends."""
-        showing = asyncio.ensure_future(self.room.follow())
+        """Talk until the input ends, or the last room does."""
+        rooms = asyncio.ensure_future(self.rooms.ended())
         typing = asyncio.ensure_future(self._type())
         try:
-            done, _ = await asyncio.wait({showing, typing}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({rooms, typing}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
-            showing.cancel()
+            rooms.cancel()
             typing.cancel()
-            await asyncio.gather(
-                showing, typing, self.room.close(), self.bell.close(), return_exceptions=True
-            )
+            await asyncio.gather(rooms, typing, self.bell.close(), return_exceptions=True)
 
     async def _type(self) -> None:
         while not self._leaving:
@@ -88,7 +92,7 @@ class Talk:
             return
         if found is not None:
             await self._do(*found)
-        elif self._simple and text.strip().casefold() == "exit":
+        elif self.simple and text.strip().casefold() == "exit":
             self.leave()
         elif text := text.strip("\n").rstrip():
             await self.room.send(text[1:] if text.startswith("//") else text)
@@ -98,6 +102,9 @@ class Talk:
             await command.run(self, rest)
         except McastError as error:
             note(f"not sent: {error}" if command.sends else str(error))
+
+    def _entered(self, conversation: Conversation) -> None:
+        conversation.bell = self.bell
 
     def _failed(self, error: McastError) -> None:
         # In a pipe only the exit code tells that a line was lost.

@@ -70,6 +70,12 @@ class Terminal(Screen):
         self._resize = self._app._on_resize
         self._app._on_resize = self._resized  # type: ignore[method-assign]  # nothing else comes before it erases
         self._stack = contextlib.ExitStack()
+        self._opened = False
+
+    def open(self) -> None:
+        if self._opened:
+            return
+        self._opened = True
         self._stack.enter_context(self._app.input.raw_mode())
         self._composer.typed_before(_waiting())
         if sys.stderr.isatty():

@@ -46,7 +46,7 @@ def test_commands(text: str, name: str, rest: str) -> None:
     assert (found[0].name, found[1]) == (name, rest)
 
 
-@pytest.mark.parametrize("text", ["/nick ada", "/ x", "/", "/msgs bob"])
+@pytest.mark.parametrize("text", ["/nope ada", "/ x", "/", "/msgs bob"])
 def test_an_unknown_word_is_not_sent(text: str) -> None:
     with pytest.raises(UsageError, match=f"unknown command {text}, not sent"):
         command_in(text)
