@@ -15,7 +15,18 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tests import lab
-from tests.bench import discovery, endurance, latency, machine, member, peers, recovery, startup, throughput
+from tests.bench import (
+    discovery,
+    endurance,
+    keys,
+    latency,
+    machine,
+    member,
+    peers,
+    recovery,
+    startup,
+    throughput,
+)
 from tests.bench.options import APIS, Options, say
 from tests.bench.rows import Row, table
 
@@ -27,12 +38,13 @@ MEASUREMENTS: dict[str, Measurement] = {
     "discovery": discovery.measure,
     "start-up": startup.measure,
     "idle": member.measure,
+    "keys": keys.measure,
     "endurance": endurance.measure,
 }
 BY_NAME_ONLY = {"endurance"}
 """Too long to run unasked."""
-SLOW = {"discovery"}
-"""Left out of a quick look: its hosts must have been there for a while."""
+SLOW = {"discovery", "keys"}
+"""Left out of a quick look: it takes a while."""
 
 
 def numbers(text: str) -> tuple[int, ...]:

@@ -97,6 +97,14 @@ class Terminal(Running):
         with self._changed:
             return [line.rstrip() for line in self._screen.display]
 
+    def cells(self) -> list[list[pyte.screens.Char]]:
+        """The characters now on the screen, with their colours. A wide one has an empty one behind it."""
+        with self._changed:
+            return [[row[x] for x in range(self._screen.columns)] for row in self._rows()]
+
+    def _rows(self) -> list[dict[int, pyte.screens.Char]]:
+        return [self._screen.buffer[y] for y in range(self._screen.lines)]
+
     def cursor(self) -> tuple[int, int]:
         """Row and column of the cursor, from 0."""
         with self._changed:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import os
 import select
 import sys
+import time
 from collections.abc import Sequence
 from typing import TextIO, cast
 
@@ -27,6 +29,8 @@ from .composer import Composer
 from .render import Look, Parts, gutter, reflowed
 from .screen import Screen
 
+PAUSE = 0.04
+"""Seconds, at least, between two times that rows are printed: each time, the prompt is drawn again."""
 MARKED = 100
 """Lines of one's own whose place on the screen is known."""
 REFLOWS = not (
@@ -60,6 +64,9 @@ class Terminal(Screen):
             # A terminal that is stopped must not stop the protocol.
             output.stdout = cast(TextIO, _Background(self._writer))
         self._plain = fitted("✓", sys.stdout) != "✓"
+        self._undrawn: Parts = []
+        self._drawn = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._printed = 0
         self._places: dict[str, int] = {}
         self._tallest = 1
@@ -101,15 +108,19 @@ class Terminal(Screen):
         return rows
 
     def put(self, rows: Sequence[Parts]) -> None:
-        if rows:
-            self._print([part for row in rows for part in [*row, ("", "\n")]])
-            self._printed += len(rows)
+        self._undrawn += (part for row in rows for part in [*row, ("", "\n")])
+        self._printed += len(rows)
+        if (wait := self._drawn + PAUSE - time.monotonic()) <= 0:
+            self._draw()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(wait, self._draw)
 
     def note(self, text: str) -> None:
         """Show a line of ours."""
         self.put(self.look().note(text))
 
     def mark(self, message_id: str, mark: str) -> None:
+        self._draw()
         self._rendered()
         place = self._places.get(message_id)
         if place is None:
@@ -130,6 +141,7 @@ class Terminal(Screen):
         self._writer.put(sequences(fitted(title, sys.stdout), fitted(text, sys.stdout)))
 
     def close(self) -> None:
+        self._draw()
         self._stack.close()
         self._writer.finish(FINISH)
 
@@ -143,6 +155,16 @@ class Terminal(Screen):
 
     def _status(self) -> Parts:
         return self.talk.status() if self.talk else []
+
+    def _draw(self) -> None:
+        """Print what waits."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._undrawn:
+            parts, self._undrawn = self._undrawn, []
+            self._print(parts)
+            self._drawn = time.monotonic()
 
     def _print(self, parts: Parts) -> None:
         """Print above the prompt, which is drawn again below."""
