@@ -48,7 +48,8 @@ def commands(typed: str) -> Iterator[Completion]:
     """The commands that begin like this."""
     for command in COMMANDS:
         if command.name.startswith(typed.casefold()):
-            yield Completion(f"{command.name} ".rstrip() + " " * bool(command.arguments), -len(typed))
+            text = command.name + " " * bool(command.arguments)
+            yield Completion(text, -len(typed), display_meta=command.help)
 
 
 def names(peers: Sequence[PeerView], typed: str) -> Iterator[Completion]:

@@ -66,6 +66,7 @@ class Composer:
         line = Window(FormattedTextControl(self._below), height=1, dont_extend_height=True, wrap_lines=False)
         layout = HSplit([self._session.layout.container, line])
         self.app.layout = Layout(layout, self._session.default_buffer)
+        self.app.before_render += lambda _: self._shrink()
         self._session.default_buffer.on_text_changed += lambda _: self._forget_hint()
 
     def typed_before(self, text: str) -> None:
@@ -98,6 +99,13 @@ class Composer:
 
     def _below(self) -> StyleAndTextTuples:
         return [(ALERT, self._hint)] if self._hint else [*self._status()]
+
+    def _shrink(self) -> None:
+        """Give back the rows that a menu or a longer text needed: they would stay empty."""
+        size, screen = self.app.output.get_size(), self.app.renderer.last_rendered_screen
+        wanted = self.app.layout.container.preferred_height(size.columns, size.rows).preferred
+        if screen is not None and wanted < screen.height:
+            self.app.renderer.erase()
 
     def _forget_hint(self) -> None:
         self._hint = ""

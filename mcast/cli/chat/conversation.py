@@ -80,8 +80,8 @@ class Conversation:
         heard = self._delivery.status() if self._delivery else []
         if self._screen.look().narrow:
             return [(DIM, f"{lock} · "), *(heard or [(DIM, who)])]
-        heard = [*heard, (DIM, " · ")] if heard else []
-        return [(DIM, f"{escape(room) or 'lobby'} · {lock} · {who} · "), *heard, (DIM, me)]
+        where = (DIM, f"{escape(room) or 'lobby'} · {lock} · {who} · ")
+        return [where, *heard, (DIM, f" · {me}")] if heard else [where, (DIM, f"{me} · /help")]
 
     async def follow(self) -> None:
         """Show what arrives, until the group is left."""
