@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -276,6 +277,14 @@ def test_marks_tell_who_has_got_a_line(pair: Pair, group: str) -> None:
     friend.wait_for("three", stream="stdout", timeout=60.0)
     marked("✓✓ ", "three")
     terminal.wait_for_screen(re.compile(r"your line of \d\d:\d\d:\d\d has arrived: heard by bob·\w{4}"))
+    friend.signal(signal.SIGSTOP)
+    terminal.type("four\r")
+    noise = "".join(f"line {number}\n" for number in range(60))
+    pair[1].mcast("chat", "-g", group, "-n", "eve", "--profile", "eve", input=noise)
+    terminal.wait_for_screen("line 59")
+    friend.signal(signal.SIGCONT)
+    terminal.wait_for_screen(re.compile(r"heard by (bob·\w{4}|all)"))
+    assert [row for row in terminal.screen() if row.startswith("✓")] == [], "the line has left the screen"
     assert terminal.interrupt() == 0
 
 

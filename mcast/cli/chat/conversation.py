@@ -25,8 +25,28 @@ if TYPE_CHECKING:
 
 GREETING = 0.7
 """Seconds after joining. Peers that appear before were here already and are listed in one line."""
+RESTLESS, RESTLESS_SPAN, RESTLESS_PEERS = 6, 600.0, 1000
+"""How often one peer may come or go in so many seconds; of how many peers that is known, the oldest go."""
 NAMED = 50
 """Peers that are listed by name."""
+
+
+class Restless:
+    """Peers that come and go: after some times it is said once more, and then not for a while.
+
+    The attack, and a bad Wi-Fi: lines that push the conversation off the screen.
+    """
+
+    def __init__(self) -> None:
+        self._times: dict[bytes, list[float]] = {}
+
+    def tells(self, origin: bytes, now: float) -> bool | None:
+        """Whether to say that the peer came or went; None if that is the last time for a while."""
+        times = [time for time in self._times.pop(origin, ()) if time > now - RESTLESS_SPAN]
+        self._times[origin] = [*times, now][:RESTLESS]
+        if len(self._times) > RESTLESS_PEERS:
+            del self._times[next(iter(self._times))]
+        return True if len(times) < RESTLESS - 1 else None if len(times) < RESTLESS else False
 
 
 class Conversation:
@@ -54,6 +74,7 @@ class Conversation:
         self._interactive = sys.stdin.isatty()
         self._present: Sequence[str] | None = None if json else []
         """Labels of the peers that were here before us; None once they have been listed."""
+        self._restless = Restless()
         self._warned = False
         self.greets = True
         """Whether to say who is here when the room is entered."""
@@ -254,6 +275,12 @@ class Conversation:
             return
         if self._present and isinstance(item, PeerItem) and item.type == "leave":
             self._present = [label for label in self._present if label != item.label]
+        if isinstance(item, PeerItem) and item.type in ("join", "leave"):
+            tells = self._restless.tells(item.peer.peer_id.origin, time.monotonic())
+            if tells is None:
+                self._reporter.say(f"{item.label} comes and goes; that is not told for a while")
+            if not tells:
+                return
         self._reporter.notice(item)
 
     def _greet(self) -> None:
