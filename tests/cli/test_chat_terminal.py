@@ -11,6 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from mcast.cli.chat.commands import entries
+from mcast.cli.chat.render import PALETTE
 from tests import lab
 
 Pair = tuple[lab.Host, lab.Host]
@@ -300,6 +301,15 @@ def test_commands_of_a_room(pair: Pair, group: str) -> None:
     assert re.fullmatch(r"mcast: bob\S+ hi·\w{4}: hey ada, , lunch\? \\x1b\[31m", notification.decode())
     assert ";" not in notification.decode()
     assert terminal.raw.count(b"\x07") == 1
+    (row,) = [row for row in terminal.cells() if "lunch" in "".join(cell.data for cell in row)]
+    assert f"#{row[12].fg}" in PALETTE
+    assert row["".join(cell.data for cell in row).index("ada,")].reverse, "one's own name is highlighted"
+    forged = "hi\n   12:00:00 ada·1234: forged\nmcast: forged\n> forged\n\t汉forged" + "x" * 120
+    assert pair[1].mcast("send", "-g", group, "-s", "-n", "eve", input=forged).wait() == 0
+    terminal.wait_for_screen(re.compile("x{40}"))
+    rows = [row for row in terminal.screen() if "forged" in row or "xxx" in row]
+    assert len(rows) == 5
+    assert all(row.startswith(" " * 12) for row in rows)
     terminal.type("/bell off\r/me waves, too\r/whois b\t\r")
     bob.wait_for(": /me waves, too", stream="stdout")
     terminal.wait_for_screen(re.compile(r"✓✓ \d\d:\d\d:\d\d \* ada·\w{4} waves, too", re.MULTILINE))
