@@ -50,7 +50,7 @@ PROBES, PROBE_WAIT = 3, 0.25
 PATIENCE, PAUSE = 15, 5.0
 """Conflicts after which each new attempt waits so many seconds. RFC 6762, 8.1: the attack is a host that
 claims every name."""
-_QUERY, _IN, _IN_UNIQUE, _SRV, _ANY = 0, 1, 0x8001, 33, 255
+_QUERY, _IN, _SRV, _ANY = 0, 1, 33, 255
 _TYPE = re.compile(r"_[A-Za-z0-9_-]{1,62}\._(tcp|udp)")
 _CONTROLS = re.compile(r"[\0-\x1f\x7f]")
 
@@ -140,8 +140,9 @@ class Advertiser:
         if not self._watch.knows_other(self._zeroconf, entry.record):
             await asyncio.sleep(random.uniform(0, PROBE_WAIT))  # noqa: S311 - not a secret
             for _ in range(PROBES):
+                # Not by unicast, which another program on this computer might get: RFC 6762, 15.1.
                 probe = DNSOutgoing(_QUERY)
-                probe.add_question(DNSQuestion(info.name, _ANY, _IN_UNIQUE))
+                probe.add_question(DNSQuestion(info.name, _ANY, _IN))
                 # add_authorative_answer() takes pointers only, as zeroconf's own probes have.
                 probe.authorities.append(cast(Any, entry.record))
                 self._zeroconf.async_send(probe)

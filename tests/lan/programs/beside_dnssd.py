@@ -223,6 +223,27 @@ def avahi(peers: int, settle: float, seconds: float, times: int) -> Figures:
     return figures
 
 
+def announced(times: int) -> tuple[float, float, float]:
+    """Of `mcast announce --dnssd`, medians in ms: from its start and from its first line until avahi-browse
+    on another host shows it, and from its end until that shows no more of it."""
+    started, ready, gone = [], [], []
+    with lab.Lan(2) as lan:
+        watching = Avahi(lan.hosts[0]).browse(TYPE)
+        for number in range(times):
+            start = time.monotonic()
+            peer = lan.hosts[1].mcast("announce", "-n", f"new{number}", "--service", f"{TYPE}:80", "--dnssd")
+            peer.wait_for("announcing in", stream="stderr")
+            joined = time.monotonic()
+            watching.wait_for(f"{FOUND}new{number};")
+            started.append(1000 * (time.monotonic() - start))
+            ready.append(1000 * (time.monotonic() - joined))
+            peer.interrupt()
+            ended = time.monotonic()
+            watching.wait_for(f"-;eth0;IPv4;new{number};")
+            gone.append(1000 * (time.monotonic() - ended))
+    return median(started), median(ready), median(gone)
+
+
 def main() -> None:
     """Measure as told on the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -235,6 +256,12 @@ def main() -> None:
         "| | a newcomer knows all | a goodbye is seen | a killed one is suspect, gone | idle, all together |"
     )
     print("|---|---|---|---|---|")
+    if not missing():
+        started, ready, gone = announced(chosen.times)
+        shown = (
+            f"mcast announce --dnssd is seen by Avahi {started:.0f} ms after its start, {ready:.0f} after its"
+        )
+        print(f"{shown} first line, and gone {gone:.0f} ms after its end", file=sys.stderr, flush=True)
     for peers in chosen.peers:
         for contender in (mcast, zeroconf, avahi):
             if contender is avahi and missing():
