@@ -26,7 +26,7 @@ from mcast.store.letters import Letters
 
 from .conversation import Conversation
 from .pipe import DumbScreen, PipeScreen
-from .rooms import Rooms
+from .rooms import GIVEN, Rooms
 from .screen import Screen
 from .talk import Talk
 from .view import View
@@ -36,8 +36,6 @@ LAST = 100
 MOST_KEPT = 10_000
 """Messages of before that a chat shows with --since."""
 HISTORY_AGE = options.Seconds(365 * 86400)
-GIVEN = "key"
-"""What the room of a key that is given is called."""
 BETWEEN = 10.0
 """Seconds of earlier messages that a chat asks for when it enters a room again under another name."""
 GAP_TIMEOUT = 5.0

@@ -101,7 +101,8 @@ class Conversation:
         heard = self._delivery.status() if self._delivery else []
         if self._screen.look().narrow:
             return [(DIM, f"{lock} · "), *(heard or [(DIM, who)])]
-        where = (DIM, f"{escape(room) or 'lobby'} · {lock} · {who} · ")
+        name = f"{escape(room) or 'lobby'} · " if room or not self.keyed else ""
+        where = (DIM, f"{name}{lock} · {who} · ")
         return [where, *heard, (DIM, f" · {me}")] if heard else [where, (DIM, f"{me} · /help")]
 
     async def follow(self) -> None:

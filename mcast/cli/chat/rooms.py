@@ -16,6 +16,8 @@ from .view import View
 
 LOBBY = "lobby"
 """What the default room is called."""
+GIVEN = "key"
+"""What the room of a key is called that was given with --key-file or MCAST_KEY: it has no name."""
 MOST = 20
 """Rooms at a time: each has sockets of its own."""
 
@@ -54,7 +56,8 @@ class Rooms:
         place = self._current
         if place is None:
             return "> "
-        words = [escape(place.name) or LOBBY] if place.name or len(self._places) > 1 else []
+        named = place.name != GIVEN and (place.name or len(self._places) > 1)
+        words = [escape(place.name) or LOBBY] if named else []
         words += ["keyed"] if place.conversation.keyed else []
         return f"{' '.join(words)}> "
 

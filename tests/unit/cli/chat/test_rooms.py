@@ -11,7 +11,7 @@ import pytest
 
 from mcast.cli.chat.conversation import Conversation
 from mcast.cli.chat.render import Look, Parts, text_of
-from mcast.cli.chat.rooms import MOST, Rooms
+from mcast.cli.chat.rooms import GIVEN, MOST, Rooms
 from mcast.cli.chat.screen import Screen
 from mcast.cli.chat.view import KEPT, View
 from mcast.cli.items import ChatLine
@@ -128,6 +128,20 @@ def test_a_room_that_cannot_be_entered_changes_nothing() -> None:
             await house.rooms.join(f"room {number}")
         with pytest.raises(UsageError, match="leave one first"):
             await house.rooms.join("one more")
+        await house.rooms.close()
+
+    asyncio.run(main())
+
+
+def test_the_prompt_tells_what_has_a_key() -> None:
+    async def main() -> None:
+        house = House()
+        await house.rooms.join(GIVEN)
+        house.inside[GIVEN].keyed = True
+        assert house.rooms.prompt == "keyed> "
+        await house.rooms.join("lab")
+        house.inside["lab"].keyed = True
+        assert house.rooms.prompt == "lab keyed> "
         await house.rooms.close()
 
     asyncio.run(main())
