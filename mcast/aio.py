@@ -78,6 +78,7 @@ def join(
     services: Sequence[str] = (),
     gap_timeout: float | None = None,
     visitor: bool = False,
+    listener: bool = False,
     passive: bool = False,
     quiet: bool = False,
     history: bool = False,
@@ -112,6 +113,8 @@ def join(
     gap_timeout: seconds to wait for a missing message before later ones of its sender are delivered.
         Default: that of `settings`, which is 30 s. If it comes later it has `late=True`.
     visitor: stay out of the roster, for programs that only send or look. Default: False.
+    listener: tell others that this program only listens. It confirms like others, but chats do not show how
+        it comes and goes. Default: False.
     passive: never send anything. Default: False.
     quiet: send nothing before another peer was heard. Default: False.
     history: also deliver earlier messages, fetched from other peers. They have `history=True` and come in
@@ -162,5 +165,6 @@ def join(
             settings=chosen,
             static_peers=static_peers,
             mode=Mode(visitor, passive, quiet, wants_history(history, last, since), last, since),
+            listener=listener,
         )
     )

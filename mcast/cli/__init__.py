@@ -40,6 +40,7 @@ SUMMARIES = {
     "send": "Send messages to a group.",
     "ask": "Ask the peers that answer questions, and print each answer behind the name of its peer.",
     "reply": "Answer the questions of others: with a command, with an echo, or yourself on a terminal.",
+    "replay": "Send the messages of a recording again, with the pauses between them.",
     "gateway": "Let people without mcast into a group: lines over TCP, or a web page.",
     "key": "Make, share and keep the secret keys of rooms.",
     "identity": "Show, move and replace your identity, and verify those of others.",

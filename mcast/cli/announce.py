@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import shutil
 import signal
 import socket
@@ -17,9 +16,10 @@ from mcast.errors import McastError, UsageError
 
 from . import exits, options
 from .extras import require
-from .hooks import Hooks, OnPeers, end
+from .hooks import Hooks, OnPeers
 from .output import Output, escape, note
 from .peer_table import PeerFilter, PeerTable, default_form, in_json, in_lines, no_lines, parse_tag
+from .programs import environment
 from .runner import Ending, run
 from .session import Network, Participant, Reporter
 
@@ -142,9 +142,8 @@ def _host_tag(no_host: bool) -> dict[str, str]:
 
 async def _run(command: list[str], ending: Ending, watching: asyncio.Task[None]) -> int:
     """Run the command until it ends, and return its exit code. What ends us ends the command first."""
-    environment = {name: value for name, value in os.environ.items() if name != "MCAST_KEY"}
     try:
-        process = subprocess.Popen(command, env=environment)  # noqa: S603, ASYNC220 - no shell
+        process = subprocess.Popen(command, env=environment({}))  # noqa: S603, ASYNC220 - no shell
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise McastError(f"--exec: cannot run {escape(command[0])} ({why})", "check the program") from None
@@ -156,11 +155,20 @@ async def _run(command: list[str], ending: Ending, watching: asyncio.Task[None])
             await running
         code = await running
     finally:
-        await asyncio.to_thread(end, process)
+        await asyncio.to_thread(_end, process)
         watching.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await watching
     return code if code >= 0 else exits.INTERRUPTED - code
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Stop the process if it still runs: terminate it, and kill it after two seconds."""
+    for stop in (process.terminate, process.kill):
+        if process.poll() is None:
+            stop()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(2.0)
 
 
 async def _first_of(running: asyncio.Task[int], watching: asyncio.Task[None]) -> None:

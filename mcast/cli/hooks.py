@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shlex
-import shutil
 import socket
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -16,6 +14,7 @@ import typer
 
 from mcast.errors import UsageError
 
+from . import programs
 from .notices import Notices
 from .output import note
 
@@ -98,8 +97,7 @@ class Hooks:
     async def run(self, event: str, variables: Mapping[str, str], payload: bytes = b"") -> None:
         """Run the commands for `event` with `variables` in the environment and `payload` on stdin."""
         for command in self._commands.get(event, ()):
-            inherited = {name: value for name, value in os.environ.items() if name != "MCAST_KEY"}
-            problem = await _run(command, {**inherited, "MCAST_EVENT": event, **variables}, payload)
+            problem = await _run(command, {"MCAST_EVENT": event, **variables}, payload)
             if problem:
                 self._failures.add(f"--on {command[0]}: {problem}", "{} commands of --on failed")
 
@@ -123,22 +121,14 @@ def _parse(text: str) -> tuple[list[str], list[str]]:
     if not equals or unknown:
         remedy = f"write EVENT=COMMAND; EVENT is one of {', '.join(EVENTS)}"
         raise UsageError(f"--on {text!r} does not start with an event", remedy)
-    try:
-        command = shlex.split(command_line)
-    except ValueError as error:
-        raise UsageError(f"--on {text!r}: {error}", "close the quotes") from None
-    if not command:
-        raise UsageError(f"--on {text!r} has no command", "give the name or path of a program")
-    if shutil.which(command[0]) is None:
-        raise UsageError(f"--on: program {command[0]!r} not found", "give the name or path of a program")
-    return events, command
+    return events, programs.words_of(command_line, f"--on {text!r}")
 
 
-async def _run(command: list[str], environment: Mapping[str, str], payload: bytes) -> str:
+async def _run(command: list[str], variables: Mapping[str, str], payload: bytes) -> str:
     """Run a command to its end. Returns what went wrong, empty if nothing."""
     # In a thread, because the selector loop of Windows cannot run programs.
     try:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)  # noqa: S603, ASYNC220 - no shell
+        process = programs.start(command, variables, output=False)
     except (OSError, ValueError) as error:
         return getattr(error, "strerror", None) or str(error)
     try:
@@ -146,14 +136,5 @@ async def _run(command: list[str], environment: Mapping[str, str], payload: byte
     except subprocess.TimeoutExpired:
         return f"still running after {TIME_LIMIT:g} s, stopped"
     finally:
-        await asyncio.to_thread(end, process)
+        await asyncio.to_thread(programs.end, process)
     return f"exit code {process.returncode}" if process.returncode else ""
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    """Stop the process if it still runs: terminate it, and kill it after two seconds."""
-    for stop in (process.terminate, process.kill):
-        if process.poll() is None:
-            stop()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(2.0)

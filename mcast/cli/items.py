@@ -188,6 +188,8 @@ class Item:
     """Standard input of an --on command."""
     foreign = False
     """Whether it is plain text heard in a room of the mcast protocol: anybody can send it."""
+    essential = False
+    """Whether it is a message, or says that some are lost: what a script must not miss."""
     summary = "{} other notices"
     """What a number of them is called when there are too many to show."""
     count = 1
@@ -213,7 +215,7 @@ class Item:
 
     def environment(self) -> dict[str, str]:
         """The environment variables of an --on command."""
-        return {"MCAST_FROM": "", "MCAST_ID": ""}
+        return {**_from(None), "MCAST_ID": ""}
 
 
 class PlainItem(Item):
@@ -225,7 +227,7 @@ class PlainItem(Item):
     def __init__(self, line: Line | PlainText, mark: str = "") -> None:
         self._line, self._mark = line, mark
         self.received = line.received
-        self.foreign = bool(mark)
+        self.foreign, self.essential = bool(mark), not mark
         self.data = line.data
         self.host = escape(line.source[0])
         self.group = str(line.group)
@@ -255,13 +257,15 @@ class PlainItem(Item):
         }
 
     def environment(self) -> dict[str, str]:
-        return {"MCAST_FROM": source_text(self._line.source), "MCAST_ID": "", "MCAST_GROUP": self.group}
+        source = {**_from(None), "MCAST_FROM": source_text(self._line.source)}
+        return {**source, "MCAST_ID": "", "MCAST_GROUP": self.group}
 
 
 class MessageItem(Item):
     """A message of a peer. `received` is in unix seconds."""
 
     type = "message"
+    essential = True
 
     def __init__(self, message: Message, context: GroupContext, received: float) -> None:
         self.message, self.received = message, received
@@ -304,8 +308,8 @@ class MessageItem(Item):
         }
 
     def environment(self) -> dict[str, str]:
-        sender = _id_and_name(self.message.peer_id, self.message.name)
-        return {"MCAST_FROM": sender, "MCAST_ID": self.id, "MCAST_GROUP": self._context.address}
+        sender = _from(self.message.peer_id, self.message.name)
+        return {**sender, "MCAST_ID": self.id, "MCAST_GROUP": self._context.address}
 
     @property
     def id(self) -> str:
@@ -315,6 +319,8 @@ class MessageItem(Item):
 
 class PrivateItem(Item):
     """A message, a question or an answer that a peer sent to us alone."""
+
+    essential = True
 
     def __init__(
         self, message: PrivateMessage | Question | Answer, context: GroupContext, received: float
@@ -332,6 +338,15 @@ class PrivateItem(Item):
         return ChatLine(
             self.received, f"{label} ({kind})", text, data=message.data, origin=message.origin, id=self.id
         )
+
+    def fields(self) -> Mapping[str, str]:
+        message = self.message
+        return {
+            **self.chat_line(exact=True).fields(),
+            "name": escape_exactly(message.name),
+            "identity": message.peer_id.origin.hex()[:16],
+            "group": self._context.address,
+        }
 
     def json(self) -> Mapping[str, Any]:
         message = self.message
@@ -351,7 +366,7 @@ class PrivateItem(Item):
     def environment(self) -> dict[str, str]:
         message = self.message
         return {
-            "MCAST_FROM": _id_and_name(message.peer_id, message.name),
+            **_from(message.peer_id, message.name),
             "MCAST_ID": self.id,
             "MCAST_GROUP": self._context.address,
             "MCAST_PRIVATE": "1",
@@ -389,6 +404,8 @@ class PeerItem(Item):
         self._context, self._reason = context, reason
 
     def notice(self) -> str:
+        if self.peer.listener:
+            return ""  # no person who comes and goes
         words = {"join": "joined", "leave": "left" if self._reason == "goodbye" else "is gone"}
         return f"{self.label} {words[self.type]}" if self.type in words else ""
 
@@ -405,12 +422,13 @@ class PeerItem(Item):
             "tags": self.offers.tags,
             "services": [service_field(one) for one in services],
             **({} if peer.confirmed else {"unconfirmed": True}),
+            **({"listener": True} if peer.listener else {}),
             **({"reason": self._reason} if self._reason else {}),
         }
 
     def environment(self) -> dict[str, str]:
-        peer = _id_and_name(self.peer.peer_id, self.peer.name)
-        return {"MCAST_FROM": peer, "MCAST_ID": "", "MCAST_GROUP": self._context.address}
+        peer = _from(self.peer.peer_id, self.peer.name)
+        return {**peer, "MCAST_ID": "", "MCAST_GROUP": self._context.address}
 
     def row(self, service: Service | None) -> dict[str, str]:
         """What tables show of one service of the peer; None for one without. Nothing is escaped."""
@@ -447,9 +465,11 @@ class NoticeItem(Item):
         *,
         summary: str = Item.summary,
         count: int = 1,
+        peer: tuple[PeerId, str] | None = None,
+        essential: bool = False,
     ) -> None:
-        self.type, self.summary, self.count = kind, summary, count
-        self._notice, self._context, self._fields = notice, context, fields
+        self.type, self.summary, self.count, self.essential = kind, summary, count, essential
+        self._notice, self._context, self._fields, self._peer = notice, context, fields, peer
 
     def notice(self) -> str:
         return self._notice
@@ -461,7 +481,7 @@ class NoticeItem(Item):
 
     def environment(self) -> dict[str, str]:
         group = self._context.address if self._context else ""
-        return {**super().environment(), "MCAST_GROUP": group}
+        return {**super().environment(), **(_from(*self._peer) if self._peer else {}), "MCAST_GROUP": group}
 
 
 def item_of(event: Event, context: GroupContext, received: float) -> Item:
@@ -492,7 +512,8 @@ def _gap(gap: Gap, context: GroupContext, _: float) -> Item:
     notice = template.format(f"{count} record{'s' if count > 1 else ''} of {label}")
     fields = author_field(gap.peer_id, gap.name) | {"state": state, "first": gap.first, "last": gap.last}
     summary = template.format("{} records")
-    return NoticeItem("gap", notice, context, fields, summary=summary, count=count)
+    peer, lost = (gap.peer_id, gap.name), isinstance(gap, GapAbandoned)
+    return NoticeItem("gap", notice, context, fields, summary=summary, count=count, peer=peer, essential=lost)
 
 
 def _alarm(alarm: Alarm, context: GroupContext, _: float) -> Item:
@@ -519,9 +540,8 @@ def _sending(event: SendingStopped | SendingResumed, context: GroupContext, _: f
 def _overflow(event: Overflow, _: GroupContext, __: float) -> Item:
     notice = f"{event.messages} messages came faster than they could be shown and were dropped"
     fields = {"dropped": event.dropped, "messages": event.messages}
-    return NoticeItem(
-        "overflow", notice, None, fields, summary="{} messages were dropped", count=event.messages
-    )
+    summary, count = "{} messages were dropped", event.messages
+    return NoticeItem("overflow", notice, None, fields, summary=summary, count=count, essential=True)
 
 
 def _version(other: OtherVersion, context: GroupContext, _: float) -> Item:
@@ -582,8 +602,12 @@ def service_field(service: Service) -> dict[str, Any]:
     return {"type": service.type, "port": service.port} if service.port else {"type": service.type}
 
 
-def _id_and_name(peer_id: PeerId, name: str) -> str:
-    return f"{peer_id.origin.hex()[:16]} {escape(name)}"
+def _from(peer_id: PeerId | None, name: str = "") -> dict[str, str]:
+    """The variables that say of whom an event is: empty if of nobody."""
+    if peer_id is None:
+        return {"MCAST_FROM": "", "MCAST_FROM_ID": "", "MCAST_FROM_NAME": ""}
+    number, name = peer_id.origin.hex()[:16], escape(name)
+    return {"MCAST_FROM": f"{number} {name}", "MCAST_FROM_ID": number, "MCAST_FROM_NAME": name}
 
 
 def _text(data: bytes, exact: bool) -> str:

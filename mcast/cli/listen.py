@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
 from mcast.errors import UsageError
 
-from . import options
+from . import options, recording
+from .config import from_command_line
 from .formats import LineFormat
 from .hooks import Hooks, On
 from .items import Item
@@ -32,6 +34,14 @@ GapTimeout = Annotated[
 Passive = Annotated[
     bool, typer.Option("--passive", help="Send nothing at all, not even requests for lost messages.")
 ]
+Record = Annotated[
+    str | None,
+    typer.Option("--record", metavar="FILE", help="Also write JSON to FILE, which mcast replay sends again."),
+]
+Events = Annotated[
+    bool,
+    typer.Option("--events", help="With --json and --record: also joins, leaves and all else that happens."),
+]
 
 
 def listen(
@@ -54,10 +64,12 @@ def listen(
     since: options.Since = None,
     gap_timeout: GapTimeout = GAP_TIMEOUT,
     on: On = None,
+    record: Record = None,
     passive: Passive = False,
     plain: options.Plain = False,
     fields: Fields = None,
-    json: options.Json = False,
+    json: Annotated[bool, options.json_option("Print messages, and which are lost, as JSON.")] = False,
+    events: Events = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
@@ -66,17 +78,21 @@ def listen(
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no usable interface or no permission, 4 no message,
     27 fewer messages than -C asked for, 130 or 143 interrupted before that.
     """
+    _check(context, json=json, events=events, fields=fields, record=record)
     network = Network(context, group, port, interface, only4, only6, sources=tuple(source or ()))
     me = Participant(profile, name, room, key_file)
     hooks = Hooks(on)
     form = None if fields is None else LineFormat(fields, LETTERS)
-    if form and json:
-        raise UsageError("use either -F or --json, not both")
+
+    recorder = recording.create(record) if record is not None else None
 
     async def command(ending: Ending, output: Output) -> int:
+        if recorder is not None:
+            recorder.on_failure(ending.failed)
         join_options: dict[str, Any] = {
             # A listener keeps quiet until it hears a peer, unless it has to ask for history.
             "quiet": last is None and since is None,
+            "listener": True,
             "passive": passive or bool(source),
             "gap_timeout": gap_timeout,
             "peers": peer or (),
@@ -91,7 +107,8 @@ def listen(
         async with joining as session, hooks, acquainted(session, profile, pins=False):
             reporter = Reporter(session, quiet=quiet, verbose=verbose)
             reporter.joined("listening to")
-            printer = _Printer(output, reporter, ending, form, json=json, verbose=verbose, most=count)
+            show = _Show(form, json, events, verbose)
+            printer = _Printer(output, recorder, reporter, ending, show, most=count)
 
             async def leave() -> None:
                 reporter.drops(now=True)
@@ -106,8 +123,36 @@ def listen(
     return run(command, timeout=timeout, idle=idle)
 
 
+def _check(
+    context: typer.Context, *, json: bool, events: bool, fields: str | None, record: str | None
+) -> None:
+    """UsageError for options that do not go together: one of them would have no effect."""
+    if fields is not None and json:
+        raise UsageError("use either -F or --json, not both")
+    if events and not json and record is None:
+        raise UsageError("--events needs --json or --record", "add --json, or see joins and leaves with -v")
+    for silent in ("passive", "source"):
+        asking = [name for name in ("last", "since", "peer") if from_command_line(context, name)]
+        if context.params[silent] and asking:
+            problem = f"--{silent} sends nothing, so it cannot be used with --{asking[0]}"
+            raise UsageError(problem, "leave one of them out")
+
+
+class _Show(msgspec.Struct, frozen=True):
+    """What is printed: fields of messages, JSON with or without all events, or the texts alone."""
+
+    form: LineFormat | None
+    json: bool
+    events: bool
+    verbose: bool
+
+    def in_json(self, item: Item) -> bool:
+        """Whether the JSON, of a recording too, has the item."""
+        return self.events or item.essential
+
+
 class _Printer:
-    """Prints messages on standard output and notices on standard error.
+    """Prints messages on standard output and notices on standard error, and records.
 
     `printed` counts the messages; it stops after `most` of them.
     """
@@ -115,17 +160,17 @@ class _Printer:
     def __init__(
         self,
         output: Output,
+        recorder: Output | None,
         reporter: Reporter,
         ending: Ending,
-        form: LineFormat | None,
+        show: _Show,
         *,
-        json: bool,
-        verbose: bool,
         most: int | None,
     ) -> None:
         self.printed = 0
         self._output, self._reporter, self._ending = output, reporter, ending
-        self._form, self._json, self._verbose, self._most = form, json, verbose, most
+        self._show, self._most = show, most
+        self._in_json = [*([output] if show.json else []), *([recorder] if recorder else [])]
 
     async def follow(self, session: Session, hooks: Hooks) -> None:
         """Print what arrives and queue it for --on, until `most` messages have been printed."""
@@ -133,10 +178,12 @@ class _Printer:
         async for changes, items in session.batches():
             for change in changes:
                 self._reporter.changed(change)
-                if self._json:
-                    self._output.events(interface_events(change))
+                for place in self._in_json if self._show.events else ():
+                    place.events(interface_events(change))
             async for some in portions(self._wanted(items), self._output):
                 self._print(some)
+                for place in self._in_json:
+                    await place.room()
                 for item in some:
                     hooks.put(item)
             self._reporter.drops()
@@ -156,18 +203,22 @@ class _Printer:
         return items
 
     def _print(self, items: Sequence[Item]) -> None:
+        show = self._show
         messages = [item for item in items if item.type == "message" and not item.foreign]
         if messages:
             self._ending.touch()
-        if self._json and items:
-            self._output.events(item.json() for item in items)
-        elif messages and self._form:
-            self._output.lines([self._form.line(item.fields()) for item in messages])
-        elif messages:
+        for place in self._in_json:
+            place.events(item.json() for item in items if show.in_json(item))
+        if messages and show.form:
+            self._output.lines([show.form.line(item.fields()) for item in messages])
+        elif messages and not show.json:
             lines = filter(None, (item.chat_line(exact=True) for item in messages))
-            self._output.lines(line.tabbed() if self._verbose else line.text for line in lines)
+            self._output.lines(line.tabbed() if show.verbose else line.text for line in lines)
         for item in items:
-            wanted = not self._json if item.foreign else self._verbose or item.type in URGENT
-            if wanted and (item.foreign or item.type != "message"):
+            if item.foreign:
+                told = not (show.json and show.events)
+            else:
+                told = item.type != "message" and (show.verbose or item.type in URGENT)
+            if told:
                 self._reporter.notice(item)
         self.printed += len(messages)

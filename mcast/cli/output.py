@@ -75,13 +75,14 @@ class Output:
     """Standard output as UTF-8 lines, written at once in the background. No reader can stop the program.
 
     What prints or waits raises OutputClosed if nobody reads any more, McastError if nothing can be written.
-    Without a `stream`, finish_outputs() waits for it at the end of the program.
+    Without a `stream`, or if it has a name, finish_outputs() waits for it at the end of the program.
     """
 
-    def __init__(self, stream: TextIO | None = None) -> None:
-        if stream is None:
+    def __init__(self, stream: TextIO | None = None, name: str = "") -> None:
+        if stream is None or name:
             _outputs.append(self)
-            stream = sys.stdout
+        stream = stream or sys.stdout
+        self._name = name
         # UTF-8 for pipes and files in any locale, unless PYTHONIOENCODING is set.
         chosen = stream.isatty() or "PYTHONIOENCODING" in os.environ
         self._writer = Writer(stream, None if chosen else "utf-8")
@@ -111,8 +112,10 @@ class Output:
         self.check()
 
     def finish(self) -> None:
-        """Wait until everything is written."""
+        """Wait until everything is written. A file that has a name is closed."""
         self._writer.finish()
+        if self._name:
+            self._writer.stream.close()
         self.check()
 
     def check(self) -> None:
@@ -121,7 +124,7 @@ class Output:
         if isinstance(error, BrokenPipeError | ConnectionResetError):
             raise OutputClosed
         if error is not None:
-            raise write_error(error)
+            raise write_error(error, self._name)
 
 
 class OutputClosed(Exception):
@@ -214,8 +217,10 @@ def discard(stream: TextIO) -> None:
         return
 
 
-def write_error(error: Exception) -> McastError:
-    """The error to raise when standard output cannot be written."""
+def write_error(error: Exception, name: str = "") -> McastError:
+    """The error to raise when standard output, or the file `name`, cannot be written."""
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    remedy = "free some disk space" if full else "check where it is redirected to"
-    return McastError(f"cannot write the output: {getattr(error, 'strerror', None) or error}", remedy)
+    remedy = "check the file" if name else "check where it is redirected to"
+    remedy = "free some disk space" if full else remedy
+    why = getattr(error, "strerror", None) or error
+    return McastError(f"cannot write {name or 'the output'}: {why}", remedy)

@@ -2,15 +2,12 @@
 
 import asyncio
 import contextlib
-import os
-import shlex
-import shutil
-import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from typing import IO, Annotated
 
@@ -20,9 +17,10 @@ from mcast.aio import Group
 from mcast.errors import McastError, UsageError
 from mcast.events import Question
 from mcast.net.plain_text import Line
+from mcast.runtime.asking import AT_ONCE
 from mcast.wire.limits import MESSAGE_MAX
 
-from . import options, stdin
+from . import options, programs, stdin
 from .hooks import Hooks
 from .items import GroupContext, Item, PlainItem, PrivateItem
 from .output import Output, note
@@ -91,7 +89,7 @@ def reply(
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no usable interface or no permission, 4 no question,
     27 fewer questions than -C asked for, 130 or 143 interrupted before that.
     """
-    runner = Runner(_words(command), limit) if command is not None else None
+    runner = Runner(programs.words_of(command, "--command"), limit) if command is not None else None
     answer = _answerer(runner, echo)
     network = Network(context, group, port, interface, only4, only6, ttl)
     me = Participant(profile, name, room, key_file)
@@ -115,17 +113,6 @@ def reply(
 
     answer_fast = runner is not None or echo
     return run(run_command, timeout=timeout)
-
-
-def _words(command: str) -> list[str]:
-    try:
-        words = shlex.split(command)
-    except ValueError as error:
-        raise UsageError(f"--command {command!r}: {error}", "close the quotes") from None
-    if not words or shutil.which(words[0]) is None:
-        problem = f"program {words[0]!r} not found" if words else "it is empty"
-        raise UsageError(f"--command: {problem}", "give the name or path of a program")
-    return words
 
 
 def _answerer(runner: "Runner | None", echo: bool) -> Answerer:
@@ -171,27 +158,22 @@ class Runner:
     def __init__(self, words: list[str], limit: float) -> None:
         self._words, self._limit = words, limit
         self._running: set[subprocess.Popen[bytes]] = set()
+        # asyncio has fewer threads on a computer with few cores.
+        self._threads = ThreadPoolExecutor(AT_ONCE)
 
     async def answer(self, question: bytes, item: Item) -> bytes:
         """What the program prints. McastError if it fails, takes too long or prints too much."""
-        inherited = {name: value for name, value in os.environ.items() if name != "MCAST_KEY"}
-        environment = {**inherited, "MCAST_EVENT": "question", **item.environment()}
-        return await asyncio.to_thread(self._run, question, environment)
+        variables = {"MCAST_EVENT": "question", **item.environment()}
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, question, variables)
 
     def stop(self) -> None:
         """Stop all that run."""
         for process in list(self._running):
-            _kill(process)
+            programs.kill(process)
 
-    def _run(self, question: bytes, environment: Mapping[str, str]) -> bytes:
+    def _run(self, question: bytes, variables: Mapping[str, str]) -> bytes:
         try:
-            process = subprocess.Popen(  # noqa: S603 - no shell
-                self._words,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                env=environment,
-                start_new_session=True,
-            )
+            process = programs.start(self._words, variables, output=True)
         except OSError as error:
             raise McastError(f"the command does not start ({error.strerror})", "check --command") from None
         self._running.add(process)
@@ -199,7 +181,7 @@ class Runner:
 
         def stop() -> None:
             late.set()
-            _kill(process)
+            programs.kill(process)
 
         timer = threading.Timer(self._limit, stop)
         timer.start()
@@ -209,8 +191,7 @@ class Runner:
             code = process.wait()
         finally:
             timer.cancel()
-            _kill(process)
-            process.wait()
+            programs.reap(process)
             self._running.discard(process)
         if late.is_set():
             raise McastError(f"no answer within {options.duration_text(self._limit)}", "raise --limit")
@@ -237,17 +218,6 @@ def _feed(pipe: IO[bytes] | None, question: bytes) -> None:
         if pipe is not None:
             with pipe:
                 pipe.write(question)
-
-
-def _kill(process: "subprocess.Popen[bytes]") -> None:
-    """End a program and what it started."""
-    if process.poll() is not None:
-        return
-    with contextlib.suppress(OSError):
-        if hasattr(os, "killpg"):
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
 
 
 class _Replies:

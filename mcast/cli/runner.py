@@ -54,6 +54,11 @@ class Ending:
             self.reason = reason
         self._ended.set()
 
+    def failed(self) -> None:
+        """Stop because something can be written no more. Any thread may call it."""
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self.end, "closed")
+
     def exit_code(self, complete: bool, found: int, wanted: int | None) -> int:
         """The exit code of a command that found so many messages or peers and may have `wanted` a number."""
         if complete or self.reason == "closed" or found == wanted:
@@ -128,13 +133,7 @@ def run(command: Callable[[Ending, Output], Coroutine[Any, Any, int]], **limits:
         nonlocal ending
         loop = asyncio.get_running_loop()
         output, ending = Output(sys.stdout), Ending(**limits)
-        end = ending.end
-
-        def failed() -> None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(end, "closed")
-
-        output.on_failure(failed)
+        output.on_failure(ending.failed)
         loop.set_exception_handler(_unexpected)
         with ending.on_signals(), ending.on_closed_output():
             try:

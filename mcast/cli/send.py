@@ -125,7 +125,7 @@ def send(
         bodies = None if lines else messages.read(MESSAGE_MAX, plain=False)
         joining = network.protocol(me, several=True, visitor=True, wait=False, peers=peer or ())
         async with joining as session:
-            sending = _Sending(session, interval, linger, wanted)
+            sending = Sending(session, interval, linger, wanted)
             reporter = Reporter(session, quiet=quiet, verbose=False)
             if verbose and not quiet:
                 reporter.say(reporter.where("sending to"))
@@ -133,7 +133,7 @@ def send(
             if to is not None:
                 private = session.groups[0], to, profile if keep else None, linger
                 return await _send_privately(ending, sending.paced(bodies), *private)
-            complete = await ending.during(sending.run(bodies))
+            complete = await ending.during(sending.run(sending.paced(bodies)))
             if complete:
                 if sending.exit_code or not quiet:
                     sending.report(verbose=verbose)
@@ -286,7 +286,7 @@ async def _send_privately(
     return code if await ending.during(work()) else exits.INTERRUPTED + ending.signal
 
 
-class _Sending:
+class Sending:
     """Sends to all groups of a session, `interval` seconds apart, then waits `linger` seconds at most."""
 
     def __init__(self, session: GroupSession, interval: float, linger: float, wanted: Wanted) -> None:
@@ -294,7 +294,7 @@ class _Sending:
         self._session, self._interval, self._linger, self._wanted = session, interval, linger, wanted
         self._sent: dict[Group, Receipt] = {}
         self._acks: list[Acks] = []
-        self._messages = 0
+        self.messages = 0
 
     async def paced(self, bodies: Iterable[bytes] | None) -> AsyncIterator[bytes]:
         """The messages, or with None the lines of standard input, when it is time to send each."""
@@ -308,12 +308,12 @@ class _Sending:
                 await asyncio.sleep(self._interval)
             yield body
 
-    async def run(self, bodies: Iterable[bytes] | None) -> None:
-        """Send the messages, or with None the lines of standard input, and wait for confirmations."""
+    async def run(self, bodies: AsyncIterator[bytes]) -> None:
+        """Send the messages as they come, and wait for confirmations."""
         if None in self._wanted:
             await asyncio.gather(*(group.acquaint() for group in self._session.groups))
-        async for body in self.paced(bodies):
-            self._messages += 1
+        async for body in bodies:
+            self.messages += 1
             for group in self._session.groups:
                 receipt = await group.send(body)
                 before = self._sent.get(group)

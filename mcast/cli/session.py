@@ -64,6 +64,7 @@ NOT_PLAIN = (
     "to",
     "keep",
     "passive",
+    "gap_timeout",
     "peer",
     "last",
     "since",

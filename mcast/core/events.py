@@ -128,7 +128,8 @@ class PeerView(msgspec.Struct, frozen=True, gc=False):
     `confirmed` is False while only others spoke of it; `suspect` while it is silent and being probed; `heard`
     is the time of its last signed word, `joined` that of its entry, both on the engine's clock. `attributes`
     is what it announced as bytes, `source` its last address with the port, `hears` the HEARS flags of its
-    announcement; `answers` tells that it answers questions.
+    announcement; `answers` tells that it answers questions, `listener` that it is a program
+    that only listens.
     """
 
     peer_id: PeerId
@@ -144,6 +145,7 @@ class PeerView(msgspec.Struct, frozen=True, gc=False):
     answers: bool = False
     addresses: tuple[str, ...] = ()
     interfaces: tuple[str, ...] = ()
+    listener: bool = False
 
     @property
     def id(self) -> str:

@@ -46,7 +46,7 @@ from mcast.runtime.static_peers import PeerName, Problems, StaticPeers
 from mcast.settings import Settings
 from mcast.wire.attributes import Attributes
 from mcast.wire.contents import ContentKind
-from mcast.wire.frames import ANSWERS, HOLDER
+from mcast.wire.frames import ANSWERS, HOLDER, LISTENER
 from mcast.wire.limits import DATAGRAM_SAFE
 
 PORTION, PORTION_BYTES = 64, 64 * 1024
@@ -191,6 +191,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     static_peers: Sequence[PeerName]
     mode: Mode
+    listener: bool = False
 
 
 class Group:
@@ -658,6 +659,7 @@ class Group:
     def _flags(self) -> int:
         joined = {group.version for group, receiver in self.links.receivers.items() if receiver.joined}
         flags = sum(HEARS[version] for version in joined) | (HOLDER if self.links.holding else 0)
+        flags |= LISTENER if self._options.listener else 0
         return flags | (ANSWERS if self._handler is not None else 0)
 
     def _changed(self, change: Change) -> None:

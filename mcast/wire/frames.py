@@ -61,6 +61,7 @@ HEARS_IPV4 = 0x0004  # it hears the group in this IP version
 HEARS_IPV6 = 0x0008
 HEARS = HEARS_IPV4 | HEARS_IPV6
 ANSWERS = 0x0010  # it answers questions
+LISTENER = 0x0020  # a program that only listens: no person who comes and goes
 
 
 class Key(msgspec.Struct, frozen=True, gc=False):

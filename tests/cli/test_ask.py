@@ -183,7 +183,7 @@ def test_a_person_answers_at_a_terminal(pair: Pair, group: str) -> None:
         (["ask", "--plain", "127.0.0.1:99999", "x"], "is not a server"),
         (["reply", "--echo", "--command", "cat"], "cannot be used together"),
         (["reply", "--command", "no-such-program"], "not found"),
-        (["reply", "--command", ""], "it is empty"),
+        (["reply", "--command", ""], "--command has no command"),
         (["reply", "--command", "'"], "close the quotes"),
         (["send", "--to", "bob", "--wait-acks", "1", "x"], "--to cannot be used with --wait-acks"),
         (["send", "--to", "bob", "--plain", "x"], "--plain cannot be used with --to"),

@@ -174,7 +174,9 @@ def test_an_interface_that_is_down_is_waited_for(pair: Pair, group: str) -> None
     waiting, other = pair
     waiting.down()
     try:
-        process = waiting.mcast("listen", "--plain", "-g", group, "-i", "eth0", "--json", "-C", "1")
+        process = waiting.mcast(
+            "listen", "--plain", "-g", group, "-i", "eth0", "--json", "--events", "-C", "1"
+        )
         process.wait_for("on no interface yet (eth0: down)", stream="stderr")
         refused = waiting.mcast("send", "--plain", "-g", group, "-i", "eth0", "x")
         assert refused.wait() == 3

@@ -8,8 +8,10 @@ again too. What needs no network to be checked is in tests/unit/test_documents.p
 
 from __future__ import annotations
 
+import configparser
 import json
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -33,7 +35,7 @@ PAGES = [
 ]
 CHINESE = ROOT / "docs" / "README.zh.md"
 IDENTITY = r"·[0-9a-f]{4}(/\d+)?"
-KNOWN_BLOCKS = {"sh", "python", "toml", "text chat", "text lines", "text interfaces", "json message"}
+KNOWN_BLOCKS = {"sh", "python", "toml", "ini", "text chat", "text lines", "text interfaces", "json message"}
 
 pytestmark = pytest.mark.lan
 
@@ -317,6 +319,20 @@ def captures_a_message(scene: Scene, command: str) -> None:
     scene.bob.write("for a variable\n")
     assert shell.wait() == 0
     assert shell.stdout == "got for a variable"
+
+
+def records(scene: Scene, command: str) -> None:
+    file = scene.directory / "meeting.ndjson"
+    file.unlink(missing_ok=True)
+    listener = printing(scene, command, "^to all who listen\n")
+    assert listener.interrupt() == 0
+    assert json.loads(file.read_text())["text"] == "to all who listen"
+
+
+def replays(scene: Scene, command: str) -> None:
+    (record,) = (line for line, case in CASES.items() if case is records)
+    records(scene, record)
+    sends("to all who listen")(scene, command)
 
 
 def undoes_the_escapes(scene: Scene, command: str) -> None:
@@ -722,6 +738,9 @@ CASES: dict[str, Case] = {
     "msg=$(mcast listen -C 1 -W 10m)": captures_a_message,
     """printf '%b\\n' "$(mcast listen -C 1)\"""": undoes_the_escapes,
     "mcast listen --json --idle 5s": listens('"name":"bob".*"text":"to all who listen"', ends=True),
+    "mcast listen --json -C 1 | jq -r .text": listens("^to all who listen\n$", ends=True),
+    "mcast listen --record meeting.ndjson": records,
+    "mcast replay meeting.ndjson --speed 2": replays,
     "mcast listen --since 1h --last 20 -W 2s": recalls,
     "mcast listen -F '%t %n %m' -C 1": listens(r"^\d\d:\d\d:\d\d bob to all who listen\n$", ends=True),
     "mcast listen --on 'message=dd of=latest.txt status=none'": runs_a_program,
@@ -922,6 +941,25 @@ def _shape(value: object) -> object:
     if isinstance(value, dict):
         return [(key, _shape(inner)) for key, inner in value.items() if key not in ("text", "name")]
     return re.sub(r"[0-9a-f]+", "0", value) if isinstance(value, str) else type(value).__name__
+
+
+def test_the_service_is_ready_when_it_says_so(scene: Scene) -> None:
+    (text,) = of_kind(SCRIPTS, "ini")
+    unit = configparser.ConfigParser(interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment,method-assign] # as its documentation says
+    unit.read_string(text)
+    service = unit["Service"]
+    assert (service["Type"], service["StandardOutput"]) == ("notify", "append:%h/lan-chat.ndjson")
+    command = service["ExecStart"].replace("%h/.local/bin/", "")
+    path = scene.third.home / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(path))
+        manager.settimeout(30.0)
+        running = scene.third.mcast(*command.split()[1:], env={"NOTIFY_SOCKET": str(path)})
+        assert manager.recv(100) == b"READY=1"
+    scene.bob.write("for the log\n")
+    running.wait_for('"text":"for the log"', stream="stdout")
+    assert running.terminate() == 0
 
 
 def test_the_settings_are_understood(scene: Scene) -> None:

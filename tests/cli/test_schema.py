@@ -98,7 +98,7 @@ def test_what_interfaces_prints(here: lab.Host) -> None:
 def test_what_listen_and_chat_print(pair: tuple[lab.Host, lab.Host], group: str) -> None:
     port = group.split(":")[1]
     groups = ["--plain", "-g", group, "-g", f"[ff12::7]:{port}", "--json"]
-    listening, chatting = pair[0].mcast("listen", *groups), pair[0].mcast("chat", *groups)
+    listening, chatting = pair[0].mcast("listen", "--events", *groups), pair[0].mcast("chat", *groups)
     for process in (listening, chatting):
         process.wait_for("[ff12::7]", stream="stderr")
     stranger = lab.Peer(pair[1], int(port))

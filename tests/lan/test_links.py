@@ -11,7 +11,7 @@ from tests.lab import tools
 from tests.lan.plain import GROUP, GROUP6, PORT, SITE6, run, send, states, texts, until
 from tests.lan.remote import Remote
 
-BOTH = ("-g", GROUP, "-g", GROUP6, "--json")
+BOTH = ("-g", GROUP, "-g", GROUP6, "--json", "--events")
 
 
 def both_heard(process: lab.Process, peer: lab.Peer, mark: str, interface: str = "eth0") -> bool:
@@ -29,7 +29,7 @@ def both_heard(process: lab.Process, peer: lab.Peer, mark: str, interface: str =
 def test_a_computer_that_starts_without_a_network_finds_it_when_it_comes(lan: lab.MakeLan) -> None:
     h1, h2 = lan(2).hosts
     h2.remove_interface("eth0")
-    process = run(h2, "listen", "-g", GROUP, "--json")
+    process = run(h2, "listen", "-g", GROUP, "--json", "--events")
     process.wait_for("only this computer", stream="stderr")
     assert h2.memberships() == {"lo": {GROUP}}
     assert send(h2, "-g", GROUP, "here").returncode == 0

@@ -32,7 +32,7 @@ def test_programs_of_one_user_on_one_host_are_peers_of_their_own(lan: lab.MakeLa
     chats = [h1.mcast("chat", "--json", "-n", name) for name in ("ada", "ada-too")]
     announce = h1.mcast("announce", "--json", "-n", "printer", "--service", "_ipp._tcp:631")
     other = h2.mcast("chat", "--json", "-n", "bob")
-    listen = h1.mcast("listen", "--json")
+    listen = h1.mcast("listen", "--json", "--events")
     for process in (*chats, announce, other, listen):
         process.wait_for("230.0.0.1", stream="stderr")
     lab.until(lambda: {name for name, _ in names(chats[0], "join")} >= {"ada-too", "printer", "bob"})

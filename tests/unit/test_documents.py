@@ -35,6 +35,7 @@ OF_SCRIPTS = {
     "--install-completion",
     "--help",
     "--user",
+    "--now",
 }
 """Flags of what is no command of mcast, and those that typer adds."""
 UNITS = {

@@ -212,8 +212,11 @@ class Conversation:
             raise UsageError("plain text has no names", "use mcast chat without --plain")
         context = self.session.contexts[0]
         label, group = context.labels.label, context.group
-        labels = [with_silence(context, peer) for peer in group.peers()]
-        return f"here: {_named([f'{label(group.peer_id, group.name)} (you)', *labels])}"
+        peers = [(with_silence(context, peer), peer.listener) for peer in group.peers()]
+        people = [one for one, listener in peers if not listener]
+        here = f"here: {_named([f'{label(group.peer_id, group.name)} (you)', *people])}"
+        programs = [one for one, listener in peers if listener]
+        return f"{here}; programs that listen: {_named(programs)}" if programs else here
 
     def delivered(self) -> list[str]:
         """The lines that say who has got what was said last, and who has not. UsageError for plain text."""
@@ -272,7 +275,7 @@ class Conversation:
             if not self._screen.active:
                 return
         if self._present is not None and isinstance(item, PeerItem) and item.type == "join":
-            self._present = [*self._present, item.label]
+            self._present = [*self._present, *([] if item.peer.listener else [item.label])]
             return
         if self._present and isinstance(item, PeerItem) and item.type == "leave":
             self._present = [label for label in self._present if label != item.label]

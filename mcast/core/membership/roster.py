@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from mcast.core.context import Context
 from mcast.core.events import Address, PeerId, PeerView
-from mcast.wire.frames import ANSWERS, HEARS, Announcement
+from mcast.wire.frames import ANSWERS, HEARS, LISTENER, Announcement
 from mcast.wire.reasons import DropReason
 
 ADDRESSES = 8  # of one peer; the attack is its datagrams, sent again under made-up addresses: oldest out
@@ -91,6 +91,7 @@ class Peer:
             self.announcement.flags & HEARS,
             bool(self.announcement.flags & ANSWERS),
             tuple(self.addresses),
+            listener=bool(self.announcement.flags & LISTENER),
         )
 
 

@@ -86,3 +86,10 @@ def test_all_are_ended_when_the_command_ends() -> None:
             await answering
 
     asyncio.run(stop_soon())
+
+
+def test_a_program_that_leaves_its_output_to_another_one_is_stopped_too() -> None:
+    """The other one holds the pipe that the answer is read from."""
+    code = "import subprocess; subprocess.Popen(['sleep', '600'])"
+    with pytest.raises(McastError, match="no answer within"):
+        run(code, limit=1.0)
