@@ -8,7 +8,18 @@ import typing
 
 if typing.TYPE_CHECKING:
     from . import aio, multicast, settings
-    from .blocking import Acks, Group, PrivateReceipt, Receipt, Service, join
+    from .blocking import (
+        Acks,
+        Announcer,
+        Browser,
+        Group,
+        PrivateReceipt,
+        Receipt,
+        Service,
+        announce,
+        browse,
+        join,
+    )
     from .errors import (
         GroupClosed,
         InvalidGroup,
@@ -53,8 +64,10 @@ __version__ = "0.1.0"
 __all__ = [
     "Acks",
     "Alarm",
+    "Announcer",
     "Answer",
     "Answers",
+    "Browser",
     "Event",
     "GapAbandoned",
     "GapFilled",
@@ -93,6 +106,8 @@ __all__ = [
     "UsageError",
     "__version__",
     "aio",
+    "announce",
+    "browse",
     "join",
     "multicast",
     "settings",

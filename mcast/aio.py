@@ -11,6 +11,7 @@ A Group belongs to the event loop that entered it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Unpack
 
 import msgspec
 
@@ -19,6 +20,7 @@ from .core.context import Mode
 from .errors import UsageError
 from .net.links import Plan
 from .runtime.asking import Answers, PrivateReceipt
+from .runtime.discovering import Announcer, Browser, Place, make_filter
 from .runtime.group import Acks, By, Group, Options, Receipt
 from .runtime.joining import (
     DEFAULT_GROUP,
@@ -46,12 +48,16 @@ __all__ = [
     "DEFAULT_PORT",
     "DEFAULT_TWIN",
     "Acks",
+    "Announcer",
     "Answers",
+    "Browser",
     "By",
     "Group",
     "PrivateReceipt",
     "Receipt",
     "Service",
+    "announce",
+    "browse",
     "join",
     "make_room",
     "message_id",
@@ -168,3 +174,53 @@ def join(
             listener=listener,
         )
     )
+
+
+def browse(
+    group: str | None = None,
+    *,
+    services: Sequence[str] = (),
+    tags: Mapping[str, str] | None = None,
+    match: str = "*",
+    passive: bool = False,
+    **place: Unpack[Place],
+) -> Browser:
+    """Return a browser to enter with `async with`: it shows who is in a group, and is in no list of peers.
+
+    group: as in join(). Default: the default group.
+    services: shell patterns such as `_http._tcp`; a peer must offer a service of each. Default: none.
+    tags: a shell pattern for the value of each tag that a peer must have. Default: none.
+    match: a shell pattern for the names of peers. Default: all.
+    passive: send nothing, and see only what peers say by themselves, every 5 s or less often. Default: False.
+    place: `port`, `room`, `key`, `room_id`, `interfaces`, `versions`, `ttl`, `peers`, `wait` and `settings`,
+        as in join().
+
+    Raises what join() raises.
+    """
+    wanted = make_filter(services, tags, match)
+    return Browser(join(group, visitor=True, passive=passive, **place), wanted)
+
+
+def announce(
+    group: str | None = None,
+    *,
+    name: str | None = None,
+    services: Sequence[str] = (),
+    tags: Mapping[str, str] | None = None,
+    identity: bytes | None = None,
+    **place: Unpack[Place],
+) -> Announcer:
+    """Return an announcer to enter with `async with`: as long as it is entered, it offers services and tags.
+
+    group: as in join(). Default: the default group.
+    name: how others see this peer, at most 64 bytes of UTF-8. Default: no name.
+    services: what to offer, each `TYPE` or `TYPE:PORT`, such as `_http._tcp:8080`. Default: none.
+    tags: names and values. Default: none.
+    identity: as in join(). Default: a new random one.
+    place: `port`, `room`, `key`, `room_id`, `interfaces`, `versions`, `ttl`, `peers`, `wait` and `settings`,
+        as in join().
+
+    Raises what join() raises.
+    """
+    joined = join(group, name=name, services=services, tags=tags, identity=identity, **place)
+    return Announcer(joined, make_filter((), None, "*"), tags or {}, services)

@@ -28,12 +28,15 @@ from .errors import GroupClosed, McastError
 from .events import Event, Message, PeerView, Question
 from .interfaces import Choice
 from .runtime.asking import AT_ONCE, TIME_LIMIT, Answers, Recipient
+from .runtime.discovering import Change
 from .runtime.event_queue import ThreadEventQueue
 from .runtime.joining import Data
 from .runtime.loop_thread import LoopThread
 
 P = ParamSpec("P")
 T = TypeVar("T")
+A = TypeVar("A")
+B = TypeVar("B")
 
 UNSENT_MAX = 256 << 10
 """Bytes that wait for the event loop before send() blocks."""
@@ -314,8 +317,9 @@ class Group:
     def announce(self, *, tags: Mapping[str, str] | None = None, services: Sequence[str] = ()) -> None:
         """Replace what this peer offers to others.
 
-        tags: names and values. services: `TYPE` or `TYPE:PORT`, such as `_http._tcp:8080`. Raises UsageError
-        if they do not fit an announcement, GroupClosed after close().
+        tags: names and values.
+        services: each `TYPE` or `TYPE:PORT`, such as `_http._tcp:8080`.
+        Raises UsageError if they do not fit an announcement, GroupClosed after close().
         """
         self._call(lambda: self._group.announce(tags=tags, services=services))
 
@@ -456,6 +460,67 @@ class Workers:
         return await future
 
 
+class Browser:
+    """Shows who is in a group, without being seen itself. Made by browse(); `group` is the group it is in.
+
+    Use it in a `with` statement, or close() it. Iterating gives a PeerJoined for each peer that matches,
+    those that are here first, a PeerUpdated when it changes, and a PeerLeft when it is gone or matches no
+    more.
+    """
+
+    def __init__(self, browser: aio.Browser) -> None:
+        self._browser = browser
+        self.group = Group(browser.group)
+        self.group._call(browser.start)
+
+    def __repr__(self) -> str:
+        return repr(self._browser)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave the group."""
+        self.group.close()
+
+    def peers(self) -> list[PeerView]:
+        """The peers that match and are here now. In the first half second it waits until they are known."""
+        return self.group._thread.run(self._browser.peers())
+
+    def changes(self, timeout: float | None = None) -> Iterator[Change]:
+        """Iterate over the changes, until the group is closed.
+
+        timeout: stop after so many seconds without one; None waits for ever.
+        """
+        limit = None if timeout is None else time.monotonic() + timeout
+        events = self.group._events()
+        while (event := events.get(None if limit is None else limit - time.monotonic())) is not None:
+            if change := self._browser.change(event):
+                yield change
+                limit = None if timeout is None else time.monotonic() + timeout
+
+    def __iter__(self) -> Iterator[Change]:
+        return self.changes()
+
+
+class Announcer(Browser):
+    """Offers services and tags in a group, and shows who else is there. Made by announce()."""
+
+    def __init__(self, announcer: aio.Announcer) -> None:
+        super().__init__(announcer)
+        self._announcer = announcer
+
+    def update(self, *, tags: Mapping[str, str] | None = None, services: Sequence[str] | None = None) -> None:
+        """Offer other tags or other services from now on. None leaves them as they are.
+
+        Raises UsageError if they do not fit an announcement, GroupClosed after close().
+        """
+        self.group._call(lambda: self._announcer.update(tags=tags, services=services))
+
+
 def _blocking(join: Callable[P, aio.Group]) -> Callable[P, Group]:
     """aio.join() for the blocking API: with the same arguments, it returns a group that is entered."""
 
@@ -470,6 +535,22 @@ def _blocking(join: Callable[P, aio.Group]) -> Callable[P, Group]:
 
 
 join = _blocking(aio.join)
+
+
+def _entered(make: Callable[P, A], kind: Callable[[A], B]) -> Callable[P, B]:
+    """aio.browse() or aio.announce() for the blocking API: what it returns is entered."""
+
+    @functools.wraps(make)
+    def entered(*args: P.args, **kwargs: P.kwargs) -> B:
+        return kind(make(*args, **kwargs))
+
+    entered.__module__ = __name__
+    entered.__doc__ = (make.__doc__ or "").replace("to enter with `async with`", "for a `with` statement")
+    return entered
+
+
+browse = _entered(aio.browse, Browser)
+announce = _entered(aio.announce, Announcer)
 
 _open_groups: set[Group] = set()
 

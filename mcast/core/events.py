@@ -194,7 +194,7 @@ class PeerUpdated(msgspec.Struct, frozen=True, gc=False):
 
 
 class PeerLeft(msgspec.Struct, frozen=True, gc=False):
-    """A peer is gone: `reason` is "goodbye" or "expired"."""
+    """A peer is gone: `reason` is "goodbye" or "expired", or "changed" if it no longer matches a browser."""
 
     peer: PeerView
     reason: str

@@ -515,8 +515,9 @@ class Group:
     def announce(self, *, tags: Mapping[str, str] | None = None, services: Sequence[str] = ()) -> None:
         """Replace what this peer offers to others.
 
-        tags: names and values. services: `TYPE` or `TYPE:PORT`, such as `_http._tcp:8080`. Raises UsageError
-        if they do not fit an announcement, GroupClosed after close().
+        tags: names and values.
+        services: each `TYPE` or `TYPE:PORT`, such as `_http._tcp:8080`.
+        Raises UsageError if they do not fit an announcement, GroupClosed after close().
         """
         self._check_open()
         offers = make_attributes(tags, services, self.name)

@@ -894,6 +894,28 @@ def asks_by_program(scene: Scene, code: str) -> None:
     assert program.stdout == "nas 42 GB\n\ndid not answer: []\n"
 
 
+def browses_by_program(scene: Scene, code: str) -> None:
+    scene.joined("announce", "--name", "web", "--service", "_http._tcp:8000")
+    program = scene.reader.python(code)
+    program.wait_for("here now: ['web']", stream="stdout")
+    late = scene.other.mcast("announce", "--name", "late", "--service", "_http._tcp:81", "--profile", "late")
+    program.wait_for(re.compile(r"PeerJoined late \('10\.9\.0\.2',\) \(Service\("), stream="stdout")
+    late.interrupt()
+    program.wait_for("PeerLeft late", stream="stdout")
+    program.interrupt()
+    assert "bob" not in program.stdout
+
+
+def announces_by_program(scene: Scene, code: str) -> None:
+    watcher = scene.joined("browse", "--service", "_http._tcp", "-F", "%m %p %T")
+    program = scene.reader.python(code)
+    program.wait_for("PeerJoined bob", stream="stdout")
+    watcher.wait_for("+ 8000 load=", stream="stdout")
+    watcher.wait_for("load=high", stream="stdout")
+    program.interrupt()
+    watcher.wait_for("- 8000 load=high", stream="stdout")
+
+
 PROGRAMS: dict[str, Case] = {
     "    for message in group.messages(timeout=5):": talks,
     "    async with mcast.aio.join(": talks,
@@ -904,7 +926,10 @@ PROGRAMS: dict[str, Case] = {
     "    answers = group.ask(": asks_by_program,
     "    receipt = group.send_many(": prints(r"^delivered: True$", attempts=3),
     "    group.announce(tags=": prints(r"^here: \[.*'carl'.*\]$(.|\n)*^ada PeerId\(", attempts=3),
+    "with mcast.browse(": browses_by_program,
+    "    async with mcast.aio.announce(": announces_by_program,
     "lan = simulation.Lan(": prints(r"^\['hello'\]$"),
+    "@pytest.mark.mcast_lan(seed=7": prints("^$"),
     "patient = msgspec.structs.replace(": talks,
     "with multicast.Receiver(": prints("data=b'hello'"),
 }

@@ -95,7 +95,7 @@ class Conversation:
             return [(DIM, "plain text: anybody can read it and write as anybody")]
         group, room = self.session.groups[0], self.session.room_field.get("room", "")
         lock = "keyed" if self.keyed else "open"
-        here = len(group.peers())
+        here = sum(not peer.listener for peer in group.peers())
         who = "nobody else here" if not here else f"{here:,} other{'s' if here > 1 else ''} here"
         me = f"you are {self.session.contexts[0].labels.label(group.peer_id, group.name)}"
         heard = self._delivery.status() if self._delivery else []
