@@ -11,6 +11,7 @@ from __future__ import annotations
 import configparser
 import json
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -699,6 +700,9 @@ def installs(first: str = "") -> Case:
             PIPX_DEFAULT_PYTHON=test_scripts.PYTHON,
         )
         line = f"{first or 'true'} >&2 && {command} >&2 && mcast --version"
+        if not first:  # the schema comes with the package
+            packages = f"{shlex.quote(str(environment))}/lib/python3*/site-packages"
+            line += f" && test -s {packages}/mcast/events.schema.json"
         done = subprocess.run(
             ["bash", "-c", line], cwd=checkout, env=env, capture_output=True, text=True, timeout=200
         )

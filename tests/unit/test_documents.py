@@ -23,7 +23,7 @@ PAGES = [
     ROOT / "CONTRIBUTING.md",
     ROOT / "CHANGELOG.md",
     *(DOCS / f"{name}.md" for name in ("README.zh", "chat", "scripts", "python", "settings")),
-    *(DOCS / f"{name}.md" for name in ("troubleshooting", "security")),
+    *(DOCS / f"{name}.md" for name in ("troubleshooting", "security", "recipes")),
 ]
 OF_SCRIPTS = {
     "--quick",
