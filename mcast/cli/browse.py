@@ -26,8 +26,8 @@ from .peer_table import (
 from .runner import Ending, run
 from .session import Network, Participant, Reporter
 
-ASK_AGAIN = (0.15, 0.4, 0.8)
-"""Seconds after which the roster is requested again if nobody answered."""
+ASK_AGAIN = (0.15, 0.3, 0.8)
+"""Seconds after which the roster is requested again: an answer may be lost. The last is for who is alone."""
 SETTLED = 0.4
 """Seconds without a new peer after which a snapshot is complete."""
 NOBODY = 1.5
@@ -160,9 +160,9 @@ async def _ask(group: Group, others: Others, ending: Ending, terminate: bool) ->
     """Request the roster until a peer answers. End a snapshot when nothing new appears."""
     start = group.now
     for delay in (0.0, *ASK_AGAIN):
-        await asyncio.sleep(max(0.0, start + delay - group.now))
-        if group.peers():
+        if delay == ASK_AGAIN[-1] and group.peers():
             break
+        await asyncio.sleep(max(0.0, start + delay - group.now))
         group.ask_roster()
     if not terminate:
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Protocol
 
@@ -20,10 +21,15 @@ ACQUAINTED = 0.4
 """Seconds without a new peer after which everybody who is here is known."""
 ALONE = 1.0
 """The same while nobody is known: the first question who is here may have been lost."""
-ASK_ROSTER = (0.0, 0.15, 0.4, 0.8)
-"""Seconds at which a visitor asks who is here, while nobody has answered."""
+ASK_ROSTER, ASK_AGAIN = (0.0, 0.15, 0.3), 0.8
+"""Seconds at which a visitor asks who is here: an answer may be lost, or its sender have missed who came
+just now. The last is for who knows nobody yet."""
+AT_LEAST = 0.4
+"""Seconds after which they have been answered."""
 AT_ONCE, WAITING = 8, 64
 """Questions that are answered at the same time, and that wait for it. Who asks more is told so."""
+OF_ONE = 24
+"""Questions of one identity among them. The attack is one asker who leaves no place to others."""
 TIME_LIMIT = 30.0
 """Seconds in which a question must be answered."""
 
@@ -125,16 +131,15 @@ class Asking:
         driver = self._driver
         start = driver.now
         limit = start + timeout
-        roster_at = list(ASK_ROSTER) if self._visitor else []
+        roster_at = [*ASK_ROSTER, ASK_AGAIN] if self._visitor else []
+        known_at = start + (AT_LEAST if self._visitor else 0.0)
         while not self._engine.closing and driver.now < limit:
             now = driver.now
             peers = self._engine.peers()
-            if roster_at and now >= start + roster_at[0]:
-                del roster_at[0]
-                if not peers:
-                    self._engine.ask_roster(now)
+            if roster_at and now >= start + roster_at[0] and (roster_at.pop(0) < ASK_AGAIN or not peers):
+                self._engine.ask_roster(now)
             self._ask(peers, limit - now)
-            if self._done(peers, count, wait_all):
+            if self._done(peers, count, wait_all or now < known_at):
                 break
             driver.step()
             await driver.progress(min(limit - now, 0.05))
@@ -193,20 +198,28 @@ class Replying:
         self._engine, self._driver, self._handler, self._time_limit = engine, driver, handler, time_limit
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._of: Counter[bytes] = Counter()
 
     def take(self, question: Question) -> None:
         """A question came."""
-        if len(self._tasks) >= AT_ONCE + WAITING:
+        if len(self._tasks) >= AT_ONCE + WAITING or self._of[question.origin] >= OF_ONE:
             self._answer(question, ContentKind.NO_ANSWER, b"too many questions at once")
             return
+        self._of[question.origin] += 1
         task = asyncio.get_running_loop().create_task(self._reply(question))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda done: self._forget(done, question.origin))
 
     def stop(self) -> None:
         """Answer no more."""
         for task in self._tasks:
             task.cancel()
+
+    def _forget(self, task: asyncio.Task[None], origin: bytes) -> None:
+        self._tasks.discard(task)
+        self._of[origin] -= 1
+        if not self._of[origin]:
+            del self._of[origin]
 
     async def _reply(self, question: Question) -> None:
         async with self._turn:

@@ -68,7 +68,7 @@ def greets(scene: Scene, heading: str) -> None:
     scene.joined("announce", "--name", "late; date")
     visitors = scene.directory / "visitors.txt"
     said = re.compile(r"^late; date \([0-9a-f]{16}\) is here$", re.MULTILINE)
-    lab.until(lambda: visitors.exists() and said.search(visitors.read_text()))
+    lab.until(lambda: visitors.exists() and said.search(visitors.read_text()) is not None)
 
 
 def tells_who_has_gone(scene: Scene, heading: str) -> None:

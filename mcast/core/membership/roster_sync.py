@@ -19,13 +19,13 @@ from mcast.core.events import Address, PeerId
 from mcast.core.timers import Rng, Timers
 from mcast.core.token_bucket import TokenBucket
 from mcast.wire.codec import encode_frames
-from mcast.wire.frames import Challenge, Echo, Frame, RosterRequest
+from mcast.wire.frames import BY_MULTICAST, Challenge, Echo, Frame, RosterRequest
 from mcast.wire.frames import Roster as RosterEntry
 from mcast.wire.limits import FRAME_HEADER_SIZE, HEADER_SIZE, TAG_SIZE, TOKEN_SIZE
 from mcast.wire.reasons import DropReason
 
 from .failure_detector import SILENCE, FailureDetector
-from .presence import Presence
+from .presence import NEWCOMER_SIZE, Presence
 from .roster import Peer, Roster
 
 GIVERS = 3
@@ -37,9 +37,11 @@ SETTLED = 1.0  # seconds after joining from which on a newcomer is greeted at on
 PAUSE = 0.1  # seconds in which a member that is new itself sees whether this is a storm
 GREETINGS = 64  # newcomers to be greeted after the pause, the newest are refused
 ANSWERS = 20  # pages of the roster given a second; the attack is made-up newcomers
+TO_ALL = 2  # requests a second, by whomever, that are answered to the group; the attack is a flood of them
 TOKENS = 1024  # tokens outstanding, oldest first out
 WAIT = 0.1  # seconds without an entry after which the next page is asked for
 TRIES = 3
+RETRY = 0.1  # seconds without an answer after which a request asks for one by multicast
 ASKED = 1.0  # seconds after our own request in which a challenge answers it
 LAST_START = 65535  # what the field holds
 AMPLIFICATION = 3  # bytes sent for a byte received, at most, to who has not echoed a token
@@ -274,6 +276,8 @@ class RosterSync:
         self.greetings = Greetings(context.rng, context.started)
         self.collector = Collector(context.settings.peers)
         self._answers = TokenBucket(ANSWERS, ANSWERS, context.started)
+        self._to_all = TokenBucket(TO_ALL, TO_ALL, context.started)
+        self._unanswered = inf  # since when our requests are
         self.next_timeout = inf
 
     def _arm(self) -> None:
@@ -289,9 +293,17 @@ class RosterSync:
         self._arm()
 
     def ask(self, now: float) -> None:
-        """Ask who is here, as a visitor does; three peers answer."""
+        """Ask who is here, as a visitor does; three peers answer.
+
+        A firewall may drop what is sent to us alone: if nothing came, ask for answers to the group.
+        """
         self.collector.asked(now)
-        self._context.send(RosterRequest(0), size=REQUEST_SIZE)
+        if now - self._unanswered >= RETRY:
+            request = RosterRequest(min(len(self._roster), LAST_START), BY_MULTICAST)
+            self._context.send(request, size=NEWCOMER_SIZE)
+        else:
+            self._context.send(RosterRequest(0), size=REQUEST_SIZE)
+        self._unanswered = min(self._unanswered, now)
 
     def greet_newcomer(self, datagram: Datagram, newcomer: PeerId, now: float) -> None:
         """A newcomer announced itself, which asks for a greeting."""
@@ -318,14 +330,9 @@ class RosterSync:
         named = first_entries(asker, context.me, others)
         if named is None:
             return
-        room = min(context.room_left(), AMPLIFICATION * greeting.size // GIVERS - HEADER_SIZE - TAG_SIZE)
-        frames: list[Frame] = [Challenge(self._tokens.issue(source))]
         entries = (self._entry(peer) for peer_id in named if (peer := self._roster.get(peer_id)))
-        for entry in (self._presence.introduction(now), *entries):
-            if len(encode_frames([*frames, *entry])) > room:
-                break
-            frames += entry
-        context.send(*frames, to=source)
+        more = [self._presence.introduction(now), *entries]
+        self._send_fitting([Challenge(self._tokens.issue(source))], more, greeting.size, source)
 
     def _heard(self, networks: int) -> Iterator[Peer]:
         """The peers that we heard ourselves on a network."""
@@ -344,6 +351,8 @@ class RosterSync:
             return DropReason.NOT_ASKED
         if not self._answers.take(1, now):
             return DropReason.OVER_BUDGET
+        if frame.flags & BY_MULTICAST and not datagram.direct:
+            return self._tell_all(datagram, frame.start, now)
         if self._tokens.valid(source, datagram.token):
             self._give_page(frame.start, datagram, now)
             return None
@@ -355,6 +364,37 @@ class RosterSync:
             return DropReason.NOT_ASKED
         context.send(Challenge(self._tokens.issue(source)), to=source)
         return DropReason.NO_TOKEN
+
+    def _tell_all(self, datagram: Datagram, start: int, now: float) -> DropReason | None:
+        """Who asks gets nothing by unicast: the three nearest to it tell the group who is here.
+
+        Together they send what AMPLIFICATION allows: themselves and some entries, from `start` on.
+        """
+        if not self._to_all.take(1, now):
+            return DropReason.OVER_BUDGET
+        packed, port = pack(datagram.source)
+        asker, me = packed + port.to_bytes(2, "big"), self._context.me
+        heard = (peer.peer_id for peer in self._heard(datagram.networks))
+        most = max(start, GIVERS) + GIVERS * EACH
+        near = nsmallest(most, [me, *heard], key=lambda peer_id: rank(asker, peer_id))
+        if me not in near[:GIVERS]:
+            return DropReason.NOT_ASKED
+        mine = near[max(start, GIVERS) + near.index(me) :: GIVERS]
+        entries = (self._entry(peer) for peer_id in mine if (peer := self._roster.get(peer_id)))
+        introduction = self._presence.introduction(now) if start == 0 else []
+        self._send_fitting([], [introduction, *entries], datagram.size, None)
+        return None
+
+    def _send_fitting(self, frames: list[Frame], more: Iterable[list[Frame]], size: int, to: Address) -> None:
+        """Send frames, and as many more as one of three answers to a datagram of `size` bytes may have."""
+        share = AMPLIFICATION * size // GIVERS - HEADER_SIZE - TAG_SIZE
+        room = min(self._context.room_left(), share)
+        for some in more:
+            if len(encode_frames([*frames, *some])) > room:
+                break
+            frames = [*frames, *some]
+        if frames:
+            self._context.send(*frames, to=to)
 
     def _give_page(self, start: int, datagram: Datagram, now: float) -> None:
         """A page of the peers we heard ourselves on the network of the request, each with its key."""
@@ -403,6 +443,7 @@ class RosterSync:
                 return None
         if not self.collector.challenged(source, frame.token, datagram.networks, now):
             return DropReason.NOT_ASKED
+        self._unanswered = inf
         self._arm()
         self.on_giver(source, now)
         return None

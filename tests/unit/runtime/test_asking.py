@@ -144,7 +144,7 @@ def test_a_visitor_asks_who_is_here() -> None:
     assert 101.0 <= driver.now < 101.2
     engine = Engine(peer(1, answers=False))
     ask(make(engine, driver := Driver(), visitor=True, began=100.0))
-    assert engine.rosters == 0
+    assert engine.rosters == 3
     assert 100.4 <= driver.now < 100.6
 
 
@@ -202,6 +202,13 @@ def reply(handler: asking.Handler, *, limit: float = 5.0, full: bool = False, qu
 
     asyncio.run(run())
     return engine
+
+
+def test_one_asker_leaves_places_to_others() -> None:
+    engine = reply(lambda question: "yes", questions=asking.OF_ONE + 3)
+    refused = [data for _, kind, data, _ in engine.sent if kind is ContentKind.NO_ANSWER]
+    assert refused == [b"too many questions at once"] * 3
+    assert len(engine.sent) == asking.OF_ONE + 3
 
 
 async def _later(question: Question) -> str:

@@ -77,6 +77,54 @@ def test_a_roster_request_is_answered_after_an_echo_only() -> None:
     assert drops(ada, "over-budget") > 0
 
 
+def test_a_visitor_whom_no_answer_reaches_asks_for_one_to_the_group() -> None:
+    lan = simulation.Lan(14)
+    members = [lan.join(f"m{number}") for number in range(9)]
+    lan.run(6.0)
+    visitor = lan.join("visitor", visitor=True)
+    lan.partition([visitor])
+    visitor.engine.ask_roster(lan.now)
+    visitor.pump()
+    lan.run(0.2)
+    lan.heal()
+    alone: list[bytes] = []
+    lan.on_transmit = lambda data, _, to: alone.append(data) if to == visitor.address else None
+    visitor.engine.ask_roster(lan.now)
+    visitor.pump()
+    lan.run(0.05)
+    assert (len(visitor.peers()), alone) == (9, [])
+    assert sum(drops(member, "not-asked") for member in members) == 6, "three of them answered"
+
+
+def test_who_is_not_told_at_once_is_asked_for_next() -> None:
+    lan = simulation.Lan(15)
+    for number in range(30):
+        lan.join(f"m{number}")
+    lan.run(20.0)
+    visitor = lan.join("visitor", visitor=True)
+    visitor.engine._roster_sync._unanswered = lan.now - 1.0
+    known = [0]
+    while len(visitor.peers()) > known[-1] or len(known) == 1:
+        known.append(len(visitor.peers()))
+        visitor.engine.ask_roster(lan.now)
+        visitor.pump()
+        lan.run(0.6)
+    assert known[-1] >= 20
+
+
+def test_answers_to_the_group_are_few() -> None:
+    """However many ask under made-up addresses."""
+    lan = simulation.Lan(14)
+    ada = lan.join("ada")
+    lan.run(2.0)
+    eve = Outsider(lan)
+    for number in range(5):
+        eve.say(f.RosterRequest(number, f.BY_MULTICAST))
+    assert drops(ada, "over-budget") == 3
+    eve.say(f.RosterRequest(0, f.BY_MULTICAST), to=ada.address)
+    assert drops(ada, "no-token") == 1, "by unicast it is an ordinary request"
+
+
 def test_old_hearsay_is_probed_before_it_is_believed() -> None:
     lan = simulation.Lan(15)
     ada = lan.join("ada")
