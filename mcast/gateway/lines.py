@@ -8,6 +8,7 @@ import errno
 import socket
 from collections import deque
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Self, cast
 
 from mcast.errors import McastError, PortTaken, UsageError
@@ -21,6 +22,8 @@ LONGEST = 64 * 1024  # bytes of a line
 PAUSE = 0.05  # seconds of silence that end a message of a client that sends no newlines
 BACKLOG = 256 * 1024  # bytes that wait for a guest that does not read; more is left out, and it is told so
 WAITING = 64  # lines of a guest that are still to be sent, before it is read no further
+GATHER, GATHER_EACH = 0.02, 0.0001  # seconds in which lines are gathered, and more for each guest
+KERNEL = 64 * 1024  # bytes that the kernel keeps for a guest
 SAYING = 10.0  # seconds for what was said by who has hung up
 HELP = "/nick NAME changes your name, /who shows who is here, /quit leaves; // at the start is a /"
 IAC, SE, SB, WILL, DONT = 255, 240, 250, 251, 254  # telnet (RFC 854)
@@ -116,11 +119,47 @@ class Splitter:
         return self._ended(line) if line else []
 
 
+@lru_cache(maxsize=64)
+def _rendered(text: str, newline: str) -> bytes:
+    """A line for a guest's terminal; a thousand guests get the same one.
+
+    A line break of a message must not begin a line that looks like somebody else's.
+    """
+    parts = text.replace("\r\n", "\n").split("\n")
+    return ((newline + "  ").join(map(escape, parts)) + newline).encode("utf-8", "replace")
+
+
+class Writing:
+    """What the guests of a door are about to get: written together, so that each is written to less often."""
+
+    def __init__(self) -> None:
+        self._due: dict[Connection, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._last = 0
+
+    def soon(self, connection: Connection) -> None:
+        """Write what waits for a guest in a moment."""
+        self._due[connection] = None
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(GATHER + GATHER_EACH * self._last, self.now)
+
+    def now(self) -> None:
+        """Write it now."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        due, self._due = self._due, {}
+        self._last = len(due)
+        for connection in due:
+            connection.write_out()
+
+
 class Connection(asyncio.Protocol):
     """One guest at the TCP door."""
 
-    def __init__(self, lobby: Lobby, connections: set[Connection]) -> None:
-        self._lobby, self._connections = lobby, connections
+    def __init__(self, lobby: Lobby, connections: set[Connection], writing: Writing) -> None:
+        self._lobby, self._connections, self._writing = lobby, connections, writing
+        self._out = bytearray()
         self._guest: Guest | None = None
         self._telnet, self._splitter = Telnet(), Splitter()
         self._said: deque[bytes] = deque()
@@ -133,13 +172,13 @@ class Connection(asyncio.Protocol):
         """A guest comes."""
         self._transport = cast(asyncio.Transport, transport)
         self._connections.add(self)
-        keep_alive(self._transport)
+        prepare(self._transport)
         self._transport.set_write_buffer_limits(BACKLOG // 2)
         try:
             self._guest = self._lobby.enter(self._tell)
         except UsageError as error:
             self._notice(str(error))
-            transport.close()
+            self.close()
             return
         self._notice(f"you are {self._guest.name}, a guest of {self._lobby.name}; {HELP}")
 
@@ -201,7 +240,7 @@ class Connection(asyncio.Protocol):
         finally:
             self._talking = None
         if self._ended:
-            self._transport.close()
+            self.close()
         else:
             self._transport.resume_reading()
 
@@ -235,9 +274,9 @@ class Connection(asyncio.Protocol):
         """Close, once what it said is sent."""
         self._ended = True
         if self._talking is None:
-            self._transport.close()
+            self.close()
         else:
-            asyncio.get_running_loop().call_later(SAYING, self._transport.close)
+            asyncio.get_running_loop().call_later(SAYING, self.close)
 
     def _leave(self) -> None:
         if self._guest is not None:
@@ -253,14 +292,22 @@ class Connection(asyncio.Protocol):
     def _write(self, text: str) -> None:
         if self._transport.is_closing():
             return
-        if self._transport.get_write_buffer_size() > BACKLOG:
+        if self._transport.get_write_buffer_size() + len(self._out) > BACKLOG:
             self._missed += 1
             return
         self._tell_missed()
-        newline = self._splitter.newline
-        # A line break of a message must not begin a line that looks like somebody else's.
-        shown = (newline + "  ").join(escape(part) for part in text.replace("\r\n", "\n").split("\n"))
-        self._transport.write((shown + newline).encode("utf-8", "replace"))
+        self._out += _rendered(text, self._splitter.newline)
+        self._writing.soon(self)
+
+    def write_out(self) -> None:
+        """Write what has gathered."""
+        self._transport.write(bytes(self._out))
+        self._out.clear()
+
+    def close(self) -> None:
+        """Hang up, once all is written."""
+        self.write_out()
+        self._transport.close()
 
     def _tell_missed(self) -> None:
         if self._missed and not self._transport.is_closing():
@@ -277,10 +324,13 @@ class Lines:
     def __init__(self, lobby: Lobby, listen: str = DEFAULT) -> None:
         self._lobby, self._listen = lobby, parse_listen(listen, 3000)
         self._connections: set[Connection] = set()
+        self._writing = Writing()
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
-        self._server = await serve(lambda: Connection(self._lobby, self._connections), self._listen)
+        self._server = await serve(
+            lambda: Connection(self._lobby, self._connections, self._writing), self._listen
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -288,7 +338,7 @@ class Lines:
             self._server.close()
         for connection in list(self._connections):
             connection._notice("the gateway closes")
-            connection._transport.close()
+            connection.close()
 
     @property
     def addresses(self) -> list[str]:
@@ -329,7 +379,7 @@ class _Echoing(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client comes. Beyond the limit it is turned away."""
         self.transport = cast(asyncio.Transport, transport)
-        keep_alive(self.transport)
+        prepare(self.transport)
         if len(self._connections) >= ECHOING:
             transport.close()
         self._connections.add(self)
@@ -385,10 +435,11 @@ def addresses(server: asyncio.Server | None) -> list[str]:
     return [f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}" for name in names]
 
 
-def keep_alive(transport: asyncio.Transport) -> None:
-    """Notice within two minutes that the other side has vanished without a word."""
+def prepare(transport: asyncio.Transport) -> None:
+    """Notice within two minutes that the other side has vanished, and keep little for one that is slow."""
     end = transport.get_extra_info("socket")
     with contextlib.suppress(OSError, AttributeError):  # not every system has all of these
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL)
         end.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         end.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
         end.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15)
