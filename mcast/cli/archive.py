@@ -68,6 +68,10 @@ class Archive:
                 before = day
             yield _line(entry)
 
+    def rooms(self) -> list[str]:
+        """The names of all rooms without a key of which something is kept; the default room has none."""
+        return [room.name for room in self._history.rooms() if not room.keyed]
+
     def starts_the_new(self, item: Item) -> bool:
         """Whether a message that keep() has taken is the first of those said while the user was away."""
         first = self._marks_new and isinstance(item, MessageItem) and item.message.history

@@ -363,6 +363,8 @@ def test_rooms_and_names(pair: Pair, group: str) -> None:
     terminal.type("/leave\r")
     terminal.wait_for_screen(re.compile(r"^--- room kitchen$", re.MULTILINE))
     lobby.wait_for(re.compile(r"ada lovelace·\w{4} left"), stream="stderr")
+    terminal.type("/rooms\r")
+    terminal.wait_for_screen(re.compile(r"you were in: .*lobby.*; /join ROOM enters one"))
     terminal.type("/leave\r")
     assert terminal.wait() == 0
     assert pair[0].memberships() == {}

@@ -27,7 +27,8 @@ class Command(msgspec.Struct, frozen=True):
 
     `run` gets the chat and what was typed behind the name, stripped. It raises a McastError if that does not
     work; `sends` says that the user must then learn that nothing was sent. `aliases` are other names for it.
-    Only a command that takes `lines` may have several. `completes` is what Tab offers: "peers" or "rooms".
+    Only a command that takes `lines` may have several. `completes` is what Tab offers: "peers", "rooms" (that
+    one is in) or "known rooms".
     """
 
     name: str
@@ -96,6 +97,9 @@ async def _room(talk: Talk, room: str) -> None:
 async def _rooms(talk: Talk, _: str) -> None:
     for line in talk.rooms.report():
         note(line)
+    inside = talk.rooms.names()
+    if left := [name for name in talk.room_names("", known=True) if name not in inside]:
+        note(f"you were in: {', '.join(left)}; /join ROOM enters one")
 
 
 async def _leave(talk: Talk, room: str) -> None:
@@ -121,7 +125,7 @@ COMMANDS = (
     Command("/msg", "NAME TEXT", _MSG, _msg, sends=True, lines=True, completes="peers"),
     Command("/me", "TEXT", "say what you do: * ada waves", _me, sends=True, lines=True),
     Command("/nick", "NAME", "take another name: you leave and enter again", _nick),
-    Command("/join", "ROOM", "enter another room, and stay in this one", _join),
+    Command("/join", "ROOM", "enter another room, and stay in this one", _join, completes="known rooms"),
     Command("/room", "ROOM", "show another room that you are in", _room, completes="rooms"),
     Command("/rooms", "", "see the rooms you are in, and what is unread", _rooms),
     Command("/leave", "[ROOM]", "leave this room or another one", _leave, completes="rooms"),

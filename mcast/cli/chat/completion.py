@@ -34,9 +34,11 @@ class ChatCompleter(Completer):
         command, space, typed = text.partition(" ")
         if text.startswith("/") and not space:
             yield from commands(text)
-        elif (known := find(command)) and known.completes == "rooms":
+        elif (known := find(command)) and known.completes in ("rooms", "known rooms"):
+            every = known.completes == "known rooms"
             yield from (
-                (Completion(room, -len(typed), display=escape(room))) for room in talk.room_names(typed)
+                (Completion(room, -len(typed), display=escape(room)))
+                for room in talk.room_names(typed, known=every)
             )
         elif known and known.completes == "peers" and " " not in typed:
             yield from names(talk.room.peers(), typed)

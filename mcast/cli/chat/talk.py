@@ -15,10 +15,15 @@ from .bell import Bell
 from .commands import Command, command_in
 from .conversation import Conversation
 from .render import DIM, MENTION, Parts
+from .rooms import LOBBY
 
 if TYPE_CHECKING:
     from .rooms import Rooms
     from .screen import Screen
+
+
+MOST_ROOMS = 50
+"""Rooms in a menu or a list."""
 
 
 class Talk:
@@ -54,9 +59,12 @@ class Talk:
         unread = self.rooms.unread
         return [*([(MENTION, f"unread: {unread}"), (DIM, " · ")] if unread else []), *self.room.status()]
 
-    def room_names(self, typed: str) -> Sequence[str]:
-        """The rooms one is in whose names begin like this."""
-        return [name for name in self.rooms.names() if name.startswith(typed)]
+    def room_names(self, typed: str, *, known: bool = False) -> Sequence[str]:
+        """The rooms one is in whose names begin like this; `known` adds those one was in."""
+        names = self.rooms.names()
+        if known and self.room.archive is not None:
+            names += [name or LOBBY for name in self.room.archive.rooms()]
+        return [name for name in dict.fromkeys(names) if name.startswith(typed)][:MOST_ROOMS]
 
     async def run(self) -> None:
         """Talk until the input ends, or the last room does."""

@@ -29,9 +29,11 @@ PEERS = [
 
 def offered(text: str) -> list[str]:
     room = SimpleNamespace(peers=lambda: PEERS)
-    talk = SimpleNamespace(
-        room=room, room_names=lambda typed: [name for name in ("hall",) if name.startswith(typed)]
-    )
+
+    def rooms(typed: str, *, known: bool) -> list[str]:
+        return [name for name in ("hall", "hut")[: 1 + known] if name.startswith(typed)]
+
+    talk = SimpleNamespace(room=room, room_names=rooms)
     completer = ChatCompleter(cast(Any, SimpleNamespace(talk=talk)))
     found = completer.get_completions(Document(text), CompleteEvent())
     return [text[: len(text) + one.start_position] + one.text for one in found]
@@ -47,6 +49,7 @@ def offered(text: str) -> list[str]:
         ("/whois e", ["/whois 99990000 "]),
         ("/msg bob b", []),
         ("/room h", ["/room hall"]),
+        ("/join h", ["/join hall", "/join hut"]),
         ("/search b", []),
         ("hi @bo", ["hi @Bo Diddley ", "hi @bob "]),
         ("hi bo", []),
