@@ -26,6 +26,8 @@ LOOK, SELDOM = 0.3, 2.0
 """Seconds between two looks at who has confirmed, soon after something happened and later."""
 SHARE = 20
 """The looks take at most this part of the time, however many peers there are."""
+CROWD = 50
+"""Peers above which only one is asked to confirm: all their answers would be more than the conversation."""
 NAMED = 3
 """Peers that the line below the prompt names."""
 
@@ -193,5 +195,6 @@ class Delivery:
             await self._asked.wait()
             self._asked.clear()
             receipt = next(reversed(self._lines.values())).receipt
-            await receipt.confirmed(timeout=CONFIRMED)
+            crowd = len(self._group.peers()) > CROWD
+            await receipt.confirmed(1 if crowd else None, timeout=CONFIRMED)
             self._happened.set()
