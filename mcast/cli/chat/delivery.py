@@ -160,10 +160,10 @@ class Delivery:
             mark = UNHEARD if time.time() - line.sent >= CONFIRMED else ""
         if mark == line.mark:
             return False
+        line.mark = mark
         if line.refused and mark in (SOME, ALL):
             self._say(f"your line of {clock(line.sent)} has arrived: {self._words(line, NAMED)}")
         line.refused = mark == REFUSED or (line.refused and not line.receipt.heard_by)
-        line.mark = mark
         return True
 
     async def _watch(self) -> None:

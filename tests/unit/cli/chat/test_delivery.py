@@ -157,8 +157,9 @@ def test_nobody_confirms_is_told_once_until_somebody_does() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("at_once", [False, True])
 @pytest.mark.parametrize("why", ["no network", "only loopback", "refused"])
-def test_what_could_not_be_sent_says_so_and_is_confirmed_once_it_was(why: str) -> None:
+def test_what_could_not_be_sent_says_so_and_is_confirmed_once_it_was(why: str, at_once: bool) -> None:
     async def main() -> None:
         scene = Scene()
         group = scene.group
@@ -174,8 +175,9 @@ def test_what_could_not_be_sent_says_so_and_is_confirmed_once_it_was(why: str) -
             "not sent: a firewall refuses it" if group.refusal else "not sent: there is no network"
         )
         group.used, group.refusal = used, None
-        await asyncio.sleep(0.06)
-        await scene.become("one", UNHEARD)
+        if not at_once:
+            await asyncio.sleep(0.06)
+            await scene.become("one", UNHEARD)
         receipt.heard_by = [BOB]
         await scene.become("one", ALL)
         assert any("has arrived: heard by bob" in text for text in scene.said)
