@@ -920,6 +920,13 @@ def announces_by_program(scene: Scene, code: str) -> None:
     watcher.wait_for("- 8000 load=high", stream="stdout")
 
 
+def speaks_for_a_guest(scene: Scene, code: str) -> None:
+    prints(r"^delivered: True$", attempts=3)(scene, code)
+    scene.bob.wait_for(re.compile(r"printer via gate·\w+: the third floor has no more paper"))
+    shown = scene.bob.stdout
+    assert shown.index("I am the gateway") < shown.index("the third floor has no more paper")
+
+
 PROGRAMS: dict[str, Case] = {
     "    for message in group.messages(timeout=5):": talks,
     "    async with mcast.aio.join(": talks,
@@ -931,6 +938,7 @@ PROGRAMS: dict[str, Case] = {
     "    receipt = group.send_many(": prints(r"^delivered: True$", attempts=3),
     "    group.announce(tags=": prints(r"^here: \[.*'carl'.*\]$(.|\n)*^ada PeerId\(", attempts=3),
     "with mcast.browse(": browses_by_program,
+    "    said = group.send(": speaks_for_a_guest,
     "    async with mcast.aio.announce(": announces_by_program,
     "lan = simulation.Lan(": prints(r"^\['hello'\]$"),
     "@pytest.mark.mcast_lan(seed=7": prints("^$"),

@@ -1,4 +1,4 @@
-"""Every Python program of README.md and docs/python.md passes mypy --strict."""
+"""Every Python program of the pages passes mypy --strict."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.heavy
 def test_every_program_of_the_pages_has_the_right_types(tmp_path: Path) -> None:
-    for page in ("README.md", "docs/python.md"):
+    for page in ("README.md", "docs/python.md", "docs/gateway.md"):
         text = (ROOT / page).read_text(encoding="utf-8")
         for match in re.finditer(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
             line = text.count("\n", 0, match.start(1)) + 1
