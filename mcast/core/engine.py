@@ -239,6 +239,7 @@ class Engine:
     # What one component tells several others
 
     def _on_announced(self, datagram: Datagram, frame: Announcement, newcomer: bool, now: float) -> None:
+        self._roster_sync.answered(datagram)
         if newcomer:
             self._roster_sync.greet_newcomer(datagram, PeerId(frame.origin, frame.incarnation), now)
         self._anti_entropy.peer_announced(datagram, frame.flags, newcomer, now)

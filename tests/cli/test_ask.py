@@ -399,6 +399,13 @@ def test_where_unicast_is_dropped_answers_come_through_the_group(pair: Pair, gro
     try:
         process = pair[0].spawn([sys.executable, "-c", ASKER, group])
         assert (process.wait(60), process.stdout) == (0, "1 [20000]\n")
+        # Visitors are not told who is here: they have to ask, and hear no answer that is for them alone.
+        visitor = pair[0].mcast("ask", "-g", group, "-W", "25s", "up?")
+        assert visitor.wait(60) == 0, visitor.stderr
+        assert visitor.stdout.startswith("bob·")
+        lab.snapshot(
+            pair[0].mcast, "browse", "-g", group, "-t", complete=lambda seen: "\tbob\t" in seen.stdout
+        )
     finally:
         wall.remove()
 

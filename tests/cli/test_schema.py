@@ -8,8 +8,9 @@ from typing import Any
 
 import jsonschema
 import pytest
+from typer.main import get_command
 
-from mcast.cli import bench
+from mcast.cli import LazyCommand, app, bench
 from tests import lab
 
 SCHEMA = json.loads((lab.REPOSITORY / "docs" / "events.schema.json").read_text())
@@ -110,3 +111,56 @@ def test_what_listen_and_chat_print(pair: tuple[lab.Host, lab.Host], group: str)
         assert process.interrupt() == 0
         assert sorted(valid(process.objects())) == ["interface", "message", "message"]
     pair[0].remove_interface(new)
+
+
+WATCHES = {"reply": ["--echo"], "announce": [], "listen": ["--events"], "chat": []}
+ENDING = {
+    "ask": ["-W", "10s", "up?"],
+    "send": ["--wait-acks", "1", "--linger", "10s", "hello"],
+    "browse": ["-t"],
+    "ping": ["-C", "1"],
+    "doctor": [],
+}
+OTHERWISE = {"interfaces", "bench", "identity", "history"}
+"""Commands whose JSON is tested elsewhere."""
+
+
+def test_what_the_commands_of_a_group_print(pair: tuple[lab.Host, lab.Host], group: str) -> None:
+    watching = {
+        name: pair[1].mcast(name, "-g", group, "--json", "--name", name, "--profile", name, *options)
+        for name, options in WATCHES.items()
+    }
+    for process in watching.values():
+        process.wait_for(" on eth0", stream="stderr")
+    lab.until(lambda: '"name":"reply"' in watching["announce"].stdout)
+    types = {}
+    for name, options in ENDING.items():
+        process = pair[0].mcast(name, "-g", group, "--json", *options)
+        process.wait(60)
+        types[name] = set(valid(process.objects()))
+    for name, process in watching.items():
+        assert process.interrupt() == 0
+        types[name] = set(valid(process.objects()))
+    assert types["ask"] == {"reply"}
+    assert types["reply"] == {"question"}
+    assert types["browse"] == {"join"}
+    assert types["send"] <= {"ack", "missing"}
+    assert {"message", "join"} <= types["listen"]
+    assert all(types.values()), types
+
+
+def test_every_command_with_json_is_tried() -> None:
+    commands: Any = get_command(app)
+    loaded = {
+        name: command.load() if isinstance(command, LazyCommand) else command
+        for name, command in commands.commands.items()
+    }
+    printing = {name for name, one in loaded.items() if any("--json" in option.opts for option in one.params)}
+    assert printing == {*WATCHES, *ENDING, *OTHERWISE}
+
+
+def test_what_identity_prints(here: lab.Host) -> None:
+    here.mcast("identity", "new").wait()
+    process = here.mcast("identity", "show", "--json")
+    assert process.wait() == 0
+    assert len(valid(process.objects())) == 1

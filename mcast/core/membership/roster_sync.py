@@ -305,6 +305,11 @@ class RosterSync:
             self._context.send(RosterRequest(0), size=REQUEST_SIZE)
         self._unanswered = min(self._unanswered, now)
 
+    def answered(self, datagram: Datagram) -> None:
+        """A member announced itself, or another one: if it said so to us alone, our requests are answered."""
+        if datagram.direct:
+            self._unanswered = inf
+
     def greet_newcomer(self, datagram: Datagram, newcomer: PeerId, now: float) -> None:
         """A newcomer announced itself, which asks for a greeting."""
         answered, datagram.answered = datagram.answered, True
@@ -412,6 +417,7 @@ class RosterSync:
 
     def _on_entry(self, datagram: Datagram, frame: RosterEntry, now: float) -> DropReason | None:
         """Hearsay: a peer that somebody else has heard."""
+        self.answered(datagram)
         announcement = frame.announcement
         peer_id = PeerId(announcement.origin, announcement.incarnation)
         peer = self._roster.get(peer_id)
@@ -443,7 +449,6 @@ class RosterSync:
                 return None
         if not self.collector.challenged(source, frame.token, datagram.networks, now):
             return DropReason.NOT_ASKED
-        self._unanswered = inf
         self._arm()
         self.on_giver(source, now)
         return None
