@@ -16,6 +16,7 @@ from mcast.errors import McastError, UsageError
 from mcast.store.people import People, Person
 
 from . import exits, files, options
+from .items import head_of
 from .keyring import check_passphrase
 from .output import Output, note, rfc3339
 from .people import comparison_words, known_as, label, people_file, public_key
@@ -116,7 +117,7 @@ def _people(profile: str) -> People | None:
 def _show(own: Profile, json: bool) -> int:
     origin = Identity(own.seed()).origin.hex()
     if json:
-        Output().events([{"v": 1, "type": "identity", "id": origin[:16], "profile": own.name}])
+        Output().events([{**head_of("identity", time.time()), "id": origin[:16], "profile": own.name}])
     else:
         Output().lines(
             [
@@ -141,8 +142,7 @@ def _list(people: list[Person], json: bool) -> int:
 
 def _event(person: Person) -> dict[str, Any]:
     return {
-        "v": 1,
-        "type": "person",
+        **head_of("person", time.time()),
         "id": person.origin.hex()[:16],
         "name": person.name,
         "key": person.key.hex(),
