@@ -7,6 +7,7 @@ import msgspec
 from .core.events import (
     Alarm,
     Answer,
+    Fallback,
     GapAbandoned,
     GapFilled,
     GapOpened,
@@ -32,6 +33,7 @@ __all__ = [
     "Alarm",
     "Answer",
     "Event",
+    "Fallback",
     "GapAbandoned",
     "GapFilled",
     "GapOpened",
@@ -100,6 +102,7 @@ Event = (
     | SlowMember
     | SendingStopped
     | SendingResumed
+    | Fallback
     | OtherVersion
     | OtherRoom
     | InterfacesChanged
