@@ -1,11 +1,14 @@
 """`mcast interfaces`: show the network interfaces, which of them mcast uses, and why."""
 
+import contextlib
 import shutil
 import sys
 import time
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
+
+import typer
 
 from mcast import interfaces as network
 from mcast.interfaces import Choice, choose
@@ -23,26 +26,68 @@ Named = Annotated[
     options.interface_option("Show what mcast uses if you name this interface; may be repeated."),
 ]
 Json = Annotated[bool, options.json_option("Print one JSON object per interface.")]
+Watch = Annotated[
+    bool, typer.Option("--watch", help="Go on, and show each interface that changes. Ctrl-C ends it.")
+]
+LOOK = 1.0
+"""Seconds between two looks with --watch."""
 
 
 def interfaces(
     interface: Named = None,
     only4: options.Only4 = False,
     only6: options.Only6 = False,
+    watch: Watch = False,
     json: Json = False,
 ) -> int:
     """Show the network interfaces, whether mcast uses them, and why.
 
+    With --watch it goes on, and shows those that change.
+
     Exit codes: 0 at least one is usable, 1 failed, 2 wrong usage, 3 none is usable.
     """
-    choices = choose(network.read(), interface or (), versions=options.versions(only4, only6))
+    wanted, versions = interface or (), options.versions(only4, only6)
     output = Output()
+    if watch:
+        with contextlib.suppress(KeyboardInterrupt):
+            for changed in _changes(wanted, versions):
+                _show(output, changed, json)
+        return exits.DONE
+    choices = choose(network.read(), wanted, versions=versions)
+    _show(output, choices, json)
+    return exits.DONE if any(choice.used for choice in choices) else exits.NO_NETWORK
+
+
+def _show(output: Output, choices: Sequence[Choice], json: bool) -> None:
     if json:
         output.events(map(_event, choices))
     else:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         output.lines(table([_COLUMNS, *map(_row, choices)], width))
-    return exits.DONE if any(choice.used for choice in choices) else exits.NO_NETWORK
+
+
+def _changes(wanted: Sequence[str], versions: Sequence[int]) -> Iterator[list[Choice]]:
+    """All interfaces, then those that have changed or gone, without end."""
+    known: dict[str, Choice] = {}
+    with network.Watcher() as watcher:
+        while True:
+            table = None
+            with contextlib.suppress(OSError):  # the next look tries again
+                table = watcher.poll()
+            if table is not None:
+                now = {
+                    choice.interface.name: choice
+                    for choice in choose(table, wanted, versions=versions, absent_ok=True)
+                }
+                gone = [
+                    Choice(choice.interface, False, "gone")
+                    for name, choice in known.items()
+                    if name not in now
+                ]
+                if changed := [choice for name, choice in now.items() if known.get(name) != choice] + gone:
+                    yield changed
+                known = now
+            time.sleep(LOOK)
 
 
 def _event(choice: Choice) -> Mapping[str, Any]:

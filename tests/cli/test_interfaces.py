@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests import lab
@@ -52,3 +54,16 @@ def test_the_exit_code_says_whether_there_is_one(here: lab.Host, which: str, cod
         assert "down" in process.stdout
     finally:
         here.up()
+
+
+def test_a_watch_shows_what_changes(here: lab.Host) -> None:
+    process = here.mcast("interfaces", "--watch", "--json")
+    process.wait_for('"interface":"eth0"', timeout=60)
+    here.unplug()
+    try:
+        process.wait_for(re.compile('"interface":"eth0".*"reason":"down"'), timeout=60)
+    finally:
+        here.plug()
+    assert process.interrupt() == 0
+    names = [one["interface"] for one in process.objects()]
+    assert names.count("eth0") > 1
