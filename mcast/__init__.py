@@ -57,6 +57,7 @@ if typing.TYPE_CHECKING:
         SendingResumed,
         SendingStopped,
         SlowMember,
+        Unheard,
     )
     from .runtime.asking import Answers
     from .settings import Settings
@@ -104,6 +105,7 @@ __all__ = [
     "Settings",
     "SlowMember",
     "SocketError",
+    "Unheard",
     "UnknownInterface",
     "UsageError",
     "__version__",

@@ -21,7 +21,7 @@ from .errors import UsageError
 from .net.links import Plan
 from .runtime.asking import Answers, PrivateReceipt
 from .runtime.discovering import Announcer, Browser, Place, make_filter
-from .runtime.group import Acks, By, Group, Options, Receipt
+from .runtime.group import OVERLAP, Acks, By, Group, Options, Receipt
 from .runtime.joining import (
     DEFAULT_GROUP,
     DEFAULT_PORT,
@@ -29,6 +29,7 @@ from .runtime.joining import (
     check_ttl,
     list_of,
     make_attributes,
+    make_former_key,
     make_identity,
     make_incarnation,
     make_machine,
@@ -74,6 +75,8 @@ def join(
     name: str | None = None,
     key: bytes | None = None,
     room_id: bytes | None = None,
+    former_key: bytes | None = None,
+    overlap: float = OVERLAP,
     interfaces: Sequence[str] = (),
     versions: Sequence[int] = (4, 6),
     ttl: int = 1,
@@ -105,6 +108,8 @@ def join(
     key: the room's secret key, 32 bytes. Only peers with the same key can read and write in the room; it
         replaces `room`. Default: none, everybody on the network can read and write.
     room_id: identifies the room of a key, 16 bytes. Default: derived from `key`.
+    former_key: the key of before, if it was changed: what others seal with it is taken, too. Default: none.
+    overlap: for so many seconds. Default: 600.
     interfaces: names or addresses of the network interfaces to use. Default: all suitable ones.
     versions: IP versions to use. Default: (4, 6).
     ttl: how many networks a datagram may cross, 0 to 255. Default: 1, the local network only.
@@ -168,6 +173,8 @@ def join(
             name=name,
             attributes=make_attributes(tags, services, name),
             machine=make_machine(machine),
+            former_key=make_former_key(former_key, key),
+            overlap=overlap,
             settings=chosen,
             static_peers=static_peers,
             mode=Mode(visitor, passive, quiet, wants_history(history, last, since), last, since),

@@ -30,6 +30,7 @@ from .interfaces import Choice
 from .runtime.asking import AT_ONCE, TIME_LIMIT, Answers, Recipient
 from .runtime.discovering import Change
 from .runtime.event_queue import ThreadEventQueue
+from .runtime.group import OVERLAP
 from .runtime.joining import Data
 from .runtime.loop_thread import LoopThread
 
@@ -306,6 +307,16 @@ class Group:
     def peers(self) -> list[PeerView]:
         """The other peers in the roster. In an open room anyone can invent peers."""
         return self._call(self._group.peers)
+
+    def rekey(self, key: bytes, *, overlap: float = OVERLAP) -> None:
+        """Change the key of the room: seal with `key` (32 bytes) from now on.
+
+        For `overlap` seconds, what others seal with the key of before is still taken. Who does not get the
+        new key hears nothing from now on, and is not heard after that time.
+
+        Raises UsageError in an open room.
+        """
+        self._call(lambda: self._group.rekey(key, overlap=overlap))
 
     def stats(self) -> dict[str, int]:
         """Counters: `sent-…` by frame, `dropped-…` by reason, `send-…` failed sends by errno, and sizes.

@@ -24,6 +24,7 @@ from .core.events import (
     SendingResumed,
     SendingStopped,
     SlowMember,
+    Unheard,
 )
 from .errors import SocketError
 from .interfaces import Interface
@@ -53,6 +54,7 @@ __all__ = [
     "SendingResumed",
     "SendingStopped",
     "SlowMember",
+    "Unheard",
 ]
 
 
@@ -105,6 +107,7 @@ Event = (
     | Fallback
     | OtherVersion
     | OtherRoom
+    | Unheard
     | InterfacesChanged
     | PlainText
     | Overflow

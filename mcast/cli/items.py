@@ -36,6 +36,7 @@ from mcast.events import (
     SendingResumed,
     SendingStopped,
     SlowMember,
+    Unheard,
 )
 from mcast.net.plain_text import Line
 from mcast.wire.attributes import Attributes, Service, decode_attributes
@@ -568,11 +569,28 @@ def _version(other: OtherVersion, context: GroupContext, _: float) -> Item:
 
 def _room(other: OtherRoom, context: GroupContext, _: float) -> Item:
     host = escape(str(other.source[0])) if isinstance(other.source, tuple) else "?"
+    if not context.group.room.public:
+        notice = f"somebody at {host} is in the open room {escape(other.name)}, without the key"
+        return NoticeItem("room", notice, context, {"other": other.name, "address": host})
     notice = (
         f"another room here is called {escape(other.name)} (at {host}): "
         "it differs from yours in upper and lower case only, so agree on one spelling"
     )
     return NoticeItem("room", notice, context, {"other": other.name, "address": host})
+
+
+_UNHEARD = {
+    "plain": "writes plain text, which a room with a key does not show",
+    "old-key": "still uses the old key of this room: give them the new words",
+    "new-key": "was here and has another key now: if the key was changed, type the words after mcast key add",
+    "other-key": "is in another room, or has another key: to find out, compare what mcast key show prints",
+}
+
+
+def _unheard(event: Unheard, context: GroupContext, _: float) -> Item:
+    host = escape(str(event.source[0])) if isinstance(event.source, tuple) else "?"
+    notice = f"somebody at {host} {_UNHEARD[event.kind]}"
+    return NoticeItem("unheard", notice, context, {"kind": event.kind, "address": host})
 
 
 _MAKERS: dict[type, Callable[[Any, GroupContext, float], Item]] = {
@@ -595,6 +613,7 @@ _MAKERS: dict[type, Callable[[Any, GroupContext, float], Item]] = {
     Fallback: _fallback,
     OtherVersion: _version,
     OtherRoom: _room,
+    Unheard: _unheard,
     Overflow: _overflow,
 }
 

@@ -10,11 +10,14 @@ import typer
 from mcast.errors import UsageError
 
 from . import exits, keyring, options, words
+from .key_files import ROOM_ID_SIZE
 from .output import Output, escape, note
 from .sharing import ask_new_secret, ask_secret, qr
 
 SECRET_SIZE = 10
 """Random bytes of a key. Each becomes a word; Argon2id makes every guess cost a tenth of a second."""
+ROTATED, WHOLE = b" rotated", b" whole"
+"""Purposes of words: of a key that replaces another, and of such a key with the id of its room."""
 FINGERPRINT = 4
 """Words by which two people compare their keys."""
 
@@ -24,6 +27,7 @@ class Action(StrEnum):
 
     new = "new"
     add = "add"
+    rotate = "rotate"
     share = "share"
     show = "show"
     list = "list"
@@ -33,8 +37,9 @@ class Action(StrEnum):
 What = Annotated[
     Action,
     typer.Argument(
-        help="new: make a key. add: type the words that somebody gave you. share: print the words again. "
-        "show: print a fingerprint to compare. list: print the rooms that have a key. remove: forget a key."
+        help="new: make a key. add: type the words that somebody gave you. rotate: replace the key. "
+        "share: print the words again. show: print a fingerprint to compare. list: print the rooms that have "
+        "a key. remove: forget a key."
     ),
 ]
 RoomName = Annotated[str, typer.Argument(metavar="ROOM", help="The room.", show_default=False)]
@@ -69,6 +74,8 @@ def key(
         )
     keyring.check_name(room)
     place = _one(group)
+    if action is Action.rotate:
+        return _rotate(room, place, as_qr=as_qr)
     if action in (Action.new, Action.add):
         return _make(action, room, place, passphrase=passphrase, as_qr=as_qr, replace=replace)
     known = keyring.find(room)
@@ -101,7 +108,7 @@ def _make(
     elif action is Action.new:
         secret = words.encode(os.urandom(SECRET_SIZE))
     else:
-        secret = words.encode(words.decode(ask_secret(f"The {SECRET_SIZE + 1} words: "), SECRET_SIZE))
+        return _add(room, ask_secret("The words: "), group, replace=replace)
     made = keyring.save(room, secret, group, replace=replace)
     # A mistake in a passphrase shows nowhere else: it makes another room, in which nobody is.
     note(f"the key of the room {room} is saved; its fingerprint is: {_fingerprint(made)}")
@@ -109,6 +116,47 @@ def _make(
         _share(made, as_qr=as_qr)
     note(f"use it with: mcast chat --room {room}")
     return exits.DONE
+
+
+def _add(room: str, typed: str, group: str | None, *, replace: bool) -> int:
+    """Keep the key that somebody's words make: a new one, one that replaces ours, or one with a room's id."""
+    if len(typed.split()) > SECRET_SIZE + 1:
+        data = words.decode(typed, SECRET_SIZE + ROOM_ID_SIZE, WHOLE)
+        secret = words.encode(data[:SECRET_SIZE], ROTATED)
+        made = keyring.enter(room, secret, data[SECRET_SIZE:], group, replace=replace)
+    else:
+        try:
+            secret = words.encode(words.decode(typed, SECRET_SIZE, ROTATED), ROTATED)
+        except UsageError:
+            secret = words.encode(words.decode(typed, SECRET_SIZE))
+            made = keyring.save(room, secret, group, replace=replace)
+        else:
+            made = keyring.rotate(room, secret, group)
+    note(f"the key of the room {room} is saved; its fingerprint is: {_fingerprint(made)}")
+    note(f"use it with: mcast chat --room {room}")
+    return exits.DONE
+
+
+def _rotate(room: str, group: str | None, *, as_qr: bool) -> int:
+    """Replace the key of a room by a new one, and print its words."""
+    secret = words.encode(os.urandom(SECRET_SIZE), ROTATED)
+    made = keyring.rotate(room, secret, group)
+    note(f"the key of the room {room} is replaced; the new fingerprint is: {_fingerprint(made)}")
+    note("chats of yours that run use it at once, and take the old one for ten minutes more")
+    if sys.stdout.isatty():
+        note(f"give these words to all others who are to stay; they type them after: mcast key add {room}")
+    output = Output()
+    output.lines([made.secret])
+    if as_qr:
+        output.lines(qr(made.secret))
+    return exits.DONE
+
+
+def _shared(known: keyring.RoomKey) -> str:
+    """What others type. If the key was replaced, it also tells which room it belongs to."""
+    if not known.rotated or known.material.room_id is None:
+        return known.secret
+    return words.encode(words.decode(known.secret, SECRET_SIZE, ROTATED) + known.material.room_id, WHOLE)
 
 
 def _share(known: keyring.RoomKey, *, as_qr: bool) -> None:
@@ -119,9 +167,10 @@ def _share(known: keyring.RoomKey, *, as_qr: bool) -> None:
         note(f"whoever knows these words can read and write in {known.room}; others type them after:")
         note(f"  mcast key add {known.room}")
     output = Output()
-    output.lines([escape(known.secret)])
+    secret = _shared(known)
+    output.lines([escape(secret)])
     if as_qr:
-        output.lines(qr(known.secret))
+        output.lines(qr(secret))
 
 
 def _fingerprint(known: keyring.RoomKey) -> str:

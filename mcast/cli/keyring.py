@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, unquote
 
 import msgspec
@@ -13,7 +15,7 @@ from mcast.crypto.rooms import passphrase_room
 from mcast.errors import McastError, UsageError
 from mcast.runtime.joining import parse_pair, place_of
 
-from .key_files import KeyMaterial, read_key_file
+from .key_files import KEY_SIZE, KeyMaterial, read_key_file
 from .profiles import config_directory
 
 NAME_MAX = 64
@@ -25,12 +27,28 @@ VARIETY_MIN = 8
 _FROM = "# made from: "
 
 
+_FORMER = "# former key: "
+OVERLAP = 600
+"""Seconds after a change of the key in which the former one is accepted."""
+
+
 class RoomKey(msgspec.Struct, frozen=True):
-    """The key of a room, and the `secret` it was made from: words, or a passphrase."""
+    """The key of a room, and the `secret` it was made from: words, or a passphrase.
+
+    `rotated`: it replaced another key of the same room: `former`, which is accepted until `until` (unix
+    seconds), and empty after that.
+    """
 
     room: str
     secret: str
     material: KeyMaterial
+    rotated: bool = False
+    former: bytes = b""
+    until: float = 0.0
+
+    def overlapping(self, now: float) -> dict[str, Any]:
+        """The arguments of join() by which what is sealed with the former key is still taken."""
+        return {"former_key": self.former, "overlap": self.until - now} if self.former else {}
 
     def __repr__(self) -> str:
         return f"RoomKey(room={self.room!r})"
@@ -69,12 +87,24 @@ def find(room: str) -> RoomKey | None:
     except (OSError, McastError):  # none; or no home directory, or that of another user
         return None
     material, _ = read_key_file(path)
-    secret = ""
+    secret, former = "", ""
     with contextlib.suppress(OSError, UnicodeDecodeError):
         for line in path.read_text("utf-8").splitlines():
             if line.startswith(_FROM):
                 secret = line.removeprefix(_FROM)
-    return RoomKey(room, secret, material)
+            if line.startswith(_FORMER):
+                former = line.removeprefix(_FORMER)
+    return RoomKey(room, secret, material, *_former(former))
+
+
+def _former(line: str) -> tuple[bool, bytes, float]:
+    """Whether there was a former key, the key if it is still accepted, and until when."""
+    key, _, until = line.partition(" until ")
+    try:
+        when, data = float(until), bytes.fromhex(key)
+    except ValueError:
+        return bool(line), b"", 0.0
+    return True, data if len(data) == KEY_SIZE and when > time.time() else b"", when
 
 
 def save(room: str, secret: str, group: str | None, *, replace: bool = False) -> RoomKey:
@@ -87,13 +117,56 @@ def save(room: str, secret: str, group: str | None, *, replace: bool = False) ->
     there = find(room)
     if there is not None and there.material != key.material and not replace:
         raise UsageError(f"you have another key for the room {room}", "add --replace to lose that one")
-    lines = (
-        f"# The key of the room {room}. Whoever has it can read and write there.",
-        f"{_FROM}{secret}",
-        f"{made.key.hex()} {made.id.hex()}",
-    )
-    _write(_path(room), "".join(f"{line}\n" for line in lines))
+    _save(key)
     return key
+
+
+def rotate(room: str, secret: str, group: str | None) -> RoomKey:
+    """Replace the key of `room` by one that is made from a secret: the room stays the same.
+
+    The former key is accepted for ten minutes more. UsageError if there is no key.
+    """
+    there = find(check_name(room))
+    if there is None or there.material.room_id is None:
+        raise UsageError(f"there is no key for the room {room} to replace", "ask for: mcast key share ROOM")
+    key = passphrase_room(secret, place_of(parse_pair(group, None)), room).key
+    if key == there.material.key:
+        return there
+    material = KeyMaterial(key, there.material.room_id)
+    made = RoomKey(room, secret, material, True, there.material.key, time.time() + OVERLAP)
+    _save(made)
+    return made
+
+
+def enter(room: str, secret: str, room_id: bytes, group: str | None, *, replace: bool = False) -> RoomKey:
+    """Keep the key of a room that was replaced before: it has an id that this key does not tell."""
+    key = passphrase_room(secret, place_of(parse_pair(group, None)), check_name(room)).key
+    made = RoomKey(room, secret, KeyMaterial(key, room_id), True)
+    there = find(room)
+    if there is not None and there.material != made.material and not replace:
+        raise UsageError(f"you have another key for the room {room}", "add --replace to lose that one")
+    _save(made)
+    return made
+
+
+def _save(key: RoomKey) -> None:
+    material = key.material
+    former = f"{_FORMER}{key.former.hex()} until {key.until:.0f}"
+    lines = (
+        f"# The key of the room {key.room}. Whoever has it can read and write there.",
+        f"{_FROM}{key.secret}",
+        *((former,) if key.rotated else ()),
+        f"{material.key.hex()} {(material.room_id or b'').hex()}",
+    )
+    _write(_path(key.room), "".join(f"{line}\n" for line in lines))
+
+
+def stamp(room: str) -> float:
+    """When the key of `room` was changed; 0 if there is none."""
+    try:
+        return _path(room).stat().st_mtime
+    except (OSError, McastError):
+        return 0.0
 
 
 def remove(room: str) -> bool:

@@ -18,7 +18,7 @@ from .people import acquainted
 from .runner import Ending, run
 from .session import Network, Participant, Reporter, Session, interface_events, portions
 
-URGENT = ("alarm", "overflow", "gap", "slow", "sending", "room")
+URGENT = ("alarm", "overflow", "gap", "slow", "sending", "room", "unheard")
 """Items whose notice is printed without --verbose."""
 
 LETTERS = {"t": "time", "f": "from", "m": "text", "n": "name", "i": "identity", "g": "group"}

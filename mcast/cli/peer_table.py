@@ -149,7 +149,7 @@ class PeerTable:
             async for some in portions(items, output):
                 for item in some:
                     self._show(item)
-                    if item.type in ("alarm", "overflow", "slow", "sending", "room"):
+                    if item.type in ("alarm", "overflow", "slow", "sending", "room", "unheard"):
                         reporter.notice(item)
                     reporter.private(item)
                     hooks.put(item)

@@ -39,11 +39,14 @@ from .profiles import Profile, default_name, machine_id
 if TYPE_CHECKING:  # `send` starts faster without what only commands that show events need
     from .items import GroupContext, Item
     from .key_files import KeyMaterial
+    from .keyring import RoomKey
 
     Batch = tuple[Sequence[Change | InterfacesChanged], list[Item]]
 
 NONE = "there is none"
 NOBODY = "nobody confirmed that they heard it"
+KEY_LOOK = 2.0
+"""Seconds between two looks whether this user has changed the key of the room."""
 LINGER = 2.0
 """Seconds that a chat in a pipe waits at the end of its input until everyone has confirmed."""
 LINGER_ALONE = 0.1
@@ -82,7 +85,8 @@ class Participant(msgspec.Struct, frozen=True):
 
     def join(self, group: str | None, port: int | None, *, versions: Sequence[int], **options: Any) -> Group:
         """The group, ready to be entered. The arguments are those of mcast.aio.join()."""
-        material = self._key()
+        kept = self.kept_key()
+        material = kept.material if kept is not None else self._key()
         seed, incarnation, shared = self._identity()
         key = material.key if material else None
         room_id = material.room_id if material else None
@@ -95,6 +99,7 @@ class Participant(msgspec.Struct, frozen=True):
             name=self._name(),
             key=key,
             room_id=room_id,
+            **(kept.overlapping(time.time()) if kept is not None else {}),
             identity=seed,
             incarnation=incarnation,
             # Others would take a second computer for a thief.
@@ -119,7 +124,7 @@ class Participant(msgspec.Struct, frozen=True):
     def _key(self) -> KeyMaterial | None:
         text = os.environ.get("MCAST_KEY")
         if self.key_file is None and not text:
-            return self._kept_key()
+            return None
         if self.room:
             given = "MCAST_KEY" if self.key_file is None else "--key-file"
             note(f"--room has no effect beside {given}: the key alone determines the room")
@@ -132,14 +137,13 @@ class Participant(msgspec.Struct, frozen=True):
             note(warning)
         return material
 
-    def _kept_key(self) -> KeyMaterial | None:
-        """The key that `mcast key` keeps for the room; None if there is none."""
-        if not self.room:
+    def kept_key(self) -> RoomKey | None:
+        """The key that `mcast key` keeps for the room; None if there is none, or if another is given."""
+        if not self.room or self.key_file is not None or os.environ.get("MCAST_KEY"):
             return None
         from . import keyring
 
-        known = keyring.find(self.room)
-        return known.material if known else None
+        return keyring.find(self.room)
 
     def _identity(self) -> tuple[bytes | None, int | None, bool]:
         """The seed of the identity, a new incarnation, and whether other computers share the identity.
@@ -235,7 +239,7 @@ class Network(msgspec.Struct, frozen=True):
             )
             for group in groups
         ]
-        return GroupSession(joined, who.room, sends=sends)
+        return GroupSession(joined, who.room, sends=sends, kept=who.kept_key())
 
     def _check_sources(self, groups: Sequence[GroupAddress]) -> None:
         """UsageError if a group needs a source and has none, or if a source does not fit the groups."""
@@ -354,7 +358,10 @@ class GroupSession:
     from the start, or refused what was sent last.
     """
 
-    def __init__(self, groups: Sequence[Group], room: str, *, sends: bool) -> None:
+    def __init__(
+        self, groups: Sequence[Group], room: str, *, sends: bool, kept: RoomKey | None = None
+    ) -> None:
+        self._kept = kept
         self.groups = tuple(groups)
         self.last: Receipt | None = None
         self._room, self._sends = room, sends
@@ -364,6 +371,9 @@ class GroupSession:
         async with contextlib.AsyncExitStack() as stack:
             for group in self.groups:
                 await stack.enter_async_context(group)
+            if self._kept is not None:
+                following = asyncio.create_task(_follow_key(self.groups, self._kept))
+                stack.callback(following.cancel)
             self._stack = stack.pop_all()
         first = self.groups[0]
         self.links, self.started = first.links, first.started
@@ -437,6 +447,32 @@ class GroupSession:
 
 
 Session = PlainSession | GroupSession
+
+
+async def _follow_key(groups: Sequence[Group], kept: RoomKey) -> None:
+    """Use another key of the room as soon as this user has changed it."""
+    from . import keyring
+
+    stamp = keyring.stamp(kept.room)
+    while True:
+        await asyncio.sleep(KEY_LOOK)
+        if stamp == (latest := keyring.stamp(kept.room)):
+            continue
+        stamp = latest
+        try:
+            known = keyring.find(kept.room)
+        except McastError as error:
+            note(str(error))
+            continue
+        if known is None or known.material.key == kept.material.key:
+            continue
+        if known.material.room_id != kept.material.room_id:
+            note(f"the key of {kept.room} is that of another room now: start again to go there")
+            continue
+        kept = known
+        for group in groups:
+            group.rekey(known.material.key)
+        note(f"the key of {kept.room} was changed: the old one is taken for ten minutes more")
 
 
 async def _items(context: GroupContext) -> AsyncIterator[Batch]:

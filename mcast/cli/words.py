@@ -32,15 +32,15 @@ WORDS = tuple(_LIST.split())
 _BY_START = {word[:4]: number for number, word in enumerate(WORDS)}
 
 
-def encode(data: bytes) -> str:
-    """A word for each byte, and a last one by which a mistake is noticed."""
-    return " ".join(WORDS[byte] for byte in (*data, _check(data)))
+def encode(data: bytes, purpose: bytes = b"") -> str:
+    """A word for each byte, and a last one by which a mistake is noticed, and words for another purpose."""
+    return " ".join(WORDS[byte] for byte in (*data, _check(data, purpose)))
 
 
-def decode(text: str, size: int) -> bytes:
+def decode(text: str, size: int, purpose: bytes = b"") -> bytes:
     """The `size` bytes of words that encode() made; their first four letters are enough.
 
-    UsageError if a word is wrong or missing.
+    UsageError if a word is wrong or missing, or if they were made for another purpose.
     """
     words = text.casefold().replace("-", " ").replace(",", " ").split()
     for word in words:
@@ -49,7 +49,7 @@ def decode(text: str, size: int) -> bytes:
     if len(words) != size + 1:
         raise UsageError(f"these are {len(words)} words, not {size + 1}", "type all words of the key")
     *data, check = (_BY_START[word[:4]] for word in words)
-    if check != _check(bytes(data)):
+    if check != _check(bytes(data), purpose):
         raise UsageError("one of the words is wrong, or their order", "compare them with the original")
     return bytes(data)
 
@@ -72,5 +72,5 @@ def _bip39() -> tuple[str, ...]:
     return tuple(word for line in text.splitlines() if not line.startswith("#") for word in line.split())
 
 
-def _check(data: bytes) -> int:
-    return sha256(b"mcast words" + data).digest()[0]
+def _check(data: bytes, purpose: bytes) -> int:
+    return sha256(b"mcast words" + purpose + data).digest()[0]

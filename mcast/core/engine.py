@@ -26,7 +26,7 @@ from typing import get_args
 import msgspec
 
 from mcast.crypto.keys import Identity
-from mcast.crypto.rooms import Room
+from mcast.crypto.rooms import Room, keyed_room
 from mcast.crypto.seal import Sealer
 from mcast.errors import UsageError
 from mcast.settings import Settings
@@ -56,7 +56,7 @@ from .context import Component, Context, Datagram, Handler, Mode
 from .directed.receiver import DirectedReceiver
 from .directed.routes import Routes
 from .directed.sender import PATIENCE, DirectedSender
-from .events import Address, Detour, Event, OtherRoom, OtherVersion, PeerId, PeerView
+from .events import Address, Detour, Event, OtherRoom, OtherVersion, PeerId, PeerView, Unheard
 from .flow.controller import FlowController
 from .flow.feedback import PAGE, Feedback
 from .history.anti_entropy import AntiEntropy
@@ -88,6 +88,7 @@ GOODBYES = (0.0, 0.03, 0.06)  # seconds after closing at which the goodbye is sa
 LINGER = 0.3  # seconds after the last record in which we still answer NACKs: perhaps we alone have it. The
 # same after a message to us alone was acknowledged: if that was lost, its sender asks again.
 KEY_ID, SESSION, VERSION_AT = slice(4, 8), slice(8, 16), 2  # of a datagram
+LOOK = 1.0  # seconds between two looks at who uses another key
 NOTHING_OFFERED = Attributes()
 PARTICIPANT = Mode()
 
@@ -235,6 +236,9 @@ class Engine:
             self._handlers.update(component.handlers)
         self._heard_any = self._version_told = False
         self._lookalikes = dict(room.lookalikes)  # each is told once: anybody can forge a key id
+        self._retired: list[bytes] = []  # ids of keys of this room that were replaced
+        self._untold = {"old-key", "new-key", "other-key"}
+        self._look_at = now
         self._departed = self._says_goodbye = False
         self._goodbyes: list[float] = []
         self._last_reported: list[PeerId] = []  # whom our last report is about, as many as one datagram holds
@@ -324,7 +328,28 @@ class Engine:
         if reason is DropReason.UNKNOWN_ROOM and data[KEY_ID] in self._lookalikes:
             context.emit(OtherRoom(self._lookalikes.pop(data[KEY_ID]), source))
             return True
+        if reason is DropReason.UNKNOWN_ROOM and context.now >= self._look_at and not context.room.public:
+            return self._other_key(data[KEY_ID], source)
         return False
+
+    def _other_key(self, key_id: bytes, source: Address) -> bool:
+        """Tell who may be without our key of the room; whether there is an event. Looks once a second: the
+        roster may be long, and others flood."""
+        context = self._context
+        self._look_at = context.now + LOOK
+        if key_id in self._retired:
+            kind = "old-key"
+        elif any(peer.source == source for peer in self._roster):
+            kind = "new-key"
+        elif not len(self._roster):
+            kind = "other-key"
+        else:
+            return False
+        if kind not in self._untold:
+            return False
+        self._untold.remove(kind)
+        context.emit(Unheard(kind, source))
+        return True
 
     def _receive_batch(self, records: list[Record], datagram: Datagram, now: float) -> None:
         """Records, each alone in its datagram, that came one after the other from one session."""
@@ -551,6 +576,27 @@ class Engine:
         for component in self._timed:
             if component.next_timeout <= now:
                 component.on_timeout(now)
+
+    # Keys
+
+    def rekey(self, key: bytes) -> None:
+        """Seal with another key of the room from now on. What is sealed with keys of before is opened, too,
+        until retire_keys(). Raises UsageError in an open room."""
+        context = self._context
+        if context.room.public:
+            raise UsageError("an open room has no key", "join with one")
+        self._settle()
+        context.room = room = keyed_room(key, context.room.id)
+        self._sealer = Sealer(room, self._sealer.session, self._sealer.counter)
+        self.accept_key(key)
+
+    def accept_key(self, key: bytes) -> None:
+        """Also open what is sealed with this key of the room, until retire_keys()."""
+        self._ingress.accept(Checks(keyed_room(key, self._context.room.id)))
+
+    def retire_keys(self) -> None:
+        """Open only what is sealed with the key that we seal with."""
+        self._retired += self._ingress.retire(self._context.room)
 
     # Leaving
 

@@ -287,6 +287,18 @@ class OtherRoom(msgspec.Struct, frozen=True, gc=False):
     source: Address
 
 
+class Unheard(msgspec.Struct, frozen=True, gc=False):
+    """Somebody at `source` sends what this room, which has a key, does not take. Each kind is told once.
+
+    `kind` is "plain" (plain text), "old-key" (a key of this room that is not accepted any more), "new-key" (a
+    peer that was here uses a key that we do not have) or "other-key" (another room or another key, while
+    nobody is here).
+    """
+
+    kind: str
+    source: Address
+
+
 Event = (
     Message
     | PrivateMessage
@@ -306,4 +318,5 @@ Event = (
     | SendingResumed
     | OtherVersion
     | OtherRoom
+    | Unheard
 )

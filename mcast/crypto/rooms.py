@@ -72,6 +72,11 @@ def with_lookalikes(room: Room, group: str, name: str) -> Room:
     )
 
 
+def with_open_twin(room: Room, group: str, name: str) -> Room:
+    """The keyed room `room`, which knows the open room of its name: who forgot the key is there."""
+    return msgspec.structs.replace(room, lookalikes={open_room(group, name).key_id: name}) if name else room
+
+
 def keyed_room(key: bytes, room_id: bytes) -> Room:
     """The room with this secret key (32 bytes) and the id (16 bytes) made with its first key.
 

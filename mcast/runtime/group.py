@@ -21,7 +21,7 @@ from mcast.crypto.keys import Identity
 from mcast.crypto.offers import Offer, credential
 from mcast.crypto.rooms import Room
 from mcast.errors import GroupClosed, PermissionRefused, UsageError
-from mcast.events import Answer, Event, InterfacesChanged, Message, PeerView, PlainText, Question
+from mcast.events import Answer, Event, InterfacesChanged, Message, PeerView, PlainText, Question, Unheard
 from mcast.interfaces import Choice
 from mcast.multicast import Datagram
 from mcast.net.address import GroupAddress
@@ -40,7 +40,15 @@ from mcast.runtime.asking import (
 )
 from mcast.runtime.driver import HEARS, Driver
 from mcast.runtime.event_queue import EventQueue
-from mcast.runtime.joining import Data, make_attributes, make_guest, make_payload, make_payloads, message_id
+from mcast.runtime.joining import (
+    Data,
+    make_attributes,
+    make_guest,
+    make_key,
+    make_payload,
+    make_payloads,
+    message_id,
+)
 from mcast.runtime.loop_thread import separate_selector
 from mcast.runtime.static_peers import PeerName, Problems, StaticPeers
 from mcast.settings import Settings
@@ -61,6 +69,9 @@ SETTLED = 0.3
 """Seconds without a new peer after which a visitor knows who is here."""
 MEETING = 5.0
 """Seconds that this takes at most, in a crowd."""
+
+OVERLAP = 600.0
+"""Seconds after a change of the key in which the old one is accepted, so that all can type the new one."""
 
 By = int | str | PeerId | PeerView | Sequence[str | PeerId | PeerView]
 """Who is to confirm: so many peers, or these, each by its name, id, or as a peer."""
@@ -188,6 +199,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     attributes: Attributes
     machine: bytes
+    former_key: bytes | None
+    overlap: float
     settings: Settings
     static_peers: Sequence[PeerName]
     mode: Mode
@@ -216,6 +229,8 @@ class Group:
         self._handler: tuple[Handler, float] | None = None
         self._replying: Replying | None = None
         self._askings: list[Asking] = []
+        self._retiring: asyncio.TimerHandle | None = None
+        self._plain_told = False
 
     def __repr__(self) -> str:
         state = "" if self._open else ", closed" if self._closed else ", not entered"
@@ -238,6 +253,9 @@ class Group:
             self._engine = self._make_engine()
             self._began = self._driver.now
             self._start_replying()
+            if self._options.former_key is not None:
+                self._engine.accept_key(self._options.former_key)
+                self._retire_later(self._options.overlap)
             self._driver.start(self._engine)
             problems = await self._static_peers.meet(self._driver, self._engine)
             self.started = msgspec.structs.replace(self.started, problems=self.started.problems + problems)
@@ -506,6 +524,24 @@ class Group:
         self._require_entered()
         return self._engine.public_key(peer_id.origin)
 
+    def rekey(self, key: bytes, *, overlap: float = OVERLAP) -> None:
+        """Change the key of the room: seal with `key` (32 bytes) from now on.
+
+        For `overlap` seconds, what others seal with the key of before is still taken. Who does not get the
+        new key hears nothing from now on, and is not heard after that time.
+
+        Raises UsageError in an open room.
+        """
+        self._check_open()
+        self._engine.rekey(make_key(key))
+        self._retire_later(overlap)
+        self._driver.step()
+
+    def _retire_later(self, overlap: float) -> None:
+        if self._retiring is not None:
+            self._retiring.cancel()
+        self._retiring = self._loop.call_later(overlap, self._engine.retire_keys)
+
     def stats(self) -> dict[str, int]:
         """Counters: `sent-…` by frame, `dropped-…` by reason, `send-…` failed sends by errno, and sizes."""
         self._require_entered()
@@ -679,6 +715,9 @@ class Group:
 
     def _received_plain(self, group: GroupAddress, datagrams: list[Datagram]) -> None:
         if not self.room.public:
+            if not self._plain_told:
+                self._plain_told = True
+                self._queue.put([Unheard("plain", datagrams[0].source)])
             return
         names = {link.index: link.name for link in self.links.used}
         wall = time.time()
@@ -714,6 +753,8 @@ class Group:
 
     def _ended(self) -> None:
         self._closed, self._open = True, False
+        if self._retiring is not None:
+            self._retiring.cancel()
         if self._replying is not None:
             self._replying.stop()
         self._queue.close()

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from mcast.core.events import PeerId
 from mcast.core.incarnation import following
 from mcast.crypto.keys import Identity
-from mcast.crypto.rooms import Room, derive, keyed_room, open_room, with_lookalikes
+from mcast.crypto.rooms import Room, derive, keyed_room, open_room, with_lookalikes, with_open_twin
 from mcast.errors import MessageTooLarge, UsageError
 from mcast.net.address import GroupAddress, parse_group, parse_port
 from mcast.wire.attributes import Attributes, Service, decode_attributes, encode_attributes
@@ -59,7 +59,8 @@ def make_room(groups: Sequence[GroupAddress], name: str, key: bytes | None, room
     if key is not None:
         secret = _secret(key, KEY_SIZE, "a room key")
         made = derive(secret, info=b"mcast2 room id", size=ROOM_ID_SIZE)
-        return keyed_room(secret, made if room_id is None else _secret(room_id, ROOM_ID_SIZE, "a room id"))
+        known = keyed_room(secret, made if room_id is None else _secret(room_id, ROOM_ID_SIZE, "a room id"))
+        return with_open_twin(known, place_of(groups), name)
     if room_id is not None:
         raise UsageError("room_id needs a key", "an open room has no id of its own")
     place = place_of(groups)
@@ -77,6 +78,18 @@ def make_identity(seed: bytes | None) -> Identity:
     if seed is None:
         return Identity(os.urandom(KEY_SIZE))
     return Identity(_secret(seed, KEY_SIZE, "an identity"))
+
+
+def make_key(key: bytes) -> bytes:
+    """The key of a room. Raises UsageError for another size."""
+    return _secret(key, KEY_SIZE, "a room key")
+
+
+def make_former_key(former_key: bytes | None, key: bytes | None) -> bytes | None:
+    """The key of before. Raises UsageError if there is none now."""
+    if former_key is not None and key is None:
+        raise UsageError("former_key needs a key", "an open room has none")
+    return None if former_key is None else make_key(former_key)
 
 
 def make_incarnation(incarnation: int | None) -> int:

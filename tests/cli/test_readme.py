@@ -30,7 +30,10 @@ SCRIPTS, SETTINGS = ROOT / "docs" / "scripts.md", ROOT / "docs" / "settings.md"
 PAGES = [
     README,
     ROOT / "CONTRIBUTING.md",
-    *(ROOT / "docs" / f"{name}.md" for name in ("chat", "gateway", "python", "security", "troubleshooting")),
+    *(
+        ROOT / "docs" / f"{name}.md"
+        for name in ("chat", "gateway", "keyed-rooms", "python", "security", "troubleshooting")
+    ),
     SCRIPTS,
     SETTINGS,
 ]
@@ -644,12 +647,21 @@ def types_words(scene: Scene, command: str) -> None:
     assert friend.wait() == 0
     scene.start("mcast key remove lab").wait()
     terminal = scene.type(f"{command}; mcast key show lab")
-    terminal.wait_for_screen("The 11 words:")
+    terminal.wait_for_screen("The words:")
     terminal.type(f"{friend.stdout.strip()}\r")
     fingerprint = friend.stderr.splitlines()[0].rpartition(": ")[2]
     assert terminal.wait() == 0
     assert terminal.raw.decode().endswith(f"{fingerprint}\r\n")
     assert " ".join(friend.stdout.split()[:3]) not in terminal.shown()
+
+
+def replaces_the_key(scene: Scene, command: str) -> None:
+    """The words of the new key are printed."""
+    scene.start("mcast key new lab --replace").wait()
+    run = scene.start(command)
+    assert run.wait() == 0
+    assert len(run.stdout.split()) == 11
+    assert "the key of the room lab is replaced" in run.stderr
 
 
 def chats_by_the_name_of_a_room_with_a_key(scene: Scene, command: str) -> None:
@@ -793,6 +805,7 @@ CASES: dict[str, Case] = {
     "mcast gateway lines web": opens_doors("lines", "web"),
     "mcast key new lab": makes_words,
     "mcast key add lab": types_words,
+    "mcast key rotate lab": replaces_the_key,
     "mcast chat --room lab": chats_by_the_name_of_a_room_with_a_key,
     "(umask 077; python3 -c 'import secrets; print(secrets.token_hex(32))' > lab.key)": makes_a_key,
     "mcast chat --key-file lab.key": chats_with_a_key,

@@ -22,7 +22,7 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     ROOT / "CHANGELOG.md",
-    *(DOCS / f"{name}.md" for name in ("README.zh", "chat", "scripts", "python", "settings")),
+    *(DOCS / f"{name}.md" for name in ("README.zh", "chat", "keyed-rooms", "scripts", "python", "settings")),
     *(DOCS / f"{name}.md" for name in ("troubleshooting", "security", "recipes")),
 ]
 OF_SCRIPTS = {

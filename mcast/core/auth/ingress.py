@@ -54,12 +54,25 @@ class Ingress:
     """
 
     def __init__(self, checks: Checks, session: bytes, limit: int = DUPLICATES) -> None:
-        self._checks = checks
-        self._key_id = checks.room.key_id
-        self._own = encode_header(Header(checks.room.key_id, session, 0))[:-8]
+        self._checks: dict[bytes, Checks] = {}
+        self._session = session
+        self._own: tuple[bytes, ...] = ()
+        self.accept(checks)
         self._latest: set[int] = set()
         self._before: set[int] = set()
         self._limit = limit
+
+    def accept(self, checks: Checks) -> None:
+        """Also open what is sealed with the key of these checks."""
+        self._checks[checks.room.key_id] = checks
+        self._own = tuple(encode_header(Header(key_id, self._session, 0))[:-8] for key_id in self._checks)
+
+    def retire(self, room: Room) -> list[bytes]:
+        """Open nothing more but what is sealed with the key of `room`; the ids of the other keys."""
+        retired = [key_id for key_id in self._checks if key_id != room.key_id]
+        for key_id in retired:
+            del self._checks[key_id]  # what we sent with it comes back no more
+        return retired
 
     def open(self, datagram: bytes) -> list[Frame] | DropReason:
         """The frames of `datagram`, or why it is dropped."""
@@ -68,12 +81,13 @@ class Ingress:
         header = decode_header(datagram)
         if isinstance(header, DropReason):
             return header
-        if header.key_id != self._key_id:
+        checks = self._checks.get(header.key_id)
+        if checks is None:
             return DropReason.UNKNOWN_ROOM
         name = hash(datagram)
         if name in self._latest or name in self._before:
             return DropReason.REPEATED
-        frames = self._checks.open(header, datagram)
+        frames = checks.open(header, datagram)
         if isinstance(frames, list):
             self._latest.add(name)
             if len(self._latest) >= self._limit:

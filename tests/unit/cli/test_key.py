@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 
@@ -102,3 +103,42 @@ def test_the_last_word_is_a_check(
     assert main(["key", "add", "lab"]) == exits.USAGE
     assert "one of the words is wrong" in capsys.readouterr().err
     assert keyring.rooms() == []
+
+
+def test_a_key_is_replaced_and_others_follow(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["key", "rotate", "lab"]) == exits.USAGE
+    main(["key", "new", "lab"])
+    first = keyring.find("lab")
+    assert first is not None
+    capsys.readouterr()
+    assert main(["key", "rotate", "lab"]) == exits.DONE
+    words_of_change, err = capsys.readouterr()
+    assert len(words_of_change.split()) == 11
+    assert "the old one for ten minutes more" in err
+    changed = keyring.find("lab")
+    assert main(["key", "share", "lab"]) == exits.DONE
+    whole = capsys.readouterr().out
+    assert len(whole.split()) == 27
+
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "of-a-member"))
+    keyring.save("lab", first.secret, None)
+    _type(monkeypatch, words_of_change)
+    assert main(["key", "add", "lab"]) == exits.DONE
+    there = keyring.find("lab")
+    assert there is not None
+    assert changed is not None
+    assert (there.material, there.former) == (changed.material, first.material.key)
+
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "of-a-newcomer"))
+    _type(monkeypatch, words_of_change)
+    assert main(["key", "add", "lab"]) == exits.USAGE  # they do not tell which room it is
+    _type(monkeypatch, whole)
+    assert main(["key", "add", "lab"]) == exits.DONE
+    there = keyring.find("lab")
+    assert there is not None
+    assert (there.material, there.former) == (changed.material, b"")
+    capsys.readouterr()
+    assert main(["key", "share", "lab"]) == exits.DONE
+    assert capsys.readouterr().out == whole

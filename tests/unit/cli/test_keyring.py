@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,43 @@ def test_a_place_that_cannot_be_written_is_one_line_with_a_remedy(home: Path) ->
     (home / "config" / "mcast").write_text("a file")
     with pytest.raises(McastError, match=r"cannot use .*make it writable"):
         keyring.save("lab", WORDS, None)
+
+
+@pytest.mark.usefixtures("home")
+def test_a_replaced_key_stays_in_its_room_and_is_accepted_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(UsageError, match="there is no key for the room lab to replace"):
+        keyring.rotate("lab", "another secret", None)
+    first = keyring.save("lab", WORDS, None)
+    assert first.overlapping(time.time()) == {}
+    second = keyring.rotate("lab", "another secret", None)
+    assert second.material.room_id == first.material.room_id
+    assert second.material.key != first.material.key
+    found = keyring.find("lab")
+    assert found is not None
+    assert (found.material, found.rotated) == (second.material, True)
+    overlapping = found.overlapping(time.time())
+    assert overlapping["former_key"] == first.material.key
+    assert 500 < overlapping["overlap"] < 601
+    assert keyring.rotate("lab", "another secret", None) == found  # the same words, typed twice
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 601)
+    later = keyring.find("lab")
+    assert later is not None
+    assert later.overlapping(time.time()) == {}
+    assert (later.material, later.rotated) == (second.material, True)
+
+
+@pytest.mark.usefixtures("home")
+def test_who_comes_after_a_change_enters_the_same_room() -> None:
+    keyring.save("lab", WORDS, None)
+    rotated = keyring.rotate("lab", "another secret", None)
+    room_id = rotated.material.room_id
+    assert room_id is not None
+    keyring.remove("lab")
+    assert keyring.enter("lab", "another secret", room_id, None).material == rotated.material
+    with pytest.raises(UsageError, match="another key for the room lab"):
+        keyring.enter("lab", "a third secret", room_id, None)
+    assert keyring.stamp("lab") > 0
+    assert keyring.stamp("nowhere") == 0

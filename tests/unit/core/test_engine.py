@@ -6,12 +6,14 @@ import pytest
 
 from mcast import simulation
 from mcast.core.engine import Receipt
-from mcast.core.events import OtherRoom, OtherVersion, PeerId
+from mcast.core.events import OtherRoom, OtherVersion, PeerId, Unheard
 from mcast.crypto.keys import Identity
-from mcast.crypto.rooms import open_room, with_lookalikes
+from mcast.crypto.rooms import keyed_room, open_room, with_lookalikes
+from mcast.crypto.seal import Sealer
 from mcast.errors import MessageTooLarge, UsageError
 from mcast.settings import Settings
 from mcast.wire import frames as f
+from mcast.wire.codec import encode_frames
 from mcast.wire.header import Header, encode_header
 
 from .support import ADDRESS, Outsider, drops, now_ms, texts
@@ -310,3 +312,63 @@ def test_the_key_of_a_peer_is_known_once_it_was_heard() -> None:
     assert own is not None
     assert ada.engine.public_key(bob.engine.peer_id.origin) == own
     assert ada.engine.public_key(bytes(16)) is None
+
+
+KEYED = keyed_room(b"k" * 32, b"i" * 16)
+NEW_KEY = b"n" * 32
+
+
+def _unheard(member: simulation.Member) -> list[str]:
+    return [event.kind for event in member.events() if isinstance(event, Unheard)]
+
+
+def test_the_key_of_a_room_is_changed_while_people_talk() -> None:
+    lan = simulation.Lan(1, room=KEYED)
+    ada, bob, cyd = (lan.join(name) for name in ("ada", "bob", "cyd"))
+    lan.run(3.0)
+    ada.engine.rekey(NEW_KEY)
+    ada.send("with the new key")
+    bob.send("with the old key")
+    lan.run(3.0)
+    assert texts(ada) == ["with the old key"]  # both are opened
+    assert texts(bob) == []
+    assert "new-key" in _unheard(bob)  # it is told whom it cannot hear any more
+    bob.engine.rekey(NEW_KEY)
+    lan.run(10.0)
+    assert texts(bob) == ["with the new key"]  # it was kept for bob, and signed for the same room
+    for member in (ada, bob):
+        member.engine.retire_keys()
+    cyd.send("from who was left out")
+    lan.run(6.0)
+    assert "from who was left out" not in texts(ada)
+    assert "old-key" in _unheard(ada)
+    bob.send("among us")
+    lan.run(1.0)
+    assert texts(ada)[-1] == "among us"
+    assert "among us" not in texts(cyd)
+
+
+def test_a_key_can_be_accepted_before_it_is_used() -> None:
+    lan = simulation.Lan(1, room=KEYED)
+    ada = lan.join("ada")
+    ada.engine.accept_key(NEW_KEY)
+    stranger = Sealer(keyed_room(NEW_KEY, KEYED.id), b"somebody")
+    ada.engine.receive(stranger.seal(encode_frames([f.Who(bytes(8))])), ADDRESS, lan.now)
+    assert drops(ada, "unknown-room") == 0
+    with pytest.raises(UsageError, match="an open room has no key"):
+        simulation.Lan(2).join("bob").engine.rekey(NEW_KEY)
+
+
+def test_who_is_alone_with_a_key_is_told_of_another_one_once() -> None:
+    lan = simulation.Lan(1, room=KEYED)
+    ada = lan.join("ada")
+    for number in range(3):
+        other = Sealer(keyed_room(bytes([number + 1]) * 32, bytes(16)), b"somebody")
+        ada.engine.receive(other.seal(b"any"), ADDRESS, lan.now)
+        lan.run(1.5)
+    assert _unheard(ada) == ["other-key"]
+    bob = lan.join("bob")
+    lan.run(2.0)
+    ada.engine.receive(Sealer(open_room("x", ""), b"somebody").seal(b"any"), ("10.9.9.9", 1), lan.now)
+    assert bob.engine.peers()
+    assert _unheard(ada) == ["other-key"]

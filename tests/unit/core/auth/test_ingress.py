@@ -6,7 +6,7 @@ import pytest
 
 from mcast import simulation
 from mcast.core.auth.ingress import Checks, Ingress
-from mcast.crypto.rooms import open_room
+from mcast.crypto.rooms import Room, keyed_room, open_room
 from mcast.crypto.seal import Sealer
 from mcast.wire import frames as f
 from mcast.wire.codec import encode_frames
@@ -26,6 +26,23 @@ def test_the_duplicate_cache_forgets_the_oldest() -> None:
         assert all(ingress.open(one) is DropReason.REPEATED for one in latest), "the last two are known"
         assert 0 < len(ingress._latest) + len(ingress._before) < 4
     assert ingress.open(datagrams[0]) == [f.Who(bytes(8))]
+
+
+def test_two_keys_of_a_room_are_opened_until_one_is_retired() -> None:
+    old, new = keyed_room(b"o" * 32, b"i" * 16), keyed_room(b"n" * 32, b"i" * 16)
+    ingress = Ingress(Checks(old), b"ours....")
+
+    def say(room: Room, session: bytes, counter: int) -> bytes:
+        return Sealer(room, session, counter).seal(encode_frames([f.Who(bytes(8))]))
+
+    assert ingress.open(say(new, b"theirs..", 1)) is DropReason.UNKNOWN_ROOM
+    ingress.accept(Checks(new))
+    for room in (old, new):
+        assert ingress.open(say(room, b"theirs..", 2)) == [f.Who(bytes(8))]
+        assert ingress.open(say(room, b"ours....", 2)) is DropReason.OWN
+    assert ingress.retire(new) == [old.key_id]
+    assert ingress.open(say(new, b"theirs..", 3)) == [f.Who(bytes(8))]
+    assert ingress.open(say(old, b"theirs..", 3)) is DropReason.UNKNOWN_ROOM
 
 
 def test_exact_repeats_are_dropped_before_they_are_opened() -> None:
