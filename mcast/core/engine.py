@@ -580,12 +580,13 @@ class Engine:
     # Keys
 
     def rekey(self, key: bytes) -> None:
-        """Seal with another key of the room from now on. What is sealed with keys of before is opened, too,
+        """Seal with another key of the room from now on. What is sealed with the one before is opened, too,
         until retire_keys(). Raises UsageError in an open room."""
         context = self._context
         if context.room.public:
             raise UsageError("an open room has no key", "join with one")
         self._settle()
+        self.retire_keys()  # two changes in a row do not give the first key more time
         context.room = room = keyed_room(key, context.room.id)
         self._sealer = Sealer(room, self._sealer.session, self._sealer.counter)
         self.accept_key(key)

@@ -2,6 +2,7 @@
 
 The search finds any part of a text, in any script: an FTS5 index holds, for each character of a message, the
 three characters that begin there, or the two if the first is CJK, whose words are often two characters long.
+Of these, the index also has the first one and the first two, for a search of one or two characters.
 """
 
 from __future__ import annotations
@@ -88,6 +89,17 @@ def _create(db: sqlite3.Connection) -> None:
     db.execute("CREATE VIRTUAL TABLE grams USING fts5 (tokens, content = '', tokenize = 'ascii')")
 
 
+def _index_beginnings(db: sqlite3.Connection) -> None:
+    """Make the index anew, with the beginnings of its tokens: a search of one letter took half a second."""
+    db.execute("DROP TABLE grams")
+    db.execute(
+        "CREATE VIRTUAL TABLE grams USING fts5 (tokens, content = '', tokenize = 'ascii', prefix = '1 2')"
+    )
+    rows = db.execute("SELECT number, data FROM messages")
+    texts = ((number, _grams(text)) for number, data in rows if (text := _decoded(data)))
+    db.executemany("INSERT INTO grams (rowid, tokens) VALUES (?, ?)", texts)
+
+
 _SELECT = (
     "SELECT messages.id, origin, messages.name, sent, received, data, own, private, recipient,"
     " messages.number, rooms.id, address, rooms.name, keyed FROM "
@@ -114,7 +126,7 @@ class History:
     """
 
     def __init__(self, path: Path, *, age: float = float("inf"), size: float = float("inf")) -> None:
-        self._database = Database(path, [_create])
+        self._database = Database(path, [_create, _index_beginnings])
         self._age, self._size = age, size
         self._rooms: dict[bytes, int] = {}
 

@@ -57,8 +57,9 @@ class Letters:
         return self._database.notice
 
     def close(self) -> None:
-        """Close the file."""
-        self._database.close()
+        """Close the file, when no thread uses it."""
+        with self._lock:
+            self._database.close()
 
     def add(
         self, room: bytes, origin: bytes, name: str, data: bytes, now: float, *, claim: bool = False

@@ -68,8 +68,9 @@ class People:
         return self._database.notice
 
     def close(self) -> None:
-        """Close the file."""
-        self._database.close()
+        """Close the file, when no thread uses it."""
+        with self._lock:
+            self._database.close()
 
     def meet(self, key: bytes, name: str, now: float) -> None:
         """Somebody was seen. It is on the disk after save()."""

@@ -348,6 +348,17 @@ def test_the_key_of_a_room_is_changed_while_people_talk() -> None:
     assert "among us" not in texts(cyd)
 
 
+def test_of_two_changes_in_a_row_the_first_key_is_not_taken_any_more() -> None:
+    lan = simulation.Lan(1, room=KEYED)
+    ada = lan.join("ada")
+    ada.engine.rekey(NEW_KEY)
+    ada.engine.rekey(b"m" * 32)
+    for key, dropped in ((NEW_KEY, 0), (b"m" * 32, 0), (KEYED.key, 1)):
+        stranger = Sealer(keyed_room(key, KEYED.id), b"somebody")
+        ada.engine.receive(stranger.seal(encode_frames([f.Who(bytes(8))])), ADDRESS, lan.now)
+        assert drops(ada, "unknown-room") == dropped
+
+
 def test_a_key_can_be_accepted_before_it_is_used() -> None:
     lan = simulation.Lan(1, room=KEYED)
     ada = lan.join("ada")

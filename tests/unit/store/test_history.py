@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from mcast.errors import McastError
 from mcast.store import history as module
+from mcast.store.database import Database
 from mcast.store.history import Entry, History, Recorder, Room
 
 LOBBY = Room(b"L" * 16, "230.0.0.1:28003", "", False)
@@ -235,3 +236,24 @@ def test_what_was_stored_survives_a_kill(tmp_path: Path) -> None:
         assert {f"id-{number}" for number in range(stored + 1)} <= ids
         history.close()
         start = stored + 1
+
+
+def test_a_history_of_before_gets_the_new_index(tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+    old = Database(path, [module._create])
+    with old.writing() as db:
+        db.execute(
+            "INSERT INTO rooms (id, address, name, keyed) VALUES (?, 'x', 'kitchen', 0)", (KITCHEN.id,)
+        )
+        for number, text in enumerate(("lunch at noon", "\u4eca\u5929\u5403\u4ec0\u4e48"), 1):
+            row = (str(number), b"7" * 16, "eve", 1.0, 1.0, text.encode())
+            db.execute("INSERT INTO messages VALUES (NULL, 1, ?, ?, ?, ?, ?, ?, 0, 0, '')", row)
+            db.execute("INSERT INTO grams (rowid, tokens) VALUES (?, ?)", (number, module._grams(text)))
+    old.close()
+    history = History(path)
+    for part, found in (("n", 1), ("oo", 1), ("\u4eca", 1), ("\u5403\u4ec0", 1), ("x", 0), ("lunch", 1)):
+        assert len(history.find(part)) == found, part
+    history.add(KITCHEN, [_entry(3, "noodles")])
+    assert len(history.find("no")) == 2
+    assert history.forget() == 3
+    assert history.find("n") == []
