@@ -133,7 +133,8 @@ class Mailbox:
                 self._start(self._deliver(letters, here[origin], theirs))
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), LOOK)
+                async with asyncio.timeout(LOOK):
+                    await self._wake.wait()
 
     async def _deliver(self, letters: Letters, peer: PeerView, theirs: Sequence[Letter]) -> None:
         """Send letters to one peer, in their order."""

@@ -159,7 +159,8 @@ async def _finished(output: Output, ending: Ending) -> bool:
     interrupted = 0.0
     while output.waiting and interrupted < GRACE:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(output.room(0), LOOK)
+            async with asyncio.timeout(LOOK):
+                await output.room(0)
         interrupted += LOOK if ending.signal else 0.0
     output.check()
     return not output.waiting

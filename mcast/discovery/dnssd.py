@@ -147,7 +147,8 @@ class Advertiser:
                 probe.authorities.append(cast(Any, entry.record))
                 self._zeroconf.async_send(probe)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(entry.conflict.wait(), PROBE_WAIT)
+                    async with asyncio.timeout(PROBE_WAIT):
+                        await entry.conflict.wait()
                     break
             else:
                 return True

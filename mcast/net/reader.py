@@ -186,7 +186,8 @@ class SocketReader:
             self._claim()
             self._watch()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._look_now.wait(), CLAIM_INTERVAL - LOOK_INTERVAL)
+                async with asyncio.timeout(CLAIM_INTERVAL - LOOK_INTERVAL):
+                    await self._look_now.wait()
 
     def _watch(self) -> None:
         """Let the kernel report changes. Where it cannot, look again after LOOK_INTERVAL."""

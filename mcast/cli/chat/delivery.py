@@ -180,7 +180,8 @@ class Delivery:
             self._happened.clear()
             await asyncio.sleep(max(LOOK, SHARE * (time.monotonic() - start)))
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._happened.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._happened.wait()
 
     def _tell(self) -> None:
         """Say once that nobody confirms, and again only after somebody has confirmed a line."""
