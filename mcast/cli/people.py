@@ -153,6 +153,16 @@ class Acquaintances:
         self._people.close()
 
 
+def _opened(profile: str, *, pins: bool) -> People | None:
+    """The file of those whom one has met; None if there is none to be read and none to be written."""
+    try:
+        path = people_file(profile)
+        return People(path) if pins or path.exists() else None
+    except McastError as error:
+        note(f"{error}; whom you meet is not remembered")
+        return None
+
+
 @contextlib.asynccontextmanager
 async def acquainted(session: Session, profile: str, *, pins: bool) -> AsyncIterator[Acquaintances | None]:
     """Watch whom the session meets. Without `pins` nothing is written; None if there is nothing to watch."""
@@ -161,14 +171,8 @@ async def acquainted(session: Session, profile: str, *, pins: bool) -> AsyncIter
     if not isinstance(session, GroupSession):
         yield None
         return
-    try:
-        path = people_file(profile)
-        if not pins and not path.exists():
-            yield None
-            return
-        people = People(path)
-    except McastError as error:
-        note(f"{error}; whom you meet is not remembered")
+    people = _opened(profile, pins=pins)
+    if people is None:
         yield None
         return
     if people.notice:

@@ -307,7 +307,7 @@ def test_test_names_the_system_packages_it_cannot_install(with_tools: Path, bare
     assert result.stdout == "python -m pytest -n 3 --dist loadfile -p tests.coverage_gate\n"
     assert result.stderr == (
         "mcast: tests on a LAN of network namespaces also need: iproute2 nftables ethtool tmux procps jq"
-        " avahi-daemon avahi-utils dbus\n"
+        " netcat-openbsd inetutils-telnet chromium avahi-daemon avahi-utils dbus\n"
     )
 
 
