@@ -285,10 +285,10 @@ def test_a_filter_waits_until_all_of_it_was_heard(pair: Pair, group: str) -> Non
     pair[1].loss(10)
     try:
         listener = listening(pair[1], "-g", group, "-C", "300")
-        talker = pair[0].mcast("chat", "-g", group)
+        talker = pair[0].mcast("chat", "-g", group, "--json")
         talker.write(f"{lines[0]}\n")
         listener.wait_lines(1)
-        talker.wait_for(re.compile("here: | joined"), stream="stderr")
+        talker.wait_for('"type":"join"')
         talker.write("".join(f"{line}\n" for line in lines[1:]))
         talker.close_stdin()
         ended(talker, 0)
@@ -300,22 +300,22 @@ def test_a_filter_waits_until_all_of_it_was_heard(pair: Pair, group: str) -> Non
 def test_who_heard_it_and_left_is_not_nobody(pair: Pair, group: str) -> None:
     """The report says that it was heard, even if nobody is here any more when the input ends."""
     listener = listening(pair[1], "-g", group, "-C", "1")
-    talker = pair[0].mcast("chat", "-g", group)
-    talker.wait_for(re.compile("here: | joined"), stream="stderr")
+    talker = pair[0].mcast("chat", "-g", group, "--json")
+    talker.wait_for('"type":"join"')
     talker.write("a line\n")
     assert ended(listener, 0).lines() == ["a line"]
-    talker.wait_for(re.compile("left"), stream="stderr")
+    talker.wait_for('"type":"leave"')
     talker.close_stdin()
     assert "heard" not in ended(talker, 0).stderr
 
 
 def test_nobody_is_left_to_hear_it(pair: Pair, group: str) -> None:
     listener = listening(pair[1], "-g", group, "-C", "1")
-    talker = pair[0].mcast("chat", "-g", group)
-    talker.wait_for(re.compile("here: | joined"), stream="stderr")
+    talker = pair[0].mcast("chat", "-g", group, "--json")
+    talker.wait_for('"type":"join"')
     talker.write("a line\n")
     ended(listener, 0)
-    talker.wait_for(re.compile("left"), stream="stderr")
+    talker.wait_for('"type":"leave"')
     talker.write("another\n")
     talker.close_stdin()
     assert "nobody confirmed that they heard it" in ended(talker, 0).stderr
