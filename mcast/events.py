@@ -7,7 +7,6 @@ import msgspec
 from .core.events import (
     Alarm,
     Answer,
-    Fallback,
     GapAbandoned,
     GapFilled,
     GapOpened,
@@ -34,7 +33,6 @@ __all__ = [
     "Alarm",
     "Answer",
     "Event",
-    "Fallback",
     "GapAbandoned",
     "GapFilled",
     "GapOpened",
@@ -104,7 +102,6 @@ Event = (
     | SlowMember
     | SendingStopped
     | SendingResumed
-    | Fallback
     | OtherVersion
     | OtherRoom
     | Unheard
