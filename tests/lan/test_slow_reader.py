@@ -44,7 +44,7 @@ def test_a_pipe_that_nobody_reads_stops_nothing(lan: lab.MakeLan) -> None:
     assert late.lines() == LINES[-5:]
     time.sleep(1.0)
     (h2.home / "go").touch()
-    lab.until(lambda: len(stuck.lines()) > len(LINES))
+    lab.until(lambda: len(stuck.lines()) >= len(LINES))
     told = [json.loads(line) for line in stuck.lines()]
     messages = [event for event in told if event["type"] == "message"]
     assert [event["text"] for event in messages] == LINES
