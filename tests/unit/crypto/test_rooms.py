@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mcast.crypto.rooms import derive, keyed_room, open_room, passphrase_room
+from mcast.crypto.rooms import derive, keyed_room, open_room, passphrase_room, with_open_twin
 
 # (secret, salt, info, output) of A.1, A.2, A.3
 RFC_5869 = [
@@ -74,3 +74,10 @@ def test_repr_shows_no_key() -> None:
     assert repr(room.key) not in repr(room)
     assert "key=" not in repr(room)
     assert [name for name, _ in room.__rich_repr__()] == ["id", "key_id", "public"]
+
+
+def test_a_keyed_room_knows_the_open_room_of_its_name() -> None:
+    keyed = keyed_room(bytes(32), bytes(16))
+    twin = with_open_twin(keyed, "230.0.0.1:28003", "lab")
+    assert twin.lookalikes == {open_room("230.0.0.1:28003", "lab").key_id: "lab"}
+    assert with_open_twin(keyed, "230.0.0.1:28003", "") is keyed
