@@ -6,13 +6,19 @@ from importlib.util import find_spec
 
 from mcast.errors import UsageError
 
-_PACKAGES = {"dnssd": ("zeroconf", "zeroconf"), "ssdp": ("async_upnp_client", "async-upnp-client")}
-"""The module of each extra, and the package that it is in."""
+_NEEDS = {
+    "dnssd": ("--dnssd", {"zeroconf": "zeroconf"}),
+    "ssdp": ("--ssdp", {"async_upnp_client": "async-upnp-client"}),
+    "qr": ("--qr", {"segno": "segno"}),
+    "web": ("the web page", {"aiohttp": "aiohttp", "segno": "segno"}),
+}
+"""What each extra is for, and the package that each of its modules is in."""
 
 
 def require(extra: str) -> None:
     """UsageError that says what to install, unless it is there."""
-    module, package = _PACKAGES[extra]
-    if find_spec(module) is None:
-        problem = f"--{extra} needs the package {package}"
-        raise UsageError(problem, f"install it with: pip install 'mcast-lan[{extra}]'")
+    purpose, modules = _NEEDS[extra]
+    for module, package in modules.items():
+        if find_spec(module) is None:
+            problem = f"{purpose} needs the package {package}"
+            raise UsageError(problem, f"install it with: pip install 'mcast-lan[{extra}]'")

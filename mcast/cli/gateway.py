@@ -17,6 +17,7 @@ from mcast.gateway.lines import parse_listen
 from mcast.net.links import Links
 
 from . import exits, options
+from .extras import require
 from .output import Output, note
 from .profiles import Profile
 from .runner import Ending, run
@@ -136,6 +137,8 @@ def _doors(doors: list[str], listen: list[str], echo: bool) -> dict[str, str]:
     for door in doors:
         if door not in DOORS:
             raise UsageError(f"there is no door {door!r}", "use lines, web or both")
+        if door == "web":
+            require("web")
     if len(set(doors)) < len(doors):
         raise UsageError("a door is named twice", "use lines, web or both")
     if echo and doors != ["lines"]:
@@ -186,12 +189,8 @@ async def _open_web(
     *,
     everybody: bool,
 ) -> None:
-    try:
-        from mcast.gateway.web import Web
-    except ImportError as error:
-        if error.name not in ("aiohttp", "segno"):
-            raise
-        raise UsageError("the web page needs more packages", "pip install 'mcast[web]'") from None
+    from mcast.gateway.web import Web
+
     door = Web(lobby, where, everybody=everybody, secret=_secret(profile))
     web = await stack.enter_async_context(door)
     output.lines(f"web {link}" for link in web.links)

@@ -10,6 +10,8 @@ import typer
 
 from mcast.errors import UsageError
 
+from .extras import require
+
 
 def ask_secret(prompt: str) -> str:
     """A secret, which is not shown on a terminal. In a pipe, the first line of standard input."""
@@ -31,10 +33,8 @@ def ask_new_secret(prompt: str) -> str:
 
 def qr(text: str) -> list[str]:
     """The lines of a QR code. UsageError if the package that draws it is missing."""
-    try:
-        import segno
-    except ImportError:
-        raise UsageError("--qr needs the package segno", "pip install 'mcast-lan[qr]'") from None
+    require("qr")
+    import segno
 
     drawing = io.StringIO()
     segno.make(text, micro=False).terminal(drawing, compact=True)

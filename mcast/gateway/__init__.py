@@ -6,7 +6,22 @@ async with mcast.aio.join(name="gate") as group:
         await lobby.run()
 """
 
+import typing
+
 from .lines import Echo, Lines
 from .lobby import Lobby
 
-__all__ = ["Echo", "Lines", "Lobby"]
+if typing.TYPE_CHECKING:
+    from .web import Web
+
+__all__ = ["Echo", "Lines", "Lobby", "Web"]
+
+if not typing.TYPE_CHECKING:  # for a type checker every name would exist
+
+    def __getattr__(name):
+        """Web needs packages that only the extra `web` installs."""
+        if name == "Web":
+            from .web import Web
+
+            return Web
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -63,3 +63,10 @@ def test_the_oldest_files_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_names_of_files_lead_nowhere(sent: str, name: str) -> None:
     assert web._file_name(sent) == name
+
+
+def test_the_door_is_there_by_its_short_name() -> None:
+    from mcast import gateway
+
+    assert gateway.Web is web.Web
+    assert not hasattr(gateway, "Window")
