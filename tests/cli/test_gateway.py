@@ -34,6 +34,14 @@ while True:
 client.close()
 """
 """The TCP chat client of a textbook: it prints what comes and sends bare lines, without newline."""
+LINE_CLIENT = (
+    CHAT_CLIENT.replace(
+        "def receive", "reader = client.makefile(encoding='utf-8', newline='\\n')\ndef receive"
+    )
+    .replace("client.recv(1024).decode()", "reader.readline().rstrip()")
+    .replace("line.strip()", "line")
+)
+"""The same with whole lines: 1,024 bytes at a time tear a line, and a torn letter ends the textbook's."""
 ECHO_CLIENT = """
 import socket, sys
 client = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -122,22 +130,21 @@ def test_textbook_client_nc_telnet_and_members_talk(pair: Pair, group: str) -> N
     through.write("and once more\n")
     textbook.wait_for("guest 1 via gate2·")
     # With a fifth of all datagrams lost, every guest gets each message once.
-    writes_lines = CHAT_CLIENT.replace(".strip()", "")
-    one = h2.spawn([sys.executable, "-u", "-c", writes_lines, host, port])
-    two = h2.spawn([sys.executable, "-u", "-c", writes_lines, *second.split(":")])
-    one.wait_for("a guest of gate;")
-    two.wait_for("a guest of gate2;")
+    one, three = (h2.spawn([sys.executable, "-u", "-c", LINE_CLIENT, host, port]) for _ in range(2))
+    two, four = (h2.spawn([sys.executable, "-u", "-c", LINE_CLIENT, *second.split(":")]) for _ in range(2))
+    for guest, its in ((one, "gate"), (three, "gate"), (two, "gate2"), (four, "gate2")):
+        guest.wait_for(f"a guest of {its};")
     for lossy in (h1, h2):
         lossy.loss(20)
     lines = [f"{number} of many" for number in range(20)]
     for line in lines:
         one.write(f"{line} from one\n")
         two.write(f"{line} from two\n")
-    one.wait_for("19 of many from two")
-    two.wait_for("19 of many from one")
+    for guest, there in ((one, "two"), (three, "two"), (two, "one"), (four, "one")):
+        guest.wait_for(f"19 of many from {there}")
     for lossy in (h1, h2):
         lossy.loss(0)
-    for guest, there in ((textbook, "two"), (one, "two"), (through, "one"), (two, "one")):
+    for guest, there in ((one, "two"), (three, "two"), (two, "one"), (four, "one")):
         assert re.findall(f"via gate.*: (.*) from {there}", guest.stdout) == lines
     assert gate.interrupt() == 0
     textbook.wait_for("the gateway closes")
@@ -149,7 +156,7 @@ def test_rude_and_slow_guests_do_not_disturb_others(pair: Pair, group: str) -> N
     h1, h2 = pair
     _, (address,) = gateway(h1, group, "lines", "--listen", "10.9.0.1:3001")
     host, port = address.split(":")
-    guest = h2.spawn([sys.executable, "-u", "-c", CHAT_CLIENT, host, port])
+    guest = h2.spawn([sys.executable, "-u", "-c", LINE_CLIENT, host, port])
     guest.wait_for("you are guest 1")
     rude = h2.spawn([sys.executable, "-u", "-c", FLOOD, host, port])
     rude.wait_for("rude")

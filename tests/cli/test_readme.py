@@ -9,6 +9,7 @@ again too. What needs no network to be checked is in tests/unit/test_documents.p
 from __future__ import annotations
 
 import configparser
+import contextlib
 import json
 import re
 import shlex
@@ -125,6 +126,9 @@ def scene(made: Scene) -> Iterator[Scene]:
     for process in made.lan.running[before:]:
         if process.poll() is None:
             process.terminate()
+    for process in made.lan.running[before:]:
+        with contextlib.suppress(lab.LabTimeout):
+            process.wait(5.0)  # it says goodbye: the next test does not meet it
         process.close()
     del made.lan.running[before:]
 
