@@ -106,6 +106,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     history_share: float = 0.25
     """Records of others, kept so that every member can repair. One origin gets at most the share."""
 
+    keyed_history_seconds: float = 30 * 24 * 3600
+    """`history_seconds` of a room with a key: only those who have the key get what is kept."""
+
     repair_rate: int = 64 * KIB
     """Rate of repairs that one identity may request, besides one copy of each new record."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from .items import ChatLine, Item, MessageItem, PrivateItem
 from .output import decoded, escape, note
 
 NEW = "new since you left"
+SAVED_EVERY = 1.0
+"""Seconds between two looks at what of a room with a key can be handed to others later."""
 
 
 class Archive:
@@ -35,6 +38,9 @@ class Archive:
         self._newest = self._history.newest()
         self._told = False
         self._marks_new = False
+        self._group, self._saved = group, (0, 0)
+        if self.room.keyed:
+            group.restore_records(self._history.records(self.room, since=time.time() - age))
         if self._history.notice:
             note(self._history.notice)
 
@@ -94,8 +100,21 @@ class Archive:
         now, data = time.time(), text.encode()
         self._add(Entry(message_id, self._origin, self._name, now, now, data, True, bool(to), to))
 
+    async def save_records(self) -> None:
+        """Keep the signed records of a room with a key, for those who have the key and come later."""
+        while self.room.keyed:
+            self._save_records()
+            await asyncio.sleep(SAVED_EVERY)
+
+    def _save_records(self) -> None:
+        self._saved, records = self._group.saved_records(self._saved)
+        for record in records:
+            self._recorder.add(record)
+
     def close(self) -> None:
         """Store what is waiting. All of it counts as seen."""
+        if self.room.keyed:
+            self._save_records()
         self._recorder.close()
         self._tell()
         if self._recorder.dropped:

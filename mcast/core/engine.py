@@ -63,7 +63,7 @@ from .history.anti_entropy import AntiEntropy
 from .history.fetches import Fetches
 from .history.replay import Replay
 from .history.serving import RecordServer
-from .history.store import Store
+from .history.store import SavedRecord, Store
 from .membership.failure_detector import FailureDetector
 from .membership.pings import Pings
 from .membership.presence import Presence
@@ -586,6 +586,23 @@ class Engine:
     def retire_keys(self) -> None:
         """Open only what is sealed with the key that we seal with."""
         self._retired += self._ingress.retire(self._context.room)
+
+    # What outlives a program
+
+    def saved_records(self, since: tuple[int, int] = (0, 0)) -> tuple[tuple[int, int], list[SavedRecord]]:
+        """The records that can be handed to others, and a mark: with it, the next call gives what is new.
+
+        Nothing in an open room: what was said there stays on the network where it was said.
+        """
+        if self._context.room.public:
+            return since, []
+        self._settle()
+        return self._anti_entropy.saved(since)
+
+    def restore(self, records: Iterable[SavedRecord], now: float) -> None:
+        """Hand out what saved_records() gave to a program that ran before; nothing in an open room."""
+        if not self._context.room.public:
+            self._anti_entropy.restore(records, self._context.advance(now))
 
     # Leaving
 

@@ -17,6 +17,7 @@ from mcast.core.context import Mode
 from mcast.core.engine import Engine
 from mcast.core.engine import Receipt as SentMessage
 from mcast.core.events import PeerId
+from mcast.core.history.store import SavedRecord
 from mcast.crypto.keys import Identity
 from mcast.crypto.offers import Offer, credential
 from mcast.crypto.rooms import Room
@@ -523,6 +524,25 @@ class Group:
         """The public key (32 bytes) of the identity of a peer, or of this one; None if it is not known."""
         self._require_entered()
         return self._engine.public_key(peer_id.origin)
+
+    def saved_records(self, since: tuple[int, int] = (0, 0)) -> tuple[tuple[int, int], list[SavedRecord]]:
+        """The signed records that this peer can hand to others, and a mark.
+
+        With the mark, the next call gives what is new.
+        With restore_records(), a program that starts again can hand out what it got before, to everybody who
+        has the key. In an open room there are none: what was said there stays on its network, for a day.
+        """
+        self._require_entered()
+        return self._engine.saved_records(since)
+
+    def restore_records(self, records: Iterable[SavedRecord]) -> None:
+        """Hand out what saved_records() gave to a program that ran before. Nothing happens in an open room.
+
+        They must come from where only this user can write: their signatures are left to who gets them.
+        """
+        self._check_open()
+        self._engine.restore(records, self._loop.time())
+        self._driver.step()
 
     def rekey(self, key: bytes, *, overlap: float = OVERLAP) -> None:
         """Change the key of the room: seal with `key` (32 bytes) from now on.

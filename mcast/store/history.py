@@ -18,6 +18,8 @@ from typing import Any
 
 import msgspec
 
+from mcast.core.events import PeerId
+from mcast.core.history.store import SavedRecord
 from mcast.errors import McastError
 
 from .database import Database
@@ -34,6 +36,8 @@ CHECKED = 2_000
 """Messages between two checks of age and size."""
 MERGED = 500
 """Pages of the index that one step of merging writes."""
+RECORDS, RECORDS_BYTES = 10_000, 16_000_000
+"""Signed records of one room: as many as one peer hands out. The oldest go first."""
 CJK = "\u2e80"
 """The first character of the scripts that are written without spaces, by which such a character is known."""
 # The tokenizer `ascii` splits at these; a character of the private use area stands for each of them.
@@ -100,6 +104,14 @@ def _index_beginnings(db: sqlite3.Connection) -> None:
     db.executemany("INSERT INTO grams (rowid, tokens) VALUES (?, ?)", texts)
 
 
+def _add_records(db: sqlite3.Connection) -> None:
+    db.execute(
+        "CREATE TABLE records (room INTEGER, origin BLOB, incarnation INTEGER, sequence INTEGER,"
+        " published REAL, frames BLOB, PRIMARY KEY (room, origin, incarnation, sequence)) WITHOUT ROWID"
+    )
+    db.execute("CREATE INDEX records_by_time ON records (room, published)")
+
+
 _SELECT = (
     "SELECT messages.id, origin, messages.name, sent, received, data, own, private, recipient,"
     " messages.number, rooms.id, address, rooms.name, keyed FROM "
@@ -118,6 +130,13 @@ _FOUND = (
     + " AND grams MATCH :phrase ORDER BY grams.rowid DESC LIMIT :last"
 )
 
+_TOO_MANY_RECORDS = """
+DELETE FROM records WHERE room = ?1 AND published <= (
+  SELECT coalesce(max(published), -1) FROM (
+    SELECT published, row_number() OVER newest AS place, sum(length(frames)) OVER newest AS bytes
+    FROM records WHERE room = ?1 WINDOW newest AS (ORDER BY published DESC ROWS UNBOUNDED PRECEDING))
+  WHERE place > ?2 OR bytes > ?3)"""
+
 
 class History:
     """The history in the file at `path`. One thread at a time may use it.
@@ -126,7 +145,7 @@ class History:
     """
 
     def __init__(self, path: Path, *, age: float = float("inf"), size: float = float("inf")) -> None:
-        self._database = Database(path, [_create, _index_beginnings])
+        self._database = Database(path, [_create, _index_beginnings, _add_records])
         self._age, self._size = age, size
         self._rooms: dict[bytes, int] = {}
 
@@ -173,6 +192,25 @@ class History:
             else:
                 rows = db.execute(_LATEST, values)
             return [_entry(row) for row in reversed(rows.fetchall())]
+
+    def add_records(self, room: Room, records: Iterable[SavedRecord]) -> None:
+        """Store signed records of a room with a key, so that they can be handed to others later."""
+        with self._database.writing() as db:
+            number = self._room_number(db, room)
+            db.executemany(
+                "INSERT OR IGNORE INTO records VALUES (?, ?, ?, ?, ?, ?)",
+                [(number, *one.peer_id, one.sequence, one.published, one.frames) for one in records],
+            )
+
+    def records(self, room: Room, *, since: float = 0.0) -> list[SavedRecord]:
+        """The signed records of a room that were published since a time, oldest first."""
+        with self._database.reading() as db:
+            rows = db.execute(
+                "SELECT origin, incarnation, sequence, published, frames FROM records"
+                " JOIN rooms ON rooms.number = room WHERE rooms.id = ? AND published >= ? ORDER BY published",
+                (room.id, since),
+            )
+            return [SavedRecord(PeerId(origin, incarnation), *rest) for origin, incarnation, *rest in rows]
 
     def number(self, message_id: str) -> int:
         """The number of a message; 0 if it is not here."""
@@ -222,6 +260,11 @@ class History:
                 " WHERE received < ?1 AND (?2 IS NULL OR rooms.id = ?2) LIMIT ?3",
                 (before, room and room.id),
             )
+            db.execute(
+                "DELETE FROM records WHERE published < ?1 AND"
+                " (?2 IS NULL OR room IN (SELECT number FROM rooms WHERE id = ?2))",
+                (before, room and room.id),
+            )
         with self._database.reading() as db:
             # The index keeps removed text until its parts are merged, the log until it is truncated.
             db.execute("INSERT INTO grams (grams) VALUES ('optimize')")
@@ -232,6 +275,9 @@ class History:
     def prune(self, now: float) -> None:
         """Remove what is older than `age` allows, then the oldest until a tenth below `size`."""
         with self._database.writing() as db:
+            db.execute("DELETE FROM records WHERE published < ?", (now - self._age,))
+            for (room,) in db.execute("SELECT DISTINCT room FROM records").fetchall():
+                db.execute(_TOO_MANY_RECORDS, (room, RECORDS, RECORDS_BYTES))
             oldest = "SELECT number, data FROM messages WHERE received < ?1 LIMIT ?2"
             count = _remove(db, oldest, (now - self._age,))
             used, page, free = (
@@ -278,13 +324,13 @@ class Recorder:
 
     def __init__(self, history: History, room: Room) -> None:
         self._history, self._room = history, room
-        self._queue: queue.Queue[Entry | None] = queue.Queue(WAITING)
+        self._queue: queue.Queue[Entry | SavedRecord | None] = queue.Queue(WAITING)
         self._thread = threading.Thread(target=self._run, name="mcast history", daemon=True)
         self._thread.start()
         self.dropped = 0
         self.problem: McastError | None = None
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: Entry | SavedRecord) -> None:
         """Store `entry` soon. Never waits."""
         if self.problem is not None:
             return
@@ -305,7 +351,11 @@ class Recorder:
         try:
             written = CHECKED
             for entries in self._batches():
-                self._history.add(self._room, entries)
+                messages = [entry for entry in entries if isinstance(entry, Entry)]
+                self._history.add(self._room, messages)
+                records = [entry for entry in entries if isinstance(entry, SavedRecord)]
+                if records:
+                    self._history.add_records(self._room, records)
                 written += len(entries)
                 if written >= CHECKED:
                     self._history.prune(time.time())
@@ -315,7 +365,7 @@ class Recorder:
         finally:
             self._history.close()
 
-    def _batches(self) -> Iterator[list[Entry]]:
+    def _batches(self) -> Iterator[list[Entry | SavedRecord]]:
         while True:
             entry = self._queue.get()
             if entry is None:

@@ -108,7 +108,9 @@ class Conversation:
     async def follow(self) -> None:
         """Show what arrives, until the group is left."""
         greeting = asyncio.get_running_loop().call_later(GREETING, self._greet)
-        letters = None if self._mailbox is None else asyncio.create_task(self._mailbox.run())
+        tasks = [] if self._mailbox is None else [asyncio.create_task(self._mailbox.run())]
+        if self.archive is not None:
+            tasks.append(asyncio.create_task(self.archive.save_records()))
         try:
             async for changes, items in self.session.batches():
                 for change in changes:
@@ -125,8 +127,8 @@ class Conversation:
                 self._reporter.drops()
         finally:
             greeting.cancel()
-            if letters is not None:
-                letters.cancel()
+            for task in tasks:
+                task.cancel()
 
     async def close(self) -> None:
         """Stop waiting for confirmations."""

@@ -5,6 +5,7 @@ A digest is said by a Trickle timer (RFC 6206): often while something is new, ra
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import reduce
 from math import inf
 from operator import or_
@@ -17,7 +18,9 @@ from mcast.core.networks import ALL
 from mcast.core.rangeset import RangeSet
 from mcast.core.reliability.receiver import Receiver
 from mcast.core.timers import ROUNDS, Rng, backoff
-from mcast.wire.frames import HEARS, Digest, Holding, Vector
+from mcast.crypto.keys import origin_of
+from mcast.wire.codec import decode_frames, encode_frame, encode_kept
+from mcast.wire.frames import HEARS, Digest, Holding, Key, Vector
 from mcast.wire.limits import DIGEST_SIZE, FRAME_HEADER_SIZE
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import Record
@@ -25,7 +28,7 @@ from mcast.wire.records import Record
 from .fetches import Fetches
 from .replay import Replay
 from .serving import RecordServer
-from .store import Store, filled
+from .store import SavedRecord, Store, filled
 
 QUIET = 1.0  # seconds without a record after which all members should hold the same
 PATIENCE = 10.0  # seconds after which they are compared although records keep coming
@@ -360,6 +363,36 @@ class AntiEntropy:
         if peer is not None:
             return peer.name
         return self._verifier.name_of(peer_id) or self._verifier.name(peer_id.origin)
+
+    def saved(self, since: tuple[int, int]) -> tuple[tuple[int, int], list[SavedRecord]]:
+        """What has been held since an earlier call, as Store.added(), in a form that a disk can keep."""
+        offset, me = self._context.wall_offset, self._context.me
+        mark, added = self._store.added(since)
+        records = []
+        for (peer_id, sequence), held in added:
+            known = self._verifier.key(peer_id.origin)
+            key = self._verifier.own_key if peer_id == me else None if known is None else known.frame
+            if key is not None:
+                frames = encode_frame(key) + encode_kept(held.payload)
+                records.append(SavedRecord(peer_id, sequence, held.at + offset, frames))
+        return mark, records
+
+    def restore(self, records: Iterable[SavedRecord], now: float) -> None:
+        """Hold what saved() gave to a program that ran before, but nothing from the future."""
+        context, store = self._context, self._store
+        for saved in records:
+            age = now + context.wall_offset - saved.published
+            frames = decode_frames(saved.frames)
+            if age < 0 or isinstance(frames, DropReason):
+                continue
+            match frames:
+                case [Key() as key, Record() as record] if origin_of(key.public_key) == record.origin:
+                    self._verifier.learn(key, True, now, store.holds)
+                    if self._verifier.key(record.origin) is not None:
+                        context.networks.key_heard(record.origin, ALL)
+                        store.restore(record, now, age)
+        self.record_moved(now)
+        self.rearm()
 
     def lost_network(self, now: float, interface: int | None) -> None:
         """An interface has left its network; None: no network remains. Only open rooms mind."""

@@ -9,7 +9,10 @@ from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from hashlib import sha256
+from itertools import islice
 from math import inf
+
+import msgspec
 
 from mcast.core.context import Context
 from mcast.core.events import PeerId
@@ -33,6 +36,18 @@ NOTHING = RangeSet()
 
 Name = tuple[PeerId, int]  # of a record: its author and sequence
 Ranges = list[tuple[int, int]]  # [start, stop)
+
+
+class SavedRecord(msgspec.Struct, frozen=True):
+    """A record as a disk can keep it; `published` is in unix seconds.
+
+    `frames` are the KEY of its author and the RECORD, encoded: all that is needed to check its signature.
+    """
+
+    peer_id: PeerId
+    sequence: int
+    published: float
+    frames: bytes
 
 
 class HeldRanges:
@@ -175,6 +190,9 @@ class Store:
     In an open room, what was heard on a network stays there. After the network was lost, nothing from before
     is handed out (`withheld_until`) until a peer of before is heard again: a pulled cable that is put back
     leads to the same peers, another network with the same addresses does not.
+
+    In a keyed room, what was held by a program that ran before can be restored. Any network may have it, as
+    only those who have the key can read it.
     """
 
     def __init__(self, context: Context, sent: TransmitWindow, roster: Roster) -> None:
@@ -185,9 +203,12 @@ class Store:
         self._of: dict[bytes, OrderedDict[Name, None]] = {}
         self._sizes: dict[bytes, int] = {}
         self.held = HeldRanges()
-        self.bytes = 0
+        self._restored: dict[PeerId, RangeSet] = {}  # of what is held
+        self.bytes = self._added = 0
         self._limit, self._most = settings.history_records, settings.history_bytes
-        self._seconds = settings.history_seconds
+        public = context.room.public
+        seconds = settings.history_seconds if public else settings.keyed_history_seconds
+        self._seconds = min(seconds, limits.AGE_MAX / 1000)
         self.share = int(self._limit * settings.history_share)
         self._share_bytes = int(self._most * settings.history_share)
         self.next_sweep = inf  # when to call expire(), inf while nothing is held
@@ -235,6 +256,7 @@ class Store:
                 fresh.append(record.sequence)
                 size += len(record.payload)
         if fresh:
+            self._added += len(fresh)
             self.held.add(peer_id, fresh)
             self.next_sweep = min(self.next_sweep, at + self._seconds + SWEEP)
         self.bytes += size
@@ -263,8 +285,36 @@ class Store:
         del mine[name]
         self.bytes -= size
         self._sizes[origin] -= size
+        restored = self._restored.get(name[0])
+        if restored is not None and restored.remove(name[1]) and not restored:
+            del self._restored[name[0]]
         if not mine:
             del self._of[origin], self._sizes[origin]
+
+    def restore(self, record: Record, now: float, age: float) -> None:
+        """Hold a record, said to be `age` seconds old, that a program held which ran before this one."""
+        peer_id, sequence = PeerId(record.origin, record.incarnation), record.sequence
+        if age < self._seconds and not self.full and peer_id != self._context.me:
+            self.add(peer_id, [record], now, age)
+            self._restored.setdefault(peer_id, RangeSet()).add(sequence, sequence + 1)
+
+    def added(self, since: tuple[int, int]) -> tuple[tuple[int, int], list[tuple[Name, HeldRecord]]]:
+        """What was published since a mark that the call before gave, (0, 0) for all; and the next mark.
+
+        Our own records are among them; restored ones are not.
+        """
+        others, own = since
+        new = [
+            (name, held)
+            for name, held in islice(reversed(self._records.items()), self._added - others)
+            if name[1] not in self._restored.get(name[0], NOTHING)
+        ]
+        new += [
+            ((self._context.me, sequence), held)
+            for sequence in range(max(own + 1, self._sent.low), self._sent.high + 1)
+            if (held := self._sent.get(sequence)) is not None
+        ]
+        return (self._added, self._sent.high), new
 
     def expire(self, now: float) -> None:
         """Drop what is too old. It may be had again from who says it is younger: nobody signed an age."""
@@ -311,7 +361,8 @@ class Store:
     def ranges(self, peer_id: PeerId, networks: int) -> RangeSet:
         """The sequences of `peer_id`, also of ours, that are named to others on a network."""
         if peer_id != self._context.me:
-            return self.held.of(peer_id) if self._context.networks.has(peer_id, networks) else NOTHING
+            everywhere = self._restored.get(peer_id, NOTHING)
+            return self.held.of(peer_id) if self._context.networks.has(peer_id, networks) else everywhere
         self._sent.expire(self._context.now - self._seconds)
         own = RangeSet()
         own.add(self._sent.young, self._sent.high + 1)
@@ -352,6 +403,8 @@ class Store:
             for peer_id, ranges in self.held:
                 if masks.get(peer_id, 0) & networks == networks:
                     yield peer_id, list(ranges)
+                elif peer_id in self._restored:
+                    yield peer_id, list(self._restored[peer_id])
 
     def _published(self, peer_id: PeerId) -> Callable[[int], float]:
         """When each of the records that are held of `peer_id` was published."""

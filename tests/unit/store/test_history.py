@@ -14,6 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mcast.core.events import PeerId
+from mcast.core.history.store import SavedRecord
 from mcast.errors import McastError
 from mcast.store import history as module
 from mcast.store.database import Database
@@ -257,3 +259,54 @@ def test_a_history_of_before_gets_the_new_index(tmp_path: Path) -> None:
     assert len(history.find("no")) == 2
     assert history.forget() == 3
     assert history.find("n") == []
+
+
+KEYED = Room(b"S" * 16, "230.0.0.1:28003", "laboratory", True)
+
+
+def _record(sequence: int, published: float, room: bytes = b"") -> SavedRecord:
+    return SavedRecord(PeerId(b"7" * 16, 2**62), sequence, published, b"frames" + room)
+
+
+def test_records_come_back_oldest_first_and_once(history: History) -> None:
+    history.add_records(KEYED, [_record(2, 20.0), _record(1, 10.0)])
+    history.add_records(KEYED, [_record(2, 21.0), _record(3, 30.0)])
+    history.add_records(KITCHEN, [_record(1, 10.0, b"other")])
+    assert history.records(KEYED) == [_record(1, 10.0), _record(2, 20.0), _record(3, 30.0)]
+    assert history.records(KEYED, since=20.0) == [_record(2, 20.0), _record(3, 30.0)]
+    assert history.records(LOBBY) == []
+
+
+def test_records_are_bounded_by_age_number_and_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RECORDS", 5)
+    monkeypatch.setattr(module, "RECORDS_BYTES", 40)
+    history = History(tmp_path / "history.db", age=100.0)
+    history.add_records(KEYED, [_record(n, 100.0 + n) for n in range(10)])
+    history.add_records(KITCHEN, [_record(n, 100.0 + n, b"+" * 10) for n in range(10)])
+    history.prune(150.0)
+    assert [one.sequence for one in history.records(KEYED)] == [5, 6, 7, 8, 9]
+    assert [one.sequence for one in history.records(KITCHEN)] == [8, 9]
+    history.prune(209.0)
+    assert [one.sequence for one in history.records(KEYED)] == [9]
+
+
+def test_records_are_forgotten_with_the_messages(history: History) -> None:
+    for room in (KEYED, KITCHEN):
+        history.add_records(room, [_record(1, 10.0), _record(2, 20.0)])
+    history.forget(KEYED, before=15.0)
+    assert [len(history.records(room)) for room in (KEYED, KITCHEN)] == [1, 2]
+    history.forget(KEYED)
+    assert [len(history.records(room)) for room in (KEYED, KITCHEN)] == [0, 2]
+    history.forget()
+    assert history.records(KITCHEN) == []
+
+
+def test_the_thread_stores_records_among_messages(tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+    recorder = Recorder(History(path), KEYED)
+    for number in range(3):
+        recorder.add(_entry(number, "text"))
+        recorder.add(_record(number, 10.0 + number))
+    recorder.close()
+    history = History(path)
+    assert len(history.find()) == len(history.records(KEYED)) == 3
