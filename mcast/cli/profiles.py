@@ -23,6 +23,7 @@ import platformdirs
 
 from mcast.core.incarnation import following
 from mcast.errors import McastError, UsageError
+from mcast.files.lock import HELD, try_lock, unlock
 
 from . import files
 
@@ -281,34 +282,6 @@ def _explained(path: Path) -> Iterator[None]:
         ) from error
 
 
-if sys.platform == "win32":
-    import msvcrt
-
-    # Locks are mandatory on Windows, so lock a byte that nobody reads.
-    _LOCKED_BYTE = 1 << 30
-
-    def _try_lock(file: int) -> None:
-        os.lseek(file, _LOCKED_BYTE, os.SEEK_SET)
-        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-
-    def _unlock(file: int) -> None:
-        os.lseek(file, _LOCKED_BYTE, os.SEEK_SET)
-        msvcrt.locking(file, msvcrt.LK_UNLCK, 1)
-
-    _HELD: tuple[type[OSError], ...] = (PermissionError,)
-else:
-    import fcntl
-
-    # flock(2), not lockf(3), because it also excludes other threads of this process.
-    def _try_lock(file: int) -> None:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-    def _unlock(file: int) -> None:
-        fcntl.flock(file, fcntl.LOCK_UN)
-
-    _HELD = (BlockingIOError,)
-
-
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[int]:
     """The descriptor of the file at `path`, created if missing and locked for this thread only."""
@@ -323,7 +296,7 @@ def _locked(path: Path) -> Iterator[int]:
             yield file
         finally:
             # Closing is not enough: a child forked meanwhile would keep the descriptor, and with it the lock.
-            _unlock(file)
+            unlock(file)
     finally:
         os.close(file)
 
@@ -332,8 +305,8 @@ def _lock(file: int, path: Path) -> None:
     give_up = time.monotonic() + _LOCK_PATIENCE
     while True:
         try:
-            return _try_lock(file)
-        except _HELD:
+            return try_lock(file)
+        except HELD:
             if time.monotonic() > give_up:
                 raise McastError(f"{path} is locked by another program", "end that program") from None
         time.sleep(0.005)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mcast.store import people as module
-from mcast.store.people import People, looks
+from mcast.store.people import People
 
 ADA, BOB, EVE = (bytes([number]) * 32 for number in (1, 2, 3))
 
@@ -57,24 +57,6 @@ def test_a_name_like_that_of_somebody_who_was_verified_is_one(people: People) ->
     people.doubt(BOB)
     people.doubt(EVE)
     assert people.like(EVE, "bob") is None
-
-
-@pytest.mark.parametrize(
-    ("name", "other", "alike"),
-    [
-        ("Bill", "BiII", True),
-        ("modern", "rnodern", True),
-        ("paypal", "\u0440\u0430\u0443\u0440\u0430l", True),
-        ("l1", "1l", True),
-        ("ada", "ad\u00e1", False),
-        ("student", "student2", False),
-        ("\u674e\u660e", "\u674e\u670b", False),
-        ("\u200b", "\u200c", False),
-        ("\u05d5\u05d3", "\u05d5\u05d3", True),
-    ],
-)
-def test_names_that_a_reader_takes_for_each_other(name: str, other: str, alike: bool) -> None:
-    assert bool(looks(name) & looks(other)) == alike
 
 
 def test_another_program_of_the_user_learns_who_was_verified(people: People, tmp_path: Path) -> None:

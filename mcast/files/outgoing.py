@@ -1,0 +1,224 @@
+"""The files that are sent: found, listed in a manifest, and read as one stream of bytes."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import threading
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from mcast.errors import McastError, UsageError
+
+from .manifest import DEPTH_MAX, ENTRIES_MAX, PATH_MAX, TIME_MAX, Entry, encode
+from .names import Siblings, is_safe, wire_name
+
+GIVE = "give files or directories"
+OPEN_FILES = 16
+"""Files that are open at the same time."""
+_OPEN = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+
+
+class Skipped(msgspec.Struct, frozen=True):
+    """A file that is not sent, and why not."""
+
+    path: str
+    reason: str
+
+
+class FileChanged(McastError):
+    """A file is not any more what it was when it was offered."""
+
+
+class _File(msgspec.Struct, frozen=True):
+    path: str
+    entry: Entry
+    stamp: tuple[int, ...]
+    follow: bool
+
+
+class Outgoing:
+    """Files and directories as a manifest and one stream of bytes, their contents. Any thread may read it.
+
+    entries: what the manifest lists. skipped: what was found and is not sent. size: bytes of the stream.
+    """
+
+    def __init__(self, paths: Iterable[str | os.PathLike[str]]) -> None:
+        self.skipped: list[Skipped] = []
+        found = [*self._found(paths)]
+        if not found:
+            why = "; ".join(f"{one.path}: {one.reason}" for one in self.skipped[:3])
+            raise UsageError(f"there is nothing to send ({why})" if why else "there is nothing to send", GIVE)
+        self.entries: Sequence[Entry] = [one.entry for one in found]
+        self.manifest = encode(self.entries)
+        self._files = [one for one in found if one.entry.size]
+        self._starts, self.size = [], 0
+        for file in self._files:
+            self._starts.append(self.size)
+            self.size += file.entry.size
+        self._open: OrderedDict[int, int] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def title(self) -> str:
+        """What is sent, in a few words: `a.iso`, `photos/`, `a.iso and 2 more`."""
+        tops = {entry.path[0]: entry.directory or len(entry.path) > 1 for entry in self.entries}
+        name, directory = next(iter(tops.items()))
+        more = f" and {len(tops) - 1} more" if len(tops) > 1 else ""
+        return f"{name}{'/' if directory else ''}{more}"
+
+    @property
+    def files(self) -> int:
+        """How many files are sent."""
+        return sum(not entry.directory for entry in self.entries)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Bytes of the stream; fewer at its end. FileChanged if they are not any more what was offered."""
+        parts, at, end = [], offset, min(offset + size, self.size)
+        with self._lock:
+            while at < end:
+                number = bisect_right(self._starts, at) - 1
+                file, start = self._files[number], self._starts[number]
+                stop = min(end, start + file.entry.size)
+                parts.append(self._read(number, at - start, stop - at))
+                at = stop
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def close(self) -> None:
+        """Close the files. What is read later opens them again."""
+        with self._lock:
+            while self._open:
+                os.close(self._open.popitem()[1])
+
+    def _read(self, number: int, at: int, size: int) -> bytes:
+        file = self._files[number]
+        try:
+            descriptor = self._descriptor(number)
+            if _stamp(os.fstat(descriptor)) != file.stamp:
+                raise _changed(file)
+            data = _read_at(descriptor, at, size)
+        except OSError as error:
+            raise McastError(f"cannot read {file.path}: {error.strerror}", "send it again") from None
+        if len(data) < size:
+            raise _changed(file)
+        return data
+
+    def _descriptor(self, number: int) -> int:
+        descriptor = self._open.get(number)
+        if descriptor is None:
+            while len(self._open) >= OPEN_FILES:
+                os.close(self._open.popitem(last=False)[1])
+            file = self._files[number]
+            descriptor = self._open[number] = _opened(file.path, file.follow)
+        self._open.move_to_end(number)
+        return descriptor
+
+    def _found(self, paths: Iterable[str | os.PathLike[str]]) -> Iterator[_File]:
+        tops = Siblings()
+        count = 0
+        for one_path in paths:
+            given = os.fspath(one_path)
+            name = Path(given).name or Path(given).resolve().name
+            if name in ("", ".", ".."):
+                name = Path(given).resolve().name
+            if not name:
+                raise UsageError(f"{given} has no name", "give a directory in it")
+            if not os.path.lexists(given):
+                raise UsageError(f"there is no file {given}", "check the name")
+            for one in self._walk(given, (tops.add(wire_name(name)),)):
+                count += 1
+                if count > ENTRIES_MAX:
+                    raise UsageError(
+                        f"{given} makes it more than {ENTRIES_MAX} files and directories",
+                        "send fewer at once, or pack them with tar",
+                    )
+                yield one
+
+    def _walk(self, given: str, path: tuple[str, ...]) -> Iterator[_File]:
+        """The file `given`, or all below it if it is a directory. A link is followed only here."""
+        waiting = [(given, path, True)]
+        while waiting:
+            local, path, follow = waiting.pop()
+            try:
+                one = _look(local, path, follow)
+                if one.entry.directory:
+                    names = sorted(os.listdir(local), reverse=True)
+            except OSError as error:
+                self._skip(local, error.strerror or str(error))
+                continue
+            except _Unfit as unfit:
+                self._skip(local, str(unfit))
+                continue
+            yield one
+            if one.entry.directory:
+                for name in names:
+                    wire = wire_name(name)
+                    if wire != name and wire in names:
+                        self._skip(os.path.join(local, name), f"{wire} is beside it")
+                    else:
+                        waiting.append((os.path.join(local, name), (*path, wire), False))
+
+    def _skip(self, path: str, reason: str) -> None:
+        self.skipped.append(Skipped(path, reason))
+
+
+class _Unfit(Exception):
+    """Why something cannot be sent."""
+
+
+def _look(local: str, path: tuple[str, ...], follow: bool) -> _File:
+    """What lies at `local`. It is opened, so that what cannot be read is known before anything is offered."""
+    length = sum(len(part.encode()) + 1 for part in path)
+    if not is_safe(path[-1]) or len(path) > DEPTH_MAX or length > PATH_MAX:
+        raise _Unfit("its path is too long")
+    status = os.stat(local, follow_symlinks=follow)
+    if stat.S_ISDIR(status.st_mode):
+        return _File(local, _entry(path, status), (), follow)
+    if stat.S_ISLNK(status.st_mode):
+        raise _Unfit("it is a link")
+    if not stat.S_ISREG(status.st_mode):
+        raise _Unfit("it is not a regular file")
+    descriptor = _opened(local, follow)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):  # since then
+            raise _Unfit("it is not a regular file")
+    finally:
+        os.close(descriptor)
+    return _File(local, _entry(path, status), _stamp(status), follow)
+
+
+def _opened(path: str, follow: bool) -> int:
+    return os.open(path, _OPEN if follow else _OPEN | _NO_LINK)
+
+
+def _entry(path: tuple[str, ...], status: os.stat_result) -> Entry:
+    directory = stat.S_ISDIR(status.st_mode)
+    modified = min(max(status.st_mtime_ns // 1_000_000, 0), TIME_MAX)
+    return Entry(path, directory, 0 if directory else status.st_size, modified, status.st_mode & 0o777)
+
+
+def _stamp(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _changed(file: _File) -> FileChanged:
+    return FileChanged(f"{file.path} changed while it was sent", "send it again")
+
+
+if sys.platform != "win32":
+
+    def _read_at(descriptor: int, at: int, size: int) -> bytes:
+        return os.pread(descriptor, size, at)
+
+else:
+
+    def _read_at(descriptor: int, at: int, size: int) -> bytes:
+        os.lseek(descriptor, at, os.SEEK_SET)
+        return os.read(descriptor, size)
