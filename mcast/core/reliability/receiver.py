@@ -466,9 +466,9 @@ class Receiver:
             return None
         else:
             # Not from this record on: others may have been overtaken, or held back by who handed it out.
-            start = self.first_wanted(peer_id, record.timestamp, record.sequence, now, old=age)
-            start = min(start, self._fetches.lowest(peer_id) or start, record.sequence)
-            opened = self._open(peer_id, start, record.sequence, now)
+            low = min(self._fetches.lowest(peer_id) or record.sequence, record.sequence)
+            start = self.first_wanted(peer_id, record.timestamp, low, now, old=age)
+            opened = self._open(peer_id, min(start, low), record.sequence, now)
         return None if isinstance(opened, DropReason) else opened
 
     def _open(self, peer_id: PeerId, start: int, existing: int, now: float) -> ReceiveWindow | DropReason:

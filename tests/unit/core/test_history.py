@@ -623,11 +623,14 @@ def test_what_was_declared_lost_is_not_told_as_history_when_its_peer_and_window_
     assert holds_the_same([bob, cyd])
 
 
-@pytest.mark.parametrize("gap_timeout", [None, 2.0])
+@pytest.mark.parametrize(
+    ("seed", "gap_timeout"), [(1, None), (1, 2.0), (3, None)], ids=["patient", "impatient", "overtaken"]
+)
 def test_of_a_gone_peer_all_that_somebody_holds_is_told_however_far_ahead_it_is(
-    gap_timeout: float | None,
+    seed: int, gap_timeout: float | None
 ) -> None:
-    lan = simulation.Lan(1, settings=Settings(gap_timeout=gap_timeout))
+    """Also if a record far behind the first one comes first, as with seed 3."""
+    lan = simulation.Lan(seed, settings=Settings(gap_timeout=gap_timeout))
     bob, cyd = lan.join("bob"), lan.join("cyd")
     lan.run(20.0)
     eve = Outsider(lan, age=-86_400.0)  # its clock was set back since it began
