@@ -22,6 +22,26 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in what a shell star
 REFUSE_SKIPS = os.environ.get("MCAST_REFUSE_SKIPS") == "1"
 LEAK_SECONDS = 3.0
 _refused: list[str] = []
+LONGEST = (
+    "cli/test_readme.py",
+    "lan/test_soak.py",
+    "simulation/test_safety.py",
+    "cli/test_chat_terminal.py",
+    "cli/test_scripts.py",
+    "lan/test_confirmations.py",
+    "lan/test_links.py",
+    "lan/test_slow_reader.py",
+    "lan/test_history.py",
+    "lan/test_dnssd.py",
+    "fuzz/test_guided.py",
+)
+"""Files that take half a minute and more. They begin first, so that no worker is left with one at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    ranks = {here / name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
 
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)

@@ -898,7 +898,7 @@ def answers_questions(scene: Scene, code: str) -> None:
     program = scene.reader.python(code)
     lab.until(lambda: "42 GB" in asked(scene, "how much space is left?"))
     assert "42 GB" not in asked(scene, "something else")
-    program.terminate()
+    program.interrupt()  # with a goodbye: the next case asks all who are here
 
 
 def asked(scene: Scene, question: str) -> str:

@@ -206,4 +206,5 @@ def test_zero_means_that_everybody_has_it_at_thirty_percent_loss() -> None:
     result = measure(30.0, listeners=4, count=10, fresh=True)
     assert (result.false, result.missing) == (0, 0)
     assert set(result.codes) <= {0, 27}
-    assert result.codes[0] >= 8
+    # Of 100, about 92 are 0 on a busy machine: with fewer than five of ten, it would be something else.
+    assert result.codes[0] >= 5

@@ -12,7 +12,7 @@ import pytest
 from tests import lab
 
 MCAST = f"{sys.executable} -m mcast"
-LINES = [f"{number:05} {'x' * 300}" for number in range(20_000)]
+LINES = [f"{number:05} {'x' * 300}" for number in range(8_000)]
 WAITS = "(while [ ! -e go ]; do sleep 0.1; done; cat)"
 
 
@@ -69,7 +69,7 @@ def test_a_signal_ends_a_listener_that_nobody_reads(lan: lab.MakeLan) -> None:
     h1, h2 = lan(2).hosts
     line = f"mkfifo pipe; {WAITS} <pipe & {MCAST} listen --json >pipe & echo pid $!; wait $!; echo code $?"
     stuck = listening(h2, line)
-    sender = h1.mcast("send", "-l", input="".join(f"{line}\n" for line in LINES[:5000]))
+    sender = h1.mcast("send", "-l", input="".join(f"{line}\n" for line in LINES[:4000]))
     assert sender.wait(60.0) == 0, sender.stderr
     pid = int(re.search(r"pid (\d+)", stuck.stdout)[1])  # type: ignore[index] # it was printed
     h2.run(["kill", "-INT", str(pid)], check=True)
@@ -97,7 +97,7 @@ def test_a_terminal_that_is_stopped_stops_nothing(lan: lab.MakeLan) -> None:
     terminal = h2.mcast_terminal("chat", "--name", "bob")
     terminal.wait_for_screen(re.compile("^>", re.MULTILINE))
     terminal.pause()
-    text = "".join(f"{line}\n" for line in LINES[:5000])
+    text = "".join(f"{line}\n" for line in LINES[:4000])
     sender = h1.mcast("send", "-l", "--wait-acks", "1", "--linger", "20s", input=text)
     assert sender.wait(60.0) == 0, sender.stderr
     sender = h1.mcast("send", "--wait-acks", "1", "--linger", "20s", "still there?")

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.conftest import LONGEST
+
 ROOT = Path(__file__).resolve().parents[2]
 SKIPPING = """
 import pytest
@@ -54,3 +56,7 @@ def test_leaks_are_found(tmp_path: Path) -> None:
     assert code == 1
     assert "left behind: ['forgotten" in out
     assert "left behind: ['socket:[" in out
+
+
+def test_the_longest_files_are_there() -> None:
+    assert [name for name in LONGEST if not (ROOT / "tests" / name).exists()] == []

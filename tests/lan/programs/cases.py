@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 GROUP = "239.7.7.7:4007"
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 def main(module: dict[str, Any]) -> None:
