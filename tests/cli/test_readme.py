@@ -1063,7 +1063,7 @@ def in_time_to_greet_bob(scene: Scene, command: str) -> lab.Terminal:
     """A chat on a terminal, one of three: bob's answer may come too late for the line of who is here."""
     for _ in range(3):
         terminal = scene.type(command)
-        if terminal.wait_for_screen(re.compile("here: bob|nobody else"))[0] == "here: bob":
+        if terminal.wait_for_screen(re.compile("here: bob|nobody else is here yet"))[0] == "here: bob":
             return terminal
         terminal.type("/quit\r")
         assert terminal.wait() == 0
