@@ -7,6 +7,7 @@ import msgspec
 from .core.events import (
     Alarm,
     Answer,
+    Fallback,
     GapAbandoned,
     GapFilled,
     GapOpened,
@@ -33,6 +34,7 @@ __all__ = [
     "Alarm",
     "Answer",
     "Event",
+    "Fallback",
     "GapAbandoned",
     "GapFilled",
     "GapOpened",
@@ -102,6 +104,7 @@ Event = (
     | SlowMember
     | SendingStopped
     | SendingResumed
+    | Fallback
     | OtherVersion
     | OtherRoom
     | Unheard

@@ -17,6 +17,7 @@ from mcast.events import (
     Alarm,
     Answer,
     Event,
+    Fallback,
     GapAbandoned,
     GapFilled,
     GapOpened,
@@ -545,6 +546,18 @@ def _overflow(event: Overflow, _: GroupContext, __: float) -> Item:
     return NoticeItem("overflow", notice, None, fields, summary=summary, count=count, essential=True)
 
 
+def _fallback(event: Fallback, context: GroupContext, _: float) -> Item:
+    """An event of the interfaces: how the others are reached by them."""
+    used = context.group.links.used
+    names = [link.name for link in used if link.index in event.interfaces] or [link.name for link in used]
+    fields = {"interface": ",".join(names), "state": "fallback" if event.peers else "multicast"}
+    if not event.peers:
+        return NoticeItem("interface", "multicast gets through again", context, fields)
+    some = f"{event.peers} peer{'s' if event.peers > 1 else ''}"
+    notice = f"multicast does not get through: {some} reached by unicast; see: mcast doctor"
+    return NoticeItem("interface", notice, context, {**fields, "peers": event.peers})
+
+
 def _version(other: OtherVersion, context: GroupContext, _: float) -> Item:
     host = escape(str(other.source[0])) if isinstance(other.source, tuple) else "?"
     notice = (
@@ -597,6 +610,7 @@ _MAKERS: dict[type, Callable[[Any, GroupContext, float], Item]] = {
     SlowMember: _slow,
     SendingStopped: _sending,
     SendingResumed: _sending,
+    Fallback: _fallback,
     OtherVersion: _version,
     OtherRoom: _room,
     Unheard: _unheard,

@@ -65,6 +65,7 @@ from .history.replay import Replay
 from .history.serving import RecordServer
 from .history.store import SavedRecord, Store
 from .membership.failure_detector import FailureDetector
+from .membership.fallback import Fallback
 from .membership.pings import Pings
 from .membership.presence import Presence
 from .membership.roster import Roster
@@ -193,6 +194,7 @@ class Engine:
         roster_sync = self._roster_sync = RosterSync(context, verifier, roster, detector, presence, tokens)
         unicast = self._unicast = Unicast(context, roster, presence, tokens)
         self._pings = Pings(context, tokens)
+        self._fallback = Fallback(context, roster, detector, feedback, window, unicast)
         server = self._server = RecordServer(context, verifier, store, tokens)
         anti_entropy = self._anti_entropy = AntiEntropy(
             context, verifier, roster, receiver, store, server, fetches, replay
@@ -223,6 +225,7 @@ class Engine:
             keys,
             roster_sync,
             unicast,
+            self._fallback,
             anti_entropy,
             self._directed_receiver,
             self._directed_sender,
@@ -255,6 +258,7 @@ class Engine:
 
     def _on_sent(self, size: int, at: float) -> None:
         self._anti_entropy.record_moved(at)
+        self._fallback.sent(at)
         self._retransmitter.credit(size, at)
 
     # In
@@ -298,7 +302,7 @@ class Engine:
                 news, batch_session = True, session
                 batch.append(record)
             elif isinstance(frames, DropReason):
-                news |= self._dropped(frames, data, source, networks)
+                news |= self._dropped(frames, data, source, networks, direct)
             else:
                 news = True
                 self._dispatch(frames, Datagram(source, session, len(data), direct, networks), now)
@@ -306,11 +310,13 @@ class Engine:
             self._receive_batch(batch, Datagram(source, batch_session, 0, direct, networks), now)
         return news
 
-    def _dropped(self, reason: DropReason, data: bytes, source: Address, networks: int) -> bool:
+    def _dropped(self, reason: DropReason, data: bytes, source: Address, networks: int, direct: bool) -> bool:
         """A datagram was not opened; whether there is an event to tell of."""
         context = self._context
         context.drops[reason] += 1
         if reason is DropReason.REPEATED:
+            if not direct:
+                self._fallback.heard(data[SESSION], context.now)
             peer_id = context.networks.repeated(data[SESSION], networks)
             peer = None if peer_id is None else self._roster.get(peer_id)
             if peer is not None:
@@ -351,6 +357,8 @@ class Engine:
             self._sender.settle()
         if not self._heard_any:
             self._first_word(now)
+        if not datagram.direct:
+            self._fallback.heard(datagram.session, now)
         self._receiver.receive(records, datagram, now)
 
     def _dispatch(self, frames: list[Frame], datagram: Datagram, now: float) -> None:
@@ -359,6 +367,8 @@ class Engine:
         self._settle()
         if not self._heard_any:
             self._first_word(now)
+        if not datagram.direct:
+            self._fallback.heard(datagram.session, now)
         for frame in frames:
             handler = self._handlers.get(type(frame))
             if type(frame) in REQUESTS:
@@ -369,6 +379,8 @@ class Engine:
                 context.drops[reason] += 1
             if reason is DropReason.OVER_BUDGET:
                 self._presence.postpone(frames, datagram, now)
+        if datagram.direct and datagram.verified is not None:  # nobody sends a HEARTBEAT but to the group
+            self._fallback.copied(datagram.verified, datagram.source, now)
 
     def _first_word(self, now: float) -> None:
         self._may_speak()
@@ -500,7 +512,7 @@ class Engine:
         """What is to leave, with a copy for each unicast peer of what goes to the group and belongs there."""
         reach = self._unicast.reach(now)
         if reach:
-            bits = self._networks.bits
+            bits = {**self._unicast.networks_of, **self._networks.bits}
             group = [outgoing for outgoing in out if outgoing.destination is None]
             out += [
                 Outgoing(one.data, address, one.record)
@@ -760,6 +772,11 @@ class Engine:
             return self._context.identity.public_key
         known = self._verifier.key(origin)
         return None if known is None else known.public_key
+
+    @property
+    def fallback(self) -> int:
+        """How many peers get copies by unicast because multicast does not get through."""
+        return self._fallback.active
 
     def interfaces_of(self, peer_id: PeerId) -> tuple[int, ...]:
         """The numbers of the interfaces by which a peer was heard; -1 is this computer alone."""

@@ -262,6 +262,14 @@ class SendingResumed(msgspec.Struct, frozen=True, gc=False):
     """A peer confirmed: sending goes on by itself."""
 
 
+class Fallback(msgspec.Struct, frozen=True, gc=False):
+    """So many `peers` get copies by unicast, because multicast does not get through between them and us; 0
+    when it does again. `interfaces`: the numbers of those that lead there."""
+
+    peers: int
+    interfaces: tuple[int, ...] = ()
+
+
 class OtherVersion(msgspec.Struct, frozen=True, gc=False):
     """Somebody at `source` speaks `version` of the protocol, which we do not. Told once."""
 
@@ -305,6 +313,7 @@ Event = (
     | GapAbandoned
     | Alarm
     | SlowMember
+    | Fallback
     | SendingStopped
     | SendingResumed
     | OtherVersion

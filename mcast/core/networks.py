@@ -147,6 +147,10 @@ class Networks:
             self.heard(peer_id, networks)
         return peer_id
 
+    def peer_of(self, session: bytes) -> PeerId | None:
+        """The peer whose datagrams have this session, as far as it has announced itself."""
+        return self._sessions.get(session)
+
     def of(self, peer_id: PeerId) -> int:
         """The networks on which a peer was heard."""
         return self.masks.get(peer_id, 0)

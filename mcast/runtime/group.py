@@ -660,6 +660,11 @@ class Group:
         return next((link.name for link in self.links.all if link.index == index), None)
 
     @property
+    def fallback(self) -> int:
+        """How many peers get copies by unicast because multicast does not get through at present."""
+        return self._engine.fallback
+
+    @property
     def choices(self) -> tuple[Choice, ...]:
         """All interfaces, with whether each is used and why."""
         return self.links.choices

@@ -97,6 +97,8 @@ class Conversation:
         lock = "keyed" if self.keyed else "open"
         here = sum(not peer.listener for peer in group.peers())
         who = "nobody else here" if not here else f"{here:,} other{'s' if here > 1 else ''} here"
+        if copies := group.fallback:
+            who += f" ({copies:,} by unicast: multicast fails)"
         me = f"you are {self.session.contexts[0].labels.label(group.peer_id, group.name)}"
         heard = self._delivery.status() if self._delivery else []
         if self._screen.look().narrow:

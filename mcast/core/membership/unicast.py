@@ -46,7 +46,8 @@ class Ask(msgspec.Struct, frozen=True):
 
 
 class Contact:
-    """Somebody to be asked at `address`; `named` by the user, or one that a named one told of.
+    """Somebody to be asked at `address`; `named` by the user, or one that a named one told of, or `known`
+    from the roster, and multicast does not get through at present.
 
     `source` is where it answered from, which may be another address of its host.
     """
@@ -55,6 +56,7 @@ class Contact:
         "address",
         "echoed_at",
         "introduce",
+        "known",
         "met_at",
         "named",
         "next",
@@ -66,7 +68,8 @@ class Contact:
         "tries",
     )
 
-    def __init__(self, address: Address, named: bool, nonce: bytes, now: float) -> None:
+    def __init__(self, address: Address, named: bool, nonce: bytes, now: float, known: bool = False) -> None:
+        self.known = known
         self.address, self.source, self.named, self.nonce = address, address, named, nonce
         self.next = self.since = now
         self.met_at = self.echoed_at = -inf
@@ -97,10 +100,23 @@ class Meetings:
         kept = [
             known.get(address) or Contact(address, True, self._nonce(), now) for address in wanted[:CONTACTS]
         ]
-        derived = [contact for contact in self._contacts if not contact.named and kept]
+        derived = [one for one in self._contacts if not one.named and (kept or one.known)]
         self._contacts = (kept + derived)[:CONTACTS]
         self._changed()
         return len(wanted[CONTACTS:])
+
+    def heal(self, address: Address, now: float) -> bool:
+        """Meet a known peer at its address; False if there is no room for another."""
+        taken = any(address in (one.address, one.source) for one in self._contacts)
+        if not taken and len(self._contacts) < CONTACTS:
+            self._contacts.append(Contact(address, False, self._nonce(), now, known=True))
+            taken = True
+        return taken
+
+    def healed(self, address: Address) -> None:
+        """A known peer need not be met any more: multicast gets through."""
+        self._contacts = [one for one in self._contacts if not (one.known and one.address == address)]
+        self._changed()
 
     @property
     def next(self) -> float:
@@ -133,7 +149,8 @@ class Meetings:
             contact.peer_id, contact.token, contact.introduce = peer_id, None, True
         contact.source, contact.met_at, contact.nonce = source, now, self._nonce()
         contact.tries, contact.next = 0, now + RENEW
-        self._led_to(present[1:], source, me, now)
+        if not contact.known:
+            self._led_to(present[1:], source, me, now)
         self._changed()
         return True
 
@@ -182,7 +199,7 @@ class Meetings:
 
     def acquainted(self, now: float) -> bool:
         """Whether a contact has answered, and all have that it led to."""
-        led_to = all(contact.met(now) for contact in self._contacts if not contact.named)
+        led_to = all(one.met(now) for one in self._contacts if not (one.named or one.known))
         return bool(self.reach(now)) and led_to
 
     def reach(self, now: float) -> tuple[Address, ...]:
@@ -217,6 +234,9 @@ class Unicast:
         self._meetings = Meetings(context.rng)
         self._answers = TokenBucket(ANSWERS, ANSWERS, context.started)
         self.next_timeout = inf
+        # The network of each address of a peer that is also in our roster: it is no network of its own. As
+        # many as contacts and leases.
+        self.networks_of: dict[Address, int] = {}
         self.reach, self.acquainted = self._meetings.reach, self._meetings.acquainted
 
     def on_timeout(self, now: float) -> None:
@@ -236,6 +256,28 @@ class Unicast:
         excess = self._meetings.name(addresses, now)
         self.next_timeout = self._meetings.next
         return excess
+
+    def heal(self, address: Address, now: float) -> bool:
+        """Exchange copies with a peer known from before, if it answers at its address."""
+        taken = self._meetings.heal(address, now)
+        self.next_timeout = self._meetings.next
+        return taken
+
+    def healed(self, address: Address) -> None:
+        """Ask it for copies no more."""
+        self._meetings.healed(address)
+        self.next_timeout = self._meetings.next
+
+    def _enter(self, datagram: Datagram, now: float) -> None:
+        """Who is there gets copies: on the network where it was heard before, or on one of its own."""
+        context, source = self._context, datagram.source
+        known = any(peer.address == source for peer in self._roster)
+        if known and source not in context.networks.bits:
+            reach = self.reach(now)
+            self.networks_of = {one: mask for one, mask in self.networks_of.items() if one in reach}
+            self.networks_of[source] = datagram.networks
+        else:
+            datagram.networks = context.networks.add(source)
 
     def challenged(self, source: Address, token: bytes, now: float) -> bool:
         """A CHALLENGE came from `source`; whether it is a contact."""
@@ -262,7 +304,7 @@ class Unicast:
         context.send(Here(frame.nonce, self._present(room // PRESENT_SIZE)), to=source)
         fresh = self._meetings.lease(source, now)
         if fresh is not None:
-            datagram.networks = context.networks.add(source)
+            self._enter(datagram, now)
         if fresh and not context.mode.visitor:
             context.send(*self._presence.introduction(now), to=source)
         return DropReason.TABLE_FULL if fresh is None else None
@@ -283,5 +325,5 @@ class Unicast:
         asked = self._meetings.answered(frame.nonce, datagram.source, frame.present, me, now)
         self.next_timeout = self._meetings.next
         if asked:
-            datagram.networks = self._context.networks.add(datagram.source)
+            self._enter(datagram, now)
         return None if asked else DropReason.NOT_ASKED

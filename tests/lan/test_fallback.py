@@ -1,0 +1,48 @@
+"""A chat goes on when multicast stops and unicast passes."""
+
+from __future__ import annotations
+
+import re
+
+from tests import lab
+
+HOSTS = 5
+
+
+def joined(lan: lab.Lan) -> list[lab.Process]:
+    """A chat on each host; each has heard the others itself, and so knows their addresses."""
+    chats = [host.mcast("chat", "--json", "--name", host.name) for host in lan.hosts]
+    for chat in chats:
+        chat.wait_for("chatting in", stream="stderr", timeout=60)
+    for chat, host in zip(chats, lan.hosts, strict=True):
+        chat.write(f"hello from {host.name}\n")
+    for chat, others in zip(chats, all_others(lan), strict=True):
+        for name in others:
+            chat.wait_for(f'"text":"hello from {name}"', timeout=60)
+            heard = rf'"type":"(join|update)".*"name":"{name}"(?!.*"unconfirmed")'
+            chat.wait_for(re.compile(heard), timeout=60)
+    return chats
+
+
+def all_others(lan: lab.Lan) -> list[list[str]]:
+    """The names of the other hosts, for each."""
+    return [[other.name for other in lan.hosts if other is not host] for host in lan.hosts]
+
+
+def test_a_chat_goes_on_when_the_switch_drops_multicast(lan: lab.MakeLan) -> None:
+    made = lan(HOSTS, ipv6=False)
+    chats = joined(made)
+    for host in made.hosts:
+        made.switch.port(host, mcast_flood=False)
+    for number in range(2):
+        for chat, host in zip(chats, made.hosts, strict=True):
+            chat.write(f"{number} from {host.name}\n")
+    for chat, others in zip(chats, all_others(made), strict=True):
+        for name in others:
+            chat.wait_for(f'"text":"1 from {name}"', timeout=60)
+        messages = [one["text"] for one in chat.objects() if one["type"] == "message"]
+        messages = [text for text in messages if not text.startswith("hello")]
+        for name in others:
+            assert [text for text in messages if text.endswith(name)] == [f"0 from {name}", f"1 from {name}"]
+        assert len(messages) == 2 * (HOSTS - 1)
+    assert any(one.get("state") == "fallback" for chat in chats for one in chat.objects())

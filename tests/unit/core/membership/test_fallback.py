@@ -1,0 +1,196 @@
+"""Copies by unicast while multicast does not get through."""
+
+from __future__ import annotations
+
+from math import inf
+
+import pytest
+
+from mcast import simulation
+from mcast.core.events import Fallback, Message, PeerId, PeerLeft
+from mcast.core.membership import fallback
+from tests.unit.core.support import ADDRESS, Outsider
+
+Members = list[simulation.Member]
+
+
+def met(count: int = 3, seed: int = 5) -> tuple[simulation.Lan, Members]:
+    """Members that know each other."""
+    lan = simulation.Lan(seed=seed)
+    members = [lan.join(f"m{number}") for number in range(count)]
+    lan.run(10.0)
+    return lan, members
+
+
+def cut(lan: simulation.Lan, members: Members) -> None:
+    """From now on no multicast gets to these."""
+    lan.deaf = {member.address for member in members}
+
+
+def reached(lan: simulation.Lan, members: Members) -> list[int]:
+    return [len(member.engine._unicast.reach(lan.now)) for member in members]
+
+
+def host(member: simulation.Member) -> str:
+    assert isinstance(member.address, tuple)
+    return str(member.address[0])
+
+
+def texts(member: simulation.Member) -> list[str | None]:
+    return [event.text for event in member.events() if isinstance(event, Message)]
+
+
+def changes(member: simulation.Member) -> list[int]:
+    return [event.peers for event in member.events() if isinstance(event, Fallback)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_chat_goes_on_and_returns_to_multicast(seed: int) -> None:
+    lan, members = met(5, seed)
+    assert not any(changes(member) for member in members)
+    cut(lan, members)
+    for number in range(3):
+        for member in members:
+            member.send(f"{host(member)} {number}")
+        lan.run(0.5)
+    lan.run(5.0)
+    for member in members:
+        heard = texts(member)
+        assert len(heard) == 12
+        for other in members:
+            own = [text for text in heard if text is not None and text.startswith(f"{host(other)} ")]
+            assert own == ([] if other is member else [f"{host(other)} {number}" for number in range(3)])
+    assert reached(lan, members) == [4] * 5
+    assert [member.engine.fallback for member in members] == [4] * 5
+    lan.run(120.0)
+    assert not any(isinstance(event, PeerLeft) for member in members for event in member.events())
+    cut(lan, [])
+    lan.run(60.0)
+    assert reached(lan, members) == [0] * 5
+    assert [changes(member) for member in members] == [[4, 0]] * 5
+    before = {member.address: len(texts(member)) for member in members}
+    members[0].send("again")
+    lan.run(1.0)
+    assert [len(texts(member)) - before[member.address] for member in members] == [0, 1, 1, 1, 1]
+
+
+def test_silence_is_noticed_without_a_word() -> None:
+    lan, members = met(3, 3)
+    cut(lan, members)
+    lan.run(16.0)
+    assert reached(lan, members) == [2, 2, 2]
+
+
+def test_one_who_hears_nothing_asks_all_for_copies() -> None:
+    lan, (ada, bob, eve) = met(3)
+    cut(lan, [eve])
+    lan.run(16.0)
+    assert len(eve.engine._unicast.reach(lan.now)) == 2
+    ada.send("to all")
+    lan.run(1.0)
+    assert (texts(bob)[-1], texts(eve)[-1]) == ("to all", "to all")
+
+
+def test_loss_alone_is_no_sign() -> None:
+    lan, members = met(4)
+    lan.conditions = simulation.Conditions(loss=0.1)
+    for number in range(40):
+        members[number % 4].send(str(number))
+        lan.run(1.5)
+    assert reached(lan, members) == [0] * 4
+
+
+def test_who_does_not_answer_is_left_alone_for_a_while() -> None:
+    lan, (ada, bob) = met(2)
+    bob.crash()
+    lan.run(1.0)
+    ada.send("anybody?")
+    asked: list[bytes] = []
+    lan.on_transmit = lambda data, source, destination: (
+        asked.append(data) if source == ada.address and destination == bob.address else None
+    )
+    lan.run(fallback.UNCONFIRMED + fallback.LEAST)
+    assert asked
+    assert ada.engine._fallback._healing or ada.engine._fallback._vain
+    lan.run(6.0)
+    assert not ada.engine._fallback._healing
+    assert changes(ada) == []
+
+
+def test_as_many_as_there_are_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fallback, "HEALED", 2)
+    lan, members = met(5)
+    cut(lan, members)
+    members[0].send("hello")
+    lan.run(fallback.UNCONFIRMED + 0.1)
+    assert len(members[0].engine._fallback._healing) == 2
+
+
+def test_no_room_among_the_contacts() -> None:
+    lan, (ada, bob) = met(2)
+    ada.engine.meet([(f"10.7.0.{number}", 1) for number in range(64)], lan.now)
+    ada.engine._fallback._heal(list(ada.engine._roster), lan.now)
+    assert not ada.engine._fallback._healing
+    assert not ada.engine._unicast.heal(bob.address, lan.now)
+
+
+def test_in_a_large_group_silence_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    lan, members = met(3)
+    monkeypatch.setattr(fallback, "SMALL", 2)
+    cut(lan, members)
+    lan.run(10.0)
+    assert reached(lan, members) == [0, 0, 0]
+
+
+def test_a_visitor_heals_nothing() -> None:
+    lan, (ada, bob) = met(2)
+    guest = lan.join("guest", visitor=True)
+    lan.run(1.0)
+    guest.engine._fallback.sent(lan.now)
+    assert guest.engine._fallback._unconfirmed_at == inf
+    guest.engine._fallback._heal(list(guest.engine._roster), lan.now)
+    assert not guest.engine._fallback._healing
+    assert ada.peers()
+    assert bob.peers()
+
+
+def test_a_stranger_is_no_sign_nor_a_copy_from_elsewhere() -> None:
+    lan, (ada, bob) = met(2)
+    eve = Outsider(lan)
+    eve.say(eve.own_key, eve.heartbeat(0), to=ada.address)
+    ada.engine._fallback.copied(eve.peer_id, ADDRESS, lan.now)
+    ada.engine._fallback.copied(bob.engine.peer_id, ADDRESS, lan.now + 9.0)
+    assert not ada.engine._fallback._healing
+    ada.engine._fallback.heard(b"unknown!", lan.now)
+    assert list(ada.engine._fallback._by_group) == [bob.engine.peer_id]
+
+
+def test_a_copy_beside_the_group_is_no_sign() -> None:
+    lan, (ada, bob) = met(2)
+    ada.engine._fallback._by_group[bob.engine.peer_id] = lan.now
+    ada.engine._fallback.copied(bob.engine.peer_id, bob.address, lan.now)
+    assert not ada.engine._fallback._healing
+    ada.engine._fallback.copied(bob.engine.peer_id, bob.address, lan.now + 2.0)
+    assert list(ada.engine._fallback._healing) == [bob.engine.peer_id]
+
+
+def test_the_table_of_the_heard_has_a_bound() -> None:
+    lan, (ada, bob) = met(2)
+    table = ada.engine._fallback._by_group
+    limit = ada.engine._context.settings.peers
+    table.clear()
+    for number in range(limit):
+        table[PeerId(number.to_bytes(16, "big"), 1)] = 0.0
+    session = next(key for key, who in ada.engine._networks._sessions.items() if who == bob.engine.peer_id)
+    ada.engine._fallback.heard(session, lan.now)
+    assert len(table) == limit
+    assert bob.engine.peer_id in table
+
+
+def test_a_peer_that_joins_by_hearsay_is_asked_nowhere() -> None:
+    lan, (ada, bob) = met(2)
+    peer = next(iter(ada.engine._roster))
+    peer.confirmed = False
+    ada.engine._fallback._heal([peer], lan.now)
+    assert not ada.engine._fallback._healing
+    assert bob.peers()
