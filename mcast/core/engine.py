@@ -316,7 +316,7 @@ class Engine:
         context.drops[reason] += 1
         if reason is DropReason.REPEATED:
             if not direct:
-                self._fallback.heard(data[SESSION], context.now)
+                self._fallback.heard(data[SESSION], source, networks, context.now)
             peer_id = context.networks.repeated(data[SESSION], networks)
             peer = None if peer_id is None else self._roster.get(peer_id)
             if peer is not None:
@@ -358,7 +358,7 @@ class Engine:
         if not self._heard_any:
             self._first_word(now)
         if not datagram.direct:
-            self._fallback.heard(datagram.session, now)
+            self._fallback.heard(datagram.session, datagram.source, datagram.networks, now)
         self._receiver.receive(records, datagram, now)
 
     def _dispatch(self, frames: list[Frame], datagram: Datagram, now: float) -> None:
@@ -368,7 +368,7 @@ class Engine:
         if not self._heard_any:
             self._first_word(now)
         if not datagram.direct:
-            self._fallback.heard(datagram.session, now)
+            self._fallback.heard(datagram.session, datagram.source, datagram.networks, now)
         for frame in frames:
             handler = self._handlers.get(type(frame))
             if type(frame) in REQUESTS:
@@ -512,13 +512,12 @@ class Engine:
         """What is to leave, with a copy for each unicast peer of what goes to the group and belongs there."""
         reach = self._unicast.reach(now)
         if reach:
-            bits = {**self._unicast.networks_of, **self._networks.bits}
             group = [outgoing for outgoing in out if outgoing.destination is None]
             out += [
                 Outgoing(one.data, address, one.record)
                 for address in reach
                 for one in group
-                if one.networks == ALL or one.networks & bits.get(address, 0)
+                if one.networks == ALL or one.networks & self._networks.at(address)
             ]
         return [outgoing for outgoing in out if outgoing.interfaces != ()]
 

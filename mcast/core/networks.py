@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from .events import PeerId
 
-Name = TypeVar("Name", PeerId, bytes)
+Name = TypeVar("Name", PeerId, bytes, Hashable)
 
 ALL = -1
 AWAY = 60.0  # seconds after its interface was lost in which a peer of a network must be heard again
@@ -29,12 +29,13 @@ class Networks:
     roster, and the authors of what we hold. What falls out is handed out nowhere until it is heard again.
 
     `bits` is by the number of an interface or the address of a static peer, `masks` by peer. `changes` counts
-    the changes of `masks`.
+    the changes of `masks`. `shared` is by the address of a unicast peer on the network of an interface.
     """
 
     def __init__(self, limit: int) -> None:
         self.bits: dict[Hashable, int] = {}
         self.masks: dict[PeerId, int] = {}
+        self.shared: dict[Hashable, int] = {}
         self.changes = 0
         self.keep: Callable[[PeerId], bool] = self.masks.__contains__
         self._limit = limit
@@ -49,6 +50,7 @@ class Networks:
         if isinstance(network, int) and network < 0:
             return ALL
         bit = self.bits.pop(network, 0)
+        self.shared.pop(network, None)
         if not bit:
             static = [known for known in self.bits if not isinstance(known, int)]
             if len(static) >= STATIC:
@@ -58,9 +60,24 @@ class Networks:
         self.bits[network] = bit  # at the end
         return bit
 
+    def share(self, address: Hashable, networks: int) -> None:
+        """The unicast peer at `address` is on these networks, and on none of its own."""
+        bit = self.bits.pop(address, 0)
+        if bit:
+            self._forget(bit, networks)
+        self.shared.pop(address, None)
+        self.shared[address] = networks
+        if len(self.shared) > STATIC:
+            del self.shared[next(iter(self.shared))]
+
+    def at(self, address: Hashable) -> int:
+        """The networks of the unicast peer at `address`."""
+        return self.bits.get(address, 0) or self.shared.get(address, 0)
+
     def _forget(self, bit: int, instead: int = 0) -> None:
         """A network is no more, or is another by now."""
         self.masks.update(_replaced(bit, instead, self.masks))
+        self.shared.update(_replaced(bit, instead, self.shared))
         self._origins.update(_replaced(bit, instead, self._origins))
         self.changes += 1
 

@@ -16,9 +16,8 @@ from mcast.core.reliability.sender import TransmitWindow
 
 from .failure_detector import FailureDetector
 from .roster import Peer, Roster
-from .unicast import Unicast
+from .unicast import HEALED, Unicast
 
-HEALED = 16  # peers that get copies because of this: each costs a copy of all we say
 SMALL = 64  # members of a group in which silence is looked for: in larger ones announcements are rare
 UNCONFIRMED = 1.5  # seconds after which what we said should be confirmed by somebody
 SILENT = 2.7  # of the interval between announcements, which come after 1.25 at most: two are missing
@@ -64,14 +63,22 @@ class Fallback:
         self._awaited = 0
         self.active = 0
         self.next_timeout = inf
+        unicast.in_group = self._in_group
+
+    def _in_group(self, peer_id: PeerId, on: int) -> bool:
+        return peer_id in self._by_group and self._context.networks.has(peer_id, on)
 
     def _arm(self) -> None:
         self.next_timeout = min(self._unconfirmed_at, self._look_at)
 
-    def heard(self, session: bytes, now: float) -> None:
-        """A datagram of this session came through the group."""
-        peer_id = self._context.networks.peer_of(session)
+    def heard(self, session: bytes, source: Address, on: int, now: float) -> None:
+        """A datagram of this session came through the group, from `source`, on the network `on`."""
+        networks = self._context.networks
+        peer_id = networks.peer_of(session)
         if peer_id is not None:
+            if source in networks.bits and networks.has(peer_id, on):
+                # It asked for copies before it was known; what the one network lacks, the other one has.
+                networks.share(source, on)
             self._by_group.pop(peer_id, None)
             self._by_group[peer_id] = now
             if len(self._by_group) > self._context.settings.peers:
@@ -137,12 +144,14 @@ class Fallback:
         if self._context.mode.visitor or not self._context.may_send:
             return
         self._vain = {peer_id: until for peer_id, until in self._vain.items() if until > now}
-        if len(peers) > HEALED:  # all would ask the same ones
-            first = int(self._context.rng.random() * len(peers))
+        places = HEALED
+        if len(self._roster) > HEALED:
+            places = HEALED // 2  # the others are for those who ask us
+            first = int(self._context.rng.random() * len(peers))  # or all would ask the same ones
             peers = peers[first:] + peers[:first]
         for peer in peers:
             address, peer_id = peer.address, peer.peer_id
-            if len(self._healing) >= HEALED:
+            if len(self._healing) >= places:
                 return
             if address is None or peer_id in self._healing or peer_id in self._vain:
                 continue
@@ -165,9 +174,11 @@ class Fallback:
     def _tell(self, now: float) -> None:
         """Say how many peers get copies because of this, when there are the first ones or none any more."""
         reach = self._unicast.reach(now)
-        active = sum(address in reach for address in self._unicast.networks_of)
+        networks = self._context.networks
+        addresses = [healing.address for healing in self._healing.values() if healing.address in reach]
+        active = len(addresses)
         if bool(active) != bool(self.active):
-            masks = [self._unicast.networks_of[one] for one in self._unicast.networks_of if one in reach]
-            numbers = {number for mask in masks for number in self._context.networks.interfaces(mask) or ()}
+            masks = [networks.at(address) for address in addresses]
+            numbers = {number for mask in masks for number in networks.interfaces(mask) or ()}
             self._context.emit(FallbackChanged(active, tuple(sorted(numbers))))
         self.active = active

@@ -250,7 +250,7 @@ class Collector:
 class RosterSync:
     """Hands the roster to newcomers and to those who ask for it, and collects it as a newcomer.
 
-    A CHALLENGE that is not of a roster's giver goes to `on_challenge`, in turn, until one takes it.
+    A CHALLENGE goes to all of `on_challenge`; if none takes it, it is that of a roster's giver.
     `on_giver(source, now)` is called when a giver has more for us.
     """
 
@@ -444,9 +444,9 @@ class RosterSync:
     def _on_challenge(self, datagram: Datagram, frame: Challenge, now: float) -> DropReason | None:
         """Somebody wants to see that what it sends reaches us before it sends us more."""
         source = datagram.source
-        for taken in self.on_challenge:
-            if taken(source, frame.token, now):
-                return None
+        # Several may have asked: a peer has one token for each address, whatever it was asked for.
+        if any([taken(source, frame.token, now) for taken in self.on_challenge]):
+            return None
         if not self.collector.challenged(source, frame.token, datagram.networks, now):
             return DropReason.NOT_ASKED
         self._arm()

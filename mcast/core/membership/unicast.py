@@ -6,7 +6,7 @@ group. Whoever asks us WHO with the token that we gave to its address has a *lea
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import inf
 
 import msgspec
@@ -24,6 +24,7 @@ from .roster import Roster
 from .roster_sync import AMPLIFICATION, AddressTokens
 
 CONTACTS = 64  # asked and met; those beyond are refused, and the user is told
+HEALED = 16  # peers known from the group that get copies: each costs a copy of all we say; newest refused
 LEASES = 64  # the attack: addresses by the dozen, each of which costs a copy of all we say; newest refused
 FIRST = (0.1, 0.2, 0.7, 2.0)  # seconds between the first questions
 AGAIN = 5.0  # seconds between the questions to who does not answer
@@ -112,6 +113,11 @@ class Meetings:
             self._contacts.append(Contact(address, False, self._nonce(), now, known=True))
             taken = True
         return taken
+
+    @property
+    def healing(self) -> list[Address]:
+        """The addresses of known peers that are met because multicast does not get through."""
+        return [contact.address for contact in self._contacts if contact.known]
 
     def healed(self, address: Address) -> None:
         """A known peer need not be met any more: multicast gets through."""
@@ -234,10 +240,9 @@ class Unicast:
         self._meetings = Meetings(context.rng)
         self._answers = TokenBucket(ANSWERS, ANSWERS, context.started)
         self.next_timeout = inf
-        # The network of each address of a peer that is also in our roster: it is no network of its own. As
-        # many as contacts and leases.
-        self.networks_of: dict[Address, int] = {}
         self.reach, self.acquainted = self._meetings.reach, self._meetings.acquainted
+        # Whether a peer was heard in the group, by these networks.
+        self.in_group: Callable[[PeerId, int], bool] = context.networks.has
 
     def on_timeout(self, now: float) -> None:
         """Ask those whom the user wants to meet."""
@@ -259,25 +264,35 @@ class Unicast:
 
     def heal(self, address: Address, now: float) -> bool:
         """Exchange copies with a peer known from before, if it answers at its address."""
-        taken = self._meetings.heal(address, now)
+        taken = self._has_place(address, now) and self._meetings.heal(address, now)
         self.next_timeout = self._meetings.next
         return taken
+
+    def _has_place(self, address: Address, now: float) -> bool:
+        """Whether a peer that is known from the group may get copies."""
+        shared = self._context.networks.shared
+        healed = {one for one in self.reach(now) if one in shared}.union(self._meetings.healing)
+        return address in healed or len(healed) < HEALED
 
     def healed(self, address: Address) -> None:
         """Ask it for copies no more."""
         self._meetings.healed(address)
         self.next_timeout = self._meetings.next
 
-    def _enter(self, datagram: Datagram, now: float) -> None:
-        """Who is there gets copies: on the network where it was heard before, or on one of its own."""
-        context, source = self._context, datagram.source
-        known = any(peer.address == source for peer in self._roster)
-        if known and source not in context.networks.bits:
-            reach = self.reach(now)
-            self.networks_of = {one: mask for one, mask in self.networks_of.items() if one in reach}
-            self.networks_of[source] = datagram.networks
+    def _is_in_group(self, datagram: Datagram) -> bool:
+        """Whether who sent this is known from the group, and so is on no network of its own."""
+        source, networks = datagram.source, datagram.networks
+        return source not in self._context.networks.bits and any(
+            peer.address == source and self.in_group(peer.peer_id, networks) for peer in self._roster
+        )
+
+    def _enter(self, datagram: Datagram) -> None:
+        """Who is there gets copies: on the network where it was heard in the group, or on one of its own."""
+        networks, source = self._context.networks, datagram.source
+        if self._is_in_group(datagram):
+            networks.share(source, datagram.networks)
         else:
-            datagram.networks = context.networks.add(source)
+            datagram.networks = networks.add(source)
 
     def challenged(self, source: Address, token: bytes, now: float) -> bool:
         """A CHALLENGE came from `source`; whether it is a contact."""
@@ -293,6 +308,8 @@ class Unicast:
         context, source = self._context, datagram.source
         if not datagram.direct or source is None:
             return DropReason.NOT_ASKED
+        if self._is_in_group(datagram) and not self._has_place(source, now):
+            return DropReason.TABLE_FULL  # without an answer it tries others
         if not self._answers.take(1, now):
             return DropReason.OVER_BUDGET
         room = context.room_left(HERE_SIZE)
@@ -304,7 +321,7 @@ class Unicast:
         context.send(Here(frame.nonce, self._present(room // PRESENT_SIZE)), to=source)
         fresh = self._meetings.lease(source, now)
         if fresh is not None:
-            self._enter(datagram, now)
+            self._enter(datagram)
         if fresh and not context.mode.visitor:
             context.send(*self._presence.introduction(now), to=source)
         return DropReason.TABLE_FULL if fresh is None else None
@@ -325,5 +342,5 @@ class Unicast:
         asked = self._meetings.answered(frame.nonce, datagram.source, frame.present, me, now)
         self.next_timeout = self._meetings.next
         if asked:
-            self._enter(datagram, now)
+            self._enter(datagram)
         return None if asked else DropReason.NOT_ASKED

@@ -456,3 +456,14 @@ def test_a_lost_network_stays_lost_until_somebody_of_before_is_on_that_interface
     made.lost(7, 1.0)
     made.expire(1.0 + networks.AWAY)
     assert (made.of(peer(1)), made.of(peer(3))) == (2, 0)
+
+
+def test_shared_networks_are_bounded() -> None:
+    made = Networks(9)
+    bit = made.add(1)
+    for number in range(networks.STATIC + 1):
+        made.share(("10.0.0.1", number), bit)
+    assert len(made.shared) == networks.STATIC
+    assert (made.at(("10.0.0.1", 0)), made.at(("10.0.0.1", 1))) == (0, bit)
+    own = made.add(("10.0.0.1", 1))
+    assert made.at(("10.0.0.1", 1)) == own != bit

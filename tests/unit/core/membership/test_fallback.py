@@ -7,8 +7,8 @@ from math import inf
 import pytest
 
 from mcast import simulation
-from mcast.core.events import Fallback, Message, PeerId, PeerLeft
-from mcast.core.membership import fallback
+from mcast.core.events import Address, Fallback, Message, PeerId, PeerLeft
+from mcast.core.membership import fallback, unicast
 from tests.unit.core.support import ADDRESS, Outsider
 
 Members = list[simulation.Member]
@@ -118,12 +118,36 @@ def test_who_does_not_answer_is_left_alone_for_a_while() -> None:
 
 
 def test_as_many_as_there_are_places(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fallback, "HEALED", 2)
-    lan, members = met(5)
+    monkeypatch.setattr(fallback, "HEALED", 6)
+    monkeypatch.setattr(unicast, "HEALED", 6)
+    lan, members = met(12)
     cut(lan, members)
     members[0].send("hello")
     lan.run(fallback.UNCONFIRMED + 0.1)
-    assert len(members[0].engine._fallback._healing) == 2
+    assert len(members[0].engine._fallback._healing) == 3
+    asked: set[Address] = set()
+    lan.on_transmit = lambda data, source, destination: asked.add(destination)
+    for _ in range(20):
+        for member in members:
+            member.send(host(member))
+        lan.run(1.0)
+        assert max(reached(lan, members)) <= 6
+    lan.run(20.0)
+    assert len(asked) > 1
+    assert [len(texts(member)) for member in members] == [220, *[221] * 11], "others hand on what they have"
+
+
+def test_who_has_no_place_left_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unicast, "HEALED", 1)
+    lan, (ada, bob, eve) = met(3)
+    assert ada.engine._unicast.heal(bob.address, lan.now)
+    assert ada.engine._unicast.heal(bob.address, lan.now)
+    assert not ada.engine._unicast.heal(eve.address, lan.now)
+    assert eve.engine._unicast.heal(ada.address, lan.now)
+    eve.pump()
+    lan.run(1.0)
+    assert ada.engine.stats()["dropped-table-full"] > 0
+    assert reached(lan, [eve]) == [0]
 
 
 def test_no_room_among_the_contacts() -> None:
@@ -161,7 +185,7 @@ def test_a_stranger_is_no_sign_nor_a_copy_from_elsewhere() -> None:
     ada.engine._fallback.copied(eve.peer_id, ADDRESS, lan.now)
     ada.engine._fallback.copied(bob.engine.peer_id, ADDRESS, lan.now + 9.0)
     assert not ada.engine._fallback._healing
-    ada.engine._fallback.heard(b"unknown!", lan.now)
+    ada.engine._fallback.heard(b"unknown!", ADDRESS, 1, lan.now)
     assert list(ada.engine._fallback._by_group) == [bob.engine.peer_id]
 
 
@@ -182,7 +206,7 @@ def test_the_table_of_the_heard_has_a_bound() -> None:
     for number in range(limit):
         table[PeerId(number.to_bytes(16, "big"), 1)] = 0.0
     session = next(key for key, who in ada.engine._networks._sessions.items() if who == bob.engine.peer_id)
-    ada.engine._fallback.heard(session, lan.now)
+    ada.engine._fallback.heard(session, bob.address, 1, lan.now)
     assert len(table) == limit
     assert bob.engine.peer_id in table
 
@@ -194,3 +218,39 @@ def test_a_peer_that_joins_by_hearsay_is_asked_nowhere() -> None:
     ada.engine._fallback._heal([peer], lan.now)
     assert not ada.engine._fallback._healing
     assert bob.peers()
+
+
+def test_who_asks_before_it_is_known_is_no_network_of_its_own_for_long() -> None:
+    lan, (ada, bob, eve) = met(3)
+    cut(lan, [ada, bob, eve])
+    eve.send("before")
+    lan.run(8.0)
+    assert texts(ada)[-1] == texts(bob)[-1] == "before"
+    bob.crash()
+    lan.run(0.1)
+    bob.start()
+    lan.run(5.0)
+    # It heard nobody in the group. Whoever sends it copies is a network of its own.
+    assert len(bob.engine._networks.bits) > 1
+    cut(lan, [])
+    lan.run(20.0)
+    for member in (ada, bob, eve):
+        assert len(member.engine._networks.bits) == 1
+        mask = next(iter(member.engine._networks.bits.values()))
+        assert set(member.engine._networks.masks.values()) == {mask}
+    assert ada.engine._store.summary(1).digest == bob.engine._store.summary(1).digest
+
+
+def test_what_a_dead_author_said_is_fetched_from_who_gets_copies() -> None:
+    """One CHALLENGE of a peer is for the question WHO and for the question what it holds."""
+    lan, (ada, bob, eve) = met(3)
+    cut(lan, [ada, bob, eve])
+    lan.run(16.0)
+    lan.partition([ada], [bob, eve])
+    eve.send("last words")
+    lan.run(0.5)
+    eve.crash()
+    lan.heal()
+    bob.send("she said something")
+    lan.run(20.0)
+    assert sorted(filter(None, texts(ada))) == ["last words", "she said something"]
