@@ -78,6 +78,7 @@ def join(
     former_key: bytes | None = None,
     overlap: float = OVERLAP,
     interfaces: Sequence[str] = (),
+    exclude: Sequence[str] = (),
     versions: Sequence[int] = (4, 6),
     ttl: int = 1,
     sources: Sequence[str] = (),
@@ -111,6 +112,7 @@ def join(
     former_key: the key of before, if it was changed: what others seal with it is taken, too. Default: none.
     overlap: for so many seconds. Default: 600.
     interfaces: names or addresses of the network interfaces to use. Default: all suitable ones.
+    exclude: names or addresses of network interfaces not to use. Default: none.
     versions: IP versions to use. Default: (4, 6).
     ttl: how many networks a datagram may cross, 0 to 255. Default: 1, the local network only.
     sources: receive from these addresses only, which source-specific groups (232.0.0.0/8) require. Default:
@@ -154,6 +156,7 @@ def join(
     plan = Plan(
         groups,
         list_of("interfaces", interfaces),
+        list_of("exclude", exclude),
         tuple(sorted({group.version for group in groups})),
         check_ttl(ttl),
         list_of("sources", sources),
@@ -199,8 +202,8 @@ def browse(
     tags: a shell pattern for the value of each tag that a peer must have. Default: none.
     match: a shell pattern for the names of peers. Default: all.
     passive: send nothing, and see only what peers say by themselves, every 5 s or less often. Default: False.
-    place: `port`, `room`, `key`, `room_id`, `interfaces`, `versions`, `ttl`, `peers`, `wait` and `settings`,
-        as in join().
+    place: `port`, `room`, `key`, `room_id`, `interfaces`, `exclude`, `versions`, `ttl`, `peers`, `wait` and
+        `settings`, as in join().
 
     Raises what join() raises.
     """
@@ -224,8 +227,8 @@ def announce(
     services: what to offer, each `TYPE` or `TYPE:PORT`, such as `_http._tcp:8080`. Default: none.
     tags: names and values. Default: none.
     identity: as in join(). Default: a new random one.
-    place: `port`, `room`, `key`, `room_id`, `interfaces`, `versions`, `ttl`, `peers`, `wait` and `settings`,
-        as in join().
+    place: `port`, `room`, `key`, `room_id`, `interfaces`, `exclude`, `versions`, `ttl`, `peers`, `wait` and
+        `settings`, as in join().
 
     Raises what join() raises.
     """

@@ -31,12 +31,17 @@ class Choice(msgspec.Struct, frozen=True):
     versions: tuple[int, ...] = ()
 
 
+EXCLUDED = "left out with -x"
+"""Why an excluded interface is not used."""
+
+
 def choose(
     table: Iterable[Interface],
     requested: Sequence[str] = (),
     *,
     versions: Sequence[int] = (4, 6),
     absent_ok: bool = False,
+    excluded: Sequence[str] = (),
 ) -> tuple[Choice, ...]:
     """Decide for every interface of `table` whether to use it. The preferred ones come first.
 
@@ -44,15 +49,23 @@ def choose(
     kind, in this order, unless they are down or have no address of a wanted version. Empty: choose suitable
     interfaces, the one with the best default route first. versions: the IP versions wanted. absent_ok: accept
     a requested interface that does not exist, instead of raising UnknownInterface: it is among the choices,
-    with the number 0 and without addresses.
+    with the number 0 and without addresses. excluded: names or addresses of interfaces that are not used,
+    requested or not.
     """
     ordered = sorted(table, key=lambda i: (not i.default_route, i.rank, i.index, i.name))
+    barred = {interface for name in excluded for interface in find(ordered, name)}
     if requested:
-        return _choose_requested(ordered, requested, versions, absent_ok)
+        choices = _choose_requested(ordered, requested, versions, absent_ok)
+        return tuple(_bar(choice) if choice.interface in barred else choice for choice in choices)
     choices = tuple(_judge(interface, versions) for interface in ordered)
+    choices = tuple(_bar(choice) if choice.interface in barred else choice for choice in choices)
     if any(choice.used for choice in choices) or any(_leads_out(interface) for interface in ordered):
         return choices
     return _with_loopback(choices, versions)
+
+
+def _bar(choice: Choice) -> Choice:
+    return Choice(choice.interface, False, EXCLUDED)
 
 
 def default(requested: Sequence[str] = (), *, versions: Sequence[int] = (4, 6)) -> tuple[Interface, ...]:

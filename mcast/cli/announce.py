@@ -65,6 +65,7 @@ def announce(
     room: options.Room = "",
     key_file: options.KeyFile = None,
     interface: options.Interfaces = None,
+    exclude: options.Excluded = None,
     only4: options.Only4 = False,
     only6: options.Only6 = False,
     ttl: options.Ttl = 1,
@@ -89,7 +90,7 @@ def announce(
         require("dnssd")
     me = Participant(profile, name, room, key_file)
     tags = {**_host_tag(no_host), **dict(parse_tag(text) for text in tag or ())}
-    network = Network(context, group, port, interface, only4, only6, ttl)
+    network = Network(context, group, port, interface, only4, only6, ttl, excluded=exclude)
     hooks = Hooks(on)
 
     async def announcing(ending: Ending, output: Output) -> int:

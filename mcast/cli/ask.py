@@ -54,6 +54,7 @@ def ask(
     name: options.Name = None,
     profile: options.Profile = "default",
     interface: options.Interfaces = None,
+    exclude: options.Excluded = None,
     only4: options.Only4 = False,
     only6: options.Only6 = False,
     ttl: options.Ttl = 1,
@@ -77,10 +78,10 @@ def ask(
     wanted = 1 if first else count
     question = os.fsencode(" ".join(text))
     if plain is not None:
-        Network(context, group, port, interface, only4, only6, ttl).check_plain(sends=True)
+        Network(context, group, port, interface, only4, only6, ttl, excluded=exclude).check_plain(sends=True)
         return _ask_plain(plain, question, timeout, wanted, json=json)
     make_payload(question)
-    network = Network(context, group, port, interface, only4, only6, ttl)
+    network = Network(context, group, port, interface, only4, only6, ttl, excluded=exclude)
     me = Participant(profile, name, room, key_file)
 
     async def command(ending: Ending, output: Output) -> int:

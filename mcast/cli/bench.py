@@ -95,6 +95,7 @@ def bench(
     name: options.Name = None,
     profile: options.Profile = "default",
     interface: options.Interfaces = None,
+    exclude: options.Excluded = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -108,7 +109,7 @@ def bench(
     """
     if interval <= 0:
         raise UsageError("--interval must be more than 0", "for instance --interval 1s")
-    network = Network(context, [GROUP], port, interface, False, False)
+    network = Network(context, [GROUP], port, interface, False, False, excluded=exclude)
     me = Participant(profile, name)
 
     async def command(ending: Ending, output: Output) -> int:

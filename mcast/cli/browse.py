@@ -75,6 +75,7 @@ def browse(
     room: options.Room = "",
     key_file: options.KeyFile = None,
     interface: options.Interfaces = None,
+    exclude: options.Excluded = None,
     only4: options.Only4 = False,
     only6: options.Only6 = False,
     ttl: options.Ttl = 1,
@@ -105,7 +106,7 @@ def browse(
             "--passive cannot be used with --dnssd or --ssdp, which ask", "leave one of them out"
         )
     form = avahi if format else default_form() if fields is None else formatted(fields)
-    network = Network(context, group, port, interface, only4, only6, ttl)
+    network = Network(context, group, port, interface, only4, only6, ttl, excluded=exclude)
     hooks = Hooks(on)
 
     async def command(ending: Ending, output: Output) -> int:

@@ -55,6 +55,7 @@ def doctor(
     room: options.Room = "",
     key_file: options.KeyFile = None,
     interface: options.Interfaces = None,
+    exclude: options.Excluded = None,
     only4: options.Only4 = False,
     only6: options.Only6 = False,
     json: Json = False,
@@ -71,7 +72,7 @@ def doctor(
     Exit codes: 0 nothing is wrong, 1 something is wrong, 2 wrong usage, 3 could not look.
     """
     network, who = (
-        Network(context, group, port, interface, only4, only6),
+        Network(context, group, port, interface, only4, only6, excluded=exclude),
         Participant("default", None, room, key_file),
     )
     groups, its_room = network.place(who)
@@ -84,7 +85,13 @@ def doctor(
         while True:
             started = time.monotonic()
             try:
-                choices = choose(interfaces.read(), interface or (), versions=versions, absent_ok=True)
+                choices = choose(
+                    interfaces.read(),
+                    interface or (),
+                    versions=versions,
+                    absent_ok=True,
+                    excluded=exclude or (),
+                )
             except SocketError as error:
                 note(f"could not look: {error}")
                 return exits.NO_NETWORK

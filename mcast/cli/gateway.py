@@ -76,6 +76,7 @@ def gateway(
     room: options.Room = "",
     key_file: options.KeyFile = None,
     interface: options.Interfaces = None,
+    exclude: options.Excluded = None,
     only4: options.Only4 = False,
     only6: options.Only6 = False,
     ttl: options.Ttl = 1,
@@ -94,7 +95,7 @@ def gateway(
     wanted = _doors(doors, listen or [], echo)
     if echo:
         return run(lambda ending, output: _echo(ending, output, wanted["lines"]), timeout=timeout)
-    network = Network(context, group, port, interface, only4, only6, ttl)
+    network = Network(context, group, port, interface, only4, only6, ttl, excluded=exclude)
     me = Participant(profile, name, room, key_file)
 
     async def command(ending: Ending, output: Output) -> int:

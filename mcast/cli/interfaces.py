@@ -35,6 +35,7 @@ LOOK = 1.0
 
 def interfaces(
     interface: Named = None,
+    exclude: options.Excluded = None,
     only4: options.Only4 = False,
     only6: options.Only6 = False,
     watch: Watch = False,
@@ -50,10 +51,10 @@ def interfaces(
     output = Output()
     if watch:
         with contextlib.suppress(KeyboardInterrupt):
-            for changed in _changes(wanted, versions):
+            for changed in _changes(wanted, exclude or (), versions):
                 _show(output, changed, json)
         return exits.DONE
-    choices = choose(network.read(), wanted, versions=versions)
+    choices = choose(network.read(), wanted, versions=versions, excluded=exclude or ())
     _show(output, choices, json)
     return exits.DONE if any(choice.used for choice in choices) else exits.NO_NETWORK
 
@@ -66,7 +67,9 @@ def _show(output: Output, choices: Sequence[Choice], json: bool) -> None:
         output.lines(table([_COLUMNS, *map(_row, choices)], width))
 
 
-def _changes(wanted: Sequence[str], versions: Sequence[int]) -> Iterator[list[Choice]]:
+def _changes(
+    wanted: Sequence[str], excluded: Sequence[str], versions: Sequence[int]
+) -> Iterator[list[Choice]]:
     """All interfaces, then those that have changed or gone, without end."""
     known: dict[str, Choice] = {}
     with network.Watcher() as watcher:
@@ -75,10 +78,8 @@ def _changes(wanted: Sequence[str], versions: Sequence[int]) -> Iterator[list[Ch
             with contextlib.suppress(OSError):  # the next look tries again
                 table = watcher.poll()
             if table is not None:
-                now = {
-                    choice.interface.name: choice
-                    for choice in choose(table, wanted, versions=versions, absent_ok=True)
-                }
+                choices = choose(table, wanted, versions=versions, absent_ok=True, excluded=excluded)
+                now = {choice.interface.name: choice for choice in choices}
                 gone = [
                     Choice(choice.interface, False, "gone")
                     for name, choice in known.items()

@@ -53,6 +53,7 @@ def listen(
     name: options.Name = None,
     profile: options.Profile = "default",
     interface: options.Interfaces = None,
+    exclude: options.Excluded = None,
     source: options.Sources = None,
     only4: options.Only4 = False,
     only6: options.Only6 = False,
@@ -79,7 +80,9 @@ def listen(
     27 fewer messages than -C asked for, 130 or 143 interrupted before that.
     """
     _check(context, json=json, events=events, fields=fields, record=record)
-    network = Network(context, group, port, interface, only4, only6, sources=tuple(source or ()))
+    network = Network(
+        context, group, port, interface, only4, only6, sources=tuple(source or ()), excluded=exclude
+    )
     me = Participant(profile, name, room, key_file)
     hooks = Hooks(on)
     form = None if fields is None else LineFormat(fields, LETTERS)

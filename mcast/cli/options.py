@@ -113,6 +113,12 @@ def interface_option(help: str) -> Any:
 
 
 Interfaces = Annotated[list[str] | None, interface_option("Use this network interface; may be repeated.")]
+Excluded = Annotated[
+    list[str] | None,
+    _setting(
+        "--exclude", "-x", metavar="NAME_OR_IP", help="Leave out this network interface; may be repeated."
+    ),
+]
 Only4 = Annotated[bool, typer.Option("-4", help="Use IPv4 only.")]
 Only6 = Annotated[bool, typer.Option("-6", help="Use IPv6 only.")]
 Ttl = Annotated[

@@ -59,7 +59,7 @@ class Others:
             if self._wanted:
                 from mcast.discovery.scope import Scope
 
-                scope = Scope(plan.requested, plan.versions)
+                scope = Scope(plan.requested, plan.versions, plan.excluded)
             if "dnssd" in self._wanted:
                 from mcast.discovery.dnssd_browser import Browser
 

@@ -122,6 +122,7 @@ def ping(
     room: options.Room = "",
     key_file: options.KeyFile = None,
     interface: options.Interfaces = None,
+    exclude: options.Excluded = None,
     only4: options.Only4 = False,
     only6: options.Only6 = False,
     ttl: options.Ttl = 1,
@@ -143,11 +144,11 @@ def ping(
     rounds = Rounds(count, limit, max(interval, FASTEST))
     if plain or tcp:
         return _textbook(UdpEcho(plain) if plain else TcpEcho(str(tcp)), size, rounds, screen)
-    network = Network(context, group, port, interface, only4, only6, ttl)
+    network = Network(context, group, port, interface, only4, only6, ttl, excluded=exclude)
     who = Participant(profile, None, room, key_file)
     groups, its_room = network.place(who)
     versions = options.versions(only4, only6)
-    choices = choose(network_interfaces.read(), interface or (), versions=versions)
+    choices = choose(network_interfaces.read(), interface or (), versions=versions, excluded=exclude or ())
     with Exchange(its_room, groups, ttl=ttl) as exchange:
         targets = _find(exchange, network, who, peer or [], choices, groups[0].port, versions)
         if not targets:

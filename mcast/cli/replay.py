@@ -34,6 +34,7 @@ def replay(
     name: options.Name = None,
     profile: options.Profile = "default",
     interface: options.Interfaces = None,
+    exclude: options.Excluded = None,
     only4: options.Only4 = False,
     only6: options.Only6 = False,
     ttl: options.Ttl = 1,
@@ -53,7 +54,7 @@ def replay(
     recording = Recording(file)
     if file != "-" and not sum(1 for _ in recording.messages()):
         return _nothing(recording)
-    network = Network(context, group, port, interface, only4, only6, ttl)
+    network = Network(context, group, port, interface, only4, only6, ttl, excluded=exclude)
     me = Participant(profile, name, room, key_file)
 
     async def command(ending: Ending, output: Output) -> int:

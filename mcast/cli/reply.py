@@ -71,6 +71,7 @@ def reply(
     name: options.Name = None,
     profile: options.Profile = "default",
     interface: options.Interfaces = None,
+    exclude: options.Excluded = None,
     only4: options.Only4 = False,
     only6: options.Only6 = False,
     ttl: options.Ttl = 1,
@@ -91,7 +92,7 @@ def reply(
     """
     runner = Runner(programs.words_of(command, "--command"), limit) if command is not None else None
     answer = _answerer(runner, echo)
-    network = Network(context, group, port, interface, only4, only6, ttl)
+    network = Network(context, group, port, interface, only4, only6, ttl, excluded=exclude)
     me = Participant(profile, name, room, key_file)
 
     async def run_command(ending: Ending, output: Output) -> int:

@@ -94,6 +94,7 @@ def send(
     name: options.Name = None,
     profile: options.Profile = "default",
     interface: options.Interfaces = None,
+    exclude: options.Excluded = None,
     only4: options.Only4 = False,
     only6: options.Only6 = False,
     ttl: options.Ttl = 1,
@@ -111,7 +112,7 @@ def send(
     """
     messages = Messages(text, message, file, lines, everything)
     messages.check()
-    network = Network(context, group, port, interface, only4, only6, ttl)
+    network = Network(context, group, port, interface, only4, only6, ttl, excluded=exclude)
     if plain and json:
         raise UsageError("--plain cannot be used with --json", "plain text is never confirmed")
     if plain:

@@ -179,6 +179,7 @@ class Network(msgspec.Struct, frozen=True):
     only6: bool
     ttl: int = 1
     sources: tuple[str, ...] = ()
+    excluded: list[str] | None = None
 
     def plain(self, *, sends: bool = True, answers: bool = False) -> PlainSession:
         """Plain text in all the groups; `answers`: by unicast, too, what was asked by unicast.
@@ -202,7 +203,8 @@ class Network(msgspec.Struct, frozen=True):
         if receive:
             self._check_sources(groups)
         used = tuple(sorted({group.version for group in groups}))
-        return Plan(groups, tuple(self.interfaces or ()), used, self.ttl, self.sources, receive)
+        named, excluded = tuple(self.interfaces or ()), tuple(self.excluded or ())
+        return Plan(groups, named, excluded, used, self.ttl, self.sources, receive)
 
     def check_plain(self, *, sends: bool) -> None:
         """UsageError for options that need the mcast protocol, or if it `sends` although a key is set."""
@@ -233,6 +235,7 @@ class Network(msgspec.Struct, frozen=True):
                 self._port(),
                 versions=allowed,
                 interfaces=self.interfaces or (),
+                exclude=self.excluded or (),
                 ttl=self.ttl,
                 sources=self.sources,
                 **{"wait": bool(self.interfaces), **join_options},

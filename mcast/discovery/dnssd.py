@@ -63,7 +63,7 @@ class Advertiser:
 
     def __init__(self, group: Group, told: Callable[[str], None] = lambda _: None) -> None:
         self._group, self._told = group, told
-        self._mdns = Mdns(Scope(group.plan.requested, group.plan.versions))
+        self._mdns = Mdns(Scope(group.plan.requested, group.plan.versions, group.plan.excluded))
         self._mdns.on_links = self._moved
         self._entries: dict[Service, _Entry] = {}
         self._watch = _Watch()

@@ -12,14 +12,24 @@ ADDRESSES = 6
 
 
 class Scope:
-    """Which interfaces to use, by name or address (all suitable ones if none is named), and IP versions."""
+    """Which interfaces to use, by name or address (all suitable ones if none is named), and IP versions.
 
-    def __init__(self, interfaces: Sequence[str] = (), versions: Sequence[int] = (4, 6)) -> None:
-        self.interfaces, self.versions = tuple(interfaces), tuple(versions)
+    excluded: those that are not used.
+    """
+
+    def __init__(
+        self,
+        interfaces: Sequence[str] = (),
+        versions: Sequence[int] = (4, 6),
+        excluded: Sequence[str] = (),
+    ) -> None:
+        self.interfaces, self.versions, self.excluded = tuple(interfaces), tuple(versions), tuple(excluded)
 
     def used(self, table: Iterable[Interface]) -> tuple[Interface, ...]:
         """Those of the table to use."""
-        choices = choose(table, self.interfaces, versions=self.versions, absent_ok=True)
+        choices = choose(
+            table, self.interfaces, versions=self.versions, absent_ok=True, excluded=self.excluded
+        )
         return tuple(choice.interface for choice in choices if choice.used)
 
     def addresses(self, links: Iterable[Interface]) -> list[str]:

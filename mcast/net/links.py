@@ -42,7 +42,8 @@ _IGMP = Path("/proc/net/igmp")
 class Plan(msgspec.Struct, frozen=True):
     """Which sockets are wanted.
 
-    requested: names or addresses of interfaces; empty means all suitable ones. versions: IP versions.
+    requested: names or addresses of interfaces; empty means all suitable ones. excluded: those that are not
+    used. versions: IP versions.
     ttl: see Sender. sources: see Receiver.join. receive: whether to open receivers. unicast: open senders on
     every interface at once, because others answer to them. hold: bind senders to the group's port where it
     is free. wait: go on without a usable interface, and with one requested that does not exist yet.
@@ -50,6 +51,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     groups: tuple[GroupAddress, ...]
     requested: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
     versions: tuple[int, ...] = (4, 6)
     ttl: int = 1
     sources: tuple[str, ...] = ()
@@ -110,7 +112,9 @@ class Links:
         before, plan = self._used, self.plan
         # After the first update, a requested interface may vanish and come back.
         absent_ok = plan.wait or bool(self.choices)
-        self.choices = interfaces.choose(table, plan.requested, versions=plan.versions, absent_ok=absent_ok)
+        self.choices = interfaces.choose(
+            table, plan.requested, versions=plan.versions, absent_ok=absent_ok, excluded=plan.excluded
+        )
         wanted = {choice.interface.index: choice.interface for choice in self.choices if choice.used}
         self._used, self._table = wanted, table
         # The system may give the index of a removed interface to a new one.
@@ -309,7 +313,8 @@ class Links:
     def _tunnels(self) -> Iterator[Interface]:
         """Tunnels that are up and not in use, unless the user chose the interfaces."""
         for choice in self.choices if not self.plan.requested else ():
-            if choice.interface.tunnel and choice.interface.up and not choice.used:
+            free = not choice.used and choice.reason != interfaces.EXCLUDED
+            if choice.interface.tunnel and choice.interface.up and free:
                 yield choice.interface
 
     def _lead_to_static(self) -> Iterator[tuple[str, tuple[int, str]]]:
@@ -317,10 +322,11 @@ class Links:
 
         That of the endpoint, if the interface has one.
         """
+        barred = {choice.interface for choice in self.choices if choice.reason == interfaces.EXCLUDED}
         for address in self._static_peers:
             source, version = source_towards(address), 6 if ":" in address[0] else 4
             for link in self._table if source else ():
-                if source in link.addresses:
+                if source in link.addresses and link not in barred:
                     endpoint = self._senders.get((link.index, version))
                     yield address[0], (link.index, endpoint.address if endpoint else str(source))
 

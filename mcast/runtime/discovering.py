@@ -29,6 +29,7 @@ class Place(TypedDict, total=False):
     key: bytes | None
     room_id: bytes | None
     interfaces: Sequence[str]
+    exclude: Sequence[str]
     versions: Sequence[int]
     ttl: int
     peers: Sequence[str]

@@ -56,6 +56,23 @@ def test_one_interface_that_is_there_is_used_while_another_is_waited_for(lan: la
     watch.wait_for("on eth0 (asked for with -i); waiting for eth7: does not exist", stream="stderr")
 
 
+def test_an_excluded_interface_carries_nothing(lan: lab.MakeLan) -> None:
+    made = lan(2, ipv6=False)
+    h1, h2 = made.hosts
+    other = made.add_switch()
+    for host in (h1, h2):
+        host.add_interface(other, "eth1")
+    listener = h2.mcast("listen", "--json", "-x", "eth0")
+    listener.wait_for("on eth1", stream="stderr")
+    assert h1.mcast("send", "-x", "eth1", "by eth0 only").wait() == 0
+    assert h1.mcast("send", "-i", "eth1", "-i", "eth0", "-x", "eth0", "by eth1 only").wait() == 0
+    listener.wait_for("by eth1 only")
+    none = h1.mcast("send", "-x", "eth0", "-x", h1.address(4, "eth1"), "by none")
+    assert none.wait() == 3
+    assert "left out with -x" in none.stderr
+    assert [one["text"] for one in listener.objects() if one["type"] == "message"] == ["by eth1 only"]
+
+
 def test_every_network_of_a_wire_is_spoken_to(lan: lab.MakeLan) -> None:
     """Without a default route, a computer drops what comes from a network that it has no address in."""
     made = lan(3, ipv6=False, default_route=False)

@@ -51,6 +51,7 @@ def chat(
     name: options.Name = None,
     profile: options.Profile = "default",
     interface: options.Interfaces = None,
+    exclude: options.Excluded = None,
     only4: options.Only4 = False,
     only6: options.Only6 = False,
     ttl: options.Ttl = 1,
@@ -72,7 +73,7 @@ def chat(
     Exit codes: 0 done, 1 failed, 2 wrong usage or, in a pipe, a line that is too large or not UTF-8,
     3 no usable interface or no permission.
     """
-    network = Network(context, group, port, interface, only4, only6, ttl)
+    network = Network(context, group, port, interface, only4, only6, ttl, excluded=exclude)
     make_screen = _screen(json)
     # A key that is given determines the room, whatever its name is.
     given = bool(key_file or os.environ.get("MCAST_KEY"))
