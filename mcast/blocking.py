@@ -325,6 +325,14 @@ class Group:
         """
         return self._call(self._group.stats)
 
+    def traffic(self) -> dict[str, dict[str, int]]:
+        """Datagrams of UDP and their bytes, by the name of each interface in use.
+
+        `sent`, `sent_bytes`, `received` and `received_bytes`. What was sent to several groups or in both IP
+        versions counts for each. Our own datagrams, which come back to us, do not count as received.
+        """
+        return self._call(self._group.traffic)
+
     def announce(self, *, tags: Mapping[str, str] | None = None, services: Sequence[str] = ()) -> None:
         """Replace what this peer offers to others.
 

@@ -14,7 +14,7 @@ import typer
 from mcast.aio import Group
 from mcast.errors import McastError, UsageError
 
-from . import exits, options
+from . import counters, exits, options
 from .extras import require
 from .hooks import Hooks, OnPeers
 from .output import Output, escape, note
@@ -73,6 +73,7 @@ def announce(
     timeout: options.Timeout = None,
     on: OnPeers = None,
     json: options.Json = False,
+    stats: counters.Stats = None,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
     execute: Exec = False,
@@ -95,7 +96,12 @@ def announce(
 
     async def announcing(ending: Ending, output: Output) -> int:
         wanted = network.protocol(me, tags=tags, services=service or (), peers=peer or ())
-        async with wanted as session, hooks, contextlib.AsyncExitStack() as stack:
+        async with (
+            wanted as session,
+            counters.counted(session, stats, output if json and not execute else None),
+            hooks,
+            contextlib.AsyncExitStack() as stack,
+        ):
             reporter = Reporter(session, quiet=quiet, verbose=verbose)
             reporter.joined("announcing in")
             if dnssd:

@@ -9,7 +9,7 @@ import typer
 from mcast.aio import Group
 from mcast.errors import UsageError
 
-from . import options
+from . import counters, options
 from .hooks import Hooks, OnPeers
 from .others import Others, first_of
 from .output import Output, note
@@ -86,6 +86,7 @@ def browse(
     format: Format = None,
     fields: Fields = None,
     json: options.Json = False,
+    stats: counters.Stats = None,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
@@ -112,7 +113,12 @@ def browse(
     async def command(ending: Ending, output: Output) -> int:
         wait = bool(interface) and not terminate
         joining = network.protocol(me, visitor=True, passive=passive, wait=wait, peers=peer or ())
-        async with joining as session, hooks, contextlib.AsyncExitStack() as stack:
+        async with (
+            joining as session,
+            counters.counted(session, stats, output if json else None),
+            hooks,
+            contextlib.AsyncExitStack() as stack,
+        ):
             reporter = Reporter(session, quiet=quiet or terminate, verbose=verbose)
             reporter.joined("browsing")
             show = in_json(output) if json else in_lines(output, form)

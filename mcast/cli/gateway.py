@@ -16,7 +16,7 @@ from mcast.gateway import Echo, Lines, Lobby
 from mcast.gateway.lines import parse_listen
 from mcast.net.links import Links
 
-from . import exits, options
+from . import counters, exits, options
 from .extras import require
 from .output import Output, note
 from .profiles import Profile
@@ -82,6 +82,7 @@ def gateway(
     ttl: options.Ttl = 1,
     peer: options.Peers = None,
     timeout: options.Timeout = None,
+    stats: counters.Stats = None,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
@@ -100,7 +101,7 @@ def gateway(
 
     async def command(ending: Ending, output: Output) -> int:
         joining = network.protocol(me, peers=peer or (), last=LAST)
-        async with joining as session, contextlib.AsyncExitStack() as stack:
+        async with joining as session, counters.counted(session, stats), contextlib.AsyncExitStack() as stack:
             reporter = Reporter(session, quiet=quiet, verbose=verbose)
             reporter.joined("a gateway to")
             joined = session.groups[0]

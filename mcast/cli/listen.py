@@ -8,7 +8,7 @@ import typer
 
 from mcast.errors import UsageError
 
-from . import options, recording
+from . import counters, options, recording
 from .config import from_command_line
 from .formats import LineFormat
 from .hooks import Hooks, On
@@ -71,6 +71,7 @@ def listen(
     fields: Fields = None,
     json: Annotated[bool, options.json_option("Print messages, and which are lost, as JSON.")] = False,
     events: Events = False,
+    stats: counters.Stats = None,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
@@ -107,7 +108,12 @@ def listen(
             if plain
             else network.protocol(me, several=True, sends=False, **join_options)
         )
-        async with joining as session, hooks, acquainted(session, profile, pins=False):
+        async with (
+            joining as session,
+            counters.counted(session, stats, output if json else None),
+            hooks,
+            acquainted(session, profile, pins=False),
+        ):
             reporter = Reporter(session, quiet=quiet, verbose=verbose)
             reporter.joined("listening to")
             show = _Show(form, json, events, verbose)

@@ -9,7 +9,7 @@ import typer
 
 from mcast.errors import UsageError
 
-from . import exits, options, stdin
+from . import counters, exits, options, stdin
 from .output import Output, note
 from .recording import Recorded, Recording
 from .runner import Ending, run
@@ -39,6 +39,7 @@ def replay(
     only6: options.Only6 = False,
     ttl: options.Ttl = 1,
     peer: options.Peers = None,
+    stats: counters.Stats = None,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
@@ -60,7 +61,7 @@ def replay(
     async def command(ending: Ending, output: Output) -> int:
         joining = network.protocol(me, several=True, visitor=True, wait=False, peers=peer or ())
         recording.private = 0
-        async with joining as session:
+        async with joining as session, counters.counted(session, stats):
             reporter = Reporter(session, quiet=quiet, verbose=False)
             if verbose:
                 reporter.say(reporter.where("replaying to"))

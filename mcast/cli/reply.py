@@ -20,7 +20,7 @@ from mcast.net.plain_text import Line
 from mcast.runtime.asking import AT_ONCE
 from mcast.wire.limits import MESSAGE_MAX
 
-from . import options, programs, stdin
+from . import counters, options, programs, stdin
 from .hooks import Hooks
 from .items import GroupContext, Item, PlainItem, PrivateItem
 from .output import Output, note
@@ -80,6 +80,7 @@ def reply(
     timeout: options.Timeout = None,
     plain: options.Plain = False,
     json: options.Json = False,
+    stats: counters.Stats = None,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
@@ -100,7 +101,11 @@ def reply(
         replies = _Replies(answer, match, output if json else None, count, verbose=verbose and not quiet)
         if isinstance(joining, GroupSession):
             replies.prepare(joining.groups[0], limit if answer_fast else PERSON_LIMIT)
-        async with joining as session, Hooks(None) as hooks:
+        async with (
+            joining as session,
+            counters.counted(session, stats, output if json else None),
+            Hooks(None) as hooks,
+        ):
             reporter = Reporter(session, quiet=quiet, verbose=verbose)
             reporter.joined("answering in")
             hooks.ready(str(session.plan.groups[0]))

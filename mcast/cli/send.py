@@ -21,7 +21,7 @@ from mcast.net.links import Links
 from mcast.net.plain_text import decode, payload_limit
 from mcast.wire.limits import MESSAGE_MAX
 
-from . import exits, options, stdin
+from . import counters, exits, options, stdin
 from .output import Output, note, rfc3339
 from .runner import Ending, collect, run
 from .session import NOBODY, GroupSession, Network, Participant, Reporter
@@ -101,6 +101,7 @@ def send(
     peer: options.Peers = None,
     plain: options.Plain = False,
     json: Annotated[bool, options.json_option("Print who confirmed and who did not as JSON.")] = False,
+    stats: counters.Stats = None,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
@@ -125,7 +126,7 @@ def send(
         # The messages are read and checked before anything is joined.
         bodies = None if lines else messages.read(MESSAGE_MAX, plain=False)
         joining = network.protocol(me, several=True, visitor=True, wait=False, peers=peer or ())
-        async with joining as session:
+        async with joining as session, counters.counted(session, stats, output if json else None):
             sending = Sending(session, interval, linger, wanted)
             reporter = Reporter(session, quiet=quiet, verbose=False)
             if verbose and not quiet:

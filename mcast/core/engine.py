@@ -773,6 +773,11 @@ class Engine:
         return None if known is None else known.public_key
 
     @property
+    def echoes(self) -> int:
+        """How many of our own datagrams came back to us."""
+        return self._ingress.echoes
+
+    @property
     def fallback(self) -> int:
         """How many peers get copies by unicast because multicast does not get through."""
         return self._fallback.active

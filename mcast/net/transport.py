@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import ipaddress
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Sequence
 from itertools import groupby
 from operator import attrgetter
+
+import msgspec
 
 from mcast.core.engine import Outgoing
 from mcast.core.events import Address, Detour
@@ -25,6 +27,26 @@ ROUTES_MAX = 4096
 NEIGHBOURS_MAX = 4096
 """Cached answers of interface_near(). A flood from forged sources only empties the cache."""
 
+
+class Traffic(msgspec.Struct):
+    """Datagrams and bytes of UDP that went out and came in by one interface."""
+
+    sent: int = 0
+    sent_bytes: int = 0
+    received: int = 0
+    received_bytes: int = 0
+
+    def count_sent(self, batch: Sequence[bytes]) -> None:
+        """These have left."""
+        self.sent += len(batch)
+        self.sent_bytes += sum(map(len, batch))
+
+    def count_received(self, batch: Sequence[bytes]) -> None:
+        """These have arrived."""
+        self.received += len(batch)
+        self.received_bytes += sum(map(len, batch))
+
+
 Route = tuple[Sender, tuple[str, int]]
 """A sender and the group address that it sends to."""
 _way = attrgetter("destination", "record", "interfaces")
@@ -36,7 +58,8 @@ class Transport:
     `on_dead` is called with a sender that has to be replaced, `on_refused` once for each interface and IP
     version by which the system does not let us send, `on_detour` with what goes neither to the group nor to
     an address. `failures` counts failed sends by errno. `refusal` is why it let the last datagram leave by no
-    interface at all, None if one left; `sent` tells whether any ever did. An interface that is down refuses
+    interface at all, None if one left; `sent` tells whether any ever did. `traffic` is by the number of an
+    interface; nothing of a batch counts that was refused in part. An interface that is down refuses
     nothing: it may come back.
     """
 
@@ -48,6 +71,7 @@ class Transport:
         on_detour: Callable[[Detour, Sequence[bytes], Container[int] | None], None],
     ) -> None:
         self.failures: Counter[str] = Counter()
+        self.traffic: defaultdict[int, Traffic] = defaultdict(Traffic)
         self.refusal: PermissionRefused | None = None
         self.refusals: dict[tuple[int, int], PermissionRefused] = {}
         self.sent = False
@@ -143,7 +167,9 @@ class Transport:
                     errors = [error]
             for failed in errors:
                 refusal = self._refused(sender, failed)
-            left = left or not errors
+            if not errors:
+                left = True
+                self.traffic[sender.interface].count_sent(batch)
         return left, refusal
 
     def heard(self, source: tuple[str, int], interface: int) -> SocketName:
@@ -220,6 +246,7 @@ class Transport:
             except SocketError as error:
                 self._failed(sender, error)
             else:
+                self.traffic[sender.interface].count_sent((data,))
                 if record or host in self._static_hosts:  # a copy of what goes to the group
                     self.sent, self.refusal = True, None
 

@@ -304,7 +304,10 @@ class Driver:
                 name = self.transport.heard(source, interface)
                 # This computer alone is no network: what is heard by loopback may be told anywhere.
                 link = (-1 if interface in self._alone else interface) << 1 | (":" in source[0])
+                echoes = engine.echoes
                 news |= engine.receive_all(ours, name, now, group is None, link)
+                if engine.echoes - echoes < len(ours):  # all of one source are ours, or none
+                    self.transport.traffic[interface].count_received(ours)
         if news:
             self.step(now)
         if plain and group is not None:

@@ -568,6 +568,16 @@ class Group:
         failures = {f"send-{name.lower()}": count for name, count in self._driver.transport.failures.items()}
         return {**self._engine.stats(), **failures, "kernel-drops": self.links.kernel_drops}
 
+    def traffic(self) -> dict[str, dict[str, int]]:
+        """Datagrams of UDP and their bytes, by the name of each interface in use.
+
+        `sent`, `sent_bytes`, `received` and `received_bytes`. What was sent to several groups or in both IP
+        versions counts for each. Our own datagrams, which come back to us, do not count as received.
+        """
+        self._require_entered()
+        traffic = self._driver.transport.traffic
+        return {link.name: msgspec.structs.asdict(traffic[link.index]) for link in self.links.all}
+
     def announce(self, *, tags: Mapping[str, str] | None = None, services: Sequence[str] = ()) -> None:
         """Replace what this peer offers to others.
 

@@ -51,6 +51,19 @@ EXAMPLES: list[dict[str, Any]] = [
     {"type": "reply", "id": "x", "declined": True, **PEER},
     {"type": "reply", "source": "10.9.0.2:3000", "text": "HI", "plain": True},
     {"type": "missing", "id": "x", **PEER},
+    {
+        "type": "stats",
+        "group": "230.0.0.1:28003",
+        "seconds": 10.0,
+        "peers": 1,
+        "interfaces": {"eth0": {"sent": 3, "sent_bytes": 900, "received": 2, "received_bytes": 600}},
+        "frames": {"record": 2},
+        "repaired": 0,
+        "dropped": 0,
+        "drops": {"repeated": 1},
+        "kernel_drops": 0,
+        "failed": {"eperm": 1},
+    },
 ]
 WRONG: list[tuple[int, dict[str, Any]]] = [
     (0, {"v": 2}),

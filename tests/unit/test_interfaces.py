@@ -140,8 +140,9 @@ def test_an_excluded_interface_is_not_used_requested_or_not() -> None:
     for requested in ([], ["eth0", "eth1"]):
         choices = choose(table("two_nics"), requested, excluded=["eth0", "eth9"])
         assert [choice.interface.name for choice in choices if choice.used] == ["eth1"]
-        assert [choice.reason for choice in choices if choice.interface.name == "eth0"] == ["left out with -x"]
-    assert not any(choice.used for choice in choose(table("two_nics"), excluded=["eth0", "eth1"])), "no loopback"
+        assert [one.reason for one in choices if one.interface.name == "eth0"] == ["left out with -x"]
+    none = choose(table("two_nics"), excluded=["eth0", "eth1"])
+    assert not any(choice.used for choice in none), "loopback would reach nobody"
 
 
 def test_no_interface_at_all() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import typer
 
 from mcast.aio import Group
-from mcast.cli import options
+from mcast.cli import counters, options
 from mcast.cli.archive import Archive
 from mcast.cli.mailbox import Mailbox, letters_file
 from mcast.cli.output import Output, note
@@ -63,6 +63,7 @@ def chat(
     history_size: options.HistorySize = 500,
     plain: options.Plain = False,
     json: options.Json = False,
+    stats: counters.Stats = None,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> int:
@@ -96,7 +97,11 @@ def chat(
             elif since is not None or last is not None or sys.stdin.isatty():
                 join_options |= {"since": since, "last": most}
             joining = network.plain() if plain else network.protocol(who, **join_options)
-            async with joining as session, acquainted(session, profile, pins=not no_history):
+            async with (
+                joining as session,
+                counters.counted(session, stats, output if json else None),
+                acquainted(session, profile, pins=not no_history),
+            ):
                 reporter = Reporter(session, quiet=quiet, verbose=verbose)
                 if not again:
                     reporter.joined("chatting in")

@@ -57,6 +57,7 @@ class Ingress:
         self._checks: dict[bytes, Checks] = {}
         self._session = session
         self._own: tuple[bytes, ...] = ()
+        self.echoes = 0  # our own datagrams that came back
         self.accept(checks)
         self._latest: set[int] = set()
         self._before: set[int] = set()
@@ -77,6 +78,7 @@ class Ingress:
     def open(self, datagram: bytes) -> list[Frame] | DropReason:
         """The frames of `datagram`, or why it is dropped."""
         if datagram.startswith(self._own):
+            self.echoes += 1
             return DropReason.OWN  # each we send comes back to us: it should cost little
         header = decode_header(datagram)
         if isinstance(header, DropReason):
