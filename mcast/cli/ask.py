@@ -94,6 +94,7 @@ def ask(
             complete = await ending.during(asking.run(question, timeout, everyone))
             if not complete:
                 return exits.INTERRUPTED + ending.signal if ending.reason == "signal" else exits.DONE
+            session.require_sent()
             if not quiet:
                 asking.report()
             return asking.exit_code

@@ -14,7 +14,7 @@ from mcast import interfaces as network_interfaces
 from mcast.doctor.exchange import LARGEST, SMALLEST, Arrival, Exchange, Target
 from mcast.doctor.tally import Tally
 from mcast.doctor.textbook import TcpEcho, UdpEcho
-from mcast.errors import SocketError, UsageError
+from mcast.errors import PermissionRefused, SocketError, UsageError
 from mcast.interfaces import choose
 from mcast.multicast import Sender
 from mcast.net.address import GroupAddress
@@ -135,7 +135,8 @@ def ping(
     each peer three times: by unicast, with the question to the group, and with the answer to the group. Ends
     after -C rounds, after -W, or with Ctrl-C.
 
-    Exit codes: 0 answers came, 1 failed, 2 wrong usage, 3 no usable interface, 4 nobody is here or answered.
+    Exit codes: 0 answers came, 1 failed, 2 wrong usage, 3 no usable interface or no permission to send by one
+    of the ways, 4 nobody is here or answered.
     """
     if sum(bool(one) for one in (peer, plain, tcp)) > 1:
         raise UsageError("PEER, --plain and --tcp exclude each other", "use one of them")
@@ -150,19 +151,28 @@ def ping(
     versions = options.versions(only4, only6)
     choices = choose(network_interfaces.read(), interface or (), versions=versions, excluded=exclude or ())
     with Exchange(its_room, groups, ttl=ttl) as exchange:
+        exchange.on_refused = lambda error: note(str(error))
         targets = _find(exchange, network, who, peer or [], choices, groups[0].port, versions)
         if not targets:
+            if exchange.refusal is not None:
+                return exits.NO_NETWORK
             note("nobody is here" if not peer else f"{', '.join(peer)}: nobody answers")
             return exits.NOTHING_FOUND
         ways = [way for target in targets for way in _ways(exchange, target, groups)]
         if mtu:
-            sizes = [_largest(exchange, way, screen) for way in ways]
-            return exits.DONE if any(sizes) else exits.NOTHING_FOUND
+            answered = any([_largest(exchange, way, screen) for way in ways])
+            return _exit_code(exchange, answered)
         with _until_interrupted(rounds):
             _measure(exchange, ways, rounds, size, screen)
     for way in ways:
         screen.sums(_who(way), _label(way), way.tally)
-    return exits.DONE if any(way.tally.received for way in ways) else exits.NOTHING_FOUND
+    return _exit_code(exchange, any(way.tally.received for way in ways))
+
+
+def _exit_code(exchange: Exchange, answered: bool) -> int:
+    if exchange.refusal is not None:
+        return exits.NO_NETWORK
+    return exits.DONE if answered else exits.NOTHING_FOUND
 
 
 def _find(
@@ -283,6 +293,8 @@ def _ask(exchange: Exchange, way: Way, size: int) -> None:
             size=size,
             token=way.token,
         )
+    except PermissionRefused:
+        pass  # told once, by on_refused
     except SocketError as error:
         if not (sequence or way.tally.sent):
             note(str(error))

@@ -248,13 +248,19 @@ class _Replies:
             return
         self._contexts = session.contexts
         self._joined.set()
-        following = asyncio.ensure_future(self._follow(session, reporter))
+        tasks = [
+            asyncio.ensure_future(self._follow(session, reporter)),
+            asyncio.ensure_future(self._enough.wait()),
+        ]
         try:
-            await self._enough.wait()
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                task.result()  # the system may refuse that anything is sent
             await session.groups[0].settled(timeout=LAST_ANSWERS)
         finally:
-            following.cancel()
-            await asyncio.gather(following, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _follow(self, session: GroupSession, reporter: Reporter) -> None:
         """Take the other events, and show what was said to this peer alone."""

@@ -19,7 +19,7 @@ from mcast.core.membership.pings import ANSWER_SIZE
 from mcast.core.membership.unicast import PADDED
 from mcast.crypto.rooms import Room
 from mcast.crypto.seal import Opener, Sealer
-from mcast.errors import SocketError
+from mcast.errors import PermissionRefused, SocketError
 from mcast.interfaces import Interface
 from mcast.multicast import Datagram, Receiver, Sender
 from mcast.net.address import GroupAddress
@@ -64,11 +64,16 @@ class Arrival(msgspec.Struct, frozen=True):
 
 
 class Exchange:
-    """Asks peers in `room`, whose addresses are `groups`. Use it as a context manager."""
+    """Asks peers in `room`, whose addresses are `groups`. Use it as a context manager.
+
+    `refusal`: why the system did not let a question leave, the first time. `on_refused` is told then.
+    """
 
     def __init__(self, room: Room, groups: Sequence[GroupAddress], *, ttl: int = 1) -> None:
         self.groups = tuple(groups)
         self.sent_bytes = 0
+        self.refusal: PermissionRefused | None = None
+        self.on_refused: Callable[[PermissionRefused], object] = lambda _: None
         self.others: set[str] = set()
         self.heard: set[str] = set()
         self._room, self._ttl = room, ttl
@@ -130,7 +135,13 @@ class Exchange:
         data = self._sealer.seal(encode_frames(frames, size - HEADER_SIZE - TAG_SIZE))
         self.sent_bytes += len(data)
         at = time.perf_counter()
-        sender.send_to(data, to)
+        try:
+            sender.send_to(data, to)
+        except PermissionRefused as error:
+            if self.refusal is None:
+                self.refusal = error
+                self.on_refused(error)
+            raise
         return at
 
     def wait(self, seconds: float, until: Callable[[], bool] = lambda: False) -> list[Arrival]:

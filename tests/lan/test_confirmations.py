@@ -118,12 +118,25 @@ def test_what_cannot_be_waited_for_is_refused(hosts: list[lab.Host], group: str,
     assert send(hosts[0], group, *words, "x", code=2).stderr.count("\n") == 1
 
 
+RECORDED = (
+    '{"v":1,"type":"message","ts":"2026-11-21T01:30:56.167Z","group":"230.0.0.1:28003","id":"x","seq":1,'
+    '"from":{"id":"0123456789abcdef","name":"ada"},"text":"hello"}\n'
+)
 COMMANDS = {
     "send": (("send", "hello"), ""),
     "send to all": (("send", "--wait-acks", "all", "hello"), ""),
     "chat": (("chat",), "hello\n"),
     "announce": (("announce", "--service", "_ipp._tcp:631"), ""),
     "browse": (("browse", "-t"), ""),
+    "browse on": (("browse",), ""),
+    "ask": (("ask", "-W", "20s", "anybody?"), ""),
+    "reply": (("reply", "--echo"), ""),
+    "gateway": (("gateway", "lines", "--listen", "127.0.0.1:0"), ""),
+    "replay": (("replay", "-"), RECORDED),
+    "ping": (("ping", "-C", "1"), ""),
+    "ping by address": (("ping", "-C", "1", "10.9.0.2"), ""),
+    "plain chat": (("chat", "--plain"), "hello\n"),
+    "plain send": (("send", "--plain", "hello"), ""),
 }
 
 
@@ -137,10 +150,21 @@ def test_a_refused_send_is_not_a_send(hosts: list[lab.Host], group: str, command
         assert process.wait() == 3, process.stderr
     finally:
         firewall.remove()
-    told = process.stderr.splitlines()
-    assert told[-1].startswith(REFUSED)
-    assert FIREWALL in told[-1]
-    assert "nobody confirmed" not in process.stderr
+    (told,) = [line for line in process.stderr.splitlines() if FIREWALL in line]
+    assert REFUSED.removeprefix("mcast: ") in told
+    assert process.stderr.splitlines()[-1] == told
+    for otherwise in ("nobody", "reply"):
+        assert otherwise not in process.stderr
+
+
+def test_a_doctor_names_the_firewall(hosts: list[lab.Host], group: str) -> None:
+    firewall = hosts[0].firewall(BLOCKED, hook="output")
+    try:
+        process = hosts[0].mcast("doctor", "-g", group, "--json")
+        assert process.wait(60) == 1
+    finally:
+        firewall.remove()
+    assert process.objects()[0]["cause"] == "sender-firewall"
 
 
 def test_a_bench_that_may_not_send_says_so(hosts: list[lab.Host]) -> None:

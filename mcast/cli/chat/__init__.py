@@ -8,7 +8,7 @@
 import contextlib
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import typer
@@ -21,7 +21,7 @@ from mcast.cli.output import Output, note
 from mcast.cli.people import acquainted
 from mcast.cli.runner import Ending, run
 from mcast.cli.session import GroupSession, Network, Participant, Reporter, Session
-from mcast.errors import McastError, UsageError
+from mcast.errors import McastError, PermissionRefused, UsageError
 from mcast.store.letters import Letters
 
 from .conversation import Conversation
@@ -127,17 +127,28 @@ def chat(
         screen = make_screen(output)
         rooms = Rooms(screen, enter, name)
         talk = Talk(rooms, screen, simple=plain)
-        try:
-            await rooms.join(first)
-            await ending.during(talk.run())
-        finally:
+        with _told_once(talk):
             try:
-                await rooms.close()
+                await rooms.join(first)
+                await ending.during(talk.run())
             finally:
-                screen.close()
+                try:
+                    await rooms.close()
+                finally:
+                    screen.close()
         return talk.exit_code
 
     return run(command)
+
+
+@contextlib.contextmanager
+def _told_once(talk: Talk) -> Iterator[None]:
+    """Do not repeat at the end why a line was not sent. The exit code tells it, too."""
+    try:
+        yield
+    except PermissionRefused as error:
+        if str(error) != talk.told:
+            raise
 
 
 def _archive(profile: str, group: Group, room: str, *, age: float, size: float) -> Archive | None:

@@ -34,6 +34,8 @@ class Talk:
 
     def __init__(self, rooms: Rooms, screen: Screen, *, simple: bool = False) -> None:
         self.exit_code = exits.DONE
+        self.told = ""
+        """The last reason that was told why a line was not sent, in a pipe."""
         self.rooms, self.screen, self.simple = rooms, screen, simple
         screen.talk = self
         self.bell = Bell(screen.ring)
@@ -118,4 +120,5 @@ class Talk:
         # In a pipe only the exit code tells that a line was lost.
         if not self._interactive:
             self.exit_code = exits.of_error(error)
+            self.told = str(error)
         note(f"not sent: {error}")
