@@ -46,7 +46,7 @@ MEASURE_RETRY = 0.15  # seconds without an answer after which another peer is pr
 MEASURED_MOST = 12  # probes until we know, in all
 CHOICE = 16  # peers to choose from
 LOOK_AROUND = 0.1  # seconds, at most, in which a member that is new sees how large the group is
-CROWD = 100  # members above which nobody measures just because it joined
+CROWD = 100  # members above which nobody measures, or is probed, just because somebody joined
 
 
 class Probing(msgspec.Struct, frozen=True):
@@ -299,6 +299,17 @@ class FailureDetector:
         self._silence.set(peer.peer_id, now + SILENCE * self.interval(peer))
         self._arm()
 
+    def succeeded(self, peer: Peer, now: float) -> None:
+        """Its identity began anew on the same computer: it may have crashed, so probe it without waiting.
+
+        All who know it do so now, so in a crowd nobody does.
+        """
+        if self._context.members <= CROWD and not peer.suspect:
+            peer.suspect = True
+            spread = self._context.members / ASKERS
+            self._silence.set(peer.peer_id, now + spread * self._context.rng.random())
+            self._arm()
+
     def watch_visitor(self, peer_id: PeerId, now: float) -> None:
         """A peer outside the roster publishes: it is watched until it falls silent."""
         if peer_id not in self._silence:
@@ -345,7 +356,7 @@ class FailureDetector:
                 self._check_visitor(peer_id, now)
                 continue
             limit = peer.heard + SILENCE * self.interval(peer)
-            if now < limit:
+            if now < limit and not peer.suspect:
                 peer.probes = 0
                 # On whole seconds, so that many peers are one wake-up.
                 self._silence.set(peer_id, ceil(limit))

@@ -39,6 +39,7 @@ YOUNG = 30.0  # seconds after joining in which only bytes count: all who join to
 NEWCOMER_SIZE = (
     DATAGRAM_SAFE - HEADER_SIZE - TAG_SIZE
 )  # each of three answers may be as long; passes everywhere
+EARLIER = 4  # instances of an identity that are probed when it begins anew on the same computer: the latest
 PAUSE = 0.1  # seconds between two looks at whether signatures of strangers may be checked
 
 
@@ -367,6 +368,7 @@ class Presence:
         self._fit(None, frame.limit)
         self._context.emit(PeerJoined(peer.view()))
         self._compare_machines(peer)
+        self._doubt_earlier(peer, now)
         self._detector.measure(peer.address, now)
         return None
 
@@ -445,6 +447,21 @@ class Presence:
             machines.add(self._machine)
         if peer.confirmed and any(machine) and any(any(other) and other != machine for other in machines):
             self._context.emit(Alarm("two-machines", peer.peer_id))
+
+    def _doubt_earlier(self, peer: Peer, now: float) -> None:
+        """Who starts anew on a computer may have crashed there before.
+
+        The attack: an identity of many peers, each of which would be probed for each that joins.
+        """
+        origin, machine = peer.peer_id.origin, peer.announcement.machine
+        if not any(machine):
+            return
+        if origin == self._context.me.origin and machine == self._machine and peer.peer_id < self._context.me:
+            self._detector.succeeded(peer, now)
+        for peer_id in self._roster.of(origin)[-1 - EARLIER : -1] if peer.confirmed else ():
+            earlier = self._roster.get(peer_id)
+            if earlier is not None and earlier.announcement.machine == machine and peer_id < peer.peer_id:
+                self._detector.succeeded(earlier, now)
 
     def _fit(self, before: int | None, now: int | None) -> None:
         """A peer takes datagrams of `now` bytes instead of `before`; None: it is not here."""

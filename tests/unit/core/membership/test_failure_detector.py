@@ -34,6 +34,45 @@ def test_a_crash_is_noticed_in_time() -> None:
     assert lan.now > crashed + 5.0
 
 
+def test_who_begins_anew_on_the_same_computer_after_a_crash_is_soon_there_once() -> None:
+    lan = simulation.Lan(2)
+    others = [lan.join(f"other {number}") for number in range(7)]
+    bob = lan.join("bob", machine=b"computer")
+    lan.run(30.0)
+    bob.crash()
+    lan.run(1.0)
+    again = lan.join("bob", machine=b"computer", identity=bob.identity)
+    lan.run(4.5)
+    for other in others:
+        assert left(other) == [("bob", "expired")]
+        assert [peer.peer_id for peer in other.peers() if peer.name == "bob"] == [again.engine.peer_id]
+    assert "bob" not in [peer.name for peer in again.peers()], "who begins anew is told of itself"
+
+
+def test_several_instances_on_one_computer_stay() -> None:
+    lan = simulation.Lan(4)
+    ada = lan.join("ada")
+    first = lan.join("bob", machine=b"computer")
+    lan.run(10.0)
+    lan.join("bob", machine=b"computer", identity=first.identity)
+    lan.run(0.3)
+    lan.join("bob", machine=b"another1", identity=first.identity)
+    lan.run(60.0)
+    assert left(ada) == []
+    assert [peer.suspect for peer in ada.peers()] == [False] * 3
+
+
+def test_in_a_crowd_nobody_is_probed_because_somebody_came() -> None:
+    lan = simulation.Lan(5)
+    ada, bob = lan.join("ada"), lan.join("bob", machine=b"computer")
+    lan.run(10.0)
+    bob.crash()
+    ada.engine._context.members = CROWD + 1
+    (peer,) = ada.engine._roster
+    ada.engine._detector.succeeded(peer, lan.now)
+    assert not peer.suspect
+
+
 def test_a_suspect_that_answers_stays() -> None:
     """Its announcements do not arrive, its answers to probes do."""
     lan = simulation.Lan(3)
