@@ -79,7 +79,7 @@ class Bottleneck:
 
     def __init__(self, rate: float, queue: float) -> None:
         self.rate, self.queue = rate, queue
-        self.lost = self.carried = 0
+        self.lost = 0
         self._free_at = 0.0
 
     def carry(self, size: int, now: float) -> float | None:
@@ -88,7 +88,6 @@ class Bottleneck:
         if waiting * self.rate + size > self.queue:
             self.lost += 1
             return None
-        self.carried += size
         self._free_at = now + waiting + (size + self.OVERHEAD) / self.rate
         return self._free_at - now
 
@@ -194,14 +193,14 @@ class Member:
         self.lives.append(Life(self.engine.peer_id, lan.now, []))
         self._crashed = False
         self.armed = None
-        self.pump()
+        self.step()
 
     def send(self, data: str | bytes, *, guest: str | None = None) -> Receipt:
         """Publish one message, also for a guest."""
         encoded, now = data.encode() if isinstance(data, str) else data, self._lan.now
         engine = self.engine
         receipt = engine.send(encoded, now) if guest is None else engine.send_for(guest, encoded, now)
-        self.pump()
+        self.step()
         return receipt
 
     def send_to(
@@ -216,7 +215,7 @@ class Member:
         """Send one message to one peer, sealed for it alone; its number, for engine.delivered()."""
         encoded = data.encode() if isinstance(data, str) else data
         number = self.engine.send_to(peer_id, kind, encoded, self._lan.now, about=about, patience=patience)
-        self.pump()
+        self.step()
         return number
 
     def events(self) -> list[Event]:
@@ -234,11 +233,11 @@ class Member:
     def leave(self) -> None:
         """Say goodbye."""
         self.engine.close(self._lan.now)
-        self.pump()
+        self.step()
 
     def crash(self) -> None:
         """Stop at once; start() begins another run."""
-        self.pump()
+        self.step()
         self._crashed = True
 
     def set_clock(self, skew: float) -> None:
@@ -249,15 +248,15 @@ class Member:
     def receive(self, datagram: bytes, source: Address, direct: bool = False, link: int = 0) -> None:
         """A datagram arrives; `direct`: it was sent to this member alone."""
         if not self._crashed and self.engine.receive(datagram, source, self._lan.now, direct, link):
-            self.pump()
+            self.step()
 
     def wake(self) -> None:
         """The timer ran out."""
         if not self._crashed:
             self.engine.tick(self._lan.now)
-            self.pump()
+            self.step()
 
-    def pump(self) -> None:
+    def step(self) -> None:
         """Send what there is, arm the timer, take the events: what a driver of the engine does."""
         lan = self._lan
         for outgoing in self.engine.datagrams(lan.now):

@@ -16,8 +16,10 @@ from typing import TypeVar
 
 import pytest
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in what a shell started with & or nohup
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell that starts us with & ignores the one, nohup the other.
+for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _handler)
 
 REFUSE_SKIPS = os.environ.get("MCAST_REFUSE_SKIPS") == "1"
 LEAK_SECONDS = 3.0

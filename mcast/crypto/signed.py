@@ -13,7 +13,7 @@ from mcast.wire.frames import FrameType, Signed
 from mcast.wire.limits import PROOF_HEAD_SIZE
 from mcast.wire.records import PROOF, Record
 
-from .keys import Identity, verify
+from .keys import Identity
 from .merkle import Tree, build, leaf_hash, root_of
 
 S = TypeVar("S", bound=Signed)
@@ -32,11 +32,6 @@ def frame_claim(room_id: bytes, frame: Signed) -> bytes:
 def sign_frame(identity: Identity, room_id: bytes, frame: S) -> S:
     """`frame` with its signature for this room filled in."""
     return msgspec.structs.replace(frame, signature=identity.sign(frame_claim(room_id, frame)))
-
-
-def verify_frame(public_key: bytes, room_id: bytes, frame: Signed) -> bool:
-    """Whether the holder of `public_key` signed `frame` in this room. Does not ask whose the key is."""
-    return verify(public_key, frame_claim(room_id, frame), frame.signature)
 
 
 def sign_flush(identity: Identity, room_id: bytes, incarnation: int, records: Sequence[bytes]) -> list[bytes]:
@@ -93,8 +88,3 @@ def holds(tree: Tree, record: Record) -> bool:
 
 def _flush_claim(room_id: bytes, record: Record, root: bytes) -> bytes:
     return _FLUSH.pack(_FLUSH_CONTEXT, room_id, record.origin, record.incarnation, record.size) + root
-
-
-def verify_record(public_key: bytes, room_id: bytes, record: Record) -> bool:
-    """Whether the holder of `public_key` published `record` in this room. Does not ask whose the key is."""
-    return verify(public_key, flush_claim(room_id, record), record.signature)

@@ -19,7 +19,6 @@ Pair = tuple[lab.Host, lab.Host]
 VALIDATOR = jsonschema.Draft202012Validator(
     json.loads((lab.REPOSITORY / "docs" / "events.schema.json").read_text())
 )
-JOINED = "listening to|announcing in|browsing|chatting in"
 
 
 def objects(process: lab.Process) -> list[dict[str, Any]]:

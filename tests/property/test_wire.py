@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mcast.crypto.keys import Identity
 from mcast.crypto.rooms import open_room
 from mcast.crypto.seal import Opener, Sealer
-from mcast.crypto.signed import sign_flush, verify_record
+from mcast.crypto.signed import sign_flush
 from mcast.wire import frames as f
 from mcast.wire import limits
 from mcast.wire.attributes import Attributes, Service, decode_attributes, encode_attributes
@@ -25,6 +25,7 @@ from mcast.wire.reasons import DropReason, Malformed
 from mcast.wire.records import Kind, decode_record, encode_record
 from tests.tiny_decoder import Refused
 from tests.tiny_decoder import frames as tiny_frames
+from tests.unit.crypto.support import verify_record
 
 ROOM, IDENTITY = open_room("230.0.0.1:28003", "lobby"), Identity(bytes(32))
 

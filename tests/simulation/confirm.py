@@ -56,7 +56,7 @@ class Sending:
             if asks and self.lan.now - start >= asks[0]:
                 del asks[0]
                 self.sender.engine.ask_roster(self.lan.now)
-                self.sender.pump()
+                self.sender.step()
             self.lan.run(0.02)
 
     def _wait(self, sequence: int) -> None:
@@ -71,7 +71,7 @@ class Sending:
             if self.lan.now >= ask_at or (heard and not asked):
                 asked = True
                 ask_at = self.lan.now + max(ASK_AGAIN, engine.ask_reports(self.lan.now))
-                self.sender.pump()
+                self.sender.step()
             self.lan.run(0.005)
 
     def _got(self, member: simulation.Member) -> bool:

@@ -46,7 +46,7 @@ class SharedRoster(Roster):
     @classmethod
     def share(cls, roster: Roster, other: Roster) -> None:
         """`roster`, which many components hold, becomes a look at `other`."""
-        roster._peers, roster._hearsay, roster._of = other._peers, other._hearsay, other._of
+        roster._peers, roster._unconfirmed, roster._of = other._peers, other._unconfirmed, other._of
         roster.get = other.get
         roster.__class__ = cls
 
@@ -191,7 +191,7 @@ class Crowd(simulation.Lan):
                 anti_entropy.record_moved(self.now)
             else:
                 anti_entropy._on_digest(self._heard_from(source), frame, self.now)
-            standee.pump()
+            standee.step()
 
     def _heard_from(self, source: Address, size: int = 0) -> Datagram:
         """A datagram that reached all, by the only network."""
@@ -217,7 +217,7 @@ class Crowd(simulation.Lan):
                     engine._anti_entropy._trickle.reset(self.now, engine._context.members)
                     engine._anti_entropy.rearm()
                 if engine._context.queue or engine._roster_sync.greetings.next < inf:
-                    standee.pump()
+                    standee.step()
         if self.now <= SETTLED:
             self._open = [member for member in self._open if has_room(member)]
 

@@ -64,7 +64,7 @@ def test_thirty_answer_through_loss(loss: float) -> None:
     lan, repliers = crowd(30, seed=31)
     asker = lan.join("ada", visitor=True)
     asker.engine.ask_roster(lan.now)
-    asker.pump()
+    asker.step()
     lan.run(1.0)
     lan.conditions = simulation.Conditions(loss=loss)
     ask(asker, repliers)

@@ -23,7 +23,7 @@ def talk(lan: simulation.Lan, *senders: simulation.Member, size: int = 1000) -> 
             if sender.alive:
                 while sender.engine.writable(lan.now):
                     sender.engine.send(bytes(size), lan.now)
-                sender.pump()
+                sender.step()
                 lan.at(lan.now + 0.02, again)
 
         return again

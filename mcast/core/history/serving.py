@@ -1,4 +1,4 @@
-"""Answering who lacks records: the giver's side of anti-entropy. Each asker has a queue of its own."""
+"""Answering who lacks records: the giver's side of anti-entropy. Each requester has a queue of its own."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from .store import Store
 
 ASKERS = 64  # queues; who asks when all are taken is not served. Each has echoed a token
 EACH = 8192  # records in one queue
-POPULAR = 3  # askers within RECENT seconds from whom on a peer's records go to all
+POPULAR = 3  # requesters within RECENT seconds from whom on a peer's records go to all
 RECENT = 1.0
 AGAIN = 0.09  # seconds in which a record does not go to all twice: who lost it asks again 0.1 s later
-PEERS = 256  # peers whose askers are remembered, and TRACES records sent to all: oldest out
+PEERS = 256  # peers whose requesters are remembered, and TRACES records sent to all: oldest out
 TRACES = 8192
 PAGE = 64  # records looked at for one datagram
 HEEDED, HEEDED_AT_ONCE = 50, 50  # requests a second heeded in all; they are unsigned, so anybody's flood
@@ -65,7 +65,7 @@ class ServingQueues:
 
     def __init__(self) -> None:
         self.queues: dict[Way, dict[tuple[PeerId, int], None]] = {}
-        self._askers: dict[PeerId, dict[Address, float]] = {}
+        self._requesters: dict[PeerId, dict[Address, float]] = {}
         self._to_all: dict[tuple[PeerId, int], float] = {}
 
     def ask(
@@ -88,18 +88,18 @@ class ServingQueues:
             del self.queues[to]
         return True
 
-    def _popular(self, peer_id: PeerId, asker: Address, now: float) -> bool:
-        askers = {a: at for a, at in self._askers.pop(peer_id, {}).items() if now - at <= RECENT}
-        askers[asker] = now
-        if len(askers) > POPULAR:
-            del askers[next(iter(askers))]
-        self._askers[peer_id] = askers
-        if len(self._askers) > PEERS:
-            del self._askers[next(iter(self._askers))]
-        return len(askers) >= POPULAR
+    def _popular(self, peer_id: PeerId, requester: Address, now: float) -> bool:
+        requesters = {a: at for a, at in self._requesters.pop(peer_id, {}).items() if now - at <= RECENT}
+        requesters[requester] = now
+        if len(requesters) > POPULAR:
+            del requesters[next(iter(requesters))]
+        self._requesters[peer_id] = requesters
+        if len(self._requesters) > PEERS:
+            del self._requesters[next(iter(self._requesters))]
+        return len(requesters) >= POPULAR
 
     def page(self, now: float, room: int, cost: Callable[[Errand], int]) -> Page:
-        """The next asker's records, as many as fit `room` bytes and at least one; only while there is one."""
+        """The records of the next requester that fit `room` bytes, at least one. Only if there are any."""
         way, queue = next(iter(self.queues.items()))
         to, _, sliced = way
         errands: list[Errand] = []

@@ -140,7 +140,7 @@ class Freshness:
             self.timers.set(peer_id, now + SULK)
 
     def due(self, now: float) -> list[tuple[PeerId, Address, int]]:
-        """The peers to challenge now, and where; None is the group, the last resort and for hearsay."""
+        """The peers to challenge now, and where; None is the group: a last resort, or nobody heard it."""
         challenges: list[tuple[PeerId, Address, int]] = []
         for peer_id in self.timers.due(now):
             doubt = self._doubts[peer_id]

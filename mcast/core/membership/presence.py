@@ -360,7 +360,7 @@ class Presence:
         reason = self._roster.add(peer)
         if reason is not None:
             return reason
-        start = self._receiver.first_wanted(peer_id, frame.timestamp, frame.high, now, hearsay=not confirmed)
+        start = self._receiver.first_wanted(peer_id, frame.timestamp, frame.high, now, confirmed=confirmed)
         peer.start = self._nacks.windows.resumes(peer_id) or start
         self._nacks.returned(peer_id, now)
         self._count_members(now)

@@ -16,9 +16,9 @@ class Peer:
     """One entry.
 
     `start` is the first of its records that concerns us, `existing` the last that existed when it was
-    entered. `placed`: that comes from its own fresh word; hearsay may be older than what it has published
-    since. `said`: when it said its announcement, on our clock. `addresses` are those that it was heard at,
-    the latest last.
+    entered. `placed`: that comes from its own fresh word; what others say may be older than what it
+    has published since. `said`: when it said its announcement, on our clock. `addresses` are those that it
+    was heard at, the latest last.
     """
 
     __slots__ = (
@@ -107,7 +107,7 @@ class Roster:
         self._context = context
         self._peers: dict[PeerId, Peer] = {}
         self.get = self._peers.get
-        self._hearsay: dict[PeerId, None] = {}
+        self._unconfirmed: dict[PeerId, None] = {}
         self._of: dict[bytes, list[PeerId]] = {}
         self._limit, self._per_origin = limit, per_origin
 
@@ -129,26 +129,26 @@ class Roster:
         if len(self.of(peer.peer_id.origin)) >= self._per_origin:
             return DropReason.TOO_MANY_PEERS
         if len(self._peers) >= self._limit:
-            if not self._hearsay:
+            if not self._unconfirmed:
                 return DropReason.TABLE_FULL
-            self.remove(next(iter(self._hearsay)))
+            self.remove(next(iter(self._unconfirmed)))
         self._peers[peer.peer_id] = peer
         self._of.setdefault(peer.peer_id.origin, []).append(peer.peer_id)
         if not peer.confirmed:
-            self._hearsay[peer.peer_id] = None
+            self._unconfirmed[peer.peer_id] = None
         self._context.members = len(self._peers) + 1
         return None
 
     def confirm(self, peer: Peer) -> None:
         """The peer was heard itself."""
         peer.confirmed = True
-        self._hearsay.pop(peer.peer_id, None)
+        self._unconfirmed.pop(peer.peer_id, None)
 
     def remove(self, peer_id: PeerId) -> None:
         """Take a peer out."""
         del self._peers[peer_id]
         self._context.members = len(self._peers) + 1
-        self._hearsay.pop(peer_id, None)
+        self._unconfirmed.pop(peer_id, None)
         peer_ids = self._of[peer_id.origin]
         peer_ids.remove(peer_id)
         if not peer_ids:

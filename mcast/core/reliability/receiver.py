@@ -416,20 +416,21 @@ class Receiver:
         now: float,
         *,
         old: float = 0.0,
-        hearsay: bool = False,
+        confirmed: bool = True,
     ) -> int:
         """The first record that concerns us of a peer just heard of, which had published `high` at its
         `timestamp`, `old` seconds ago.
 
         All of them if, by its own clock, the peer is no older than our stay. Else the latest ones, as many as
         it may have published while we were here: our first word of it need not be its first to us. Those from
-        before we joined are told apart by their age. By `hearsay`: who has only come lacks nothing.
+        before we joined are told apart by their age. A peer that is not `confirmed`, as only others told of
+        it: who has only come lacks nothing.
         """
         stay = now - self._context.started
         age = timestamp / 1000 - (peer_id.incarnation >> INCARNATION_SHIFT)
         if -ROUNDING <= age <= stay - old + ROUNDING:
             return 1
-        if hearsay and stay <= SETTLED:
+        if not confirmed and stay <= SETTLED:
             return high + 1
         back = int(stay * PUBLISHED)
         back = min(CATCH_UP, back) if age >= 0 else min(WINDOW, max(CATCH_UP, back))

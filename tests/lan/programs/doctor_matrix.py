@@ -17,7 +17,6 @@ from tests import lab
 HERE, THERE = "10.9.0.1", "10.9.0.2"
 GROUP = "230.0.0.1"
 MULTICAST = "ip daddr 224.0.0.0/4 drop"
-MULTICAST6 = "ip6 daddr ff00::/8 udp dport 28003 drop"
 
 
 class Case(NamedTuple):

@@ -271,7 +271,7 @@ def test_a_visitor_may_ask_who_is_here() -> None:
     lan.run(10.0)
     guest = lan.join("guest", visitor=True)
     guest.engine.ask_roster(lan.now)
-    guest.pump()
+    guest.step()
     lan.run(1.0)
     assert [peer.name for peer in guest.peers()] == ["ada"]
 

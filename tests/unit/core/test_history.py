@@ -348,7 +348,7 @@ def test_who_never_sends_forgets_what_was_said_elsewhere_too() -> None:
     assert holdings([silent]) == {"silent": 1}
     lan.partition([ada], [silent])
     silent.engine.lost_network(lan.now)
-    silent.pump()
+    silent.step()
     lan.run(61.0)
     assert holdings([silent]) == {"silent": 0}
 

@@ -161,7 +161,7 @@ def test_each_static_peer_is_a_network_of_its_own() -> None:
     one, two = lan.join("one", lans=(ROUTED,)), lan.join("two", lans=(ROUTED,))
     for member in (one, two):
         member.engine.meet([("19.0.0.1", simulation.PORT)], lan.now)
-        member.pump()
+        member.step()
     lan.run(3.0)
     for member in (hub, ann, one, two):
         for turn in range(5):
@@ -182,7 +182,7 @@ def test_what_a_static_peer_lost_is_repaired() -> None:
     lan = Watched(10, loss=0.3)
     hub, one = lan.join("hub", lans=(0, ROUTED)), lan.join("one", lans=(ROUTED,))
     one.engine.meet([("19.0.0.1", simulation.PORT)], lan.now)
-    one.pump()
+    one.step()
     lan.run(5.0)
     for turn in range(30):
         hub.send(f"hub {turn}")
@@ -323,7 +323,7 @@ def lose(lan: simulation.Lan, laptop: simulation.Member, name: str) -> None:
         lan.members[1].leave()
     lan.run(3.0)
     laptop.engine.lost_network(lan.now, 1)
-    laptop.pump()
+    laptop.step()
 
 
 @pytest.mark.parametrize("name", ["bob", "new"])

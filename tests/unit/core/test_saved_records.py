@@ -48,7 +48,7 @@ def talked(lan: simulation.Lan) -> tuple[simulation.Member, list[SavedRecord]]:
 def restart(lan: simulation.Lan, holder: simulation.Member, saved: list[SavedRecord]) -> None:
     holder.start()
     holder.engine.restore(saved, lan.now)
-    holder.pump()
+    holder.step()
     lan.run(5.0)
 
 

@@ -17,8 +17,6 @@ from mcast.crypto.signed import (
     sign_flush,
     sign_frame,
     tree_of,
-    verify_frame,
-    verify_record,
     whole_claim,
 )
 from mcast.wire import frames as f
@@ -26,6 +24,7 @@ from mcast.wire.codec import decode_frames, encode_frame
 from mcast.wire.reasons import Malformed
 from mcast.wire.records import Kind, decode_record, encode_record
 from tests.tiny_decoder import vectors
+from tests.unit.crypto.support import verify_frame, verify_record
 
 IDENTITY, ROOM_ID = Identity(bytes(range(32))), bytes(range(16))
 

@@ -12,7 +12,6 @@ from mcast.wire.reasons import DropReason, Malformed
 from tests.tiny_decoder import vectors
 
 ORIGIN, EPOCH = b"o" * 16, 77
-RUN = {"origin": ORIGIN, "incarnation": EPOCH}
 SIGNATURE = b"s" * 64
 WHO = f.Who(b"12345678")
 

@@ -14,7 +14,7 @@ from mcast.crypto.keys import Identity, verify
 from mcast.crypto.merkle import build, leaf_hash
 from mcast.crypto.rooms import Room, derive, keyed_room, open_room, passphrase_room
 from mcast.crypto.seal import Opener, Sealer, session_key
-from mcast.crypto.signed import frame_claim, sign_flush, sign_frame, verify_record
+from mcast.crypto.signed import frame_claim, sign_flush, sign_frame
 from mcast.wire import frames as f
 from mcast.wire.bodies import decode_bundle, decode_first, encode_bundle, encode_first
 from mcast.wire.codec import SHAPES, TYPES, decode_frames, encode_frame, encode_frames
@@ -24,6 +24,7 @@ from mcast.wire.ranges import decode_ranges, encode_ranges
 from mcast.wire.reasons import DropReason
 from mcast.wire.records import Kind, Record, decode_record, encode_record
 from tests import tiny_decoder as tiny
+from tests.unit.crypto.support import verify_record
 
 Vector = dict[str, Any]
 

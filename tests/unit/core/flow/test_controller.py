@@ -409,7 +409,7 @@ def test_a_sender_nobody_confirms_stops_and_recovers() -> None:
         while lan.now < end:
             while ada.engine.writable(lan.now):
                 ada.engine.send(bytes(1000), lan.now)
-            ada.pump()
+            ada.step()
             lan.run(0.05)
 
     talk(6.0)

@@ -35,7 +35,7 @@ def test_the_elected_one_reports_often_and_others_after_many_records() -> None:
     def feed() -> None:
         while ada.engine.writable(lan.now):
             ada.engine.send(bytes(1000), lan.now)
-        ada.pump()
+        ada.step()
         if lan.now < 3.0:
             lan.at(lan.now + 0.02, feed)
 
@@ -215,7 +215,7 @@ def test_who_asks_learns_who_confirmed_and_who_did_not() -> None:
     lan.between(ada, carol, loss=1.0)
     receipt = ada.send("one")
     ada.engine.ask_reports(lan.now)
-    ada.pump()
+    ada.step()
     lan.run(0.5)
     assert ada.engine.heard_by(receipt.sequence) == [bob.engine.peer_id]
     assert ada.engine.unheard_by(receipt.sequence) == [carol.engine.peer_id]
@@ -230,11 +230,11 @@ def test_a_visitor_never_confirms() -> None:
     lan.run(0.01)
     other.send("two")
     ada.engine.ask_reports(lan.now)
-    ada.pump()
+    ada.step()
     ada.engine._context.send(
         ada.engine._context.sign(f.Acker(*ada.engine.peer_id, 99, *browser.engine.peer_id))
     )
-    ada.pump()
+    ada.step()
     lan.run(3.0)
     browser.leave()
     lan.run(1.0)
@@ -251,7 +251,7 @@ def test_who_is_only_told_of_by_others_has_to_confirm_too() -> None:
     lan.between(carol, guest, loss=1.0)
     lan.between(guest, carol, loss=1.0)
     guest.engine.ask_roster(lan.now)
-    guest.pump()
+    guest.step()
     lan.run(0.1)
     receipt = guest.send("one")
     lan.run(1.0)
@@ -339,7 +339,7 @@ def test_who_joins_later_does_not_confirm_what_it_was_not_told() -> None:
     lan.run(2.0)
     ada.send("two")
     ada.engine.ask_reports(lan.now)
-    ada.pump()
+    ada.step()
     lan.run(2.0)
     assert [message.text for message in carol.messages()] == ["two"]
     assert ada.engine.heard_by(receipt.sequence) == [bob.engine.peer_id]

@@ -24,7 +24,7 @@ def test_reports_confirm_and_requests_are_answered() -> None:
     assert len(ada.engine.unheard_by(receipt.sequence)) == 4
     lan.run(0.005)
     ada.engine.ask_reports(lan.now)
-    ada.pump()
+    ada.step()
     lan.run(0.4)
     assert set(ada.engine.heard_by(receipt.sequence)) == {member.engine.peer_id for member in others}
     assert ada.engine.unheard_by(receipt.sequence) == []

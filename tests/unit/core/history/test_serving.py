@@ -78,7 +78,7 @@ def test_queues_askers_and_traces_are_bounded(monkeypatch: pytest.MonkeyPatch) -
     taken(made)
     made.ask(by(HERE), BOB, [1], 0.0, f.BY_MULTICAST)
     taken(made)
-    assert len(made._to_all) == len(made._askers) == 1
+    assert len(made._to_all) == len(made._requesters) == 1
     made.ask(by(HERE), BOB, [5], 0.0, f.BY_MULTICAST)
     made.queues.clear()
     assert not made.queues

@@ -144,7 +144,7 @@ def test_who_has_no_place_left_does_not_answer(monkeypatch: pytest.MonkeyPatch) 
     assert ada.engine._unicast.heal(bob.address, lan.now)
     assert not ada.engine._unicast.heal(eve.address, lan.now)
     assert eve.engine._unicast.heal(ada.address, lan.now)
-    eve.pump()
+    eve.step()
     lan.run(1.0)
     assert ada.engine.stats()["dropped-table-full"] > 0
     assert reached(lan, [eve]) == [0]

@@ -43,7 +43,7 @@ def test_a_visitor_asks_for_the_roster_and_is_in_none() -> None:
     visitor = lan.join("visitor", visitor=True)
     assert not visitor.engine.collecting
     visitor.engine.ask_roster(lan.now)
-    visitor.pump()
+    visitor.step()
     lan.run(0.05)
     assert visitor.engine.collecting
     lan.run(1.0)
@@ -84,13 +84,13 @@ def test_a_visitor_whom_no_answer_reaches_asks_for_one_to_the_group() -> None:
     visitor = lan.join("visitor", visitor=True)
     lan.partition([visitor])
     visitor.engine.ask_roster(lan.now)
-    visitor.pump()
+    visitor.step()
     lan.run(0.2)
     lan.heal()
     alone: list[bytes] = []
     lan.on_transmit = lambda data, _, to: alone.append(data) if to == visitor.address else None
     visitor.engine.ask_roster(lan.now)
-    visitor.pump()
+    visitor.step()
     lan.run(0.05)
     assert (len(visitor.peers()), alone) == (9, [])
     assert sum(drops(member, "not-asked") for member in members) == 6, "three of them answered"
@@ -107,7 +107,7 @@ def test_who_is_not_told_at_once_is_asked_for_next() -> None:
     while len(visitor.peers()) > known[-1] or len(known) == 1:
         known.append(len(visitor.peers()))
         visitor.engine.ask_roster(lan.now)
-        visitor.pump()
+        visitor.step()
         lan.run(0.6)
     assert known[-1] >= 20
 

@@ -27,7 +27,7 @@ def dead(count: int = 2) -> tuple[simulation.Lan, list[simulation.Member]]:
 def meet(member: simulation.Member, *others: simulation.Member) -> int:
     """`member` names the others."""
     beyond = member.engine.meet([other.address for other in others], member._lan.now)
-    member.pump()
+    member.step()
     return beyond
 
 

@@ -283,7 +283,7 @@ def test_a_copy_of_a_record_whose_window_is_gone_is_a_duplicate_and_the_next_one
     assert drops(bob, "duplicate") == 1
     assert bob.engine.stats()["receive-windows"] == 0
     assert bob.engine._receiver.take_known(eve.record(2), ADDRESS, lan.now, 0.0) is None
-    bob.pump()
+    bob.step()
     assert texts(bob) == ["x", "x"]
 
 
