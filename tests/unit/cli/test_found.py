@@ -234,7 +234,7 @@ def test_extras_are_opened_where_the_group_is(monkeypatch: pytest.MonkeyPatch) -
     others = Others(True, True, ["_ipp*"])
 
     async def scenario() -> None:
-        async with others.on(cast(Plan, SimpleNamespace(requested=("eth0",), versions=(4,)))):
+        async with others.on(cast(Plan, SimpleNamespace(requested=("eth0",), excluded=(), versions=(4,)))):
             assert others.count == 2
             assert len(others.batches()) == 2
 

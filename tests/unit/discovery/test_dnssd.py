@@ -148,7 +148,7 @@ def group(*services: Service, name: str = "web") -> Any:
     def sign(offer: Offer) -> bytes:
         return credential(IDENTITY, 7, offer)
 
-    plan = SimpleNamespace(requested=(), versions=(4, 6))
+    plan = SimpleNamespace(requested=(), excluded=(), versions=(4, 6))
     offers = Attributes({"floor": "2"}, services)
     return SimpleNamespace(
         plan=plan,
