@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +18,7 @@ from mcast.errors import McastError, UsageError
 from . import counters, exits, options
 from .extras import require
 from .hooks import Hooks, OnPeers
+from .joining import joins
 from .output import Output, escape, note
 from .peer_table import PeerFilter, PeerTable, default_form, in_json, in_lines, no_lines, parse_tag
 from .programs import environment
@@ -51,25 +53,17 @@ Exec = Annotated[
 ]
 
 
+@joins()
 def announce(
-    context: typer.Context,
     command: Command = None,
     service: Services = None,
     tag: Tags = None,
     no_host: NoHost = False,
     dnssd: DnsSd = False,
-    name: options.Name = None,
-    profile: options.Profile = "default",
-    group: options.Group = None,
-    port: options.Port = None,
-    room: options.Room = "",
-    key_file: options.KeyFile = None,
-    interface: options.Interfaces = None,
-    exclude: options.Excluded = None,
-    only4: options.Only4 = False,
-    only6: options.Only6 = False,
-    ttl: options.Ttl = 1,
-    peer: options.Peers = None,
+    *,
+    network: Network,
+    me: Participant,
+    peers: Sequence[str],
     timeout: options.Timeout = None,
     on: OnPeers = None,
     json: options.Json = False,
@@ -89,13 +83,11 @@ def announce(
     _check(execute, command or [], json)
     if dnssd:
         require("dnssd")
-    me = Participant(profile, name, room, key_file)
     tags = {**_host_tag(no_host), **dict(parse_tag(text) for text in tag or ())}
-    network = Network(context, group, port, interface, only4, only6, ttl, excluded=exclude)
     hooks = Hooks(on)
 
     async def announcing(ending: Ending, output: Output) -> int:
-        wanted = network.protocol(me, tags=tags, services=service or (), peers=peer or ())
+        wanted = network.protocol(me, tags=tags, services=service or (), peers=peers)
         async with (
             wanted as session,
             counters.counted(session, stats, output if json and not execute else None),

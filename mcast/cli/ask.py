@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 import time
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -16,6 +17,7 @@ from mcast.runtime.joining import make_payload
 
 from . import exits, options
 from .items import GroupContext, PrivateItem, source_text
+from .joining import joins
 from .output import Output, decoded, escape, escape_exactly, note, payload, rfc3339
 from .runner import Ending, collect, run
 from .session import Network, Participant, Reporter
@@ -38,8 +40,8 @@ PlainTo = Annotated[
 ]
 
 
+@joins()
 def ask(
-    context: typer.Context,
     text: Annotated[list[str], typer.Argument(metavar="TEXT...", help="Ask these words as one question.")],
     first: First = False,
     count: Count = None,
@@ -47,18 +49,10 @@ def ask(
     timeout: Annotated[
         float, options.time_option("--timeout", "-W", help="Wait at most TIME for the answers.")
     ] = options.Seconds(2),
-    group: options.Group = None,
-    port: options.Port = None,
-    room: options.Room = "",
-    key_file: options.KeyFile = None,
-    name: options.Name = None,
-    profile: options.Profile = "default",
-    interface: options.Interfaces = None,
-    exclude: options.Excluded = None,
-    only4: options.Only4 = False,
-    only6: options.Only6 = False,
-    ttl: options.Ttl = 1,
-    peer: options.Peers = None,
+    *,
+    network: Network,
+    me: Participant,
+    peers: Sequence[str],
     plain: PlainTo = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -78,14 +72,12 @@ def ask(
     wanted = 1 if first else count
     question = os.fsencode(" ".join(text))
     if plain is not None:
-        Network(context, group, port, interface, only4, only6, ttl, excluded=exclude).check_plain(sends=True)
+        network.check_plain(sends=True)
         return _ask_plain(plain, question, timeout, wanted, json=json)
     make_payload(question)
-    network = Network(context, group, port, interface, only4, only6, ttl, excluded=exclude)
-    me = Participant(profile, name, room, key_file)
 
     async def command(ending: Ending, output: Output) -> int:
-        async with network.protocol(me, visitor=True, wait=False, peers=peer or ()) as session:
+        async with network.protocol(me, visitor=True, wait=False, peers=peers) as session:
             reporter = Reporter(session, quiet=quiet, verbose=False)
             if verbose:
                 reporter.say(reporter.where("asking in"))

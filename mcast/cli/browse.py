@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -11,6 +12,7 @@ from mcast.errors import UsageError
 
 from . import counters, options
 from .hooks import Hooks, OnPeers
+from .joining import joins
 from .others import Others, first_of
 from .output import Output, note
 from .peer_table import (
@@ -60,8 +62,8 @@ Tags = Annotated[
 ]
 
 
+@joins("name")
 def browse(
-    context: typer.Context,
     terminate: Terminate = False,
     service: Services = None,
     tag: Tags = None,
@@ -69,17 +71,10 @@ def browse(
     passive: Passive = False,
     dnssd: DnsSd = False,
     ssdp: Ssdp = False,
-    profile: options.Profile = "default",
-    group: options.Group = None,
-    port: options.Port = None,
-    room: options.Room = "",
-    key_file: options.KeyFile = None,
-    interface: options.Interfaces = None,
-    exclude: options.Excluded = None,
-    only4: options.Only4 = False,
-    only6: options.Only6 = False,
-    ttl: options.Ttl = 1,
-    peer: options.Peers = None,
+    *,
+    network: Network,
+    me: Participant,
+    peers: Sequence[str],
     count: Rows = None,
     timeout: options.Timeout = None,
     on: OnPeers = None,
@@ -98,7 +93,6 @@ def browse(
     Exit codes: 0 peers found, 1 failed, 2 wrong usage, 3 no usable interface or no permission,
     4 no peer found, 27 fewer than -C asked for, 130 or 143 interrupted before that.
     """
-    me = Participant(profile, None, room, key_file)
     wanted = PeerFilter(service or (), tag or (), "*" if match is None else match)
     _check(terminate, passive, format, fields, json)
     others = Others(dnssd, ssdp, service or ())
@@ -107,12 +101,11 @@ def browse(
             "--passive cannot be used with --dnssd or --ssdp, which ask", "leave one of them out"
         )
     form = avahi if format else default_form() if fields is None else formatted(fields)
-    network = Network(context, group, port, interface, only4, only6, ttl, excluded=exclude)
     hooks = Hooks(on)
 
     async def command(ending: Ending, output: Output) -> int:
-        wait = bool(interface) and not terminate
-        joining = network.protocol(me, visitor=True, passive=passive, wait=wait, peers=peer or ())
+        wait = bool(network.interfaces) and not terminate
+        joining = network.protocol(me, visitor=True, passive=passive, wait=wait, peers=peers)
         async with (
             joining as session,
             counters.counted(session, stats, output if json else None),

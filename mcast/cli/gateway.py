@@ -6,6 +6,7 @@ import contextlib
 import hmac
 import ipaddress
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -18,6 +19,7 @@ from mcast.net.links import Links
 
 from . import counters, exits, options
 from .extras import require
+from .joining import joins
 from .output import Output, note
 from .profiles import Profile
 from .runner import Ending, run
@@ -62,25 +64,17 @@ GateProfile = Annotated[
 ]
 
 
+@joins(name=(GateName, "gate"), profile=(GateProfile, "gateway"))
 def gateway(
-    context: typer.Context,
     doors: Doors,
     listen: Listen = None,
     echo: EchoBack = False,
     open_: Open = False,
     allow_keyed: AllowKeyed = False,
-    name: GateName = "gate",
-    profile: GateProfile = "gateway",
-    group: options.Group = None,
-    port: options.Port = None,
-    room: options.Room = "",
-    key_file: options.KeyFile = None,
-    interface: options.Interfaces = None,
-    exclude: options.Excluded = None,
-    only4: options.Only4 = False,
-    only6: options.Only6 = False,
-    ttl: options.Ttl = 1,
-    peer: options.Peers = None,
+    *,
+    network: Network,
+    me: Participant,
+    peers: Sequence[str],
     timeout: options.Timeout = None,
     stats: counters.Stats = None,
     quiet: options.Quiet = False,
@@ -96,11 +90,9 @@ def gateway(
     wanted = _doors(doors, listen or [], echo)
     if echo:
         return run(lambda ending, output: _echo(ending, output, wanted["lines"]), timeout=timeout)
-    network = Network(context, group, port, interface, only4, only6, ttl, excluded=exclude)
-    me = Participant(profile, name, room, key_file)
 
     async def command(ending: Ending, output: Output) -> int:
-        joining = network.protocol(me, peers=peer or (), last=LAST)
+        joining = network.protocol(me, peers=peers, last=LAST)
         async with joining as session, counters.counted(session, stats), contextlib.AsyncExitStack() as stack:
             reporter = Reporter(session, quiet=quiet, verbose=verbose)
             reporter.joined("a gateway to")
@@ -115,7 +107,7 @@ def gateway(
                     output.lines(f"lines {address}" for address in lines.addresses)
                 else:
                     host = where or f"{_lan_address(joined.links)}:8080"
-                    await _open_web(stack, lobby, host, profile, output, everybody=open_)
+                    await _open_web(stack, lobby, host, me.profile, output, everybody=open_)
 
             async def watching() -> None:
                 async for batch in joined.batches():

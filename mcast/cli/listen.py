@@ -13,6 +13,7 @@ from .config import from_command_line
 from .formats import LineFormat
 from .hooks import Hooks, On
 from .items import Item
+from .joining import joins
 from .output import Output
 from .people import acquainted
 from .runner import Ending, run
@@ -44,20 +45,12 @@ Events = Annotated[
 ]
 
 
+@joins("ttl", group=(options.Groups, None), port=(options.PortOrPlain, None), source=(options.Sources, None))
 def listen(
-    context: typer.Context,
-    group: options.Groups = None,
-    port: options.PortOrPlain = None,
-    room: options.Room = "",
-    key_file: options.KeyFile = None,
-    name: options.Name = None,
-    profile: options.Profile = "default",
-    interface: options.Interfaces = None,
-    exclude: options.Excluded = None,
-    source: options.Sources = None,
-    only4: options.Only4 = False,
-    only6: options.Only6 = False,
-    peer: options.Peers = None,
+    *,
+    network: Network,
+    me: Participant,
+    peers: Sequence[str],
     count: options.Count = None,
     timeout: options.Timeout = None,
     idle: options.Idle = None,
@@ -80,11 +73,7 @@ def listen(
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no usable interface or no permission, 4 no message,
     27 fewer messages than -C asked for, 130 or 143 interrupted before that.
     """
-    _check(context, json=json, events=events, fields=fields, record=record)
-    network = Network(
-        context, group, port, interface, only4, only6, sources=tuple(source or ()), excluded=exclude
-    )
-    me = Participant(profile, name, room, key_file)
+    _check(network.context, json=json, events=events, fields=fields, record=record)
     hooks = Hooks(on)
     form = None if fields is None else LineFormat(fields, LETTERS)
 
@@ -97,9 +86,9 @@ def listen(
             # A listener keeps quiet until it hears a peer, unless it has to ask for history.
             "quiet": last is None and since is None,
             "listener": True,
-            "passive": passive or bool(source),
+            "passive": passive or bool(network.sources),
             "gap_timeout": gap_timeout,
-            "peers": peer or (),
+            "peers": peers,
             "last": last,
             "since": since,
         }
@@ -112,7 +101,7 @@ def listen(
             joining as session,
             counters.counted(session, stats, output if json else None),
             hooks,
-            acquainted(session, profile, pins=False),
+            acquainted(session, me.profile, pins=False),
         ):
             reporter = Reporter(session, quiet=quiet, verbose=verbose)
             reporter.joined("listening to")

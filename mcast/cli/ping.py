@@ -21,6 +21,7 @@ from mcast.net.address import GroupAddress
 from mcast.wire.frames import Path
 
 from . import exits, options
+from .joining import joins
 from .output import Output, escape, note, rfc3339
 from .session import Network, Participant
 from .targets import at_address, by_address, is_called, roster
@@ -106,8 +107,8 @@ class Screen:
         self._print(f"{label}: {text}", {**who, "state": "mtu", "largest": size})
 
 
+@joins("name", "peer")
 def ping(
-    context: typer.Context,
     peer: Who = None,
     count: Count = None,
     timeout: options.Timeout = None,
@@ -116,16 +117,9 @@ def ping(
     mtu: Mtu = False,
     plain: Plain = None,
     tcp: Tcp = None,
-    profile: options.Profile = "default",
-    group: options.Group = None,
-    port: options.Port = None,
-    room: options.Room = "",
-    key_file: options.KeyFile = None,
-    interface: options.Interfaces = None,
-    exclude: options.Excluded = None,
-    only4: options.Only4 = False,
-    only6: options.Only6 = False,
-    ttl: options.Ttl = 1,
+    *,
+    network: Network,
+    me: Participant,
     json: Json = False,
     quiet: options.Quiet = False,
 ) -> int:
@@ -145,14 +139,17 @@ def ping(
     rounds = Rounds(count, limit, max(interval, FASTEST))
     if plain or tcp:
         return _textbook(UdpEcho(plain) if plain else TcpEcho(str(tcp)), size, rounds, screen)
-    network = Network(context, group, port, interface, only4, only6, ttl, excluded=exclude)
-    who = Participant(profile, None, room, key_file)
-    groups, its_room = network.place(who)
-    versions = options.versions(only4, only6)
-    choices = choose(network_interfaces.read(), interface or (), versions=versions, excluded=exclude or ())
-    with Exchange(its_room, groups, ttl=ttl) as exchange:
+    groups, its_room = network.place(me)
+    versions = options.versions(network.only4, network.only6)
+    choices = choose(
+        network_interfaces.read(),
+        network.interfaces or (),
+        versions=versions,
+        excluded=network.excluded or (),
+    )
+    with Exchange(its_room, groups, ttl=network.ttl) as exchange:
         exchange.on_refused = lambda error: note(str(error))
-        targets = _find(exchange, network, who, peer or [], choices, groups[0].port, versions)
+        targets = _find(exchange, network, me, peer or [], choices, groups[0].port, versions)
         if not targets:
             if exchange.refusal is not None:
                 return exits.NO_NETWORK

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated
 
 import typer
@@ -10,6 +10,7 @@ import typer
 from mcast.errors import UsageError
 
 from . import counters, exits, options, stdin
+from .joining import joins
 from .output import Output, note
 from .recording import Recorded, Recording
 from .runner import Ending, run
@@ -17,8 +18,8 @@ from .send import Sending
 from .session import Network, Participant, Reporter
 
 
+@joins(group=(options.TargetGroups, None))
 def replay(
-    context: typer.Context,
     file: Annotated[str, typer.Argument(metavar="FILE", help="Send what listen --record wrote here.")],
     speed: Annotated[
         str,
@@ -27,18 +28,10 @@ def replay(
     linger: Annotated[
         float, options.time_option("--linger", help="Wait at most this long for confirmations.")
     ] = options.Seconds(2),
-    group: options.TargetGroups = None,
-    port: options.Port = None,
-    room: options.Room = "",
-    key_file: options.KeyFile = None,
-    name: options.Name = None,
-    profile: options.Profile = "default",
-    interface: options.Interfaces = None,
-    exclude: options.Excluded = None,
-    only4: options.Only4 = False,
-    only6: options.Only6 = False,
-    ttl: options.Ttl = 1,
-    peer: options.Peers = None,
+    *,
+    network: Network,
+    me: Participant,
+    peers: Sequence[str],
     stats: counters.Stats = None,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -55,11 +48,9 @@ def replay(
     recording = Recording(file)
     if file != "-" and not sum(1 for _ in recording.messages()):
         return _nothing(recording)
-    network = Network(context, group, port, interface, only4, only6, ttl, excluded=exclude)
-    me = Participant(profile, name, room, key_file)
 
     async def command(ending: Ending, output: Output) -> int:
-        joining = network.protocol(me, several=True, visitor=True, wait=False, peers=peer or ())
+        joining = network.protocol(me, several=True, visitor=True, wait=False, peers=peers)
         recording.private = 0
         async with joining as session, counters.counted(session, stats):
             reporter = Reporter(session, quiet=quiet, verbose=False)

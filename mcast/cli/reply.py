@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from typing import IO, Annotated
@@ -23,6 +23,7 @@ from mcast.wire.limits import MESSAGE_MAX
 from . import counters, options, programs, stdin
 from .hooks import Hooks
 from .items import GroupContext, Item, PlainItem, PrivateItem
+from .joining import joins
 from .output import Output, note
 from .runner import Ending, run
 from .session import GroupSession, Network, Participant, PlainSession, Reporter
@@ -56,26 +57,18 @@ Count = Annotated[
 ]
 
 
+@joins(port=(options.PortOrPlain, None))
 def reply(
-    context: typer.Context,
     match: Match = None,
     command: Command = None,
     echo: Echo = False,
     limit: Annotated[
         float, options.time_option("--limit", help="Stop a command that takes longer, and tell the asker.")
     ] = options.Seconds(TIME_LIMIT),
-    group: options.Group = None,
-    port: options.PortOrPlain = None,
-    room: options.Room = "",
-    key_file: options.KeyFile = None,
-    name: options.Name = None,
-    profile: options.Profile = "default",
-    interface: options.Interfaces = None,
-    exclude: options.Excluded = None,
-    only4: options.Only4 = False,
-    only6: options.Only6 = False,
-    ttl: options.Ttl = 1,
-    peer: options.Peers = None,
+    *,
+    network: Network,
+    me: Participant,
+    peers: Sequence[str],
     count: Count = None,
     timeout: options.Timeout = None,
     plain: options.Plain = False,
@@ -93,11 +86,9 @@ def reply(
     """
     runner = Runner(programs.words_of(command, "--command"), limit) if command is not None else None
     answer = _answerer(runner, echo)
-    network = Network(context, group, port, interface, only4, only6, ttl, excluded=exclude)
-    me = Participant(profile, name, room, key_file)
 
     async def run_command(ending: Ending, output: Output) -> int:
-        joining = network.plain(answers=True) if plain else network.protocol(me, peers=peer or ())
+        joining = network.plain(answers=True) if plain else network.protocol(me, peers=peers)
         replies = _Replies(answer, match, output if json else None, count, verbose=verbose and not quiet)
         if isinstance(joining, GroupSession):
             replies.prepare(joining.groups[0], limit if answer_fast else PERSON_LIMIT)

@@ -22,6 +22,7 @@ from mcast.net.plain_text import decode, payload_limit
 from mcast.wire.limits import MESSAGE_MAX
 
 from . import counters, exits, options, stdin
+from .joining import joins
 from .output import Output, note, rfc3339
 from .runner import Ending, collect, run
 from .session import NOBODY, GroupSession, Network, Participant, Reporter
@@ -32,8 +33,8 @@ NAMED = 5
 """Peers that are named; of more only the number is said."""
 
 
+@joins(group=(options.TargetGroups, None), port=(options.PortOrPlain, None))
 def send(
-    context: typer.Context,
     text: Annotated[
         list[str] | None, typer.Argument(metavar="[TEXT]...", help="Send these words as one message.")
     ] = None,
@@ -87,18 +88,10 @@ def send(
             help="The same for an identity, which nobody else can have; may be repeated.",
         ),
     ] = None,
-    group: options.TargetGroups = None,
-    port: options.PortOrPlain = None,
-    room: options.Room = "",
-    key_file: options.KeyFile = None,
-    name: options.Name = None,
-    profile: options.Profile = "default",
-    interface: options.Interfaces = None,
-    exclude: options.Excluded = None,
-    only4: options.Only4 = False,
-    only6: options.Only6 = False,
-    ttl: options.Ttl = 1,
-    peer: options.Peers = None,
+    *,
+    network: Network,
+    me: Participant,
+    peers: Sequence[str],
     plain: options.Plain = False,
     json: Annotated[bool, options.json_option("Print who confirmed and who did not as JSON.")] = False,
     stats: counters.Stats = None,
@@ -113,19 +106,17 @@ def send(
     """
     messages = Messages(text, message, file, lines, everything)
     messages.check()
-    network = Network(context, group, port, interface, only4, only6, ttl, excluded=exclude)
     if plain and json:
         raise UsageError("--plain cannot be used with --json", "plain text is never confirmed")
     if plain:
         return _send_plain(network, messages, interval, verbose and not quiet)
     wanted = _wanted(wait_acks, wait_for or (), wait_acks_from or ())
-    _check_private(to, keep, bool(wanted), json, group or ())
-    me = Participant(profile, name, room, key_file)
+    _check_private(to, keep, bool(wanted), json, network.groups or ())
 
     async def command(ending: Ending, output: Output) -> int:
         # The messages are read and checked before anything is joined.
         bodies = None if lines else messages.read(MESSAGE_MAX, plain=False)
-        joining = network.protocol(me, several=True, visitor=True, wait=False, peers=peer or ())
+        joining = network.protocol(me, several=True, visitor=True, wait=False, peers=peers)
         async with joining as session, counters.counted(session, stats, output if json else None):
             sending = Sending(session, interval, linger, wanted)
             reporter = Reporter(session, quiet=quiet, verbose=False)
@@ -133,7 +124,7 @@ def send(
                 reporter.say(reporter.where("sending to"))
             reporter.problems_at_once()
             if to is not None:
-                private = session.groups[0], to, profile if keep else None, linger
+                private = session.groups[0], to, me.profile if keep else None, linger
                 return await _send_privately(ending, sending.paced(bodies), *private)
             complete = await ending.during(sending.run(sending.paced(bodies)))
             if complete:

@@ -8,14 +8,13 @@
 import contextlib
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
-
-import typer
 
 from mcast.aio import Group
 from mcast.cli import counters, options
 from mcast.cli.archive import Archive
+from mcast.cli.joining import joins
 from mcast.cli.mailbox import Mailbox, letters_file
 from mcast.cli.output import Output, note
 from mcast.cli.people import acquainted
@@ -42,20 +41,12 @@ GAP_TIMEOUT = 5.0
 """Seconds that a chat waits for a lost line before it shows later ones."""
 
 
+@joins(port=(options.PortOrPlain, None))
 def chat(
-    context: typer.Context,
-    group: options.Group = None,
-    port: options.PortOrPlain = None,
-    room: options.Room = "",
-    key_file: options.KeyFile = None,
-    name: options.Name = None,
-    profile: options.Profile = "default",
-    interface: options.Interfaces = None,
-    exclude: options.Excluded = None,
-    only4: options.Only4 = False,
-    only6: options.Only6 = False,
-    ttl: options.Ttl = 1,
-    peer: options.Peers = None,
+    *,
+    network: Network,
+    me: Participant,
+    peers: Sequence[str],
     last: options.Last = None,
     since: options.Since = None,
     no_history: options.NoHistory = False,
@@ -74,11 +65,10 @@ def chat(
     Exit codes: 0 done, 1 failed, 2 wrong usage or, in a pipe, a line that is too large or not UTF-8,
     3 no usable interface or no permission.
     """
-    network = Network(context, group, port, interface, only4, only6, ttl, excluded=exclude)
     make_screen = _screen(json)
     # A key that is given determines the room, whatever its name is.
-    given = bool(key_file or os.environ.get("MCAST_KEY"))
-    first = room or (GIVEN if given else "")
+    given = bool(me.key_file or os.environ.get("MCAST_KEY"))
+    first = me.room or (GIVEN if given else "")
     most = LAST if last is None and since is None else last
 
     async def command(ending: Ending, output: Output) -> int:
@@ -88,9 +78,9 @@ def chat(
                 what = "MCAST_KEY is set" if not plain else "plain text has no rooms"
                 raise UsageError(f"there is one room only: {what}", "start another chat for another room")
             who = Participant(
-                profile, user, room if name == first else name, key_file if name == first else None
+                me.profile, user, me.room if name == first else name, me.key_file if name == first else None
             )
-            join_options: dict[str, Any] = {"gap_timeout": GAP_TIMEOUT, "peers": peer or ()}
+            join_options: dict[str, Any] = {"gap_timeout": GAP_TIMEOUT, "peers": peers}
             if again:
                 # What was said in between is new; what was shown is known to the archive.
                 join_options |= {} if no_history else {"since": BETWEEN}
@@ -100,7 +90,7 @@ def chat(
             async with (
                 joining as session,
                 counters.counted(session, stats, output if json else None),
-                acquainted(session, profile, pins=not no_history),
+                acquainted(session, me.profile, pins=not no_history),
             ):
                 reporter = Reporter(session, quiet=quiet, verbose=verbose)
                 if not again:
@@ -109,12 +99,12 @@ def chat(
                 archive = None
                 if isinstance(session, GroupSession) and not no_history:
                     archive = _archive(
-                        profile, session.groups[0], who.room, age=history_age, size=history_size * 1e6
+                        me.profile, session.groups[0], who.room, age=history_age, size=history_size * 1e6
                     )
                 try:
                     if archive and sys.stdin.isatty() and not again:
                         view.start(archive.start(MOST_KEPT if most is None else most, since))
-                    mailbox = _mailbox(profile, session, keeps=not no_history)
+                    mailbox = _mailbox(me.profile, session, keeps=not no_history)
                     json_output = output if json else None
                     conversation = Conversation(session, view, reporter, json_output, archive, mailbox)
                     conversation.greets = not again
@@ -125,7 +115,7 @@ def chat(
                 reporter.close()
 
         screen = make_screen(output)
-        rooms = Rooms(screen, enter, name)
+        rooms = Rooms(screen, enter, me.name)
         talk = Talk(rooms, screen, simple=plain)
         with _told_once(talk):
             try:
