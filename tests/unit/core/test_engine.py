@@ -138,6 +138,18 @@ def test_our_own_frames_that_come_back_are_dropped() -> None:
     assert drops(ada, "own") >= 6
 
 
+def test_datagrams_of_ours_that_come_back_are_counted() -> None:
+    lan = simulation.Lan(1)
+    ada = lan.join("ada")
+    sent: list[bytes] = []
+    lan.on_transmit = lambda data, _source, _to: sent.append(data)
+    ada.send("hello")
+    before = ada.engine.echoes
+    for data in sent:
+        ada.receive(data, ada.address)
+    assert ada.engine.echoes == before + len(sent) > before
+
+
 def test_what_is_queued_is_due_at_once() -> None:
     lan = simulation.Lan(14)
     ada = lan.join("ada")
