@@ -4,30 +4,35 @@ import contextlib
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
 import typer
 
 from mcast import interfaces
-from mcast.doctor.diagnosis import Diagnosis, diagnose
-from mcast.doctor.evidence import SIZES, Evidence, Peer
-from mcast.doctor.exchange import Exchange
+from mcast.doctor.diagnosis import HERE, Diagnosis, diagnose
+from mcast.doctor.evidence import SIZES, Evidence, Hears, Peer
+from mcast.doctor.exchange import Exchange, Target
 from mcast.doctor.finding import Finding, Status
+from mcast.doctor.hearing import Hearing
 from mcast.doctor.probes import Look
-from mcast.errors import SocketError
+from mcast.errors import NoInterface, SocketError
 from mcast.interfaces import choose
 
 from . import exits, options
 from .interfaces import cells_of
 from .output import Output, escape, note, rfc3339
 from .session import Network, Participant
-from .targets import measured_with
+from .targets import measured_with, roster
 
 AS_ROOT = "as root, see also the firewall's rules (nft list ruleset) and the IGMP queries (tcpdump -n igmp)"
 PERIOD = 15.0
 """Seconds from one look to the next with --watch."""
+LONG = 5.0
+"""Seconds of a look after which nobody is asked for the roster, too: all of it takes at most 10 s."""
+MOST = 200_000
+"""Bytes that all of it sends at most, but for what a visitor sends who looks who is here."""
 SHORT = 2.0
 """Seconds of a look beside a peer that answers: it tells more than waiting does."""
 
@@ -97,7 +102,7 @@ def doctor(
                 return exits.NO_NETWORK
             look = Look(groups, its_room, choices, interface or ())
             if peer is None:
-                evidence = look.run()
+                evidence = _heard_by_others(look, network, who, look.run(), started)
             elif (seen := _measured(look, network, who, peer, versions)) is not None:
                 evidence = seen
             else:
@@ -116,24 +121,43 @@ def doctor(
     return exits.FAILED if wrong else exits.DONE
 
 
+def _heard_by_others(
+    look: Look, network: Network, who: Participant, evidence: Evidence, started: float
+) -> Evidence:
+    """With who hears whom, if there are several peers and the look has left time for it."""
+    targets: list[Target] = []
+    if time.monotonic() - started < LONG:
+        with contextlib.suppress(SocketError, NoInterface):  # the look has seen why
+            targets = roster(network, who)
+    links = {choice.interface.name: choice.interface for choice in look.choices if choice.used}
+    with Exchange(look.room, look.groups, most=MOST - look.sent_bytes) as exchange:
+        hears = Hearing(exchange, evidence, targets, links).run()
+    return msgspec.structs.replace(evidence, hears=hears)
+
+
 def _measured(
     look: Look, network: Network, who: Participant, peer: str, versions: tuple[int, ...]
 ) -> Evidence | None:
     """A short look and the ways to the peer; a long look if nothing comes from there. None: who is that?"""
-    evidence = look.run(SHORT)
+    evidence, left = look.run(SHORT), MOST
     for again in (False, True):
         if again:
-            evidence = look.again().run()
-        with Exchange(look.room, look.groups) as exchange:
+            look = look.again()
+            evidence = look.run()
+        left -= look.sent_bytes
+        with Exchange(look.room, look.groups, most=left) as exchange:
             measured = measured_with(exchange, network, who, peer, look.choices, evidence.ours, versions)
-        if measured is not None and measured.reached:
+        left -= exchange.sent_bytes
+        if measured and measured[0].reached:
             break
-    return None if measured is None else msgspec.structs.replace(evidence, peer=measured)
+    if not measured:
+        return None
+    return msgspec.structs.replace(evidence, peer=measured[0], elsewhere=measured[1:])
 
 
 def _show(output: Output, found: Diagnosis, evidence: Evidence, json: bool) -> None:
     if json:
-        output.events(_events(found, evidence.peer))
+        output.events(_events(found, evidence))
     else:
         output.lines(_lines(found, evidence))
 
@@ -154,8 +178,11 @@ def _interruptible() -> Iterator[None]:
 
 def _lines(found: Diagnosis, evidence: Evidence) -> Iterator[str]:
     yield f"{found.sentence[:1].upper()}{found.sentence[1:]}."
-    if evidence.peer is not None and evidence.peer.cells:
-        yield from _matrix(evidence.peer)
+    for peer in (evidence.peer, *evidence.elsewhere):
+        if peer is not None and peer.cells:
+            yield from _matrix(peer)
+    if evidence.hears:
+        yield from _hearing(evidence.hears)
     width = max((len(one.cause) for one in found.findings), default=0)
     for one in found.findings:
         remedy = f" → {one.remedy}" if one.remedy and one.status is not Status.OK else ""
@@ -184,6 +211,22 @@ def _matrix(peer: Peer) -> Iterator[str]:
         for outward in (True, False):
             label = f"IPv{version} {'to' if outward else 'from'} {peer.name}"
             rows.append([escape(label), *(_cell(peer, version, outward, path) for path in PATHS)])
+    yield from _aligned(rows)
+
+
+def _hearing(hears: Sequence[Hears]) -> Iterator[str]:
+    """Who hears whom, as a table."""
+    names = list(dict.fromkeys(pair.speaker for pair in hears))
+    heard = {(pair.speaker, pair.hearer): pair.heard for pair in hears}
+    signs = {True: "yes", False: "no", None: "?"}
+    rows = [["heard by", *(escape(name) or HERE for name in names)]]
+    for speaker in names:
+        cells = ("-" if speaker == name else signs[heard[speaker, name]] for name in names)
+        rows.append([escape(speaker) or HERE, *cells])
+    yield from _aligned(rows)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     widths = [max(map(cells_of, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         padded = (text + " " * (width - cells_of(text)) for text, width in zip(row, widths, strict=True))
@@ -198,7 +241,7 @@ def _cell(peer: Peer, version: int, outward: bool, path: str) -> str:
     return "yes" if all(passed.values()) else f"<= {largest} B" if largest else "no"
 
 
-def _events(found: Diagnosis, peer: Peer | None) -> Iterator[Mapping[str, Any]]:
+def _events(found: Diagnosis, evidence: Evidence) -> Iterator[Mapping[str, Any]]:
     """A diagnosis for each cause, "none" if nothing is wrong; then all checks."""
     head = {"v": 1, "ts": rfc3339(time.time())}
     causes: dict[str, Finding] = {}
@@ -210,16 +253,14 @@ def _events(found: Diagnosis, peer: Peer | None) -> Iterator[Mapping[str, Any]]:
         yield {**head, "type": "diagnosis", **_fields(one)}
     for one in found.findings:
         yield {**head, "type": "check", **_fields(one)}
-    for cell in peer.cells if peer is not None else ():
-        direction = "to" if cell.outward else "from"
-        way = {"version": cell.version, "direction": direction, "path": cell.path, "size": cell.size}
-        yield {
-            **head,
-            "type": "way",
-            **way,
-            "interface": peer.interface if peer else "",
-            "passed": cell.passed,
-        }
+    for peer in (evidence.peer, *evidence.elsewhere):
+        for cell in peer.cells if peer is not None else ():
+            direction = "to" if cell.outward else "from"
+            way = {"version": cell.version, "direction": direction, "path": cell.path, "size": cell.size}
+            by = peer.interface if peer is not None else ""
+            yield {**head, "type": "way", **way, "interface": by, "passed": cell.passed}
+    for pair in evidence.hears:
+        yield {**head, "type": "hears", **msgspec.structs.asdict(pair)}
 
 
 def _fields(one: Finding) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ipaddress
+import time
 from collections.abc import Sequence
 
 from mcast import interfaces
@@ -10,7 +11,7 @@ from mcast.aio import Group
 from mcast.core.events import PeerView
 from mcast.doctor.evidence import Heard, Peer
 from mcast.doctor.exchange import Address, Exchange, Target
-from mcast.doctor.trial import measure, unreached
+from mcast.doctor.trial import elsewhere, measure, unreached
 from mcast.errors import SocketError
 from mcast.interfaces import Interface
 from mcast.net.socket_options import source_towards
@@ -25,6 +26,8 @@ TARGETS_MAX = 16
 ASKS = (0.0, 0.15, 0.4, 0.8)
 SETTLED, NOBODY = 0.4, 1.5
 """Seconds without a new peer after which the roster is complete, and those after which nobody is there."""
+ANOTHER = 12.0
+"""Seconds after which the ways by another interface are not begun: they take up to 9."""
 FOUND = 2.0
 """Seconds in which whoever is at an address answers."""
 
@@ -118,23 +121,27 @@ def measured_with(
     choices: Sequence[interfaces.Choice],
     heard: Sequence[Heard],
     versions: Sequence[int],
-) -> Peer | None:
-    """What all ways to a peer are like; None if nobody of that name is known.
+) -> tuple[Peer, ...]:
+    """What all ways to a peer are like, by each interface; nothing if nobody of that name is known.
 
     heard: who was heard by multicast, by which a name stands for an address, too.
     """
+    end = time.perf_counter() + ANOTHER
     port = exchange.groups[0].port
     name = by_address(text, port, versions)
     if name is None:
         target = next((one for one in roster(network, who) if is_called(one, text)), None)
         known = next((one.address for one in heard if one.name == text), None)
         if target is None and known is None:
-            return None
+            return ()
         host = target.address[0] if target is not None else f"{known}"
         name = PeerName(host, target.address[1] if target is not None else port)
     else:
         target = at_address(exchange, name, choices)
     if target is not None:
-        return measure(exchange, target, tuple(versions))
+        first = measure(exchange, target, tuple(versions))
+        used = (choice.interface for choice in choices if choice.used and choice.interface != target.link)
+        others = (link for link in used if not link.loopback and first.reached)
+        return (first, *elsewhere(exchange, target, others, tuple(versions), end))
     link = leads_to((name.host, name.port), choices)
-    return unreached(exchange, name.host, link)
+    return (unreached(exchange, name.host, link),)

@@ -6,7 +6,7 @@ of WARN or FAIL is a diagnosis. What was not seen is UNKNOWN, never OK.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -14,7 +14,7 @@ from . import remedies
 from .addresses import is_near
 from .evidence import Attempt, Evidence, Link
 from .finding import Finding, Status
-from .pairs import SKEW, with_peer
+from .pairs import SKEW, with_peers
 
 SMALL_MTU = 1500
 LOST_SHARE, LOST_LEAST = 0.01, 10
@@ -47,6 +47,7 @@ class Diagnosis(msgspec.Struct, frozen=True):
         return "nothing is wrong as far as can be seen from here"
 
 
+HERE = "this computer"
 SENTENCES = {
     "no-interface": "this computer has no network interface that mcast could use",
     "link-down": "the network interface is down or its cable is unplugged",
@@ -73,6 +74,7 @@ SENTENCES = {
     "other-version": "others are here, but run another version of mcast",
     "no-answers": "others are heard, but nobody answers what this computer asks",
     "clock-skew": "a clock is wrong",
+    "partly-heard": "not everybody hears everybody else in the group",
 }
 """Cause to what is said first about it."""
 
@@ -321,6 +323,47 @@ def clocks(evidence: Evidence) -> Iterator[Finding]:
             yield Finding(Status.WARN, "clock-skew", seen, "set both clocks: timedatectl set-ntp true")
 
 
+def hearing(evidence: Evidence) -> Iterator[Finding]:
+    """Of several peers: does everybody hear everybody in the group?"""
+    names = list(dict.fromkeys(pair.speaker for pair in evidence.hears))
+    heard = {(pair.speaker, pair.hearer): pair.heard for pair in evidence.hears}
+    lost = {pair for pair, passed in heard.items() if passed is False}
+    dumb = [one for one in names if _none({p: passed for p, passed in heard.items() if p[0] == one})]
+    deaf = [one for one in names if _none({p: passed for p, passed in heard.items() if p[1] == one})]
+    for one in dumb:
+        yield _partly(f"nobody hears {one or HERE} in the group", one)
+    for one in deaf:
+        yield _partly(f"{one or HERE} hears nobody in the group", one)
+    for speaker, hearer in sorted(lost):
+        if speaker not in dumb and hearer not in deaf:
+            seen = f"{hearer or HERE} does not hear {speaker or HERE} in the group"
+            yield _partly(seen, hearer or speaker)
+    if not names or lost:
+        return
+    untold = sorted({hearer or HERE for (_, hearer), passed in heard.items() if passed is None})
+    if untold:
+        seen = f"whom {', '.join(untold)} can hear could not be found out"
+        yield Finding(Status.UNKNOWN, "partly-heard", seen, "run mcast doctor there")
+    else:
+        seen = f"{len(names) - 1} peers and {HERE} hear each other"
+        yield Finding(Status.OK, "partly-heard", seen)
+
+
+def _none(heard: Mapping[tuple[str, str], bool | None]) -> bool:
+    """Whether something is known, and all that is known failed."""
+    known = [passed for passed in heard.values() if passed is not None]
+    return bool(known) and not any(known)
+
+
+def _partly(seen: str, name: str) -> Finding:
+    remedy = (
+        f"measure it: mcast doctor --with {name}"
+        if name
+        else "measure it with a peer: mcast doctor --with PEER"
+    )
+    return Finding(Status.WARN, "partly-heard", seen, remedy)
+
+
 Rule = Callable[[Evidence], Iterable[Finding]]
 TABLE: tuple[Rule, ...] = (
     interface,
@@ -329,7 +372,8 @@ TABLE: tuple[Rule, ...] = (
     joining,
     sending,
     reverse_path,
-    with_peer,
+    with_peers,
+    hearing,
     receiving,
     routes,
     rooms,

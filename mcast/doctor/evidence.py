@@ -135,11 +135,20 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
         return None
 
 
+class Hears(msgspec.Struct, frozen=True):
+    """Whether `hearer` hears `speaker` through the group; "" is this computer. None if nobody could tell."""
+
+    speaker: str
+    hearer: str
+    heard: bool | None
+
+
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """All that a look has found. `before` and `after` are the counters at its start and at its end.
 
     `place`: "docker", "wsl" or the name of a cloud, if this computer is in one. `firewall`: the program that
     manages the firewall here, as far as anybody may know. `requested`: interfaces that the user named.
+    `elsewhere`: what was measured with the peer by further interfaces. `hears`: who hears whom, of several.
     """
 
     system: str
@@ -156,6 +165,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     firewall: str = ""
     privileged: bool = False
     peer: Peer | None = None
+    elsewhere: tuple[Peer, ...] = ()
+    hears: tuple[Hears, ...] = ()
 
     @property
     def used(self) -> tuple[Link, ...]:

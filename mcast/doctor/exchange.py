@@ -11,6 +11,7 @@ import os
 import selectors
 import time
 from collections.abc import Callable, Sequence
+from math import inf
 
 import msgspec
 
@@ -66,12 +67,16 @@ class Arrival(msgspec.Struct, frozen=True):
 class Exchange:
     """Asks peers in `room`, whose addresses are `groups`. Use it as a context manager.
 
-    `refusal`: why the system did not let a question leave, the first time. `on_refused` is told then.
+    `most`: bytes to send; what would be more raises SocketError. `refusal`: why the system did not let a
+    question leave, the first time. `on_refused` is told then.
     """
 
-    def __init__(self, room: Room, groups: Sequence[GroupAddress], *, ttl: int = 1) -> None:
+    def __init__(
+        self, room: Room, groups: Sequence[GroupAddress], *, ttl: int = 1, most: float = inf
+    ) -> None:
         self.groups = tuple(groups)
         self.sent_bytes = 0
+        self.most = most
         self.refusal: PermissionRefused | None = None
         self.on_refused: Callable[[PermissionRefused], object] = lambda _: None
         self.others: set[str] = set()
@@ -133,6 +138,8 @@ class Exchange:
 
     def _send(self, sender: Sender, to: Address, frames: Sequence[Frame], size: int) -> float:
         data = self._sealer.seal(encode_frames(frames, size - HEADER_SIZE - TAG_SIZE))
+        if self.sent_bytes + len(data) > self.most:
+            raise SocketError(f"no more than {self.most:.0f} bytes are sent")
         self.sent_bytes += len(data)
         at = time.perf_counter()
         try:

@@ -68,11 +68,14 @@ def ways_of(peer: Peer, version: int, outward: bool) -> Ways:
     return Ways(*(peer.passed(version, outward, name) for name in names))
 
 
-def with_peer(evidence: Evidence) -> Iterator[Finding]:
-    """What the measurement with the peer shows."""
-    peer = evidence.peer
-    if peer is None:
-        return
+def with_peers(evidence: Evidence) -> Iterator[Finding]:
+    """What the measurement with the peer shows, by each interface by which it was found."""
+    for peer in (evidence.peer, *evidence.elsewhere):
+        if peer is not None:
+            yield from _with_peer(evidence, peer)
+
+
+def _with_peer(evidence: Evidence, peer: Peer) -> Iterator[Finding]:
     heard = peer.heard or any(one.address == peer.address for one in evidence.ours)
     dropping = evidence.after.reverse_path > evidence.before.reverse_path
     if peer.tunnel:

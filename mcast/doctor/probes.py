@@ -37,6 +37,8 @@ SETTLED = 1.3
 """Seconds after which the look ends if all that can be seen was seen."""
 LONGEST = 6.5
 """Seconds after which it ends anyhow: peers of a small group announce themselves every 5 s."""
+MOST = 40_000
+"""Bytes that a look sends: on a computer with very many interfaces it asks less often."""
 HEARD_MAX = 64
 """Senders that are kept; the attack is a flood of made-up ones. The first stay: nobody can push them out."""
 
@@ -100,6 +102,7 @@ class Look:
         self.room = room
         self._sealer, self._opener = Sealer(room, os.urandom(8)), Opener(room)
         self._own = {address for choice in choices for address in choice.interface.addresses}
+        self.sent_bytes = 0
         self._heard: dict[tuple[str, str], Heard] = {}
         self.ways: list[Way] = []
 
@@ -135,7 +138,10 @@ class Look:
                 if asks and passed >= asks[0]:
                     del asks[0]
                     for way in self.ways:
-                        way.ask(self._question())
+                        question = self._question()
+                        if self.sent_bytes + len(question) <= MOST:
+                            self.sent_bytes += len(question)
+                            way.ask(question)
                 if not selector.get_map() or (passed >= min(SETTLED, longest) and self._complete()):
                     return
                 pause = min(asks[0] if asks else longest, longest) - passed

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from mcast.core.events import PeerId
 from mcast.errors import SocketError
 from mcast.interfaces import Interface
 from mcast.multicast import Sender
@@ -85,15 +86,11 @@ class Trial:
 
     def _look_up(self) -> None:
         """Its address of this IP version is that from which it answers a question to the group."""
-        host, nonce = self._host(Path.GROUP), os.urandom(8)
-        for _ in range(TWICE if host is not None else 0):
+        host = self._host(Path.GROUP)
+        if host is not None:
             with contextlib.suppress(SocketError):
-                to = (str(host), self._port)
-                self._exchange.ask(self._control, to, self._target.peer_id, nonce, COUNTED)
-            for arrival in self._exchange.wait(0.4):
-                if arrival.pong.nonce == nonce:
-                    self._address = arrival.source
-                    return
+                group = GroupAddress(host, self._port)
+                self._address = _look_up(self._exchange, self._control, group, self._target.peer_id)
 
     def _open_detours(self) -> None:
         """Whoever answers by another group joins it: a switch needs a moment to learn of that."""
@@ -222,6 +219,49 @@ class Trial:
                 number = arrival.pong.sequence
                 if arrival.pong.nonce == nonce and number < len(wanted) and arrival.path is wanted[number][0]:
                     came.add(number)
+
+
+def elsewhere(
+    exchange: Exchange, target: Target, links: Iterable[Interface], versions: tuple[int, ...], end: float
+) -> Iterator[Peer]:
+    """The ways to the same peer by further interfaces, where it answers a question to the group.
+
+    Call it after measure(). A link is not begun after the time `end`, as perf_counter() tells it, or if the
+    exchange may not send as much again.
+    """
+    cost = exchange.sent_bytes
+    for link in links:
+        if time.perf_counter() > end or exchange.sent_bytes + cost > exchange.most:
+            return
+        there = _on_link(exchange, target, link, versions)
+        if there is not None:
+            found = measure(exchange, there, versions)
+            yield msgspec.structs.replace(found, name=f"{found.name} by {link.name}")
+
+
+def _on_link(exchange: Exchange, target: Target, link: Interface, versions: tuple[int, ...]) -> Target | None:
+    """The same peer as it answers by another interface."""
+    for group in exchange.groups:
+        if group.version in versions and group.version in link.versions:
+            with contextlib.suppress(SocketError):
+                sender = exchange.sender(link, group.version)
+                address = _look_up(exchange, sender, group, target.peer_id)
+                if address is not None:
+                    return Target(target.peer_id, address, link, target.name)
+    return None
+
+
+def _look_up(exchange: Exchange, sender: Sender, group: GroupAddress, peer_id: PeerId) -> Address | None:
+    """The address from which a peer answers a question to the group."""
+    nonce = os.urandom(8)
+    for _ in range(TWICE):
+        exchange.ask(sender, (group.host, group.port), peer_id, nonce, COUNTED)
+        end = time.perf_counter() + 0.4
+        while (left := end - time.perf_counter()) > 0:
+            for arrival in exchange.wait(left):
+                if arrival.pong.nonce == nonce and arrival.path is None:
+                    return arrival.source
+    return None
 
 
 def measure(exchange: Exchange, target: Target, versions: tuple[int, ...]) -> Peer:

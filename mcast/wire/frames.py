@@ -399,7 +399,7 @@ class Pong(msgspec.Struct, frozen=True, gc=False):
     """The peer (`origin`, `incarnation`) answers a PING. Not signed: a hint.
 
     `health`: HEALTH flags. `timestamp`: unix ms. `seen` has a bit for each of the sequences 0 to 63 of that
-    nonce that arrived, by whatever way, the lowest bit for 0.
+    nonce that arrived, by whatever way, the lowest bit for 0; also of PONGs through the group (NOTES_PONGS).
     """
 
     origin: bytes
@@ -425,6 +425,7 @@ class Path(IntEnum):
 # Flags of `health` in a PONG: what else the peer knows of its own computer.
 SEND_REFUSED = 0x01  # the system refuses what it sends to the group
 OVERFLOWED = 0x02  # the kernel dropped datagrams that it did not read in time
+NOTES_PONGS = 0x04  # `seen` has a bit for each PONG of that nonce, too, that came through the group
 
 
 Signed = Key | Announcement | Goodbye | Heartbeat | Nack | Report | ProbeReply | Acker

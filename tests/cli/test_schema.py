@@ -51,6 +51,7 @@ EXAMPLES: list[dict[str, Any]] = [
     {"type": "reply", "id": "x", "declined": True, **PEER},
     {"type": "reply", "source": "10.9.0.2:3000", "text": "HI", "plain": True},
     {"type": "missing", "id": "x", **PEER},
+    {"type": "hears", "speaker": "ada", "hearer": "", "heard": None},
     {
         "type": "stats",
         "group": "230.0.0.1:28003",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mcast.core.context import Context, Datagram, Handlers
 from mcast.core.events import Detour, PeerId
 from mcast.core.token_bucket import TokenBucket, TokenBuckets
-from mcast.wire.frames import Challenge, Path, Ping, Pong
+from mcast.wire.frames import NOTES_PONGS, Challenge, Path, Ping, Pong
 from mcast.wire.limits import FRAME_HEADER_SIZE, HEADER_SIZE, ORIGIN_SIZE, TAG_SIZE
 from mcast.wire.reasons import DropReason
 
@@ -29,7 +29,7 @@ class Pings:
 
     def __init__(self, context: Context, tokens: AddressTokens) -> None:
         self._context, self._tokens = context, tokens
-        self.handlers: Handlers = {Ping: self._on_ping}
+        self.handlers: Handlers = {Ping: self._on_ping, Pong: self._on_pong}
         self.health = 0
         self._hosts = TokenBuckets(RATE, DEPTH, HOSTS)
         self._all = TokenBucket(ALL_RATE, ALL_DEPTH, context.started)
@@ -56,9 +56,9 @@ class Pings:
             frame.nonce,
             frame.sequence,
             frame.path,
-            self.health,
+            self.health | NOTES_PONGS,
             context.unix_ms(now),
-            self._note(frame),
+            self._note(frame.nonce, frame.sequence),
         )
         size = datagram.size - HEADER_SIZE - TAG_SIZE
         if frame.path == Path.UNICAST:
@@ -71,11 +71,21 @@ class Pings:
         context.send(pong, to=detour, size=size, networks=datagram.networks)
         return None
 
-    def _note(self, frame: Ping) -> int:
-        """What has arrived of the series, this question included."""
-        bit = 1 << frame.sequence if frame.sequence < SEEN else 0
-        seen = self._seen.pop(frame.nonce, 0) | bit
-        self._seen[frame.nonce] = seen
+    def _on_pong(self, datagram: Datagram, frame: Pong, now: float) -> DropReason | None:
+        """Another one answers to the group: whoever asked us in the same series learns that we heard it.
+
+        The attack: answers to series that nobody began with us, which would push out those that count.
+        """
+        if datagram.direct or frame.nonce not in self._seen:
+            return DropReason.NOT_ASKED
+        self._note(frame.nonce, frame.sequence)
+        return None
+
+    def _note(self, nonce: bytes, sequence: int) -> int:
+        """What has arrived of the series, this included."""
+        bit = 1 << sequence if sequence < SEEN else 0
+        seen = self._seen.pop(nonce, 0) | bit
+        self._seen[nonce] = seen
         if len(self._seen) > NONCES:
             del self._seen[next(iter(self._seen))]
         return seen

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from mcast.doctor.diagnosis import SENTENCES, diagnose
-from mcast.doctor.evidence import Attempt, Counters, Evidence, Heard, Link, Port, Route
+from mcast.doctor.evidence import Attempt, Counters, Evidence, Heard, Hears, Link, Port, Route
 from mcast.doctor.finding import Status
 
 ETH0 = Link("eth0", True, "default route", addresses=("10.9.0.1",), networks=("10.9.0.0/16",))
@@ -139,6 +139,33 @@ def test_each_fault_is_named(name: str) -> None:
     found = diagnose(evidence)
     assert found.sentence.startswith(SENTENCES[expected[0][1]])
     assert all(one.remedy and one.seen for one in found.wrong)
+
+
+def hears(*lost: tuple[str, str], unknown: tuple[tuple[str, str], ...] = ()) -> Evidence:
+    """Ada, bob and this computer, with the pairs of who is not heard by whom."""
+    names = ("ada", "bob", "")
+    pairs = [(one, other) for one in names for other in names if one != other]
+    return seen(hears=tuple(Hears(*p, None if p in unknown else p not in lost) for p in pairs))
+
+
+def partly(evidence: Evidence) -> list[tuple[str, str]]:
+    found = diagnose(evidence).findings
+    return [(one.status.value, one.seen) for one in found if one.cause == "partly-heard"]
+
+
+def test_who_hears_whom() -> None:
+    assert partly(HEALTHY) == []
+    assert partly(hears()) == [("OK", "2 peers and this computer hear each other")]
+    deaf = hears(("ada", "bob"), ("", "bob"))
+    assert partly(deaf) == [("WARN", "bob hears nobody in the group")]
+    assert diagnose(deaf).sentence == SENTENCES["partly-heard"]
+    assert partly(hears(("ada", "bob"), ("ada", ""))) == [("WARN", "nobody hears ada in the group")]
+    assert partly(hears(("", "ada"), ("", "bob"))) == [("WARN", "nobody hears this computer in the group")]
+    assert partly(hears(("ada", "bob"))) == [("WARN", "bob does not hear ada in the group")]
+    untold = hears(unknown=(("ada", "bob"), ("", "bob")))
+    assert partly(untold) == [("UNKNOWN", "whom bob can hear could not be found out")]
+    silent = hears(unknown=(("ada", "bob"), ("ada", "")))
+    assert partly(silent)[0][0] == "UNKNOWN", "nothing that is known failed"
 
 
 def test_two_faults_are_both_named_the_one_that_explains_more_first() -> None:

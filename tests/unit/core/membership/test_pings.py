@@ -70,7 +70,7 @@ def test_the_answer_goes_back_with_as_many_bytes() -> None:
     assert (queued.to, queued.size) == (EVE, 200 - HEADER_SIZE - TAG_SIZE)
     (pong,) = queued.frames
     assert isinstance(pong, f.Pong)
-    assert (pong.nonce, pong.path, pong.health, pong.seen) == (NONCE, 0, f.SEND_REFUSED, 1)
+    assert (pong.nonce, pong.path, pong.health, pong.seen) == (NONCE, 0, f.SEND_REFUSED | f.NOTES_PONGS, 1)
     assert len(encode_frame(pong)) + HEADER_SIZE + TAG_SIZE == ANSWER_SIZE
 
 
@@ -156,4 +156,22 @@ def test_a_member_answers_and_tells_of_its_computer() -> None:
     Outsider(lan).say(f.Ping(*ada.engine.peer_id, NONCE, 1, f.Path.UNICAST), to=ada.address, size=200)
     lan.run(0.1)
     (answer,) = answers
-    assert (answer.health, answer.seen) == (f.OVERFLOWED, 2)
+    assert (answer.health, answer.seen) == (f.OVERFLOWED | f.NOTES_PONGS, 2)
+
+
+def test_what_others_answer_to_the_group_is_noted_for_who_began_the_series() -> None:
+    made = Made()
+    ada = PeerId(b"a" * 16, 1)
+
+    def answers(sequence: int, nonce: bytes = NONCE, *, direct: bool = False) -> DropReason | None:
+        pong = f.Pong(*ada, nonce, sequence, f.Path.GROUP, 0, 0, 0)
+        return made.pings.handlers[f.Pong](Datagram(EVE, bytes(8), 200, direct), pong, 0.0)
+
+    assert answers(5) is DropReason.NOT_ASKED
+    made.ask(sequence=0)
+    assert answers(5) is None
+    assert answers(SEEN) is None
+    assert answers(6, direct=True) is DropReason.NOT_ASKED
+    assert answers(7, b"another.") is DropReason.NOT_ASKED
+    made.ask(sequence=63)
+    assert made.seen() == 1 | 1 << 5 | 1 << 63
