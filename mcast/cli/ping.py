@@ -357,9 +357,10 @@ def _textbook(server: UdpEcho | TcpEcho, size: int, rounds: Rounds, screen: Scre
                 {**who, "path": "connect"}, f"{server.source} connect", 0, server.connect_seconds, ""
             )
         for sequence, end in enumerate(rounds):
-            tally.asked(sequence, time.perf_counter())
-            if server.echoed(sequence, size, end - time.perf_counter()):
-                took = tally.answered(sequence, time.perf_counter())
+            came = server.echoed(sequence, size, end - time.perf_counter())
+            tally.asked(sequence, server.left_at)
+            if came:
+                took = tally.answered(sequence, server.came_at)
                 screen.answer(who, f"{server.source} {server.kind}", sequence, took or 0.0, "")
             while not (rounds.last or rounds.stopped) and (left := end - time.perf_counter()) > 0:
                 time.sleep(min(left, 0.2))

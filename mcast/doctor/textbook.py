@@ -31,8 +31,11 @@ def line(sequence: int, size: int) -> bytes:
 
 
 class _Echo:
+    """`left_at` and `came_at`: when the last question left and its answer came."""
+
     kind = ""
     connect_seconds: float | None = None
+    left_at = came_at = 0.0
 
     def __init__(self, text: str) -> None:
         self._host, self._port = split_address(text)
@@ -67,12 +70,16 @@ class UdpEcho(_Echo):
         """Whether the line came back within so many seconds."""
         question = line(sequence, size).rstrip(b"\n")
         end = time.perf_counter() + seconds
+        self._socket.settimeout(max(0.001, seconds))
+        self.left_at = time.perf_counter()
         with contextlib.suppress(OSError):
             self._socket.send(question)
-            while (left := end - time.perf_counter()) > 0:
-                self._socket.settimeout(left)
-                if self._socket.recv(LINE_MAX).strip().lower() == question.strip().lower():
+            while self.came_at < end:
+                answer = self._socket.recv(LINE_MAX)
+                self.came_at = time.perf_counter()
+                if answer.strip().lower() == question.strip().lower():
                     return True
+                self._socket.settimeout(max(0.001, end - self.came_at))
         return False
 
 
@@ -101,12 +108,14 @@ class TcpEcho(_Echo):
         end = time.perf_counter() + seconds
         with contextlib.suppress(OSError):
             self._socket.settimeout(max(0.001, seconds))
+            self.left_at = time.perf_counter()
             self._socket.sendall(question)
             while (left := end - time.perf_counter()) > 0:
                 answer, newline, rest = self._rest.partition(b"\n")
                 if newline:
                     self._rest = rest
                     if answer.strip().lower() == question.strip().lower():
+                        self.came_at = time.perf_counter()
                         return True
                     continue
                 self._socket.settimeout(left)

@@ -1,4 +1,4 @@
-"""--stats beside what the kernel counts."""
+"""What --stats and ping count, beside what the kernel counts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from tests import lab
+from tests.lan.programs import ping_echo
 
 COUNTER = re.compile(r"counter packets (\d+) bytes (\d+)")
 HEADERS = 28
@@ -78,3 +79,13 @@ def test_a_line_of_counters(lan: lab.MakeLan) -> None:
     refused = h1.mcast("listen", "--plain", "--stats", "1s")
     assert refused.wait() == 2
     assert "--stats cannot be used with --plain" in refused.stderr
+
+
+def test_ping_counts_what_the_kernel_counts(lan: lab.MakeLan) -> None:
+    """At 20 % loss in each direction: what is missing is lost on the way, not in ping."""
+    h1, h2 = lan(2, ipv6=False).hosts
+    h2.mcast("chat", "--name", "bob").wait_for("chatting in", stream="stderr")
+    told, kernel = ping_echo.counts(h1, h2)
+    assert told == kernel
+    assert told[0] == 3 * 50 or told[0] == 2 * 50, "without a token nobody answers to the group"
+    assert 0 < told[1] < told[0]
