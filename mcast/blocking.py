@@ -25,7 +25,7 @@ from .aio import Acks as Acks
 from .aio import Service as Service
 from .core.events import PeerId
 from .errors import GroupClosed, McastError
-from .events import Event, Message, PeerView, Question
+from .events import Event, Message, PeerView, Question, RoomView
 from .interfaces import Choice
 from .runtime.asking import AT_ONCE, TIME_LIMIT, Answers, Recipient
 from .runtime.discovering import Change
@@ -307,6 +307,17 @@ class Group:
     def peers(self) -> list[PeerView]:
         """The other peers in the roster. In an open room anyone can invent peers."""
         return self._call(self._group.peers)
+
+    def rooms(self, timeout: float = 0.6) -> list[RoomView]:
+        """Ask which other open rooms there are in the group, and wait `timeout` seconds for answers.
+
+        A room with a key is never named. Anybody can make up rooms.
+        """
+        return self._thread.run(self._group.rooms(timeout))
+
+    def describe(self, topic: str) -> None:
+        """What to tell of this room, if it is open, to those who ask for rooms: the first 64 bytes of it."""
+        self._call(functools.partial(self._group.describe, topic))
 
     def rekey(self, key: bytes, *, overlap: float = OVERLAP) -> None:
         """Change the key of the room: seal with `key` (32 bytes) from now on.

@@ -110,6 +110,8 @@ def write_ranges(found: list[list[int]]) -> bytes:
 def _field(word: str, cursor: Cursor, value: dict[str, Any]) -> None:
     """Reads what one comma-separated part of a row says."""
     word = re.sub(r" \((ms|µs|bytes|at least one|the holes.*)\)", "", word)
+    if word == "nothing":
+        return
     if word in ("peer", "to peer"):
         prefix = word[:-4].replace(" ", "_")
         _field(f"{prefix}origin [16]", cursor, value)

@@ -14,10 +14,12 @@ from mcast.events import Message
 from mcast.store.history import Entry, History, Recorder, Room
 
 from .history import history_file, speaker
-from .items import ChatLine, Item, MessageItem, PrivateItem
+from .items import TOPIC, ChatLine, Item, MessageItem, PrivateItem, topic_of
 from .output import decoded, escape, note
 
 NEW = "new since you left"
+TOPICS = 20
+"""Messages that contain the word for a topic, of which the last one that sets it is looked for."""
 SAVED_EVERY = 1.0
 """Seconds between two looks at what of a room with a key can be handed to others later."""
 
@@ -73,6 +75,12 @@ class Archive:
                 yield f"{day:%A %Y-%m-%d}"
                 before = day
             yield _line(entry)
+
+    def topic(self) -> str:
+        """What was set as the topic of the room last, as far as it is kept."""
+        entries = self._history.find(TOPIC, room=self.room, last=TOPICS)
+        topics = [topic_of(entry.data) for entry in entries if not entry.private]
+        return next(filter(None, reversed(topics)), "")
 
     def rooms(self) -> list[str]:
         """The names of all rooms without a key of which something is kept; the default room has none."""

@@ -77,7 +77,8 @@ class Component(Protocol):
 class Queued(msgspec.Struct, frozen=True):
     """Frames that leave in one datagram, padded to `size` bytes; `to` None is the group, on `networks`.
 
-    `record`: the way that records go, so that they arrive in this order.
+    `record`: the way that records go, so that they arrive in this order. `listed`: sealed for the directory
+    of rooms, not for our room.
     """
 
     frames: tuple[Frame, ...]
@@ -85,6 +86,7 @@ class Queued(msgspec.Struct, frozen=True):
     size: int
     record: bool
     networks: int
+    listed: bool = False
 
 
 class Context:
@@ -149,11 +151,17 @@ class Context:
             self.drops[reason] += count
 
     def send(
-        self, *frames: Frame, to: Address = None, size: int = 0, record: bool = False, networks: int = ALL
+        self,
+        *frames: Frame,
+        to: Address = None,
+        size: int = 0,
+        record: bool = False,
+        networks: int = ALL,
+        listed: bool = False,
     ) -> None:
         """Send `frames` in one datagram, as Queued has it; those who never send drop them here."""
         if self.may_send:
-            self.queue.append(Queued(frames, to, size, record, networks))
+            self.queue.append(Queued(frames, to, size, record, networks, listed))
             self.sent[type(frames[-1]).__name__.lower()] += 1
 
     def sign(self, frame: S) -> S:

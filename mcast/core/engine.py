@@ -56,7 +56,7 @@ from .context import Component, Context, Datagram, Handler, Mode
 from .directed.receiver import DirectedReceiver
 from .directed.routes import Routes
 from .directed.sender import PATIENCE, DirectedSender
-from .events import Address, Detour, Event, OtherRoom, OtherVersion, PeerId, PeerView, Unheard
+from .events import Address, Detour, Event, OtherRoom, OtherVersion, PeerId, PeerView, RoomView, Unheard
 from .flow.controller import FlowController
 from .flow.feedback import PAGE, Feedback
 from .history.anti_entropy import AntiEntropy
@@ -64,6 +64,7 @@ from .history.fetches import Fetches
 from .history.replay import Replay
 from .history.serving import RecordServer
 from .history.store import SavedRecord, Store
+from .membership.directory import Directory
 from .membership.failure_detector import FailureDetector
 from .membership.fallback import Fallback
 from .membership.pings import Pings
@@ -199,6 +200,7 @@ class Engine:
         anti_entropy = self._anti_entropy = AntiEntropy(
             context, verifier, roster, receiver, store, server, fetches, replay
         )
+        self._directory = Directory(context, roster, session)
         routes = Routes(roster)
         self._directed_sender = DirectedSender(context, verifier, keys, routes)
         self._directed_receiver = DirectedReceiver(
@@ -229,6 +231,7 @@ class Engine:
             anti_entropy,
             self._directed_receiver,
             self._directed_sender,
+            self._directory,
             path_size,
         )
         self._handlers: dict[type, Handler] = {}
@@ -313,6 +316,10 @@ class Engine:
     def _dropped(self, reason: DropReason, data: bytes, source: Address, networks: int, direct: bool) -> bool:
         """A datagram was not opened; whether there is an event to tell of."""
         context = self._context
+        if reason is DropReason.UNKNOWN_ROOM and data[KEY_ID] == self._directory.key_id:
+            refused = self._directory.receive(data, source, context.now)
+            context.drops[refused or reason] += refused is not None
+            return refused is None
         context.drops[reason] += 1
         if reason is DropReason.REPEATED:
             if not direct:
@@ -500,13 +507,16 @@ class Engine:
         while queue:
             queued = queue.popleft()
             plain = encode_frames(queued.frames, queued.size)
-            out.append(self._outgoing(plain, queued.to, queued.record, queued.networks))
+            out.append(self._outgoing(plain, queued.to, queued.record, queued.networks, queued.listed))
         return out
 
-    def _outgoing(self, plain: bytes, to: Address, record: bool, networks: int) -> Outgoing:
+    def _outgoing(
+        self, plain: bytes, to: Address, record: bool, networks: int, listed: bool = False
+    ) -> Outgoing:
         by_link = to is None or isinstance(to, Detour)
         interfaces = self._networks.interfaces(networks) if by_link else None
-        return Outgoing(self._sealer.seal(plain), to, record, networks, interfaces)
+        seal = self._directory.seal if listed else self._sealer.seal
+        return Outgoing(seal(plain), to, record, networks, interfaces)
 
     def _spread(self, out: list[Outgoing], now: float) -> list[Outgoing]:
         """What is to leave, with a copy for each unicast peer of what goes to the group and belongs there."""
@@ -740,6 +750,21 @@ class Engine:
     def update_health(self, flags: int) -> None:
         """What to tell of this computer in answers to a PING: the flags of `health`."""
         self._pings.health = flags
+
+    def ask_rooms(self, now: float, *, again: bool = False) -> None:
+        """Ask which open rooms there are in the group; rooms() has those that answered.
+
+        `again`: keep those that have answered before.
+        """
+        self._directory.ask(self._context.advance(now), again=again)
+
+    def rooms(self) -> list[RoomView]:
+        """The open rooms that have answered. A room with a key never does."""
+        return list(self._directory.rooms.values())
+
+    def describe(self, topic: str) -> None:
+        """What to tell of our room, if it is open, to those who ask for rooms."""
+        self._directory.topic = topic
 
     def lost_network(self, now: float, interface: int | None = None) -> None:
         """An interface has left its network; None: no network remains of those we were on.

@@ -118,6 +118,17 @@ class Answer(FromPeer, frozen=True, gc=False):
     late: bool = False
 
 
+class RoomView(msgspec.Struct, frozen=True):
+    """An open room of the group: its `name` (empty: the default room), its `topic`, and how many are in it.
+
+    Anybody can make one up.
+    """
+
+    name: str
+    topic: str
+    members: int
+
+
 class PeerView(msgspec.Struct, frozen=True, gc=False):
     """A peer as the application sees it.
 

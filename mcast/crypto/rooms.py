@@ -16,6 +16,7 @@ from .stretch import stretch
 
 KEY_ID_SIZE = 4
 _OPEN = b"mcast2 open room"
+_DIRECTORY = b"mcast2 room directory"
 _PASSPHRASE = b"mcast2 passphrase room"
 
 
@@ -29,6 +30,7 @@ class Room(msgspec.Struct, frozen=True):
 
     `public` says that anyone can derive the key: what is said there can be read by anyone on the LAN.
     `lookalikes`: key ids of rooms that somebody may mean when typing this one's name, and their names.
+    `directory` is where the open rooms of the group are named, this one as `name` if it is one of them.
     """
 
     id: bytes
@@ -36,6 +38,8 @@ class Room(msgspec.Struct, frozen=True):
     key_id: bytes
     public: bool
     lookalikes: Mapping[bytes, str] = {}
+    directory: Room | None = None
+    name: str = ""
 
     def __repr__(self) -> str:
         return f"Room(id={self.id!r}, key_id={self.key_id!r}, public={self.public})"
@@ -59,6 +63,14 @@ def open_room(group: str, name: str) -> Room:
     place = _place(group, name)
     room_id = sha256(_OPEN + place).digest()[:ROOM_ID_SIZE]
     return _room(room_id, derive(place, salt=_OPEN, info=b"mcast2 room key"), public=True)
+
+
+def in_directory(room: Room, group: str, name: str) -> Room:
+    """The room `room`, which knows the directory of the group; if it is open, it is named there."""
+    place = _place(group, "")
+    room_id = sha256(_DIRECTORY + place).digest()[:ROOM_ID_SIZE]
+    directory = _room(room_id, derive(place, salt=_DIRECTORY, info=b"mcast2 room key"), public=True)
+    return msgspec.structs.replace(room, directory=directory, name=name if room.public else "")
 
 
 def with_lookalikes(room: Room, group: str, name: str) -> Room:

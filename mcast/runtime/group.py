@@ -22,7 +22,17 @@ from mcast.crypto.keys import Identity
 from mcast.crypto.offers import Offer, credential
 from mcast.crypto.rooms import Room
 from mcast.errors import GroupClosed, PermissionRefused, UsageError
-from mcast.events import Answer, Event, InterfacesChanged, Message, PeerView, PlainText, Question, Unheard
+from mcast.events import (
+    Answer,
+    Event,
+    InterfacesChanged,
+    Message,
+    PeerView,
+    PlainText,
+    Question,
+    RoomView,
+    Unheard,
+)
 from mcast.interfaces import Choice
 from mcast.multicast import Datagram
 from mcast.net.address import GroupAddress
@@ -524,6 +534,25 @@ class Group:
         """The public key (32 bytes) of the identity of a peer, or of this one; None if it is not known."""
         self._require_entered()
         return self._engine.public_key(peer_id.origin)
+
+    async def rooms(self, timeout: float = 0.6) -> list[RoomView]:
+        """Ask which other open rooms there are in the group, and wait `timeout` seconds for answers.
+
+        A room with a key is never named. Anybody can make up rooms.
+        """
+        for again in (False, True):  # a question or an answer may be lost
+            self._check_open()
+            self._engine.ask_rooms(self._loop.time(), again=again)
+            self._driver.step()
+            await asyncio.sleep(timeout / 2)
+        self._check_open()
+        own = self.room.name if self.room.public else None
+        return sorted((room for room in self._engine.rooms() if room.name != own), key=lambda room: room.name)
+
+    def describe(self, topic: str) -> None:
+        """What to tell of this room, if it is open, to those who ask for rooms: the first 64 bytes of it."""
+        self._check_open()
+        self._engine.describe(topic)
 
     def saved_records(self, since: tuple[int, int] = (0, 0)) -> tuple[tuple[int, int], list[SavedRecord]]:
         """The signed records that this peer can hand to others, and a mark.

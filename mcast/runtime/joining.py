@@ -12,7 +12,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from mcast.core.events import PeerId
 from mcast.core.incarnation import following
 from mcast.crypto.keys import Identity
-from mcast.crypto.rooms import Room, derive, keyed_room, open_room, with_lookalikes, with_open_twin
+from mcast.crypto.rooms import (
+    Room,
+    derive,
+    in_directory,
+    keyed_room,
+    open_room,
+    with_lookalikes,
+    with_open_twin,
+)
 from mcast.errors import MessageTooLarge, UsageError
 from mcast.net.address import GroupAddress, parse_group, parse_port
 from mcast.wire.attributes import Attributes, Service, decode_attributes, encode_attributes
@@ -60,11 +68,11 @@ def make_room(groups: Sequence[GroupAddress], name: str, key: bytes | None, room
         secret = _secret(key, KEY_SIZE, "a room key")
         made = derive(secret, info=b"mcast2 room id", size=ROOM_ID_SIZE)
         known = keyed_room(secret, made if room_id is None else _secret(room_id, ROOM_ID_SIZE, "a room id"))
-        return with_open_twin(known, place_of(groups), name)
+        return in_directory(with_open_twin(known, place_of(groups), name), place_of(groups), name)
     if room_id is not None:
         raise UsageError("room_id needs a key", "an open room has no id of its own")
     place = place_of(groups)
-    return with_lookalikes(open_room(place, name), place, name)
+    return in_directory(with_lookalikes(open_room(place, name), place, name), place, name)
 
 
 def place_of(groups: Sequence[GroupAddress]) -> str:

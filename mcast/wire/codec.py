@@ -151,6 +151,9 @@ SHAPES: dict[FrameType, Shape] = {
             lambda pong: pong.path in PATHS,
         )
     ),
+    FrameType.ROOM_QUERY: Shape(Layout(f.RoomQuery, "", "")),
+    FrameType.ROOM: Shape(Layout(f.RoomEntry, "I", "members"), lists.NAME, "name"),
+    FrameType.TOPIC: Shape(Layout(f.Topic, "", ""), lists.NAME, "name"),
     FrameType.SLICE: Shape(Layout(f.Slice, "8sHB", "record size part", _is_slice), lists.BYTES, "data"),
 }
 TYPES: dict[type, FrameType] = {f_type.layout.cls: number for number, f_type in SHAPES.items()}

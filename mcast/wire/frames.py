@@ -47,6 +47,9 @@ class FrameType(IntEnum):
     SLICE = 0x1A
     PING = 0x1B
     PONG = 0x1C
+    ROOM_QUERY = 0x1D
+    ROOM = 0x1E
+    TOPIC = 0x1F
 
 
 # Flags of the frame header.
@@ -412,6 +415,23 @@ class Pong(msgspec.Struct, frozen=True, gc=False):
     seen: int
 
 
+class RoomQuery(msgspec.Struct, frozen=True, gc=False):
+    """Asks which open rooms there are in the group. This and the next two are sealed for its directory."""
+
+
+class RoomEntry(msgspec.Struct, frozen=True, gc=False):
+    """An open room, and how many people are in it. Not signed: a hint."""
+
+    members: int
+    name: str
+
+
+class Topic(msgspec.Struct, frozen=True, gc=False):
+    """What people talk about in the room that the frame before it names. Not signed: a hint."""
+
+    name: str
+
+
 class Path(IntEnum):
     """The ways that a PONG may take: to the asker, or to a group on its network."""
 
@@ -446,4 +466,7 @@ Frame = (
     | DirectedAck
     | Slice
     | Pong
+    | RoomQuery
+    | RoomEntry
+    | Topic
 )

@@ -364,10 +364,38 @@ def test_rooms_and_names(pair: Pair, group: str) -> None:
     terminal.wait_for_screen(re.compile(r"^--- room kitchen$", re.MULTILINE))
     lobby.wait_for(re.compile(r"ada lovelace·\w{4} left"), stream="stderr")
     terminal.type("/rooms\r")
+    terminal.wait_for_screen("lobby: open, 1 person; /join lobby enters it")
+    lobby.interrupt()
+    terminal.type("/rooms\r")
     terminal.wait_for_screen(re.compile(r"you were in: .*lobby.*; /join ROOM enters one"))
     terminal.type("/leave\r")
     assert terminal.wait() == 0
     assert pair[0].memberships() == {}
+
+
+def test_rooms_of_others_and_their_topics(pair: Pair, group: str) -> None:
+    cyd = pair[1].mcast_terminal("chat", "-g", group, "-n", "cyd", "--room", "kitchen", columns=110)
+    hostile = pair[1].mcast("chat", "-g", group, "-n", "eve", "--room", "\x1b[31mred\n> mcast: here")
+    cyd.wait_for_screen(re.compile(r"^kitchen>$", re.MULTILINE))
+    cyd.type("/topic\r/topic lunch at noon\r")
+    cyd.wait_for_screen("no topic is set: /topic TEXT sets one")
+    cyd.wait_for_screen(re.compile(r"\* cyd·\w{4} sets the topic: lunch at noon$", re.MULTILINE))
+    hostile.wait_for("chatting in")
+    ada = pair[0].mcast_terminal("chat", "-g", group, "-n", "ada", columns=110)
+    ada.wait_for_screen(PROMPT)
+    ada.type("/rooms\r")
+    ada.wait_for_screen("lobby: open, 0 others, shown")
+    ada.wait_for_screen("kitchen: open, 1 person, topic: lunch at noon; /join kitchen enters it")
+    ada.wait_for_screen(r"\x1b[31mred\x0a> mcast: here: open, 1 person")
+    ada.type("/join kitchen\r")
+    ada.wait_for_screen(re.compile(r"\* cyd·\w{4} \(history\) sets the topic: lunch at noon$", re.MULTILINE))
+    ada.type(f"/topic {'午' * 22}\r/topic\r")
+    ada.wait_for_screen("not sent: the topic has 66 bytes: use at most 64")
+    ada.wait_for_screen("topic: lunch at noon")
+    ada.type("/topic dinner at eight\r")
+    cyd.wait_for_screen(re.compile(r"\* ada·\w{4} sets the topic: dinner at eight$", re.MULTILINE))
+    cyd.type("/topic\r")
+    cyd.wait_for_screen("topic: dinner at eight")
 
 
 def test_suspended_and_back(here: lab.Host, group: str) -> None:

@@ -29,6 +29,12 @@ wanted = [word.encode() for word in sys.argv[1:]]
 print(len(seen), [word for word in wanted if word in seen], flush=True)
 """
 
+ROOMS = """
+import mcast
+with mcast.join(name="eve") as group:
+    print([room.name for room in group.rooms(1.0)])
+"""
+
 
 def key(host: lab.Host, *arguments: str, typed: str = "") -> str:
     process = host.mcast("key", *arguments, input=typed or None)
@@ -51,6 +57,8 @@ def test_a_room_with_a_key_tells_nothing_and_changes_its_key_while_people_talk()
         ada.write("hush-hush\n")
         bob.wait_for("hush-hush", stream="stdout")
 
+        asked = third.python(ROOMS)
+        assert (asked.wait(), asked.stdout) == (0, "[]\n")
         forgetful = third.mcast("chat", "--room", "laboratory", "--name", "cyd")
         ada.wait_for(re.compile(r"somebody at \S+ is in the open room laboratory, without the key"))
         assert forgetful.interrupt() == 0

@@ -133,6 +133,9 @@ FRAMES: dict[type, st.SearchStrategy[Any]] = {
     f.DirectedAck: build(f.DirectedAck, run, run, positive, st.integers(0, 255), id16, short),
     f.Ping: build(f.Ping, run, id8, u16, path, flags),
     f.Pong: build(f.Pong, run, id8, u16, path, st.integers(0, 255), time, u64),
+    f.RoomQuery: st.just(f.RoomQuery()),
+    f.RoomEntry: build(f.RoomEntry, u32, name),
+    f.Topic: build(f.Topic, name),
     f.Here: build(f.Here, id8, some(build(f.Present, id16, number, u16))),
     f.Slice: st.builds(slice_of, id8, st.binary(min_size=1, max_size=limits.RECORD_MAX), st.integers(0, 2)),
 }

@@ -7,17 +7,22 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mcast.cli.output import note
+from mcast.cli.items import TOPIC
+from mcast.cli.output import escape, note
 from mcast.errors import UsageError
+from mcast.wire.limits import NAME_MAX
 
 from . import lookups
 from .render import ACTION
+from .rooms import LOBBY
 from .verification import verify
 
 if TYPE_CHECKING:
     from .talk import Talk
 
 
+MOST_ROOMS = 30
+"""Rooms of others in a list: anybody can make them up."""
 USAGE = 20
 """Columns of the first part of a line of /help."""
 
@@ -78,6 +83,16 @@ async def _me(talk: Talk, text: str) -> None:
     await talk.room.send(f"{ACTION}{text}")
 
 
+async def _topic(talk: Talk, text: str) -> None:
+    if not text:
+        topic = talk.room.topic
+        note(f"topic: {escape(topic)}" if topic else "no topic is set: /topic TEXT sets one")
+        return
+    if (size := len(text.encode("utf-8", "replace"))) > NAME_MAX:
+        raise UsageError(f"the topic has {size} bytes", f"use at most {NAME_MAX}")
+    await talk.room.send(f"{TOPIC}{text}")
+
+
 async def _bell(talk: Talk, mode: str) -> None:
     note(talk.bell.choose(mode.casefold()))
 
@@ -98,6 +113,15 @@ async def _rooms(talk: Talk, _: str) -> None:
     for line in talk.rooms.report():
         note(line)
     inside = talk.rooms.names()
+    others = [room for room in await talk.room.find_rooms() if (room.name or LOBBY) not in inside]
+    for room in others[:MOST_ROOMS]:
+        people = f"{room.members:,} {'person' if room.members == 1 else 'people'}"
+        topic = f", topic: {escape(room.topic)}" if room.topic else ""
+        name = escape(room.name) or LOBBY
+        note(f"{name}: open, {people}{topic}; /join {name} enters it")
+    if more := len(others[MOST_ROOMS:]):
+        note(f"and {more} more")
+    inside += [room.name or LOBBY for room in others]
     if left := [name for name in talk.room_names("", known=True) if name not in inside]:
         note(f"you were in: {', '.join(left)}; /join ROOM enters one")
 
@@ -124,10 +148,11 @@ COMMANDS = (
     Command("/status", "", "see who has got what you said last, and who has not", _status),
     Command("/msg", "NAME TEXT", _MSG, _msg, sends=True, lines=True, completes="peers"),
     Command("/me", "TEXT", "say what you do: * ada waves", _me, sends=True, lines=True),
+    Command("/topic", "[TEXT]", "see or set what this room talks about", _topic, sends=True),
     Command("/nick", "NAME", "take another name: you leave and enter again", _nick),
     Command("/join", "ROOM", "enter another room, and stay in this one", _join, completes="known rooms"),
     Command("/room", "ROOM", "show another room that you are in", _room, completes="rooms"),
-    Command("/rooms", "", "see the rooms you are in, and what is unread", _rooms),
+    Command("/rooms", "", "see your rooms, what is unread, and other open rooms", _rooms),
     Command("/leave", "[ROOM]", "leave this room or another one", _leave, completes="rooms"),
     Command("/whois", "NAME", "see who somebody is", lookups.whois, completes="peers"),
     Command("/verify", "NAME", _VERIFY, verify, completes="peers"),

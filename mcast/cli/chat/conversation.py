@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mcast.cli.archive import NEW, Archive
-from mcast.cli.items import ChatLine, Item, MessageItem, PeerItem, PlainItem, PrivateItem
+from mcast.cli.items import ChatLine, Item, MessageItem, PeerItem, PlainItem, PrivateItem, topic_of
 from mcast.cli.mailbox import KEPT, Mailbox
 from mcast.cli.output import Output, escape, note
 from mcast.cli.session import GroupSession, Reporter, Session, interface_events, portions
 from mcast.errors import PermissionRefused, UsageError
-from mcast.events import Message, PeerView
+from mcast.events import Message, PeerView, RoomView
 
 from .delivery import Delivery, with_silence
-from .render import ACTION, ALL, DIM, UNHEARD, Parts, mentions
+from .render import ACTIONS, ALL, DIM, UNHEARD, Parts, mentions
 
 if TYPE_CHECKING:
     from .bell import Bell
@@ -78,10 +78,13 @@ class Conversation:
         self._warned = False
         self.greets = True
         """Whether to say who is here when the room is entered."""
+        self.topic = archive.topic() if archive else ""
+        """What the room talks about, as was said last."""
         self.ignored: dict[bytes, str] = {}
         """Identities whose messages are not shown, and their labels."""
         self.bell: Bell | None = None
         self._origin = session.groups[0].origin if isinstance(session, GroupSession) else b""
+        self._tell_topic()
         self._delivery: Delivery | None = None
         if self._interactive and isinstance(session, GroupSession):
             context = session.contexts[0]
@@ -148,6 +151,7 @@ class Conversation:
             if self._delivery is None:
                 raise
             refusal = error  # it waits, and goes out if the system allows it again
+        self._take_topic(text.encode("utf-8", "replace"))
         receipt = self.session.last if isinstance(self.session, GroupSession) else None
         self._screen.sent(self._own(text, receipt.id if receipt else ""))
         if receipt and self.archive:
@@ -191,7 +195,7 @@ class Conversation:
 
     def _own(self, text: str, message_id: str, sender: str = "you") -> ChatLine:
         data = text.encode("utf-8", "replace")
-        if text.startswith(ACTION) and isinstance(self.session, GroupSession):
+        if text.startswith(tuple(ACTIONS)) and isinstance(self.session, GroupSession):
             group = self.session.groups[0]
             sender = self.session.contexts[0].labels.label(group.peer_id, group.name)
         return ChatLine(time.time(), sender, escape(text), own=True, data=data, id=message_id)
@@ -205,6 +209,19 @@ class Conversation:
     def keyed(self) -> bool:
         """Whether only those who have a key can read it."""
         return isinstance(self.session, GroupSession) and not self.session.groups[0].room.public
+
+    async def find_rooms(self) -> Sequence[RoomView]:
+        """The other open rooms of the group, which may be made up; none for plain text."""
+        return await self.session.groups[0].rooms() if isinstance(self.session, GroupSession) else ()
+
+    def _take_topic(self, data: bytes) -> None:
+        """A message was said in the room: perhaps it sets the topic."""
+        self.topic = topic_of(data) or self.topic
+        self._tell_topic()
+
+    def _tell_topic(self) -> None:
+        if self.topic and isinstance(self.session, GroupSession):
+            self.session.groups[0].describe(self.topic)
 
     def peers(self) -> Sequence[PeerView]:
         """Who else is here; nobody is known with plain text."""
@@ -252,6 +269,8 @@ class Conversation:
 
     def _shown(self, item: Item) -> bool:
         """Keep a message, and tell whether a person has seen it because it was kept before."""
+        if isinstance(item, MessageItem) and item.message.origin not in self.ignored:
+            self._take_topic(item.message.data)
         if self.archive is None or not isinstance(item, MessageItem | PrivateItem) or item.type != "message":
             return False
         return not self.archive.keep(item) and self._interactive

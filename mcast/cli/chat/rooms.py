@@ -141,7 +141,8 @@ class Rooms:
             unread = f", {place.view.unread:,} unread" if place.view.unread else ""
             shown = ", shown" if place is self._current else ""
             others = f"{here:,} other{'' if here == 1 else 's'}"
-            lines.append(f"{escape(place.name) or LOBBY}: {lock}, {others}{unread}{shown}")
+            topic = f", topic: {escape(conversation.topic)}" if conversation.topic else ""
+            lines.append(f"{escape(place.name) or LOBBY}: {lock}, {others}{unread}{shown}{topic}")
         return lines
 
     async def ended(self) -> None:

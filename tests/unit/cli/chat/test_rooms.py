@@ -32,6 +32,7 @@ class Paper(Screen):
 
 class FakeConversation:
     keyed = False
+    topic = ""
 
     def __init__(self, view: View) -> None:
         self.view = view
