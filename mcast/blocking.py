@@ -192,10 +192,10 @@ class Group:
     def send(self, data: Data, *, guest: str | None = None) -> Receipt: ...
 
     @overload
-    def send(self, data: Data, *, to: Recipient) -> PrivateReceipt: ...
+    def send(self, data: Data, *, to: Recipient, letter: int = 0) -> PrivateReceipt: ...
 
     def send(
-        self, data: Data, *, to: Recipient | None = None, guest: str | None = None
+        self, data: Data, *, to: Recipient | None = None, guest: str | None = None, letter: int = 0
     ) -> Receipt | PrivateReceipt:
         """Send a message to the group, or to one peer.
 
@@ -207,13 +207,15 @@ class Group:
             peer alone, repeated for 10 s until it is confirmed, and never sent to the group.
         guest: the name of somebody who is not in the group and for whom this program speaks, at most 64 bytes
             of UTF-8. Others see that it is a guest's message, and by whom it came.
+        letter: with `to`, a number (at most 2**63 - 1) by which the peer knows the message again if you send
+            it once more because it was not confirmed, also after a restart. Take a random one.
         Raises MessageTooLarge, UsageError for another type or in a passive group, GroupClosed after close().
         Nothing was sent then.
         """
         payload = self._group.payload(data)
         self._thread.require()
         if to is not None:
-            return PrivateReceipt(self, self._thread.run(self._group.send(payload, to=to)))
+            return PrivateReceipt(self, self._thread.run(self._group.send(payload, to=to, letter=letter)))
         receipt = Receipt(self)
         if guest is None:
             self._put(payload, receipt)

@@ -92,6 +92,10 @@ class Archive:
         self._marks_new = self._marks_new and not first
         return first
 
+    def has(self, message_id: str) -> bool:
+        """Whether a message is kept."""
+        return self._history.number(message_id) > 0
+
     def keep(self, item: MessageItem | PrivateItem) -> bool:
         """Store a message. False if it was here before this chat began, which has shown it."""
         message, private = item.message, isinstance(item, PrivateItem)

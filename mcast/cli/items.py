@@ -386,7 +386,9 @@ class PrivateItem(Item):
     @property
     def id(self) -> str:
         """What names the message everywhere."""
-        return private_id(self.message.peer_id, self.message.number)
+        message = self.message
+        letter = message.letter if isinstance(message, PrivateMessage) else 0
+        return private_id(message.peer_id, message.number, letter)
 
 
 _PRIVATE_TYPES: dict[type, str] = {PrivateMessage: "message", Question: "question", Answer: "reply"}

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
-from mcast.aio import Group, PrivateReceipt
+from mcast.aio import Group, PrivateReceipt, private_id
 from mcast.core.events import PeerId
 from mcast.errors import GroupClosed, McastError
 from mcast.events import PeerView
 from mcast.store.letters import LIFE, Letter, Letters
 
 from .output import clock, note
+from .private import new_letter
 from .profiles import Profile, data_directory
 
 DELIVERED = 10.0
@@ -31,11 +32,11 @@ def letters_file(profile: str) -> Path:
     return data_directory() / f"letters-{Profile(profile).name}.db"
 
 
-def keep(profile: str, room: bytes, peer: PeerView, bodies: Sequence[bytes]) -> None:
-    """Keep messages for a person; a chat of this identity in this room sends them."""
+def keep(profile: str, room: bytes, peer: PeerView, bodies: Mapping[int, bytes]) -> None:
+    """Keep messages, each with its letter, for a person; a chat of this identity in this room sends them."""
     letters = Letters(letters_file(profile))
-    for body in bodies:
-        letters.add(room, peer.peer_id.origin, peer.name, body, time.time())
+    for letter, body in bodies.items():
+        letters.add(room, peer.peer_id.origin, peer.name, body, time.time(), letter=letter)
     letters.close()
 
 
@@ -62,9 +63,10 @@ class Mailbox:
 
     async def send(self, peer: PeerView, data: bytes) -> PrivateReceipt:
         """Send to a peer that is here."""
-        number = await self._keep(peer, data, claim=True)
+        letter = new_letter()
+        number = await self._keep(peer, data, letter, claim=True)
         try:
-            receipt = await self._group.send(data, to=peer)
+            receipt = await self._group.send(data, to=peer, letter=letter if number is not None else 0)
         except McastError:
             if self._letters is not None and number is not None:
                 await asyncio.to_thread(self._letters.remove, [number])
@@ -74,8 +76,9 @@ class Mailbox:
 
     async def keep(self, peer: PeerView, data: bytes) -> str:
         """Keep a message for somebody who is not here; its id. McastError if that is not possible."""
-        number = await self._keep(peer, data, claim=False)
-        message_id = f"{self._group.origin.hex()[:16]}-letter-{time.time_ns():x}-{number}"
+        letter = new_letter()
+        number = await self._keep(peer, data, letter, claim=False)
+        message_id = private_id(self._group.peer_id, 0, letter)
         self._ids[number or 0] = message_id
         return message_id
 
@@ -102,13 +105,13 @@ class Mailbox:
         if self._letters is not None:
             self._letters.close()
 
-    async def _keep(self, peer: PeerView, data: bytes, *, claim: bool) -> int | None:
+    async def _keep(self, peer: PeerView, data: bytes, letter: int, *, claim: bool) -> int | None:
         letters = self._letters
         if letters is None:
             return None
         origin = peer.peer_id.origin
         number = await asyncio.to_thread(
-            letters.add, self._room, origin, peer.name, data, time.time(), claim=claim
+            letters.add, self._room, origin, peer.name, data, time.time(), letter=letter, claim=claim
         )
         self._wanted.add(origin)
         return number
@@ -138,7 +141,7 @@ class Mailbox:
 
     async def _deliver(self, letters: Letters, peer: PeerView, theirs: Sequence[Letter]) -> None:
         """Send letters to one peer, in their order."""
-        sent = [(letter, await self._group.send(letter.data, to=peer)) for letter in theirs]
+        sent = [(one, await self._group.send(one.data, to=peer, letter=one.letter)) for one in theirs]
         for letter, receipt in sent:
             if await receipt.confirmed(timeout=DELIVERED):
                 await asyncio.to_thread(letters.remove, [letter.number])

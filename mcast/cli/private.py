@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from mcast.aio import Group
 from mcast.errors import McastError, UsageError
@@ -18,6 +19,11 @@ LOOK = 0.05
 """Seconds between two looks at who is here."""
 SHORTEST_ID = 4
 """Hex digits of an identity that may stand for a peer, as in labels."""
+
+
+def new_letter() -> int:
+    """A number by which a message is known again when it is sent once more."""
+    return int.from_bytes(os.urandom(8), "big") >> 2 | 1
 
 
 class NobodyThere(McastError):
@@ -112,17 +118,23 @@ class PrivateSending:
             if self._profile is None:
                 note(str(error))
                 return exits.NOTHING_FOUND
-            return self._keep(self._profile, self._absent(self._profile), [body async for body in bodies])
-        sent = [(body, await self._group.send(body, to=peer)) async for body in bodies]
-        arrived = await asyncio.gather(*(receipt.confirmed(timeout=self._patience) for _, receipt in sent))
+            absent = self._absent(self._profile)
+            return self._keep(self._profile, absent, {new_letter(): body async for body in bodies})
+        letters: dict[int, bytes] = {}
+        receipts = []
+        async for body in bodies:
+            letter = new_letter()
+            letters[letter] = body
+            receipts.append(await self._group.send(body, to=peer, letter=letter if self._profile else 0))
+        arrived = await asyncio.gather(*(receipt.confirmed(timeout=self._patience) for receipt in receipts))
         if all(arrived):
             return exits.DONE
         which = f"{arrived.count(False)} of {len(arrived)} messages" if len(arrived) > 1 else "the message"
         note(f"{_label(peer)} did not confirm {which}")
         if self._profile is None:
             return exits.TIMED_OUT
-        missing = [body for (body, _), there in zip(sent, arrived, strict=True) if not there]
-        return self._keep(self._profile, peer, missing)
+        missing = zip(letters.items(), arrived, strict=True)
+        return self._keep(self._profile, peer, dict(letter for letter, there in missing if not there))
 
     def _absent(self, profile: str) -> PeerView:
         """The person of that name whom this user has met. UsageError if it is none or several."""
@@ -133,7 +145,7 @@ class PrivateSending:
         path = people_file(profile)
         return as_peer(known_as(People(path).all() if path.exists() else [], self._name))
 
-    def _keep(self, profile: str, peer: PeerView, bodies: Sequence[bytes]) -> int:
+    def _keep(self, profile: str, peer: PeerView, bodies: Mapping[int, bytes]) -> int:
         from .mailbox import KEPT, keep
 
         keep(profile, self._group.room.id, peer, bodies)

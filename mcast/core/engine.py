@@ -445,7 +445,7 @@ class Engine:
         about: int = 0,
         patience: float = PATIENCE,
     ) -> int:
-        """Queue one message for one peer, sealed for it alone; its number. `about`: the question it answers.
+        """Queue one message for one peer, sealed for it alone; its number. `about`: as wire.contents says.
 
         It is given up after `patience` seconds without acknowledgement. Raises UsageError if passive or
         closed, McastError when thousands are under way; nothing has changed then.

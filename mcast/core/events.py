@@ -102,7 +102,12 @@ class FromPeer(msgspec.Struct, frozen=True, gc=False):
 
 
 class PrivateMessage(FromPeer, frozen=True, gc=False):
-    """A message that another peer sent to us alone."""
+    """A message that another peer sent to us alone.
+
+    `letter` is not 0 if its sender sends it again until it is sure that it arrived: it is the same each time.
+    """
+
+    letter: int = 0
 
 
 class Question(FromPeer, frozen=True, gc=False):

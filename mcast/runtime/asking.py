@@ -51,17 +51,17 @@ Recipient = PeerId | HasPeerId
 class PrivateReceipt:
     """Tells whether a message to one peer has arrived."""
 
-    __slots__ = ("_driver", "_engine", "_me", "_number", "peer_id")
+    __slots__ = ("_driver", "_engine", "_letter", "_me", "_number", "peer_id")
 
-    def __init__(self, engine: Engine, driver: Driver, to: PeerId, number: int) -> None:
-        self._engine, self._driver, self._number = engine, driver, number
+    def __init__(self, engine: Engine, driver: Driver, to: PeerId, number: int, letter: int = 0) -> None:
+        self._engine, self._driver, self._number, self._letter = engine, driver, number, letter
         self._me = engine.peer_id
         self.peer_id = to
 
     @property
     def id(self) -> str:
         """The message's id, as in logs and in the JSON of the command line."""
-        return private_id(self._me, self._number)
+        return private_id(self._me, self._number, self._letter)
 
     @property
     def delivered(self) -> bool | None:

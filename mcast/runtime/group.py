@@ -66,7 +66,7 @@ from mcast.settings import Settings
 from mcast.wire.attributes import Attributes
 from mcast.wire.contents import ContentKind
 from mcast.wire.frames import ANSWERS, HOLDER, LISTENER
-from mcast.wire.limits import DATAGRAM_SAFE
+from mcast.wire.limits import DATAGRAM_SAFE, NUMBER_MAX
 
 PORTION, PORTION_BYTES = 64, 64 * 1024
 """Messages of send_many(), and their bytes, that are queued before it looks again whether there is room."""
@@ -317,10 +317,10 @@ class Group:
     async def send(self, data: Data, *, guest: str | None = None) -> Receipt: ...
 
     @overload
-    async def send(self, data: Data, *, to: Recipient) -> PrivateReceipt: ...
+    async def send(self, data: Data, *, to: Recipient, letter: int = 0) -> PrivateReceipt: ...
 
     async def send(
-        self, data: Data, *, to: Recipient | None = None, guest: str | None = None
+        self, data: Data, *, to: Recipient | None = None, guest: str | None = None, letter: int = 0
     ) -> Receipt | PrivateReceipt:
         """Send a message to the group, or to one peer. Waits while too much is queued.
 
@@ -330,6 +330,8 @@ class Group:
             peer alone, repeated for 10 s until it is confirmed, and never sent to the group.
         guest: the name of somebody who is not in the group and for whom this program speaks, at most 64 bytes
             of UTF-8. Others see that it is a guest's message, and by whom it came.
+        letter: with `to`, a number (at most 2**63 - 1) by which the peer knows the message again if you send
+            it once more because it was not confirmed, also after a restart. Take a random one.
         Raises MessageTooLarge, UsageError for another type or in a passive group, GroupClosed after close().
         Nothing was sent then, nor if it is cancelled.
         """
@@ -338,7 +340,9 @@ class Group:
         if to is not None:
             if guest is not None:
                 raise UsageError("a guest cannot send private messages", "leave out to or guest")
-            return self._send_to(recipient(to, self.peer_id), payload)
+            if not 0 <= letter <= NUMBER_MAX:
+                raise UsageError(f"{letter} is not the number of a letter", "use one from 1 to 2**63 - 1")
+            return self._send_to(recipient(to, self.peer_id), payload, letter)
         if guest is not None:
             make_guest(guest)
         now = self._loop.time()
@@ -370,10 +374,11 @@ class Group:
             receipt = latest if receipt is None else latest.since(receipt)
         return receipt
 
-    def _send_to(self, peer_id: PeerId, payload: bytes) -> PrivateReceipt:
-        number = self._engine.send_to(peer_id, ContentKind.PRIVATE, payload, self._loop.time())
+    def _send_to(self, peer_id: PeerId, payload: bytes, letter: int) -> PrivateReceipt:
+        now = self._loop.time()
+        number = self._engine.send_to(peer_id, ContentKind.PRIVATE, payload, now, about=letter)
         self._driver.step()
-        return PrivateReceipt(self._engine, self._driver, peer_id, number)
+        return PrivateReceipt(self._engine, self._driver, peer_id, number, letter)
 
     async def ask(
         self,

@@ -219,8 +219,13 @@ def _service(text: str) -> Service:
     return Service(kind, parse_port(port) if port else 0)
 
 
-def private_id(peer_id: PeerId, number: int) -> str:
-    """The id of a message to one peer: like message_id(), with `p` and its number at the end."""
+def private_id(peer_id: PeerId, number: int, letter: int = 0) -> str:
+    """The id of a message to one peer: like message_id(), with `p` and its number at the end.
+
+    That of a letter is the same each time it is sent.
+    """
+    if letter:
+        return f"{peer_id.origin.hex()[:16]}-letter-{letter:x}"
     return f"{peer_id.origin.hex()[:16]}-{peer_id.incarnation:x}-p{number}"
 
 

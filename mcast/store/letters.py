@@ -22,13 +22,17 @@ CLAIM = 60.0
 
 
 class Letter(msgspec.Struct, frozen=True):
-    """A private message to the identity `origin` (16 bytes), called `name`; `at` is when it was written."""
+    """A private message to the identity `origin` (16 bytes), called `name`; `at` is when it was written.
+
+    `letter` stays the same whenever it is sent: who gets it twice knows it again.
+    """
 
     number: int
     origin: bytes
     name: str
     data: bytes
     at: float
+    letter: int
 
 
 def _create(db: sqlite3.Connection) -> None:
@@ -38,7 +42,12 @@ def _create(db: sqlite3.Connection) -> None:
     )
 
 
-_COLUMNS = "SELECT number, origin, name, data, at FROM letters WHERE room = ?"
+def _add_letter(db: sqlite3.Connection) -> None:
+    db.execute("ALTER TABLE letters ADD COLUMN letter INTEGER")
+    db.execute("UPDATE letters SET letter = (random() & ((1 << 62) - 1)) | 1")
+
+
+_COLUMNS = "SELECT number, origin, name, data, at, letter FROM letters WHERE room = ?"
 
 
 class Letters:
@@ -49,7 +58,7 @@ class Letters:
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
-        self._database = Database(path, [_create])
+        self._database = Database(path, [_create, _add_letter])
 
     @property
     def notice(self) -> str:
@@ -62,15 +71,23 @@ class Letters:
             self._database.close()
 
     def add(
-        self, room: bytes, origin: bytes, name: str, data: bytes, now: float, *, claim: bool = False
+        self,
+        room: bytes,
+        origin: bytes,
+        name: str,
+        data: bytes,
+        now: float,
+        *,
+        letter: int,
+        claim: bool = False,
     ) -> int:
-        """Keep a letter; its number. `claim`: the caller sends it now. McastError if too many wait."""
+        """Keep a letter; its number here. `claim`: the caller sends it now. McastError if too many wait."""
         with self._lock, self._database.writing() as db:
             waiting = db.execute("SELECT count(*) FROM letters WHERE origin = ?", (origin,)).fetchone()[0]
             if waiting >= MOST:
                 raise McastError(f"{MOST} private messages wait for {name!r} already", "wait for an answer")
-            row = (room, origin, name, data, now, now + CLAIM if claim else 0.0)
-            cursor = db.execute("INSERT INTO letters VALUES (NULL, ?, ?, ?, ?, ?, ?)", row)
+            row = (room, origin, name, data, now, now + CLAIM if claim else 0.0, letter)
+            cursor = db.execute("INSERT INTO letters VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)", row)
             return int(cursor.lastrowid or 0)
 
     def waiting(self, room: bytes) -> list[Letter]:

@@ -28,7 +28,8 @@ _KINDS = {int(kind): kind for kind in ContentKind}
 
 
 class Content(msgspec.Struct, frozen=True):
-    """`about` is the number of the question that is answered, 0 in what is no answer."""
+    """`about` is the number of the question that is answered, or that of a private message that may be sent
+    again, which stays the same; else 0."""
 
     kind: ContentKind
     about: int
@@ -47,6 +48,8 @@ def decode_content(opened: bytes) -> Content | DropReason:
         return DropReason.TRUNCATED
     number, about = _HEAD.unpack_from(opened, SIGNATURE_SIZE)
     kind = _KINDS.get(number)
-    if kind is None or about > NUMBER_MAX or bool(about) != (kind in ANSWERS):
+    if kind is None or about > NUMBER_MAX:
+        return DropReason.BAD_VALUE
+    if kind is not ContentKind.PRIVATE and bool(about) != (kind in ANSWERS):
         return DropReason.BAD_VALUE
     return Content(kind, about, opened[CONTENT_HEAD_SIZE:], opened[:SIGNATURE_SIZE])

@@ -36,6 +36,29 @@ def test_a_private_message_waits_for_who_is_away(pair: Pair, group: str) -> None
     assert ada.wait() == 0
 
 
+TWICE = """
+import sys, time, mcast
+for letter, texts in ((7, ("once", "once")), (8, ("end",))):
+    for text in texts:
+        with mcast.join(sys.argv[1], name="eve", identity=bytes(range(32))) as group:
+            while not group.peers():
+                time.sleep(0.05)
+            assert group.send(text, to=group.peers()[0], letter=letter).confirmed(timeout=10)
+"""
+
+
+def test_a_private_message_that_is_sent_again_is_shown_once(pair: Pair, group: str) -> None:
+    for options, shown in ((("--no-history",), 1), ((), 1), ((), 0)):  # the last chat knows it from the disk
+        bob = pair[1].mcast("chat", "-g", group, "--name", "bob", *options)
+        bob.wait_for("chatting in")
+        sender = pair[0].python(TWICE, group)
+        assert sender.wait() == 0, sender.stderr
+        if shown:
+            bob.wait_for("end", stream="stdout")
+        assert bob.interrupt() == 0
+        assert bob.stdout.count("once") == shown
+
+
 def test_both_read_the_same_words_and_a_look_alike_raises_an_alarm(pair: Pair, group: str) -> None:
     chats = [
         host.mcast("chat", "-g", group, "--name", name)

@@ -30,13 +30,13 @@ class Wire:
     def __init__(self) -> None:
         self.here: dict[bytes, PeerView] = {}
         self.arrives = self.open = True
-        self.origin, self.room = b"a" * 16, SimpleNamespace(id=b"r" * 16)
+        self.peer_id, self.room = PeerId(b"a" * 16, 1), SimpleNamespace(id=b"r" * 16)
         self.sent = 0
 
     def peers(self) -> list[PeerView]:
         return list(self.here.values())
 
-    async def send(self, data: bytes, *, to: PeerView | None = None) -> Any:
+    async def send(self, data: bytes, *, to: PeerView | None = None, letter: int = 0) -> Any:
         assert to is not None
         assert data == SECRET + to.peer_id.origin
         if not self.open:

@@ -14,7 +14,7 @@ from mcast.cli.mailbox import KEPT, Mailbox
 from mcast.cli.output import Output, escape, note
 from mcast.cli.session import GroupSession, Reporter, Session, interface_events, portions
 from mcast.errors import PermissionRefused, UsageError
-from mcast.events import Message, PeerView, RoomView
+from mcast.events import Message, PeerView, PrivateMessage, RoomView
 
 from .delivery import Delivery, with_silence
 from .render import ACTIONS, ALL, DIM, UNHEARD, Parts, mentions
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 GREETING = 0.7
 """Seconds after joining. Peers that appear before were here already and are listed in one line."""
+LETTERS = 1000
+"""Letters that are remembered, the oldest out, because their sender may send them again."""
 RESTLESS, RESTLESS_SPAN, RESTLESS_PEERS = 6, 600.0, 1000
 """How often one peer may come or go in so many seconds; of how many peers that is known, the oldest go."""
 NAMED = 50
@@ -80,6 +82,7 @@ class Conversation:
         """Whether to say who is here when the room is entered."""
         self.topic = archive.topic() if archive else ""
         """What the room talks about, as was said last."""
+        self._letters: dict[str, None] = {}
         self.ignored: dict[bytes, str] = {}
         """Identities whose messages are not shown, and their labels."""
         self.bell: Bell | None = None
@@ -271,9 +274,21 @@ class Conversation:
         """Keep a message, and tell whether a person has seen it because it was kept before."""
         if isinstance(item, MessageItem) and item.message.origin not in self.ignored:
             self._take_topic(item.message.data)
+        if isinstance(item, PrivateItem) and self._came_before(item):
+            return True
         if self.archive is None or not isinstance(item, MessageItem | PrivateItem) or item.type != "message":
             return False
         return not self.archive.keep(item) and self._interactive
+
+    def _came_before(self, item: PrivateItem) -> bool:
+        """Whether a letter is here already: its sender sends it again if only the confirmation was lost."""
+        if not isinstance(item.message, PrivateMessage) or not item.message.letter:
+            return False
+        before = item.id in self._letters or (self.archive is not None and self.archive.has(item.id))
+        self._letters[item.id] = None
+        if len(self._letters) > LETTERS:
+            del self._letters[next(iter(self._letters))]
+        return before
 
     def _call(self, item: Item, line: ChatLine) -> None:
         """Call the user for what is said now by somebody else."""

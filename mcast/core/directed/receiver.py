@@ -254,7 +254,7 @@ class DirectedReceiver:
         if context.mode.visitor or (question and not self.answers):
             return DropReason.NOT_ASKED
         self.lately = now
-        context.emit(Question(*told) if question else PrivateMessage(*told))
+        context.emit(Question(*told) if question else PrivateMessage(*told, letter=content.about))
         return None
 
     def _acknowledge(

@@ -30,16 +30,18 @@ class Wire:
         self.here: list[PeerView] = []
         self.arrives = True
         self.closed = False
-        self.origin = b"a" * 16
+        self.peer_id = PeerId(b"a" * 16, 1)
+        self.letters: list[int] = []
         self.room = SimpleNamespace(id=ROOM)
 
     def peers(self) -> list[PeerView]:
         return self.here
 
-    async def send(self, data: bytes, *, to: PeerView | None = None) -> Any:
+    async def send(self, data: bytes, *, to: PeerView | None = None, letter: int = 0) -> Any:
         if self.closed:
             raise GroupClosed("this group has been closed", "join again")
         self.sent.append((data, None if to is None else to.peer_id))
+        self.letters.append(letter)
 
         async def confirmed(*, timeout: float) -> bool:
             return self.arrives
@@ -115,9 +117,18 @@ def test_what_was_not_confirmed_is_kept(
         await mailbox.send(BOB, b"unheard")
         await _until(told)
 
-    _play(letters, script)
+    first = _play(letters, script)
     assert "bob·6262 did not confirm your private message: it is kept for 24 hours" in said
     assert _waiting(tmp_path) == [b"unheard"]
+
+    async def again(mailbox: Mailbox, wire: Wire) -> None:
+        wire.here = [BOB]
+        mailbox.came(BOB.peer_id.origin)
+        await _until(lambda: _waiting(tmp_path) == [])
+
+    later = _play(Letters(tmp_path / "letters.db"), again)
+    assert first.letters[1] == later.letters[0]  # so that who has it already knows it
+    assert 0 != first.letters[0] != first.letters[1]
 
 
 def test_what_cannot_be_sent_is_not_kept(letters: Letters, tmp_path: Path) -> None:
@@ -144,7 +155,7 @@ def test_without_a_place_nothing_is_kept(tmp_path: Path, capsys: pytest.CaptureF
         await mailbox.send(BOB, b"unheard")
         await _until(told)
 
-    _play(None, script)
+    assert _play(None, script).letters == [0]
     assert "did not confirm your private message\n" in said
 
 

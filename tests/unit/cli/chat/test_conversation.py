@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from mcast.cli.chat.conversation import RESTLESS, RESTLESS_PEERS, RESTLESS_SPAN, Restless
+from types import SimpleNamespace
+from typing import cast
+
+from mcast.cli.archive import Archive
+from mcast.cli.chat.conversation import (
+    LETTERS,
+    RESTLESS,
+    RESTLESS_PEERS,
+    RESTLESS_SPAN,
+    Conversation,
+    Restless,
+)
+from mcast.cli.chat.view import View
+from mcast.cli.items import GroupContext, PrivateItem
+from mcast.cli.session import PlainSession, Reporter
+from mcast.events import PrivateMessage
 
 
 def test_who_comes_and_goes_is_told_some_times_only() -> None:
@@ -20,3 +35,33 @@ def test_few_who_come_and_go_are_remembered() -> None:
     for number in range(RESTLESS_PEERS):
         restless.tells(number.to_bytes(4, "big"), 1.0)
     assert restless.tells(b"bob", 2.0) is True
+
+
+def conversation(archive: Archive | None = None) -> Conversation:
+    """One of plain text, which needs no group."""
+    session = cast(PlainSession, SimpleNamespace())
+    view, reporter = cast(View, SimpleNamespace()), cast(Reporter, SimpleNamespace())
+    return Conversation(session, view, reporter, None, archive)
+
+
+def letter(number: int, letter: int, origin: bytes = b"b" * 16) -> PrivateItem:
+    message = PrivateMessage(origin, 1, number, b"psst", 0, "bob", None, letter=letter)
+    return PrivateItem(message, cast(GroupContext, SimpleNamespace()), 1.0)
+
+
+def test_a_letter_is_shown_once() -> None:
+    said = conversation()
+    assert [said._shown(letter(number, 7)) for number in (1, 2)] == [False, True]
+    assert not said._shown(letter(3, 8))
+    assert not said._shown(letter(3, 7, b"c" * 16))  # somebody else's
+    assert [said._shown(letter(4, 0)) for _ in range(2)] == [False, False]  # no letter, so two messages
+    for number in range(LETTERS):
+        said._shown(letter(1, 1000 + number))
+    assert not said._shown(letter(5, 7))
+
+
+def test_a_letter_that_is_kept_on_the_disk_is_not_shown_again() -> None:
+    kept = {letter(1, 7).id}
+    archive = SimpleNamespace(topic=lambda: "", has=kept.__contains__, keep=lambda item: True)
+    said = conversation(cast(Archive, archive))
+    assert [said._shown(letter(2, number)) for number in (7, 8)] == [True, False]
