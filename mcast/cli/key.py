@@ -10,16 +10,9 @@ import typer
 from mcast.errors import UsageError
 
 from . import exits, keyring, options, words
-from .key_files import ROOM_ID_SIZE
+from .keyring import ROTATED, SECRET_SIZE, WHOLE
 from .output import Output, escape, note
 from .sharing import ask_new_secret, ask_secret, qr
-
-SECRET_SIZE = 10
-"""Random bytes of a key. Each becomes a word; Argon2id makes every guess cost a tenth of a second."""
-ROTATED, WHOLE = b" rotated", b" whole"
-"""Purposes of words: of a key that replaces another, and of such a key with the id of its room."""
-FINGERPRINT = 4
-"""Words by which two people compare their keys."""
 
 
 class Action(StrEnum):
@@ -86,7 +79,7 @@ def key(
         keyring.remove(room)
         note(f"removed the key of the room {room}")
     elif action is Action.show:
-        Output().lines([_fingerprint(known)])
+        Output().lines([keyring.fingerprint(known)])
     else:
         _share(known, as_qr=as_qr)
     return exits.DONE
@@ -111,7 +104,7 @@ def _make(
         return _add(room, ask_secret("The words: "), group, replace=replace)
     made = keyring.save(room, secret, group, replace=replace)
     # A mistake in a passphrase shows nowhere else: it makes another room, in which nobody is.
-    note(f"the key of the room {room} is saved; its fingerprint is: {_fingerprint(made)}")
+    note(f"the key of the room {room} is saved; its fingerprint is: {keyring.fingerprint(made)}")
     if action is Action.new and not passphrase:
         _share(made, as_qr=as_qr)
     note(f"use it with: mcast chat --room {room}")
@@ -119,20 +112,9 @@ def _make(
 
 
 def _add(room: str, typed: str, group: str | None, *, replace: bool) -> int:
-    """Keep the key that somebody's words make: a new one, one that replaces ours, or one with a room's id."""
-    if len(typed.split()) > SECRET_SIZE + 1:
-        data = words.decode(typed, SECRET_SIZE + ROOM_ID_SIZE, WHOLE)
-        secret = words.encode(data[:SECRET_SIZE], ROTATED)
-        made = keyring.enter(room, secret, data[SECRET_SIZE:], group, replace=replace)
-    else:
-        try:
-            secret = words.encode(words.decode(typed, SECRET_SIZE, ROTATED), ROTATED)
-        except UsageError:
-            secret = words.encode(words.decode(typed, SECRET_SIZE))
-            made = keyring.save(room, secret, group, replace=replace)
-        else:
-            made = keyring.rotate(room, secret, group)
-    note(f"the key of the room {room} is saved; its fingerprint is: {_fingerprint(made)}")
+    """Keep the key that somebody's words make."""
+    made = keyring.add(room, typed, group, replace=replace)
+    note(f"the key of the room {room} is saved; its fingerprint is: {keyring.fingerprint(made)}")
     note(f"use it with: mcast chat --room {room}")
     return exits.DONE
 
@@ -141,7 +123,7 @@ def _rotate(room: str, group: str | None, *, as_qr: bool) -> int:
     """Replace the key of a room by a new one, and print its words."""
     secret = words.encode(os.urandom(SECRET_SIZE), ROTATED)
     made = keyring.rotate(room, secret, group)
-    note(f"the key of the room {room} is replaced; the new fingerprint is: {_fingerprint(made)}")
+    note(f"the key of the room {room} is replaced; the new fingerprint is: {keyring.fingerprint(made)}")
     note("chats of yours that run use it at once, and take the old one for ten minutes more")
     if sys.stdout.isatty():
         note(f"give these words to all others who are to stay; they type them after: mcast key add {room}")
@@ -171,7 +153,3 @@ def _share(known: keyring.RoomKey, *, as_qr: bool) -> None:
     output.lines([escape(secret)])
     if as_qr:
         output.lines(qr(secret))
-
-
-def _fingerprint(known: keyring.RoomKey) -> str:
-    return words.fingerprint(known.material.key, FINGERPRINT)

@@ -15,7 +15,8 @@ from mcast.crypto.rooms import passphrase_room
 from mcast.errors import McastError, UsageError
 from mcast.runtime.joining import parse_pair, place_of
 
-from .key_files import KEY_SIZE, KeyMaterial, read_key_file
+from . import words
+from .key_files import KEY_SIZE, ROOM_ID_SIZE, KeyMaterial, read_key_file
 from .profiles import config_directory
 
 NAME_MAX = 64
@@ -24,9 +25,13 @@ PASSPHRASE_MIN = 16
 """Characters of a passphrase that somebody thought of."""
 VARIETY_MIN = 8
 """Different characters of one."""
+SECRET_SIZE = 10
+"""Random bytes of a key. Each becomes a word; Argon2id makes every guess cost a tenth of a second."""
+ROTATED, WHOLE = b" rotated", b" whole"
+"""Purposes of words: of a key that replaces another, and of such a key with the id of its room."""
+FINGERPRINT = 4
+"""Words by which two people compare their keys."""
 _FROM = "# made from: "
-
-
 _FORMER = "# former key: "
 OVERLAP = 600
 """Seconds after a change of the key in which the former one is accepted."""
@@ -147,6 +152,34 @@ def enter(room: str, secret: str, room_id: bytes, group: str | None, *, replace:
         raise UsageError(f"you have another key for the room {room}", "add --replace to lose that one")
     _save(made)
     return made
+
+
+def add(room: str, typed: str, group: str | None, *, replace: bool = False) -> RoomKey:
+    """Keep the key that somebody's words make: a new one, one that replaces ours, or one with a room's id.
+
+    UsageError if they are no words, or if there is another key and it is not to be replaced.
+    """
+    if len(typed.split()) > SECRET_SIZE + 1:
+        data = words.decode(typed, SECRET_SIZE + ROOM_ID_SIZE, WHOLE)
+        secret = words.encode(data[:SECRET_SIZE], ROTATED)
+        return enter(room, secret, data[SECRET_SIZE:], group, replace=replace)
+    try:
+        secret = words.encode(words.decode(typed, SECRET_SIZE, ROTATED), ROTATED)
+    except UsageError:
+        return save(room, words.encode(words.decode(typed, SECRET_SIZE)), group, replace=replace)
+    return rotate(room, secret, group)
+
+
+def add_typed(room: str, typed: str, group: str | None) -> RoomKey:
+    """Keep the key that words make, or else a passphrase. One mistyped word must not make a passphrase."""
+    if words.known(typed) > SECRET_SIZE // 2:
+        return add(room, typed, group)
+    return save(room, check_passphrase(typed), group)
+
+
+def fingerprint(key: RoomKey) -> str:
+    """The words by which two people compare their keys."""
+    return words.fingerprint(key.material.key, FINGERPRINT)
 
 
 def _save(key: RoomKey) -> None:

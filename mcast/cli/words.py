@@ -42,7 +42,7 @@ def decode(text: str, size: int, purpose: bytes = b"") -> bytes:
 
     UsageError if a word is wrong or missing, or if they were made for another purpose.
     """
-    words = text.casefold().replace("-", " ").replace(",", " ").split()
+    words = _split(text)
     for word in words:
         if word[:4] not in _BY_START:
             raise UsageError(f"{word!r} is not one of the words of mcast", "check its spelling")
@@ -52,6 +52,15 @@ def decode(text: str, size: int, purpose: bytes = b"") -> bytes:
     if check != _check(bytes(data), purpose):
         raise UsageError("one of the words is wrong, or their order", "compare them with the original")
     return bytes(data)
+
+
+def known(text: str) -> int:
+    """How many of the words of a text can be those of a key."""
+    return sum(word[:4] in _BY_START for word in _split(text))
+
+
+def _split(text: str) -> list[str]:
+    return text.casefold().replace("-", " ").replace(",", " ").split()
 
 
 def fingerprint(data: bytes, count: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import signal
 import sys
@@ -396,6 +397,43 @@ def test_rooms_of_others_and_their_topics(pair: Pair, group: str) -> None:
     cyd.wait_for_screen(re.compile(r"\* ada·\w{4} sets the topic: dinner at eight$", re.MULTILINE))
     cyd.type("/topic\r")
     cyd.wait_for_screen("topic: dinner at eight")
+
+
+def test_a_key_is_typed_without_being_shown(pair: Pair, group: str) -> None:
+    room = f"lab-{group.rpartition(':')[2]}"
+    made = pair[1].mcast("key", "new", room, "-g", group)
+    assert made.wait() == 0
+    words = made.stdout.strip()
+    bob = pair[1].mcast("chat", "-g", group, "-n", "bob", "--room", room)
+    bob.wait_for("chatting in")
+    ada = pair[0].mcast_terminal("chat", "-g", group, "-n", "ada", columns=110)
+    ada.wait_for_screen(PROMPT)
+    question = "the words or the passphrase, which are not shown:"
+    ada.type(f"/key {room}\r")
+    ada.wait_for_screen(question)
+    ada.type("\r")
+    ada.wait_for_screen("nothing was typed, so nothing has changed")
+    ada.type(f"/key {room}\rtoo short\r")
+    ada.wait_for_screen("the passphrase has 9 characters: use at least 16")
+    ada.type(f"/key {room}\r{words} wrong\r")
+    ada.wait_for_screen("'wrong' is not one of the words of mcast: check its spelling")
+    ada.type(f"/key {room}\r")
+    for _ in range(2):
+        ada.type(f"\x1b[200~{words}\n\x1b[201~")
+        ada.wait_for_screen(re.compile(question + r" \*{20,}"))
+        ada.type("\x15")  # Ctrl-U, and once more by hand
+    ada.type(words + "\r")
+    ada.wait_for_screen(re.compile(rf"^{room} keyed>", re.MULTILINE), timeout=30)
+    ada.wait_for_screen(re.compile(r"here: bob·\w{4}"))
+    ada.type("\x19hello\r")  # Ctrl-Y brings nothing back
+    bob.wait_for(": hello\n", stream="stdout")
+    ada.type("\x1b[A\x1b[A\x1b[A")  # up
+    ada.wait_for_screen(re.compile(rf"keyed> /key {room}$", re.MULTILINE))
+    screen = " ".join(ada.screen())
+    assert not any(" ".join(pair) in screen for pair in itertools.pairwise(words.split()))
+    ada.type(f"\x03/key {room}\r")
+    ada.wait_for_screen(f"you are in the room {room}: /leave {room}, then /key again")
+    assert bob.interrupt() == 0
 
 
 def test_suspended_and_back(here: lab.Host, group: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -103,10 +104,21 @@ async def _join(talk: Talk, room: str) -> None:
     await talk.rooms.join(room)
 
 
-async def _room(talk: Talk, room: str) -> None:
+async def _key(talk: Talk, room: str) -> None:
+    from mcast.cli import keyring  # most chats need none
+
     if not room:
-        raise UsageError("/room needs a room", "write /room ROOM; see /rooms")
-    talk.rooms.switch(room)
+        raise UsageError("/key needs a room", "write /key ROOM; then you are asked for its words")
+    keyring.check_name(room)
+    if room in talk.rooms.names():
+        raise UsageError(f"you are in the room {escape(room)}", f"/leave {escape(room)}, then /key again")
+    typed = await talk.screen.read_secret("the words or the passphrase, which are not shown: ")
+    if typed is None:
+        note("nothing was typed, so nothing has changed")
+        return
+    key = await asyncio.to_thread(keyring.add_typed, room, typed, talk.room.place)
+    note(f"the key of {escape(room)} is saved; its fingerprint is: {keyring.fingerprint(key)}")
+    await talk.rooms.join(room)
 
 
 async def _rooms(talk: Talk, _: str) -> None:
@@ -142,6 +154,7 @@ async def _nick(talk: Talk, name: str) -> None:
 
 _MSG = "say something to one person alone"
 _VERIFY = "compare keys: both of you read the same eight words"
+_JOIN = "enter a room and stay in this one; or show it again"
 _IGNORE = "see no more of a person; again: see them again"
 COMMANDS = (
     Command("/who", "", "see who is here", _who),
@@ -150,8 +163,8 @@ COMMANDS = (
     Command("/me", "TEXT", "say what you do: * ada waves", _me, sends=True, lines=True),
     Command("/topic", "[TEXT]", "see or set what this room talks about", _topic, sends=True),
     Command("/nick", "NAME", "take another name: you leave and enter again", _nick),
-    Command("/join", "ROOM", "enter another room, and stay in this one", _join, completes="known rooms"),
-    Command("/room", "ROOM", "show another room that you are in", _room, completes="rooms"),
+    Command("/join", "ROOM", _JOIN, _join, ("/room",), completes="known rooms"),
+    Command("/key", "ROOM", "type the words of a room with a key, and enter it", _key),
     Command("/rooms", "", "see your rooms, what is unread, and other open rooms", _rooms),
     Command("/leave", "[ROOM]", "leave this room or another one", _leave, completes="rooms"),
     Command("/whois", "NAME", "see who somebody is", lookups.whois, completes="peers"),

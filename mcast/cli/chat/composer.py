@@ -6,10 +6,12 @@ from collections.abc import Callable
 from itertools import islice
 
 from prompt_toolkit import PromptSession
+from prompt_toolkit.clipboard import ClipboardData
 from prompt_toolkit.completion import CompleteEvent, Completer
 from prompt_toolkit.enums import DEFAULT_BUFFER
 from prompt_toolkit.filters import Condition, has_completions, has_focus
 from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.history import InMemoryHistory
 from prompt_toolkit.input.typeahead import store_typeahead
 from prompt_toolkit.input.vt100_parser import Vt100Parser
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
@@ -17,7 +19,7 @@ from prompt_toolkit.key_binding.key_processor import KeyPress
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout import HSplit, Layout, Window
 from prompt_toolkit.layout.controls import FormattedTextControl
-from prompt_toolkit.layout.processors import TabsProcessor
+from prompt_toolkit.layout.processors import ConditionalProcessor, PasswordProcessor, TabsProcessor
 from prompt_toolkit.output import Output
 from prompt_toolkit.styles import Style
 
@@ -46,6 +48,7 @@ class Composer:
     ) -> None:
         self._pasted = ""
         self._hint = ""
+        self._secret = ""  # the question for it
         self._completer = completer
         self._status, self._prompt, self._moved = status, prompt, moved
         self._session: PromptSession[str] = PromptSession(
@@ -57,7 +60,11 @@ class Composer:
             enable_suspend=True,
             key_bindings=self._bindings(),
             prompt_continuation=lambda width, *_: [("", " " * width)],
-            input_processors=[TabsProcessor(char1=" ", char2=" ", tabstop=8)],
+            history=_History(lambda: not self._secret),
+            input_processors=[
+                ConditionalProcessor(PasswordProcessor(), Condition(lambda: bool(self._secret))),
+                TabsProcessor(char1=" ", char2=" ", tabstop=8),
+            ],
             style=STYLE,
             output=output,
         )
@@ -86,7 +93,19 @@ class Composer:
         # What is typed is UTF-8, even in a locale with another encoding.
         return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
+    async def read_secret(self, question: str) -> str | None:
+        """What was typed as the answer: it is not shown, nor brought back later. None if nothing was."""
+        self._secret = question
+        try:
+            text = await self.read()
+        finally:
+            self._secret = ""
+            self.app.clipboard.set_data(ClipboardData())  # what Ctrl-U took
+        return " ".join((text or "").split()) or None
+
     def _message(self) -> StyleAndTextTuples:
+        if self._secret:
+            return [("bold", self._secret)]
         if not self._pasted:
             return [*self._prompt()]
         lines = lines_of(self._pasted.encode("utf-8", "replace"))
@@ -114,6 +133,7 @@ class Composer:
         keys = KeyBindings()
         asking = Condition(lambda: bool(self._pasted))
         typing = has_focus(DEFAULT_BUFFER) & ~asking
+        secret = Condition(lambda: bool(self._secret))
         for key, call in (
             ("enter", lambda event: event.current_buffer.validate_and_handle()),
             ("c-j", _new_line),
@@ -124,7 +144,7 @@ class Composer:
         ):
             keys.add(key, filter=typing)(call)
         keys.add("escape", "enter", filter=typing)(_new_line)
-        keys.add("tab", filter=typing & ~has_completions)(self._complete)
+        keys.add("tab", filter=typing & ~has_completions & ~secret)(self._complete)
         for key, call in (
             (Keys.Any, self._ask_again),
             (Keys.BracketedPaste, self._ask_again),
@@ -177,7 +197,9 @@ class Composer:
     def _paste(self, event: KeyPressEvent) -> None:
         """A paste of one line is typed; of several, the user is asked whether they are one message."""
         text = event.data.replace("\r\n", "\n").replace("\r", "\n")
-        if "\n" not in text.strip("\n"):
+        if self._secret:
+            event.current_buffer.insert_text(" ".join(text.split()))
+        elif "\n" not in text.strip("\n"):
             event.current_buffer.insert_text(text.strip("\n"))
         elif (size := len(text.encode("utf-8", "replace"))) > MESSAGE_MAX:
             most = MESSAGE_MAX // 1024
@@ -189,6 +211,18 @@ class Composer:
         """The paste becomes part of what is typed."""
         text, self._pasted, self._hint = self._pasted, "", ""
         event.current_buffer.insert_text(text)
+
+
+class _History(InMemoryHistory):
+    """What the arrow up brings back, but for what is typed while `keeps` says no."""
+
+    def __init__(self, keeps: Callable[[], bool]) -> None:
+        super().__init__()
+        self._keeps = keeps
+
+    def append_string(self, string: str) -> None:
+        if self._keeps():
+            super().append_string(string)
 
 
 def _new_line(event: KeyPressEvent) -> None:

@@ -15,6 +15,7 @@ from mcast.cli.output import Output, escape, note
 from mcast.cli.session import GroupSession, Reporter, Session, interface_events, portions
 from mcast.errors import PermissionRefused, UsageError
 from mcast.events import Message, PeerView, PrivateMessage, RoomView
+from mcast.runtime.joining import place_of
 
 from .delivery import Delivery, with_silence
 from .render import ACTIONS, ALL, DIM, UNHEARD, Parts, mentions
@@ -212,6 +213,13 @@ class Conversation:
     def keyed(self) -> bool:
         """Whether only those who have a key can read it."""
         return isinstance(self.session, GroupSession) and not self.session.groups[0].room.public
+
+    @property
+    def place(self) -> str:
+        """The group, as rooms are named after it. UsageError for plain text."""
+        if not isinstance(self.session, GroupSession):
+            raise UsageError("plain text has no keys", "use mcast chat without --plain")
+        return place_of(self.session.groups[0].groups)
 
     async def find_rooms(self) -> Sequence[RoomView]:
         """The other open rooms of the group, which may be made up; none for plain text."""

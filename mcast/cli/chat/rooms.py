@@ -75,7 +75,7 @@ class Rooms:
         """Enter a room and show it; if one is in it already, show it."""
         room = "" if room == LOBBY else room
         if room in self._places:
-            self.switch(room)
+            self._switch(room)
             return
         if len(self._places) >= MOST:
             raise UsageError(f"you are in {MOST} rooms", "leave one first: /leave ROOM")
@@ -91,13 +91,8 @@ class Rooms:
         self._current = place
         self._screen.refresh()
 
-    def switch(self, room: str) -> None:
+    def _switch(self, room: str) -> None:
         """Show another room that one is in."""
-        room = "" if room == LOBBY else room
-        if room not in self._places:
-            raise UsageError(
-                f"you are not in the room {escape(room) or LOBBY}", f"/join {escape(room) or LOBBY}"
-            )
         if self._current is not None:
             self._current.view.active = False
         self._current = self._places[room]
@@ -114,7 +109,7 @@ class Rooms:
         await self._close(place)
         if place is self._current:
             self._current = None
-            self.switch(next(reversed(self._places)))
+            self._switch(next(reversed(self._places)))
         else:
             note(f"left {escape(place.name) or LOBBY}")
         return True

@@ -48,6 +48,10 @@ class Screen:
         """What was typed or pasted; None if the user leaves. UsageError if it is no text."""
         raise NotImplementedError
 
+    async def read_secret(self, question: str) -> str | None:
+        """What was typed as the answer without being shown; None if nothing was."""
+        raise UsageError("this terminal would show what you type", "use mcast key add ROOM")
+
     async def room(self) -> None:
         """Wait until what was shown has been read, but for a little."""
         raise NotImplementedError

@@ -91,6 +91,9 @@ class Terminal(Screen):
     async def read(self) -> str | None:
         return await self._composer.read()
 
+    async def read_secret(self, question: str) -> str | None:
+        return await self._composer.read_secret(question)
+
     async def room(self) -> None:
         await self._writer.room()
 

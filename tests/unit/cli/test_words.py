@@ -47,3 +47,8 @@ def test_a_code_has_a_word_for_each_eleven_bits() -> None:
     assert words.code(bytes(11)) == " ".join(["abandon"] * 8)
     assert words.code(b"\xff" * 11) == " ".join(["zoo"] * 8)
     assert words.code(bytes([0, 0b00100000, *bytes(9)])).split()[:2] == ["ability", "abandon"]
+
+
+def test_the_words_of_a_key_are_known_though_one_is_wrong() -> None:
+    assert words.known(words.encode(bytes(10)) + " wrong") == 11
+    assert words.known("correct horse battery staple and some more") < 3

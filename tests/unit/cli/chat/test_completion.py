@@ -48,7 +48,7 @@ def offered(text: str) -> list[str]:
         ("/msg ada", ["/msg 7d200000 ", "/msg 12340000 "]),
         ("/whois e", ["/whois 99990000 "]),
         ("/msg bob b", []),
-        ("/room h", ["/room hall"]),
+        ("/room h", ["/room hall", "/room hut"]),
         ("/join h", ["/join hall", "/join hut"]),
         ("/search b", []),
         ("hi @bo", ["hi @Bo Diddley ", "hi @bob "]),

@@ -86,13 +86,11 @@ def test_one_room_is_shown_and_the_others_count() -> None:
         house.say("", "two", "three")
         assert rooms.unread == "lobby 2"
         assert rooms.report() == ["lobby: open, 0 others, 2 unread", "kit\\x1bchen: open, 0 others, shown"]
-        rooms.switch("lobby")
+        await rooms.join("lobby")
         assert house.paper.shown == ["bob: one", "--- room lobby", "bob: two", "bob: three"]
         assert (rooms.prompt, rooms.unread) == ("lobby> ", "")
         await rooms.join("kit\x1bchen")
         assert house.paper.shown[-1] == "--- room kit\\x1bchen"
-        with pytest.raises(UsageError, match="not in the room hall"):
-            rooms.switch("hall")
         await rooms.close()
         assert house.inside == {}
 
@@ -106,7 +104,7 @@ def test_a_flood_in_a_room_that_is_not_shown_is_counted() -> None:
         await house.rooms.join("kitchen")
         house.inside[""].view.start(["today"])
         house.say("", *(f"line {number}" for number in range(KEPT + 10)))
-        house.rooms.switch("")
+        await house.rooms.join("")
         shown = house.paper.shown
         assert shown[-KEPT - 2 : -KEPT] == ["--- room lobby", "--- 10 messages before these are not shown"]
         assert shown[-1] == f"bob: line {KEPT + 9}"
