@@ -116,19 +116,16 @@ _SELECT = (
     "SELECT messages.id, origin, messages.name, sent, received, data, own, private, recipient,"
     " messages.number, rooms.id, address, rooms.name, keyed FROM "
 )
-_WHERE = " WHERE received >= :since AND received < :before AND (:room IS NULL OR rooms.id = :room)"
-_LATEST = (
-    _SELECT
-    + "messages JOIN rooms ON rooms.number = room"
-    + _WHERE
-    + " ORDER BY messages.number DESC LIMIT :last"
-)
+_LATEST = _SELECT + "messages JOIN rooms ON rooms.number = room WHERE +received < :before"
 _FOUND = (
     _SELECT
     + "grams JOIN messages ON messages.number = grams.rowid JOIN rooms ON rooms.number = room"
-    + _WHERE
-    + " AND grams MATCH :phrase ORDER BY grams.rowid DESC LIMIT :last"
+    + " WHERE grams MATCH :phrase AND +received < :before AND +received >= :since"
 )
+# The plus keeps SQLite from sorting all messages by time: it walks from the last one back until there are
+# enough. Only where a time is wanted from which on, that time tells where to begin.
+_ROOM = " AND room = (SELECT number FROM rooms WHERE id = :room)"
+_SINCE = " AND received >= :since"
 
 _TOO_MANY_RECORDS = """
 DELETE FROM records WHERE room = ?1 AND published <= (
@@ -187,10 +184,14 @@ class History:
         """
         values: dict[str, object] = {"room": room and room.id, "since": since, "before": before, "last": last}
         with self._database.reading() as db:
+            of_room = _ROOM if room else ""
             if phrase := _phrase(text):
-                rows = db.execute(_FOUND, values | {"phrase": phrase})
+                statement = f"{_FOUND}{of_room} ORDER BY grams.rowid DESC LIMIT :last"
+                rows = db.execute(statement, values | {"phrase": phrase})
             else:
-                rows = db.execute(_LATEST, values)
+                times = _SINCE if since else ""
+                statement = f"{_LATEST}{times}{of_room} ORDER BY messages.number DESC LIMIT :last"
+                rows = db.execute(statement, values)
             return [_entry(row) for row in reversed(rows.fetchall())]
 
     def add_records(self, room: Room, records: Iterable[SavedRecord]) -> None:

@@ -18,6 +18,7 @@ from tests import lab
 from tests.bench import (
     discovery,
     endurance,
+    history,
     keys,
     latency,
     machine,
@@ -39,9 +40,10 @@ MEASUREMENTS: dict[str, Measurement] = {
     "start-up": startup.measure,
     "idle": member.measure,
     "keys": keys.measure,
+    "history": history.measure,
     "endurance": endurance.measure,
 }
-BY_NAME_ONLY = {"endurance"}
+BY_NAME_ONLY = {"endurance", "history"}
 """Too long to run unasked."""
 SLOW = {"discovery", "keys"}
 """Left out of a quick look: it takes a while."""
