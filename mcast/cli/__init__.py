@@ -9,6 +9,7 @@ import errno
 import importlib
 import os
 import re
+import signal
 import sys
 from typing import Annotated, Any, cast
 
@@ -150,8 +151,8 @@ def _run(arguments: list[str] | None) -> int:
         if isinstance(end.__context__, BrokenPipeError):
             return exits.DONE
         raise
-    except (KeyboardInterrupt, typer.Abort):
-        return exits.INTERRUPTED + 2
+    except (KeyboardInterrupt, typer.Abort) as end:
+        return exits.INTERRUPTED + (signal.SIGTERM if isinstance(end, exits.Terminated) else signal.SIGINT)
     except OSError as error:
         return _fail(_refused(error), exits.FAILED, error)
     except Exception as error:

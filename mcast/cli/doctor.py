@@ -1,7 +1,6 @@
 """`mcast doctor`: find out why multicast does not work here, and what to do about it."""
 
 import contextlib
-import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -86,7 +85,8 @@ def doctor(
     end = time.monotonic() + (watch or 0.0)
     shown: set[tuple[str, Status]] = set()
     wrong = False
-    with _interruptible():
+    # A watch ends with what it has seen.
+    with contextlib.suppress(*([KeyboardInterrupt] if watch else [])), exits.terminable():
         while True:
             started = time.monotonic()
             try:
@@ -160,20 +160,6 @@ def _show(output: Output, found: Diagnosis, evidence: Evidence, json: bool) -> N
         output.events(_events(found, evidence))
     else:
         output.lines(_lines(found, evidence))
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """SIGTERM interrupts as SIGINT does."""
-
-    def interrupt(number: int, _: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _lines(found: Diagnosis, evidence: Evidence) -> Iterator[str]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+from collections.abc import Iterator
+
 from mcast.errors import McastError, NoInterface, PermissionRefused, UsageError
 
 DONE = 0
@@ -19,3 +23,21 @@ def of_error(error: McastError) -> int:
     if isinstance(error, UsageError):
         return USAGE
     return NO_NETWORK if isinstance(error, NoInterface | PermissionRefused) else FAILED
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came."""
+
+
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """For commands that need no event loop: SIGTERM interrupts as SIGINT does."""
+
+    def terminate(_: int, __: object) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

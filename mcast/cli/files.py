@@ -51,6 +51,18 @@ def require_regular(file: int) -> None:
         raise OSError(errno.EINVAL, "it is not a regular file")
 
 
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Let signals end the program as if no command caught them: nothing has been joined yet."""
+    interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
+    terminate = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, interrupt)
+        signal.signal(signal.SIGTERM, terminate)
+
+
 if sys.platform != "win32":
 
     def _await(file: int, path: str | Path) -> None:
@@ -60,17 +72,6 @@ if sys.platform != "win32":
         if waiting.poll(HINT * 1000):
             return
         note(f"waiting for a program that writes to {path}")
-        with _interruptible():
+        with interruptible():
             if not waiting.poll(PATIENCE * 1000):
                 raise TimeoutError(errno.ETIMEDOUT, f"nobody wrote to it for {PATIENCE:g} s")
-
-    @contextlib.contextmanager
-    def _interruptible() -> Iterator[None]:
-        """Let signals end the program as if no command caught them: nothing has been joined yet."""
-        interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
-        terminate = signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, interrupt)
-            signal.signal(signal.SIGTERM, terminate)

@@ -50,7 +50,7 @@ def interfaces(
     wanted, versions = interface or (), options.versions(only4, only6)
     output = Output()
     if watch:
-        with contextlib.suppress(KeyboardInterrupt):
+        with contextlib.suppress(KeyboardInterrupt), exits.terminable():
             for changed in _changes(wanted, exclude or (), versions):
                 _show(output, changed, json)
         return exits.DONE

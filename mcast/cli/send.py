@@ -21,7 +21,7 @@ from mcast.net.links import Links
 from mcast.net.plain_text import decode, payload_limit
 from mcast.wire.limits import MESSAGE_MAX
 
-from . import counters, exits, options, stdin
+from . import counters, exits, files, options, stdin
 from .joining import joins
 from .output import Output, note, rfc3339
 from .runner import Ending, collect, run
@@ -115,7 +115,8 @@ def send(
 
     async def command(ending: Ending, output: Output) -> int:
         # The messages are read and checked before anything is joined.
-        bodies = None if lines else messages.read(MESSAGE_MAX, plain=False)
+        with files.interruptible():
+            bodies = None if lines else messages.read(MESSAGE_MAX, plain=False)
         joining = network.protocol(me, several=True, visitor=True, wait=False, peers=peers)
         async with joining as session, counters.counted(session, stats, output if json else None):
             sending = Sending(session, interval, linger, wanted)
