@@ -283,6 +283,11 @@ class MessageItem(Item):
         self._context = context
         self.data = message.data
 
+    @property
+    def group(self) -> Group:
+        """Where it was heard."""
+        return self._context.group
+
     def chat_line(self, *, exact: bool = False) -> ChatLine:
         message = self.message
         seconds = message.sent / 1000 - message.skew

@@ -1,6 +1,6 @@
 """`mcast listen`: print the messages of a group, for scripts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -12,12 +12,20 @@ from . import counters, options, recording
 from .config import from_command_line
 from .formats import LineFormat
 from .hooks import Hooks, On
-from .items import Item
+from .items import Item, MessageItem
 from .joining import joins
 from .output import Output
 from .people import acquainted
 from .runner import Ending, run
-from .session import Network, Participant, Reporter, Session, interface_events, portions
+from .session import (
+    GroupSession,
+    Network,
+    Participant,
+    Reporter,
+    Session,
+    interface_events,
+    portions,
+)
 
 URGENT = ("alarm", "overflow", "gap", "slow", "sending", "room", "unheard")
 """Items whose notice is printed without --verbose."""
@@ -173,17 +181,24 @@ class _Printer:
     async def follow(self, session: Session, hooks: Hooks) -> None:
         """Print what arrives and queue it for --on, until `most` messages have been printed."""
         hooks.ready(str(session.plan.groups[0]))
+        # Of more than -C asks for, nobody may believe that it was printed.
+        counted = session.groups if self._most is not None and isinstance(session, GroupSession) else ()
+        for group in counted:
+            group.confirm_by_hand()
         async for changes, items in session.batches():
             for change in changes:
                 self._reporter.changed(change)
                 for place in self._in_json if self._show.events else ():
                     place.events(interface_events(change))
-            async for some in portions(self._wanted(items), self._output):
+            wanted = self._wanted(items)
+            async for some in portions(wanted, self._output):
                 self._print(some)
                 for place in self._in_json:
                     await place.room()
                 for item in some:
                     hooks.put(item)
+            if counted:
+                _confirm(wanted, items[len(wanted) :])
             self._reporter.drops()
             if self.printed == self._most:
                 await hooks.done()
@@ -220,3 +235,15 @@ class _Printer:
             if told:
                 self._reporter.notice(item)
         self.printed += len(messages)
+
+
+def _confirm(printed: Sequence[Item], left_out: Sequence[Item]) -> None:
+    """Confirm to authors what was printed, but for a record of which a message was left out."""
+    parts = {(item.group, item.message.peer_id, item.message.sequence) for item in _messages(left_out)}
+    latest = {(item.group, item.message.peer_id): item.message.sequence for item in _messages(printed)}
+    for (group, peer_id), sequence in latest.items():
+        group.confirm(peer_id, sequence - ((group, peer_id, sequence) in parts))
+
+
+def _messages(items: Sequence[Item]) -> Iterator[MessageItem]:
+    return (item for item in items if isinstance(item, MessageItem))

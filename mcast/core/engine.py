@@ -690,6 +690,14 @@ class Engine:
         """The application has yet to take `size` bytes of what it was told; peers hear that and slow down."""
         self._feedback.unread = size
 
+    def confirm_by_hand(self) -> None:
+        """From now on confirm to authors nothing but what read() names."""
+        self._feedback.confirm_by_hand()
+
+    def read(self, peer_id: PeerId, sequence: int, now: float) -> None:
+        """The application has made use of what `peer_id` published up to record `sequence`."""
+        self._feedback.read(peer_id, sequence, now)
+
     def heard_by(self, sequence: int, first: int = 0) -> list[PeerId]:
         """The peers that confirmed our record `sequence`, and all from `first` on if it is given."""
         return self._feedback.confirmed_by(first or sequence, sequence)

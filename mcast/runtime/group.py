@@ -602,6 +602,23 @@ class Group:
         failures = {f"send-{name.lower()}": count for name, count in self._driver.transport.failures.items()}
         return {**self._engine.stats(), **failures, "kernel-drops": self.links.kernel_drops}
 
+    def confirm_by_hand(self) -> None:
+        """From now on confirm to authors nothing but what confirm() names.
+
+        Without it all counts that waits in events(), also what the program does not take before it leaves.
+        """
+        self._require_entered()
+        self._engine.confirm_by_hand()
+
+    def confirm(self, peer_id: PeerId, sequence: int) -> None:
+        """After confirm_by_hand(): the program has made use of all messages of a peer up to this sequence.
+
+        Several messages may have the same sequence: call it after the last one.
+        """
+        self._check_open()
+        self._engine.read(peer_id, sequence, self._driver.now)
+        self._driver.step()
+
     def traffic(self) -> dict[str, dict[str, int]]:
         """Datagrams of UDP and their bytes, by the name of each interface in use.
 

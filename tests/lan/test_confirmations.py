@@ -195,6 +195,33 @@ def test_who_only_listens_goes_on_behind_a_firewall_and_says_it(hosts: list[lab.
     assert FIREWALL in listener.stderr
 
 
+TOGETHER = """
+    import asyncio, sys
+    from mcast import aio
+
+    async def main():
+        async with aio.join(sys.argv[1]) as group:
+            await group.acquaint()
+            receipts = group.send_all([b"one", b"two"])
+            await receipts[1].confirmed(timeout=float(sys.argv[2]))
+            print(len(receipts[1].heard_by))
+
+    asyncio.run(main())
+"""
+"""Two messages in one record."""
+
+
+def test_what_was_left_out_is_not_confirmed(hosts: list[lab.Host], group: str) -> None:
+    sender, receiver, _ = hosts
+    for count, confirmed in (("1", "0"), ("2", "1")):
+        listener = listening(receiver, group, "-C", count)
+        sending = sender.python(TOGETHER, group, "2" if confirmed == "0" else "20")
+        assert listener.wait() == 0
+        assert listener.lines() == ["one", "two"][: int(count)]
+        assert sending.wait() == 0, sending.stderr
+        assert sending.lines() == [confirmed]
+
+
 def test_where_only_one_ip_version_is_refused_it_is_told_and_nobody_is_misled(
     hosts: list[lab.Host], group: str
 ) -> None:

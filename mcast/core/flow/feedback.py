@@ -89,6 +89,8 @@ class Feedback:
         self._confirmed: dict[PeerId, Confirmed] = {}
         self._departed: dict[PeerId, int] = {}  # the last of our records when they left
         self.unread = 0
+        # By peer, the last record that the application has made use of; None: all that it was told of counts.
+        self._read: dict[PeerId, int] | None = None
         self.next_timeout = inf
 
     def _arm(self) -> None:
@@ -150,16 +152,36 @@ class Feedback:
         window = self._nacks.windows.get(peer_id)
         if window is None:
             return None
+        contiguous = window.buffer.contiguous
+        if self._read is not None:
+            contiguous = min(contiguous, self._read.get(peer_id, 0))
         return Heard(
             *peer_id,
-            contiguous=window.buffer.contiguous,
+            contiguous=contiguous,
             highest=window.buffer.high,
             echo=window.echo,
             delay=min(2**32 - 1, round((now - window.echo_at) * 1e6)),
             backlog=min(2**32 - 1, self.unread),
             loss=window.loss(now),
-            first=min(window.intact, window.buffer.contiguous + 1),
+            first=min(window.intact, contiguous + 1),
         )
+
+    def confirm_by_hand(self) -> None:
+        """From now on confirm nothing but what read() names."""
+        self._read = {}
+
+    def read(self, peer_id: PeerId, sequence: int, now: float) -> None:
+        """The application has made use of what `peer_id` published up to record `sequence`.
+
+        The attack: messages of made-up peers by the thousand. The least recent go, and are not confirmed.
+        """
+        if self._read is None or self._read.get(peer_id, 0) >= sequence:
+            return
+        self._read.pop(peer_id, None)
+        self._read[peer_id] = sequence
+        if len(self._read) > self._context.settings.peers:
+            del self._read[next(iter(self._read))]
+        self.received(peer_id, now, 0)
 
     def received(self, peer_id: PeerId, now: float, records: int = 1) -> None:
         """New records of `peer_id` arrived."""

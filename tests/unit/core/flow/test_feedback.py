@@ -345,3 +345,36 @@ def test_who_joins_later_does_not_confirm_what_it_was_not_told() -> None:
     assert ada.engine.heard_by(receipt.sequence) == [bob.engine.peer_id]
     assert ada.engine.unheard_by(receipt.sequence) == [carol.engine.peer_id]
     assert len(ada.engine.heard_by(receipt.sequence + 1)) == 2
+
+
+def test_who_confirms_by_hand_confirms_what_was_read() -> None:
+    lan = simulation.Lan(4)
+    ada, bob = lan.join("ada"), lan.join("bob")
+    lan.run(1.0)
+    bob.engine.read(ada.engine.peer_id, 1, lan.now)  # of no meaning without the next line
+    bob.engine.confirm_by_hand()
+    receipts = []
+    for number in range(3):
+        receipts.append(ada.send(str(number)))
+        lan.run(0.1)
+    assert [message.text for message in bob.messages()] == ["0", "1", "2"]
+    lan.run(3.0)
+    assert [ada.engine.heard_by(receipt.sequence) for receipt in receipts] == [[], [], []]
+    bob.engine.read(ada.engine.peer_id, receipts[1].sequence, lan.now)
+    bob.engine.read(ada.engine.peer_id, receipts[0].sequence, lan.now)
+    bob.step()
+    lan.run(1.0)
+    assert [len(ada.engine.heard_by(receipt.sequence)) for receipt in receipts] == [1, 1, 0]
+    bob.leave()
+    lan.run(1.0)
+    assert [len(ada.engine.heard_by(receipt.sequence)) for receipt in receipts] == [1, 1, 0]
+
+
+def test_what_was_read_of_made_up_peers_is_bounded() -> None:
+    lan = simulation.Lan(4, settings=Settings(peers=3))
+    made = lan.join("ada").engine._feedback
+    made.confirm_by_hand()
+    for number in range(5):
+        made.read(PeerId(bytes([number]) * 16, 1), 1, lan.now)
+    assert made._read is not None
+    assert len(made._read) == 3
