@@ -81,3 +81,6 @@ def test_both_read_the_same_words_and_a_look_alike_raises_an_alarm(pair: Pair, g
     assert chats[0].stderr.count("ALARM") == 1
     chats[1].write("and it is me\n")
     chats[0].wait_for(re.compile(r"bob·\w{4}✓: and it is me"), stream="stdout")
+    for host, name in zip(pair, ("bob", "ada"), strict=True):
+        undone = run(host, "identity", "verify", name, "--undo")
+        assert undone.returncode == 0, undone.stderr

@@ -789,6 +789,7 @@ CASES: dict[str, Case] = {
     "mcast interfaces": shows_interfaces,
     "mcast --debug interfaces": shows_interfaces,
     "mcast chat -i eth0": chats(),
+    "mcast chat -x docker0": chats(),
     "mcast chat --peer 10.9.0.2": chats(),
     "mcast chat -4 --ttl 2 --peer 10.9.0.2": chats(),
     "mcast chat --room kitchen": chats(["chat", "--room", "kitchen"]),

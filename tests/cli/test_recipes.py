@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
 import sys
@@ -47,6 +48,8 @@ def scene(made: Scene) -> Iterator[Scene]:
         if process.poll() is None:
             process.signal(signal.SIGCONT)
             process.signal(signal.SIGTERM, group=True)
+        with contextlib.suppress(lab.LabTimeout):
+            process.wait(5.0)  # it says goodbye: the next script does not find it
         process.close()
     del made.lan.running[before:]
 

@@ -304,7 +304,10 @@ def test_test_names_the_system_packages_it_cannot_install(with_tools: Path, bare
     script_text = (with_tools / "scripts" / "test").read_text()
     (with_tools / "scripts" / "test").write_text(script_text.replace(":/usr/sbin:/sbin", ""))
     result = script(with_tools, "test", PATH=str(bare_path))
-    assert result.stdout == "python -m pytest -n 3 --dist loadfile -p tests.coverage_gate\n"
+    assert (
+        result.stdout
+        == "python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -p tests.coverage_gate\n"
+    )
     assert result.stderr == (
         "mcast: tests on a LAN of network namespaces also need: iproute2 nftables ethtool tmux procps jq"
         " netcat-openbsd inetutils-telnet chromium avahi-daemon avahi-utils dbus\n"

@@ -52,7 +52,9 @@ class ReorderBuffer:
     `next` is the first sequence not yet delivered, `high` the highest that is waited for, `claimed` the
     highest that is said to exist: it may be further than the window. What lies between `next` and `high`
     and is not held is missing. A record that comes may be `window` ahead, one that is only said to exist
-    `reach`. The attack on the window: a peer that jumps far ahead hurts only itself.
+    `reach`. `sources` is where those came from that are held, or just were.
+
+    The attack on the window: a peer that jumps far ahead hurts only itself.
     """
 
     def __init__(self, start: int, window: int) -> None:
@@ -60,6 +62,7 @@ class ReorderBuffer:
         self.high = self.claimed = start - 1
         self.window = self.reach = window
         self._held: dict[int, Record] = {}
+        self.sources: dict[int, Address] = {}
         self._late = RangeSet(LATE_RANGES)
         self.held_bytes = 0
 
@@ -101,7 +104,7 @@ class ReorderBuffer:
         self.next += count
         self.high = self.claimed = self.next - 1
 
-    def accept(self, record: Record) -> tuple[list[Record], bool]:
+    def accept(self, record: Record, source: Address = None) -> tuple[list[Record], bool]:
         """Take a verified, unrefused record. The records that are now in order, or this one, late."""
         sequence = record.sequence
         if sequence < self.next:
@@ -111,6 +114,7 @@ class ReorderBuffer:
         self.claimed = max(self.claimed, sequence)
         if sequence > self.next:
             self._held[sequence] = record
+            self.sources[sequence] = source
             self.held_bytes += len(record.payload)
             return [], False
         self.next += 1
@@ -150,7 +154,7 @@ class ReorderBuffer:
     def skip(self, stop: int) -> list[Record]:
         """Nothing below `stop`, which is above `next`, is wanted any more. The records now due."""
         for sequence in [sequence for sequence in self._held if sequence < stop]:
-            self.held_bytes -= len(self._held.pop(sequence).payload)
+            self._forget(sequence)
         self.next = stop
         self.high = max(self.high, stop - 1)
         self.claimed = max(self.claimed, self.high)
@@ -169,13 +173,18 @@ class ReorderBuffer:
         """Drop the `count` highest of those held; the [start, stop) ranges are missing again."""
         sequences = sorted(self._held)[-count:]
         for sequence in sequences:
-            self.held_bytes -= len(self._held.pop(sequence).payload)
+            self._forget(sequence)
         return collapse(sequences)
+
+    def _forget(self, sequence: int) -> None:
+        self.held_bytes -= len(self._held.pop(sequence).payload)
+        del self.sources[sequence]
 
     def forget_held(self) -> list[tuple[int, int]]:
         """Drop what is held, to make room; the [start, stop) ranges are missing again."""
         ranges = collapse(sorted(self._held))
         self._held.clear()
+        self.sources.clear()
         self.held_bytes = 0
         return ranges
 
@@ -394,7 +403,7 @@ class ReceiveWindow:
                 events.append(GapFilled(self.peer_id, closed.first, closed.last, self.name))
         else:
             self._received += 1
-        ready, late = self.buffer.accept(record)
+        ready, late = self.buffer.accept(record, source)
         if ready:
             events += self._deliver(ready, source, late=late)
         if self.buffer.claimed > self.buffer.high:
@@ -486,8 +495,12 @@ class ReceiveWindow:
         return [GapAbandoned(self.peer_id, sequence, sequence, self.name)]
 
     def _deliver(self, records: list[Record], source: Address, *, late: bool = False) -> list[Event]:
+        """The messages of records that came from `source`; those that were held came from where they did."""
         events: list[Event] = []
+        came, sources = source, self.buffer.sources
         for record in records:
+            if sources:
+                source = sources.pop(record.sequence, came)
             if record.kind is Kind.MESSAGE:
                 sequence, messages = record.sequence, [record.body]
             else:
