@@ -28,6 +28,7 @@ from tests.cli import test_scripts
 ROOT = lab.REPOSITORY
 README = ROOT / "README.md"
 SCRIPTS, SETTINGS = ROOT / "docs" / "scripts.md", ROOT / "docs" / "settings.md"
+TROUBLESHOOTING = ROOT / "docs" / "troubleshooting.md"
 PAGES = [
     README,
     ROOT / "CONTRIBUTING.md",
@@ -40,7 +41,8 @@ PAGES = [
 ]
 CHINESE = ROOT / "docs" / "README.zh.md"
 IDENTITY = r"·[0-9a-f]{4}(/\d+)?"
-KNOWN_BLOCKS = {"sh", "python", "toml", "ini", "text chat", "text lines", "text interfaces", "json message"}
+KNOWN_BLOCKS = {"sh", "python", "toml", "ini", "json message"}
+KNOWN_BLOCKS |= {f"text {kind}" for kind in ("chat", "lines", "interfaces", "stats", "doctor")}
 
 pytestmark = pytest.mark.lan
 
@@ -989,6 +991,20 @@ def test_the_json_is_what_listen_prints(scene: Scene) -> None:
     (line,) = [line for line in listener.lines() if '"type":"message"' in line]
     assert _shape(json.loads(text)) == _shape(json.loads(line))
     assert text == json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def test_the_counters_are_what_stats_prints(scene: Scene) -> None:
+    (text,) = of_kind(TROUBLESHOOTING, "text stats")
+    command, line = text.splitlines()
+    listener = scene.start(command.replace("10s", "1s"))
+    told = listener.wait_for(re.compile(r"^mcast: .* eth0 sent .*$", re.MULTILINE), stream="stderr")
+    assert _numberless(told[0]) == _numberless(line)
+    listener.interrupt()
+
+
+def _numberless(line: str) -> str:
+    """The line with other numbers, of bytes in one unit and of one peer."""
+    return re.sub(r"\d+(\.\d+)?( k?B)?", "0", line).removesuffix("s")
 
 
 def _shape(value: object) -> object:
