@@ -27,6 +27,7 @@ from .core.events import (
     SlowMember,
     Unheard,
 )
+from .core.events import Event as CoreEvent
 from .errors import SocketError
 from .interfaces import Interface
 from .net.address import GroupAddress
@@ -90,27 +91,4 @@ class Overflow(msgspec.Struct, frozen=True):
     messages: int
 
 
-Event = (
-    Message
-    | PrivateMessage
-    | Question
-    | Answer
-    | PeerJoined
-    | PeerUpdated
-    | PeerLeft
-    | GapOpened
-    | GapStalled
-    | GapFilled
-    | GapAbandoned
-    | Alarm
-    | SlowMember
-    | SendingStopped
-    | SendingResumed
-    | Fallback
-    | OtherVersion
-    | OtherRoom
-    | Unheard
-    | InterfacesChanged
-    | PlainText
-    | Overflow
-)
+Event = CoreEvent | InterfacesChanged | PlainText | Overflow

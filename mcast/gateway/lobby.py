@@ -204,7 +204,7 @@ class Lobby:
         McastError if it cannot be sent.
         """
         receipt = await self._group.send(text, guest=guest.name)
-        self._show(guest.label, text, id=receipt.id, guest=guest)
+        self._show(self._next(guest.label, text, id=receipt.id, guest=guest))
         return receipt
 
     # What they are told
@@ -222,10 +222,10 @@ class Lobby:
             sender = f"{event.name}·{event.origin.hex()[:4]}"
             seconds = event.sent / 1000 - event.skew
             id = message_id(event.peer_id, event.sequence, event.index)
-            self._show(sender, text, id=id, history=event.history, seconds=seconds)
+            self._show(self._next(sender, text, id=id, history=event.history, seconds=seconds))
         elif isinstance(event, PlainText):
             text = event.data.decode("utf-8", "replace") if event.text is None else event.text
-            self._show(f"{event.source[0]} (plain)", text)
+            self._show(self._next(f"{event.source[0]} (plain)", text))
         elif isinstance(event, PeerJoined):
             self._notice_of_peer(f"{label_of(event.peer)} joined")
         elif isinstance(event, PeerLeft):
@@ -246,19 +246,9 @@ class Lobby:
             if guest is not but:
                 guest.tell(line)
 
-    def _show(
-        self,
-        sender: str,
-        text: str,
-        *,
-        id: str = "",
-        guest: Guest | None = None,
-        history: bool = False,
-        seconds: float | None = None,
-    ) -> None:
-        line = self._next(sender, text, id, guest, history, seconds)
+    def _show(self, line: Line) -> None:
         self._kept.append(line)
-        self._kept_size += len(text)
+        self._kept_size += len(line.text)
         while len(self._kept) > KEPT or self._kept_size > KEPT_SIZE:
             self._kept_size -= len(self._kept.popleft().text)
         for one in list(self._guests):
