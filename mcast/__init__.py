@@ -58,6 +58,8 @@ if typing.TYPE_CHECKING:
         SendingResumed,
         SendingStopped,
         SlowMember,
+        TransferOffered,
+        TransferWithdrawn,
         Unheard,
     )
     from .runtime.asking import Answers
@@ -107,6 +109,8 @@ __all__ = [
     "Settings",
     "SlowMember",
     "SocketError",
+    "TransferOffered",
+    "TransferWithdrawn",
     "Unheard",
     "UnknownInterface",
     "UsageError",

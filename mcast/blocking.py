@@ -18,14 +18,14 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import ParamSpec, Self, TypeVar, overload
+from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar, overload
 
 from . import aio
 from .aio import Acks as Acks
 from .aio import Service as Service
 from .core.events import PeerId
 from .errors import GroupClosed, McastError
-from .events import Event, Message, PeerView, Question, RoomView
+from .events import Event, Message, PeerView, Question, RoomView, TransferOffered
 from .interfaces import Choice
 from .runtime.asking import AT_ONCE, TIME_LIMIT, Answers, Recipient
 from .runtime.discovering import Change
@@ -33,6 +33,12 @@ from .runtime.event_queue import ThreadEventQueue
 from .runtime.group import OVERLAP
 from .runtime.joining import Data
 from .runtime.loop_thread import LoopThread
+
+if TYPE_CHECKING:
+    from .runtime.bulk.streams import Sink, Source
+    from .runtime.bulk.transfers import Drop as AioDrop
+    from .runtime.bulk.transfers import Fetch as AioFetch
+    from .runtime.bulk.views import Failure, Progress, Verdict
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -111,6 +117,75 @@ class Receipt:
                 "the group was closed before this message was sent", "join again"
             )
         return self._receipt if self._since is None else self._receipt.since(self._since._settled())
+
+
+class Transfer:
+    """What Drop and Fetch have in common. `id` names the transfer, `offer` is what was offered."""
+
+    def __init__(self, group: Group, transfer: AioDrop | AioFetch) -> None:
+        self._group = group
+        self._of_loop = transfer
+        self.id, self.offer = transfer.id, transfer.offer
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why it ended, if it did without success."""
+        return self._of_loop.failure
+
+    def progress(self) -> Progress:
+        """How it stands. Cheap: call it as often as a screen needs."""
+        return self._group._call(self._of_loop.progress)
+
+    def changed(self, timeout: float | None = None) -> bool:
+        """Wait until progress() may differ, at least 0.1 s. False if nothing changed within `timeout`."""
+        return self._group._thread.run(self._of_loop.changed(timeout))
+
+
+class Drop(Transfer):
+    """A transfer that we offer. It is served until withdraw(), or until the group is closed."""
+
+    def __init__(self, group: Group, drop: AioDrop) -> None:
+        super().__init__(group, drop)
+        self._drop = drop
+
+    def wait(
+        self,
+        *,
+        receivers: int | Sequence[PeerId | PeerView | str] | None = None,
+        timeout: float | None = None,
+    ) -> Verdict:
+        """Wait until so many, or these (ids, peers, names), have it whole or have failed.
+
+        None: all that have accepted, at least one. The verdict is true if they have it whole.
+        """
+        return self._group._thread.run(self._drop.wait(receivers=receivers, timeout=timeout))
+
+    def withdraw(self) -> None:
+        """Say that it is offered no more, and close the source."""
+        self._group._thread.run(self._drop.withdraw())
+
+
+class Fetch(Transfer):
+    """A transfer that we accepted. Once whole it is served to others, until close() or the group's end."""
+
+    def __init__(self, group: Group, fetch: AioFetch) -> None:
+        super().__init__(group, fetch)
+        self._fetch = fetch
+
+    def wait(self, timeout: float | None = None) -> Failure | None:
+        """Wait until it is whole and the sink has finished. Returns None then, else why it is not.
+
+        While nobody serves it, it waits for somebody who does. Raises TimeoutError after `timeout` seconds.
+        """
+        return self._group._thread.run(self._fetch.wait(timeout))
+
+    def cancel(self) -> None:
+        """Stop, unless it is whole; the sink is aborted. Others are told."""
+        self._group._thread.run(self._fetch.cancel())
+
+    def close(self) -> None:
+        """Serve it no more, and close the sink. What is not whole is cancelled."""
+        self._group._thread.run(self._fetch.close())
 
 
 class PrivateReceipt:
@@ -267,6 +342,30 @@ class Group:
         Raises what send() raises.
         """
         return self._thread.run(self._group.ask(data, timeout=timeout, count=count, wait_all=wait_all))
+
+    def drop(self, source: Source, *, title: str = "", count: int = 1, way: str = "auto") -> Drop:
+        """Offer a transfer to all in the room, and serve it to those who accept it, until withdraw().
+
+        source: what to offer. It is read once before it is offered, to make its hash tree.
+        title: a short text about it, at most 255 bytes of UTF-8.
+        count: how many files it has, for those who decide whether to accept it.
+        way: "auto", or "multicast" or "unicast" to have only that.
+        Raises UsageError, McastError if 32 transfers are open, GroupClosed, and what the source raises.
+        """
+        dropped = self._thread.run(self._group.drop(source, title=title, count=count, way=way))
+        return Drop(self, dropped)
+
+    def accept(self, offer: TransferOffered, sink: Sink, *, way: str = "auto") -> Fetch:
+        """Fetch what a peer offers, from it and from all others who have it.
+
+        offer: a TransferOffered event, or one of offered(). sink: where it goes. way: as in drop().
+        Raises what drop() raises. What the sink raises ends the transfer: see Fetch.wait().
+        """
+        return Fetch(self, self._thread.run(self._group.accept(offer, sink, way=way)))
+
+    def offered(self) -> list[TransferOffered]:
+        """What others offer and have not withdrawn, the oldest first: at most 256, of one identity 16."""
+        return self._call(self._group.offered)
 
     def on_ask(
         self, handler: Callable[[Question], Data | None], *, time_limit: float = TIME_LIMIT

@@ -15,6 +15,7 @@ from .core.events import (
     Message,
     OtherRoom,
     OtherVersion,
+    PeerId,
     PeerJoined,
     PeerLeft,
     PeerUpdated,
@@ -25,9 +26,9 @@ from .core.events import (
     SendingResumed,
     SendingStopped,
     SlowMember,
+    Told,
     Unheard,
 )
-from .core.events import Event as CoreEvent
 from .errors import SocketError
 from .interfaces import Interface
 from .net.address import GroupAddress
@@ -57,6 +58,8 @@ __all__ = [
     "SendingResumed",
     "SendingStopped",
     "SlowMember",
+    "TransferOffered",
+    "TransferWithdrawn",
     "Unheard",
 ]
 
@@ -84,6 +87,36 @@ class PlainText(msgspec.Struct, frozen=True):
     received: float
 
 
+class TransferOffered(msgspec.Struct, frozen=True):
+    """A peer offers a transfer to all in the room. It comes with history as messages do.
+
+    `id` (16 hex digits) names the content: two peers that offer the same have the same id. `root` is the 32
+    bytes behind it. `title` is short text of the author, untrusted as any text from the network. `count` is
+    what the author says about the number of files. `size` is that of the content, `manifest_size` that of the
+    manifest. `sent` is unix ms by the author's clock. `name` is what the peer `peer_id` calls itself.
+    """
+
+    id: str
+    root: bytes
+    peer_id: PeerId
+    name: str
+    title: str
+    count: int
+    size: int
+    manifest_size: int
+    block_size: int
+    sent: int
+    history: bool = False
+
+
+class TransferWithdrawn(msgspec.Struct, frozen=True):
+    """The author withdraws its offer. Who holds all of it may still serve it."""
+
+    id: str
+    peer_id: PeerId
+    name: str
+
+
 class Overflow(msgspec.Struct, frozen=True):
     """The event queue was full: the oldest `dropped` events are lost, among them `messages` messages."""
 
@@ -91,4 +124,4 @@ class Overflow(msgspec.Struct, frozen=True):
     messages: int
 
 
-Event = CoreEvent | InterfacesChanged | PlainText | Overflow
+Event = Told | InterfacesChanged | PlainText | Overflow | TransferOffered | TransferWithdrawn

@@ -33,6 +33,7 @@ from .net.socket_options import (
     bind_address,
     can_segment,
     drops,
+    filling,
     group_segments,
     let_groups_share,
     membership,
@@ -42,7 +43,9 @@ from .net.socket_options import (
     read_ancillary,
     receive_segments,
     scope,
+    segment_counts,
     segment_size,
+    set_receive_buffer,
     split_segments,
 )
 
@@ -172,6 +175,11 @@ class Receiver:
         return min(sizes, default=0) // (2 if LINUX else 1)
 
     @property
+    def filling(self) -> float:
+        """How full the fullest receive buffer is, 0 to 1; 0 where the system does not tell."""
+        return max(map(filling, self._sockets.values()), default=0.0)
+
+    @property
     def kernel_drops(self) -> int | None:
         """Datagrams that the kernel dropped because they were not read in time; None if it does not tell."""
         if not LINUX:
@@ -253,7 +261,8 @@ class Sender:
     interface: index of the interface. address: the interface's address to send from; its IP version is the
     sender's. port: UDP port to hold alone at that address; 0 means any free one. ttl: how many networks a
     datagram may cross, 1 means the local one only. loop: whether programs on this computer hear it too.
-    broadcast: whether it may also send to 255.255.255.255.
+    broadcast: whether it may also send to 255.255.255.255. buffer: receive buffer in bytes, for who receives
+    much; the kernel then returns several datagrams together where it can.
     Raises UsageError for an impossible ttl, PortTaken if another program holds the port, or another
     SocketError.
     """
@@ -267,6 +276,7 @@ class Sender:
         ttl: int = 1,
         loop: bool = True,
         broadcast: bool = False,
+        buffer: int = 0,
     ) -> None:
         if not 0 <= ttl <= 255:
             raise UsageError(f"{ttl} is not a TTL", "use 0 to 255")
@@ -275,6 +285,9 @@ class Sender:
             self._socket = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM)
             try:
                 prepare_sending(self._socket, v6, interface, ttl, loop)
+                if buffer:
+                    set_receive_buffer(self._socket, buffer)
+                    receive_segments(self._socket)
                 if broadcast:
                     self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
                 self._socket.bind((address, port, 0, scope(address, interface)) if v6 else (address, port))
@@ -333,6 +346,29 @@ class Sender:
                     errors.append(error)
         return errors
 
+    def send_parts(self, datagrams: Sequence[tuple[bytes, bytes]], address: tuple[str, int]) -> int:
+        """Send datagrams, each given in two parts, without waiting for room in the socket's buffer.
+
+        Returns how many were handed over; those after them found no room. What the system refuses for another
+        reason counts as sent: it is lost like any other. Consecutive ones of one size share a call.
+        """
+        target = address if self.version == 4 else self._scoped(address)
+        sizes = [len(head) + len(body) for head, body in datagrams]
+        done = 0
+        for count in segment_counts(sizes) if self._segments else [1] * len(sizes):
+            some = datagrams[done : done + count]
+            try:
+                ancillary = segment_size(sizes[done]) if count > 1 else []
+                self._socket.sendmsg([part for both in some for part in both], ancillary, 0, target)
+            except BlockingIOError:
+                return done
+            except OSError as error:
+                if count > 1 and error.errno in _CANNOT_SEGMENT:
+                    self._segments = False
+                    return done + self.send_parts(datagrams[done:], address)
+            done += count
+        return done
+
     def _send_segments(
         self, datagrams: Sequence[bytes], address: tuple[str, int], timeout: float, errors: list[SocketError]
     ) -> bool:
@@ -360,6 +396,11 @@ class Sender:
     def fileno(self) -> int:
         """The file descriptor, for selectors and event loops."""
         return self._socket.fileno()
+
+    @property
+    def filling(self) -> float:
+        """How full the receive buffer is; see Receiver.filling."""
+        return filling(self._socket)
 
     def drain(self, limit: int = DRAIN_LIMIT) -> list[Datagram]:
         """Read up to `limit` datagrams sent to this sender's own address and port; see Receiver.drain()."""

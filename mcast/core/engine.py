@@ -421,6 +421,10 @@ class Engine:
         """Queue one message of a guest, whose name has 1 to 64 bytes of UTF-8. Errors as send()."""
         return Receipt(self.peer_id, *self._outbox().add_guest(guest.encode(), data))
 
+    def send_notice(self, data: bytes, now: float) -> Receipt:
+        """Queue one notice to the programs of all others. Errors as send()."""
+        return Receipt(self.peer_id, *self._outbox().add_notice(data))
+
     def send_all(self, messages: Sequence[bytes], now: float) -> Receipt:
         """Queue messages, at least one, of at most 64 KiB each; the last one's receipt. Errors as send()."""
         return Receipt(self.peer_id, *self._outbox().add_all(messages))

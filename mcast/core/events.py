@@ -76,6 +76,24 @@ class Message(msgspec.Struct, frozen=True, gc=False):
         return f"Message(name={self.name!r}, {content}, sequence={self.sequence}{marks})"
 
 
+class Notice(msgspec.Struct, frozen=True, gc=False):
+    """A record of another peer for programs, not to be shown. The fields are those of a Message."""
+
+    origin: bytes
+    incarnation: int
+    sequence: int
+    data: bytes
+    sent: int
+    name: str = ""
+    source: Address = None
+    history: bool = False
+
+    @property
+    def peer_id(self) -> PeerId:
+        """The author."""
+        return PeerId(self.origin, self.incarnation)
+
+
 class FromPeer(msgspec.Struct, frozen=True, gc=False):
     """What one peer sent to us alone, message `number` of it; only the two can read it."""
 
@@ -315,7 +333,7 @@ class Unheard(msgspec.Struct, frozen=True, gc=False):
     source: Address
 
 
-Event = (
+Told = (
     Message
     | PrivateMessage
     | Question
@@ -336,3 +354,5 @@ Event = (
     | OtherRoom
     | Unheard
 )
+"""What applications are told."""
+Event = Told | Notice

@@ -46,7 +46,8 @@ class Plan(msgspec.Struct, frozen=True):
     used. versions: IP versions.
     ttl: see Sender. sources: see Receiver.join. receive: whether to open receivers. unicast: open senders on
     every interface at once, because others answer to them. hold: bind senders to the group's port where it
-    is free. wait: go on without a usable interface, and with one requested that does not exist yet.
+    is free. wait: go on without a usable interface, and with one requested that does not exist yet. buffer:
+    receive buffer of senders in bytes, 0 for the system's; with one, they take several datagrams at once.
     """
 
     groups: tuple[GroupAddress, ...]
@@ -59,6 +60,7 @@ class Plan(msgspec.Struct, frozen=True):
     unicast: bool = False
     hold: bool = False
     wait: bool = False
+    buffer: int = 0
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -279,7 +281,7 @@ class Links:
         return sender
 
     def _bind(self, interface: int, address: str, port: int) -> Sender:
-        return Sender(interface, address, port=port, ttl=self.plan.ttl)
+        return Sender(interface, address, port=port, ttl=self.plan.ttl, buffer=self.plan.buffer)
 
     def _open_secondary(self) -> None:
         """Bind the group's port at the additional addresses where no other program holds it.

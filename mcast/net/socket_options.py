@@ -16,6 +16,9 @@ from pathlib import Path
 from mcast.errors import UsageError
 from mcast.net.address import GroupAddress
 
+if sys.platform == "linux":
+    import fcntl
+
 LINUX = sys.platform == "linux"
 WINDOWS = sys.platform == "win32"
 
@@ -27,7 +30,8 @@ SO_MEMINFO = 55
 SOL_UDP = 17
 UDP_SEGMENT = 103
 UDP_GRO = 104
-_MEMINFO_DROPS = 8
+_MEMINFO_ALLOC, _MEMINFO_BUFFER, _MEMINFO_DROPS = 0, 1, 8
+SIOCGSTAMPNS = 0x8907
 _IP_RECVTTL = {"linux": 12, "darwin": 24}
 # RFC 3678's protocol-independent source joins: (join, leave).
 _SOURCE_OPTIONS = {"linux": (46, 47), "darwin": (82, 83), "win32": (45, 46)}
@@ -48,10 +52,8 @@ def prepare_receiving(sock: socket.socket, v6: bool, buffer: int) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if not (LINUX or WINDOWS):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+    set_receive_buffer(sock, buffer)
     if LINUX:
-        with contextlib.suppress(PermissionError):  # a privileged process may exceed rmem_max
-            sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, buffer)
         # The default of 1 also delivers groups that other programs on this host joined.
         option = (socket.IPPROTO_IPV6, IPV6_MULTICAST_ALL) if v6 else (socket.IPPROTO_IP, IP_MULTICAST_ALL)
         sock.setsockopt(*option, 0)
@@ -63,6 +65,14 @@ def prepare_receiving(sock: socket.socket, v6: bool, buffer: int) -> None:
     if WINDOWS:  # there the receiving socket decides whether datagrams of this host are looped back
         level, loop = _by_family(v6, socket.IP_MULTICAST_LOOP, socket.IPV6_MULTICAST_LOOP)
         sock.setsockopt(level, loop, 1)
+
+
+def set_receive_buffer(sock: socket.socket, buffer: int) -> None:
+    """Ask for a receive buffer of so many bytes."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+    if LINUX:
+        with contextlib.suppress(PermissionError):  # a privileged process may exceed rmem_max
+            sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, buffer)
 
 
 def _ask_for_ttl(sock: socket.socket, v6: bool) -> None:
@@ -168,8 +178,34 @@ def drops(sock: socket.socket) -> int:
     """Datagrams for the socket that the kernel dropped, see udp_errors(); 0 where it does not tell."""
     if not LINUX:
         return 0
+    return _meminfo(sock)[_MEMINFO_DROPS]
+
+
+def filling(sock: socket.socket) -> float:
+    """How full the receive buffer is, 0 to 1; 0 where the system does not tell."""
+    if not LINUX:
+        return 0.0
+    info = _meminfo(sock)
+    return min(1.0, info[_MEMINFO_ALLOC] / max(1, info[_MEMINFO_BUFFER]))
+
+
+def _meminfo(sock: socket.socket) -> tuple[int, ...]:
     info = sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 4 * (_MEMINFO_DROPS + 1))
-    return int(struct.unpack(f"@{_MEMINFO_DROPS + 1}I", info)[_MEMINFO_DROPS])
+    return struct.unpack(f"@{_MEMINFO_DROPS + 1}I", info)
+
+
+def last_arrival(descriptor: int) -> float | None:
+    """When the datagram that was read last arrived, unix seconds; None where the system does not tell.
+
+    The first call makes the kernel note these times (socket(7)).
+    """
+    if not LINUX:
+        return None
+    try:
+        seconds, nanoseconds = struct.unpack("@ll", fcntl.ioctl(descriptor, SIOCGSTAMPNS, bytes(16)))
+    except OSError:
+        return None
+    return float(seconds) + float(nanoseconds) / 1e9
 
 
 def source_towards(address: SocketName) -> str | None:
@@ -262,23 +298,32 @@ def receive_segments(sock: socket.socket) -> None:
             sock.setsockopt(SOL_UDP, UDP_GRO, 1)
 
 
-def group_segments(datagrams: Sequence[bytes]) -> list[Sequence[bytes]]:
-    """Split `datagrams` into slices that each fit one send, without changing their order."""
-    slices: list[Sequence[bytes]] = []
+def segment_counts(sizes: Sequence[int]) -> list[int]:
+    """How many of the datagrams of these sizes go into each send."""
+    counts: list[int] = []
     start = total = 0
-    for at, datagram in enumerate(datagrams):
-        size, first = len(datagram), len(datagrams[start])
+    for at, size in enumerate(sizes):
         if at > start and (
-            not 0 < size <= first  # the kernel would lose an empty one
-            or len(datagrams[at - 1]) < first
+            not 0 < size <= sizes[start]  # the kernel would lose an empty one
+            or sizes[at - 1] < sizes[start]
             or at - start == SEGMENTS_MAX
             or total + size > SEGMENTS_BYTES_MAX
         ):
-            slices.append(datagrams[start:at])
+            counts.append(at - start)
             start, total = at, 0
         total += size
-    if datagrams:
-        slices.append(datagrams[start:])
+    if sizes:
+        counts.append(len(sizes) - start)
+    return counts
+
+
+def group_segments(datagrams: Sequence[bytes]) -> list[Sequence[bytes]]:
+    """Split `datagrams` into slices that each fit one send, without changing their order."""
+    slices: list[Sequence[bytes]] = []
+    start = 0
+    for count in segment_counts([len(datagram) for datagram in datagrams]):
+        slices.append(datagrams[start : start + count])
+        start += count
     return slices
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from math import inf
 from operator import attrgetter
+from typing import cast
 
 import msgspec
 
@@ -16,6 +17,7 @@ from mcast.core.engine import Engine
 from mcast.core.events import (
     Answer,
     Event,
+    Notice,
     PeerJoined,
     PeerLeft,
     PeerUpdated,
@@ -33,6 +35,7 @@ from mcast.net.reader import SocketReader
 from mcast.net.socket_options import SocketName
 from mcast.net.transport import Transport
 from mcast.runtime.event_queue import EventQueue
+from mcast.wire.bulk import BULK_MAGIC
 from mcast.wire.frames import HEARS_IPV4, HEARS_IPV6, OVERFLOWED, SEND_REFUSED
 from mcast.wire.header import MAGIC
 
@@ -41,7 +44,8 @@ HEARS = {4: HEARS_IPV4, 6: HEARS_IPV6}
 RENEW_AFTER = 0.2
 """Seconds until a sender that failed is replaced. The address of its interface may have changed."""
 PEER_EVENTS = {PeerJoined, PeerLeft, PeerUpdated}
-ASKING_EVENTS = {Question, Answer}
+GROUP_EVENTS = {Question, Answer, Notice}
+"""Events of which the group decides who gets them."""
 REWIRE_COST = 1e-4
 """Seconds for each peer between two looks at the IP versions that all peers receive. A look takes about 1 us
 a peer, and a thousand may join in a second."""
@@ -55,7 +59,7 @@ class Driver:
     """Drives an engine over `links` in the running event loop, and puts its events into `queue`.
 
     `on_plain` gets datagrams that are not mcast's. `on_change` is called when interfaces have changed.
-    `on_asking` gets events with questions or answers among them, and returns those for the queue.
+    `on_special` gets events with questions, answers or notices among them, and returns those for the queue.
     """
 
     def __init__(
@@ -64,13 +68,13 @@ class Driver:
         queue: EventQueue,
         on_plain: Callable[[GroupAddress, list[Datagram]], None],
         on_change: Callable[[Change], None],
-        on_asking: Callable[[Sequence[Event]], Sequence[AnyEvent]],
+        on_special: Callable[[Sequence[Event]], Sequence[AnyEvent]],
     ) -> None:
         self._links = links
         self._queue = queue
         self._on_plain = on_plain
         self._on_change = on_change
-        self._on_asking = on_asking
+        self._on_special = on_special
         self._detours = Detours(links, self._receive)
         self.transport = Transport(links, self._sender_died, self._refused, self._detours.answer)
         self._reader = SocketReader(links, self._receive, self._changed)
@@ -233,8 +237,8 @@ class Driver:
         if not PEER_EVENTS.isdisjoint(map(type, events)):
             self._peers_changed = True
             events = [self._with_interfaces(event) for event in events]
-        asking = not ASKING_EVENTS.isdisjoint(map(type, events))
-        self._queue.put(self._on_asking(events) if asking else events)
+        special = not GROUP_EVENTS.isdisjoint(map(type, events))
+        self._queue.put(self._on_special(events) if special else cast("Sequence[AnyEvent]", events))
 
     def _with_interfaces(self, event: Event) -> Event:
         if isinstance(event, PeerJoined | PeerUpdated | PeerLeft):
@@ -299,7 +303,7 @@ class Driver:
             together = list(some)
             ours = [datagram.data for datagram in together if datagram.data.startswith(MAGIC)]
             if len(ours) < len(together):
-                plain += [datagram for datagram in together if not datagram.data.startswith(MAGIC)]
+                plain += [one for one in together if not one.data.startswith((MAGIC, BULK_MAGIC))]
             if ours:
                 name = self.transport.heard(source, interface)
                 # This computer alone is no network: what is heard by loopback may be told anywhere.

@@ -20,6 +20,7 @@ from mcast.events import (
     PlainText,
     PrivateMessage,
     Question,
+    TransferOffered,
 )
 
 EVENTS_MAX = 100_000
@@ -198,6 +199,8 @@ def _size(event: Event) -> int:
     """Bytes of the event whose number other peers choose."""
     if isinstance(event, Message | PlainText | PrivateMessage | Question | Answer):
         return len(event.data)
+    if isinstance(event, TransferOffered):
+        return len(event.title)
     if isinstance(event, PeerJoined | PeerUpdated | PeerLeft):
         return len(event.peer.attributes)
     return 0

@@ -9,14 +9,15 @@ import random
 import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from typing import Self, overload
+from typing import TYPE_CHECKING, Self, overload
 
 import msgspec
 
 from mcast.core.context import Mode
 from mcast.core.engine import Engine
 from mcast.core.engine import Receipt as SentMessage
-from mcast.core.events import PeerId
+from mcast.core.events import Event as CoreEvent
+from mcast.core.events import Notice, PeerId
 from mcast.core.history.store import SavedRecord
 from mcast.crypto.keys import Identity
 from mcast.crypto.offers import Offer, credential
@@ -31,6 +32,7 @@ from mcast.events import (
     PlainText,
     Question,
     RoomView,
+    TransferOffered,
     Unheard,
 )
 from mcast.interfaces import Choice
@@ -64,9 +66,14 @@ from mcast.runtime.loop_thread import separate_selector
 from mcast.runtime.static_peers import PeerName, Problems, StaticPeers
 from mcast.settings import Settings
 from mcast.wire.attributes import Attributes
+from mcast.wire.bulk import BulkNotice, encode_notice
 from mcast.wire.contents import ContentKind
 from mcast.wire.frames import ANSWERS, HOLDER, LISTENER
 from mcast.wire.limits import DATAGRAM_SAFE, NUMBER_MAX
+
+if TYPE_CHECKING:
+    from mcast.runtime.bulk.streams import Sink, Source
+    from mcast.runtime.bulk.transfers import Bulk, Drop, Fetch
 
 PORTION, PORTION_BYTES = 64, 64 * 1024
 """Messages of send_many(), and their bytes, that are queued before it looks again whether there is room."""
@@ -242,6 +249,7 @@ class Group:
         self._askings: list[Asking] = []
         self._retiring: asyncio.TimerHandle | None = None
         self._plain_told = False
+        self._transfers: Bulk | None = None
 
     def __repr__(self) -> str:
         state = "" if self._open else ", closed" if self._closed else ", not entered"
@@ -254,7 +262,7 @@ class Group:
         self._loop = asyncio.get_running_loop()
         self._done = asyncio.Event()
         self._driver = Driver(
-            self.links, self._queue, self._received_plain, self._changed, self._received_asking
+            self.links, self._queue, self._received_plain, self._changed, self._received_special
         )
         try:
             await self._static_peers.resolve(first=True)
@@ -293,6 +301,8 @@ class Group:
             return
         if self._loop.is_closed():
             self._ended()
+            if self._transfers is not None:
+                self._transfers.stop()
             self._driver.stop()
         elif self._closed:
             await self._done.wait()
@@ -300,6 +310,8 @@ class Group:
             self._check_open()
             self._closed, self._open = True, False
             try:
+                if self._transfers is not None:
+                    await self._transfers.close()
                 await self._driver.finish()
                 self._static_peers.stop()
                 self._guard.cancel()
@@ -443,11 +455,55 @@ class Group:
         if self._handler is not None:
             self._replying = Replying(self._engine, self._driver, *self._handler)
 
-    def _received_asking(self, events: Sequence[Event]) -> Sequence[Event]:
-        """Questions and answers go to who waits for them; answers that nobody waits for are late."""
+    async def drop(self, source: Source, *, title: str = "", count: int = 1, way: str = "auto") -> Drop:
+        """Offer a transfer to all in the room, and serve it to those who accept it, until withdraw().
+
+        source: what to offer. It is read once before it is offered, to make its hash tree.
+        title: a short text about it, at most 255 bytes of UTF-8.
+        count: how many files it has, for those who decide whether to accept it.
+        way: "auto", or "multicast" or "unicast" to have only that.
+        Raises UsageError, McastError if 32 transfers are open, GroupClosed, and what the source raises.
+        """
+        self._check_open()
+        self._require_active()
+        return await self._bulk.drop(source, title, count, _check_way(way))
+
+    async def accept(self, offer: TransferOffered, sink: Sink, *, way: str = "auto") -> Fetch:
+        """Fetch what a peer offers, from it and from all others who have it.
+
+        offer: a TransferOffered event, or one of offered(). sink: where it goes. way: as in drop().
+        Raises what drop() raises. What the sink raises ends the transfer: see Fetch.wait().
+        """
+        self._check_open()
+        self._require_active()
+        return await self._bulk.accept(offer, sink, _check_way(way))
+
+    def offered(self) -> list[TransferOffered]:
+        """What others offer and have not withdrawn, the oldest first: at most 256, of one identity 16."""
+        self._require_entered()
+        return self._bulk.offers()
+
+    @property
+    def _bulk(self) -> Bulk:
+        """The transfers. Their modules are imported when the first is heard of."""
+        if self._transfers is None:
+            from mcast.runtime.bulk.transfers import Bulk
+
+            self._transfers = Bulk(_Membership(self), self._block_room)
+        return self._transfers
+
+    def _block_room(self) -> int:
+        """Bytes of the largest datagram for blocks."""
+        return max(DATAGRAM_SAFE, min(payload_limit(self.links.used), self._options.settings.payload))
+
+    def _received_special(self, events: Sequence[CoreEvent]) -> Sequence[Event]:
+        """Questions and answers go to who waits for them; answers that nobody waits for are late. Notices
+        become events about transfers."""
         others: list[Event] = []
         for event in events:
-            if isinstance(event, Question) and self._replying is not None:
+            if isinstance(event, Notice):
+                others += self._bulk.on_notice(event)
+            elif isinstance(event, Question) and self._replying is not None:
                 self._replying.take(event)
             elif isinstance(event, Answer):
                 asking = next((one for one in self._askings if event.about in one.asked), None)
@@ -849,17 +905,60 @@ class Group:
         finally:
             if self._open:
                 self._ended()
+                if self._transfers is not None:
+                    self._transfers.stop()
                 self._driver.leave()
 
     def _abandon(self) -> None:
         """In a forked child: close the sockets and leave the parent undisturbed."""
         self._forked, self._open = True, False
         self._queue.closed = True  # close() could wait for a thread that does not exist here
+        if self._transfers is not None:
+            self._transfers.stop(forked=True)
         self._driver.release()
         separate_selector(self._loop)
         with contextlib.suppress(RuntimeError):  # a loop of another thread, which does not run here
             self._guard.cancel()
             self._static_peers.stop()
+
+
+class _Membership:
+    """What transfers need of their group."""
+
+    def __init__(self, group: Group) -> None:
+        self._group = group
+        options = group._options
+        self.identity, self.peer_id, self.room = options.identity, group.peer_id, group.room
+        self.settings, self.plan = options.settings, options.plan
+
+    def now(self) -> float:
+        """The clock."""
+        return self._group._driver.now
+
+    def peer(self, peer_id: PeerId) -> PeerView:
+        """What is known of a peer."""
+        return self._group._engine.peer(peer_id)
+
+    def public_key(self, peer_id: PeerId) -> bytes | None:
+        """The key of a peer's identity, if it is known."""
+        return self._group._engine.public_key(peer_id.origin)
+
+    def interface_of(self, source: tuple[object, ...]) -> int | None:
+        """The interface by which an address is reached."""
+        return self._group._driver.transport.interface_of(source)
+
+    def say(self, notice: BulkNotice) -> None:
+        """Tell the room, unless we are leaving."""
+        group = self._group
+        if not group._engine.closing:
+            group._engine.send_notice(encode_notice(notice), self.now())
+            group._driver.step()
+
+
+def _check_way(way: str) -> str:
+    if way not in ("auto", "multicast", "unicast"):
+        raise UsageError(f"way={way!r} is not a way", "use auto, multicast or unicast")
+    return way
 
 
 _open_groups: weakref.WeakSet[Group] = weakref.WeakSet()

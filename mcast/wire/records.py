@@ -24,6 +24,8 @@ class Kind(IntEnum):
 _KINDS = {kind.value: kind for kind in Kind}
 GUEST = 0x01
 """A flag: the message is a guest's, for whom its author speaks. It begins with the guest's name."""
+NOTICE = 0x02
+"""A flag: a notice to programs, which is no message to show (wire/bulk.py)."""
 _RECORD = Struct(">16sQQQBBH")
 PROOF = Struct(">BB64s")  # size, index, signature; then the path, then the record
 _MINIMUM = limits.PROOF_HEAD_SIZE + limits.RECORD_HEADER_SIZE
@@ -32,9 +34,9 @@ _MINIMUM = limits.PROOF_HEAD_SIZE + limits.RECORD_HEADER_SIZE
 class Record(msgspec.Struct, frozen=True, gc=False):
     """A record with its proof, as a RECORD frame carries it: live, as a repair and as history alike.
 
-    `timestamp` is unix ms by the author's clock, advisory. `flags` is 0 or GUEST. `size` records are in the
-    flush, this one is number `index` of them; `path` holds its nodes one after the other. `payload` is the
-    frame's payload, verbatim: it is stored and sent again.
+    `timestamp` is unix ms by the author's clock, advisory. `flags` is 0, GUEST or NOTICE. `size` records are
+    in the flush, this one is number `index` of them; `path` holds its nodes one after the other. `payload` is
+    the frame's payload, verbatim: it is stored and sent again.
     """
 
     origin: bytes
@@ -102,7 +104,7 @@ def decode_record(payload: bytes) -> Record:
         or timestamp > limits.TIMESTAMP_MAX
     ):
         raise Malformed(DropReason.BAD_VALUE)
-    if kind not in _KINDS or flags & ~GUEST or (flags and kind == Kind.BUNDLE):
+    if kind not in _KINDS or flags not in (0, GUEST, NOTICE) or (flags and kind == Kind.BUNDLE):
         raise Malformed(DropReason.BAD_VALUE)
     return Record(
         origin,

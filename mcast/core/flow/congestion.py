@@ -170,11 +170,13 @@ class Trial(msgspec.Struct, frozen=True):
 class Rate:
     """Bytes a second, of datagrams as they are sent.
 
-    `target` is the queue (s) that is too long, `unread` the backlog (bytes) that is too large.
+    `target` is the queue (s) that is too long, `unread` the backlog (bytes) that is too large, `step` how
+    many bytes a second it grows in a second.
     """
 
-    def __init__(self, start: float, floor: float, target: float, unread: int) -> None:
-        self._start, self._floor, self._target, self._unread = start, floor, target, unread
+    def __init__(self, start: float, floor: float, target: float, unread: int, step: float = STEP) -> None:
+        self._start, self._floor, self._target, self.unread = start, floor, target, unread
+        self._step = step
         self.restart(0.0)
 
     def restart(self, now: float) -> None:
@@ -187,7 +189,7 @@ class Rate:
 
     def severity(self, path: Path) -> float:
         """How badly off a member is: above 1 the sender has to slow down for it."""
-        return max(path.queue / self._target, path.backlog / self._unread, path.excess / LOSS)
+        return max(path.queue / self._target, path.backlog / self.unread, path.excess / LOSS)
 
     def judge(self, path: Path, used: float, short: bool, now: float) -> None:
         """The slowest member reported. `used` is the rate at which we really sent; `short`: more was to."""
@@ -217,7 +219,7 @@ class Rate:
             if path.growth > DRAINING:
                 through = used * (1 - max(0.0, path.growth)) * (1 - max(0.0, path.excess))
                 self._cut(path, through * CUT, used, now)
-        elif path.backlog > self._unread:
+        elif path.backlog > self.unread:
             if path.drain <= 0:
                 self._cut(path, (used + path.drain) * CUT, used, now)
         elif path.loss > HALF:
@@ -262,7 +264,7 @@ class Rate:
     def _grow(self, used: float, now: float) -> None:
         since = now - self._cut_at
         gone = min(LEAP, now - self._grown)
-        value = self.value + STEP * (1 + BEND * since * since) * gone
+        value = self.value + self._step * (1 + BEND * since * since) * gone
         if self.value < self._goal:
             value += (self._goal - self.value) * gone / REGAIN
         self.value = max(self.value, min(value, AHEAD * used))

@@ -16,7 +16,7 @@ from mcast.errors import MessageTooLarge
 from mcast.wire import bodies, limits
 from mcast.wire.codec import encode_frame, encode_kept
 from mcast.wire.frames import Frame, Heartbeat, Key
-from mcast.wire.records import GUEST, Kind, encode_record
+from mcast.wire.records import GUEST, NOTICE, Kind, encode_record
 
 SCHEDULE = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # seconds from the last data to each heartbeat
 WHILE_SENDING = 1.0  # seconds between two heartbeats while data goes on
@@ -84,6 +84,12 @@ class Outbox:
         _check_size(message)
         self._close()
         return self._alone(message, GUEST), 0
+
+    def add_notice(self, data: bytes) -> tuple[int, int]:
+        """Queue one notice to programs; as add()."""
+        _check_size(data)
+        self._close()
+        return self._alone(data, NOTICE), 0
 
     def add_all(self, messages: Sequence[bytes]) -> tuple[int, int]:
         """Queue messages, at least one, as add() would one by one; the place of the last."""

@@ -12,13 +12,14 @@ from mcast.core.events import (
     GapOpened,
     GapStalled,
     Message,
+    Notice,
     PeerId,
 )
 from mcast.core.rangeset import RangeSet, collapse
 from mcast.core.timers import ROUNDS, earliest
 from mcast.wire import bodies, limits
 from mcast.wire.reasons import DropReason
-from mcast.wire.records import Kind, Record
+from mcast.wire.records import NOTICE, Kind, Record
 
 from .gaps import Gaps, Span
 
@@ -508,6 +509,12 @@ class ReceiveWindow:
             origin, incarnation, sent, name = record.origin, record.incarnation, record.timestamp, self.name
             history, skew = self.history, self.skew
             guest = ""
+            if record.flags == NOTICE:
+                events += [
+                    Notice(origin, incarnation, sequence, data, sent, name, source, history)
+                    for data in messages
+                ]
+                continue
             if record.flags:
                 guest, messages = _guests(messages)
                 name = f"{guest} via {name}"

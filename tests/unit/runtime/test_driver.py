@@ -47,9 +47,7 @@ class Interrupted:
 def test_an_interrupted_step_is_followed_by_another() -> None:
     async def scenario() -> Interrupted:
         engine = Interrupted()
-        engine.driver = Driver(
-            Links(Plan(())), EventQueue(), lambda *_: None, lambda _: None, lambda events: events
-        )
+        engine.driver = Driver(Links(Plan(())), EventQueue(), lambda *_: None, lambda _: None, lambda _: [])
         engine.driver.start(cast(Engine, engine))
         await asyncio.sleep(0.01)
         engine.driver.stop()

@@ -13,7 +13,7 @@ from mcast.wire.bodies import bundle_size, decode_bundle, decode_first, encode_b
 from mcast.wire.codec import encode_frames
 from mcast.wire.frames import Age
 from mcast.wire.reasons import DropReason, Malformed
-from mcast.wire.records import GUEST, PATH_LENGTHS, PROOF, Kind, decode_record, encode_record
+from mcast.wire.records import GUEST, NOTICE, PATH_LENGTHS, PROOF, Kind, decode_record, encode_record
 
 ORIGIN, SIGNATURE = b"o" * 16, b"s" * 64
 
@@ -64,7 +64,8 @@ def test_fields() -> None:
         (payload(timestamp=limits.TIMESTAMP_MAX + 1), DropReason.BAD_VALUE),
         (payload(kind=0), DropReason.BAD_VALUE),
         (payload(kind=6), DropReason.BAD_VALUE),
-        (payload(flags=2), DropReason.BAD_VALUE),
+        (payload(flags=4), DropReason.BAD_VALUE),
+        (payload(flags=GUEST | NOTICE), DropReason.BAD_VALUE),
         (payload(kind=Kind.BUNDLE, flags=GUEST), DropReason.BAD_VALUE),
         (payload()[:109], DropReason.TRUNCATED),
         (payload(size=32, index=0)[:120], DropReason.TRUNCATED),

@@ -1,0 +1,435 @@
+"""The receiving side of a transfer: what is missing, what is genuine, whom to ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
+from math import inf
+from typing import NamedTuple
+
+import msgspec
+
+from mcast.core.events import Address, PeerId
+from mcast.wire.bulk import (
+    ECHO_UNICAST,
+    EXHAUSTED,
+    FAN,
+    HASH_SIZE,
+    NO_ECHO,
+    REFUSED,
+    REPORT_ROOM,
+    SECTION_SIZE,
+    TOKEN_SIZE,
+    WANTS_UNICAST,
+    BulkReport,
+    BulkStatus,
+    Entry,
+    encode_entry,
+)
+
+from .layout import Layout
+from .tree import HashTree, NodeStore
+from .wants import Wants
+
+HELD = 4096
+"""Items that wait for the node above them. The attack: items without end under nodes that never come. What
+does not fit is asked for again."""
+SOURCES = 16
+"""Addresses of which it is counted what came; the one unheard for longest goes first."""
+FIRST_INTERVAL, LONGEST_INTERVAL = 0.05, 1.0
+"""Seconds between reports until the server says how often, doubled each time; and at most."""
+SHORTEST_INTERVAL = 0.01
+IDLE = 0.03
+"""Seconds without data after which what is missing is asked for at once."""
+ECHO_MOST = 1.0
+"""Seconds after which what came last says nothing of the path any more."""
+SETTLED = 0.015
+"""Seconds without data after which what the server says it has sent is lost, not in a queue."""
+PATIENCE = 2.0
+"""Seconds without an answer or useful data after which somebody else is asked."""
+USELESS = 10.0
+"""Seconds of answers without useful data after which somebody else is asked."""
+BY_GROUP = 4
+"""Reports without an answer after which every other one goes to the group: unicast may not get through."""
+FORGED_MOST = 64
+"""Items of one server that are not genuine, more than are, after which somebody else is asked."""
+
+
+class Item(NamedTuple):
+    """An item as it came, opened."""
+
+    level: int
+    place: int
+    serial: int
+    unicast: bool
+    data: bytes
+
+
+class Arrivals:
+    """What came from one address, each way: the highest serial, how many; and when the latest came and was
+    read."""
+
+    __slots__ = ("at", "counts", "highest", "read_at", "unicast")
+
+    def __init__(self) -> None:
+        self.highest, self.counts = [0, 0], [0, 0]
+        self.at = self.read_at = -inf
+        self.unicast = False
+
+    def came(self, serial: int, count: int, *, unicast: bool, now: float, age: float) -> None:
+        """`count` datagrams of one way came `age` seconds ago, the highest with that serial."""
+        self.highest[unicast] = max(self.highest[unicast], serial)
+        self.counts[unicast] += count
+        self.at, self.read_at, self.unicast = now - age, now, unicast
+
+
+class Server(msgspec.Struct):
+    """A peer that may serve us. `complete`: it says that it holds all. `failures`: how often it did not."""
+
+    complete: bool
+    failures: int = 0
+
+
+class Outreach(msgspec.Struct, frozen=True):
+    """A report to send to `to`, by unicast or to the group."""
+
+    to: PeerId
+    report: BulkReport
+    by_group: bool
+
+
+class BulkReceiver:
+    """One fetch. Blocks that are verified are returned by take(); who writes them to disk tells `backlog`,
+    and whether nothing waits to be read (`drained`).
+
+    `left` counts the blocks that are missing. `server` is whom we ask, `status` its latest word. Only the
+    groups before `horizon` are asked for: first those of the manifest, which tells where the rest goes.
+    """
+
+    def __init__(
+        self, layout: Layout, root: bytes, store: NodeStore, now: float, *, unicast: bool = False
+    ) -> None:
+        self.layout, self.tree = layout, HashTree(layout, root, store)
+        self.missing = [Wants(layout, level, all_of_it=True) for level in range(len(layout.counts))]
+        self.left = layout.blocks
+        self.forged = self.duplicates = 0
+        self.backlog = 0
+        self.drained = True
+        self.server: PeerId | None = None
+        self.status: BulkStatus | None = None
+        self.servers: dict[PeerId, Server] = {}
+        self.doubted: dict[int, int] = {}
+        self.to_check: list[int] = []
+        self.next_timeout = now
+        self._unicast = unicast
+        self._arrivals: dict[Address, Arrivals] = {}
+        self._server_at: Address = None
+        self._held: dict[tuple[int, int], list[Item]] = {}
+        self._held_count = 0
+        self._interval = FIRST_INTERVAL
+        self._unanswered = 0
+        self._useful_at = self._told_at = self._asked_at = self._chosen_at = now
+        self._asking = True
+        self._false = 0
+        self._ask_from = 0
+        self.horizon = layout.groups(0) if layout.blocks else 0
+
+    def ask_all(self, now: float) -> None:
+        """Ask for everything from now on."""
+        self.horizon = self.layout.groups(0) if self.layout.blocks else 0
+        self.next_timeout = min(self.next_timeout, now)
+
+    # Items
+
+    def take(
+        self, source: Address, items: Sequence[Item], now: float, age: float = 0.0
+    ) -> list[tuple[int, bytes]]:
+        """Items came from one address, and have waited for us for `age` seconds. Returns the blocks that are
+        new and genuine."""
+        self._count(source, items, now, age)
+        blocks: list[tuple[int, bytes]] = []
+        at = 0
+        while at < len(items):
+            item = items[at]
+            taken = 0
+            if item.level == 0 and self.layout.exists(0, item.place):
+                taken = self._take_row(items, at, blocks)
+            if not taken:
+                taken = 1
+                if self.layout.exists(item.level, item.place):
+                    self._take(item, source, blocks)
+            at += taken
+        if blocks:
+            self._useful_at = now
+        if self._asking:
+            self.next_timeout = now if not self.left else min(self._asked_at + self._interval, now + IDLE)
+        return blocks
+
+    def _take_row(self, items: Sequence[Item], at: int, blocks: list[tuple[int, bytes]]) -> int:
+        """Take blocks of one group that are missing and genuine, from items[at] on; how many were.
+
+        It does what _take() does with each: most of what comes is taken here.
+        """
+        group = items[at].place // FAN
+        node = self.tree.node(1, group)
+        if node is None:
+            return 0
+        mask = before = self.missing[0].get(group)
+        size, last = self.layout.block_size, self.layout.blocks - 1
+        start = at
+        for at in range(start, len(items)):
+            level, place, _, _, data = items[at]
+            bit = 1 << place % FAN
+            if level or place // FAN != group or not mask & bit or place >= last or len(data) != size:
+                break
+            hashed = HASH_SIZE * (place % FAN)
+            if sha256(data).digest() != node[hashed : hashed + HASH_SIZE]:
+                break
+            mask &= ~bit
+            blocks.append((place, data))
+        else:
+            at += 1
+        if mask != before:
+            self.missing[0].set(group, mask)
+            self.left -= at - start
+            self._false = 0
+        return at - start
+
+    def _count(self, source: Address, items: Sequence[Item], now: float, age: float) -> None:
+        arrivals = self._arrivals.pop(source, None) or Arrivals()
+        self._arrivals[source] = arrivals
+        if len(self._arrivals) > SOURCES:
+            del self._arrivals[next(iter(self._arrivals))]
+        for unicast in (False, True):
+            serials = [item.serial for item in items if item.unicast is unicast]
+            if serials:
+                arrivals.came(max(serials), len(serials), unicast=unicast, now=now, age=age)
+
+    def _take(self, item: Item, source: Address, blocks: list[tuple[int, bytes]]) -> None:
+        level, index, data = item.level, item.place, item.data
+        if not self._lacks(level, index):
+            self.duplicates += 1
+            return
+        genuine = self.tree.check(level, index, data)
+        if genuine is None:
+            self._hold(item)
+        elif not genuine:
+            self.forged += 1
+            self._false += source == self._server_at
+        elif level == 0:
+            self._has_block(index)
+            blocks.append((index, data))
+        else:
+            self.missing[level].discard(index)
+            self.tree.put(level, index, data)
+            self._release(level, index, source, blocks)
+
+    def _lacks(self, level: int, index: int) -> bool:
+        if self.missing[level].has(index):
+            return True
+        return level == 0 and bool(self.doubted.get(index // FAN, 0) >> index % FAN & 1)
+
+    def _has_block(self, index: int) -> None:
+        group, bit = index // FAN, 1 << index % FAN
+        if not self.missing[0].discard(index):
+            self._undoubt(group, bit)
+        self.left -= 1
+        self._false = 0
+
+    def lose(self, index: int) -> None:
+        """A block that was taken is not here any more: ask for it again."""
+        self.missing[0].add(index // FAN, 1 << index % FAN)
+        self.left += 1
+
+    def _undoubt(self, group: int, mask: int) -> None:
+        rest = self.doubted[group] & ~mask
+        if rest:
+            self.doubted[group] = rest
+        else:
+            del self.doubted[group]
+
+    def _hold(self, item: Item) -> None:
+        """Its node has not come yet: it is not asked for until then."""
+        if self._held_count < HELD and self.missing[item.level].discard(item.place):
+            self._held.setdefault((item.level + 1, item.place // FAN), []).append(item)
+            self._held_count += 1
+
+    def _release(self, level: int, index: int, source: Address, blocks: list[tuple[int, bytes]]) -> None:
+        """A node came: what waited for it is checked, and the blocks under it that may be here already."""
+        waiting = self._held.pop((level, index), [])
+        self._held_count -= len(waiting)
+        for item in waiting:
+            self.missing[item.level].add(item.place // FAN, 1 << item.place % FAN)
+            self._take(item, source, blocks)
+        if level == 1 and index in self.doubted:
+            self.to_check.append(index)
+
+    # Blocks that may be here from a run before
+
+    def suppose(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """The blocks [start, stop) of each range may be here: they are not asked for until they are checked.
+
+        Groups whose node is known are in `to_check` at once, others when it comes.
+        """
+        for start, stop in ranges:
+            for group in range(start // FAN, -(-min(stop, self.layout.blocks) // FAN)):
+                low, high = max(start - FAN * group, 0), min(stop - FAN * group, FAN)
+                mask = self.missing[0].get(group) & ((1 << high) - (1 << low))
+                if mask:
+                    self.missing[0].set(group, self.missing[0].get(group) & ~mask)
+                    self.doubted[group] = self.doubted.get(group, 0) | mask
+                    if self.tree.knows(1, group):
+                        self.to_check.append(group)
+
+    def checked(self, group: int, blocks: Mapping[int, bytes]) -> int:
+        """What was read of the doubted blocks of a group, whose node is known: how many are right."""
+        right = 0
+        for index, data in blocks.items():
+            bit = 1 << index % FAN
+            if not self.doubted.get(group, 0) & bit:
+                continue  # it came meanwhile
+            self._undoubt(group, bit)
+            if self.tree.check(0, index, data):
+                self.left -= 1
+                right += 1
+            else:
+                self.missing[0].add(group, bit)
+        return right
+
+    def holds(self, group: int) -> int:
+        """The mask of the blocks of a group that are here, verified."""
+        mask = self.missing[0].full(group) & ~self.missing[0].get(group) & ~self.doubted.get(group, 0)
+        return mask if self.tree.knows(1, group) else 0
+
+    # Whom to ask
+
+    def may_serve(self, peer_id: PeerId, *, complete: bool) -> None:
+        """A peer says that it can be asked."""
+        known = self.servers.get(peer_id)
+        if known is None:
+            self.servers[peer_id] = Server(complete)
+            if self.server is None:
+                self.next_timeout = min(self.next_timeout, self._asked_at)
+        else:
+            known.complete = complete or known.complete
+
+    def serves_no_more(self, peer_id: PeerId, now: float) -> None:
+        """A peer withdrew, failed or left."""
+        self.servers.pop(peer_id, None)
+        if self.server == peer_id:
+            self._leave(now)
+
+    def on_status(self, peer_id: PeerId, source: Address, status: BulkStatus, now: float) -> None:
+        """A peer that we asked has answered."""
+        if peer_id != self.server:
+            return
+        if status.flags & (EXHAUSTED | REFUSED):
+            self._fail(now)
+            return
+        self.status, self._server_at = status, source
+        self._unanswered = 0
+        self._told_at = now
+        self._interval = min(LONGEST_INTERVAL, max(SHORTEST_INTERVAL, status.interval / 1000))
+        self.next_timeout = min(self.next_timeout, self._asked_at + self._interval)
+
+    def _fail(self, now: float) -> None:
+        if self.server in self.servers:
+            self.servers[self.server].failures += 1
+        self._leave(now)
+
+    def _leave(self, now: float) -> None:
+        self.server, self.status, self._server_at = None, None, None
+        self._unanswered = self._false = 0
+        self._interval = FIRST_INTERVAL
+        self.next_timeout = min(self.next_timeout, now + FIRST_INTERVAL)
+
+    def on_timeout(self, now: float, able: Callable[[PeerId], bool]) -> Outreach | None:
+        """The report that is due. `able`: whether a peer can be reached at all."""
+        if not self.left:
+            self._asking = False
+        elif self.server is not None and self._disappoints(now):
+            self._fail(now)
+        if self.server is None:
+            self._choose(now, able)
+        if self.server is None:
+            self.next_timeout = now + LONGEST_INTERVAL
+            return None
+        self._asked_at = now
+        self._unanswered += 1
+        if self.status is None:
+            self._interval = min(LONGEST_INTERVAL, self._interval * 2)
+        self.next_timeout = now + self._interval if self._asking else inf
+        by_group = self._unanswered > BY_GROUP and self._unanswered % 2 == 0
+        return Outreach(self.server, self._report(now), by_group)
+
+    def _disappoints(self, now: float) -> bool:
+        """Whether to ask somebody else: silence, words without deeds, or garbage."""
+        useful = max(self._useful_at, self._chosen_at)
+        silent = now - max(useful, self._told_at) > PATIENCE
+        return silent or now - useful > USELESS or self._false > FORGED_MOST
+
+    def _choose(self, now: float, able: Callable[[PeerId], bool]) -> None:
+        """Ask who holds all and failed least; at least for a while."""
+        candidates = [(one.failures, not one.complete, peer_id) for peer_id, one in self.servers.items()]
+        for _, _, peer_id in sorted(candidates):
+            if able(peer_id):
+                self.server, self._chosen_at = peer_id, now
+                return
+
+    # Reports
+
+    def _report(self, now: float) -> BulkReport:
+        arrivals = self._arrivals.get(self._server_at) or Arrivals()
+        status = self.status
+        highest = list(arrivals.highest)
+        stale = now - arrivals.read_at > ECHO_MOST
+        delay = NO_ECHO if stale else min(NO_ECHO, round((now - arrivals.at) * 1e6))
+        if status is not None and self.drained and now - max(arrivals.read_at, self._told_at) > SETTLED:
+            told = [max(highest[0], status.multicast), max(highest[1], status.unicast)]
+            delay = delay if told == highest else NO_ECHO
+            highest = told
+        flags = (WANTS_UNICAST if self._unicast else 0) | (ECHO_UNICAST if arrivals.unicast else 0)
+        return BulkReport(
+            bytes(TOKEN_SIZE) if status is None else status.token,
+            flags,
+            self.layout.blocks - self.left,
+            (highest[0], arrivals.counts[0]),
+            (highest[1], arrivals.counts[1]),
+            delay,
+            self.backlog,
+            tuple(self._list_missing()),
+        )
+
+    def _list_missing(self) -> Iterator[tuple[int, tuple[Entry, ...]]]:
+        """What is missing, the upper levels first, as much as fits. Level 0 goes on where it ended last."""
+        room = REPORT_ROOM
+        for level in range(self.layout.top, -1, -1):
+            room -= SECTION_SIZE
+            entries, room = self._list_level(level, self._ask_from if level == 0 else 0, room)
+            if level == 0 and not entries and self._ask_from:
+                entries, room = self._list_level(0, 0, room)
+            if level == 0:
+                self._ask_from = entries[-1].group + (entries[-1].run or 1) if entries else 0
+            if entries:
+                yield level, tuple(entries)
+
+    def _list_level(self, level: int, group: int, room: int) -> tuple[list[Entry], int]:
+        """What is missing of a level from a group on, before the horizon; and the room that is left."""
+        wants = self.missing[level]
+        entries: list[Entry] = []
+        items = -(-self.horizon >> 5 * (level - 1)) if level else FAN * self.horizon
+        whole, following = items // FAN, 0
+        while True:
+            group = wants.next(group)
+            if not 0 <= group < -(-items // FAN):
+                return entries, room
+            run = min(wants.run(group), whole - group)
+            mask = wants.get(group) & (1 << min(FAN, items - FAN * group)) - 1
+            entry = Entry(group, 0, run) if run > 0 else Entry(group, mask)
+            if run > 0 or mask:
+                room -= len(encode_entry(entry, following))
+                if room < 0:
+                    return entries, 0
+                entries.append(entry)
+                following = group + max(1, run)
+            group += max(1, run)

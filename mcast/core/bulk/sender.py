@@ -1,0 +1,406 @@
+"""The serving side of a transfer: who wants what, by which way each is served, and how each gets on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from math import inf
+
+import msgspec
+
+from mcast.core.events import Address, PeerId
+from mcast.core.flow.congestion import Path
+from mcast.core.timers import Rng
+from mcast.core.token_bucket import TokenBucket
+from mcast.settings import Settings
+from mcast.wire.bulk import (
+    BY_UNICAST,
+    CHANGED,
+    ECHO_UNICAST,
+    EXHAUSTED,
+    NO_ECHO,
+    REFUSED,
+    TOKEN_SIZE,
+    WANTS_UNICAST,
+    BulkReport,
+    BulkStatus,
+)
+
+from .channel import Batch, Channel, Reporter, make_sample
+from .layout import Layout
+
+RECEIVERS = 256
+"""Receivers of one transfer; the newest are refused. The attack: members that accept under many names."""
+UNICAST_RECEIVERS = 64
+"""Of them, those that are served by unicast: each has a table of its own. Others stay with multicast."""
+REPORTS, REPORTS_DEPTH = 100.0, 50.0
+"""Reports of one receiver a second that are read, and at once. The attack: a storm of NACKs."""
+ALL_REPORTS = 600.0
+"""The same of all receivers together."""
+CUTS, HOLDING = 3, 5.0
+"""So many cuts of the rate within so many seconds, all for one receiver, show that it holds the others."""
+TRIAL, FASTER = 1.0, 2.0
+"""Seconds for which it is left out, and how many times faster the others must be to leave it out."""
+SPARED = 30.0
+"""Seconds after which that is tried again."""
+ASKING = 8
+"""Times the transfer that one receiver may ask for in all. Loss of 80 % takes four."""
+SILENT = 3.0
+"""Seconds without a report after which a receiver does not count."""
+FORGOTTEN = 60.0
+"""Seconds after which it is forgotten."""
+INTERVAL = 0.05
+"""Seconds between reports of one receiver; the one that the rate follows reports more often."""
+ACKER_INTERVAL = 0.02
+SPACING = 0.01
+"""Seconds between reports of all receivers together, however many they are."""
+STATUS = 0.25
+"""Seconds between two words to a receiver to whom there is nothing new to say."""
+GATHER = 0.05
+"""Seconds after the first report in which others may come, so that they get the beginning too."""
+STOPPED = 0.3
+"""Silence of all receivers after which nothing is sent for them."""
+LOOK = 1.0
+"""Seconds for which the loss of a new receiver is measured before it is judged."""
+WORSE = 0.25
+"""A share of loss so much above that of the others: multicast serves a receiver badly."""
+NEAR = 0.1
+"""Seconds that a round trip hardly exceeds."""
+SAMPLE = 128
+"""Datagrams over which the loss is smoothed."""
+NOTHING_FOR = 1.0
+"""Seconds without anything to send after which who still lacks something is told to ask somebody else."""
+
+
+class Way(StrEnum):
+    """How receivers are served."""
+
+    AUTO = "auto"
+    MULTICAST = "multicast"
+    UNICAST = "unicast"
+
+
+class Client(msgspec.Struct):
+    """A receiver that we serve. `base` is the multicast serial when it came, `sampled` when enough had been
+    sent after that to judge what it gets."""
+
+    peer_id: PeerId
+    reporter: Reporter
+    token: bytes
+    budget: TokenBucket
+    began: float
+    heard: float
+    have: int = 0
+    asked: int = 0
+    channel: Channel | None = None
+    flags: int = 0
+    told: float = -inf
+    told_word: tuple[int, int] = (0, 0)
+    due: bool = True
+    refused: bool = False
+    slow: bool = False
+    spared: float = -inf
+    base: int = -1
+    sampled: float = inf
+
+
+class Trial(msgspec.Struct, frozen=True):
+    """A receiver is left out until then: do the others take much more than `before` bytes a second?"""
+
+    peer_id: PeerId
+    before: float
+    until: float
+
+
+class BulkSender:
+    """Serves one transfer: all of it, or what `held(group)` says of it.
+
+    `clients` are its receivers. `sent` counts bytes of items that left.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        settings: Settings,
+        rng: Rng,
+        held: Callable[[int], int],
+        now: float,
+        *,
+        complete: Callable[[], bool],
+        way: Way = Way.AUTO,
+    ) -> None:
+        self.layout, self._settings, self._rng, self._held = layout, settings, rng, held
+        self._complete, self._way = complete, way
+        self.clients: dict[PeerId, Client] = {}
+        self.changed = False
+        self._group = Channel(layout, settings, held, None, now)
+        self._start_at = inf
+        self._cuts: list[tuple[float, PeerId]] = []
+        self._trial: Trial | None = None
+        self._budget = TokenBucket(ALL_REPORTS, ALL_REPORTS / 2, now)
+
+    @property
+    def rate(self) -> float:
+        """Bytes a second that leave."""
+        own = [client.channel for client in self.clients.values() if client.channel is not None]
+        return sum(channel.meter.value for channel in [self._group, *own])
+
+    # Reports
+
+    def on_report(
+        self, peer_id: PeerId, source: Address, report: BulkReport, now: float, age: float = 0.0
+    ) -> None:
+        """A receiver says what it lacks. The report has waited for us for `age` seconds."""
+        client = self._client(peer_id, source, now)
+        if client is None or not (client.budget.take(1, now) and self._budget.take(1, now)):
+            return
+        client.heard, client.due = now, True
+        if client.refused:
+            return
+        reporter = client.reporter
+        if report.token == client.token and reporter.address == source:
+            reporter.validated = True
+        client.have = max(client.have, min(report.have, self.layout.blocks))
+        self._measure(client, report, now, age)
+        self._conclude(now)
+        self._choose_way(client, report, now)
+        channel = client.channel or self._group
+        if self.changed:
+            return
+        if channel is not self._group or not self._deaf(client, now):
+            client.asked += channel.want(reporter, report.missing, now)
+        client.refused = client.asked > ASKING * max(64, sum(self.layout.counts))
+        if self._start_at == inf:
+            self._start_at = now + GATHER
+        self._judge(client, channel, now)
+
+    def _client(self, peer_id: PeerId, source: Address, now: float) -> Client | None:
+        client = self.clients.get(peer_id)
+        if client is None:
+            if len(self.clients) >= RECEIVERS:
+                return None
+            token = self._rng.getrandbits(8 * TOKEN_SIZE).to_bytes(TOKEN_SIZE, "big")
+            budget = TokenBucket(REPORTS, REPORTS_DEPTH, now)
+            client = self.clients[peer_id] = Client(
+                peer_id, Reporter(source, Path(0, NEAR, now)), token, budget, now, now
+            )
+        elif client.reporter.address != source:
+            client.token = self._rng.getrandbits(8 * TOKEN_SIZE).to_bytes(TOKEN_SIZE, "big")
+            client.channel = None
+            client.reporter = Reporter(source, client.reporter.path)
+        return client
+
+    def _measure(self, client: Client, report: BulkReport, now: float, age: float) -> None:
+        """What the report says of the path: loss, round trip, queue."""
+        reporter = client.reporter
+        serials = report.multicast[0], report.unicast[0]
+        counts = report.multicast[1], report.unicast[1]
+        expected = serials[0] - reporter.multicast, serials[1] - reporter.unicast
+        came = counts[0] - reporter.counts[0], counts[1] - reporter.counts[1]
+        if reporter.multicast and expected[0] > 0:
+            reporter.group_loss = _smooth(reporter.group_loss, expected[0], came[0])
+        if reporter.multicast + reporter.unicast and sum(expected) > 0:
+            reporter.loss = _smooth(reporter.loss, sum(expected), sum(came))
+        reporter.multicast = max(reporter.multicast, report.multicast[0])
+        reporter.unicast = max(reporter.unicast, report.unicast[0])
+        reporter.counts = counts
+        by_unicast = bool(report.flags & ECHO_UNICAST)
+        channel = client.channel or self._group
+        to = reporter.address if by_unicast else None
+        serial = report.unicast[0] if by_unicast else report.multicast[0]
+        echoed = serial > 0 and report.delay != NO_ECHO
+        sent = channel.sent_time(to, serial) if echoed else None
+        trip = None if sent is None else max(0.0, now - age - sent - report.delay / 1e6)
+        total = sum(counts)
+        if trip is not None:
+            reporter.trip += (trip - reporter.trip) / 4 if trip < reporter.trip else trip - reporter.trip
+        at = -inf if sent is None else sent
+        sample = make_sample(sum(serials), total, report.backlog << 10, reporter.loss, trip, at)
+        reporter.path.take(sample, self.layout.block_size, now)
+
+    # Ways
+
+    def _choose_way(self, client: Client, report: BulkReport, now: float) -> None:
+        """Whether a receiver gets a channel of its own."""
+        if client.channel is not None or self._way is Way.MULTICAST or not client.reporter.validated:
+            return
+        wanted = self._way is Way.UNICAST or report.flags & WANTS_UNICAST or client.slow
+        wanted = wanted or self._badly_served(client, now)
+        if wanted and sum(one.channel is not None for one in self.clients.values()) < UNICAST_RECEIVERS:
+            address = client.reporter.address
+            client.channel = Channel(self.layout, self._settings, self._held, address, now)
+            client.channel.serials[address] = self._group.serials.get(address, 0)
+            # What was measured by multicast says nothing of unicast.
+            client.reporter.loss = 0.0
+            client.reporter.path = Path(sum(client.reporter.counts), client.reporter.trip, now)
+            client.due = True
+
+    def _badly_served(self, client: Client, now: float) -> bool:
+        """Whether a receiver gets much less by multicast than the others, or nothing at all."""
+        reporter, sent = client.reporter, self._group.serials.get(None, 0)
+        if client.base < 0:
+            client.base = sent
+        if sent - client.base < SAMPLE:
+            return False
+        client.sampled = min(client.sampled, now)
+        if now - client.sampled < LOOK:
+            return False
+        if not reporter.counts[0]:
+            return True
+        others = sorted(
+            one.reporter.group_loss
+            for one in self._active(now)
+            if one is not client and one.channel is None and one.reporter.counts[0]
+        )
+        return bool(others) and reporter.group_loss > others[len(others) // 2] + WORSE
+
+    def _deaf(self, client: Client, now: float) -> bool:
+        """Whether multicast seems not to reach a receiver at all: then it is not sent again for it, unless it
+        is the only one."""
+        unheard = client.sampled < inf and not client.reporter.counts[0]
+        return (unheard or self._tried(client)) and len(self._by_multicast(now)) > 1
+
+    def _tried(self, client: Client) -> bool:
+        """Whether that one is left out for the moment."""
+        return self._trial is not None and self._trial.peer_id == client.peer_id
+
+    def _active(self, now: float) -> list[Client]:
+        """Receivers that report and lack something."""
+        blocks = self.layout.blocks
+        return [
+            one
+            for one in self.clients.values()
+            if now - one.heard < SILENT and one.have < blocks and not one.refused
+        ]
+
+    def _by_multicast(self, now: float) -> list[Client]:
+        return [one for one in self._active(now) if one.channel is None]
+
+    def _judge(self, client: Client, channel: Channel, now: float) -> None:
+        """The rate follows the one that is worst off."""
+        if channel is not self._group:
+            channel.judge(client.reporter.path, now)
+        elif client is self._acker(now):
+            before = channel.rate.value
+            channel.judge(client.reporter.path, now)
+            if channel.rate.value < before:
+                self._blame(client, now)
+
+    def _blame(self, client: Client, now: float) -> None:
+        """The multicast rate was cut for a receiver. One that alone holds it down is left out for a moment,
+        to see how fast the others are."""
+        self._cuts = [(at, one) for at, one in self._cuts if now - at < HOLDING] + [(now, client.peer_id)]
+        alone = len(self._cuts) >= CUTS and {one for _, one in self._cuts} == {client.peer_id}
+        others = len(self._by_multicast(now)) > 1
+        if alone and others and self._way is Way.AUTO and now >= client.spared:
+            self._trial = Trial(client.peer_id, self._group.rate.value, now + TRIAL)
+
+    def _conclude(self, now: float) -> None:
+        """The trial is over: who is much slower than the others gets it by unicast, at its own rate."""
+        trial = self._trial
+        if trial is None or now < trial.until:
+            return
+        self._trial, self._cuts = None, []
+        client = self.clients.get(trial.peer_id)
+        if client is not None:
+            client.spared = now + SPARED
+            client.slow = self._group.rate.value >= FASTER * trial.before
+
+    def _acker(self, now: float) -> Client | None:
+        severity = self._group.rate.severity
+        here = [one for one in self._by_multicast(now) if not self._tried(one)]
+        paths = [(severity(one.reporter.path), one.peer_id) for one in here]
+        return self.clients[max(paths)[1]] if paths else None
+
+    # Out
+
+    def take(self, now: float) -> Batch | None:
+        """The next items to send now."""
+        for channel, only in self._sendable(now):
+            batch = channel.take(only, self._seen(channel, now), now)
+            if batch is not None:
+                return batch
+        return None
+
+    def _seen(self, channel: Channel, now: float) -> dict[Address, int]:
+        here = self._by_multicast(now) if channel is self._group else []
+        return {one.reporter.address: one.reporter.multicast for one in here}
+
+    def _sendable(self, now: float) -> list[tuple[Channel, Address]]:
+        """The channels whose receivers listen; and the one receiver that everything is for, if it is one."""
+        channels: list[tuple[Channel, Address]] = []
+        if now < self._start_at or self.changed:
+            return channels
+        if not self._group.idle:
+            here = self._by_multicast(now)
+            if not here:
+                self._group.clear()
+            elif now - max(one.heard for one in here) < STOPPED:
+                alone = len(here) == 1 and here[0].reporter.validated and self._way is Way.AUTO
+                channels.append((self._group, here[0].reporter.address if alone else None))
+        channels += [
+            (client.channel, None)
+            for client in self.clients.values()
+            if client.channel is not None and not client.channel.idle and now - client.heard < STOPPED
+        ]
+        return channels
+
+    def when(self, now: float) -> float:
+        """When take() or statuses() has something, if no report comes before."""
+        if any(client.due for client in self.clients.values()):
+            return now
+        if now < self._start_at < inf:
+            return self._start_at
+        return min((channel.when(now) for channel, _ in self._sendable(now)), default=inf)
+
+    def statuses(self, now: float) -> list[tuple[Client, BulkStatus]]:
+        """What is to be said to receivers now."""
+        acker = self._acker(now)
+        out = []
+        number = len(self.clients)
+        for client in self.clients.values():
+            if not client.due:
+                continue
+            client.due = False
+            interval = max(INTERVAL, SPACING * number)
+            channel = client.channel or self._group
+            if client is acker or client.channel is not None:
+                interval = ACKER_INTERVAL / 2 if channel.rate.doubling else ACKER_INTERVAL
+            flags = self._flags(client, channel, now)
+            word = flags, round(1000 * interval)
+            urgent = channel.idle or not client.reporter.validated or word != client.told_word
+            if not urgent and now - client.told < STATUS:
+                continue
+            client.told, client.told_word = now, word
+            serials = channel.serials
+            address = client.reporter.address
+            out.append(
+                (client, BulkStatus(client.token, *word, serials.get(None, 0), serials.get(address, 0)))
+            )
+        return out
+
+    def _flags(self, client: Client, channel: Channel, now: float) -> int:
+        flags = BY_UNICAST if client.channel is not None else 0
+        if client.refused:
+            return flags | REFUSED
+        if self.changed:
+            return flags | CHANGED | EXHAUSTED
+        nothing = channel.idle and now - max(channel.sent_at, client.began) > NOTHING_FOR
+        if nothing and not self._complete() and client.have < self.layout.blocks:
+            flags |= EXHAUSTED
+        return flags
+
+    def left(self, peer_id: PeerId) -> None:
+        """A receiver is done or gone."""
+        self.clients.pop(peer_id, None)
+
+    def forget(self, now: float) -> None:
+        """Forget receivers of which nothing was heard for long."""
+        for peer_id in [one.peer_id for one in self.clients.values() if now - one.heard > FORGOTTEN]:
+            del self.clients[peer_id]
+
+
+def _smooth(loss: float, expected: int, came: int) -> float:
+    """The smoothed loss after `came` of `expected` datagrams."""
+    share = min(1.0, max(0.0, 1 - came / expected))
+    return loss + (share - loss) * min(1.0, expected / SAMPLE)

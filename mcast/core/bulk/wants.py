@@ -1,0 +1,82 @@
+"""Which items of one level are wanted: five bytes for each group of them, whatever the pattern."""
+
+from __future__ import annotations
+
+from array import array
+
+from .layout import FULL, Layout
+
+NONE, SOME, ALL = 0, 1, 2
+
+
+class Wants:
+    """A set of items of one level. Long runs of whole groups are found at the speed of memory."""
+
+    __slots__ = ("_last", "_masks", "_states", "groups")
+
+    def __init__(self, layout: Layout, level: int, *, all_of_it: bool = False) -> None:
+        self.groups = layout.groups(level)
+        self._last = layout.full(level, self.groups - 1)
+        self._states = bytearray((ALL if all_of_it else NONE,)) * self.groups
+        self._masks = array("I", bytes(4 * self.groups))
+
+    def full(self, group: int) -> int:
+        """The mask of a whole group."""
+        return self._last if group == self.groups - 1 else FULL
+
+    def get(self, group: int) -> int:
+        """What is wanted of a group."""
+        state = self._states[group]
+        return 0 if state == NONE else self._masks[group] if state == SOME else self.full(group)
+
+    def has(self, index: int) -> bool:
+        """Whether that item is wanted."""
+        return bool(self.get(index >> 5) >> (index & 31) & 1)
+
+    def set(self, group: int, mask: int) -> None:
+        """Want of a group just this."""
+        if mask == 0:
+            self._states[group] = NONE
+        elif mask == self.full(group):
+            self._states[group] = ALL
+        else:
+            self._states[group] = SOME
+            self._masks[group] = mask
+
+    def add(self, group: int, mask: int) -> None:
+        """Want this of a group, too."""
+        self.set(group, self.get(group) | mask & self.full(group))
+
+    def add_run(self, start: int, stop: int) -> None:
+        """Want all of the groups [start, stop)."""
+        self._states[start:stop] = bytes((ALL,)) * (stop - start)
+
+    def discard(self, index: int) -> bool:
+        """An item is wanted no more; whether it was."""
+        group, bit = index >> 5, 1 << (index & 31)
+        mask = self.get(group)
+        if not mask & bit:
+            return False
+        self.set(group, mask & ~bit)
+        return True
+
+    def next(self, start: int) -> int:
+        """The first group from `start` on of which something is wanted; -1 if there is none."""
+        some = self._states.find(SOME, start)
+        whole = self._states.find(ALL, start, some if some >= 0 else self.groups)
+        return whole if whole >= 0 else some
+
+    def run(self, start: int) -> int:
+        """How many groups from `start` on are wanted as a whole."""
+        states = self._states
+        if states[start] != ALL:
+            return 0
+        stop = self.groups
+        for other in (NONE, SOME):
+            found = states.find(other, start, stop)
+            stop = found if found >= 0 else stop
+        return stop - start
+
+    def idle(self, start: int, stop: int) -> int:
+        """Of how many of the groups [start, stop) nothing is wanted."""
+        return self._states.count(NONE, start, stop)

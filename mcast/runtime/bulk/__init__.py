@@ -1,0 +1,1 @@
+"""Bulk transfers: one byte stream from one peer to many. See docs/decisions/0034-bulk-transfer.md."""

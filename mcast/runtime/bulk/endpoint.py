@@ -1,0 +1,145 @@
+"""The sockets of one transfer: its multicast group, and a port of its own for unicast."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from mcast.core.events import Address
+from mcast.errors import McastError
+from mcast.multicast import Datagram, Sender
+from mcast.net.address import GroupAddress
+from mcast.net.links import Change, Links, Plan
+from mcast.net.reader import SocketReader
+from mcast.net.socket_options import last_arrival
+
+BUFFER = 8 << 20
+"""Bytes of each receive buffer, as far as the system grants them: for what comes while we have no turn."""
+
+
+def bulk_group(groups: Sequence[GroupAddress], place: bytes) -> GroupAddress:
+    """The multicast group of a transfer: in 239.255/16, the local scope of RFC 2365; for a room that uses
+    IPv6 alone, a transient link-local one. `place` is 2 bytes."""
+    port = groups[0].port
+    if any(group.version == 4 for group in groups):
+        return GroupAddress(f"239.255.{place[0]}.{place[1]}", port)
+    return GroupAddress(f"ff12::6d64:{place.hex()}", port)
+
+
+class Endpoint:
+    """Sends and receives the datagrams of one transfer. Addresses are (host, port, interface).
+
+    `on_datagrams(address, datagrams, age)` is called with what came, `age` seconds ago.
+    """
+
+    def __init__(
+        self, plan: Plan, group: GroupAddress, on_datagrams: Callable[[Address, list[bytes], float], None]
+    ) -> None:
+        self.group = group
+        self._on_datagrams = on_datagrams
+        self._plan = msgspec.structs.replace(
+            plan, groups=(group,), unicast=True, hold=False, wait=True, buffer=BUFFER
+        )
+        self.links = Links(self._plan)
+        self._reader = SocketReader(self.links, self._read, self._changed)
+        self.paused = False
+        self.sent_bytes = 0
+
+    def start(self) -> None:
+        """Open the sockets and begin to read."""
+        self._reader.start()
+
+    @property
+    def port(self) -> int:
+        """Our port for unicast."""
+        return self.links.unicast_port
+
+    def leave_group(self) -> None:
+        """Receive by unicast alone: what is sent to the group only stands in the way."""
+        self._reader.pause()
+        for receiver in self.links.receivers.values():
+            for index in receiver.joined:
+                receiver.leave(index)
+        self._reader.resume()
+
+    def pause(self) -> None:
+        """Read nothing for now."""
+        if not self.paused:
+            self.paused = True
+            self._reader.pause()
+
+    def resume(self) -> None:
+        """Read again."""
+        if self.paused:
+            self.paused = False
+            self._reader.resume()
+
+    def send(self, to: Address, datagrams: Sequence[tuple[bytes, bytes]]) -> int:
+        """Send datagrams, each in two parts, to the group (None) or an address. Returns how many left, or
+        are lost: those after them find no room now."""
+        if to is None:
+            routes = [
+                (sender, (self.group.host, self.group.port))
+                for sender in self.links.endpoints
+                if sender.version == self.group.version
+            ]
+        else:
+            assert isinstance(to, tuple)  # noqa: S101 - what we handed in
+            sender = self._sender_to(to[0], to[2])
+            routes = [] if sender is None else [(sender, to[:2])]
+        done = len(datagrams)
+        for sender, address in routes:
+            done = min(done, sender.send_parts(datagrams, address))
+        self.sent_bytes += sum(len(head) + len(body) for head, body in datagrams[:done])
+        return done
+
+    def _sender_to(self, host: str, interface: int) -> Sender | None:
+        version = 6 if ":" in host else 4
+        able = [sender for sender in self.links.endpoints if sender.version == version]
+        here = (sender for sender in able if sender.interface == interface)
+        return next(here, able[0] if able else None)
+
+    @property
+    def filling(self) -> float:
+        """How full the fullest receive buffer is, 0 to 1."""
+        links = self.links
+        groups, own = links.receivers.values(), links.endpoints
+        return max([*(one.filling for one in groups), *(one.filling for one in own)], default=0.0)
+
+    def _age(self, group: GroupAddress | None, interface: int) -> float:
+        """Seconds since the datagram that was read last arrived: it may have waited for us."""
+        if group is None:
+            descriptors = [one.fileno() for one in self.links.endpoints if one.interface == interface]
+        else:
+            descriptors = [self.links.receivers[group].fileno(interface)]
+        arrived = last_arrival(descriptors[0]) if descriptors else None
+        return 0.0 if arrived is None else max(0.0, min(1.0, time.time() - arrived))
+
+    def _read(self, group: GroupAddress | None, datagrams: list[Datagram]) -> None:
+        age = self._age(group, datagrams[-1].interface)
+        batch: list[bytes] = []
+        origin = None
+        for data, source, interface, _ in datagrams:
+            if (source, interface) != origin:
+                if origin is not None:
+                    self._on_datagrams((*origin[0], origin[1]), batch, age)
+                origin, batch = (source, interface), []
+            batch.append(data)
+        if origin is not None:
+            self._on_datagrams((*origin[0], origin[1]), batch, age)
+
+    def _changed(self, change: Change) -> None:
+        """Interfaces came or went: the sockets follow by themselves."""
+
+    async def close(self) -> None:
+        """Close the sockets."""
+        with contextlib.suppress(McastError, asyncio.CancelledError):
+            await self._reader.close()
+
+    def stop(self, *, forked: bool = False) -> None:
+        """Close the sockets at once."""
+        self._reader.stop(forked=forked)

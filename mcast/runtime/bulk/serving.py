@@ -1,0 +1,100 @@
+"""The blocks that a transfer sends: read ahead, checked against the hash tree, sealed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import sha256
+
+from mcast.core.bulk.layout import Layout
+from mcast.core.bulk.tree import HashTree
+from mcast.crypto.bulk import TransferKeys
+from mcast.runtime.bulk.worker import Worker
+from mcast.wire.bulk import FAN, HASH_SIZE
+
+AHEAD = 16
+"""Groups of blocks that are read at once while blocks leave in order."""
+CACHED = 128
+"""Groups that are kept: 6 MB. What is asked for again is mostly what left just now."""
+
+Blocks = list[bytes | None]
+
+
+class BlockCache:
+    """Sealed blocks by group. `read(offset, size)` reads the stream, in the worker; `on_ready` is called when
+    blocks have come, `on_failed` with why they have not."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        tree: HashTree,
+        keys: TransferKeys,
+        worker: Worker,
+        read: Callable[[int, int], bytes],
+        on_ready: Callable[[], None],
+        on_failed: Callable[[BaseException], None],
+    ) -> None:
+        self._layout, self._tree, self._keys, self._worker = layout, tree, keys, worker
+        self._read, self._on_ready, self._on_failed = read, on_ready, on_failed
+        self._groups: dict[int, Blocks] = {}
+        self._loading: set[int] = set()
+        self._last = -1
+        self.changed = False
+
+    def get(self, group: int) -> Blocks | None:
+        """The blocks of a group; None: they are being read. One that is not what it was is None."""
+        blocks = self._groups.get(group)
+        in_order = group == self._last + 1 or group == self._last
+        self._last = group
+        if blocks is None:
+            self._load(group, AHEAD if in_order else 1)
+        elif in_order and not self._known(group + AHEAD // 2):
+            self._load(group + AHEAD // 2, AHEAD)
+        return blocks
+
+    def forget(self, group: int) -> None:
+        """Read the group again when it is needed: more of it is here now."""
+        self._groups.pop(group, None)
+
+    def _known(self, group: int) -> bool:
+        return group in self._groups or group in self._loading or group >= self._layout.groups(0)
+
+    def _load(self, group: int, count: int) -> None:
+        if self._known(group):
+            return
+        count = min(count, self._layout.groups(0) - group)
+        self._loading.update(range(group, group + count))
+        self._worker.run(self._make, group, count).add_done_callback(
+            lambda done: self._loaded(group, count, done.exception(), done)
+        )
+
+    def _loaded(self, group: int, count: int, failure: BaseException | None, done: object) -> None:
+        self._loading.difference_update(range(group, group + count))
+        if failure is not None:
+            self._on_failed(failure)
+            return
+        made: list[Blocks] = done.result()  # type: ignore[attr-defined]
+        for at, blocks in enumerate(made, group):
+            self._groups[at] = blocks
+        while len(self._groups) > CACHED:
+            del self._groups[next(iter(self._groups))]
+        self._on_ready()
+
+    def _make(self, group: int, count: int) -> list[Blocks]:
+        """In the worker: read groups, check each block, and seal it."""
+        layout, seal = self._layout, self._keys.seal
+        size = layout.block_size
+        start = group * FAN * size
+        data = self._read(start, min(count * FAN * size, layout.size - start))
+        view = memoryview(data)
+        made: list[Blocks] = []
+        for at in range(count):
+            node = self._tree.read(1, group + at)
+            first = (group + at) * FAN
+            blocks: Blocks = []
+            for place in range(len(node) // HASH_SIZE):
+                begin = (at * FAN + place) * size
+                block = bytes(view[begin : begin + size])
+                right = sha256(block).digest() == node[place * HASH_SIZE : (place + 1) * HASH_SIZE]
+                blocks.append(seal(0, first + place, block) if right else None)
+            made.append(blocks)
+        return made

@@ -1,0 +1,527 @@
+"""Bulk transfers as a program sees them: offers, drops (we give) and fetches (we get).
+
+drop = await group.drop(source, title="holiday.zip", count=1)
+verdict = await drop.wait(receivers=[ada], timeout=60)
+
+async for event in group.events():
+    if isinstance(event, TransferOffered):
+        fetch = await group.accept(event, sink)
+        failure = await fetch.wait()
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from mcast.core.bulk.layout import Layout, make_layout
+from mcast.core.bulk.sender import Way
+from mcast.core.bulk.tree import HashTree, TreeBuilder
+from mcast.core.events import Notice, PeerId, PeerView
+from mcast.errors import McastError, UsageError
+from mcast.events import TransferOffered, TransferWithdrawn
+from mcast.runtime.bulk.streams import Sink, Source
+from mcast.runtime.bulk.transfer import Member, Transfer
+from mcast.runtime.bulk.views import (
+    Failure,
+    Progress,
+    ReceiverProgress,
+    State,
+    Verdict,
+)
+from mcast.runtime.bulk.worker import SpooledNodes, Worker
+from mcast.wire.bulk import (
+    DATA_OVERHEAD,
+    MANIFEST_MAX,
+    STREAM_MAX,
+    TITLE_MAX,
+    BulkNotice,
+    NoticeKind,
+    decode_notice,
+)
+
+OFFERS, OFFERS_EACH = 256, 16
+"""Transfers that are known, and those of one identity; the oldest go first. The attack: offers by the
+thousand."""
+PARTIES = 512
+"""Peers that said something about one transfer."""
+OPEN_MOST = 32
+"""Transfers that we serve or fetch at the same time: each has sockets and a thread."""
+CHANGES = 0.1
+"""Seconds between two changes that are told."""
+SILENT = 5.0
+"""Seconds without a word after which a receiver is called silent."""
+READ = 1 << 20
+"""Bytes that are read at once for the hash tree."""
+JOIN = 2.0
+"""Seconds that closing waits for the thread of a transfer, which may be writing to a disk that hangs."""
+
+
+class Party(msgspec.Struct):
+    """What a peer said of a transfer."""
+
+    name: str
+    kind: NoticeKind
+    port: int
+    reason: str = ""
+
+
+class Known(msgspec.Struct):
+    """A transfer of which we heard: its offers by peer, and all who said something about it."""
+
+    offers: dict[PeerId, TransferOffered]
+    parties: dict[PeerId, Party]
+
+
+class Closed(Protocol):
+    """A source or a sink."""
+
+    def close(self) -> None:
+        """Nothing is read any more."""
+        ...
+
+
+class Shared:
+    """What Drop and Fetch have in common. `id` names the transfer, `offer` is what was offered."""
+
+    def __init__(
+        self, bulk: Bulk, offer: TransferOffered, transfer: Transfer, worker: Worker, held: Closed
+    ) -> None:
+        self.offer = offer
+        self._bulk, self._transfer, self._worker, self._held = bulk, transfer, worker, held
+        self._loop = asyncio.get_running_loop()
+        self._waiting: set[asyncio.Future[None]] = set()
+        self._changes = 0
+        self._rate_at, self._rate_have, self._rate = self._loop.time(), 0, 0.0
+        self._closed = False
+        transfer.on_changed = self._note
+
+    @property
+    def id(self) -> str:
+        """The first 16 hex digits of the root."""
+        return self.offer.id
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why it ended, if it did without success."""
+        return self._transfer.failure
+
+    def progress(self) -> Progress:
+        """How it stands. Cheap: call it as often as a screen needs."""
+        transfer = self._transfer
+        have = transfer.layout.size
+        if transfer.receiver is not None:
+            have = self._bytes(transfer.layout.blocks - transfer.receiver.left)
+        now = self._loop.time()
+        if now - self._rate_at >= 0.5:
+            self._rate = (have - self._rate_have) / (now - self._rate_at)
+            self._rate_at, self._rate_have = now, have
+        rate = self._rate if transfer.receiver is not None else transfer.sender.rate
+        return Progress(
+            transfer.layout.size,
+            have,
+            transfer.endpoint.sent_bytes,
+            transfer.received_bytes,
+            rate,
+            self._receivers(now),
+        )
+
+    def _bytes(self, blocks: int) -> int:
+        return min(self._transfer.layout.size, blocks * self._transfer.layout.block_size)
+
+    def _receivers(self, now: float) -> tuple[ReceiverProgress, ...]:
+        parties = self._bulk.parties(self.offer.root)
+        clients = self._transfer.sender.clients
+        told = []
+        for peer_id, party in parties.items():
+            if party.kind in (NoticeKind.OFFER, NoticeKind.WITHDRAW):
+                continue
+            client = clients.get(peer_id)
+            state, have, way, loss = State.ACCEPTED, 0, "multicast", 0.0
+            if client is not None:
+                have, loss = self._bytes(client.have), client.reporter.loss
+                state = State.RECEIVING if now - client.heard < SILENT else State.SILENT
+                way = "multicast" if client.channel is None else "unicast"
+            if party.kind is NoticeKind.WHOLE:
+                state, have = State.WHOLE, self._transfer.layout.size
+            elif party.kind is NoticeKind.FAILED:
+                state = State.FAILED
+            told.append(ReceiverProgress(peer_id, party.name, state, have, way, loss, party.reason))
+        return tuple(told)
+
+    def _note(self) -> None:
+        self._changes += 1
+        waiting, self._waiting = self._waiting, set()
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+    async def changed(self, timeout: float | None = None) -> bool:
+        """Wait until progress() may differ, at least 0.1 s. False if nothing changed within `timeout`."""
+        seen = self._changes
+        if timeout is None or timeout > CHANGES:
+            await asyncio.sleep(CHANGES)
+            timeout = None if timeout is None else timeout - CHANGES
+        if self._changes == seen and not self._closed:
+            await self._next(timeout)
+        return self._changes != seen
+
+    async def _next(self, timeout: float | None) -> None:
+        future = self._loop.create_future()
+        self._waiting.add(future)
+        try:
+            await asyncio.wait([future], timeout=timeout)
+        finally:
+            self._waiting.discard(future)
+
+    async def _end(self, *, close: bool) -> None:
+        """Close the sockets, then what was read or written, and the thread."""
+        if self._closed:
+            return
+        self._closed = True
+        transfer = self._transfer
+        transfer.stop()
+        await transfer.endpoint.close()
+        if close:
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(JOIN):
+                    await self._worker.run(self._held.close)
+        self._worker.stop()
+        await asyncio.sleep(0)
+        self._worker.join(JOIN)
+        transfer.close_nodes()
+        self._bulk.forget(self.offer.root, self)
+        self._note()
+
+
+class Drop(Shared):
+    """A transfer that we offer. It is served until withdraw(), or until the group is closed."""
+
+    async def wait(
+        self,
+        *,
+        receivers: int | Sequence[PeerId | PeerView | str] | None = None,
+        timeout: float | None = None,
+    ) -> Verdict:
+        """Wait until so many, or these (ids, peers, names), have it whole or have failed.
+
+        None: all that have accepted, at least one. The verdict is true if they have it whole.
+        """
+        limit = None if timeout is None else self._loop.time() + timeout
+        while True:
+            verdict, done = self._judge(receivers)
+            left = None if limit is None else limit - self._loop.time()
+            if done or self._closed or self.failure is not None or (left is not None and left <= 0):
+                return verdict
+            await self._next(left)
+
+    def _judge(self, wanted: int | Sequence[PeerId | PeerView | str] | None) -> tuple[Verdict, bool]:
+        told = self.progress().receivers
+        whole = tuple(one for one in told if one.state is State.WHOLE)
+        if isinstance(wanted, int):
+            missing = tuple(one for one in told if one.state is not State.WHOLE)
+            complete = len(whole) >= wanted
+            return Verdict(complete, whole, missing, self.failure), complete
+        if wanted is None:
+            missing = tuple(one for one in told if one.state is not State.WHOLE)
+            complete = bool(whole) and not missing
+            over = bool(told) and all(one.state in (State.WHOLE, State.FAILED) for one in told)
+            return Verdict(complete, whole, missing, self.failure), over
+        lacking: list[ReceiverProgress] = []
+        over = complete = True
+        for one in wanted:
+            found = [receiver for receiver in told if _is(receiver, one)]
+            if any(receiver.state is State.WHOLE for receiver in found):
+                continue
+            complete = False
+            over = over and any(receiver.state is State.FAILED for receiver in found)
+            lacking += found or [_unknown(one)]
+        return Verdict(complete, whole, tuple(lacking), self.failure), complete or over
+
+    async def withdraw(self) -> None:
+        """Say that it is offered no more, and close the source."""
+        if not self._closed:
+            self._bulk.say(BulkNotice(NoticeKind.WITHDRAW, self.offer.root))
+            await self._end(close=True)
+
+
+class Fetch(Shared):
+    """A transfer that we accepted. Once whole it is served to others, until close() or the group's end."""
+
+    async def wait(self, timeout: float | None = None) -> Failure | None:
+        """Wait until it is whole and the sink has finished. Returns None then, else why it is not.
+
+        While nobody serves it, it waits for somebody who does. Raises TimeoutError after `timeout` seconds.
+        """
+        limit = None if timeout is None else self._loop.time() + timeout
+        while not self._transfer.whole:
+            if self.failure is not None:
+                await self._abort()
+                return self.failure
+            left = None if limit is None else limit - self._loop.time()
+            if left is not None and left <= 0:
+                raise TimeoutError(f"the transfer {self.id} is not whole after {timeout:g} s")
+            await self._next(left)
+        return None
+
+    async def cancel(self) -> None:
+        """Stop, unless it is whole; the sink is aborted. Others are told."""
+        if not self._transfer.whole and self.failure is None:
+            self._transfer.fail(Failure("cancelled"))
+        await self._abort()
+
+    async def close(self) -> None:
+        """Serve it no more, and close the sink. What is not whole is cancelled."""
+        if self._transfer.whole:
+            if not self._closed:
+                self._bulk.say(BulkNotice(NoticeKind.WITHDRAW, self.offer.root))
+            await self._end(close=True)
+        else:
+            await self.cancel()
+
+    async def _abort(self) -> None:
+        if self._closed or self._transfer.whole:
+            return
+        sink = self._held
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(JOIN):
+                await self._worker.run(sink.abort)  # type: ignore[attr-defined]
+        await self._end(close=False)
+
+
+def _is(receiver: ReceiverProgress, wanted: PeerId | PeerView | str) -> bool:
+    if isinstance(wanted, PeerView):
+        wanted = wanted.peer_id
+    if isinstance(wanted, PeerId):
+        return receiver.peer_id == wanted
+    return PeerView(receiver.peer_id, receiver.name).is_called(wanted)
+
+
+def _unknown(wanted: PeerId | PeerView | str) -> ReceiverProgress:
+    """Somebody of whom nothing was heard."""
+    if isinstance(wanted, PeerView):
+        return ReceiverProgress(wanted.peer_id, wanted.name, State.SILENT)
+    if isinstance(wanted, PeerId):
+        return ReceiverProgress(wanted, "", State.SILENT)
+    return ReceiverProgress(PeerId(bytes(16), 0), wanted, State.SILENT)
+
+
+class Bulk:
+    """All transfers of one group. `on_notice` turns what others say into events for the program."""
+
+    def __init__(self, member: Member, payload: Callable[[], int]) -> None:
+        self._member, self._payload = member, payload
+        self._known: dict[bytes, Known] = {}
+        self._open: dict[bytes, Drop | Fetch] = {}
+
+    # What is known
+
+    def on_notice(self, notice: Notice) -> list[TransferOffered | TransferWithdrawn]:
+        """A peer said something."""
+        said = decode_notice(notice.data)
+        if not isinstance(said, BulkNotice):
+            return []
+        events = self._note(said, notice)
+        shared = self._open.get(said.root)
+        if shared is not None and notice.peer_id != self._member.peer_id:
+            shared._transfer.party(said, notice.peer_id)
+        return events
+
+    def _note(self, said: BulkNotice, notice: Notice) -> list[TransferOffered | TransferWithdrawn]:
+        peer_id = notice.peer_id
+        known = self._known.setdefault(said.root, Known({}, {}))
+        if len(known.parties) < PARTIES or peer_id in known.parties:
+            known.parties[peer_id] = Party(notice.name, said.kind, said.port, said.text)
+        events: list[TransferOffered | TransferWithdrawn] = []
+        if said.kind is NoticeKind.OFFER:
+            offer = TransferOffered(
+                said.root.hex()[:16],
+                said.root,
+                peer_id,
+                notice.name,
+                said.text,
+                said.count,
+                said.size,
+                said.manifest_size,
+                said.block_size,
+                notice.sent,
+                notice.history,
+            )
+            known.offers[peer_id] = offer
+            events.append(offer)
+        elif said.kind is NoticeKind.WITHDRAW and known.offers.pop(peer_id, None) is not None:
+            events.append(TransferWithdrawn(said.root.hex()[:16], peer_id, notice.name))
+        self._bound(peer_id)
+        return events
+
+    def _bound(self, peer_id: PeerId) -> None:
+        """Forget the oldest, of that identity or of all."""
+        of_one = [root for root, known in self._known.items() if _speaks(known, peer_id.origin)]
+        spare = [root for root in of_one if root not in self._open]
+        if len(of_one) > OFFERS_EACH and spare:
+            del self._known[spare[0]]
+        spare = [root for root in self._known if root not in self._open]
+        if len(self._known) > OFFERS and spare:
+            del self._known[spare[0]]
+
+    def offers(self) -> list[TransferOffered]:
+        """What others offer and have not withdrawn, the oldest first."""
+        me = self._member.peer_id
+        offers = [one for known in self._known.values() for one in known.offers.values()]
+        return [offer for offer in offers if offer.peer_id != me]
+
+    def parties(self, root: bytes) -> dict[PeerId, Party]:
+        """Who said what about a transfer, without us."""
+        known = self._known.get(root)
+        me = self._member.peer_id
+        return {} if known is None else {key: one for key, one in known.parties.items() if key != me}
+
+    def say(self, notice: BulkNotice) -> None:
+        """Tell the room."""
+        self._member.say(notice)
+
+    # What we do
+
+    async def drop(self, source: Source, title: str, number: int, way: str) -> Drop:
+        """Offer a source; see Group.drop()."""
+        title = _check_title(title)
+        size, manifest = source.size, bytes(source.manifest)
+        if len(manifest) > MANIFEST_MAX or not 0 <= size <= STREAM_MAX - len(manifest):
+            raise UsageError(f"a transfer of {size} bytes is too large", "offer it in parts")
+        self._check_room()
+        block = self._payload() - DATA_OVERHEAD
+        layout = make_layout(size + len(manifest), len(manifest), block)
+        worker, nodes = Worker("mcast-drop"), SpooledNodes()
+        try:
+            tree = await worker.run(_make_tree, layout, nodes, source, manifest)
+            if tree.root in self._open:
+                raise UsageError("this is offered or fetched already", "withdraw it first")
+            self._check_room()
+            me = self._member.peer_id
+            offer = TransferOffered(
+                tree.root.hex()[:16], tree.root, me, "", title, number, size, len(manifest), block, 0
+            )
+            reader = _reader(manifest, source.read)
+            transfer = Transfer(self._member, layout, tree.root, nodes, worker, reader, Way(way), tree=tree)
+            transfer.start()
+        except BaseException:
+            worker.stop()
+            nodes.close()
+            raise
+        drop = Drop(self, offer, transfer, worker, source)
+        self._register(drop)
+        self.say(
+            BulkNotice(
+                NoticeKind.OFFER, tree.root, transfer.endpoint.port, size, len(manifest), block, number, title
+            )
+        )
+        return drop
+
+    async def accept(self, offer: TransferOffered, sink: Sink, way: str) -> Fetch:
+        """Fetch what somebody offers; see Group.accept()."""
+        if offer.root in self._open:
+            raise UsageError("this is offered or fetched already", "close it first")
+        self._check_room()
+        layout = make_layout(offer.size + offer.manifest_size, offer.manifest_size, offer.block_size)
+        worker, nodes = Worker("mcast-get"), SpooledNodes()
+        try:
+            transfer = _fetching(self._member, layout, offer, nodes, worker, sink, Way(way))
+            transfer.start()
+        except BaseException:
+            worker.stop()
+            nodes.close()
+            raise
+        fetch = Fetch(self, offer, transfer, worker, sink)
+        self._register(fetch)
+        self.say(BulkNotice(NoticeKind.ACCEPT, offer.root, transfer.endpoint.port))
+        return fetch
+
+    def _check_room(self) -> None:
+        if len(self._open) >= OPEN_MOST:
+            raise McastError(f"{OPEN_MOST} transfers are open", "close one first")
+
+    def _register(self, shared: Drop | Fetch) -> None:
+        self._open[shared.offer.root] = shared
+        for peer_id, party in self.parties(shared.offer.root).items():
+            notice = BulkNotice(party.kind, shared.offer.root, party.port)
+            shared._transfer.party(notice, peer_id)
+
+    def forget(self, root: bytes, shared: Shared) -> None:
+        """A transfer is closed."""
+        if self._open.get(root) is shared:
+            del self._open[root]
+
+    async def close(self) -> None:
+        """End all transfers: the group is left."""
+        for shared in list(self._open.values()):
+            transfer = shared._transfer
+            if isinstance(shared, Fetch) and not transfer.whole:
+                transfer.failure = transfer.failure or Failure("closed", "the group was left")
+                await shared._abort()
+            else:
+                await shared._end(close=True)
+
+    def stop(self, *, forked: bool = False) -> None:
+        """Close the sockets at once, for a loop that ends."""
+        for shared in self._open.values():
+            if not forked:
+                shared._transfer.stop()
+                shared._worker.stop()
+            shared._transfer.endpoint.stop(forked=forked)
+        self._open = {}
+
+
+def _speaks(known: Known, origin: bytes) -> bool:
+    """Whether the transfer is known by the word of that identity first of all."""
+    first = next(iter(known.parties), None)
+    return first is not None and first.origin == origin
+
+
+def _check_title(title: str) -> str:
+    if len(title.encode("utf-8", "surrogatepass")) > TITLE_MAX:
+        raise UsageError(f"the title has more than {TITLE_MAX} bytes", "shorten it")
+    return title
+
+
+def _make_tree(layout: Layout, nodes: SpooledNodes, source: Source, manifest: bytes) -> HashTree:
+    """In the worker: hash all of a source."""
+    builder = TreeBuilder(layout, nodes)
+    builder.feed(manifest)
+    size = layout.size - layout.manifest_size
+    for offset in range(0, size, READ):
+        data = source.read(offset, min(READ, size - offset))
+        if len(data) != min(READ, size - offset):
+            raise McastError("the content is shorter than it was", "offer it again")
+        builder.feed(data)
+    return builder.tree()
+
+
+def _reader(manifest: bytes, read: Callable[[int, int], bytes]) -> Callable[[int, int], bytes]:
+    """A function that reads the stream: the manifest, then the content."""
+
+    def stream(offset: int, size: int) -> bytes:
+        head = manifest[offset : offset + size]
+        rest = size - len(head)
+        return head + read(max(0, offset - len(manifest)), rest) if rest else head
+
+    return stream
+
+
+def _fetching(
+    member: Member,
+    layout: Layout,
+    offer: TransferOffered,
+    nodes: SpooledNodes,
+    worker: Worker,
+    sink: Sink,
+    way: Way,
+) -> Transfer:
+    def read(offset: int, size: int) -> bytes:
+        return _reader(transfer.manifest, sink.read)(offset, size)
+
+    transfer = Transfer(member, layout, offer.root, nodes, worker, read, way, sink=sink)
+    return transfer

@@ -1,0 +1,260 @@
+"""Bulk transfers on a made-up network, in virtual time: one seed gives one run, byte for byte.
+
+The two sides of core/bulk are the real ones. Control messages arrive unsealed, and what peers tell the room
+arrives at once: the rest of the engine has simulations of its own.
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from random import Random
+from typing import Any
+
+from mcast.core.bulk.channel import Batch
+from mcast.core.bulk.layout import Layout, make_layout
+from mcast.core.bulk.receiver import BulkReceiver, Item
+from mcast.core.bulk.sender import BulkSender, Way
+from mcast.core.bulk.tree import HashTree, TreeBuilder
+from mcast.core.events import PeerId
+from mcast.settings import Settings
+from mcast.wire.bulk import BY_UNICAST, FAN, HASH_SIZE
+
+BLOCK = 1408
+OVERHEAD = 60
+
+
+class MemoryNodes:
+    """Nodes of a hash tree in memory."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.bytes = bytearray(HASH_SIZE * sum(layout.counts[:-1]))
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Keep bytes."""
+        self.bytes[offset : offset + len(data)] = data
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Bytes that were kept."""
+        return bytes(self.bytes[offset : offset + size])
+
+
+def make_tree(data: bytes, manifest_size: int = 0, block: int = BLOCK) -> HashTree:
+    """The tree of a stream."""
+    layout = make_layout(len(data), manifest_size, block)
+    builder = TreeBuilder(layout, MemoryNodes(layout))
+    builder.feed(data)
+    return builder.tree()
+
+
+class Host:
+    """A peer that serves a transfer, fetches it, or both."""
+
+    def __init__(self, world: World, number: int, start: float, way: Way) -> None:
+        self.world, self.number = world, number
+        self.peer_id = PeerId(number.to_bytes(16, "big"), 1)
+        self.address = ("10.0.0.1", number, 0)
+        self.start, self.gone = start, False
+        self.in_group = True
+        self.loss: float | None = None
+        self.group_loss: float | None = None
+        self.speed: float | None = None
+        self.free_at = 0.0
+        self.garbage = False
+        self.mute = False
+        self.blocks: dict[int, bytes] = {}
+        self.done_at: float | None = None
+        self.receiver: BulkReceiver | None = None
+        tree, layout = world.tree, world.tree.layout
+        if number:
+            self.receiver = BulkReceiver(
+                layout, tree.root, MemoryNodes(layout), start, unicast=way is Way.UNICAST
+            )
+            tree = self.receiver.tree
+        self.tree = tree
+        held = (lambda group: (1 << FAN) - 1) if self.receiver is None else self.receiver.holds
+        self.sender = BulkSender(
+            layout, world.settings, world.rng, held, start, complete=lambda: self.whole, way=way
+        )
+
+    @property
+    def whole(self) -> bool:
+        """Whether it has everything."""
+        return self.receiver is None or self.receiver.left == 0
+
+    def item(self, level: int, index: int) -> bytes | None:
+        """An item that it has."""
+        if self.garbage:
+            return bytes(self.world.tree.layout.item_size(level, index))
+        if level:
+            return self.tree.node(level, index)
+        return self.world.block(index) if self.receiver is None else self.blocks.get(index)
+
+
+class World:
+    """A network with one source (host 0) and receivers. `wire` counts the bytes that were sent."""
+
+    def __init__(
+        self,
+        data: bytes,
+        *,
+        receivers: int = 4,
+        loss: float = 0.0,
+        seed: int = 1,
+        delay: float = 0.001,
+        starts: tuple[float, ...] = (),
+        way: Way = Way.AUTO,
+        settings: Settings | None = None,
+        bandwidth: float = 100e6,
+    ) -> None:
+        self.rng, self.data = Random(seed), data
+        self.settings = settings or Settings()
+        self.tree = make_tree(data)
+        self.loss, self.delay, self.bandwidth = loss, delay, bandwidth
+        self.now, self.wire = 0.0, 0
+        self._events: list[tuple[float, int, Any]] = []
+        self._count = 0
+        self._free_at = 0.0
+        begins = [*starts, *[0.0] * (receivers - len(starts))]
+        self.hosts = [Host(self, 0, 0.0, way)]
+        self.hosts += [Host(self, number, begins[number - 1], way) for number in range(1, receivers + 1)]
+        for host in self.receivers:
+            assert host.receiver is not None
+            host.receiver.may_serve(self.hosts[0].peer_id, complete=True)
+
+    @property
+    def receivers(self) -> list[Host]:
+        """All but the source."""
+        return self.hosts[1:]
+
+    def block(self, index: int) -> bytes:
+        """A block of the stream."""
+        return self.data[index * BLOCK : (index + 1) * BLOCK]
+
+    def leave(self, host: Host) -> None:
+        """A host is gone; the others are told."""
+        host.gone = True
+        for other in self.hosts:
+            other.sender.left(host.peer_id)
+            if other.receiver is not None:
+                other.receiver.serves_no_more(host.peer_id, self.now)
+
+    def introduce(self) -> None:
+        """Everybody may serve everybody."""
+        for host in self.receivers:
+            for other in self.hosts:
+                if other is not host and not other.gone and host.receiver is not None:
+                    host.receiver.may_serve(other.peer_id, complete=other.whole)
+
+    def run(self, seconds: float, until: Any = None) -> None:
+        """Let time pass, until all that are here have everything."""
+        end = self.now + seconds
+        while self.now < end and not (self.done if until is None else until()):
+            self._step(end)
+
+    @property
+    def done(self) -> bool:
+        """Whether all that are here have everything."""
+        return all(host.whole or host.gone for host in self.receivers)
+
+    def right(self) -> bool:
+        """Whether all that are whole have the right bytes, and all are whole that are here."""
+        return all(
+            host.gone or b"".join(block for _, block in sorted(host.blocks.items())) == self.data
+            for host in self.receivers
+        )
+
+    def _here(self) -> list[Host]:
+        return [host for host in self.hosts if not host.gone and self.now >= host.start]
+
+    def _step(self, end: float) -> None:
+        times = [end] + [host.start for host in self.hosts if host.start > self.now]
+        for host in self._here():
+            times.append(host.sender.when(self.now))
+            if host.receiver is not None:
+                times.append(host.receiver.next_timeout)
+        if self._events:
+            times.append(self._events[0][0])
+        self.now = max(self.now, min(times))
+        while self._events and self._events[0][0] <= self.now:
+            heappop(self._events)[2]()
+        for host in self._here():
+            self._act(host)
+
+    def _act(self, host: Host) -> None:
+        receiver = host.receiver
+        if receiver is not None and receiver.next_timeout <= self.now:
+            outreach = receiver.on_timeout(self.now, lambda _: True)
+            if outreach is not None:
+                to = next(one for one in self.hosts if one.peer_id == outreach.to)
+                report = outreach.report
+                self._carry(
+                    to,
+                    0.0,
+                    lambda: to.sender.on_report(host.peer_id, host.address, report, self.now),
+                )
+        for client, status in host.sender.statuses(self.now):
+            to = next(one for one in self.hosts if one.peer_id == client.peer_id)
+            queue = max(0.0, self._free_at - self.now)
+            self._carry(to, queue, lambda to=to, status=status: self._told(to, host, status))
+        while (batch := host.sender.take(self.now)) is not None:
+            if not host.mute:
+                self._send(host, batch)
+
+    def _told(self, to: Host, by: Host, status: Any) -> None:
+        if to.receiver is not None:
+            to.in_group = to.in_group and not status.flags & BY_UNICAST
+            to.receiver.on_status(by.peer_id, by.address, status, self.now)
+
+    def _carry(self, to: Host, late: float, arrive: Any) -> None:
+        loss = self.loss if to.loss is None else to.loss
+        if self.rng.random() >= loss and not to.gone:
+            self._at(self.now + late + self.delay, lambda: None if to.gone else arrive())
+
+    def _at(self, when: float, action: Any) -> None:
+        self._count += 1
+        heappush(self._events, (when, self._count, action))
+
+    def _send(self, host: Host, batch: Batch) -> None:
+        items = []
+        for place, (level, index) in enumerate(batch.items):
+            data = host.item(level, index)
+            if data is not None:
+                items.append(Item(level, index, batch.serial + place, batch.to is not None, data))
+                self.wire += len(data) + OVERHEAD
+                self._free_at = max(self._free_at, self.now) + (len(data) + OVERHEAD) / self.bandwidth
+        for to in self._here():
+            if to is host or to.receiver is None or (batch.to not in (None, to.address)):
+                continue
+            if batch.to is None and not to.in_group:
+                continue
+            loss = self.loss if to.loss is None else to.loss
+            if batch.to is None and to.group_loss is not None:
+                loss = to.group_loss
+            came = [item for item in items if self.rng.random() >= loss]
+            if came:
+                late = self._free_at - self.now + self.delay
+                self._at(self.now + late, lambda to=to, came=came: self._arrive(host, to, came))
+
+    def _arrive(self, host: Host, to: Host, items: list[Item]) -> None:
+        """Items are in the buffer of a host, which may be slow to read it."""
+        if to.speed is None:
+            self._read(host, to, items, 0.0)
+            return
+        waiting = max(0.0, to.free_at - self.now)
+        if waiting * to.speed < 8e6:
+            size = sum(len(item.data) for item in items)
+            to.free_at = self.now + waiting + size / to.speed
+            age = to.free_at - self.now
+            self._at(to.free_at, lambda: self._read(host, to, items, age))
+
+    def _read(self, host: Host, to: Host, items: list[Item], age: float) -> None:
+        if to.gone or to.receiver is None:
+            return
+        waiting = max(0.0, to.free_at - self.now)
+        to.receiver.backlog = round(waiting * (to.speed or 0.0)) >> 10
+        to.receiver.drained = waiting == 0.0
+        for index, data in to.receiver.take(host.address, items, self.now, age):
+            assert index not in to.blocks, "a block was given twice"
+            to.blocks[index] = data
+        if to.whole and to.done_at is None:
+            to.done_at = self.now

@@ -1,0 +1,143 @@
+"""Bulk transfers with loss, late joiners, and hosts that leave or lie: everybody gets the right bytes."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from mcast.core.bulk.sender import Way
+
+from .bulk import World
+
+DATA = Random(5).randbytes(3_000_000)
+
+
+@pytest.mark.parametrize(("loss", "most"), [(0.0, 1.1), (0.01, 1.2), (0.1, 1.65), (0.3, 2.6)])
+@pytest.mark.parametrize("seed", range(3))
+def test_all_get_it_whole_and_few_bytes_are_sent_again(loss: float, most: float, seed: int) -> None:
+    world = World(DATA, loss=loss, seed=seed)
+    world.run(60)
+    assert world.right()
+    assert world.wire / len(DATA) < most
+
+
+def test_one_seed_gives_one_run() -> None:
+    runs = []
+    for _ in range(2):
+        world = World(DATA[:500_000], loss=0.2, seed=9)
+        world.run(60)
+        runs.append((world.now, world.wire))
+    assert runs[0] == runs[1]
+
+
+@pytest.mark.parametrize("loss", [0.0, 0.1, 0.3])
+def test_a_late_joiner_costs_what_it_lacks(loss: float) -> None:
+    alone = World(DATA, loss=loss, receivers=3, seed=3)
+    alone.run(60)
+    world = World(DATA, loss=loss, receivers=4, seed=3, starts=(0.0, 0.0, 0.0, 0.25))
+    world.run(60)
+    assert world.right()
+    assert world.wire < alone.wire + 1.7 * len(DATA)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_holders_complete_each_other_when_the_source_leaves(seed: int) -> None:
+    """No receiver has all of it then, but all of them together have."""
+    world = World(DATA, loss=0.05, receivers=4, seed=seed)
+    world.introduce()
+    source = world.hosts[0]
+    world.run(60, until=lambda: len({i for host in world.receivers for i in host.blocks}) == _blocks(world))
+    world.leave(source)
+    assert not world.done
+    world.run(120)
+    assert world.right()
+
+
+def test_a_late_joiner_is_served_by_a_holder() -> None:
+    world = World(DATA, loss=0.1, receivers=3, seed=2, starts=(0.0, 0.0, 20.0))
+    world.introduce()
+    world.run(20, until=lambda: all(host.whole for host in world.receivers[:2]))
+    world.leave(world.hosts[0])
+    world.introduce()
+    world.run(60)
+    assert world.right()
+
+
+def test_a_holder_that_leaves_is_replaced() -> None:
+    world = World(DATA, receivers=3, seed=2, starts=(0.0, 0.0, 5.0))
+    world.introduce()
+    world.run(5, until=lambda: all(host.whole for host in world.receivers[:2]))
+    world.leave(world.hosts[0])
+    world.introduce()
+    late = world.receivers[2]
+    world.run(30, until=lambda: len(late.blocks) > 500)
+    assert late.receiver is not None
+    assert late.receiver.server is not None
+    first = next(host for host in world.hosts if host.peer_id == late.receiver.server)
+    first.gone = True  # without a word
+    world.run(60)
+    assert world.right()
+
+
+@pytest.mark.parametrize("fault", ["garbage", "mute"])
+def test_who_claims_to_have_it_and_does_not_is_given_up(fault: str) -> None:
+    world = World(DATA[:400_000], receivers=2, seed=4)
+    liar = world.receivers[0]
+    assert liar.receiver is not None
+    setattr(liar, fault, True)
+    liar.receiver.left = 0
+    liar.start = 0.0
+    victim = world.receivers[1]
+    assert victim.receiver is not None
+    victim.receiver.servers.clear()
+    victim.receiver.may_serve(liar.peer_id, complete=True)
+    liar.sender._held = liar.sender._group._held = lambda group: (1 << 32) - 1
+    world.run(1, until=lambda: victim.receiver is not None and victim.receiver.server == liar.peer_id)
+    victim.receiver.may_serve(world.hosts[0].peer_id, complete=True)
+    world.run(60, until=lambda: victim.whole)
+    assert victim.whole
+    assert b"".join(block for _, block in sorted(victim.blocks.items())) == world.data
+
+
+def test_multicast_that_does_not_arrive_is_replaced_by_unicast() -> None:
+    world = World(DATA, receivers=3, seed=6, bandwidth=2e6)
+    world.receivers[0].group_loss = 1.0
+    world.run(60)
+    assert world.right()
+    assert world.wire / len(DATA) < 2.3
+
+
+def test_one_for_whom_multicast_is_much_worse_gets_unicast() -> None:
+    world = World(DATA, receivers=3, seed=6, bandwidth=2e6)
+    world.receivers[0].group_loss = 0.6
+    world.run(60)
+    assert world.right()
+    assert not world.receivers[0].in_group
+    assert all(host.in_group for host in world.receivers[1:])
+
+
+def test_a_slow_receiver_does_not_hold_the_others() -> None:
+    world = World(Random(6).randbytes(40_000_000), receivers=3, seed=6, bandwidth=20e6)
+    slow = world.receivers[0]
+    slow.speed = 1e6
+    world.run(120)
+    assert world.right()
+    assert slow.done_at is not None
+    for host in world.receivers[1:]:
+        assert host.done_at is not None
+        assert host.done_at < slow.done_at / 4
+    assert [host.in_group for host in world.receivers] == [False, True, True]
+
+
+@pytest.mark.parametrize("way", [Way.MULTICAST, Way.UNICAST])
+def test_the_way_can_be_chosen(way: Way) -> None:
+    world = World(DATA[:600_000], receivers=2, loss=0.05, seed=6, way=way)
+    world.run(60)
+    assert world.right()
+    copies = world.wire / 600_000
+    assert copies < 1.3 if way is Way.MULTICAST else 2 <= copies < 2.5
+
+
+def _blocks(world: World) -> int:
+    return world.tree.layout.blocks

@@ -1,0 +1,289 @@
+from __future__ import annotations
+
+from math import inf
+from random import Random
+
+import pytest
+
+from mcast.core.bulk import receiver as module
+from mcast.core.bulk.receiver import BulkReceiver, Item
+from mcast.core.events import PeerId
+from mcast.wire.bulk import (
+    ECHO_UNICAST,
+    EXHAUSTED,
+    FAN,
+    NO_ECHO,
+    REFUSED,
+    WANTS_UNICAST,
+    BulkReport,
+    BulkStatus,
+    Entry,
+)
+from tests.simulation.bulk import MemoryNodes, make_tree
+
+BLOCK = 1024
+DATA = Random(2).randbytes(BLOCK * 70)
+TREE = make_tree(DATA, block=BLOCK)
+ADA, BOB = PeerId(b"a" * 16, 1), PeerId(b"b" * 16, 1)
+
+
+def make(*, unicast: bool = False) -> BulkReceiver:
+    made = BulkReceiver(TREE.layout, TREE.root, MemoryNodes(TREE.layout), 0.0, unicast=unicast)
+    made.may_serve(ADA, complete=True)
+    return made
+
+
+def item(level: int, index: int, serial: int = 1, data: bytes | None = None) -> Item:
+    if data is None:
+        data = TREE.read(level, index) if level else DATA[index * BLOCK : (index + 1) * BLOCK]
+    return Item(level, index, serial, False, data)
+
+
+def nodes() -> list[Item]:
+    return [item(2, 0), *(item(1, index) for index in range(3))]
+
+
+def ask(receiver: BulkReceiver, now: float) -> BulkReport:
+    outreach = receiver.on_timeout(now, lambda _: True)
+    assert outreach is not None
+    return outreach.report
+
+
+def answer(receiver: BulkReceiver, now: float, flags: int = 0, **more: int) -> None:
+    receiver.on_status(ADA, "ada", BulkStatus(b"token---", flags, 50, **more), now)
+
+
+def test_blocks_are_verified() -> None:
+    receiver = make()
+    assert receiver.take("ada", nodes(), 0.1) == []
+    assert receiver.take("ada", [item(0, 3)], 0.1) == [(3, item(0, 3).data)]
+    assert receiver.left == 69
+    assert receiver.take("ada", [item(0, 3), item(0, 4, data=bytes(BLOCK))], 0.1) == []
+    assert (receiver.duplicates, receiver.forged, receiver.left) == (1, 1, 69)
+    assert receiver.take("ada", [item(0, 999, data=b""), item(7, 0, data=b"")], 0.1) == []
+    assert receiver.holds(0) == 8
+    assert receiver.holds(1) == 0
+
+
+def test_a_block_can_be_lost_again() -> None:
+    receiver = make()
+    receiver.take("ada", [*nodes(), item(0, 3)], 0.1)
+    receiver.lose(3)
+    assert receiver.left == 70
+    assert receiver.take("ada", [item(0, 3)], 0.2) == [(3, item(0, 3).data)]
+
+
+def test_blocks_wait_for_their_nodes() -> None:
+    receiver = make()
+    assert receiver.take("ada", [item(0, 40), item(0, 40), item(1, 1)], 0.1) == []
+    assert receiver.duplicates == 1
+    assert receiver.holds(1) == 0
+    assert receiver.take("ada", [item(2, 0)], 0.1) == [(40, item(0, 40).data)]
+
+
+def test_what_waits_is_bounded() -> None:
+    receiver = make()
+    held, module.HELD = module.HELD, 1
+    try:
+        assert receiver.take("ada", [item(0, 40), item(0, 41), *nodes()], 0.1) == [(40, item(0, 40).data)]
+    finally:
+        module.HELD = held
+    assert receiver.missing[0].has(41)
+
+
+def test_a_forged_block_that_waited_is_asked_for_again() -> None:
+    receiver = make()
+    receiver.take("eve", [item(0, 40, data=bytes(BLOCK))], 0.1)
+    assert not receiver.missing[0].has(40)
+    receiver.take("ada", nodes(), 0.1)
+    assert receiver.missing[0].has(40)
+    assert receiver.forged == 1
+
+
+def test_the_first_report_asks_for_everything() -> None:
+    receiver = make(unicast=True)
+    report = ask(receiver, 0.0)
+    assert report.flags == WANTS_UNICAST
+    assert report.delay == NO_ECHO
+    assert report.have == 0
+    assert report.missing == (
+        (2, (Entry(0, 1),)),
+        (1, (Entry(0, 7),)),
+        (0, (Entry(0, 0, 3),)),
+    )
+
+
+def test_only_what_is_before_the_horizon_is_asked_for() -> None:
+    receiver = make()
+    receiver.horizon = 1
+    assert ask(receiver, 0.0).missing == ((2, (Entry(0, 1),)), (1, (Entry(0, 1),)), (0, (Entry(0, 0, 1),)))
+    receiver.missing[1].set(0, 0b110)
+    receiver.missing[0].set(0, 0)
+    assert ask(receiver, 0.1).missing == ((2, (Entry(0, 1),)),)
+    receiver.ask_all(0.1)
+    assert dict(ask(receiver, 0.2).missing)[0] == (Entry(1, 0, 2),)
+
+
+def test_nothing_is_asked_of_an_empty_stream() -> None:
+    tree = make_tree(b"")
+    receiver = BulkReceiver(tree.layout, tree.root, MemoryNodes(tree.layout), 0.0)
+    receiver.may_serve(ADA, complete=True)
+    receiver.ask_all(0.0)
+    assert ask(receiver, 0.0).missing == ()
+
+
+def test_a_long_list_goes_on_in_the_next_report() -> None:
+    data = bytes(BLOCK * FAN * 1000)
+    tree = make_tree(data, block=BLOCK)
+    receiver = BulkReceiver(tree.layout, tree.root, MemoryNodes(tree.layout), 0.0)
+    receiver.may_serve(ADA, complete=True)
+    for group in range(1000):
+        receiver.missing[0].set(group, 0x5555)
+    seen: list[int] = []
+    for turn in range(7):
+        seen += [entry.group for entry in dict(ask(receiver, turn).missing)[0]]
+        answer(receiver, turn)
+    assert set(seen) == set(range(1000))
+    assert len(seen) < 1600
+
+
+def test_no_room_for_the_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    receiver = make()
+    monkeypatch.setattr(module, "REPORT_ROOM", 10)
+    assert [level for level, _ in ask(receiver, 0.0).missing] == [2]
+
+
+def test_reports_tell_what_came() -> None:
+    receiver = make()
+    ask(receiver, 0.0)
+    answer(receiver, 0.01)
+    receiver.take("ada", [item(2, 0, 7)], 0.02, age=0.01)
+    report = ask(receiver, 0.03)
+    assert report.token == b"token---"
+    assert report.multicast == (7, 1)
+    assert report.delay == 20_000
+    receiver.take("ada", [Item(1, 0, 4, True, b"")], 0.03)
+    report = ask(receiver, 0.04)
+    assert report.unicast == (4, 1)
+    assert report.flags == ECHO_UNICAST
+
+
+def test_what_was_sent_and_did_not_come_is_lost_once_nothing_waits() -> None:
+    receiver = make()
+    ask(receiver, 0.0)
+    receiver.take("ada", [item(2, 0, 7)], 0.02)
+    answer(receiver, 0.03, multicast=9, unicast=2)
+    assert ask(receiver, 0.035).multicast[0] == 7
+    receiver.drained = False
+    assert ask(receiver, 0.06).multicast[0] == 7
+    receiver.drained = True
+    report = ask(receiver, 0.06)
+    assert report.multicast == (9, 1)
+    assert report.unicast == (2, 0)
+    assert report.delay == NO_ECHO
+    answer(receiver, 0.07, multicast=7)
+    assert ask(receiver, 0.1).delay != NO_ECHO
+
+
+def test_sources_are_bounded() -> None:
+    receiver = make()
+    for number in range(40):
+        receiver.take(number, [item(2, 0)], 0.0)
+    assert len(receiver._arrivals) == module.SOURCES
+
+
+def test_reports_come_in_the_interval_that_the_server_says() -> None:
+    receiver = make()
+    ask(receiver, 0.0)
+    assert receiver.next_timeout == 0.1  # nobody answered
+    answer(receiver, 0.01)
+    assert receiver.next_timeout == 0.05
+    receiver.take("ada", [item(2, 0)], 0.01)
+    assert receiver.next_timeout == 0.04  # at once when data stops to come
+    receiver.on_status(BOB, "bob", BulkStatus(bytes(8), REFUSED, 50), 0.02)
+    assert receiver.server == ADA
+
+
+def test_the_last_report_says_that_all_is_here() -> None:
+    receiver = make()
+    ask(receiver, 0.0)
+    receiver.take("ada", [*nodes(), *(item(0, index) for index in range(70))], 1.0)
+    assert receiver.left == 0
+    assert receiver.next_timeout == 1.0
+    assert ask(receiver, 1.0).have == 70
+    assert receiver.next_timeout == inf
+    receiver.take("ada", [item(0, 1)], 1.1)
+    assert receiver.next_timeout == inf
+
+
+def test_others_are_asked_when_one_is_silent_or_refuses_or_leaves() -> None:
+    receiver = make()
+    ask(receiver, 0.0)
+    receiver.may_serve(BOB, complete=False)
+    receiver.may_serve(BOB, complete=False)
+    ask(receiver, 2.1)
+    assert receiver.server == BOB
+    receiver.on_status(BOB, "bob", BulkStatus(bytes(8), EXHAUSTED, 50), 2.2)
+    assert receiver.server is None
+    assert receiver.next_timeout <= 2.25
+    ask(receiver, 2.3)
+    assert receiver.server == ADA  # it has all
+    receiver.serves_no_more(BOB, 2.3)
+    receiver.serves_no_more(ADA, 2.3)
+    assert receiver.on_timeout(2.4, lambda _: True) is None
+    receiver.may_serve(BOB, complete=True)
+    assert receiver.next_timeout <= 2.4
+    assert receiver.on_timeout(2.5, lambda _: False) is None
+    receiver.server = ADA
+    receiver.on_status(ADA, "ada", BulkStatus(bytes(8), REFUSED, 50), 2.6)
+    assert receiver.servers[BOB].failures == 0
+
+
+def test_words_without_deeds_and_garbage_are_given_up() -> None:
+    receiver = make()
+    for now in range(12):
+        ask(receiver, float(now))
+        answer(receiver, now + 0.1)
+    assert receiver.servers[ADA].failures == 1
+    receiver = make()
+    ask(receiver, 0.0)
+    answer(receiver, 0.0)
+    receiver.take("ada", nodes(), 0.1)
+    receiver.take("ada", [item(0, 1, data=bytes(BLOCK))] * 70, 0.1)
+    receiver.may_serve(BOB, complete=True)
+    ask(receiver, 0.2)
+    assert receiver.server == BOB
+
+
+def test_who_does_not_answer_is_asked_through_the_group() -> None:
+    receiver = make()
+    ways = []
+    for turn in range(10):
+        outreach = receiver.on_timeout(turn / 10, lambda _: True)
+        assert outreach is not None
+        ways.append(outreach.by_group)
+    assert ways[:5] == [False] * 5
+    assert ways[5:] == [True, False, True, False, True]
+
+
+def test_blocks_of_a_run_before_are_checked() -> None:
+    receiver = make()
+    receiver.take("ada", [item(2, 0), item(1, 0)], 0.0)
+    receiver.take("ada", [item(0, 2)], 0.0)
+    receiver.suppose([(0, 40), (64, 900), (2, 3)])
+    assert receiver.to_check == [0]
+    assert not receiver.missing[0].has(1)
+    assert receiver.missing[0].has(41)
+    assert receiver.holds(0) == 4
+    receiver.to_check.clear()
+    # One comes by the network after all, and one is not right.
+    assert receiver.take("ada", [item(0, 5)], 0.0) == [(5, item(0, 5).data)]
+    blocks = {index: item(0, index).data for index in range(32) if index != 2} | {7: bytes(BLOCK)}
+    assert receiver.checked(0, blocks) == 29
+    assert receiver.missing[0].has(7)
+    assert 0 not in receiver.doubted
+    assert receiver.left == 70 - 31
+    receiver.take("ada", [item(1, 1)], 0.0)
+    assert receiver.to_check == [1]
+    assert receiver.checked(1, {32: item(0, 32).data}) == 1
+    assert receiver.doubted[1] == 0xFE

@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+from math import inf
+from random import Random
+
+from mcast.core.bulk import sender as module
+from mcast.core.bulk.sender import BulkSender, Trial, Way
+from mcast.core.events import PeerId
+from mcast.settings import Settings
+from mcast.wire.bulk import (
+    BY_UNICAST,
+    CHANGED,
+    EXHAUSTED,
+    FAN,
+    NO_ECHO,
+    REFUSED,
+    WANTS_UNICAST,
+    BulkReport,
+    BulkStatus,
+    Entry,
+)
+from tests.simulation.bulk import World, make_tree
+
+DATA = Random(3).randbytes(1024 * 70)
+LAYOUT = make_tree(DATA, block=1024).layout
+ALL = tuple((level, (Entry(0, 0, LAYOUT.groups(level)),)) for level in range(2, -1, -1))
+ADA, BOB = PeerId(b"a" * 16, 1), PeerId(b"b" * 16, 1)
+
+
+def make(way: Way = Way.AUTO, *, complete: bool = True) -> BulkSender:
+    return BulkSender(
+        LAYOUT, Settings(), Random(1), lambda _: (1 << FAN) - 1, 0.0, complete=lambda: complete, way=way
+    )
+
+
+def status(sender: BulkSender, now: float, peer_id: PeerId = ADA) -> BulkStatus:
+    return next(word for client, word in sender.statuses(now) if client.peer_id == peer_id)
+
+
+def drain(sender: BulkSender, now: float) -> float:
+    while (when := sender.when(now)) < now + 5:
+        now = max(now, when)
+        sender.statuses(now)
+        sender.take(now)
+    return now
+
+
+def test_a_receiver_is_served() -> None:
+    sender = make()
+    assert sender.when(0.0) == inf
+    assert sender.take(0.0) is None
+    sender.on_report(ADA, "a", BulkReport(missing=ALL), 0.0)
+    assert sender.when(0.0) == 0.0  # a status is due
+    word = status(sender, 0.0)
+    assert word.flags == 0
+    assert sender.statuses(0.0) == []
+    assert sender.when(0.0) == module.GATHER
+    batch = sender.take(0.1)
+    assert batch is not None
+    assert batch.to is None
+    sender.on_report(ADA, "a", BulkReport(word.token, missing=ALL), 0.11)
+    batch = sender.take(0.2)
+    assert batch is not None
+    assert batch.to == "a"
+    assert sender.rate >= 0
+
+
+def test_a_finished_receiver_gets_nothing_more() -> None:
+    sender = make()
+    sender.on_report(ADA, "a", BulkReport(missing=ALL), 0.0)
+    sender.on_report(ADA, "a", BulkReport(have=70), 0.1)
+    assert sender.take(0.2) is None
+    assert sender._group.idle
+    sender.left(ADA)
+    assert not sender.clients
+
+
+def test_nothing_is_sent_for_who_is_silent() -> None:
+    sender = make()
+    sender.on_report(ADA, "a", BulkReport(missing=ALL), 0.0)
+    sender.statuses(0.0)
+    assert sender.take(1.0) is None
+    assert sender.when(1.0) == inf
+    sender.forget(1.0)
+    assert sender.clients
+    sender.forget(100.0)
+    assert not sender.clients
+
+
+def test_reports_are_bounded() -> None:
+    sender = make()
+    for _ in range(200):
+        sender.on_report(ADA, "a", BulkReport(), 0.0)
+    assert sender.clients[ADA].budget.level(0.0) < 1
+    for number in range(module.RECEIVERS + 5):
+        sender.on_report(PeerId(number.to_bytes(16, "big"), 1), number, BulkReport(), 0.0)
+    assert len(sender.clients) == module.RECEIVERS
+
+
+def test_who_asks_without_end_is_refused() -> None:
+    sender = make()
+    now = 0.0
+    for turn in range(40):
+        now = turn * 1.0
+        sender.on_report(ADA, "a", BulkReport(missing=ALL), now)
+        while sender.take(now) is not None:
+            now += 0.01
+    assert sender.clients[ADA].refused
+    assert status(sender, now).flags == REFUSED
+    sender.on_report(ADA, "a", BulkReport(missing=ALL), now + 1)
+    assert sender.take(now + 1) is None
+
+
+def test_a_new_address_is_validated_again() -> None:
+    sender = make()
+    sender.on_report(ADA, "a", BulkReport(), 0.0)
+    token = status(sender, 0.0).token
+    sender.on_report(ADA, "a", BulkReport(token), 0.1)
+    assert sender.clients[ADA].reporter.validated
+    sender.on_report(ADA, "elsewhere", BulkReport(token), 0.2)
+    assert not sender.clients[ADA].reporter.validated
+
+
+def test_unicast_on_demand() -> None:
+    sender = make()
+    sender.on_report(ADA, "a", BulkReport(flags=WANTS_UNICAST, missing=ALL), 0.0)
+    token = status(sender, 0.0).token
+    assert sender.clients[ADA].channel is None
+    sender.on_report(ADA, "a", BulkReport(token, WANTS_UNICAST, missing=ALL), 0.01)
+    word = status(sender, 0.01)
+    assert word.flags == BY_UNICAST
+    assert word.interval == 10
+    batch = sender.take(0.1)
+    sender._group.clear()
+    batch = batch if batch is not None and batch.to is not None else sender.take(0.11)
+    assert batch is not None
+    assert batch.to == "a"
+    sender.on_report(ADA, "a", BulkReport(token, 2, 3, (0, 0), (batch.serial, 1), 1000, 0, ALL), 0.12)
+    assert sender.clients[ADA].reporter.trip < 0.1
+    assert sender.rate >= 0
+
+
+def test_unicast_receivers_are_bounded() -> None:
+    sender = make(Way.UNICAST)
+    for number in range(module.UNICAST_RECEIVERS + 1):
+        peer_id = PeerId(number.to_bytes(16, "big"), 1)
+        sender.on_report(peer_id, number, BulkReport(missing=ALL), 0.0)
+        token = status(sender, 0.0, peer_id).token
+        sender.on_report(peer_id, number, BulkReport(token, missing=ALL), 0.0)
+    assert sum(client.channel is not None for client in sender.clients.values()) == module.UNICAST_RECEIVERS
+
+
+def test_a_changed_source_is_told() -> None:
+    sender = make()
+    sender.on_report(ADA, "a", BulkReport(missing=ALL), 0.0)
+    sender.changed = True
+    assert sender.take(1.0) is None
+    assert status(sender, 0.1).flags == CHANGED | EXHAUSTED
+    sender.on_report(ADA, "a", BulkReport(missing=ALL), 0.2)
+
+
+def test_a_partial_holder_says_when_it_has_nothing_more() -> None:
+    sender = make(complete=False)
+    sender.on_report(ADA, "a", BulkReport(), 0.0)
+    assert status(sender, 0.0).flags == 0
+    sender.on_report(ADA, "a", BulkReport(), 1.5)
+    assert status(sender, 1.5).flags == EXHAUSTED
+
+
+def test_words_are_not_repeated_without_need() -> None:
+    sender = make()
+    sender.on_report(ADA, "a", BulkReport(missing=ALL), 0.0)
+    token = status(sender, 0.0).token
+    sender.on_report(ADA, "a", BulkReport(token, missing=ALL), 0.02)
+    assert sender.statuses(0.02) == []
+    sender.on_report(ADA, "a", BulkReport(token, missing=ALL), 0.3)
+    assert status(sender, 0.3).token == token
+
+
+def test_a_trial_of_one_that_left_proves_nothing() -> None:
+    sender = make()
+    sender.on_report(ADA, "a", BulkReport(missing=ALL), 0.0)
+    sender._trial = Trial(ADA, 1.0, 1.0)
+    sender.left(ADA)
+    sender.on_report(BOB, "b", BulkReport(missing=ALL), 0.5)
+    assert sender._trial is not None
+    sender.on_report(BOB, "b", BulkReport(missing=ALL), 1.5)
+    assert sender._trial is None
+
+
+def test_loss_is_measured() -> None:
+    sender = make()
+    sender.on_report(ADA, "a", BulkReport(missing=ALL), 0.0)
+    sender.on_report(ADA, "a", BulkReport(multicast=(10, 10), delay=NO_ECHO), 0.1)
+    sender.on_report(ADA, "a", BulkReport(multicast=(210, 110), delay=NO_ECHO), 0.2)
+    reporter = sender.clients[ADA].reporter
+    assert reporter.loss == 0.5 == reporter.group_loss
+
+
+def test_the_rate_follows_the_worst() -> None:
+    world = World(bytes(2_000_000), receivers=2, seed=3, bandwidth=5e6)
+    world.receivers[0].loss = 0.05
+    world.run(30)
+    assert world.right()
+    world = World(bytes(700_000), receivers=0)
+    assert world.done
+
+
+def test_who_gets_nothing_by_multicast_gets_unicast() -> None:
+    world = World(bytes(2_000_000), receivers=3, seed=3, bandwidth=1e6)
+    world.receivers[0].group_loss = 1.0
+    world.receivers[1].group_loss = 0.5
+    world.run(30)
+    assert world.right()
+    assert not world.receivers[0].in_group
+    assert not world.receivers[1].in_group

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import pytest
+
+from mcast.wire.bulk import (
+    BULK_MAGIC,
+    CONTROL_MAX,
+    FAN,
+    MANIFEST_MAX,
+    STREAM_MAX,
+    TITLE_MAX,
+    BulkKind,
+    BulkNotice,
+    BulkReport,
+    BulkStatus,
+    ControlHead,
+    Entry,
+    NoticeKind,
+    decode_control_head,
+    decode_notice,
+    decode_report,
+    decode_status,
+    encode_control_head,
+    encode_data_head,
+    encode_notice,
+    encode_report,
+    encode_status,
+)
+from mcast.wire.reasons import DropReason
+
+ROOT = bytes(range(32))
+OFFER = BulkNotice(NoticeKind.OFFER, ROOT, 4000, 1 << 30, 500, 1420, 7, "Ferien é.zip")
+REPORT = BulkReport(
+    b"tokenize",
+    1,
+    77,
+    (5, 4),
+    (3, 2),
+    1000,
+    8,
+    ((2, (Entry(0, 1),)), (0, (Entry(3, 0xFF), Entry(5, 0, 300), Entry(1000, 0x8000_0000)))),
+)
+
+
+def test_data_head() -> None:
+    head = encode_data_head(b"tagg", 1, 0x01020304, (1 << 32) + 5, unicast=True)
+    assert head == BULK_MAGIC + b"\x01\x81tagg\x01\x02\x03\x04\x00\x00\x00\x05"
+    assert encode_data_head(b"tagg", 0, 0, 0, unicast=False)[3] == 0
+
+
+def test_control_head() -> None:
+    head = ControlHead(BulkKind.STATUS, b"tagg", b"whoiswho", 9)
+    datagram = encode_control_head(head) + bytes(16)
+    assert decode_control_head(datagram) == head
+    assert decode_control_head(datagram[:-1]) is DropReason.TOO_SHORT
+    assert decode_control_head(datagram + bytes(CONTROL_MAX)) is DropReason.TOO_SHORT
+    for at, byte in ((0, 0), (2, 1), (2, 9), (3, 1)):
+        wrong = bytearray(datagram)
+        wrong[at] = byte
+        assert decode_control_head(bytes(wrong)) is DropReason.NOT_MCAST
+
+
+def test_report() -> None:
+    assert decode_report(encode_report(REPORT)) == REPORT
+    assert decode_report(encode_report(BulkReport(backlog=1 << 40))) == BulkReport(backlog=0xFFFFFFFF)
+
+
+def test_malformed_reports() -> None:
+    whole = encode_report(REPORT)
+    for size in range(len(whole)):
+        assert isinstance(decode_report(whole[:size]), DropReason)
+    assert decode_report(whole + b"\0") is DropReason.TRAILING
+    assert decode_report(encode_report(BulkReport(flags=0x80))) is DropReason.BAD_VALUE
+    head = encode_report(BulkReport(missing=((0, ()),)))[:-3]
+    for section in (
+        b"\x09\x00\x00",  # no such level
+        b"\x00\x00\x02\x00\x00\x00",  # more entries than fit
+        b"\x00\x00\x01\x00\x00\x00\x00\x00",  # an empty mask
+        b"\x00\x00\x01\x01\x00",  # an empty run
+        b"\x00\x00\x01\xff\xff\xff\xff\xff\x01",  # a number without end
+        b"\x00\x00\x01\xff\xff\xff\xff\x1f\xff\xff\xff\xff\x1f",  # beyond all groups
+    ):
+        assert isinstance(decode_report(head + section), DropReason), section
+
+
+def test_status() -> None:
+    status = BulkStatus(b"12345678", 3, 50, 9, 8)
+    assert decode_status(encode_status(status)) == status
+    assert decode_status(b"x") is DropReason.TRUNCATED
+    assert decode_status(encode_status(BulkStatus(bytes(8), 0x80, 1))) is DropReason.BAD_VALUE
+
+
+@pytest.mark.parametrize(
+    "notice",
+    [
+        OFFER,
+        BulkNotice(NoticeKind.ACCEPT, ROOT, 4001),
+        BulkNotice(NoticeKind.FAILED, ROOT, text="no space left"),
+    ],
+)
+def test_notices(notice: BulkNotice) -> None:
+    assert decode_notice(encode_notice(notice)) == notice
+
+
+def test_malformed_notices() -> None:
+    whole = encode_notice(OFFER)
+    assert decode_notice(whole[:34]) is DropReason.TRUNCATED
+    assert decode_notice(whole[:40]) is DropReason.TRUNCATED
+    assert decode_notice(b"\x09" + whole[1:]) is DropReason.BAD_VALUE
+    assert decode_notice(whole + b"\xff") is DropReason.BAD_TEXT
+    assert decode_notice(whole + b"x" * TITLE_MAX) is DropReason.TOO_LONG
+    for sizes in ((0, 0, 100), (0, 0, 9000), (0, MANIFEST_MAX + 1, 1420), (STREAM_MAX, 1, 1420)):
+        size, manifest, block = sizes
+        offer = BulkNotice(NoticeKind.OFFER, ROOT, 1, size, manifest, block)
+        assert decode_notice(encode_notice(offer)) is DropReason.BAD_VALUE
+
+
+def test_a_mask_has_a_bit_for_each_item_of_a_node() -> None:
+    assert FAN == 32
