@@ -90,11 +90,21 @@ class Screen:
         else:
             self._output.lines([escape(text)])
 
-    def answer(self, who: Mapping[str, Any], label: str, sequence: int, seconds: float, more: str) -> None:
-        """An answer."""
+    def answer(
+        self,
+        who: Mapping[str, Any],
+        label: str,
+        sequence: int,
+        seconds: float,
+        more: str,
+        ttl: int | None = None,
+    ) -> None:
+        """An answer, and the TTL with which it arrived."""
         if not self._quiet:
             took = round(seconds * 1000, 3)
             fields = {**who, "state": "answer", "seq": sequence, "time_ms": took}
+            if ttl is not None:
+                fields["ttl"] = ttl
             self._print(f"{label}: seq={sequence} time={took:.3f} ms{more}", fields)
 
     def sums(self, who: Mapping[str, Any], label: str, tally: Tally) -> None:
@@ -270,7 +280,8 @@ def _measure(exchange: Exchange, ways: list[Way], rounds: Rounds, size: int, scr
                 if took is not None:
                     ttl = "" if arrival.ttl is None else f" ttl={arrival.ttl}"
                     more = f"{ttl} {way.target.link.name}"
-                    screen.answer(_who(way), _label(way), arrival.pong.sequence, took, more)
+                    label, number = _label(way), arrival.pong.sequence
+                    screen.answer(_who(way), label, number, took, more, arrival.ttl)
             if rounds.last and all(way.tally.received == way.tally.sent for way in ways):
                 return
 

@@ -20,6 +20,8 @@ def test_ways_that_pass_and_one_that_does_not(pair: tuple[lab.Host, lab.Host], g
     healthy = here.mcast("ping", "bob", "--group", group, "-C", "3", "--interval", "50ms", "--json")
     assert healthy.wait() == 0, healthy.stderr
     ways = sums(healthy)
+    answers = [one for one in healthy.objects() if one["state"] == "answer"]
+    assert {(one["ttl"], one["interface"]) for one in answers} == {(1, "eth0")}
     assert {way: (one["asked"], one["answered"]) for way, one in ways.items()} == {
         "unicast": (3, 3),
         "to-group": (3, 3),

@@ -61,3 +61,26 @@ def test_a_chat_goes_on_when_the_switch_drops_multicast(lan: lab.MakeLan) -> Non
         chat.wait_for('"text":"back"', timeout=60)
         messages = [one["text"] for one in chat.objects() if one["type"] == "message"]
         assert len(messages) == len(set(messages)), "nothing is told twice"
+
+
+def test_the_line_below_the_prompt_says_so(lan: lab.MakeLan) -> None:
+    made = lan(2, ipv6=False)
+    h1, h2 = made.hosts
+    ada = h1.mcast_terminal("chat", "--name", "ada", columns=110)
+    bob = h2.mcast("chat", "--json", "--name", "bob")
+    bob.wait_for("chatting in", stream="stderr")
+    ada.wait_for_screen("1 other here")
+    bob.write("hello\n")
+    ada.wait_for_screen(re.compile(r"bob.*: hello"))
+    ada.type("hello bob\r")
+    bob.wait_for('"text":"hello bob"')
+    for host in made.hosts:
+        made.switch.port(host, mcast_flood=False)
+    ada.type("anybody?\r")
+    bob.wait_for('"text":"anybody?"', timeout=60)
+    ada.wait_for_screen("1 other here (1 by unicast: multicast fails)", timeout=60)
+    ada.wait_for_screen("multicast does not get through: 1 peer reached by unicast")
+    for host in made.hosts:
+        made.switch.port(host, mcast_flood=True)
+    ada.wait_for_screen("multicast gets through again", timeout=120)
+    lab.until(lambda: "multicast fails" not in "\n".join(ada.screen()))

@@ -92,3 +92,10 @@ def test_typers_own_errors_blame_the_environment_for_what_nobody_typed(
     assert "'abc' is not a whole number" in said
     assert said.endswith("(MCAST_TTL is set); see: mcast chat --help\n") == blamed
     assert ("MCAST_TTL" in said) == blamed
+
+
+def test_whoever_may_name_an_interface_may_leave_one_out() -> None:
+    options = {name: {one.name for one in LazyCommand(name).load().params} for name in SUMMARIES}
+    able = {name for name, names in options.items() if "interface" in names}
+    assert len(able) > 9
+    assert able == {name for name, names in options.items() if "exclude" in names}
