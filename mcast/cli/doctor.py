@@ -28,8 +28,9 @@ from .targets import measured_with, roster
 AS_ROOT = "as root, see also the firewall's rules (nft list ruleset) and the IGMP queries (tcpdump -n igmp)"
 PERIOD = 15.0
 """Seconds from one look to the next with --watch."""
-LONG = 5.0
-"""Seconds of a look after which nobody is asked for the roster, too: all of it takes at most 10 s."""
+LONG, WHOLE = 5.0, 9.0
+"""Seconds of a look after which nobody is asked for the roster, and those after which a doctor without a
+peer asks nothing more: all of it takes at most 10 s."""
 MOST = 200_000
 """Bytes that all of it sends at most, but for what a visitor sends who looks who is here."""
 SHORT = 2.0
@@ -131,7 +132,7 @@ def _heard_by_others(
             targets = roster(network, who)
     links = {choice.interface.name: choice.interface for choice in look.choices if choice.used}
     with Exchange(look.room, look.groups, most=MOST - look.sent_bytes) as exchange:
-        hears = Hearing(exchange, evidence, targets, links).run()
+        hears = Hearing(exchange, evidence, targets, links, started + WHOLE - time.monotonic()).run()
     return msgspec.structs.replace(evidence, hears=hears)
 
 

@@ -64,15 +64,16 @@ class Hearing:
         evidence: Evidence,
         targets: Sequence[Target],
         links: Mapping[str, Interface],
+        longest: float = LONGEST,
     ) -> None:
         self._exchange = exchange
-        self._end = time.perf_counter() + LONGEST
+        self._end = time.perf_counter() + min(longest, LONGEST)
         self._series = os.urandom(8)
         self._came: set[int] = set()
         self._speakers = [*self._found(evidence, targets, links)][:PEERS_MAX]
 
     def run(self) -> tuple[Hears, ...]:
-        """Who hears whom; nothing if fewer than two peers answer."""
+        """Who hears whom; nothing if fewer than two peers answer, or not in time."""
         self._repeat(self._meet, lambda: all(one.peer_id and self._token(one) for one in self._speakers))
         known: dict[PeerId, Speaker] = {}
         for one in self._speakers:
@@ -89,6 +90,8 @@ class Hearing:
         for _ in range(TIMES):
             self._speak()
         self._collect(ROUND, lambda: False)
+        if time.perf_counter() > self._end:
+            return ()  # what did not come may be on its way
         self._repeat(self._ask_seen, lambda: all(one.seen is not None for one in self._speakers if one.begun))
         return tuple(self._pairs())
 
@@ -126,7 +129,7 @@ class Hearing:
     def _repeat(self, ask: Callable[[Speaker], None], done: Callable[[], bool]) -> None:
         """Ask each peer, up to three times until all have answered."""
         for _ in range(TIMES):
-            if done():
+            if done() or time.perf_counter() > self._end:
                 return
             for one in self._speakers:
                 ask(one)
