@@ -1,16 +1,19 @@
-"""Pictures of chats for the documents, drawn from what real chats wrote to a terminal.
+"""Pictures for the documents: of chats, from what they wrote to a terminal, and of a page in a browser.
 
     python -m tests.pictures
 
-writes docs/chat.svg and docs/chat-paste.svg.
+writes docs/chat.svg, docs/chat-paste.svg and, if there is a Chromium, docs/gateway.png.
 """
 
 from __future__ import annotations
 
 import re
+import shutil
+import sys
 import time
 from html import escape
 from itertools import groupby
+from pathlib import Path
 
 from tests import lab
 
@@ -60,9 +63,28 @@ CODE = """\x1b[200~def area(radius):
 \x1b[201~"""
 
 
+def page(docs: Path) -> None:
+    """Let two phones and a member talk."""
+    with lab.Lan(2) as lan:
+        inside, phones = lan.hosts
+        carol = inside.mcast("chat", "--name", "carol")
+        carol.wait_for("chatting in")
+        gate = inside.mcast("gateway", "web", "--listen", f"{inside.address()}:8080", "--name", "gate")
+        link = gate.wait_lines(1)[0].split()[1]
+        drawing = phones.spawn(
+            [sys.executable, "-m", "tests.lan.programs.phones", link, str(docs), "picture"]
+        )
+        drawing.wait_lines(1, 100.0)
+        carol.write("welcome! does anybody know where the projector is?\n")
+        if drawing.wait(100.0):
+            sys.exit(drawing.stderr)
+
+
 def main() -> None:
-    """Let three people chat."""
+    """Let people talk."""
     docs = lab.REPOSITORY / "docs"
+    if shutil.which("chromium"):
+        page(docs)
     with lab.Lan(3) as lan:
         ada, bob, eve = (
             host.mcast_terminal("chat", "--name", name, columns=92, rows=24)

@@ -1,9 +1,10 @@
 """Two phones at the web door of a gateway: pages in a headless Chromium, driven by its DevTools protocol.
 
-    python -m tests.lan.programs.phones LINK DIRECTORY
+    python -m tests.lan.programs.phones LINK DIRECTORY [picture]
 
 Prints "ready" when it waits for a member to say XSS, and once more after the gateway should be killed and
-started again at the same place. Writes DIRECTORY/phone.png. Fails if a page is not right.
+started again at the same place. Writes DIRECTORY/phone.png. Fails if a page is not right. With `picture` it
+only draws DIRECTORY/gateway.png, and waits for a member to ask for the projector.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 import shutil
 import sys
 import tempfile
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -147,8 +149,31 @@ async def play(link: str, directory: Path, at: str) -> None:
         assert not ada.errors, ada.errors
 
 
-async def main(link: str, directory: Path) -> None:
-    """Start a browser and play."""
+async def draw(link: str, directory: Path, at: str) -> None:
+    """The picture of docs/gateway.md."""
+    async with aiohttp.ClientSession() as browser:
+        ada, bob = await opened(browser, at, link), await opened(browser, at, link)
+        await ada.call(
+            "Emulation.setDeviceMetricsOverride", width=390, height=560, deviceScaleFactor=1, mobile=True
+        )
+        await ada.enter("ada")
+        await bob.enter("bob")
+        await ada.say("hello from a phone")
+        await bob.until_shown("hello from a phone")
+        print("ready", flush=True)
+        await bob.until_shown("projector")
+        await bob.say("in the hall, I think")
+        await ada.until_shown("in the hall")
+        await ada.say("I can fetch it after lunch, if you need it today")
+        await ada.until(
+            "document.getElementById('log').lastElementChild.innerText.includes('heard by the other member')"
+        )
+        shot = await ada.call("Page.captureScreenshot", format="png")
+        (directory / "gateway.png").write_bytes(base64.b64decode(shot["data"]))
+
+
+async def main(link: str, directory: Path, what: Callable[[str, Path, str], Awaitable[None]]) -> None:
+    """Start a browser, and do something with it."""
     profile = Path(tempfile.mkdtemp())
     process = await asyncio.create_subprocess_exec(
         "chromium", *FLAGS, f"--user-data-dir={profile}", "about:blank", stderr=asyncio.subprocess.DEVNULL
@@ -159,7 +184,7 @@ async def main(link: str, directory: Path) -> None:
             if port.exists() and port.read_text().count("\n"):
                 break
             await asyncio.sleep(0.1)
-        await play(link, directory, f"http://127.0.0.1:{port.read_text().split()[0]}")
+        await what(link, directory, f"http://127.0.0.1:{port.read_text().split()[0]}")
     finally:
         process.terminate()
         await process.wait()
@@ -167,4 +192,4 @@ async def main(link: str, directory: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], Path(sys.argv[2])))
+    asyncio.run(main(sys.argv[1], Path(sys.argv[2]), draw if "picture" in sys.argv else play))
