@@ -105,6 +105,8 @@ def gateway(
                     lines = await stack.enter_async_context(Lines(lobby, where))
                     _warn(lines.addresses)
                     output.lines(f"lines {address}" for address in lines.addresses)
+                    host, _, port = lines.addresses[0].rpartition(":")
+                    note(f"guests come in with: nc {host.strip('[]')} {port}")
                 else:
                     host = where or f"{_lan_address(joined.links)}:8080"
                     await _open_web(stack, lobby, host, me.profile, output, everybody=open_)

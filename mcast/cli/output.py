@@ -176,6 +176,12 @@ def note(text: str) -> None:
     _notes[0].add(text)
 
 
+def ask(question: str) -> None:
+    """Print the prompt `question` on standard error behind all notes. The line does not end."""
+    notes = _notes[0] if _notes else Notes(sys.stderr)
+    notes.writer.put(f"{escape(question)} ")
+
+
 def finish_notes() -> None:
     """Give what was noted a second to be written."""
     for notes in _notes:

@@ -24,7 +24,7 @@ from . import counters, options, programs, stdin
 from .hooks import Hooks
 from .items import GroupContext, Item, PlainItem, PrivateItem
 from .joining import joins
-from .output import Output, note
+from .output import Output, ask, note
 from .runner import Ending, run
 from .session import GroupSession, Network, Participant, PlainSession, Reporter
 
@@ -143,8 +143,7 @@ class Person:
             self._lines = self._lines or stdin.Lines()
             line = item.chat_line()
             note(f"{line.without_time() if line else ''}")
-            sys.stderr.write("answer (empty: none)> ")
-            sys.stderr.flush()
+            ask("answer (empty: none)>")
             typed = await self._lines.next()
             return typed or None
 

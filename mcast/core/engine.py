@@ -348,7 +348,7 @@ class Engine:
             kind = "old-key"
         elif any(peer.source == source for peer in self._roster):
             kind = "new-key"
-        elif not len(self._roster):
+        elif not len(self._roster) and not self._presence.is_ours(source):  # we may be in other rooms, too
             kind = "other-key"
         else:
             return False

@@ -210,5 +210,9 @@ def command_in(text: str) -> tuple[Command, str] | None:
     if more and not (command and command.lines):
         return None
     if command is None:
-        raise UsageError(f"unknown command {first.strip()}, not sent", "/help lists the commands")
+        from difflib import get_close_matches
+
+        close = get_close_matches(word.casefold(), [one.name for one in COMMANDS], 1, 0.7)
+        remedy = f"did you mean {close[0]}? /help lists the commands" if close else "/help lists the commands"
+        raise UsageError(f"unknown command {first.strip()}, not sent", remedy)
     return command, "\n".join([rest.strip(), *more]).rstrip()

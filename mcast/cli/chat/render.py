@@ -20,7 +20,7 @@ Parts = list[tuple[str, str]]
 """Pieces of text, each with the style that prompt_toolkit gives it."""
 
 ACTION = "/me "
-ACTIONS = {ACTION: "", TOPIC: "sets the topic: "}
+ACTIONS = {ACTION: "", TOPIC: "set the topic: "}
 """How messages begin that tell what somebody does, and what is shown instead."""
 """A message that begins with it tells what its author does: https://xmpp.org/extensions/xep-0245.html"""
 GUTTER = 3

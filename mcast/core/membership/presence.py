@@ -314,6 +314,10 @@ class Presence:
         """A peer says that it is here."""
         return self._take(datagram, frame, now, prompt=True)
 
+    def is_ours(self, source: Address) -> bool:
+        """Whether an address is one of this computer."""
+        return isinstance(source, tuple) and source[0] in self.hosts
+
     def _take(
         self, datagram: Datagram, frame: Announcement, now: float, *, prompt: bool
     ) -> DropReason | None:
@@ -327,7 +331,7 @@ class Presence:
         if not self._detector.freshness.judge(peer_id, frame.timestamp, now):
             self._detector.admit_later(frame, source, source, networks, now)
             return DropReason.NOT_LIVE
-        local = isinstance(source, tuple) and source[0] in self.hosts
+        local = self.is_ours(source)
         self._context.networks.announced(peer_id, datagram.session, networks, local=local)
         peer = self._roster.get(peer_id)
         if peer is None:

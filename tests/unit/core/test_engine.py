@@ -385,6 +385,10 @@ def test_a_key_can_be_accepted_before_it_is_used() -> None:
 def test_who_is_alone_with_a_key_is_told_of_another_one_once() -> None:
     lan = simulation.Lan(1, room=KEYED)
     ada = lan.join("ada")
+    ada.engine.update(lan.now, hosts=["10.9.9.8"])
+    ada.engine.receive(Sealer(open_room("x", ""), b"myself--").seal(b"any"), ("10.9.9.8", 1), lan.now)
+    lan.run(1.5)
+    assert _unheard(ada) == []
     for number in range(3):
         other = Sealer(keyed_room(bytes([number + 1]) * 32, bytes(16)), b"somebody")
         ada.engine.receive(other.seal(b"any"), ADDRESS, lan.now)

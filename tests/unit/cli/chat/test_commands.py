@@ -68,3 +68,12 @@ def test_no_name_means_two_commands() -> None:
     names = [name for command in COMMANDS for name in (command.name, *command.aliases)]
     assert len(names) == len(set(names))
     assert all(name == name.casefold() and name.startswith("/") for name in names)
+
+
+def test_a_mistyped_command_is_named() -> None:
+    with pytest.raises(UsageError, match="unknown command /mgs bob hi, not sent") as error:
+        command_in("/mgs bob hi")
+    assert error.value.remedy == "did you mean /msg? /help lists the commands"
+    with pytest.raises(UsageError) as error:
+        command_in("/clear")
+    assert error.value.remedy == "/help lists the commands"
