@@ -42,8 +42,9 @@ class Action(StrEnum):
 What = Annotated[
     Action,
     typer.Argument(
+        metavar="show|list|verify|new|export|import",
         help="show: print your identity. list: print the people you have met. verify: compare the key of one "
-        "of them. new: make a new identity. export, import: move an identity to another computer, as a file."
+        "of them. new: make a new identity. export, import: move an identity to another computer, as a file.",
     ),
 ]
 Subject = Annotated[

@@ -30,9 +30,10 @@ class Action(StrEnum):
 What = Annotated[
     Action,
     typer.Argument(
+        metavar="new|add|rotate|share|show|list|remove",
         help="new: make a key. add: type the words that somebody gave you. rotate: replace the key. "
         "share: print the words again. show: print a fingerprint to compare. list: print the rooms that have "
-        "a key. remove: forget a key."
+        "a key. remove: forget a key.",
     ),
 ]
 RoomName = Annotated[str, typer.Argument(metavar="ROOM", help="The room.", show_default=False)]
@@ -59,7 +60,10 @@ def key(
     Exit codes: 0 done, 1 failed, 2 wrong usage, 4 there is no such key.
     """
     if action is Action.list:
-        Output().lines(map(escape, keyring.rooms()))
+        rooms = keyring.rooms()
+        Output().lines(map(escape, rooms))
+        if not rooms:
+            note("there is no key yet; make one with: mcast key new ROOM")
         return exits.DONE
     if not room:
         raise UsageError(
