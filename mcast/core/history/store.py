@@ -296,7 +296,8 @@ class Store:
         peer_id, sequence = PeerId(record.origin, record.incarnation), record.sequence
         if age < self._seconds and not self.full and peer_id != self._context.me:
             self.add(peer_id, [record], now, age)
-            self._restored.setdefault(peer_id, RangeSet()).add(sequence, sequence + 1)
+            if (peer_id, sequence) in self._records:  # not so if its author has had its share
+                self._restored.setdefault(peer_id, RangeSet()).add(sequence, sequence + 1)
 
     def added(self, since: tuple[int, int]) -> tuple[tuple[int, int], list[tuple[Name, HeldRecord]]]:
         """What was published since a mark that the call before gave, (0, 0) for all; and the next mark.

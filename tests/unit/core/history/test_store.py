@@ -6,6 +6,7 @@ from math import inf
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 
 from mcast import simulation
@@ -347,3 +348,11 @@ def test_who_only_listens_or_visits_holds_nothing_for_longer_either(mode: dict[s
     assert len(bob.engine._store) == 1
     lan.run(80.0)
     assert len(bob.engine._store) == 0
+
+
+def test_what_exceeds_the_share_of_its_author_is_not_restored() -> None:
+    store = Kit(history_records=8, history_seconds=60.0, history_share=0.25).store
+    first = msgspec.structs.replace(record(1), origin=ADA.origin)
+    for sequence in (3, 2, 1):
+        store.restore(msgspec.structs.replace(first, sequence=sequence), 0.0, 1.0)
+    assert list(store.held.of(ADA)) == list(store._restored[ADA]) == [(2, 4)]
