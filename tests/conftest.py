@@ -26,6 +26,7 @@ LEAK_SECONDS = 3.0
 _refused: list[str] = []
 LONGEST = (
     "cli/test_readme.py",
+    "cli/test_exit_codes.py",
     "lan/test_soak.py",
     "simulation/test_safety.py",
     "cli/test_chat_terminal.py",
