@@ -298,6 +298,7 @@ class Driver:
             return
         now = self._loop.time()
         plain: list[Datagram] = []
+        arrived: list[tuple[int, list[bytes]]] = []
         news = False
         for (source, interface), some in groupby(datagrams, _origin):
             together = list(some)
@@ -311,9 +312,11 @@ class Driver:
                 echoes = engine.echoes
                 news |= engine.receive_all(ours, name, now, group is None, link)
                 if engine.echoes - echoes < len(ours):  # all of one source are ours, or none
-                    self.transport.traffic[interface].count_received(ours)
+                    arrived.append((interface, ours))
         if news:
             self.step(now)
+        for interface, ours in arrived:  # the application was told before
+            self.transport.traffic[interface].count_received(ours)
         if plain and group is not None:
             self._on_plain(group, plain)
 
