@@ -44,7 +44,8 @@ class Api:
         """Run a case to its end; it must say nothing on stderr."""
         with self.start(module, case) as process:
             returned = process.wait(60.0)
-        assert (returned, process.stdout, process.stderr) == (code, said, "")
+        got = returned, process.stdout, process.stderr
+        assert got == (code, said, ""), got  # pytest explains asserts in tests only
 
     def watch(self) -> lab.Process:
         """A watcher on the second host, which prints who comes, what is said and who goes."""
