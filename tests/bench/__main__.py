@@ -18,6 +18,7 @@ from tests import lab
 from tests.bench import (
     discovery,
     endurance,
+    files,
     history,
     keys,
     latency,
@@ -36,6 +37,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "throughput": throughput.measure,
     "latency": latency.measure,
     "recovery": recovery.measure,
+    "files": files.measure,
     "discovery": discovery.measure,
     "start-up": startup.measure,
     "idle": member.measure,
@@ -43,7 +45,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "history": history.measure,
     "endurance": endurance.measure,
 }
-BY_NAME_ONLY = {"endurance", "history"}
+BY_NAME_ONLY = {"endurance", "files", "history"}
 """Too long to run unasked."""
 SLOW = {"discovery", "keys"}
 """Left out of a quick look: it takes a while."""

@@ -193,9 +193,9 @@ class World:
                     lambda: to.sender.on_report(host.peer_id, host.address, report, self.now),
                 )
         for client, status in host.sender.statuses(self.now):
-            to = next(one for one in self.hosts if one.peer_id == client.peer_id)
             queue = max(0.0, self._free_at - self.now)
-            self._carry(to, queue, lambda to=to, status=status: self._told(to, host, status))
+            for to in [one for one in self.hosts if one.peer_id == client.peer_id]:
+                self._carry(to, queue, lambda to=to, status=status: self._told(to, host, status))
         while (batch := host.sender.take(self.now)) is not None:
             if not host.mute:
                 self._send(host, batch)

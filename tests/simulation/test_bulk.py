@@ -6,9 +6,12 @@ from random import Random
 
 import pytest
 
+from mcast.core.bulk.receiver import Item
 from mcast.core.bulk.sender import Way
+from mcast.core.events import PeerId
+from mcast.wire.bulk import BulkReport, Entry
 
-from .bulk import World
+from .bulk import Host, World
 
 DATA = Random(5).randbytes(3_000_000)
 
@@ -98,6 +101,39 @@ def test_who_claims_to_have_it_and_does_not_is_given_up(fault: str) -> None:
     world.run(60, until=lambda: victim.whole)
     assert victim.whole
     assert b"".join(block for _, block in sorted(victim.blocks.items())) == world.data
+
+
+def test_forged_items_cost_a_hash_each() -> None:
+    """Somebody sends a wrong copy of each item before the right one, from the server's address."""
+    world = World(DATA[:1_000_000], receivers=2, seed=4, loss=0.05)
+    arrive = world._arrive
+
+    def forge(host: Host, to: Host, items: list[Item]) -> None:
+        arrive(host, to, [item._replace(data=bytes(len(item.data))) for item in items])
+        arrive(host, to, items)
+
+    world._arrive = forge  # type: ignore[method-assign]
+    world.run(60)
+    assert world.right()
+    assert world.wire / 1_000_000 < 3
+
+
+def test_a_storm_of_reports_is_bounded() -> None:
+    """A member asks for everything a thousand times a second, and never says that it got anything."""
+    world = World(DATA, receivers=3, seed=4, bandwidth=20e6)
+    layout, sender = world.tree.layout, world.hosts[0].sender
+    everything = tuple((level, (Entry(0, 0, layout.groups(level)),)) for level in range(len(layout.counts)))
+    for number in range(1500):
+        eve, address = PeerId(bytes([66 + number % 3]) * 16, 1), ("10.6.6.6", number % 3, 0)
+        report = BulkReport(missing=everything)
+        world._at(
+            number / 1000,
+            lambda eve=eve, address=address, report=report: sender.on_report(eve, address, report, world.now),
+        )
+    world.run(60)
+    assert world.right()
+    assert world.wire / len(DATA) < 3
+    assert world.now < 5
 
 
 def test_multicast_that_does_not_arrive_is_replaced_by_unicast() -> None:

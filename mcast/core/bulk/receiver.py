@@ -272,7 +272,7 @@ class BulkReceiver:
         Groups whose node is known are in `to_check` at once, others when it comes.
         """
         for start, stop in ranges:
-            for group in range(start // FAN, -(-min(stop, self.layout.blocks) // FAN)):
+            for group in range(start // FAN, -(-min(stop, self.layout.blocks) // FAN) if start < stop else 0):
                 low, high = max(start - FAN * group, 0), min(stop - FAN * group, FAN)
                 mask = self.missing[0].get(group) & ((1 << high) - (1 << low))
                 if mask:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import random
 import sys
+from collections.abc import Iterable
 
 from mcast import aio
 from mcast.events import TransferOffered
@@ -37,13 +38,26 @@ async def drop(key: bytes | None, size: int, count: int) -> None:
         )
 
 
-async def get(key: bytes | None, name: str, leave: bool) -> None:
+class Interrupted(BytesSink):
+    """A sink that has nine tenths of it from a run before, with a wrong byte in between."""
+
+    def begin(self, manifest: bytes, size: int, root: bytes) -> Iterable[tuple[int, int]]:
+        """All of it may be here."""
+        super().begin(manifest, size, root)
+        whole = bytearray(random.Random(size).randbytes(size))
+        whole[size // 2] ^= 1
+        part = size * 9 // 10
+        self.content[:part] = whole[:part]
+        return [(0, size)]
+
+
+async def get(key: bytes | None, name: str, leave: bool, interrupted: bool) -> None:
     """Fetch what is offered, now or before."""
     async with aio.join(GROUP, name=name, key=key, history=True) as group:
         print("ready", flush=True)
         async for event in group.events():
             if isinstance(event, TransferOffered):
-                sink = BytesSink()
+                sink = Interrupted() if interrupted else BytesSink()
                 fetch = await group.accept(event, sink)
                 failure = await fetch.wait(timeout=60)
                 _tell(
@@ -51,6 +65,7 @@ async def get(key: bytes | None, name: str, leave: bool) -> None:
                     sha=hashlib.sha256(sink.content).hexdigest(),
                     manifest=sink.manifest == MANIFEST,
                     title=event.title,
+                    received=fetch.progress().received,
                 )
                 if not leave:
                     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
@@ -62,4 +77,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "drop":
         asyncio.run(drop(secret, int(sys.argv[3]), int(sys.argv[4])))
     else:
-        asyncio.run(get(secret, sys.argv[3], sys.argv[4:] == ["leave"]))
+        asyncio.run(get(secret, sys.argv[3], "leave" in sys.argv[4:], "resume" in sys.argv[4:]))

@@ -270,7 +270,7 @@ def test_blocks_of_a_run_before_are_checked() -> None:
     receiver = make()
     receiver.take("ada", [item(2, 0), item(1, 0)], 0.0)
     receiver.take("ada", [item(0, 2)], 0.0)
-    receiver.suppose([(0, 40), (64, 900), (2, 3)])
+    receiver.suppose([(0, 40), (64, 900), (2, 3), (45, 41)])
     assert receiver.to_check == [0]
     assert not receiver.missing[0].has(1)
     assert receiver.missing[0].has(41)

@@ -1,0 +1,85 @@
+"""What is known of the transfers of others: bounded, whatever they say."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from mcast.core.events import Notice, PeerId
+from mcast.events import TransferOffered, TransferWithdrawn
+from mcast.runtime.bulk import transfers as module
+from mcast.runtime.bulk.transfer import Member
+from mcast.runtime.bulk.transfers import Bulk
+from mcast.wire.bulk import BulkNotice, NoticeKind, encode_notice
+
+ME, ADA, BOB = (PeerId(bytes([number]) * 16, 1) for number in range(3))
+
+
+class Nobody:
+    """A member that says nothing."""
+
+    peer_id = ME
+
+
+def make() -> Bulk:
+    return Bulk(cast(Member, Nobody()), lambda: 1452)
+
+
+def notice(by: PeerId, kind: NoticeKind, number: int, **more: object) -> Notice:
+    root = number.to_bytes(32, "big")
+    said = BulkNotice(kind, root, 4000, size=5, block_size=1400, **more)  # type: ignore[arg-type]
+    return Notice(*by, 1, encode_notice(said), 0, name=f"peer {by.origin[0]}")
+
+
+def test_offers_come_and_go() -> None:
+    bulk = make()
+    (offered,) = bulk.on_notice(notice(ADA, NoticeKind.OFFER, 1, text="a title"))
+    assert isinstance(offered, TransferOffered)
+    assert (offered.title, offered.size, offered.name) == ("a title", 5, "peer 1")
+    assert bulk.offers() == [offered]
+    (withdrawn,) = bulk.on_notice(notice(ADA, NoticeKind.WITHDRAW, 1))
+    assert isinstance(withdrawn, TransferWithdrawn)
+    assert withdrawn.id == offered.id
+    assert bulk.offers() == []
+    assert bulk.on_notice(notice(ADA, NoticeKind.WITHDRAW, 1)) == []
+
+
+def test_receivers_are_told_by_their_own_word() -> None:
+    bulk = make()
+    bulk.on_notice(notice(ADA, NoticeKind.OFFER, 1))
+    bulk.on_notice(notice(BOB, NoticeKind.ACCEPT, 1))
+    bulk.on_notice(notice(BOB, NoticeKind.WHOLE, 1))
+    bulk.on_notice(notice(ME, NoticeKind.ACCEPT, 1))
+    parties = bulk.parties((1).to_bytes(32, "big"))
+    assert {peer_id: party.kind for peer_id, party in parties.items()} == {
+        ADA: NoticeKind.OFFER,
+        BOB: NoticeKind.WHOLE,
+    }
+
+
+def test_nonsense_is_ignored() -> None:
+    bulk = make()
+    assert bulk.on_notice(Notice(*ADA, 1, b"something else", 0)) == []
+
+
+def test_offers_of_one_identity_are_bounded() -> None:
+    bulk = make()
+    bulk.on_notice(notice(BOB, NoticeKind.OFFER, 5000))
+    for number in range(1000):
+        bulk.on_notice(notice(ADA, NoticeKind.OFFER, number))
+    assert len(bulk.offers()) == module.OFFERS_EACH + 1
+    assert bulk.offers()[0].peer_id == BOB
+
+
+def test_offers_of_many_are_bounded() -> None:
+    bulk = make()
+    for number in range(1000):
+        bulk.on_notice(notice(PeerId(number.to_bytes(16, "big"), 1), NoticeKind.OFFER, number))
+        bulk.on_notice(notice(PeerId(number.to_bytes(16, "big"), 1), NoticeKind.ACCEPT, 10_000 + number))
+    assert len(bulk._known) == module.OFFERS
+
+
+def test_who_speaks_about_one_transfer_is_bounded() -> None:
+    bulk = make()
+    for number in range(module.PARTIES + 50):
+        bulk.on_notice(notice(PeerId(number.to_bytes(16, "big"), 1), NoticeKind.ACCEPT, 1))
+    assert len(bulk.parties((1).to_bytes(32, "big"))) <= module.PARTIES
