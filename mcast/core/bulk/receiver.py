@@ -45,12 +45,11 @@ ECHO_MOST = 1.0
 """Seconds after which what came last says nothing of the path any more."""
 SETTLED = 0.015
 """Seconds without data after which what the server says it has sent is lost, not in a queue."""
-PATIENCE = 2.0
-"""Seconds without an answer or useful data after which somebody else is asked."""
+PATIENCE, FIRST_PATIENCE = 2.0, 0.75
+"""Seconds without an answer or useful data after which somebody else is asked; and without any answer yet:
+who was killed is still known as one who has it."""
 USELESS = 10.0
 """Seconds of answers without useful data after which somebody else is asked."""
-BY_GROUP = 4
-"""Reports without an answer after which every other one goes to the group: unicast may not get through."""
 FORGED_MOST = 64
 """Items of one server that are not genuine, more than are, after which somebody else is asked."""
 
@@ -343,14 +342,17 @@ class BulkReceiver:
         self._interval = FIRST_INTERVAL
         self.next_timeout = min(self.next_timeout, now + FIRST_INTERVAL)
 
-    def on_timeout(self, now: float, able: Callable[[PeerId], bool]) -> Outreach | None:
-        """The report that is due. `able`: whether a peer can be reached at all."""
+    def on_timeout(
+        self, now: float, able: Callable[[PeerId], bool], here: Callable[[PeerId], bool] = lambda _: True
+    ) -> Outreach | None:
+        """The report that is due. `able`: whether a peer can be asked at all; `here`: whether it is in the
+        roster, as most that can be asked are."""
         if not self.left:
             self._asking = False
         elif self.server is not None and self._disappoints(now):
             self._fail(now)
         if self.server is None:
-            self._choose(now, able)
+            self._choose(now, able, here)
         if self.server is None:
             self.next_timeout = now + LONGEST_INTERVAL
             return None
@@ -359,19 +361,23 @@ class BulkReceiver:
         if self.status is None:
             self._interval = min(LONGEST_INTERVAL, self._interval * 2)
         self.next_timeout = now + self._interval if self._asking else inf
-        by_group = self._unanswered > BY_GROUP and self._unanswered % 2 == 0
+        by_group = self._unanswered % 2 == 0  # unicast may not get through
         return Outreach(self.server, self._report(now), by_group)
 
     def _disappoints(self, now: float) -> bool:
         """Whether to ask somebody else: silence, words without deeds, or garbage."""
         useful = max(self._useful_at, self._chosen_at)
-        silent = now - max(useful, self._told_at) > PATIENCE
+        patience = FIRST_PATIENCE if self.status is None else PATIENCE
+        silent = now - max(useful, self._told_at) > patience
         return silent or now - useful > USELESS or self._false > FORGED_MOST
 
-    def _choose(self, now: float, able: Callable[[PeerId], bool]) -> None:
-        """Ask who holds all and failed least; at least for a while."""
-        candidates = [(one.failures, not one.complete, peer_id) for peer_id, one in self.servers.items()]
-        for _, _, peer_id in sorted(candidates):
+    def _choose(self, now: float, able: Callable[[PeerId], bool], here: Callable[[PeerId], bool]) -> None:
+        """Ask who failed least, of those who is here, of those who holds all; at least for a while."""
+        candidates = [
+            (one.failures, not here(peer_id), not one.complete, peer_id)
+            for peer_id, one in self.servers.items()
+        ]
+        for *_, peer_id in sorted(candidates):
             if able(peer_id):
                 self.server, self._chosen_at = peer_id, now
                 return

@@ -231,6 +231,9 @@ class Transfer:
     def _able(self, peer_id: PeerId) -> bool:
         return peer_id in self.ports and self._pair(peer_id) is not None
 
+    def _here(self, peer_id: PeerId) -> bool:
+        return self._member.peer(peer_id).source is not None
+
     def _pair(self, peer_id: PeerId) -> Pair | None:
         pair = self._pairs.get(peer_id)
         if pair is None:
@@ -491,7 +494,7 @@ class Transfer:
         if receiver is not None and not self.ended and now >= receiver.next_timeout:
             self._count_backlog()
             receiver.drained = self.endpoint.filling == 0.0
-            outreach = receiver.on_timeout(now, self._able)
+            outreach = receiver.on_timeout(now, self._able, self._here)
             if outreach is not None:
                 if outreach.by_group:
                     self._ways.pop(outreach.to, None)  # it may be elsewhere now

@@ -262,8 +262,16 @@ def test_who_does_not_answer_is_asked_through_the_group() -> None:
         outreach = receiver.on_timeout(turn / 10, lambda _: True)
         assert outreach is not None
         ways.append(outreach.by_group)
-    assert ways[:5] == [False] * 5
-    assert ways[5:] == [True, False, True, False, True]
+    assert ways == [False, True] * 5
+
+
+def test_who_is_here_is_asked_first_and_who_never_answers_soon_no_more() -> None:
+    receiver = make()
+    receiver.may_serve(BOB, complete=True)
+    receiver.on_timeout(0.0, lambda _: True, lambda peer_id: peer_id == BOB)
+    assert receiver.server == BOB
+    receiver.on_timeout(0.8, lambda _: True)
+    assert receiver.server == ADA
 
 
 def test_blocks_of_a_run_before_are_checked() -> None:
