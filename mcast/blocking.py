@@ -30,11 +30,14 @@ from .interfaces import Choice
 from .runtime.asking import AT_ONCE, TIME_LIMIT, Answers, Recipient
 from .runtime.discovering import Change
 from .runtime.event_queue import ThreadEventQueue
-from .runtime.group import OVERLAP
+from .runtime.group import OVERLAP, Paths
 from .runtime.joining import Data
 from .runtime.loop_thread import LoopThread
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .files.outgoing import Skipped
     from .runtime.bulk.streams import Sink, Source
     from .runtime.bulk.transfers import Drop as AioDrop
     from .runtime.bulk.transfers import Fetch as AioFetch
@@ -160,6 +163,11 @@ class Drop(Transfer):
         """
         return self._group._thread.run(self._drop.wait(receivers=receivers, timeout=timeout))
 
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """The files that are not sent, such as links, and why; empty with a source of one's own."""
+        return self._drop.skipped
+
     def withdraw(self) -> None:
         """Say that it is offered no more, and close the source."""
         self._group._thread.run(self._drop.withdraw())
@@ -171,6 +179,11 @@ class Fetch(Transfer):
     def __init__(self, group: Group, fetch: AioFetch) -> None:
         super().__init__(group, fetch)
         self._fetch = fetch
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Where the files are, once it is whole; empty with a sink of one's own."""
+        return self._fetch.paths
 
     def wait(self, timeout: float | None = None) -> Failure | None:
         """Wait until it is whole and the sink has finished. Returns None then, else why it is not.
@@ -343,25 +356,49 @@ class Group:
         """
         return self._thread.run(self._group.ask(data, timeout=timeout, count=count, wait_all=wait_all))
 
-    def drop(self, source: Source, *, title: str = "", count: int = 1, way: str = "auto") -> Drop:
+    def drop(
+        self, what: Source | Paths, *, title: str | None = None, count: int | None = None, way: str = "auto"
+    ) -> Drop:
         """Offer a transfer to all in the room, and serve it to those who accept it, until withdraw().
 
-        source: what to offer. It is read once before it is offered, to make its hash tree.
-        title: a short text about it, at most 255 bytes of UTF-8.
-        count: how many files it has, for those who decide whether to accept it.
+        what: a file or a directory, several of them, or a Source of bytes. It is read once before it is
+            offered, to make its hash tree.
+        title: a short text about it, at most 255 bytes of UTF-8. Default: the names of the files.
+        count: how many files it has, for those who decide whether to accept it. Default: the number of files.
         way: "auto", or "multicast" or "unicast" to have only that.
         Raises UsageError, McastError if 32 transfers are open, GroupClosed, and what the source raises.
         """
-        dropped = self._thread.run(self._group.drop(source, title=title, count=count, way=way))
+        dropped = self._thread.run(self._group.drop(what, title=title, count=count, way=way))
         return Drop(self, dropped)
 
-    def accept(self, offer: TransferOffered, sink: Sink, *, way: str = "auto") -> Fetch:
+    def accept(
+        self,
+        offer: TransferOffered,
+        sink: Sink | None = None,
+        *,
+        into: str | os.PathLike[str] | None = None,
+        overwrite: bool = False,
+        executable: bool = False,
+        way: str = "auto",
+    ) -> Fetch:
         """Fetch what a peer offers, from it and from all others who have it.
 
-        offer: a TransferOffered event, or one of offered(). sink: where it goes. way: as in drop().
+        offer: a TransferOffered event, or one of offered().
+        sink: where it goes, if not into files.
+        into: the directory for the files. They are there once they are whole; see Fetch.paths.
+        overwrite: replace files of the same name. Default: a number is added to the new name.
+        executable: let files be executable that are so at the sender. Default: False.
+        way: as in drop().
         Raises what drop() raises. What the sink raises ends the transfer: see Fetch.wait().
         """
-        return Fetch(self, self._thread.run(self._group.accept(offer, sink, way=way)))
+        accepting = self._group.accept(
+            offer, sink, into=into, overwrite=overwrite, executable=executable, way=way
+        )
+        return Fetch(self, self._thread.run(accepting))
+
+    def holders(self, offer: TransferOffered) -> list[PeerView]:
+        """Who is here and says that it has all of a transfer, so that it can be accepted with success."""
+        return self._call(lambda: self._group.holders(offer))
 
     def offered(self) -> list[TransferOffered]:
         """What others offer and have not withdrawn, the oldest first: at most 256, of one identity 16."""

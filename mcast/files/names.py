@@ -62,13 +62,13 @@ def local_name(name: str, *, top: bool, windows: bool = os.name == "nt") -> str:
     return shortened(name, "")
 
 
-def shortened(name: str, addition: str) -> str:
-    """The name with `addition` before its extension, and so much of the rest left out that it still fits."""
+def shortened(name: str, addition: str, most: int = NAME_MAX) -> str:
+    """The name with `addition` before its extension, and without so much of its stem that it fits."""
     stem, dot, extension = name.rpartition(".")
     if not stem or len(extension.encode()) > NAME_MAX // 4:
         stem, dot, extension = name, "", ""
     end = addition + dot + extension
-    kept = stem.encode()[: NAME_MAX - len(end.encode())].decode(errors="ignore")
+    kept = stem.encode()[: most - len(end.encode())].decode(errors="ignore")
     return kept + end
 
 

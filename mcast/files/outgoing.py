@@ -16,7 +16,7 @@ import msgspec
 from mcast.errors import McastError, UsageError
 
 from .manifest import DEPTH_MAX, ENTRIES_MAX, PATH_MAX, TIME_MAX, Entry, encode
-from .names import Siblings, is_safe, wire_name
+from .names import NAME_MAX, Siblings, is_safe, shortened, wire_name
 
 GIVE = "give files or directories"
 OPEN_FILES = 16
@@ -70,8 +70,9 @@ class Outgoing:
         """What is sent, in a few words: `a.iso`, `photos/`, `a.iso and 2 more`."""
         tops = {entry.path[0]: entry.directory or len(entry.path) > 1 for entry in self.entries}
         name, directory = next(iter(tops.items()))
-        more = f" and {len(tops) - 1} more" if len(tops) > 1 else ""
-        return f"{name}{'/' if directory else ''}{more}"
+        end = "/" if directory else ""
+        end += f" and {len(tops) - 1} more" if len(tops) > 1 else ""
+        return shortened(name, "", NAME_MAX - len(end)) + end
 
     @property
     def files(self) -> int:

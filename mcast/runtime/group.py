@@ -75,6 +75,8 @@ if TYPE_CHECKING:
     from mcast.runtime.bulk.streams import Sink, Source
     from mcast.runtime.bulk.transfers import Bulk, Drop, Fetch
 
+Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+"""A file or a directory, or several."""
 PORTION, PORTION_BYTES = 64, 64 * 1024
 """Messages of send_many(), and their bytes, that are queued before it looks again whether there is room."""
 ASK_AGAIN = 0.25
@@ -455,28 +457,60 @@ class Group:
         if self._handler is not None:
             self._replying = Replying(self._engine, self._driver, *self._handler)
 
-    async def drop(self, source: Source, *, title: str = "", count: int = 1, way: str = "auto") -> Drop:
+    async def drop(
+        self, what: Source | Paths, *, title: str | None = None, count: int | None = None, way: str = "auto"
+    ) -> Drop:
         """Offer a transfer to all in the room, and serve it to those who accept it, until withdraw().
 
-        source: what to offer. It is read once before it is offered, to make its hash tree.
-        title: a short text about it, at most 255 bytes of UTF-8.
-        count: how many files it has, for those who decide whether to accept it.
+        what: a file or a directory, several of them, or a Source of bytes. It is read once before it is
+            offered, to make its hash tree.
+        title: a short text about it, at most 255 bytes of UTF-8. Default: the names of the files.
+        count: how many files it has, for those who decide whether to accept it. Default: the number of files.
         way: "auto", or "multicast" or "unicast" to have only that.
         Raises UsageError, McastError if 32 transfers are open, GroupClosed, and what the source raises.
         """
         self._check_open()
         self._require_active()
-        return await self._bulk.drop(source, title, count, _check_way(way))
+        way = _check_way(way)
+        if isinstance(what, str | os.PathLike | Sequence):
+            from mcast.files.outgoing import Outgoing
 
-    async def accept(self, offer: TransferOffered, sink: Sink, *, way: str = "auto") -> Fetch:
+            paths = [what] if isinstance(what, str | os.PathLike) else what
+            what = outgoing = await asyncio.to_thread(Outgoing, paths)
+            title = outgoing.title if title is None else title
+            count = outgoing.files if count is None else count
+        return await self._bulk.drop(what, title or "", 1 if count is None else count, way)
+
+    async def accept(
+        self,
+        offer: TransferOffered,
+        sink: Sink | None = None,
+        *,
+        into: str | os.PathLike[str] | None = None,
+        overwrite: bool = False,
+        executable: bool = False,
+        way: str = "auto",
+    ) -> Fetch:
         """Fetch what a peer offers, from it and from all others who have it.
 
-        offer: a TransferOffered event, or one of offered(). sink: where it goes. way: as in drop().
+        offer: a TransferOffered event, or one of offered().
+        sink: where it goes, if not into files.
+        into: the directory for the files. They are there once they are whole; see Fetch.paths.
+        overwrite: replace files of the same name. Default: a number is added to the new name.
+        executable: let files be executable that are so at the sender. Default: False.
+        way: as in drop().
         Raises what drop() raises. What the sink raises ends the transfer: see Fetch.wait().
         """
         self._check_open()
         self._require_active()
-        return await self._bulk.accept(offer, sink, _check_way(way))
+        way = _check_way(way)
+        if into is not None and sink is None:
+            from mcast.files.incoming import Incoming
+
+            sink = Incoming(into, overwrite=overwrite, executable=executable)
+        elif into is not None or sink is None:
+            raise UsageError("accept() needs either a sink or a directory", "accept(offer, into=DIRECTORY)")
+        return await self._bulk.accept(offer, sink, way)
 
     def offered(self) -> list[TransferOffered]:
         """What others offer and have not withdrawn, the oldest first: at most 256, of one identity 16."""
@@ -491,6 +525,11 @@ class Group:
 
             self._transfers = Bulk(_Membership(self), self._block_room)
         return self._transfers
+
+    def holders(self, offer: TransferOffered) -> list[PeerView]:
+        """Who is here and says that it has all of a transfer, so that it can be accepted with success."""
+        self._require_entered()
+        return self._bulk.holders(offer)
 
     def _block_room(self) -> int:
         """Bytes of the largest datagram for blocks."""

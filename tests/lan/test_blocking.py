@@ -10,6 +10,7 @@ CASES = (
     "many_at_once",
     "talk",
     "private",
+    "files",
     "questions",
     "misuse",
     "failed_entry",

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -24,6 +25,8 @@ from mcast.core.bulk.tree import HashTree, TreeBuilder
 from mcast.core.events import Notice, PeerId, PeerView
 from mcast.errors import McastError, UsageError
 from mcast.events import TransferOffered, TransferWithdrawn
+from mcast.files.incoming import Incoming
+from mcast.files.outgoing import Outgoing, Skipped
 from mcast.runtime.bulk.streams import Sink, Source
 from mcast.runtime.bulk.transfer import Member, Transfer
 from mcast.runtime.bulk.views import (
@@ -57,6 +60,9 @@ SILENT = 5.0
 """Seconds without a word after which a receiver is called silent."""
 READ = 1 << 20
 """Bytes that are read at once for the hash tree."""
+INTRODUCED = 1.0
+"""Seconds, at least, between two times that we say that we take something. The attack: offers of one transfer
+without end."""
 JOIN = 2.0
 """Seconds that closing waits for the thread of a transfer, which may be writing to a disk that hangs."""
 
@@ -98,6 +104,7 @@ class Shared:
         self._changes = 0
         self._rate_at, self._rate_have, self._rate = self._loop.time(), 0, 0.0
         self._closed = False
+        self._introduced = self._loop.time()
         transfer.on_changed = self._note
 
     @property
@@ -201,6 +208,11 @@ class Shared:
 class Drop(Shared):
     """A transfer that we offer. It is served until withdraw(), or until the group is closed."""
 
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """The files that are not sent, such as links, and why; empty with a source of one's own."""
+        return tuple(self._held.skipped) if isinstance(self._held, Outgoing) else ()
+
     async def wait(
         self,
         *,
@@ -252,6 +264,11 @@ class Drop(Shared):
 class Fetch(Shared):
     """A transfer that we accepted. Once whole it is served to others, until close() or the group's end."""
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Where the files are, once it is whole; empty with a sink of one's own."""
+        return self._held.places if isinstance(self._held, Incoming) else ()
+
     async def wait(self, timeout: float | None = None) -> Failure | None:
         """Wait until it is whole and the sink has finished. Returns None then, else why it is not.
 
@@ -267,6 +284,15 @@ class Fetch(Shared):
                 raise TimeoutError(f"the transfer {self.id} is not whole after {timeout:g} s")
             await self._next(left)
         return None
+
+    def introduce(self) -> None:
+        """Say again that we take or hold it: who offers it now may have come after we said so."""
+        now = self._loop.time()
+        if self._closed or self.failure is not None or now < self._introduced + INTRODUCED:
+            return
+        self._introduced = now
+        kind = NoticeKind.WHOLE if self._transfer.whole else NoticeKind.ACCEPT
+        self._bulk.say(BulkNotice(kind, self.offer.root, self._transfer.endpoint.port))
 
     async def cancel(self) -> None:
         """Stop, unless it is whole; the sink is aborted. Others are told."""
@@ -329,6 +355,8 @@ class Bulk:
         shared = self._open.get(said.root)
         if shared is not None and notice.peer_id != self._member.peer_id:
             shared._transfer.party(said, notice.peer_id)
+            if said.kind is NoticeKind.OFFER and isinstance(shared, Fetch):
+                shared.introduce()
         return events
 
     def _note(self, said: BulkNotice, notice: Notice) -> list[TransferOffered | TransferWithdrawn]:
@@ -373,6 +401,12 @@ class Bulk:
         me = self._member.peer_id
         offers = [one for known in self._known.values() for one in known.offers.values()]
         return [offer for offer in offers if offer.peer_id != me]
+
+    def holders(self, offer: TransferOffered) -> list[PeerView]:
+        """Who is here and says that it has all of it."""
+        said = self.parties(offer.root).items()
+        holders = [peer_id for peer_id, one in said if one.kind in (NoticeKind.OFFER, NoticeKind.WHOLE)]
+        return [peer for peer in map(self._member.peer, holders) if peer.source is not None]
 
     def parties(self, root: bytes) -> dict[PeerId, Party]:
         """Who said what about a transfer, without us."""

@@ -6,10 +6,12 @@ import contextlib
 import os
 import queue
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import mcast
 from mcast.runtime.event_queue import ThreadEventQueue
@@ -49,6 +51,31 @@ def private() -> None:
         assert (heard.text, heard.peer_id) == ("psst", ada.peer_id)
         with refused(mcast.UsageError, "not a peer"):
             ada.send("x", to=5)  # type: ignore[call-overload]  # that is the test
+
+
+def files() -> None:
+    with tempfile.TemporaryDirectory() as name, pair() as (ada, bob):
+        directory = Path(name)
+        (directory / "d" / "sub").mkdir(parents=True)
+        (directory / "d" / "sub" / "a").write_bytes(bytes(range(256)) * 4000)
+        (directory / "d" / "link").symlink_to("sub")
+        drop = ada.drop(directory / "d")
+        assert [one.reason for one in drop.skipped] == ["it is a link"]
+        assert (drop.offer.title, drop.offer.count, drop.offer.size) == ("d/", 1, 1_024_000)
+        offer = next(event for event in bob.events(PATIENCE) if isinstance(event, mcast.TransferOffered))
+        assert bob.offered() == [offer]
+        assert [peer.name for peer in bob.holders(offer)] == ["ada"]
+        fetch = bob.accept(offer, into=directory / "in")
+        assert fetch.wait(PATIENCE) is None
+        assert fetch.paths == (directory / "in" / "d",)
+        assert (fetch.paths[0] / "sub" / "a").read_bytes() == bytes(range(256)) * 4000
+        verdict = drop.wait(receivers=["bob"], timeout=PATIENCE)
+        assert verdict
+        assert [one.name for one in verdict.whole] == ["bob"]
+        with refused(mcast.UsageError, "either a sink or a directory"):
+            bob.accept(offer)
+        with refused(mcast.UsageError, "there is no file"):
+            ada.drop([directory / "nothing"])
 
 
 def questions() -> None:
