@@ -357,7 +357,13 @@ class Group:
         return self._thread.run(self._group.ask(data, timeout=timeout, count=count, wait_all=wait_all))
 
     def drop(
-        self, what: Source | Paths, *, title: str | None = None, count: int | None = None, way: str = "auto"
+        self,
+        what: Source | Paths,
+        *,
+        title: str | None = None,
+        count: int | None = None,
+        to: Sequence[PeerView | PeerId] = (),
+        way: str = "auto",
     ) -> Drop:
         """Offer a transfer to all in the room, and serve it to those who accept it, until withdraw().
 
@@ -365,10 +371,12 @@ class Group:
             offered, to make its hash tree.
         title: a short text about it, at most 255 bytes of UTF-8. Default: the names of the files.
         count: how many files it has, for those who decide whether to accept it. Default: the number of files.
+        to: peers that it is for; the programs of others do not show it. That keeps nothing secret from all
+            who are in the room. Default: everybody.
         way: "auto", or "multicast" or "unicast" to have only that.
         Raises UsageError, McastError if 32 transfers are open, GroupClosed, and what the source raises.
         """
-        dropped = self._thread.run(self._group.drop(what, title=title, count=count, way=way))
+        dropped = self._thread.run(self._group.drop(what, title=title, count=count, to=to, way=way))
         return Drop(self, dropped)
 
     def accept(

@@ -94,6 +94,7 @@ class TransferOffered(msgspec.Struct, frozen=True):
     bytes behind it. `title` is short text of the author, untrusted as any text from the network. `count` is
     what the author says about the number of files. `size` is that of the content, `manifest_size` that of the
     manifest. `sent` is unix ms by the author's clock. `name` is what the peer `peer_id` calls itself.
+    `to` are the identities (16 bytes) that it is for, none for everybody.
     """
 
     id: str
@@ -107,6 +108,7 @@ class TransferOffered(msgspec.Struct, frozen=True):
     block_size: int
     sent: int
     history: bool = False
+    to: tuple[bytes, ...] = ()
 
 
 class TransferWithdrawn(msgspec.Struct, frozen=True):

@@ -39,6 +39,8 @@ SUMMARIES = {
     "browse": "Show who is in the group and what they offer.",
     "listen": "Print the messages that arrive in a group, one per line.",
     "send": "Send messages to a group.",
+    "drop": "Send files and directories to all who accept them, at once.",
+    "get": "Accept files that others offer with mcast drop, or with /drop in a chat.",
     "ask": "Ask the peers that answer questions, and print each answer behind the name of its peer.",
     "reply": "Answer the questions of others: with a command, with an echo, or yourself on a terminal.",
     "replay": "Send the messages of a recording again, with the pauses between them.",

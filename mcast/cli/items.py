@@ -36,11 +36,14 @@ from mcast.events import (
     SendingResumed,
     SendingStopped,
     SlowMember,
+    TransferOffered,
+    TransferWithdrawn,
     Unheard,
 )
 from mcast.net.plain_text import Line
 from mcast.wire.attributes import Attributes, Service, decode_attributes
 
+from .offers import offer_text
 from .output import clock, decoded, escape, escape_exactly, payload, rfc3339
 
 if TYPE_CHECKING:
@@ -555,6 +558,43 @@ def _sending(event: SendingStopped | SendingResumed, context: GroupContext, _: f
     return NoticeItem("sending", "a peer confirms again: sending resumes", context, {"state": "resumed"})
 
 
+class OfferItem(Item):
+    """Files that are offered. `number` is what /accept takes, once a chat has numbered the offer."""
+
+    type = "offer"
+    summary = "{} offers of files"
+    number = 0
+
+    def __init__(self, offer: TransferOffered, context: GroupContext, received: float) -> None:
+        self.offer, self._context, self.received = offer, context, received
+
+    def notice(self) -> str:
+        offer = self.offer
+        label = self._context.labels.label(offer.peer_id, offer.name)
+        take = f"; take it with /accept {self.number}" if self.number else ""
+        return f"{label} offers {offer_text(offer)}{take}"
+
+    def json(self) -> Mapping[str, Any]:
+        return {**self._context.head("offer", self.received), **offer_fields(self.offer)}
+
+
+def offer_fields(offer: TransferOffered) -> dict[str, Any]:
+    """What an offer is in JSON."""
+    return {
+        "id": offer.id,
+        **author_field(offer.peer_id, offer.name),
+        "title": offer.title,
+        "files": offer.count,
+        "size": offer.size,
+        **({"history": True} if offer.history else {}),
+    }
+
+
+def _withdrawn(event: TransferWithdrawn, context: GroupContext, _: float) -> Item:
+    fields = {"id": event.id, **author_field(event.peer_id, event.name)}
+    return NoticeItem("withdrawn", "", context, fields)
+
+
 def _overflow(event: Overflow, _: GroupContext, __: float) -> Item:
     notice = f"{event.messages} messages came faster than they could be shown and were dropped"
     fields = {"dropped": event.dropped, "messages": event.messages}
@@ -631,6 +671,8 @@ _MAKERS: dict[type, Callable[[Any, GroupContext, float], Item]] = {
     OtherRoom: _room,
     Unheard: _unheard,
     Overflow: _overflow,
+    TransferOffered: OfferItem,
+    TransferWithdrawn: _withdrawn,
 }
 
 

@@ -21,7 +21,7 @@ import typer
 from mcast.aio import DEFAULT_GROUP, DEFAULT_PORT, Group, Receipt, join, make_room, parse_pair
 from mcast.crypto.rooms import Room
 from mcast.errors import McastError, UsageError
-from mcast.events import InterfacesChanged, TransferOffered, TransferWithdrawn
+from mcast.events import InterfacesChanged
 from mcast.net.address import GroupAddress, parse_group, parse_port
 from mcast.net.links import Change, Plan
 from mcast.net.plain_text import DEFAULT_PORT as PLAIN_PORT
@@ -478,17 +478,13 @@ async def _follow_key(groups: Sequence[Group], kept: RoomKey) -> None:
         note(f"the key of {kept.room} was changed: the old one is taken for ten minutes more")
 
 
-NOT_SHOWN = (InterfacesChanged, TransferOffered, TransferWithdrawn)
-"""Events that become no items."""
-
-
 async def _items(context: GroupContext) -> AsyncIterator[Batch]:
     from .items import item_of
 
     async for events in context.group.batches():
         received = time.time() - context.group.behind
         changes = [event for event in events if isinstance(event, InterfacesChanged)]
-        others = [event for event in events if not isinstance(event, NOT_SHOWN)]
+        others = [event for event in events if not isinstance(event, InterfacesChanged)]
         items = [item_of(event, context, received) for event in others]
         known = context.acquaintances
         yield changes, items if known is None else known.checked(items, context)

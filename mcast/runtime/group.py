@@ -458,7 +458,13 @@ class Group:
             self._replying = Replying(self._engine, self._driver, *self._handler)
 
     async def drop(
-        self, what: Source | Paths, *, title: str | None = None, count: int | None = None, way: str = "auto"
+        self,
+        what: Source | Paths,
+        *,
+        title: str | None = None,
+        count: int | None = None,
+        to: Sequence[PeerView | PeerId] = (),
+        way: str = "auto",
     ) -> Drop:
         """Offer a transfer to all in the room, and serve it to those who accept it, until withdraw().
 
@@ -466,6 +472,8 @@ class Group:
             offered, to make its hash tree.
         title: a short text about it, at most 255 bytes of UTF-8. Default: the names of the files.
         count: how many files it has, for those who decide whether to accept it. Default: the number of files.
+        to: peers that it is for; the programs of others do not show it. That keeps nothing secret from all
+            who are in the room. Default: everybody.
         way: "auto", or "multicast" or "unicast" to have only that.
         Raises UsageError, McastError if 32 transfers are open, GroupClosed, and what the source raises.
         """
@@ -479,7 +487,7 @@ class Group:
             what = outgoing = await asyncio.to_thread(Outgoing, paths)
             title = outgoing.title if title is None else title
             count = outgoing.files if count is None else count
-        return await self._bulk.drop(what, title or "", 1 if count is None else count, way)
+        return await self._bulk.drop(what, title or "", 1 if count is None else count, to, way)
 
     async def accept(
         self,

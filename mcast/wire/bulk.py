@@ -12,7 +12,7 @@ from struct import Struct
 
 import msgspec
 
-from .limits import TAG_SIZE
+from .limits import ORIGIN_SIZE, TAG_SIZE
 from .reasons import DropReason, Malformed
 
 # Datagrams with data: 16 bytes of header, then the item, in a keyed room sealed.
@@ -28,6 +28,8 @@ BLOCK_MIN, BLOCK_MAX = FAN * HASH_SIZE, 8192  # a node fits where a block does
 STREAM_MAX = 1 << 38  # bytes of a transfer: 256 GiB
 MANIFEST_MAX = 16 << 20
 TITLE_MAX = 255
+RECIPIENTS_MAX = 32
+"""Identities that one transfer is offered to, if not to everybody."""
 
 _DATA = Struct(">2sBB4sII")
 UNICAST = 0x80
@@ -275,7 +277,8 @@ class BulkNotice(msgspec.Struct, frozen=True):
 
     OFFER: it serves all of it; `text` is a title. ACCEPT: it will fetch it. WHOLE: it has all of it. FAILED:
     it gave up, `text` says why. WITHDRAW: it serves it no more. `port`: the UDP port at which it can be asked
-    for it, 0 if it cannot. The sizes and `count` are of OFFER alone.
+    for it, 0 if it cannot. The sizes, `count` and `to` are of OFFER alone; `to` are the identities that it is
+    for, none for everybody.
     """
 
     kind: NoticeKind
@@ -286,10 +289,11 @@ class BulkNotice(msgspec.Struct, frozen=True):
     block_size: int = 0
     count: int = 0
     text: str = ""
+    to: tuple[bytes, ...] = ()
 
 
 _NOTICE = Struct(">B32sH")
-_OFFER = Struct(">QIHI")
+_OFFER = Struct(">QIHIB")
 _KINDS = {int(kind): kind for kind in NoticeKind}
 
 
@@ -297,7 +301,9 @@ def encode_notice(notice: BulkNotice) -> bytes:
     """The data of a notice."""
     sizes = b""
     if notice.kind is NoticeKind.OFFER:
-        sizes = _OFFER.pack(notice.size, notice.manifest_size, notice.block_size, notice.count)
+        sizes = _OFFER.pack(
+            notice.size, notice.manifest_size, notice.block_size, notice.count, len(notice.to)
+        ) + b"".join(notice.to)
     return _NOTICE.pack(notice.kind, notice.root, notice.port) + sizes + notice.text.encode()
 
 
@@ -309,12 +315,19 @@ def decode_notice(data: bytes) -> BulkNotice | DropReason:
     kind, at = _KINDS.get(number), _NOTICE.size
     if kind is None:
         return DropReason.BAD_VALUE
-    size = manifest = block = count = 0
+    size = manifest = block = count = recipients = 0
+    to: tuple[bytes, ...] = ()
     if kind is NoticeKind.OFFER:
         if len(data) < at + _OFFER.size:
             return DropReason.TRUNCATED
-        size, manifest, block, count = _OFFER.unpack_from(data, at)
+        size, manifest, block, count, recipients = _OFFER.unpack_from(data, at)
         at += _OFFER.size
+        if recipients > RECIPIENTS_MAX:
+            return DropReason.TOO_LONG
+        if len(data) < at + recipients * ORIGIN_SIZE:
+            return DropReason.TRUNCATED
+        to = tuple(data[at + ORIGIN_SIZE * n : at + ORIGIN_SIZE * (n + 1)] for n in range(recipients))
+        at += recipients * ORIGIN_SIZE
         if not BLOCK_MIN <= block <= BLOCK_MAX or manifest > MANIFEST_MAX or size + manifest > STREAM_MAX:
             return DropReason.BAD_VALUE
     if len(data) - at > TITLE_MAX:
@@ -323,4 +336,4 @@ def decode_notice(data: bytes) -> BulkNotice | DropReason:
         text = data[at:].decode()
     except UnicodeDecodeError:
         return DropReason.BAD_TEXT
-    return BulkNotice(kind, root, port, size, manifest, block, count, text)
+    return BulkNotice(kind, root, port, size, manifest, block, count, text, to)

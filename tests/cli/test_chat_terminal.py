@@ -107,7 +107,7 @@ def test_a_signal_gives_the_terminal_back(here: lab.Host, group: str, number: in
 
 
 def test_commands_are_no_messages(pair: Pair, group: str) -> None:
-    terminal, friend = chat(pair[0], group, columns=200), other(pair[1], group)
+    terminal, friend = chat(pair[0], group, columns=200, rows=26), other(pair[1], group)
     listed = [f"mcast: {entry}" for entry in entries()]
     terminal.type("/nope ada\r")
     wait_for(terminal, ["mcast: unknown command /nope ada, not sent: /help lists the commands", ">"])

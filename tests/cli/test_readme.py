@@ -34,7 +34,7 @@ PAGES = [
     ROOT / "CONTRIBUTING.md",
     *(
         ROOT / "docs" / f"{name}.md"
-        for name in ("chat", "gateway", "keyed-rooms", "python", "security", "troubleshooting")
+        for name in ("chat", "files", "gateway", "keyed-rooms", "python", "security", "troubleshooting")
     ),
     SCRIPTS,
     SETTINGS,
@@ -369,6 +369,25 @@ def greets_by_a_program(scene: Scene, command: str) -> None:
     lab.until(lambda: greeted.exists() and "join " in greeted.read_text())
     assert re.search(r"^join [0-9a-f]{16} bob$", greeted.read_text(), re.MULTILINE)
     assert announcer.interrupt() == 0
+
+
+def drops_a_file(scene: Scene, command: str) -> None:
+    dropping = scene.start(command)
+    dropping.wait_for("offering notes.txt (11 B)", stream="stderr")
+    inbox = scene.third.home / "inbox"
+    getting = scene.third.mcast("get", "--into", str(inbox))
+    assert getting.wait() == 0
+    assert dropping.wait() == 0
+    assert (inbox / "notes.txt").read_text() == "from a file"
+
+
+def gets_a_file(scene: Scene, command: str) -> None:
+    getting = scene.start(command)
+    getting.wait_for("waiting for files in", stream="stderr")
+    dropping = scene.third.mcast("drop", str(scene.directory / "notes.txt"))
+    assert getting.wait() == 0
+    assert dropping.wait() == 0
+    assert (scene.directory / "inbox" / "notes.txt").read_text() == "from a file"
 
 
 def announces(scene: Scene, command: str) -> None:
@@ -776,6 +795,8 @@ CASES: dict[str, Case] = {
     "mcast browse -t --match 'print*' -F '%n %a %p'": prints_fields,
     "mcast browse --service '_http._tcp' -C 1 -W 1m -F '%a:%p'": finds_a_server,
     "mcast browse -t": takes_a_snapshot,
+    "mcast drop notes.txt": drops_a_file,
+    "mcast get --into inbox": gets_a_file,
     "mcast browse -t --service '_ipp.*' --tag 'floor=*' --json": filters,
     "mcast bench receive": measures_what_comes,
     "mcast bench send --size 64 -W 2s": measures_what_it_sends,
@@ -947,6 +968,21 @@ def speaks_for_a_guest(scene: Scene, code: str) -> None:
     assert shown.index("I am the gateway") < shown.index("the third floor has no more paper")
 
 
+def transfers(give: str, take: str, printed: str) -> Case:
+    """A program that has functions to give and to take: somebody else gives, the reader takes."""
+
+    def case(scene: Scene, code: str) -> None:
+        (scene.third.home / "notes.txt").write_text("from a file")
+        ends = "import os; os.chdir(os.environ['HOME'])"
+        giver = scene.third.python(f"{code}\n{ends}\n{give}")
+        taker = scene.reader.python(f"{code}\n{ends}\n{take}")
+        taker.wait_for(printed, stream="stdout")
+        assert giver.wait(60) == 0
+        assert giver.stdout == "['bob'] and not: []\n"
+
+    return case
+
+
 PROGRAMS: dict[str, Case] = {
     "    for message in group.messages(timeout=5):": talks,
     "    async with mcast.aio.join(": talks,
@@ -960,6 +996,8 @@ PROGRAMS: dict[str, Case] = {
     "with mcast.browse(": browses_by_program,
     "    said = group.send(": speaks_for_a_guest,
     "    async with mcast.aio.announce(": announces_by_program,
+    "def give(path": transfers("give('notes.txt')", "take('inbox')", "inbox/notes.txt"),
+    "async def give(content": transfers("asyncio.run(give(b'12345'))", "asyncio.run(take())", "5 bytes"),
     "lan = simulation.Lan(": prints(r"^\['hello'\]$"),
     "@pytest.mark.mcast_lan(seed=7": prints("^$"),
     "patient = msgspec.structs.replace(": talks,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -23,6 +24,8 @@ BENCH = {
     **bench.Counts(2.0, 10, 640, 3, 1, 0.25).fields(0.0, 0.001),
     "peers": 1,
 }
+OFFER = {"id": "x", "title": "a and 1 more", "files": 2, "size": 5, **PEER}
+AMOUNTS = {"have": 3, "total": 9, "bytes_sent": 12, "bytes_received": 0, "rate": 100}
 EXAMPLES: list[dict[str, Any]] = [
     {
         "type": "message",
@@ -65,6 +68,19 @@ EXAMPLES: list[dict[str, Any]] = [
         "kernel_drops": 0,
         "failed": {"eperm": 1},
     },
+    {"type": "offer", **OFFER},
+    {"type": "progress", "id": "x", **AMOUNTS},
+    {
+        "type": "receiver",
+        "id": "x",
+        "state": "failed",
+        "have": 0,
+        "total": 9,
+        "way": "unicast",
+        "reason": "full",
+    }
+    | PEER,
+    {"type": "transfer", **OFFER, **AMOUNTS, "state": "whole", "seconds": 0.2, "paths": ["in/a"]},
 ]
 WRONG: list[tuple[int, dict[str, Any]]] = [
     (0, {"v": 2}),
@@ -135,7 +151,7 @@ ENDING = {
     "ping": ["-C", "1"],
     "doctor": [],
 }
-OTHERWISE = {"interfaces", "bench", "identity", "history"}
+OTHERWISE = {"drop", "get", "interfaces", "bench", "identity", "history"}
 """Commands whose JSON is tested elsewhere."""
 
 
@@ -161,6 +177,21 @@ def test_what_the_commands_of_a_group_print(pair: tuple[lab.Host, lab.Host], gro
     assert types["send"] <= {"ack", "missing"}
     assert {"message", "join"} <= types["listen"]
     assert all(types.values()), types
+
+
+def test_what_drop_and_get_print(pair: tuple[lab.Host, lab.Host], group: str, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("hello")
+    watching = pair[1].mcast("listen", "--events", "--json", "-g", group)
+    watching.wait_for(" on eth0", stream="stderr")
+    getting = pair[1].mcast("get", "-g", group, "--json", "--into", str(tmp_path / "in"))
+    dropping = pair[0].mcast("drop", "-g", group, "--json", str(tmp_path / "a.txt"))
+    for process in (getting, dropping):
+        assert process.wait(60) == 0
+        assert {"offer", "progress", "transfer"} <= set(valid(process.objects()))
+    assert "receiver" in valid(dropping.objects())
+    watching.wait_for('"type":"offer"', stream="stdout")
+    assert watching.interrupt() == 0
+    valid(watching.objects())
 
 
 def test_every_command_with_json_is_tried() -> None:

@@ -13,7 +13,7 @@ from mcast.cli.output import escape, note
 from mcast.errors import UsageError
 from mcast.wire.limits import NAME_MAX
 
-from . import lookups
+from . import files, lookups
 from .render import ACTION
 from .rooms import LOBBY
 from .verification import verify
@@ -34,7 +34,7 @@ class Command(msgspec.Struct, frozen=True):
     `run` gets the chat and what was typed behind the name, stripped. It raises a McastError if that does not
     work; `sends` says that the user must then learn that nothing was sent. `aliases` are other names for it.
     Only a command that takes `lines` may have several. `completes` is what Tab offers: "peers", "rooms" (that
-    one is in) or "known rooms".
+    one is in) or "known rooms". One that is not `listed` is told of by another in /help, which fits a screen.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Command(msgspec.Struct, frozen=True):
     sends: bool = False
     lines: bool = False
     completes: str = ""
+    listed: bool = True
 
     @property
     def entry(self) -> str:
@@ -160,6 +161,9 @@ COMMANDS = (
     Command("/who", "", "see who is here", _who),
     Command("/status", "", "see who has got what you said last, and who has not", _status),
     Command("/msg", "NAME TEXT", _MSG, _msg, sends=True, lines=True, completes="peers"),
+    Command("/drop", "PATH", "offer files; /files lists offers, /accept N takes one", files.drop),
+    Command("/files", "", "see what files are offered, and how far they are", files.files, listed=False),
+    Command("/accept", "N [DIR]", "take the files with this number", files.accept, listed=False),
     Command("/me", "TEXT", "say what you do: * ada waves", _me, sends=True, lines=True),
     Command("/topic", "[TEXT]", "see or set what this room talks about", _topic, sends=True),
     Command("/nick", "NAME", "take another name: you leave and enter again", _nick),
@@ -184,7 +188,7 @@ SLASHES = f"{'//text':{USAGE}}send a text that begins with a slash"
 
 def entries() -> Iterator[str]:
     """The lines of /help."""
-    yield from (command.entry for command in COMMANDS)
+    yield from (command.entry for command in COMMANDS if command.listed)
     yield SLASHES
 
 

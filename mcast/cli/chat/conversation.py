@@ -9,7 +9,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mcast.cli.archive import NEW, Archive
-from mcast.cli.items import ChatLine, Item, MessageItem, PeerItem, PlainItem, PrivateItem, topic_of
+from mcast.cli.items import (
+    ChatLine,
+    Item,
+    MessageItem,
+    OfferItem,
+    PeerItem,
+    PlainItem,
+    PrivateItem,
+    topic_of,
+)
 from mcast.cli.mailbox import KEPT, Mailbox
 from mcast.cli.output import Output, escape, note
 from mcast.cli.session import GroupSession, Reporter, Session, interface_events, portions
@@ -18,6 +27,7 @@ from mcast.events import Message, PeerView, PrivateMessage, RoomView
 from mcast.runtime.joining import place_of
 
 from .delivery import Delivery, with_silence
+from .files import Files
 from .render import ACTIONS, ALL, DIM, UNHEARD, Parts, mentions
 
 if TYPE_CHECKING:
@@ -87,6 +97,9 @@ class Conversation:
         self.ignored: dict[bytes, str] = {}
         """Identities whose messages are not shown, and their labels."""
         self.bell: Bell | None = None
+        self.files: Files | None = None
+        if isinstance(session, GroupSession):
+            self.files = Files(session.contexts[0], screen)
         self._origin = session.groups[0].origin if isinstance(session, GroupSession) else b""
         self._tell_topic()
         self._delivery: Delivery | None = None
@@ -145,6 +158,8 @@ class Conversation:
             await self._mailbox.close()
         if self._delivery:
             await self._delivery.close()
+        if self.files is not None:
+            await self.files.close()
 
     async def send(self, text: str) -> None:
         """Send a message to the room. McastError if it was not sent, or could not be sent yet."""
@@ -274,7 +289,10 @@ class Conversation:
             if lines:
                 self._screen.show(lines)
                 lines = []
-            self._notice(item)
+            if isinstance(item, OfferItem):
+                self._offer(item)
+            else:
+                self._notice(item)
         if lines:
             self._screen.show(lines)
 
@@ -311,6 +329,13 @@ class Conversation:
     def _happened(self) -> None:
         if self._delivery:
             self._delivery.happened()
+
+    def _offer(self, item: OfferItem) -> None:
+        """Tell of files that are offered now; /files lists them all."""
+        if self.files is not None:
+            item.number = self.files.number(item.offer)
+            if self._screen.active and not item.offer.history:
+                self._reporter.notice(item)
 
     def _notice(self, item: Item) -> None:
         if isinstance(item, PeerItem):

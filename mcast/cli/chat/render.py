@@ -204,6 +204,11 @@ class Look(msgspec.Struct, frozen=True):
         rows = self._wrapped(text, self._room(0), self._room(2))
         return [[(style, row if not number else f"  {row}")] for number, row in enumerate(rows)]
 
+    def one_row(self, text: str, part: int = 1) -> str:
+        """So much of a line of ours as fits into one row, or into a `part` of it, such as half of it."""
+        room = self._room(0) // part
+        return text if cells(text) <= room else f"{text[: _fitting(text, room - 1)]}…"
+
     def _shortened(self, sender: str) -> str:
         """The label, with the identity at its end even if the name is longer than the window is wide."""
         if not self.columns or cells(sender) <= (most := max(14, self.columns // 2 - 6)):

@@ -73,6 +73,10 @@ class Screen:
     def mark(self, message_id: str, mark: str) -> None:
         """Change the mark of a line of one's own, if it can still be reached."""
 
+    def change(self, key: str, text: str) -> bool:
+        """Show a line of ours, or change it where it stands; False if it cannot be reached any more."""
+        return False
+
     def refresh(self) -> None:
         """The prompt or the line below has changed."""
 

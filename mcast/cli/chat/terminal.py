@@ -32,7 +32,7 @@ from .screen import Screen
 PAUSE = 0.04
 """Seconds, at least, between two times that rows are printed: each time, the prompt is drawn again."""
 MARKED = 100
-"""Lines of one's own whose place on the screen is known."""
+"""Lines of one's own, and of transfers, whose place on the screen is known."""
 REFLOWS = not (
     "XTERM_VERSION" in os.environ
     or os.environ.get("TERM", "").startswith(("linux", "vt", "cons"))
@@ -69,6 +69,7 @@ class Terminal(Screen):
         self._timer: asyncio.TimerHandle | None = None
         self._printed = 0
         self._places: dict[str, int] = {}
+        self._changing: dict[str, None] = {}
         self._tallest = 1
         self._size = output.get_size()
         self._composer = Composer(output, ChatCompleter(self), self._prompt, self._status, self._moved)
@@ -105,9 +106,7 @@ class Terminal(Screen):
         rows = super().rows(line, before)
         if line.own and line.id:
             # A heading may come first.
-            self._places[line.id] = self._printed + before + (rows[0][0][1].startswith("---"))
-            if len(self._places) > MARKED:
-                del self._places[next(iter(self._places))]
+            self._remember(line.id, self._printed + before + (rows[0][0][1].startswith("---")))
         return rows
 
     def put(self, rows: Sequence[Parts]) -> None:
@@ -123,18 +122,40 @@ class Terminal(Screen):
         self.put(self.look().note(text))
 
     def mark(self, message_id: str, mark: str) -> None:
+        self._rewrite(message_id, [gutter(mark, plain=self._plain)])
+
+    def change(self, key: str, text: str) -> bool:
+        look = self.look()
+        row = look.note(look.one_row("mcast: " + text))[0]
+        if key in self._changing:
+            return self._rewrite(key, [*row, ("[ZeroWidthEscape]", "\x1b[K")])
+        self._changing[key] = None
+        if len(self._changing) > MARKED:
+            del self._changing[next(iter(self._changing))]
+        self._remember(key, self._printed)
+        self.put([row])
+        return True
+
+    def _remember(self, key: str, place: int) -> None:
+        self._places[key] = place
+        if len(self._places) > MARKED:
+            del self._places[next(iter(self._places))]
+
+    def _rewrite(self, key: str, parts: Parts) -> bool:
+        """Write over the begin of a row; False if it cannot be reached any more."""
         self._draw()
         self._rendered()
-        place = self._places.get(message_id)
+        place = self._places.get(key)
         if place is None:
-            return
+            return False
         up = self._printed - place
         # What is higher up has left the screen, and the cursor would stop at its edge.
         if up > self._size.rows - self._tallest:
-            del self._places[message_id]
-            return
-        parts: Parts = [("[ZeroWidthEscape]", f"\x1b[{up}A"), gutter(mark, plain=self._plain)]
-        self._print([*parts, ("[ZeroWidthEscape]", f"\r\x1b[{up}B")])
+            del self._places[key]
+            return False
+        escape = "[ZeroWidthEscape]"
+        self._print([(escape, f"\x1b[{up}A"), *parts, (escape, f"\r\x1b[{up}B")])
+        return True
 
     def refresh(self) -> None:
         if self._app.is_running:

@@ -66,6 +66,10 @@ class View:
         """Change the mark of a line of one's own."""
         self._screen.mark(message_id, mark)
 
+    def change(self, key: str, text: str) -> bool:
+        """Show a line of ours, or change it where it stands; False if it cannot be reached now."""
+        return self.active and self._screen.change(key, text)
+
     def refresh(self) -> None:
         """The line below the prompt has changed."""
         self._screen.refresh()

@@ -40,6 +40,7 @@ from mcast.runtime.bulk.worker import SpooledNodes, Worker
 from mcast.wire.bulk import (
     DATA_OVERHEAD,
     MANIFEST_MAX,
+    RECIPIENTS_MAX,
     STREAM_MAX,
     TITLE_MAX,
     BulkNotice,
@@ -378,9 +379,11 @@ class Bulk:
                 said.block_size,
                 notice.sent,
                 notice.history,
+                said.to,
             )
             known.offers[peer_id] = offer
-            events.append(offer)
+            if self._is_for_us(offer):
+                events.append(offer)
         elif said.kind is NoticeKind.WITHDRAW and known.offers.pop(peer_id, None) is not None:
             events.append(TransferWithdrawn(said.root.hex()[:16], peer_id, notice.name))
         self._bound(peer_id)
@@ -400,7 +403,10 @@ class Bulk:
         """What others offer and have not withdrawn, the oldest first."""
         me = self._member.peer_id
         offers = [one for known in self._known.values() for one in known.offers.values()]
-        return [offer for offer in offers if offer.peer_id != me]
+        return [offer for offer in offers if offer.peer_id != me and self._is_for_us(offer)]
+
+    def _is_for_us(self, offer: TransferOffered) -> bool:
+        return not offer.to or self._member.peer_id.origin in offer.to
 
     def holders(self, offer: TransferOffered) -> list[PeerView]:
         """Who is here and says that it has all of it."""
@@ -420,9 +426,11 @@ class Bulk:
 
     # What we do
 
-    async def drop(self, source: Source, title: str, number: int, way: str) -> Drop:
+    async def drop(
+        self, source: Source, title: str, number: int, to: Sequence[PeerView | PeerId], way: str
+    ) -> Drop:
         """Offer a source; see Group.drop()."""
-        title = _check_title(title)
+        title, origins = _check_title(title), _origins(to)
         size, manifest = source.size, bytes(source.manifest)
         if len(manifest) > MANIFEST_MAX or not 0 <= size <= STREAM_MAX - len(manifest):
             raise UsageError(f"a transfer of {size} bytes is too large", "offer it in parts")
@@ -437,7 +445,17 @@ class Bulk:
             self._check_room()
             me = self._member.peer_id
             offer = TransferOffered(
-                tree.root.hex()[:16], tree.root, me, "", title, number, size, len(manifest), block, 0
+                tree.root.hex()[:16],
+                tree.root,
+                me,
+                "",
+                title,
+                number,
+                size,
+                len(manifest),
+                block,
+                0,
+                to=origins,
             )
             reader = _reader(manifest, source.read)
             transfer = Transfer(self._member, layout, tree.root, nodes, worker, reader, Way(way), tree=tree)
@@ -448,11 +466,8 @@ class Bulk:
             raise
         drop = Drop(self, offer, transfer, worker, source)
         self._register(drop)
-        self.say(
-            BulkNotice(
-                NoticeKind.OFFER, tree.root, transfer.endpoint.port, size, len(manifest), block, number, title
-            )
-        )
+        port, sizes = transfer.endpoint.port, (size, len(manifest), block)
+        self.say(BulkNotice(NoticeKind.OFFER, tree.root, port, *sizes, number, title, origins))
         return drop
 
     async def accept(self, offer: TransferOffered, sink: Sink, way: str) -> Fetch:
@@ -519,6 +534,14 @@ def _check_title(title: str) -> str:
     if len(title.encode("utf-8", "surrogatepass")) > TITLE_MAX:
         raise UsageError(f"the title has more than {TITLE_MAX} bytes", "shorten it")
     return title
+
+
+def _origins(peers: Sequence[PeerView | PeerId]) -> tuple[bytes, ...]:
+    ids = [peer.peer_id if isinstance(peer, PeerView) else peer for peer in peers]
+    origins = tuple(dict.fromkeys(peer_id.origin for peer_id in ids))
+    if len(origins) > RECIPIENTS_MAX:
+        raise UsageError(f"a transfer can be for {RECIPIENTS_MAX} peers", "offer it to everybody")
+    return origins
 
 
 def _make_tree(layout: Layout, nodes: SpooledNodes, source: Source, manifest: bytes) -> HashTree:

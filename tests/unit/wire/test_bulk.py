@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from mcast.wire.bulk import (
@@ -30,6 +31,7 @@ from mcast.wire.reasons import DropReason
 
 ROOT = bytes(range(32))
 OFFER = BulkNotice(NoticeKind.OFFER, ROOT, 4000, 1 << 30, 500, 1420, 7, "Ferien é.zip")
+FOR_TWO = BulkNotice(NoticeKind.OFFER, ROOT, 4000, 5, 1, 1420, 1, "a", (b"a" * 16, b"b" * 16))
 REPORT = BulkReport(
     b"tokenize",
     1,
@@ -94,6 +96,7 @@ def test_status() -> None:
     "notice",
     [
         OFFER,
+        FOR_TWO,
         BulkNotice(NoticeKind.ACCEPT, ROOT, 4001),
         BulkNotice(NoticeKind.FAILED, ROOT, text="no space left"),
     ],
@@ -106,6 +109,10 @@ def test_malformed_notices() -> None:
     whole = encode_notice(OFFER)
     assert decode_notice(whole[:34]) is DropReason.TRUNCATED
     assert decode_notice(whole[:40]) is DropReason.TRUNCATED
+    assert decode_notice(encode_notice(FOR_TWO)[:-2]) is DropReason.TRUNCATED
+    assert decode_notice(encode_notice(FOR_TWO)[:-1]) == msgspec.structs.replace(FOR_TWO, text="")
+    many = msgspec.structs.replace(FOR_TWO, to=(b"a" * 16,) * 33)
+    assert decode_notice(encode_notice(many)) is DropReason.TOO_LONG
     assert decode_notice(b"\x09" + whole[1:]) is DropReason.BAD_VALUE
     assert decode_notice(whole + b"\xff") is DropReason.BAD_TEXT
     assert decode_notice(whole + b"x" * TITLE_MAX) is DropReason.TOO_LONG

@@ -1,0 +1,242 @@
+"""Files in a chat: what others offer, what is accepted, what one offers oneself, and how far all that is."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Coroutine, Iterator
+from typing import TYPE_CHECKING, Any
+
+import platformdirs
+
+from mcast.cli.items import GroupContext
+from mcast.cli.offers import offer_text, share_text, size_text
+from mcast.cli.output import escape, note
+from mcast.cli.transfers import current
+from mcast.errors import McastError, UsageError
+from mcast.events import TransferOffered
+from mcast.files.incoming import Incoming
+from mcast.files.outgoing import Outgoing
+from mcast.runtime.bulk.transfers import Drop, Fetch
+from mcast.runtime.bulk.views import ReceiverProgress, State
+
+if TYPE_CHECKING:
+    from .talk import Talk
+    from .view import View
+
+LOOK = 0.25
+"""Seconds, at least, between two changes of the line of a transfer."""
+NAMED = 3
+"""Receivers that the line of a transfer names."""
+AT_ONCE = 8
+"""Transfers that one takes or offers at a time: each has a worker thread and open files."""
+OVER = (State.WHOLE, State.FAILED)
+SKIPPED = 5
+"""Files that are not sent and are named."""
+
+
+class Files:
+    """The transfers of one room. `view` shows a line for each, which changes in place."""
+
+    def __init__(self, context: GroupContext, view: View) -> None:
+        self._context, self._group, self._view = context, context.group, view
+        self._numbers: dict[str, int] = {}
+        self._count = 0
+        self._transfers: dict[str, Drop | Fetch] = {}
+        self._outcomes: dict[str, str] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._reading: set[asyncio.Task[None]] = set()
+        self._lines: dict[str, str] = {}
+
+    def number(self, offer: TransferOffered) -> int:
+        """The number of an offer in this room. Offers that are known no more lose theirs."""
+        if offer.id not in self._numbers:
+            known = {one.id for one in self._group.offered()} | self._transfers.keys()
+            self._numbers = {one: number for one, number in self._numbers.items() if one in known}
+            self._count += 1
+            self._numbers[offer.id] = self._count
+        return self._numbers[offer.id]
+
+    def report(self) -> Iterator[str]:
+        """A line for each offer that is known, and for each transfer of one's own."""
+        offers = {offer.id: offer for offer in self._group.offered()}
+        offers |= {one: transfer.offer for one, transfer in self._transfers.items()}
+        if not offers:
+            yield "nobody offers files; /drop PATH offers some"
+        for offer in offers.values():
+            transfer = self._transfers.get(offer.id)
+            state = self._outcomes.get(offer.id) or (self._words(transfer) if transfer else "")
+            if not state and not self._group.holders(offer):
+                state = "nobody who is here has it"
+            line = f"[{self.number(offer)}] {offer_text(offer)} from {self._author(offer)}"
+            yield f"{line}: {state}" if state else line
+
+    async def drop(self, path: str) -> None:
+        """Offer a file or a directory, once it has been read. One can go on typing meanwhile."""
+        await self._make_room()
+        task = asyncio.create_task(self._offer(path))
+        self._reading.add(task)
+        task.add_done_callback(self._reading.discard)
+
+    async def _offer(self, path: str) -> None:
+        try:
+            await self._read_and_offer(path)
+        except McastError as error:
+            note(str(error))
+
+    async def _read_and_offer(self, path: str) -> None:
+        outgoing = await asyncio.to_thread(_outgoing, path)
+        for one in outgoing.skipped[:SKIPPED]:
+            note(f"not sent: {one.path}: {one.reason}")
+        if len(outgoing.skipped) > SKIPPED:
+            note(f"{len(outgoing.skipped) - SKIPPED:,} more files are not sent")
+        drop = await self._group.drop(outgoing, title=outgoing.title, count=outgoing.files)
+        self._start(drop, self._watch_drop(drop))
+
+    async def accept(self, number: int, into: str) -> None:
+        """Take what was offered under a number."""
+        offers = {self.number(offer): offer for offer in self._group.offered()}
+        if number not in offers:
+            raise UsageError(f"there is no offer {number}", "see /files")
+        offer = offers[number]
+        if offer.id in self._transfers:
+            state = self._outcomes.get(offer.id, "it is on its way")
+            raise UsageError(f"you have taken {offer_text(offer)} already", state)
+        await self._make_room()
+        incoming = Incoming(_home(into) or platformdirs.user_downloads_dir())
+        fetch = await self._group.accept(offer, incoming)
+        self._outcomes.pop(offer.id, None)
+        self._start(fetch, self._watch_fetch(fetch, incoming))
+
+    async def close(self) -> None:
+        """Stop. What is unfinished stays on the disk."""
+        tasks = [*self._reading, *self._tasks.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _make_room(self) -> None:
+        """UsageError if there are too many transfers, and none of one's own that nobody is taking now."""
+        if len(self._tasks) + len(self._reading) < AT_ONCE:
+            return
+        for transfer in self._transfers.values():
+            if isinstance(transfer, Drop) and all(one.state in OVER for one in transfer.progress().receivers):
+                self._tasks[transfer.id].cancel()
+                await transfer.withdraw()
+                del self._transfers[transfer.id]
+                note(f"you offer {offer_text(transfer.offer)} no more")
+                return
+        raise UsageError(f"{AT_ONCE} transfers are going on", "wait until one of them has ended")
+
+    def _start(self, transfer: Drop | Fetch, watching: Coroutine[Any, Any, None]) -> None:
+        self._transfers[transfer.id] = transfer
+        task = self._tasks[transfer.id] = asyncio.create_task(watching)
+        task.add_done_callback(lambda _: self._tasks.pop(transfer.id, None))
+
+    async def _watch_fetch(self, fetch: Fetch, incoming: Incoming) -> None:
+        ended = asyncio.create_task(fetch.wait())
+        try:
+            while not ended.done():
+                self._show(fetch)
+                await fetch.changed(LOOK)
+            failure = ended.result()
+        except asyncio.CancelledError:
+            ended.cancel()
+            await fetch.cancel()
+            raise
+        if failure is None:
+            outcome = f"whole, in {', '.join(escape(str(path)) for path in incoming.places[:NAMED])}"
+        else:
+            outcome = f"not whole: {escape(failure.text or failure.kind)}; /accept again goes on with it"
+            del self._transfers[fetch.id]
+        self._end(fetch, outcome)
+
+    async def _watch_drop(self, drop: Drop) -> None:
+        """Show how it stands as long as one is in the room: more people may take it."""
+        while drop.failure is None:
+            self._show(drop)
+            await drop.changed(LOOK)
+        del self._transfers[drop.id]
+        self._end(drop, f"ended: {escape(drop.failure.text or drop.failure.kind)}")
+
+    def _show(self, transfer: Drop | Fetch) -> None:
+        """Show how a transfer stands, in its line."""
+        self._outcomes.pop(transfer.id, None)
+        words = self._line(transfer, self._words(transfer))
+        if self._lines.get(transfer.id) != words:
+            first = transfer.id not in self._lines
+            self._lines[transfer.id] = words
+            if not self._view.change(transfer.id, words) and first:
+                note(words)
+
+    def _end(self, transfer: Drop | Fetch, outcome: str) -> None:
+        self._outcomes[transfer.id] = outcome
+        self._lines.pop(transfer.id, None)
+        words = self._line(transfer, outcome)
+        if not self._view.change(transfer.id, words):
+            note(words)
+
+    def _line(self, transfer: Drop | Fetch, state: str) -> str:
+        verb = "you offer" if isinstance(transfer, Drop) else "you get"
+        name = self._view.look().one_row(offer_text(transfer.offer), 4)
+        return f"[{self.number(transfer.offer)}] {verb} {name}: {state}"
+
+    def _words(self, transfer: Drop | Fetch) -> str:
+        progress = transfer.progress()
+        moving = isinstance(transfer, Fetch) or any(one.state not in OVER for one in progress.receivers)
+        rate = f", {size_text(progress.rate)}/s" if progress.rate and moving else ""
+        if isinstance(transfer, Fetch):
+            return f"{share_text(progress.have, progress.total)}{rate}"
+        receivers = current(progress.receivers)
+        if not receivers:
+            return "nobody has accepted it yet"
+        whole = sum(one.state == State.WHOLE for one in receivers)
+        others = [one for one in receivers if one.state != State.WHOLE]
+        named = [self._receiver(one, progress.total) for one in others[:NAMED]]
+        more = [f"{len(others) - NAMED:,} more"] if len(others) > NAMED else []
+        return f"{', '.join([f'{whole} of {len(receivers)} whole', *named, *more])}{rate}"
+
+    def _receiver(self, receiver: ReceiverProgress, total: int) -> str:
+        label = self._context.labels.label(receiver.peer_id, receiver.name)
+        state = "" if receiver.state == State.RECEIVING else f" {receiver.state}"
+        return f"{label} {share_text(receiver.have, total)}{state}"
+
+    def _author(self, offer: TransferOffered) -> str:
+        own = offer.peer_id == self._group.peer_id
+        return "you" if own else self._context.labels.label(offer.peer_id, offer.name)
+
+
+def _home(path: str) -> str:
+    """The path with the user's home for a tilde."""
+    return os.path.expanduser(path)
+
+
+def _outgoing(path: str) -> Outgoing:
+    return Outgoing([_home(path)])
+
+
+async def drop(talk: Talk, path: str) -> None:
+    """/drop PATH"""
+    if not path:
+        raise UsageError("/drop needs a file or a directory", "write /drop PATH")
+    await _files(talk).drop(path)
+
+
+async def accept(talk: Talk, words: str) -> None:
+    """/accept N [DIR]"""
+    number, _, into = words.partition(" ")
+    if not number.isdecimal():
+        raise UsageError("/accept needs the number of an offer", "write /accept N; see /files")
+    await _files(talk).accept(int(number), into.strip())
+
+
+async def files(talk: Talk, _: str) -> None:
+    """/files"""
+    for line in _files(talk).report():
+        note(line)
+
+
+def _files(talk: Talk) -> Files:
+    if talk.room.files is None:
+        raise UsageError("plain text has no files", "use mcast chat without --plain")
+    return talk.room.files

@@ -1,0 +1,250 @@
+"""`mcast drop`: send files to everybody in a room at once, and tell who has them whole."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import Annotated
+
+import msgspec
+import typer
+
+from mcast.core.events import PeerId
+from mcast.errors import UsageError
+from mcast.files.outgoing import Outgoing, Skipped
+from mcast.runtime.bulk.transfers import Drop
+from mcast.runtime.bulk.views import Progress, ReceiverProgress, State
+
+from . import exits, options
+from .joining import joins
+from .offers import offer_text, share_text
+from .output import Output, escape, note
+from .private import NobodyThere, find, means
+from .runner import Ending, run
+from .session import GroupSession, Network, Participant, Reporter
+from .transfers import TransferView, current, follow, terminal_bars
+
+SETTLED = 1.0
+"""Seconds for which somebody must have it whole and nobody be on the way, if nobody in particular is waited
+for."""
+GIVE_UP = 60.0
+"""Seconds for which such a receiver is waited for once it is silent: it may have been started again."""
+LOOK = 0.2
+"""Seconds between two looks, if nothing happens."""
+NOT_ACCEPTED = "has not accepted it"
+NAMED = 10
+"""Files that are skipped, and receivers without the files, that are named; the others are only counted."""
+
+
+@joins()
+def drop(
+    files: Annotated[list[str], typer.Argument(metavar="PATH...", help="Send these files and directories.")],
+    to: Annotated[
+        list[str] | None,
+        typer.Option("--to", metavar="NAME", help="Offer them to this peer alone; may be repeated."),
+    ] = None,
+    wait_acks: Annotated[
+        str | None,
+        typer.Option("--wait-acks", metavar="N|all", help="Wait until N or all peers have them whole."),
+    ] = None,
+    wait_for: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--wait-for", metavar="NAME", help="Wait until this peer has them whole; may be repeated."
+        ),
+    ] = None,
+    timeout: options.Timeout = None,
+    *,
+    network: Network,
+    me: Participant,
+    peers: Sequence[str],
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> int:
+    """Send files and directories to all who accept them, at once.
+
+    Others accept with mcast get, or with /accept in a chat. It ends when somebody has everything and nobody
+    is on the way, or all have it whom --to, --wait-acks and --wait-for require. Links and special files are
+    not sent.
+
+    Exit codes: 0 they all have everything, 1 failed, 2 wrong usage, 3 no usable interface or no permission,
+    4 nobody is here for --wait-acks all or --to, 27 not all of them have everything, 130 or 143 interrupted.
+    """
+    wanted = Wanted([*(to or ()), *(wait_for or ())], *_number(wait_acks))
+    if not all(wanted.names):
+        raise UsageError("--to or --wait-for is empty", "give the name or the id of a peer")
+
+    async def command(ending: Ending, output: Output) -> int:
+        outgoing = await asyncio.to_thread(Outgoing, files)
+        for line in _skipped(outgoing.skipped):
+            note(line)
+        joining = network.protocol(me, wait=False, peers=peers)
+        with terminal_bars(not (json or quiet)) as bars:
+            async with joining as session:
+                reporter = Reporter(session, quiet=quiet, verbose=False)
+                reporter.problems_at_once()
+                following = asyncio.create_task(follow(session, reporter))
+                view = TransferView(session.contexts[0], bars, reporter.say, output if json else None)
+                dropping = Dropping(session, outgoing, wanted, view)
+                try:
+                    complete = await ending.during(dropping.run(to or ()))
+                except NobodyThere as error:
+                    note(str(error))
+                    return exits.NOTHING_FOUND
+                following.cancel()
+                code = dropping.verdict()
+                if complete or ending.reason == "timeout":
+                    return code
+                return exits.INTERRUPTED + ending.signal if ending.reason == "signal" else exits.DONE
+
+    return run(command, timeout=timeout)
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """Who has to have the files whole: these, so many, or everybody. If it is nobody, all that accept."""
+
+    names: Sequence[str]
+    count: int = 0
+    everybody: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.names) or self.count > 0 or self.everybody
+
+
+def _number(wait_acks: str | None) -> tuple[int, bool]:
+    """The number of --wait-acks, and whether it is all."""
+    if wait_acks is None or wait_acks == "all":
+        return 0, wait_acks == "all"
+    if not (wait_acks.isascii() and wait_acks.isdigit() and 0 < int(wait_acks) <= 1_000_000):
+        raise UsageError(f'--wait-acks must be 1 or more, or "all", not {wait_acks!r}')
+    return int(wait_acks), False
+
+
+def _skipped(skipped: Sequence[Skipped]) -> Iterator[str]:
+    """What to tell about files that are not sent."""
+    for one in skipped[:NAMED]:
+        yield f"not sent: {one.path}: {one.reason}"
+    if len(skipped) > NAMED:
+        yield f"{len(skipped) - NAMED:,} more files are not sent"
+
+
+class Lack(msgspec.Struct, frozen=True):
+    """Somebody who does not have the files, and why not; escaped. `have` is None if none was accepted."""
+
+    label: str
+    reason: str
+    have: int | None = None
+    peer_id: PeerId | None = None
+
+    def text(self, total: int) -> str:
+        """The words for it."""
+        share = "" if self.have is None else f"{share_text(self.have, total)}, "
+        return f"{self.label} ({share}{self.reason})" if self.peer_id else f"{self.label} {self.reason}"
+
+
+class Dropping:
+    """Offers files, and waits until those have them who are to get them."""
+
+    def __init__(self, session: GroupSession, outgoing: Outgoing, wanted: Wanted, view: TransferView) -> None:
+        self._group, self._context = session.groups[0], session.contexts[0]
+        self._outgoing, self._wanted, self._view = outgoing, wanted, view
+        self._drop: Drop | None = None
+        self._failure = ""
+        self._settled_at: float | None = None
+        self._silent: dict[PeerId, float] = {}
+
+    async def run(self, to: Sequence[str]) -> None:
+        """Offer the files, if need be to these peers alone; return when nobody is waited for any more."""
+        await self._group.acquaint()
+        outgoing = self._outgoing
+        peers = [await find(self._group, name) for name in to]
+        self._drop = drop = await self._group.drop(
+            outgoing, title=outgoing.title, count=outgoing.files, to=peers
+        )
+        words = f"offering {offer_text(drop.offer)}: others take it with mcast get --into DIR"
+        self._view.begin(drop.offer, words)
+        while drop.failure is None and not self._settled(drop.progress()):
+            self._view.look(drop.offer, drop.progress(), arrived(drop.progress()))
+            await drop.changed(LOOK)
+        if drop.failure is not None:
+            self._failure = drop.failure.text or drop.failure.kind
+
+    def verdict(self) -> int:
+        """Tell who has the files and who has not; the exit code."""
+        if self._drop is None:
+            note("nothing was offered: the time was over too soon")
+            return exits.TIMED_OUT
+        offer, progress = self._drop.offer, self._drop.progress()
+        lacks = self._lacks(progress)
+        state = "failed" if self._failure else "incomplete" if lacks else "whole"
+        self._view.look(offer, progress, arrived(progress))
+        self._view.end(offer, progress, arrived(progress), state, reason=self._failure)
+        if self._failure:
+            note(f"the transfer has ended: {self._failure}")
+            return exits.FAILED
+        whole = [self._view.label(one) for one in progress.receivers if one.state == State.WHOLE]
+        if whole:
+            verb = "has" if len(whole) == 1 else "have"
+            self._view.say(f"{_listed(whole)} {verb} {offer_text(offer)} whole")
+        if lacks:
+            note(f"not whole: {_listed([lack.text(progress.total) for lack in lacks])}")
+        if self._wanted.everybody and not lacks and not whole:
+            note("nobody is here to get it")
+            return exits.NOTHING_FOUND
+        return exits.TIMED_OUT if lacks else exits.DONE
+
+    def _settled(self, progress: Progress) -> bool:
+        """Whether there is nobody left to wait for."""
+        now, lacks = self._group.now, self._lacks(progress)
+        silent = {one.peer_id for one in progress.receivers if one.state == State.SILENT}
+        self._silent = {peer_id: self._silent.get(peer_id, now) for peer_id in silent}
+        failed = {one.peer_id for one in progress.receivers if one.state == State.FAILED}
+        if self._wanted:
+            return all(lack.peer_id in failed for lack in lacks)
+        given_up = {peer_id for peer_id, since in self._silent.items() if now - since >= GIVE_UP}
+        whole = any(one.state == State.WHOLE for one in progress.receivers)
+        if not whole or not all(lack.peer_id in failed | given_up for lack in lacks):
+            self._settled_at = None
+        elif self._settled_at is None:
+            self._settled_at = now
+        return self._settled_at is not None and now - self._settled_at >= SETTLED
+
+    def _lacks(self, progress: Progress) -> list[Lack]:
+        """Who was to get the files and does not have them whole."""
+        receivers, wanted = current(progress.receivers), self._wanted
+        lacks = {}
+        for name in wanted.names:
+            called = [one for one in receivers if means(one.name, one.peer_id.origin, name)]
+            if not any(one.state == State.WHOLE for one in called):
+                lacks[name] = self._lack(called[-1]) if called else Lack(escape(name), NOT_ACCEPTED)
+        if wanted.everybody:
+            known = {one.peer_id: one for one in receivers}
+            for peer in self._group.peers():
+                one = known.get(peer.peer_id)
+                if one is None and not peer.listener:
+                    label = self._context.labels.label(peer.peer_id, peer.name)
+                    lacks[label] = Lack(label, NOT_ACCEPTED)
+        waited_for = wanted.everybody or not wanted
+        whole = sum(one.state == State.WHOLE for one in receivers)
+        if waited_for or whole < wanted.count:
+            lacks |= {self._view.label(one): self._lack(one) for one in receivers if one.state != State.WHOLE}
+        more = wanted.count - sum(one.state != State.FAILED for one in receivers)
+        if more > 0:
+            lacks[""] = Lack(f"{more} more", NOT_ACCEPTED)
+        elif not wanted and not receivers:
+            lacks[""] = Lack("nobody", "has accepted it")
+        return list(lacks.values())
+
+    def _lack(self, receiver: ReceiverProgress) -> Lack:
+        reason = f"{receiver.state}: {receiver.reason}" if receiver.reason else str(receiver.state)
+        return Lack(self._view.label(receiver), escape(reason), receiver.have, receiver.peer_id)
+
+
+def arrived(progress: Progress) -> int:
+    """How much of it has arrived: the mean of those that take it."""
+    taking = [one.have for one in current(progress.receivers) if one.state != State.FAILED]
+    return sum(taking) // len(taking) if taking else 0
+
+
+def _listed(texts: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
+    more = [f"{len(texts) - NAMED:,} more"] if len(texts) > NAMED else []
+    return ", ".join([*texts[:NAMED], *more])

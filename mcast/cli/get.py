@@ -1,0 +1,178 @@
+"""`mcast get`: accept files that others offer, and keep them once they are whole."""
+
+import asyncio
+import fnmatch
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mcast.errors import UsageError
+from mcast.events import TransferOffered
+from mcast.files.incoming import Incoming
+from mcast.runtime.bulk.transfers import Fetch
+
+from . import exits, options
+from .joining import joins
+from .offers import offer_text, share_text, size_text
+from .output import Output, escape, note
+from .private import means
+from .runner import Ending, run
+from .session import GroupSession, Network, Participant, Reporter
+from .transfers import TransferView, follow, terminal_bars
+
+LOOK = 0.2
+"""Seconds between two looks, if nothing happens."""
+
+
+@joins()
+def get(
+    into: Annotated[
+        str, typer.Option("--into", metavar="DIR", help="Keep the files in DIR, which is created if new.")
+    ],
+    author: Annotated[
+        str | None,
+        typer.Option("--from", metavar="NAME", help="Accept only what this peer offers (NAME or NAME·ID)."),
+    ] = None,
+    match: Annotated[
+        str, typer.Option("--match", metavar="GLOB", help="Accept only what is called like this.")
+    ] = "*",
+    count: Annotated[
+        int, options.number_option("--count", "-C", "-c", least=1, help="Stop after N transfers.")
+    ] = 1,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files of the same name instead of adding a number.")
+    ] = False,
+    executable: Annotated[
+        bool, typer.Option("--executable", help="Let files be executable that are so at the sender.")
+    ] = False,
+    timeout: options.Timeout = None,
+    linger: Annotated[
+        float, options.time_option("--linger", help="Go on for this long to give the files to others.")
+    ] = options.Seconds(0),
+    *,
+    network: Network,
+    me: Participant,
+    peers: Sequence[str],
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> int:
+    """Accept files that others offer with mcast drop, or with /drop in a chat.
+
+    It takes the first offer that fits, made before or after it was started. Files are put into DIR once they
+    are whole. What was interrupted goes on when it is called again.
+
+    Exit codes: 0 all is here whole, 1 failed, 2 wrong usage, 3 no usable interface or no permission,
+    4 nothing was offered before -W, 27 not whole before -W, 130 or 143 interrupted.
+    """
+    if author == "":
+        raise UsageError("--from is empty", "give the name or the id of a peer")
+
+    async def command(ending: Ending, output: Output) -> int:
+        joining = network.protocol(me, peers=peers, history=True)
+        with terminal_bars(not (json or quiet)) as bars:
+            async with joining as session:
+                reporter = Reporter(session, quiet=quiet, verbose=False)
+                reporter.joined("waiting for files in")
+                following = asyncio.create_task(follow(session, reporter))
+                view = TransferView(session.contexts[0], bars, reporter.say, output if json else None)
+                getting = Getting(session, view, Path(into), count, author, match)
+                getting.overwrite, getting.executable = overwrite, executable
+                complete = await ending.during(getting.run())
+                code = await getting.verdict()
+                following.cancel()
+                if complete and linger and not getting.failed:
+                    await ending.during(asyncio.sleep(linger))
+                if ending.reason == "signal" and not complete:
+                    return exits.INTERRUPTED + ending.signal
+                return code
+
+    return run(command, timeout=timeout)
+
+
+class Getting:
+    """Accepts offers that fit, until so many are done."""
+
+    def __init__(
+        self,
+        session: GroupSession,
+        view: TransferView,
+        into: Path,
+        count: int,
+        author: str | None,
+        match: str,
+    ) -> None:
+        self.overwrite = self.executable = self.failed = False
+        self._session, self._group, self._view = session, session.groups[0], view
+        self._into, self._count, self._author, self._match = into, count, author, match
+        self._running: dict[str, tuple[Fetch, Incoming]] = {}
+        self._whole = 0
+
+    async def run(self) -> None:
+        """Return when so many transfers have ended."""
+        works: dict[str, asyncio.Task[None]] = {}
+        try:
+            while sum(work.done() for work in works.values()) < self._count:
+                for offer in self._group.offered():
+                    if len(works) < self._count and offer.id not in works and self._fits(offer):
+                        works[offer.id] = asyncio.create_task(self._get(offer))
+                await asyncio.sleep(LOOK)
+            for work in works.values():
+                work.result()
+        finally:
+            for work in works.values():
+                work.cancel()
+            await asyncio.gather(*works.values(), return_exceptions=True)
+
+    def _fits(self, offer: TransferOffered) -> bool:
+        if not self._group.holders(offer):
+            return False  # from before, and nobody has it any more, or nobody is known yet
+        if self._author is not None and not means(offer.name, offer.peer_id.origin, self._author):
+            return False
+        return fnmatch.fnmatchcase(offer.title.rstrip("/"), self._match)
+
+    async def _get(self, offer: TransferOffered) -> None:
+        incoming = Incoming(self._into, overwrite=self.overwrite, executable=self.executable)
+        label = self._session.contexts[0].labels.label(offer.peer_id, offer.name)
+        self._view.begin(offer, f"getting {offer_text(offer)} from {label}")
+        fetch = await self._group.accept(offer, incoming)
+        self._running[offer.id] = fetch, incoming
+        ended = asyncio.create_task(fetch.wait())
+        try:
+            while not ended.done():
+                progress = fetch.progress()
+                self._view.look(offer, progress, progress.have)
+                await fetch.changed(LOOK)
+        finally:
+            ended.cancel()
+        del self._running[offer.id]
+        failure, progress = ended.result(), fetch.progress()
+        state = "whole" if failure is None else "failed"
+        places = [str(path) for path in incoming.places]
+        reason = "" if failure is None else failure.text or failure.kind
+        self._view.end(offer, progress, progress.have, state, reason=reason, paths=places)
+        if failure is not None:
+            self.failed = True
+            note(f"{offer_text(offer)} is not whole: {reason}")
+            return
+        self._whole += 1
+        seconds = max(self._view.seconds(offer), 0.001)
+        speed = f"{size_text(progress.total)} in {seconds:.1f} s, {size_text(progress.total / seconds)}/s"
+        shown = ", ".join(escape(path) for path in places[:3]) + (", …" if len(places) > 3 else "")
+        self._view.say(f"{shown} ({speed})")
+
+    async def verdict(self) -> int:
+        """Tell what is not whole; the exit code, unless a signal ended it."""
+        for fetch, incoming in self._running.values():
+            progress = fetch.progress()
+            self._view.end(fetch.offer, progress, progress.have, "incomplete", reason="")
+            share = share_text(progress.have, progress.total)
+            kept = f"; the same command goes on with what is in {incoming.part}" if progress.have else ""
+            note(f"{offer_text(fetch.offer)} is not whole: {share} is here{escape(kept)}")
+            await fetch.cancel()
+        if self.failed:
+            return exits.FAILED
+        if self._whole == self._count:
+            return exits.DONE
+        return exits.TIMED_OUT if self._running or self._whole else exits.NOTHING_FOUND

@@ -1,0 +1,27 @@
+"""What people read of offered files: what they are called, how large they are, how much of them is here."""
+
+from __future__ import annotations
+
+from mcast.events import TransferOffered
+
+from .output import escape
+
+
+def size_text(size: float) -> str:
+    """A number of bytes for people: `512 B`, `4.2 kB`, `268 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 999.5:
+            return f"{size:.0f} {unit}" if unit == "B" or size >= 99.95 else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def share_text(have: int, total: int) -> str:
+    """A share in percent. 100 % is all."""
+    return f"{100 * have // total if total else 100} %"
+
+
+def offer_text(offer: TransferOffered) -> str:
+    """An offer in a few words, escaped: `photos/ (12 files, 268 MB)`."""
+    files = f"{offer.count:,} files, " if offer.count != 1 else ""
+    return f"{escape(offer.title)} ({files}{size_text(offer.size)})"

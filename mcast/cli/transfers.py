@@ -1,0 +1,274 @@
+"""What commands show of transfers of files: a bar on a terminal, lines in a pipe, JSON."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TextIO, cast
+
+from mcast.core.events import PeerId
+from mcast.events import TransferOffered
+from mcast.runtime.bulk.views import Progress, ReceiverProgress, State
+
+from .items import GroupContext, author_field, offer_fields
+from .offers import offer_text, share_text, size_text
+from .output import Output, escape
+from .session import GroupSession, Reporter
+from .streams import ROOM, Writer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
+
+ROWS = 8
+"""Receivers that have a bar of their own. Of more, only the number is said."""
+REPORT = 1.0
+"""Seconds between two lines of JSON about the progress."""
+FINISH = 0.5
+"""Seconds that the last bar may take to be written."""
+
+_WORDS = {
+    State.ACCEPTED: "takes it",
+    State.RECEIVING: "takes it",
+    State.WHOLE: "has it whole",
+    State.FAILED: "cannot take it",
+    State.SILENT: "is silent",
+}
+
+
+def current(receivers: Iterable[ReceiverProgress]) -> list[ReceiverProgress]:
+    """Those that count: who gave up or went silent and was started again counts once."""
+    receivers = list(receivers)
+    latest: dict[bytes, int] = {}
+    for one in receivers:
+        peer_id = one.peer_id
+        latest[peer_id.origin] = max(peer_id.incarnation, latest.get(peer_id.origin, 0))
+    return [
+        one
+        for one in receivers
+        if one.state not in (State.FAILED, State.SILENT)
+        or one.peer_id.incarnation == latest[one.peer_id.origin]
+    ]
+
+
+async def follow(session: GroupSession, reporter: Reporter) -> None:
+    """Take what happens in the group, so that nobody waits for us, and tell what concerns the network."""
+    async for changes, items in session.batches():
+        for change in changes:
+            reporter.changed(change)
+        for item in items:
+            if item.type == "alarm":
+                reporter.notice(item)
+        reporter.drops()
+
+
+class TransferView:
+    """Shows transfers while they run: what happens to their receivers, and how far they are.
+
+    bars: where there is a terminal. say: what tells the user something. json: where to print JSON, if wanted.
+    """
+
+    def __init__(
+        self,
+        context: GroupContext,
+        bars: TerminalBars | None,
+        say: Callable[[str], None],
+        json: Output | None,
+    ) -> None:
+        self.say = say
+        self._context, self._bars, self._json = context, bars, json
+        self._states: dict[tuple[str, PeerId], State] = {}
+        self._told: dict[tuple[str, PeerId], set[str]] = {}
+        self._reported: dict[str, float] = {}
+        self._began: dict[str, float] = {}
+
+    def label(self, receiver: ReceiverProgress) -> str:
+        """The label of a receiver, escaped."""
+        return self._context.labels.label(receiver.peer_id, receiver.name)
+
+    def begin(self, offer: TransferOffered, words: str) -> None:
+        """A transfer begins: say so."""
+        self._began[offer.id] = time.monotonic()
+        self.say(words)
+        self._print("offer", offer_fields(offer))
+
+    def look(self, offer: TransferOffered, progress: Progress, have: int) -> None:
+        """Show how a transfer stands; `have` is how much of it there is where it matters."""
+        for receiver in progress.receivers:
+            key = offer.id, receiver.peer_id
+            if self._states.get(key) != receiver.state:
+                self._states[key] = receiver.state
+                self._changed(offer, receiver, progress.total)
+        now = time.monotonic()
+        if now >= self._reported.get(offer.id, 0.0) + REPORT:
+            self._reported[offer.id] = now
+            self._print("progress", {"id": offer.id, **_amounts(progress, have)})
+        if self._bars:
+            self._bars.show(offer, have, progress, self.label)
+
+    def end(
+        self, offer: TransferOffered, progress: Progress, have: int, state: str, *, reason: str, **more: Any
+    ) -> None:
+        """A transfer has ended."""
+        seconds = round(self.seconds(offer), 3)
+        fields = {"state": state, **_amounts(progress, have), "seconds": seconds, **more}
+        self._print("transfer", offer_fields(offer) | fields | ({"reason": reason} if reason else {}))
+        if self._bars:
+            self._bars.forget(offer)
+
+    def seconds(self, offer: TransferOffered) -> float:
+        """How long it has taken until now."""
+        return time.monotonic() - self._began[offer.id]
+
+    def _print(self, kind: str, fields: Mapping[str, Any]) -> None:
+        if self._json:
+            self._json.events([{**self._context.head(kind, time.time()), **fields}])
+
+    def _changed(self, offer: TransferOffered, receiver: ReceiverProgress, total: int) -> None:
+        share = f" at {share_text(receiver.have, total)}" if receiver.state == State.SILENT else ""
+        reason = f": {escape(receiver.reason)}" if receiver.reason else ""
+        text = f"{self.label(receiver)} {_WORDS[receiver.state]}{share}{reason}"
+        # Who is silent now and then is told of once for each time that it has got further.
+        told = self._told.setdefault((offer.id, receiver.peer_id), set())
+        if text not in told:
+            told.add(text)
+            self.say(text)
+        fields = {"state": str(receiver.state), "have": receiver.have, "total": total, "way": receiver.way}
+        author = author_field(receiver.peer_id, receiver.name)
+        reasons = {"reason": receiver.reason} if receiver.reason else {}
+        self._print("receiver", {"id": offer.id, **author, **fields, **reasons})
+
+
+def _amounts(progress: Progress, have: int) -> dict[str, Any]:
+    return {
+        "have": have,
+        "total": progress.total,
+        "bytes_sent": progress.sent,
+        "bytes_received": progress.received,
+        "rate": round(progress.rate),
+    }
+
+
+class TerminalBars:
+    """Bars on a terminal: one for each transfer, and one for each receiver of it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+        from rich.table import Column
+
+        self._writer = Writer(stream)
+        # rich only asks these of a file. Whatever it writes goes out in the background.
+        file = cast(TextIO, _Background(self._writer))
+        self.console = Console(
+            file=file, force_terminal=True, markup=False, highlight=False, emoji=False, soft_wrap=True
+        )
+        self._bars: Bars = Progress(
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[detail]}", markup=False, table_column=Column(no_wrap=True)),
+            console=self.console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._tasks: dict[tuple[str, PeerId | None], TaskID] = {}
+
+    def show(
+        self, offer: TransferOffered, have: int, progress: Progress, label: Callable[[ReceiverProgress], str]
+    ) -> None:
+        """Draw the bars anew, unless the terminal is stopped."""
+        receivers = current(progress.receivers)
+        whole = sum(receiver.state == State.WHOLE for receiver in receivers)
+        detail = f"{share_text(have, progress.total)}, {size_text(progress.rate)}/s"
+        if progress.rate and have < progress.total:
+            detail += f", {_time_text((progress.total - have) / progress.rate)} left"
+        if receivers:
+            detail += f"; {whole} of {len(receivers)} whole"
+        self._show(offer.id, None, offer_text(offer), have, progress.total, detail)
+        for receiver in receivers[:ROWS]:
+            detail = f"{share_text(receiver.have, progress.total)}, {receiver.state}"
+            if receiver.way != "multicast":
+                detail += f", by {receiver.way}"
+            self._show(
+                offer.id, receiver.peer_id, f"  {label(receiver)}", receiver.have, progress.total, detail
+            )
+        if self._writer.waiting <= ROOM:
+            self._bars.refresh()
+
+    def forget(self, offer: TransferOffered) -> None:
+        """Take the bars of a transfer away."""
+        for key in [key for key in self._tasks if key[0] == offer.id]:
+            self._bars.remove_task(self._tasks.pop(key))
+
+    def _show(
+        self, transfer: str, peer: PeerId | None, title: str, have: int, total: int, detail: str
+    ) -> None:
+        task = self._tasks.get((transfer, peer))
+        if task is None:
+            task = self._tasks[transfer, peer] = self._bars.add_task(title, detail=detail)
+        self._bars.update(task, completed=have, total=max(total, 1), detail=detail)
+
+    @contextlib.contextmanager
+    def on(self) -> Iterator[None]:
+        """Show them. What is noted meanwhile is printed above them."""
+        before, sys.stderr = sys.stderr, _Above(self.console)
+        try:
+            with self._bars:
+                yield
+        finally:
+            sys.stderr = before
+            self._writer.finish(FINISH)
+
+
+@contextlib.contextmanager
+def terminal_bars(wanted: bool) -> Iterator[TerminalBars | None]:
+    """The bars, if they are wanted and standard error is a terminal that can show them."""
+    if not wanted or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        yield None
+        return
+    bars = TerminalBars(sys.stderr)
+    with bars.on():
+        yield bars
+
+
+class _Background:
+    """A file for rich, which writes in the background."""
+
+    def __init__(self, writer: Writer) -> None:
+        self.encoding = writer.encoding
+        self.write = writer.put
+
+    def flush(self) -> None:
+        """Nothing: what is written is flushed."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+class _Above(io.TextIOBase):
+    """Standard error while there are bars."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._line = ""
+
+    def write(self, text: str) -> int:
+        *lines, self._line = (self._line + text).split("\n")
+        for line in lines:
+            self._console.print(line)
+        return len(text)
+
+    def isatty(self) -> bool:
+        return True
+
+
+def _time_text(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,106 @@
+"""`mcast drop` and `mcast get` between real processes: what is reported as whole is whole."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+
+from tests import lab
+from tests.lan.files import MIB, contents, get, inbox, last, tree
+
+
+def test_a_directory_comes_whole_to_all(lan: lab.MakeLan, tmp_path: Path) -> None:
+    h1, *others = lan(4).hosts
+    source = tmp_path / "photos"
+    (source / "deep" / "er").mkdir(parents=True)
+    (source / "empty").mkdir()
+    (source / "big.bin").write_bytes(contents(3 * MIB))
+    (source / "zero").write_bytes(b"")
+    (source / "deep" / "er" / ("é" * 127)).write_bytes(contents(5000, 2))
+    for number in range(300):
+        (source / "deep" / f"{number:03}").write_bytes(b"%d" % number)
+    (source / "link").symlink_to("zero")
+    getting = [get(host) for host in others]
+    dropping = h1.mcast("drop", str(source), "--wait-acks", "3", "-W", "60s")
+    assert dropping.wait(90) == 0, dropping.shown()
+    for host, process in zip(others, getting, strict=True):
+        assert process.wait() == 0, process.shown()
+        expected = {"photos": "", **{f"photos/{path}": digest for path, digest in tree(source).items()}}
+        del expected["photos/link"]
+        assert inbox(host) == expected
+        assert re.search(r"h\d·[0-9a-f]{4} has it whole", dropping.stderr)
+    assert "not sent:" in dropping.stderr
+    assert "link: it is a link" in dropping.stderr
+    assert dropping.stdout == ""
+
+
+def test_a_get_that_comes_later_gets_it_too(lan: lab.MakeLan, tmp_path: Path) -> None:
+    h1, h2 = lan(2).hosts
+    (tmp_path / "a.txt").write_text("hello")
+    dropping = h1.mcast("drop", str(tmp_path / "a.txt"), "-W", "60s")
+    dropping.wait_for("offering a.txt (5 B)", stream="stderr")
+    getting = get(h2, "--json")
+    assert getting.wait() == 0, getting.shown()
+    assert dropping.wait() == 0, dropping.shown()
+    assert (h2.home / "inbox" / "a.txt").read_text() == "hello"
+    assert last(getting, "transfer")["paths"] == [str(h2.home / "inbox" / "a.txt")]
+
+
+def test_offers_are_chosen_by_name_and_by_author(lan: lab.MakeLan, tmp_path: Path) -> None:
+    h1, h2, h3 = lan(3).hosts
+    for name in ("a.iso", "b.txt", "c.txt"):
+        (tmp_path / name).write_text(name)
+    drops = [
+        h1.mcast("drop", str(tmp_path / name), "--name", author, "--profile", name[0], "--wait-acks", "9")
+        for name, author in (("a.iso", "ada"), ("b.txt", "ada"), ("c.txt", "eve"))
+    ]
+    for process in drops:
+        process.wait_for("offering", stream="stderr")
+    getting = get(h2, "--from", "ada", "--match", "*.txt")
+    assert getting.wait() == 0, getting.shown()
+    assert list(inbox(h2)) == ["b.txt"]
+    both = get(h3, "--match", "*.txt", "-C", "2")
+    assert both.wait() == 0, both.shown()
+    assert list(inbox(h3)) == ["b.txt", "c.txt"]
+
+
+def test_an_offer_to_one_peer_is_shown_to_no_other(lan: lab.MakeLan, tmp_path: Path) -> None:
+    h1, h2, h3 = lan(3).hosts
+    (tmp_path / "a.txt").write_text("hello")
+    other, wanted = get(h3, "-W", "8s"), get(h2)
+    dropping = h1.mcast("drop", str(tmp_path / "a.txt"), "--to", "h2", "-W", "60s")
+    assert dropping.wait() == 0, dropping.shown()
+    assert wanted.wait() == 0, wanted.shown()
+    assert inbox(h2) == tree(tmp_path)
+    assert other.wait() == 4, other.shown()
+    assert "a.txt" not in other.stderr
+    nobody = h1.mcast("drop", str(tmp_path / "a.txt"), "--to", "nobody")
+    assert nobody.wait() == 4
+    assert "nobody here is called 'nobody'" in nobody.stderr
+
+
+def test_time_limits_tell_who_has_what(lan: lab.MakeLan, tmp_path: Path) -> None:
+    h1, h2 = lan(2).hosts
+    (tmp_path / "a.txt").write_text("hello")
+    nothing = get(h2, "-W", "1s")
+    assert nothing.wait() == 4
+    assert not (h2.home / "inbox").exists()
+    dropping = h1.mcast("drop", str(tmp_path / "a.txt"), "--wait-for", "bob", "-W", "2s")
+    assert dropping.wait() == 27
+    assert "mcast: not whole: bob has not accepted it\n" in dropping.stderr
+    alone = h1.mcast("drop", str(tmp_path / "a.txt"), "--wait-acks", "all")
+    assert alone.wait() == 4
+    assert "nobody is here to get it" in alone.stderr
+
+
+def test_hostile_lists_of_files_write_nothing(lan: lab.MakeLan) -> None:
+    h1, h2 = lan(2).hosts
+    hostile = h1.spawn([sys.executable, "-m", "tests.lan.programs.hostile_offers"])
+    hostile.wait_for("offered", stream="stdout")
+    getting = get(h2, "-C", "5", "-W", "30s")
+    assert getting.wait() == 1, getting.shown()
+    assert getting.stderr.count("list of files is not valid") == 5
+    assert os.listdir(h2.home / "inbox") == [] if (h2.home / "inbox").exists() else True
+    assert not (h2.home / "escaped").exists()

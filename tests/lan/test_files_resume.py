@@ -1,0 +1,99 @@
+"""What was interrupted goes on: receivers and senders that are killed, full disks, files that change."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+
+from tests import lab
+from tests.lan.files import MIB, contents, get, inbox, last, slow_drop, tree, wait_share
+
+
+def test_a_receiver_that_was_killed_goes_on(lan: lab.MakeLan, tmp_path: Path) -> None:
+    h1, h2 = lan(2).hosts
+    dropping, data = slow_drop(h1, tmp_path / "big.bin", "-W", "90s", "--wait-for", "h2")
+    getting = get(h2, "--json")
+    wait_share(getting, 0.4)
+    had = last(getting, "progress")["have"]
+    getting.signal(signal.SIGKILL)
+    getting.wait()
+    assert [name for name in os.listdir(h2.home / "inbox") if not name.endswith(".part")] == []
+    again = get(h2, "--json")
+    assert again.wait(60) == 0, again.shown()
+    assert dropping.wait(60) == 0, dropping.shown()
+    assert (h2.home / "inbox" / "big.bin").read_bytes() == data
+    end = last(again, "transfer")
+    assert end["bytes_received"] < 1.3 * (end["total"] - 0.95 * had)
+
+
+def test_a_sender_that_was_killed_goes_on(lan: lab.MakeLan, tmp_path: Path) -> None:
+    h1, h2 = lan(2).hosts
+    dropping, data = slow_drop(h1, tmp_path / "big.bin")
+    getting = get(h2, "--json")
+    wait_share(getting, 0.3)
+    dropping.signal(signal.SIGKILL)
+    dropping.wait()
+    again = h1.mcast("drop", str(tmp_path / "big.bin"), "-W", "60s")
+    assert getting.wait(60) == 0, getting.shown()
+    assert again.wait(60) == 0, again.shown()
+    assert (h2.home / "inbox" / "big.bin").read_bytes() == data
+
+
+def test_holders_complete_others_after_the_sender_has_left(lan: lab.MakeLan, tmp_path: Path) -> None:
+    h1, h2, h3 = lan(3).hosts
+    (tmp_path / "a.bin").write_bytes(contents(2 * MIB))
+    dropping = h1.mcast("drop", str(tmp_path / "a.bin"), "-W", "60s")
+    holder = get(h2, "--linger", "60s")
+    assert dropping.wait() == 0, dropping.shown()
+    late = get(h3)
+    assert late.wait() == 0, late.shown()
+    assert inbox(h3) == inbox(h2) == tree(tmp_path)
+    assert holder.interrupt() == 0
+
+
+def test_a_full_disk_is_told_and_harms_nobody_else(lan: lab.MakeLan, tmp_path: Path) -> None:
+    h1, h2, h3 = lan(3).hosts
+    (tmp_path / "a.bin").write_bytes(contents(4 * MIB))
+    small = h2.home / "inbox"
+    small.mkdir()
+    mount = f"mount -t tmpfs -o size=2m none {small} && exec {sys.executable} -m mcast get --name h2"
+    full, other = h2.spawn(["sh", "-c", f"{mount} --into {small}"]), get(h3)
+    full.wait_for("waiting for files in", stream="stderr")
+    dropping = h1.mcast("drop", str(tmp_path / "a.bin"), "--wait-acks", "all", "-W", "60s")
+    assert dropping.wait() == 27, dropping.shown()
+    assert full.wait() == 1
+    assert other.wait() == 0, other.shown()
+    assert inbox(h3) == tree(tmp_path)
+    assert re.search(r"is not whole: .*MB free, but .*MB are needed: free some disk space", full.stderr)
+    assert re.search(r"not whole: h2·\w+ \(\d+ %, failed: .* MB free", dropping.stderr)
+
+
+def test_an_interrupted_get_says_how_to_go_on(lan: lab.MakeLan, tmp_path: Path) -> None:
+    h1, h2 = lan(2).hosts
+    dropping, data = slow_drop(h1, tmp_path / "big.bin", "-W", "60s")
+    getting = get(h2, "--json")
+    wait_share(getting, 0.3)
+    assert getting.interrupt() == 130
+    assert re.search(
+        r"is not whole: \d+ % is here; the same command goes on with what is in .*\.part", getting.stderr
+    )
+    assert last(getting, "transfer")["state"] == "incomplete"
+    again = get(h2)
+    assert again.wait(60) == 0, again.shown()
+    assert (h2.home / "inbox" / "big.bin").read_bytes() == data
+    assert dropping.wait() == 0
+
+
+def test_a_file_that_changes_while_it_is_sent_is_told(lan: lab.MakeLan, tmp_path: Path) -> None:
+    h1, h2 = lan(2).hosts
+    dropping, _ = slow_drop(h1, tmp_path / "big.bin")
+    getting = get(h2, "-W", "6s", "--json")
+    wait_share(getting, 0.2)
+    (tmp_path / "big.bin").write_bytes(contents(8 * MIB, 4))
+    assert dropping.wait() == 1
+    assert "big.bin changed while it was sent: send it again" in dropping.stderr
+    assert getting.wait() in (1, 27)
+    assert [name for name in inbox(h2) if ".part" not in name] == []

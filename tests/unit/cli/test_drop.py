@@ -1,0 +1,200 @@
+"""Who has what was dropped: when it ends, what is told, and the exit code."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from mcast.cli import drop as module
+from mcast.cli.drop import Dropping, Wanted, arrived
+from mcast.cli.items import PeerLabels
+from mcast.cli.offers import offer_text, share_text, size_text
+from mcast.cli.session import GroupSession
+from mcast.cli.transfers import TransferView
+from mcast.core.events import PeerId, PeerView
+from mcast.errors import UsageError
+from mcast.events import TransferOffered
+from mcast.files.outgoing import Outgoing
+from mcast.runtime.bulk.views import Progress, ReceiverProgress, State
+
+TOTAL = 1000
+OFFER = TransferOffered("0" * 16, bytes(32), PeerId(b"a" * 16, 1), "ada", "photos/", 12, 900, 100, 1024, 0)
+
+
+def peer(name: str, **more: Any) -> PeerView:
+    return PeerView(PeerId(name[:1].encode() * 16, 1), name, **more)
+
+
+def receiver(name: str, state: State, have: int = 420, reason: str = "") -> ReceiverProgress:
+    have = TOTAL if state == State.WHOLE else have
+    return ReceiverProgress(peer(name).peer_id, name, state, have, reason=reason)
+
+
+class Case:
+    """A drop at one moment."""
+
+    def __init__(
+        self, wanted: Wanted, receivers: list[ReceiverProgress], peers: list[PeerView] | None = None
+    ) -> None:
+        self.now = 100.0
+        self.peers = peers or []
+        self.progress = Progress(TOTAL, TOTAL, 0, 0, 0.0, tuple(receivers))
+        self.said: list[str] = []
+        case = self
+
+        class Group:
+            now = property(lambda _: case.now)
+            peers = staticmethod(lambda: case.peers)
+
+        labels = PeerLabels()
+        context = cast(Any, SimpleNamespace(labels=labels, head=lambda kind, _: {"type": kind}))
+        view = TransferView(context, None, self.said.append, None)
+        session = cast(GroupSession, SimpleNamespace(groups=[Group()], contexts=[context]))
+        self.dropping = Dropping(session, cast(Outgoing, None), wanted, view)
+        self.dropping._drop = cast(Any, SimpleNamespace(offer=OFFER, progress=lambda: self.progress))
+        view.begin(OFFER, "offering")
+
+    def settled(self) -> bool:
+        return self.dropping._settled(self.progress)
+
+
+ANY, ALL, TWO = Wanted([]), Wanted([], everybody=True), Wanted([], 2)
+WHOLE, HALF = receiver("bob", State.WHOLE), receiver("cyd", State.RECEIVING)
+FAILED = receiver("dan", State.FAILED, reason="the disk is full")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "receivers", "settled", "code", "told"),
+    [
+        (Wanted(["bob"]), [WHOLE, HALF], True, 0, ""),
+        (Wanted(["bob·6262"]), [WHOLE], True, 0, ""),
+        (Wanted(["bob", "cyd"]), [WHOLE, HALF], False, 27, "cyd·6363 (42 %, receiving)"),
+        (Wanted(["bob", "eve"]), [WHOLE], False, 27, "eve has not accepted it"),
+        (Wanted(["dan"]), [WHOLE, FAILED], True, 27, "dan·6464 (42 %, failed: the disk is full)"),
+        (TWO, [WHOLE, receiver("cyd", State.WHOLE), FAILED], True, 0, ""),
+        (TWO, [WHOLE, HALF], False, 27, "cyd·6363 (42 %, receiving)"),
+        (TWO, [WHOLE], False, 27, "1 more has not accepted it"),
+        (
+            TWO,
+            [WHOLE, FAILED],
+            False,
+            27,
+            "dan·6464 (42 %, failed: the disk is full), 1 more has not accepted it",
+        ),
+        (ALL, [WHOLE], False, 27, "cyd·6363 has not accepted it"),
+        (ALL, [WHOLE, HALF], False, 27, "cyd·6363 (42 %, receiving)"),
+        (ALL, [WHOLE, receiver("cyd", State.WHOLE)], True, 0, ""),
+        (ALL, [WHOLE, receiver("cyd", State.FAILED)], True, 27, "cyd·6363 (42 %, failed)"),
+    ],
+)
+def test_it_ends_when_those_have_it_who_are_wanted(
+    wanted: Wanted,
+    receivers: list[ReceiverProgress],
+    settled: bool,
+    code: int,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    notes: list[str] = []
+    monkeypatch.setattr(module, "note", notes.append)
+    case = Case(wanted, receivers, [peer("bob"), peer("cyd"), peer("lis", listener=True)])
+    assert case.settled() == settled
+    assert case.dropping.verdict() == code
+    assert notes == ([f"not whole: {told}"] if told else [])
+    assert any("photos/ (12 files, 900 B) whole" in line for line in case.said)
+
+
+def test_without_anybody_wanted_it_waits_for_all_that_accept(monkeypatch: pytest.MonkeyPatch) -> None:
+    notes: list[str] = []
+    monkeypatch.setattr(module, "note", notes.append)
+    case = Case(ANY, [])
+    assert not case.settled()
+    assert case.dropping.verdict() == 27
+    assert notes == ["not whole: nobody has accepted it"]
+    case = Case(ANY, [WHOLE])
+    assert not case.settled()
+    case.now += module.SETTLED - 0.1
+    assert not case.settled()
+    case.progress = Progress(TOTAL, TOTAL, 0, 0, 0.0, (WHOLE, HALF))  # another one just in time
+    assert not case.settled()
+    case.now += module.GIVE_UP
+    assert not case.settled()
+    case.progress = Progress(TOTAL, TOTAL, 0, 0, 0.0, (WHOLE, FAILED))
+    assert not case.settled()
+    case.now += module.SETTLED
+    assert case.settled()
+    assert case.dropping.verdict() == 27
+
+
+def test_a_receiver_that_is_silent_for_long_is_waited_for_no_more() -> None:
+    case = Case(ANY, [WHOLE, receiver("cyd", State.SILENT)])
+    assert not case.settled()
+    case.now += module.GIVE_UP
+    assert not case.settled()
+    case.now += module.SETTLED
+    assert case.settled()
+
+
+def test_who_has_given_up_may_come_back_while_nobody_has_it() -> None:
+    case = Case(ANY, [FAILED])
+    for _ in range(3):
+        assert not case.settled()
+        case.now += module.GIVE_UP
+
+
+def test_nobody_is_no_success_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "note", lambda text: None)
+    case = Case(ALL, [])
+    assert case.settled()
+    assert case.dropping.verdict() == 4
+
+
+def test_what_happens_to_receivers_is_told_once() -> None:
+    case = Case(ANY, [])
+    for state in (State.ACCEPTED, State.RECEIVING, State.RECEIVING, State.SILENT, State.WHOLE):
+        progress = Progress(TOTAL, TOTAL, 0, 0, 0.0, (receiver("bob", state),))
+        case.dropping._view.look(OFFER, progress, arrived(progress))
+    assert case.said[1:] == ["bob·6262 takes it", "bob·6262 is silent at 42 %", "bob·6262 has it whole"]
+
+
+def test_a_receiver_that_was_started_again_counts_once() -> None:
+    again = ReceiverProgress(PeerId(b"c" * 16, 2), "cyd", State.WHOLE, TOTAL)
+    for state in (State.FAILED, State.SILENT):
+        case = Case(ANY, [receiver("cyd", state), again])
+        assert not case.settled()
+        case.now += module.SETTLED
+        assert case.settled()
+        assert case.dropping.verdict() == 0
+    case = Case(ANY, [receiver("cyd", State.RECEIVING), again])  # another program of the same person
+    case.now += module.SETTLED
+    assert not case.settled()
+
+
+def test_what_has_arrived_is_the_mean_of_those_that_take_it() -> None:
+    assert arrived(Progress(TOTAL, TOTAL, 0, 0, 0.0, ())) == 0
+    assert arrived(Progress(TOTAL, TOTAL, 0, 0, 0.0, (WHOLE, HALF, FAILED))) == 710
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "some", "1_0", "²", "9999999"])
+def test_a_number_of_receivers_is_checked(text: str) -> None:
+    with pytest.raises(UsageError, match="--wait-acks must be 1 or more"):
+        module._number(text)
+
+
+def test_sizes_and_shares_are_for_people() -> None:
+    sizes = [0, 999, 1000, 99_949, 99_950, 999_499, 268_435_456, 5 << 30, 3 << 40]
+    assert [size_text(size) for size in sizes] == [
+        "0 B",
+        "999 B",
+        "1.0 kB",
+        "99.9 kB",
+        "100 kB",
+        "999 kB",
+        "268 MB",
+        "5.4 GB",
+        "3.3 TB",
+    ]
+    assert (share_text(999, 1000), share_text(0, 0)) == ("99 %", "100 %")
+    assert offer_text(OFFER) == "photos/ (12 files, 900 B)"
