@@ -66,3 +66,17 @@ def test_what_is_here_from_a_run_before_is_not_sent_again(lan: lab.MakeLan) -> N
     got = _told(bob, 2)
     assert (got["failure"], got["sha"]) == (None, verdict["sha"])
     assert got["received"] < 0.2 * SIZE  # a tenth, and the hash tree
+
+
+def test_one_that_cannot_hear_the_source_is_served_by_one_that_still_fetches(lan: lab.MakeLan) -> None:
+    made = lan(hosts=3, offload=False)
+    h1, h2, h3 = made.hosts
+    made.switch.port(h1, isolated=True)
+    made.switch.port(h3, isolated=True)
+    h2.loss(30)
+    bob, cleo = _get(h2, "bob"), _get(h3, "cleo")
+    drop = h1.spawn([*PROGRAM, "drop", "", str(4 * SIZE), "1"])
+    verdict = _told(drop, 1)
+    for process in (bob, cleo):
+        got = _told(process, 2)
+        assert (got["failure"], got["sha"]) == (None, verdict["sha"])

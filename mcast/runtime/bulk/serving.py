@@ -20,8 +20,8 @@ Blocks = list[bytes | None]
 
 
 class BlockCache:
-    """Sealed blocks by group. `read(offset, size)` reads the stream, in the worker; `on_ready` is called when
-    blocks have come, `on_failed` with why they have not."""
+    """Sealed blocks by group. `read(offset, size)` reads the stream, in the worker; `before_read` is called
+    before that is queued. `on_ready` is called when blocks have come, `on_failed` with why they have not."""
 
     def __init__(
         self,
@@ -30,15 +30,17 @@ class BlockCache:
         keys: TransferKeys,
         worker: Worker,
         read: Callable[[int, int], bytes],
+        before_read: Callable[[], None],
         on_ready: Callable[[], None],
         on_failed: Callable[[BaseException], None],
     ) -> None:
         self._layout, self._tree, self._keys, self._worker = layout, tree, keys, worker
-        self._read, self._on_ready, self._on_failed = read, on_ready, on_failed
+        self._read, self._before_read = read, before_read
+        self._on_ready, self._on_failed = on_ready, on_failed
+        self._retried: set[int] = set()
         self._groups: dict[int, Blocks] = {}
         self._loading: set[int] = set()
         self._last = -1
-        self.changed = False
 
     def get(self, group: int) -> Blocks | None:
         """The blocks of a group; None: they are being read. One that is not what it was is None."""
@@ -51,9 +53,18 @@ class BlockCache:
             self._load(group + AHEAD // 2, AHEAD)
         return blocks
 
-    def forget(self, group: int) -> None:
-        """Read the group again when it is needed: more of it is here now."""
+    def again(self, group: int) -> bool:
+        """Read a group again: more of it may be here now. False if that was done before, in vain."""
+        if group in self._retried:
+            return False
+        self._retried.add(group)
         self._groups.pop(group, None)
+        self._load(group, 1)
+        return True
+
+    def right(self, group: int) -> None:
+        """What was wanted of a group was there."""
+        self._retried.discard(group)
 
     def _known(self, group: int) -> bool:
         return group in self._groups or group in self._loading or group >= self._layout.groups(0)
@@ -62,6 +73,7 @@ class BlockCache:
         if self._known(group):
             return
         count = min(count, self._layout.groups(0) - group)
+        self._before_read()
         self._loading.update(range(group, group + count))
         self._worker.run(self._make, group, count).add_done_callback(
             lambda done: self._loaded(group, count, done.exception(), done)

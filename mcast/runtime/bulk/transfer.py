@@ -136,7 +136,7 @@ class Transfer:
         held: Callable[[int], int] = _everything
         if tree is None:
             self.receiver = BulkReceiver(layout, tree_root, nodes, now, unicast=way is Way.UNICAST)
-            tree, held = self.receiver.tree, self.receiver.holds
+            tree, held = self.receiver.tree, self._holds
         self._tree = tree
         self.sender = BulkSender(
             layout,
@@ -147,7 +147,9 @@ class Transfer:
             complete=lambda: self.whole,
             way=way,
         )
-        self.blocks = BlockCache(layout, tree, self.keys, worker, read, self._pump, self._source_failed)
+        self.blocks = BlockCache(
+            layout, tree, self.keys, worker, read, self._flush, self._pump, self._source_failed
+        )
         group = bulk_group(member.plan.groups, self.keys.place)
         self.endpoint = Endpoint(member.plan, group, self._received)
         self.whole = self.receiver is None
@@ -227,6 +229,10 @@ class Transfer:
         interface = self._member.interface_of(source)
         self._ways[peer_id] = host, port, interface or 0
         return self._ways[peer_id]
+
+    def _holds(self, group: int) -> int:
+        """The mask of the blocks of a group that we can serve while we fetch."""
+        return self.receiver.holds(group) if self.receiver is not None and self._begun else 0
 
     def _able(self, peer_id: PeerId) -> bool:
         return peer_id in self.ports and self._pair(peer_id) is not None
@@ -560,12 +566,16 @@ class Transfer:
                 node = self._tree.node(level, index)
                 item = None if node is None else self.keys.seal(level, index, node)
             if item is None:
+                if level == 0 and self.receiver is not None and self.blocks.again(group):
+                    return None  # it was read before the block was written
                 if level == 0:
                     self._changed()
                     return []
             else:
                 datagrams.append((encode_data_head(tag, level, index, serial, unicast=unicast), item))
             serial += 1
+        if group >= 0:
+            self.blocks.right(group)
         return datagrams
 
     def _arm(self) -> None:
