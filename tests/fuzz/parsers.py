@@ -13,6 +13,23 @@ from mcast.crypto.seal import Opener
 from mcast.crypto.signed import flush_claim, frame_claim
 from mcast.wire.attributes import Attributes, Service, decode_attributes, encode_attributes
 from mcast.wire.bodies import decode_bundle, decode_first, encode_bundle, encode_first
+from mcast.wire.bulk import (
+    BulkKind,
+    BulkNotice,
+    BulkReport,
+    BulkStatus,
+    ControlHead,
+    Entry,
+    NoticeKind,
+    decode_control_head,
+    decode_notice,
+    decode_report,
+    decode_status,
+    encode_control_head,
+    encode_notice,
+    encode_report,
+    encode_status,
+)
 from mcast.wire.codec import decode_frames, encode_frames
 from mcast.wire.frames import Announcement, Signed
 from mcast.wire.header import Header, decode_header, encode_header
@@ -69,12 +86,25 @@ def attributes(data: bytes) -> None:
     assert isinstance(decode_attributes(data), Attributes | DropReason)
 
 
+def bulk(data: bytes) -> None:
+    """What bulk transfers read: notices, and control messages once they are opened."""
+    notice = decode_notice(data)
+    assert isinstance(notice, DropReason) or encode_notice(notice) == data
+    status = decode_status(data)
+    assert isinstance(status, DropReason) or encode_status(status) == data
+    report = decode_report(data)
+    assert isinstance(report, DropReason) or decode_report(encode_report(report)) == report
+    head = decode_control_head(data)
+    assert isinstance(head, DropReason) or encode_control_head(head) == data[:24]
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "datagrams": datagrams,
     "frames": frames,
     "bodies": bodies,
     "ranges": ranges,
     "attributes": attributes,
+    "bulk": bulk,
 }
 
 
@@ -93,5 +123,13 @@ def seeds(target: str) -> list[bytes]:
     if target == "ranges":
         return [
             vector["base"].to_bytes(8, "big") + bytes.fromhex(vector["pairs"]) for vector in vectors("ranges")
+        ]
+    if target == "bulk":
+        entries = (Entry(3, 0xFF), Entry(5, 0, 300))
+        return [
+            encode_notice(BulkNotice(NoticeKind.OFFER, bytes(32), 7, 1 << 20, 5, 1420, 3, "title")),
+            encode_status(BulkStatus(bytes(8), 1, 50, 9, 8)),
+            encode_report(BulkReport(missing=((0, entries),))),
+            encode_control_head(ControlHead(BulkKind.REPORT, b"tagg", b"whoiswho", 1)) + bytes(16),
         ]
     return [encode_attributes(Attributes({"os": "linux"}, (Service("_http._tcp", 80),)))]

@@ -174,7 +174,7 @@ class Transfer:
         self._flush_timer: asyncio.TimerHandle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
-        self._full = False
+        self._full = self._finishing = self._stopped = False
         self._look_at = now
 
     @property
@@ -422,8 +422,6 @@ class Transfer:
         elif waiting < BACKLOG // 2:
             self.endpoint.resume()
 
-    _finishing = False
-
     def _finish(self) -> None:
         """All is here and written: finish the sink."""
         receiver = self.receiver
@@ -580,7 +578,7 @@ class Transfer:
 
     def _arm(self) -> None:
         """Set the timer."""
-        if self._worker_gone:
+        if self._stopped:
             return
         now = self._member.now()
         when = self._look_at
@@ -603,11 +601,9 @@ class Transfer:
         self._turn(self._member.now())
         self._arm()
 
-    _worker_gone = False
-
     def stop(self) -> None:
         """No more timers; the sockets and the thread are closed by who made them."""
-        self._worker_gone = True
+        self._stopped = True
         self.ended = True
         for handle in (self._timer, self._flush_timer):
             if handle is not None:
