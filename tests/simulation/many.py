@@ -15,7 +15,7 @@ from mcast import simulation
 
 from .guests import visits
 from .lies import lies
-from .scenario import afternoon
+from .scenario import afternoon, deaf
 
 Kind = Callable[[int], simulation.Lan]
 
@@ -51,12 +51,13 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=180.0, metavar="M", help="stop after this (180)")
     parser.add_argument("--guests", action="store_true", help="people who come and go, and ask what was said")
     parser.add_argument("--lies", action="store_true", help="members that lie, and records that are stuck")
+    parser.add_argument("--deaf", action="store_true", help="switches that drop multicast")
     chosen = parser.parse_args()
     start = time.monotonic()
     outcomes: list[Outcome] = []
-    kind, flag = (
-        (visits, " --guests") if chosen.guests else (lies, " --lies") if chosen.lies else (afternoon, "")
-    )
+    kinds = {"guests": visits, "lies": lies, "deaf": deaf}
+    name = next((name for name in kinds if getattr(chosen, name)), "")
+    kind, flag = (kinds[name], f" --{name}") if name else (afternoon, "")
     for outcome in _outcomes(kind, range(chosen.first, chosen.first + chosen.seeds)):
         outcomes.append(outcome)
         if outcome.wrong:

@@ -24,6 +24,7 @@ from .safety import (
 
 STEPS = 25
 CALM = 25.0  # seconds without faults at the end: suspects are expired, tails are repaired
+UNICAST_CALM = 35.0  # more of them where copies go by unicast, from one member to the next
 AGREEMENT = 128.0  # seconds after the faults in which all come to hold the same records
 DAY = 86_400.0
 
@@ -165,6 +166,28 @@ class NarrowPaths(Afternoon):
             )
 
 
+class Deaf(Afternoon):
+    """Switches drop multicast to some members, or to all; at half of the ends they still do."""
+
+    def _disturb(self) -> None:
+        super()._disturb()
+        chance = self.random.random()
+        if chance < 0.15:
+            some = self.random.sample(self.members, self.random.randint(1, len(self.members)))
+            self.lan.deaf = {member.address for member in some}
+        elif chance < 0.2:
+            self.lan.deaf = set()
+
+    def _conclude(self) -> None:
+        if self.random.random() < 0.5:
+            self.lan.deaf = set()
+        self.lan.run(UNICAST_CALM)
+        self._judge()
+        self.lan.deaf = set()
+        self.lan.run(AGREEMENT)
+        self._await_agreement()
+
+
 class TwoLans(Afternoon):
     """Members are on two LANs, some on both: nothing crosses, and each LAN is complete."""
 
@@ -191,3 +214,8 @@ def afternoon(seed: int) -> simulation.Lan:
         return cuts(seed)
     kind = {9: TwoLans, 4: NarrowPaths}.get(seed % 10, Afternoon)
     return simulation.replayable(seed, lambda seed: kind(seed).run())
+
+
+def deaf(seed: int) -> simulation.Lan:
+    """The same where multicast does not get through to some members. Those that have met go on by unicast."""
+    return simulation.replayable(seed, lambda seed: Deaf(seed).run())

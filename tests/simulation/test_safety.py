@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from .guests import visits
-from .scenario import afternoon
+from .scenario import afternoon, deaf
 
 SEEDS = 200
 GUESTS = 30
+DEAF = 20
 BATCH = 10  # seeds a test, so that one that hangs is told from one that fails
 
 
@@ -25,6 +26,14 @@ def test_afternoons_with_guests(first: int) -> None:
     """The same of people who come and go, of whom some ask what was said before."""
     for seed in range(first, first + BATCH):
         lan = visits(seed)
+        assert lan.sent > 0
+
+
+@pytest.mark.parametrize("first", range(0, DEAF, BATCH))
+def test_afternoons_on_which_switches_drop_multicast(first: int) -> None:
+    """Nothing is missed in silence while some hear no multicast, or all."""
+    for seed in range(first, first + BATCH):
+        lan = deaf(seed)
         assert lan.sent > 0
 
 
