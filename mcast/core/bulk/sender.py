@@ -39,6 +39,9 @@ ALL_REPORTS = 600.0
 """The same of all receivers together."""
 CUTS, HOLDING = 3, 5.0
 """So many cuts of the rate within so many seconds, all for one receiver, show that it holds the others."""
+PROVEN = 8
+"""Reports after which a receiver counts for the rate only if it has shown that it gets our words. The attack:
+one that only reports."""
 TRIAL, FASTER = 1.0, 2.0
 """Seconds for which it is left out, and how many times faster the others must be to leave it out."""
 SPARED = 30.0
@@ -92,6 +95,7 @@ class Client(msgspec.Struct):
     heard: float
     have: int = 0
     asked: int = 0
+    reports: int = 0
     channel: Channel | None = None
     flags: int = 0
     told: float = -inf
@@ -155,6 +159,7 @@ class BulkSender:
         if client is None or not (client.budget.take(1, now) and self._budget.take(1, now)):
             return
         client.heard, client.due = now, True
+        client.reports += 1
         if client.refused:
             return
         reporter = client.reporter
@@ -309,7 +314,8 @@ class BulkSender:
     def _acker(self, now: float) -> Client | None:
         severity = self._group.rate.severity
         here = [one for one in self._by_multicast(now) if not self._tried(one)]
-        paths = [(severity(one.reporter.path), one.peer_id) for one in here]
+        counted = [one for one in here if not one.slow and (one.reporter.validated or one.reports < PROVEN)]
+        paths = [(severity(one.reporter.path), one.peer_id) for one in counted or here]
         return self.clients[max(paths)[1]] if paths else None
 
     # Out

@@ -214,3 +214,23 @@ def test_who_gets_nothing_by_multicast_gets_unicast() -> None:
     assert world.right()
     assert not world.receivers[0].in_group
     assert not world.receivers[1].in_group
+
+
+def test_who_never_shows_that_it_gets_our_words_does_not_hold_the_others() -> None:
+    sender = make()
+    sender.on_report(ADA, "a", BulkReport(missing=ALL), 0.0)
+    token = status(sender, 0.0).token
+    sender.on_report(ADA, "a", BulkReport(token, missing=ALL), 0.01)
+    bad = BulkReport(backlog=1 << 20, missing=ALL)
+    sender.on_report(BOB, "b", bad, 0.02)
+    worst = sender._acker(0.02)
+    assert worst is not None
+    assert worst.peer_id == BOB
+    for turn in range(module.PROVEN):
+        sender.on_report(BOB, "b", bad, 0.03 + turn / 100)
+    worst = sender._acker(0.2)
+    assert worst is not None
+    assert worst.peer_id == ADA
+    sender.clients[ADA].slow = True
+    sender.left(BOB)
+    assert sender._acker(0.2) is sender.clients[ADA]  # there is nobody else
