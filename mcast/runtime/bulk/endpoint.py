@@ -46,7 +46,7 @@ class Endpoint:
         )
         self.links = Links(self._plan)
         self._reader = SocketReader(self.links, self._read, self._changed)
-        self.paused = False
+        self.paused = self._left = False
         self.sent_bytes = 0
 
     def start(self) -> None:
@@ -60,11 +60,21 @@ class Endpoint:
 
     def leave_group(self) -> None:
         """Receive by unicast alone: what is sent to the group only stands in the way."""
-        self._reader.pause()
-        for receiver in self.links.receivers.values():
-            for index in receiver.joined:
+        self._left = True
+        joined = [(one, index) for one in self.links.receivers.values() for index in one.joined]
+        if joined:
+            self._reader.pause()
+            for receiver, index in joined:
                 receiver.leave(index)
-        self._reader.resume()
+            if not self.paused:
+                self._reader.resume()
+
+    def join_group(self) -> None:
+        """Receive from the group again, if it was left."""
+        if self._left:
+            self._left = False
+            with contextlib.suppress(McastError, OSError):  # the reader tries again by itself
+                self._reader.refresh()
 
     def pause(self) -> None:
         """Read nothing for now."""

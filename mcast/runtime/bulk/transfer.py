@@ -298,8 +298,11 @@ class Transfer:
             status = decode_status(content)
             if isinstance(status, BulkStatus) and self.receiver is not None:
                 self.receiver.on_status(peer_id, _port(source), status, now)
-                if status.flags & BY_UNICAST:
-                    self.endpoint.leave_group()
+                if peer_id == self.receiver.server:
+                    if status.flags & BY_UNICAST:
+                        self.endpoint.leave_group()
+                    else:
+                        self.endpoint.join_group()
 
     # What came, on its way to the disk
 
@@ -469,7 +472,6 @@ class Transfer:
 
     def _changed(self) -> None:
         self.sender.changed = True
-        self._waiting.clear()
         if self.receiver is None:
             self.fail(Failure("changed", "the content is not what was offered any more"))
 
