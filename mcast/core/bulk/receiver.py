@@ -43,6 +43,8 @@ IDLE = 0.03
 """Seconds without data after which what is missing is asked for at once."""
 ECHO_MOST = 1.0
 """Seconds after which what came last says nothing of the path any more."""
+AHEAD = 1 << 17
+"""How far a serial may be beyond what the server said last. The attack: serials that no seal covers."""
 SETTLED = 0.015
 """Seconds without data after which what the server says it has sent is lost, not in a queue."""
 PATIENCE, FIRST_PATIENCE = 2.0, 0.75
@@ -80,6 +82,12 @@ class Arrivals:
         self.highest[unicast] = max(self.highest[unicast], serial)
         self.counts[unicast] += count
         self.at, self.read_at, self.unicast = now - age, now, unicast
+
+    def correct(self, *said: int) -> None:
+        """The server says how far its serials are: what is far beyond was forged."""
+        for way, serial in enumerate(said):
+            if self.highest[way] > serial + AHEAD:
+                self.highest[way] = serial
 
 
 class Server(msgspec.Struct):
@@ -201,6 +209,10 @@ class BulkReceiver:
             del self._arrivals[next(iter(self._arrivals))]
         for unicast in (False, True):
             serials = [item.serial for item in items if item.unicast is unicast]
+            if self.status is not None and source == self._server_at and serials:
+                limit = AHEAD + (self.status.unicast if unicast else self.status.multicast)
+                if max(serials) > limit:
+                    serials = [serial for serial in serials if serial <= limit]
             if serials:
                 arrivals.came(max(serials), len(serials), unicast=unicast, now=now, age=age)
 
@@ -326,6 +338,8 @@ class BulkReceiver:
             self._fail(now)
             return
         self.status, self._server_at = status, source
+        if source in self._arrivals:
+            self._arrivals[source].correct(status.multicast, status.unicast)
         self._unanswered = 0
         self._told_at = now
         self._interval = min(LONGEST_INTERVAL, max(SHORTEST_INTERVAL, status.interval / 1000))

@@ -295,3 +295,15 @@ def test_blocks_of_a_run_before_are_checked() -> None:
     assert receiver.to_check == [1]
     assert receiver.checked(1, {32: item(0, 32).data}) == 1
     assert receiver.doubted[1] == 0xFE
+
+
+def test_forged_serials_do_not_count() -> None:
+    receiver = make()
+    ask(receiver, 0.0)
+    receiver.take("ada", [item(2, 0, 0xFFFFFFFF)], 0.02)
+    answer(receiver, 0.03, multicast=9)
+    receiver.take("ada", [item(1, 0, 8), item(1, 1, 0xFFFFFFFF)], 0.04)
+    assert ask(receiver, 0.041).multicast == (9, 2)
+    receiver.take("ada", [Item(1, 2, 0xFFFFFFFF, True, b"")], 0.05)
+    assert ask(receiver, 0.051).unicast == (0, 0)
+    assert receiver.tree.knows(1, 1)
