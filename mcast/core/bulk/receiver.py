@@ -50,8 +50,9 @@ SETTLED = 0.015
 PATIENCE, FIRST_PATIENCE = 2.0, 0.75
 """Seconds without an answer or useful data after which somebody else is asked; and without any answer yet:
 who was killed is still known as one who has it."""
-USELESS = 10.0
-"""Seconds of answers without useful data after which somebody else is asked."""
+USELESS, ENOUGH = 10.0, 32
+"""Seconds of answers without useful data after which somebody else is asked; and the blocks that must come
+in that time if somebody else can be asked. The attack: a server that gives a block now and then."""
 FORGED_MOST = 64
 """Items of one server that are not genuine, more than are, after which somebody else is asked."""
 
@@ -135,7 +136,8 @@ class BulkReceiver:
         self._held_count = 0
         self._interval = FIRST_INTERVAL
         self._unanswered = 0
-        self._useful_at = self._told_at = self._asked_at = self._chosen_at = now
+        self._useful_at = self._enough_at = self._told_at = self._asked_at = self._chosen_at = now
+        self._gained = 0
         self._asking = True
         self._false = 0
         self._ask_from = 0
@@ -168,6 +170,9 @@ class BulkReceiver:
             at += taken
         if blocks:
             self._useful_at = now
+            self._gained += len(blocks)
+            if self._gained >= ENOUGH:
+                self._enough_at, self._gained = now, 0
         if self._asking:
             self.next_timeout = now if not self.left else min(self._asked_at + self._interval, now + IDLE)
         return blocks
@@ -352,7 +357,7 @@ class BulkReceiver:
 
     def _leave(self, now: float) -> None:
         self.server, self.status, self._server_at = None, None, None
-        self._unanswered = self._false = 0
+        self._unanswered = self._false = self._gained = 0
         self._interval = FIRST_INTERVAL
         self.next_timeout = min(self.next_timeout, now + FIRST_INTERVAL)
 
@@ -383,7 +388,8 @@ class BulkReceiver:
         useful = max(self._useful_at, self._chosen_at)
         patience = FIRST_PATIENCE if self.status is None else PATIENCE
         silent = now - max(useful, self._told_at) > patience
-        return silent or now - useful > USELESS or self._false > FORGED_MOST
+        since = max(self._enough_at, self._chosen_at) if len(self.servers) > 1 else useful
+        return silent or now - since > USELESS or self._false > FORGED_MOST
 
     def _choose(self, now: float, able: Callable[[PeerId], bool], here: Callable[[PeerId], bool]) -> None:
         """Ask who failed least, of those who is here, of those who holds all; at least for a while."""

@@ -307,3 +307,25 @@ def test_forged_serials_do_not_count() -> None:
     receiver.take("ada", [Item(1, 2, 0xFFFFFFFF, True, b"")], 0.05)
     assert ask(receiver, 0.051).unicast == (0, 0)
     assert receiver.tree.knows(1, 1)
+
+
+def test_one_that_drips_is_left_if_somebody_else_can_be_asked() -> None:
+    for others in (False, True):
+        receiver = make()
+        if others:
+            receiver.may_serve(BOB, complete=True)
+        receiver.take("ada", nodes(), 0.0)
+        for now in range(30):
+            ask(receiver, float(now))
+            answer(receiver, now + 0.1)
+            if now % 5 == 0:
+                receiver.take("ada", [item(0, now)], now + 0.2)
+        assert bool(receiver.servers[ADA].failures) is others
+    receiver = make()
+    receiver.may_serve(BOB, complete=True)
+    receiver.take("ada", nodes(), 0.0)
+    for now in range(14):
+        ask(receiver, float(now))
+        answer(receiver, now + 0.1)
+        receiver.take("ada", [item(0, 5 * now + more) for more in range(5)], now + 0.2)
+    assert receiver.server == ADA
