@@ -17,7 +17,7 @@ from . import exits, options
 from .joining import joins
 from .offers import offer_text, share_text
 from .output import Output, escape, note
-from .private import NobodyThere, find, means
+from .private import NobodyThere, find, matching, means
 from .runner import Ending, run
 from .session import GroupSession, Network, Participant, Reporter
 from .transfers import TransferView, current, follow, terminal_bars
@@ -39,7 +39,9 @@ def drop(
     files: Annotated[list[str], typer.Argument(metavar="PATH...", help="Send these files and directories.")],
     to: Annotated[
         list[str] | None,
-        typer.Option("--to", metavar="NAME", help="Offer them to this peer alone; may be repeated."),
+        typer.Option(
+            "--to", metavar="NAME", help="Show the offer to this peer alone and wait for it; may be repeated."
+        ),
     ] = None,
     wait_acks: Annotated[
         str | None,
@@ -148,6 +150,7 @@ class Dropping:
         self._outgoing, self._wanted, self._view = outgoing, wanted, view
         self._drop: Drop | None = None
         self._failure = ""
+        self._exact: dict[str, str] = {}
         self._settled_at: float | None = None
         self._silent: dict[PeerId, float] = {}
 
@@ -156,6 +159,7 @@ class Dropping:
         await self._group.acquaint()
         outgoing = self._outgoing
         peers = [await find(self._group, name) for name in to]
+        self._exact = {name: peer.peer_id.origin.hex() for name, peer in zip(to, peers, strict=True)}
         self._drop = drop = await self._group.drop(
             outgoing, title=outgoing.title, count=outgoing.files, to=peers
         )
@@ -210,11 +214,9 @@ class Dropping:
     def _lacks(self, progress: Progress) -> list[Lack]:
         """Who was to get the files and does not have them whole."""
         receivers, wanted = current(progress.receivers), self._wanted
-        lacks = {}
+        lacks: dict[str, Lack] = {}
         for name in wanted.names:
-            called = [one for one in receivers if means(one.name, one.peer_id.origin, name)]
-            if not any(one.state == State.WHOLE for one in called):
-                lacks[name] = self._lack(called[-1]) if called else Lack(escape(name), NOT_ACCEPTED)
+            lacks |= self._lacks_of(name, receivers)
         if wanted.everybody:
             known = {one.peer_id: one for one in receivers}
             for peer in self._group.peers():
@@ -232,6 +234,23 @@ class Dropping:
         elif not wanted and not receivers:
             lacks[""] = Lack("nobody", "has accepted it")
         return list(lacks.values())
+
+    def _lacks_of(self, name: str, receivers: Sequence[ReceiverProgress]) -> dict[str, Lack]:
+        """Who can be meant by a name and does not have the files whole.
+
+        The attack: to take another's name, and to say at once that one has them.
+        """
+        exact = self._exact.get(name, name)
+        lacks: dict[str, Lack] = {}
+        called = [one for one in receivers if means(one.name, one.peer_id.origin, exact)]
+        here = [peer for peer in matching(self._group.peers(), exact) if not peer.listener]
+        whole = {one.peer_id.origin for one in called if one.state == State.WHOLE}
+        for peer in here:
+            label = self._context.labels.label(peer.peer_id, peer.name)
+            if peer.peer_id.origin not in whole:
+                lacks[label] = Lack(label, NOT_ACCEPTED)
+        lacks |= {self._view.label(one): self._lack(one) for one in called if one.peer_id.origin not in whole}
+        return lacks if called or lacks else {name: Lack(escape(name), NOT_ACCEPTED)}
 
     def _lack(self, receiver: ReceiverProgress) -> Lack:
         reason = f"{receiver.state}: {receiver.reason}" if receiver.reason else str(receiver.state)

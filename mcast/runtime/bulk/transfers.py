@@ -69,12 +69,14 @@ JOIN = 2.0
 
 
 class Party(msgspec.Struct):
-    """What a peer said of a transfer."""
+    """What a peer said of a transfer, when, and how many bytes it had when it last reported to us."""
 
     name: str
     kind: NoticeKind
     port: int
     reason: str = ""
+    heard: float = 0.0
+    have: int = 0
 
 
 class Known(msgspec.Struct):
@@ -149,11 +151,14 @@ class Shared:
             if party.kind in (NoticeKind.OFFER, NoticeKind.WITHDRAW):
                 continue
             client = clients.get(peer_id)
-            state, have, way, loss = State.ACCEPTED, 0, "multicast", 0.0
+            state, way, loss = State.ACCEPTED, "multicast", 0.0
             if client is not None:
-                have, loss = self._bytes(client.have), client.reporter.loss
-                state = State.RECEIVING if now - client.heard < SILENT else State.SILENT
+                state, loss = State.RECEIVING, client.reporter.loss
+                party.have, party.heard = self._bytes(client.have), max(client.heard, party.heard)
                 way = "multicast" if client.channel is None else "unicast"
+            have = party.have
+            if now - party.heard >= SILENT:  # also of one whose reports were forgotten, or never came
+                state = State.SILENT
             if party.kind is NoticeKind.WHOLE:
                 state, have = State.WHOLE, self._transfer.layout.size
             elif party.kind is NoticeKind.FAILED:
@@ -364,7 +369,8 @@ class Bulk:
         peer_id = notice.peer_id
         known = self._known.setdefault(said.root, Known({}, {}))
         if len(known.parties) < PARTIES or peer_id in known.parties:
-            known.parties[peer_id] = Party(notice.name, said.kind, said.port, said.text)
+            now = self._member.now()
+            known.parties[peer_id] = Party(notice.name, said.kind, said.port, said.text, now)
         events: list[TransferOffered | TransferWithdrawn] = []
         if said.kind is NoticeKind.OFFER:
             offer = TransferOffered(

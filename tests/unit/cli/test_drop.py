@@ -144,6 +144,27 @@ def test_who_has_given_up_may_come_back_while_nobody_has_it() -> None:
         case.now += module.GIVE_UP
 
 
+def test_all_that_a_name_can_mean_must_have_it_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    notes: list[str] = []
+    monkeypatch.setattr(module, "note", notes.append)
+    impostor = ReceiverProgress(PeerId(b"i" * 16, 1), "bob", State.WHOLE, TOTAL)
+    case = Case(Wanted(["bob"]), [impostor], [peer("bob")])
+    assert not case.settled()
+    assert case.dropping.verdict() == 27
+    case = Case(Wanted(["bob"]), [impostor, receiver("bob", State.RECEIVING)])
+    assert not case.settled()
+    assert case.dropping.verdict() == 27
+    assert notes == [
+        "not whole: bob·6262 has not accepted it",
+        "not whole: bob·6262 (42 %, receiving)",
+    ]
+    case = Case(Wanted(["bob"]), [impostor, receiver("bob", State.WHOLE)], [peer("bob")])
+    assert case.settled()
+    assert case.dropping.verdict() == 0
+    again = ReceiverProgress(PeerId(b"b" * 16, 2), "bob", State.WHOLE, TOTAL)
+    assert Case(Wanted(["bob"]), [receiver("bob", State.RECEIVING), again]).settled()
+
+
 def test_nobody_is_no_success_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "note", lambda text: None)
     case = Case(ALL, [])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import cast
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
 
 from mcast.core.events import Notice, PeerId
 from mcast.events import TransferOffered, TransferWithdrawn
 from mcast.runtime.bulk import transfers as module
 from mcast.runtime.bulk.transfer import Member
-from mcast.runtime.bulk.transfers import Bulk
+from mcast.runtime.bulk.transfers import Bulk, Shared
+from mcast.runtime.bulk.views import State
 from mcast.wire.bulk import BulkNotice, NoticeKind, encode_notice
 
 ME, ADA, BOB = (PeerId(bytes([number]) * 16, 1) for number in range(3))
@@ -18,10 +21,14 @@ class Nobody:
     """A member that says nothing."""
 
     peer_id = ME
+    time = 100.0
+
+    def now(self) -> float:
+        return self.time
 
 
-def make() -> Bulk:
-    return Bulk(cast(Member, Nobody()), lambda: 1452)
+def make(member: Nobody | None = None) -> Bulk:
+    return Bulk(cast(Member, member or Nobody()), lambda: 1452)
 
 
 def notice(by: PeerId, kind: NoticeKind, number: int, **more: object) -> Notice:
@@ -83,3 +90,35 @@ def test_who_speaks_about_one_transfer_is_bounded() -> None:
     for number in range(module.PARTIES + 50):
         bulk.on_notice(notice(PeerId(number.to_bytes(16, "big"), 1), NoticeKind.ACCEPT, 1))
     assert len(bulk.parties((1).to_bytes(32, "big"))) <= module.PARTIES
+
+
+def test_a_receiver_is_silent_from_its_last_word_on_for_ever() -> None:
+    async def case() -> None:
+        member = Nobody()
+        bulk = make(member)
+        clients: dict[PeerId, Any] = {}
+        layout = SimpleNamespace(size=1000, block_size=100)
+        transfer = SimpleNamespace(layout=layout, sender=SimpleNamespace(clients=clients))
+        offer = SimpleNamespace(root=(1).to_bytes(32, "big"))
+        shared = Shared(bulk, cast(Any, offer), cast(Any, transfer), cast(Any, None), cast(Any, None))
+
+        def receiver() -> tuple[State, int]:
+            [one] = shared._receivers(member.time)
+            return one.state, one.have
+
+        bulk.on_notice(notice(ADA, NoticeKind.ACCEPT, 1))
+        assert receiver() == (State.ACCEPTED, 0)
+        member.time = 106.0
+        assert receiver() == (State.SILENT, 0)
+        reporter = SimpleNamespace(loss=0.0)
+        clients[ADA] = SimpleNamespace(have=4, heard=106.0, channel=None, reporter=reporter)
+        assert receiver() == (State.RECEIVING, 400)
+        member.time = 112.0
+        assert receiver() == (State.SILENT, 400)
+        clients.clear()  # its reports are forgotten
+        for member.time in (170.0, 3600.0):
+            assert receiver() == (State.SILENT, 400)
+        bulk.on_notice(notice(ADA, NoticeKind.WHOLE, 1))
+        assert receiver() == (State.WHOLE, 1000)
+
+    asyncio.run(case())
