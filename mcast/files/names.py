@@ -20,6 +20,8 @@ _DEVICES = frozenset(
 
 https://learn.microsoft.com/en-us/windows/win32/fileio/naming-a-file
 """
+_LONGEST = " (99999)"
+"""As many bytes as the number takes that is added to one of many names."""
 _NOT_ON_WINDOWS = str.maketrans(dict.fromkeys('<>:"|?*', "_"))
 
 
@@ -92,13 +94,15 @@ class Siblings:
     def add(self, name: str) -> str:
         """The name under which to enter it: itself, or with a number if there is one like it."""
         if self._clashes(name):
-            key = self._key(name)
-            number = self._numbers.get(key, 1)
+            # Names that become alike once they have a number count on. The attack: thousands that look alike.
+            longest = shortened(name, _LONGEST)
+            families = {self._key(longest), *looks(longest)}
+            number = max(self._numbers.get(family, 1) for family in families)
             while True:
                 number += 1
                 if not self._clashes(other := shortened(name, f" ({number})")):
                     break
-            self._numbers[key] = number
+            self._numbers |= dict.fromkeys(families, number)
             name = other
         self._enter(name)
         return name

@@ -114,6 +114,38 @@ def test_many_equal_names_take_no_quadratic_time() -> None:
     assert names[-1] == "same (20000)"
 
 
+def alike(number: int, digits: str) -> str:
+    return "".join(digits[number >> bit & 1] for bit in range(10))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [alike(number, "a\u0430") for number in range(1000)],
+        [alike(number, "l1") + "\u0430" for number in range(1000)],
+        ["x" * 240 + f"{number:04}" for number in range(500) for _ in range(2)],
+        ["x" * 240 + f"{number:04}" + end + ".txt" for number in range(500) for end in "a\u0430"],
+    ],
+    ids=["looks", "plain-looks", "long", "long-looks"],
+)
+def test_many_names_that_look_alike_take_no_quadratic_time(
+    names: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = 0
+
+    def clashes(self: Siblings, name: str) -> bool:
+        nonlocal looked
+        looked += 1
+        return original(self, name)
+
+    original = Siblings._clashes
+    monkeypatch.setattr(Siblings, "_clashes", clashes)
+    there = added(names)
+    assert len(set(there)) == 1000
+    assert sum("(" in name for name in there) >= 500
+    assert looked < 3 * len(names)
+
+
 def test_places_are_apart_and_keep_what_belongs_together() -> None:
     paths = [("d",), ("d", "NUL"), ("d\u200b", "x"), ("d_",), (".ssh", "authorized_keys"), ("d", "_NUL")]
     assert place(paths) == {
