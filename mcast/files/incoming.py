@@ -28,7 +28,7 @@ from mcast.errors import McastError
 from .lock import HELD, try_lock, unlock
 from .manifest import BadManifest, Entry, decode
 from .moving import case_matters, move, remove_tree
-from .names import Siblings, place
+from .names import Siblings, is_safe, place
 
 OPEN_FILES = 32
 """Files that are open at the same time."""
@@ -86,10 +86,7 @@ class Incoming:
             self.part = self.into / f".mcast-{root[:8].hex()}.part"
             self._tree = self.part / "tree"
             os.makedirs(self.into, exist_ok=True)
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(self.part, 0o700)
-            if not stat.S_ISDIR(os.lstat(self.part).st_mode):
-                raise McastError(f"{self.part} is not a directory", "remove it")
+            self._make_part()
             self._take_lock(self.part / "lock")
             try:
                 self._use(entries)
@@ -154,6 +151,23 @@ class Incoming:
 
     # The beginning
 
+    def _make_part(self) -> None:
+        """Make the directory of what is unfinished, or take that of an earlier program.
+
+        The attack: in a directory such as /tmp, to make it first, and to lead what is written elsewhere.
+        """
+        try:
+            os.mkdir(self.part, 0o700)
+        except FileExistsError:
+            status = os.lstat(self.part)
+            if not stat.S_ISDIR(status.st_mode):
+                raise McastError(f"{self.part.name} is not a directory", "remove it") from None
+            if sys.platform != "win32" and (status.st_uid != os.geteuid() or status.st_mode & 0o022):
+                what = f"{self.part.name} was made by somebody else, or others can write into it"
+                raise McastError(what, "remove it, or choose another directory") from None
+            if os.path.lexists(self._tree) and not stat.S_ISDIR(os.lstat(self._tree).st_mode):
+                raise McastError(f"{self.part.name}/tree is not a directory", "remove it") from None
+
     def _take_lock(self, path: Path) -> None:
         file = os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS, 0o600)
         try:
@@ -190,11 +204,24 @@ class Incoming:
             return
         except msgspec.MsgspecError:
             saved = {}
-        self._targets = {top: self.into / name for top, name in saved.items()}
-        if any(not os.path.lexists(self._path(entry)) for entry in self.entries):
-            # The user has removed something since.
+        if all(map(is_safe, [*saved, *saved.values()])):
+            self._targets = {top: self.into / name for top, name in saved.items()}
+        if not all(map(self._is_as_moved, self.entries)):
+            # The user has removed or changed something since: it is the user's now.
             self._targets.clear()
             self._places_file.unlink()
+
+    def _is_as_moved(self, entry: Entry) -> bool:
+        """Whether the file or directory is here, and a file that was moved is what it was then."""
+        path = self._path(entry)
+        try:
+            status = os.lstat(path)
+        except OSError:
+            return False
+        if entry.directory or path.is_relative_to(self._tree):
+            return True
+        as_it_was = status.st_size == entry.size and status.st_mtime_ns == entry.modified * 1_000_000
+        return stat.S_ISREG(status.st_mode) and as_it_was
 
     def _found(self) -> tuple[list[tuple[int, int]], int]:
         """The ranges of files that are here in full size, and how many bytes of the disk they take."""

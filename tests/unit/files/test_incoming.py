@@ -164,6 +164,24 @@ def test_what_was_moved_and_removed_since_is_received_again(
     incoming.close()
 
 
+@pytest.mark.parametrize("longer", [False, True])
+def test_what_was_moved_and_changed_since_is_left_alone(
+    tmp_path: Path, longer: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "remove_tree", lambda path: None)
+    take(TREE, tmp_path).close()
+    monkeypatch.undo()
+    mine = b"mine!" * (1001 if longer else 1000)
+    (tmp_path / "d" / "one").write_bytes(mine)
+    incoming = Incoming(tmp_path)
+    assert TREE.begin(incoming) == []
+    TREE.write(incoming)
+    incoming.finish()
+    incoming.close()
+    assert (tmp_path / "d" / "one").read_bytes() == mine
+    assert (tmp_path / "d (2)" / "one").read_bytes() == b"1" * 5000
+
+
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("mine")
     (tmp_path / "d").mkdir()
@@ -249,6 +267,42 @@ def test_a_link_in_the_place_of_unfinished_files_is_not_followed(tmp_path: Path)
     with pytest.raises(McastError, match=r"part is not a directory: remove it"):
         take(TREE, tmp_path)
     assert os.listdir(tmp_path / "elsewhere") == []
+
+
+def test_unfinished_files_of_somebody_else_are_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / PART).mkdir(0o700)
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    with pytest.raises(McastError, match="part was made by somebody else"):
+        take(TREE, tmp_path)
+    monkeypatch.undo()
+    (tmp_path / PART).chmod(0o777)
+    with pytest.raises(McastError, match="others can write into it: remove it, or choose another dir"):
+        take(TREE, tmp_path)
+    assert os.listdir(tmp_path / PART) == []
+    (tmp_path / PART).chmod(0o700)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / PART / "tree").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(McastError, match="tree is not a directory"):
+        take(TREE, tmp_path)
+    assert os.listdir(tmp_path / "elsewhere") == []
+
+
+@pytest.mark.parametrize("places", ['{"a": "../a"}', '{"../a": "a"}', '{"a": "/a"}', "{"])
+def test_saved_places_lead_nowhere_else(tmp_path: Path, places: str) -> None:
+    into = tmp_path / "into"
+    transfer = sent(("a", b"a"))
+    first = Incoming(into)
+    transfer.begin(first)
+    transfer.write(first)
+    first.close()
+    (into / PART / "places").write_text(places)
+    again = Incoming(into)
+    assert transfer.begin(again) == [(0, 1)]
+    again.finish()
+    again.close()
+    assert tree(tmp_path) == {"into": None, "into/a": b"a"}
 
 
 def test_a_bad_list_writes_nothing(tmp_path: Path) -> None:
