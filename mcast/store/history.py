@@ -134,6 +134,14 @@ DELETE FROM records WHERE room = ?1 AND published <= (
     FROM records WHERE room = ?1 WINDOW newest AS (ORDER BY published DESC ROWS UNBOUNDED PRECEDING))
   WHERE place > ?2 OR bytes > ?3)"""
 
+_OLDEST_RECORDS = """
+DELETE FROM records WHERE published <= (
+  SELECT max(published) FROM (
+    SELECT published, sum(length(frames)) OVER (ORDER BY published ROWS UNBOUNDED PRECEDING) AS bytes,
+      length(frames) AS own
+    FROM records)
+  WHERE bytes - own < ?)"""
+
 
 class History:
     """The history in the file at `path`. One thread at a time may use it.
@@ -274,24 +282,36 @@ class History:
         return count
 
     def prune(self, now: float) -> None:
-        """Remove what is older than `age` allows, then the oldest until a tenth below `size`."""
+        """Remove what is older than `age` allows, then the oldest until a tenth below `size`.
+
+        Signed records, which are only there for others, go before the messages.
+        """
         with self._database.writing() as db:
             db.execute("DELETE FROM records WHERE published < ?", (now - self._age,))
             for (room,) in db.execute("SELECT DISTINCT room FROM records").fetchall():
                 db.execute(_TOO_MANY_RECORDS, (room, RECORDS, RECORDS_BYTES))
             oldest = "SELECT number, data FROM messages WHERE received < ?1 LIMIT ?2"
             count = _remove(db, oldest, (now - self._age,))
-            used, page, free = (
-                db.execute(f"PRAGMA {name}").fetchone()[0]
-                for name in ("page_count", "page_size", "freelist_count")
-            )
-            excess = (used - free) * page / self._size
+            excess = self._excess(db)
+            if excess > 1:
+                removed = 1
+                while removed and excess > 0.9:
+                    removed = db.execute(_OLDEST_RECORDS, ((excess - 0.9) * self._size,)).rowcount
+                    excess = self._excess(db)
             if excess > 1:
                 first, last = db.execute("SELECT min(number), max(number) FROM messages").fetchone()
                 end = first + (last - first) * (1 - 0.9 / excess)
                 count += _remove(db, "SELECT number, data FROM messages WHERE number < ?1 LIMIT ?2", (end,))
         if count:
             self._merge()
+
+    def _excess(self, db: sqlite3.Connection) -> float:
+        """How much is kept, as a share of what may be."""
+        used, page, free = (
+            db.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_count", "page_size", "freelist_count")
+        )
+        return float((used - free) * page / self._size)
 
     def _merge(self) -> None:
         """Let the index give back the room of removed messages, in steps, so that others can write meanwhile.

@@ -290,6 +290,18 @@ def test_records_are_bounded_by_age_number_and_size(tmp_path: Path, monkeypatch:
     assert [one.sequence for one in history.records(KEYED)] == [9]
 
 
+def test_records_go_before_messages_when_there_is_too_much(tmp_path: Path) -> None:
+    history = History(tmp_path / "history.db", size=1_000_000)
+    history.add(LOBBY, [_entry(n, f"line {n}") for n in range(500)])
+    history.add_records(KEYED, [_record(n, 100.0 + n, b"+" * 400) for n in range(3000)])
+    history.prune(0.0)
+    assert len(history.find(last=1000)) == 500
+    kept = [one.sequence for one in history.records(KEYED)]
+    assert 500 < len(kept) < 2500
+    assert kept == list(range(3000 - len(kept), 3000))
+    history.close()
+
+
 def test_records_are_forgotten_with_the_messages(history: History) -> None:
     for room in (KEYED, KITCHEN):
         history.add_records(room, [_record(1, 10.0), _record(2, 20.0)])
