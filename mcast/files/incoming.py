@@ -50,7 +50,8 @@ class Incoming:
     once finish() has moved them.
 
     Nothing is written before begin(). Offsets are those in the stream of all contents. Any thread may call
-    any method. All raise a McastError if files cannot be read or written, with the reason.
+    any method. All raise a McastError if files cannot be read or written, with the reason. Others in the room
+    are told it: it names no directory of this computer.
     """
 
     def __init__(
@@ -174,7 +175,7 @@ class Incoming:
             try_lock(file)
         except HELD:
             os.close(file)
-            what = f"another program receives this into {self.into}"
+            what = "another program receives this into the same directory"
             raise McastError(what, "wait for it, or choose another directory") from None
         except BaseException:
             os.close(file)
@@ -241,7 +242,7 @@ class Incoming:
     def _require_space(self, missing: int) -> None:
         free = shutil.disk_usage(self.into).free
         if missing > free:
-            what = f"{self.into} has {free / 1e6:,.1f} MB free, but {missing / 1e6:,.1f} MB are needed"
+            what = f"the disk has {free / 1e6:,.1f} MB free, but {missing / 1e6:,.1f} MB are needed"
             raise McastError(what, "free some disk space, or choose another directory")
 
     # The files
@@ -319,7 +320,7 @@ class Incoming:
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             do = "free some disk space" if full else "check the directory, or choose another one"
-            what = f"cannot keep the files in {self.into}: {error.strerror or error}"
+            what = f"cannot keep the files: {error.strerror or type(error).__name__}"
             raise McastError(what, do) from error
 
 

@@ -105,7 +105,7 @@ class Outgoing:
                 raise _changed(file)
             data = _read_at(descriptor, at, size)
         except OSError as error:
-            raise McastError(f"cannot read {file.path}: {error.strerror}", "send it again") from None
+            raise McastError(f"cannot read {_name(file)}: {error.strerror}", "send it again") from None
         if len(data) < size:
             raise _changed(file)
         return data
@@ -210,7 +210,12 @@ def _stamp(status: os.stat_result) -> tuple[int, ...]:
 
 
 def _changed(file: _File) -> FileChanged:
-    return FileChanged(f"{file.path} changed while it was sent", "send it again")
+    return FileChanged(f"{_name(file)} changed while it was sent", "send it again")
+
+
+def _name(file: _File) -> str:
+    """What others know it by: they are told why a transfer has ended, but not where our files are."""
+    return "/".join(file.entry.path)
 
 
 if sys.platform != "win32":

@@ -341,9 +341,7 @@ def test_a_disk_that_becomes_full_is_told_and_can_be_continued(
 
 def test_a_target_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(
-        McastError, match=r"cannot keep the files in .*file/into: Not a directory: check the dir"
-    ):
+    with pytest.raises(McastError, match=r"^cannot keep the files: Not a directory: check the directory"):
         take(TREE, tmp_path / "file" / "into")
 
 

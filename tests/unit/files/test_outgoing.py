@@ -191,7 +191,7 @@ def test_a_file_that_changes_is_noticed(tmp_path: Path, change: object) -> None:
     outgoing = Outgoing([file])
     assert callable(change)
     change(file)
-    with pytest.raises(FileChanged, match=r"a changed while it was sent: send it again"):
+    with pytest.raises(FileChanged, match=r"^a changed while it was sent: send it again"):
         outgoing.read(0, 5)
     outgoing.close()
 
