@@ -91,7 +91,7 @@ class TransferOffered(msgspec.Struct, frozen=True):
     """A peer offers a transfer to all in the room. It comes with history as messages do.
 
     `id` (16 hex digits) names the content: two peers that offer the same have the same id. `root` is the 32
-    bytes behind it. `title` is short text of the author, untrusted as any text from the network. `count` is
+    bytes of its hash. `title` is short text of the author, untrusted as any text from the network. `count` is
     what the author says about the number of files. `size` is that of the content, `manifest_size` that of the
     manifest. `sent` is unix ms by the author's clock. `name` is what the peer `peer_id` calls itself.
     `to` are the identities (16 bytes) that it is for, none for everybody.

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
@@ -112,7 +113,7 @@ class Shared:
 
     @property
     def id(self) -> str:
-        """The first 16 hex digits of the root."""
+        """Names the transfer, as in its offer."""
         return self.offer.id
 
     @property
@@ -374,7 +375,7 @@ class Bulk:
         events: list[TransferOffered | TransferWithdrawn] = []
         if said.kind is NoticeKind.OFFER:
             offer = TransferOffered(
-                said.root.hex()[:16],
+                _name(said.root, said.size, said.manifest_size, said.block_size),
                 said.root,
                 peer_id,
                 notice.name,
@@ -390,8 +391,8 @@ class Bulk:
             known.offers[peer_id] = offer
             if self._is_for_us(offer):
                 events.append(offer)
-        elif said.kind is NoticeKind.WITHDRAW and known.offers.pop(peer_id, None) is not None:
-            events.append(TransferWithdrawn(said.root.hex()[:16], peer_id, notice.name))
+        elif said.kind is NoticeKind.WITHDRAW and (withdrawn := known.offers.pop(peer_id, None)) is not None:
+            events.append(TransferWithdrawn(withdrawn.id, peer_id, notice.name))
         self._bound(peer_id)
         return events
 
@@ -416,8 +417,11 @@ class Bulk:
 
     def holders(self, offer: TransferOffered) -> list[PeerView]:
         """Who is here and says that it has all of it."""
-        said = self.parties(offer.root).items()
-        holders = [peer_id for peer_id, one in said if one.kind in (NoticeKind.OFFER, NoticeKind.WHOLE)]
+        known = self._known.get(offer.root, Known({}, {}))
+        whole = [peer_id for peer_id, one in self.parties(offer.root).items() if one.kind is NoticeKind.WHOLE]
+        offering = [peer_id for peer_id, one in known.offers.items() if one.id == offer.id]
+        holders = dict.fromkeys([*offering, *whole])
+        holders.pop(self._member.peer_id, None)
         return [peer for peer in map(self._member.peer, holders) if peer.source is not None]
 
     def parties(self, root: bytes) -> dict[PeerId, Party]:
@@ -451,7 +455,7 @@ class Bulk:
             self._check_room()
             me = self._member.peer_id
             offer = TransferOffered(
-                tree.root.hex()[:16],
+                _name(tree.root, size, len(manifest), block),
                 tree.root,
                 me,
                 "",
@@ -534,6 +538,11 @@ def _speaks(known: Known, origin: bytes) -> bool:
     """Whether the transfer is known by the word of that identity first of all."""
     first = next(iter(known.parties), None)
     return first is not None and first.origin == origin
+
+
+def _name(root: bytes, *sizes: int) -> str:
+    """What a transfer is called. The attack: to offer the root of another's transfer with false sizes."""
+    return sha256(root + b"".join(size.to_bytes(8, "big") for size in sizes)).hexdigest()[:16]
 
 
 def _check_title(title: str) -> str:

@@ -6,7 +6,7 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any, cast
 
-from mcast.core.events import Notice, PeerId
+from mcast.core.events import Notice, PeerId, PeerView
 from mcast.events import TransferOffered, TransferWithdrawn
 from mcast.runtime.bulk import transfers as module
 from mcast.runtime.bulk.transfer import Member
@@ -14,7 +14,7 @@ from mcast.runtime.bulk.transfers import Bulk, Shared
 from mcast.runtime.bulk.views import State
 from mcast.wire.bulk import BulkNotice, NoticeKind, encode_notice
 
-ME, ADA, BOB = (PeerId(bytes([number]) * 16, 1) for number in range(3))
+ME, ADA, BOB, CYD = (PeerId(bytes([number]) * 16, 1) for number in range(4))
 
 
 class Nobody:
@@ -25,6 +25,9 @@ class Nobody:
 
     def now(self) -> float:
         return self.time
+
+    def peer(self, peer_id: PeerId) -> PeerView:
+        return PeerView(peer_id, "", source=("10.0.0.1", 5000))
 
 
 def make(member: Nobody | None = None) -> Bulk:
@@ -90,6 +93,22 @@ def test_who_speaks_about_one_transfer_is_bounded() -> None:
     for number in range(module.PARTIES + 50):
         bulk.on_notice(notice(PeerId(number.to_bytes(16, "big"), 1), NoticeKind.ACCEPT, 1))
     assert len(bulk.parties((1).to_bytes(32, "big"))) <= module.PARTIES
+
+
+def test_false_sizes_make_another_transfer() -> None:
+    bulk = make()
+    (true,) = bulk.on_notice(notice(ADA, NoticeKind.OFFER, 1, text="photos"))
+    (false,) = bulk.on_notice(notice(BOB, NoticeKind.OFFER, 1, text="photos", manifest_size=1 << 20))
+    (again,) = bulk.on_notice(notice(CYD, NoticeKind.OFFER, 1, text="photos"))
+    assert isinstance(true, TransferOffered)
+    assert isinstance(false, TransferOffered)
+    assert true.root == false.root
+    assert true.id == again.id != false.id
+    assert [peer.peer_id for peer in bulk.holders(true)] == [ADA, CYD]
+    assert [peer.peer_id for peer in bulk.holders(false)] == [BOB]
+    (withdrawn,) = bulk.on_notice(notice(BOB, NoticeKind.WITHDRAW, 1))
+    assert withdrawn.id == false.id
+    assert bulk.offers() == [true, again]
 
 
 def test_a_receiver_is_silent_from_its_last_word_on_for_ever() -> None:
