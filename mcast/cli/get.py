@@ -2,6 +2,7 @@
 
 import asyncio
 import fnmatch
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -24,6 +25,9 @@ from .transfers import TransferView, follow, terminal_bars
 
 LOOK = 0.2
 """Seconds between two looks, if nothing happens."""
+
+STALLED = 30.0
+"""Seconds without a new block after which a transfer is left, if another one is offered that fits."""
 
 
 @joins()
@@ -106,17 +110,20 @@ class Getting:
         self.overwrite = self.executable = self.failed = False
         self._session, self._group, self._view = session, session.groups[0], view
         self._into, self._count, self._author, self._match = into, count, author, match
+        self._works: dict[bytes, asyncio.Task[None]] = {}
         self._running: dict[str, tuple[Fetch, Incoming]] = {}
+        self._stalled: dict[bytes, TransferOffered] = {}
+        self._left: Counter[str] = Counter()
         self._whole = 0
 
     async def run(self) -> None:
         """Return when so many transfers have ended."""
-        works: dict[str, asyncio.Task[None]] = {}
+        works = self._works
         try:
             while sum(work.done() for work in works.values()) < self._count:
-                for offer in self._group.offered():
-                    if len(works) < self._count and offer.id not in works and self._fits(offer):
-                        works[offer.id] = asyncio.create_task(self._get(offer))
+                for offer in sorted(self._group.offered(), key=lambda offer: self._left[offer.id]):
+                    if self._fits(offer) and await self._has_room(offer):
+                        works[offer.root] = asyncio.create_task(self._get(offer))
                 await asyncio.sleep(LOOK)
             for work in works.values():
                 work.result()
@@ -132,6 +139,28 @@ class Getting:
             return False
         return fnmatch.fnmatchcase(offer.title.rstrip("/"), self._match)
 
+    async def _has_room(self, offer: TransferOffered) -> bool:
+        """Whether it can be taken now. One that does not come is left for it.
+
+        The attack: to offer what nobody has, and to be here, so that nothing else is ever taken.
+        """
+        if offer.root not in self._works and len(self._works) < self._count:
+            return True
+        root = offer.root if offer.root in self._works else next(iter(self._stalled), b"")
+        stalled = self._stalled.get(root)
+        if stalled is None or stalled.id == offer.id:
+            return False
+        note(f"{offer_text(stalled)} does not come: leaving it for {offer_text(offer)}")
+        work = self._works.pop(root)
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+        fetch, _ = self._running.pop(stalled.id)
+        progress = fetch.progress()
+        self._view.end(stalled, progress, progress.have, "incomplete", reason="it does not come")
+        await fetch.cancel()
+        self._left[stalled.id] += 1
+        return True
+
     async def _get(self, offer: TransferOffered) -> None:
         incoming = Incoming(self._into, overwrite=self.overwrite, executable=self.executable)
         label = self._session.contexts[0].labels.label(offer.peer_id, offer.name)
@@ -139,13 +168,20 @@ class Getting:
         fetch = await self._group.accept(offer, incoming)
         self._running[offer.id] = fetch, incoming
         ended = asyncio.create_task(fetch.wait())
+        have, since = -1, 0.0
         try:
             while not ended.done():
                 progress = fetch.progress()
                 self._view.look(offer, progress, progress.have)
+                if progress.have != have:
+                    have, since = progress.have, self._group.now
+                    self._stalled.pop(offer.root, None)
+                elif have < progress.total and self._group.now - since >= STALLED:
+                    self._stalled[offer.root] = offer
                 await fetch.changed(LOOK)
         finally:
             ended.cancel()
+            self._stalled.pop(offer.root, None)
         del self._running[offer.id]
         failure, progress = ended.result(), fetch.progress()
         state = "whole" if failure is None else "failed"

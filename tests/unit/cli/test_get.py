@@ -1,0 +1,125 @@
+"""What is accepted, and what is left for something else."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from mcast.cli import get as module
+from mcast.cli.get import Getting
+from mcast.cli.items import PeerLabels
+from mcast.cli.session import GroupSession
+from mcast.cli.transfers import TransferView
+from mcast.core.events import PeerId
+from mcast.errors import McastError
+from mcast.events import TransferOffered
+from mcast.runtime.bulk.views import Progress
+
+TOTAL = 1000
+
+
+def offer(author: str, number: int, *, root: int | None = None) -> TransferOffered:
+    peer_id = PeerId(author[:1].encode() * 16, 1)
+    named = (number if root is None else root).to_bytes(32, "big")
+    return TransferOffered(f"{number:016}", named, peer_id, author, f"{number}.txt", 1, 900, 100, 1024, 0)
+
+
+class Fetch:
+    """A fetch of which everything comes, or nothing."""
+
+    def __init__(self, group: Group, what: TransferOffered, comes: bool) -> None:
+        self.offer, self._group, self._comes = what, group, comes
+
+    def progress(self) -> Progress:
+        return Progress(TOTAL, TOTAL if self._comes else 0, 0, 0, 0.0, ())
+
+    async def wait(self) -> None:
+        if not self._comes:
+            await asyncio.Event().wait()
+
+    async def changed(self, timeout: float) -> None:
+        self._group.now += 1.0
+        if self._group.now > 100 + 10 * module.STALLED:
+            self._group.late.set()
+        await asyncio.sleep(0)
+
+    async def cancel(self) -> None:
+        self._group.open.discard(self.offer.root)
+
+
+class Group:
+    """A group in which these are offered; those with the ids in `bogus` never come."""
+
+    def __init__(self, offers: list[TransferOffered], bogus: set[str]) -> None:
+        self.now = 100.0
+        self.offers, self.bogus = offers, bogus
+        self.open: set[bytes] = set()
+        self.late = asyncio.Event()
+
+    def offered(self) -> list[TransferOffered]:
+        return self.offers
+
+    def holders(self, what: TransferOffered) -> list[TransferOffered]:
+        return [what]
+
+    async def accept(self, what: TransferOffered, sink: object) -> Fetch:
+        if what.root in self.open:
+            raise McastError("this is offered or fetched already", "close it first")
+        self.open.add(what.root)
+        return Fetch(self, what, what.id not in self.bogus)
+
+
+def getting(group: Group, count: int = 1) -> Getting:
+    context = cast(Any, SimpleNamespace(labels=PeerLabels(), head=lambda kind, _: {"type": kind}))
+    view = TransferView(context, None, lambda text: None, None)
+    session = cast(GroupSession, SimpleNamespace(groups=[group], contexts=[context]))
+    return Getting(session, view, Path("nowhere"), count, None, "*")
+
+
+TRUE, OTHER = offer("ada", 2), offer("bob", 3)
+BOGUS, FALSE_SIZES = offer("eve", 1), offer("eve", 1, root=2)
+
+
+@pytest.mark.parametrize(
+    ("offers", "count"),
+    [([BOGUS, TRUE], 1), ([FALSE_SIZES, TRUE], 1), ([FALSE_SIZES, TRUE, OTHER], 2)],
+    ids=["bogus", "false-sizes", "two"],
+)
+def test_what_does_not_come_is_left_for_what_does(
+    offers: list[TransferOffered], count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes: list[str] = []
+    monkeypatch.setattr(module, "note", notes.append)
+    monkeypatch.setattr(module, "LOOK", 0.001)
+
+    async def case() -> int:
+        command = getting(Group(offers, {BOGUS.id}), count)
+        await command.run()
+        return await command.verdict()
+
+    assert asyncio.run(case()) == 0
+    assert notes == ["1.txt (900 B) does not come: leaving it for 2.txt (900 B)"]
+
+
+def test_what_does_not_come_is_waited_for_if_there_is_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    notes: list[str] = []
+    monkeypatch.setattr(module, "note", notes.append)
+    monkeypatch.setattr(module, "LOOK", 0.001)
+
+    async def case() -> int:
+        group = Group([BOGUS], {BOGUS.id})
+        command = getting(group)
+        running = asyncio.create_task(command.run())
+        await group.late.wait()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        return await command.verdict()
+
+    assert asyncio.run(case()) == 27
+    assert notes == ["1.txt (900 B) is not whole: 0 % is here"]
