@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Coroutine, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import platformdirs
 
@@ -30,6 +30,8 @@ NAMED = 3
 """Receivers that the line of a transfer names."""
 AT_ONCE = 8
 """Transfers that one takes or offers at a time: each has a worker thread and open files."""
+HELD = 8
+"""Transfers that are whole and that others can have from us."""
 OVER = (State.WHOLE, State.FAILED)
 SKIPPED = 5
 """Files that are not sent and are named."""
@@ -59,7 +61,7 @@ class Files:
 
     def report(self) -> Iterator[str]:
         """A line for each offer that is known, and for each transfer of one's own."""
-        offers = {offer.id: offer for offer in self._group.offered()}
+        offers = self._offers()
         offers |= {one: transfer.offer for one, transfer in self._transfers.items()}
         if not offers:
             yield "nobody offers files; /drop PATH offers some"
@@ -70,6 +72,13 @@ class Files:
                 state = "nobody who is here has it"
             line = f"[{self.number(offer)}] {offer_text(offer)} from {self._author(offer)}"
             yield f"{line}: {state}" if state else line
+
+    def _offers(self) -> dict[str, TransferOffered]:
+        """What others offer. Of several who offer the same, the first one says what it is called."""
+        offers: dict[str, TransferOffered] = {}
+        for offer in self._group.offered():
+            offers.setdefault(offer.id, offer)
+        return offers
 
     async def drop(self, path: str) -> None:
         """Offer a file or a directory, once it has been read. One can go on typing meanwhile."""
@@ -95,7 +104,7 @@ class Files:
 
     async def accept(self, number: int, into: str) -> None:
         """Take what was offered under a number."""
-        offers = {self.number(offer): offer for offer in self._group.offered()}
+        offers = {self.number(offer): offer for offer in self._offers().values()}
         if number not in offers:
             raise UsageError(f"there is no offer {number}", "see /files")
         offer = offers[number]
@@ -116,7 +125,13 @@ class Files:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _make_room(self) -> None:
-        """UsageError if there are too many transfers, and none of one's own that nobody is taking now."""
+        """UsageError if there are too many transfers, and none of one's own that nobody is taking now.
+
+        Of those that are whole and given to others, the oldest are given no more.
+        """
+        for fetch in [one for one in self._transfers.values() if self._is_whole(one)][:-HELD]:
+            del self._transfers[fetch.id]
+            await fetch.close()
         if len(self._tasks) + len(self._reading) < AT_ONCE:
             return
         for transfer in self._transfers.values():
@@ -127,6 +142,9 @@ class Files:
                 note(f"you offer {offer_text(transfer.offer)} no more")
                 return
         raise UsageError(f"{AT_ONCE} transfers are going on", "wait until one of them has ended")
+
+    def _is_whole(self, transfer: Drop | Fetch) -> TypeGuard[Fetch]:
+        return isinstance(transfer, Fetch) and transfer.id not in self._tasks
 
     def _start(self, transfer: Drop | Fetch, watching: Coroutine[Any, Any, None]) -> None:
         self._transfers[transfer.id] = transfer

@@ -1,0 +1,80 @@
+"""The transfers of a room in a chat."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+from mcast.cli.chat import files as module
+from mcast.cli.chat.files import Files
+from mcast.cli.items import PeerLabels
+from mcast.core.events import PeerId, PeerView
+from mcast.events import TransferOffered
+from mcast.runtime.bulk.transfers import Fetch
+from mcast.runtime.bulk.views import Progress
+
+
+def offer(author: str, number: int, title: str) -> TransferOffered:
+    peer_id = PeerId(author[:1].encode() * 16, 1)
+    return TransferOffered(f"{number:016}", bytes(32), peer_id, author, title, 1, 900, 100, 1024, 0)
+
+
+class Whole(Fetch):
+    """A fetch that is whole at once."""
+
+    def __init__(self, what: TransferOffered, closed: list[str]) -> None:
+        self.offer, self._told = what, closed
+
+    def progress(self) -> Progress:
+        return Progress(1000, 1000, 0, 0, 0.0, ())
+
+    async def wait(self, timeout: float | None = None) -> None:
+        return None
+
+    async def changed(self, timeout: float | None = None) -> bool:
+        await asyncio.sleep(0)
+        return True
+
+    async def close(self) -> None:
+        self._told.append(self.offer.title)
+
+
+def room(offers: list[TransferOffered], closed: list[str]) -> Files:
+    async def accept(what: TransferOffered, sink: object) -> Fetch:
+        return Whole(what, closed)
+
+    group = SimpleNamespace(
+        peer_id=PeerId(bytes(16), 1),
+        offered=lambda: offers,
+        accept=accept,
+        holders=lambda what: [PeerView(what.peer_id, what.name)],
+    )
+    look = SimpleNamespace(one_row=lambda text, room: text)
+    view = SimpleNamespace(change=lambda key, words: True, look=lambda: look)
+    return Files(cast(Any, SimpleNamespace(group=group, labels=PeerLabels())), cast(Any, view))
+
+
+def test_the_first_one_says_what_a_transfer_is_called() -> None:
+    offers = [offer("ada", 1, "photos/"), offer("eve", 1, "virus"), offer("eve", 2, "photos/")]
+    assert list(room(offers, []).report()) == [
+        "[1] photos/ (900 B) from ada·6161",
+        "[2] photos/ (900 B) from eve·6565",
+    ]
+
+
+def test_the_oldest_whole_transfers_make_room(tmp_path: Path) -> None:
+    closed: list[str] = []
+    offers = [offer("ada", number, f"{number}.txt") for number in range(40)]
+
+    async def case() -> list[str]:
+        files = room(offers, closed)
+        for number in range(1, 41):
+            await files.accept(number, str(tmp_path))
+            await asyncio.gather(*files._tasks.values())
+        return list(files.report())
+
+    shown = asyncio.run(case())
+    assert closed == [f"{number}.txt" for number in range(40 - module.HELD - 1)]
+    assert all("whole, in" in line for line in shown)
