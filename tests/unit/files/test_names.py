@@ -123,8 +123,8 @@ def alike(number: int, digits: str) -> str:
     [
         [alike(number, "a\u0430") for number in range(1000)],
         [alike(number, "l1") + "\u0430" for number in range(1000)],
-        ["x" * 240 + f"{number:04}" for number in range(500) for _ in range(2)],
-        ["x" * 240 + f"{number:04}" + end + ".txt" for number in range(500) for end in "a\u0430"],
+        ["x" * 251 + f"{number:04}" for number in range(500) for _ in range(2)],
+        ["x" * 245 + f"{number:04}" + end + ".txt" for number in range(500) for end in "a\u0430"],
     ],
     ids=["looks", "plain-looks", "long", "long-looks"],
 )
