@@ -326,16 +326,14 @@ class Incoming:
 
 def _write_at(file: int, at: int, data: bytes) -> None:
     """Write data. Zeros that are there already are not written, so that a sparse file stays one."""
-    if (
-        not data[0]
-        and len(data) <= len(_ZEROS)
-        and data == _ZEROS[: len(data)] == _pread(file, len(data), at)
-    ):
-        return
-    view = memoryview(data)
-    while view:
-        written = _pwrite(file, view, at)
-        view, at = view[written:], at + written
+    for start in range(0, len(data), len(_ZEROS)):
+        piece, place = data[start : start + len(_ZEROS)], at + start
+        if not piece[0] and piece == _ZEROS[: len(piece)] and piece == _pread(file, len(piece), place):
+            continue
+        view = memoryview(piece)
+        while view:
+            written = _pwrite(file, view, place)
+            view, place = view[written:], place + written
 
 
 def _read_at(file: int, at: int, size: int) -> bytes:

@@ -351,6 +351,7 @@ def test_a_sparse_file_stays_sparse(tmp_path: Path) -> None:
     incoming.begin(encode([Entry(("sparse",), False, size)]), size, ROOT)
     for at in range(0, size, 64 << 20):
         incoming.write(at, bytes(1400))
+    incoming.write(3, bytes(1 << 20))
     incoming.write(size - 3, b"end")
     incoming.finish()
     status = (tmp_path / "sparse").stat()
