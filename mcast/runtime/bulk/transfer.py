@@ -199,7 +199,8 @@ class Transfer:
 
     def party(self, notice: BulkNotice, peer_id: PeerId) -> None:
         """A peer said something about this transfer."""
-        if notice.kind in (NoticeKind.WITHDRAW, NoticeKind.FAILED):
+        gives_none = notice.kind is NoticeKind.WHOLE and not notice.port
+        if gives_none or notice.kind in (NoticeKind.WITHDRAW, NoticeKind.FAILED):
             self.ports.pop(peer_id, None)
             self.sender.left(peer_id)
             if self.receiver is not None:

@@ -371,7 +371,11 @@ class Bulk:
         known = self._known.setdefault(said.root, Known({}, {}))
         if len(known.parties) < PARTIES or peer_id in known.parties:
             now = self._member.now()
-            known.parties[peer_id] = Party(notice.name, said.kind, said.port, said.text, now)
+            before = known.parties.get(peer_id)
+            party = Party(notice.name, said.kind, said.port, said.text, now)
+            if said.kind is NoticeKind.WITHDRAW and before is not None and before.kind is NoticeKind.WHOLE:
+                party.kind, party.port = NoticeKind.WHOLE, 0  # it gives it no more, but it still has it
+            known.parties[peer_id] = party
         events: list[TransferOffered | TransferWithdrawn] = []
         if said.kind is NoticeKind.OFFER:
             offer = TransferOffered(
@@ -418,7 +422,8 @@ class Bulk:
     def holders(self, offer: TransferOffered) -> list[PeerView]:
         """Who is here and says that it has all of it."""
         known = self._known.get(offer.root, Known({}, {}))
-        whole = [peer_id for peer_id, one in self.parties(offer.root).items() if one.kind is NoticeKind.WHOLE]
+        said = self.parties(offer.root).items()
+        whole = [peer_id for peer_id, one in said if one.kind is NoticeKind.WHOLE and one.port]
         offering = [peer_id for peer_id, one in known.offers.items() if one.id == offer.id]
         holders = dict.fromkeys([*offering, *whole])
         holders.pop(self._member.peer_id, None)

@@ -109,9 +109,11 @@ def run(test: Callable[[], Coroutine[None, None, None]]) -> Callable[[], None]:
 
 
 @asynccontextmanager
-async def fetching(manifest_size: int = 0) -> AsyncIterator[tuple[Transfer, Wire, Member, BytesSink]]:
+async def fetching(
+    manifest_size: int = 0, sink: BytesSink | None = None
+) -> AsyncIterator[tuple[Transfer, Wire, Member, BytesSink]]:
     tree = make_tree(DATA, manifest_size)
-    worker, sink, member = Worker("test"), BytesSink(), Member()
+    worker, sink, member = Worker("test"), sink or BytesSink(), Member()
     transfer = Transfer(
         member,
         tree.layout,

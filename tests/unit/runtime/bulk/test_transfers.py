@@ -141,3 +141,14 @@ def test_a_receiver_is_silent_from_its_last_word_on_for_ever() -> None:
         assert receiver() == (State.WHOLE, 1000)
 
     asyncio.run(case())
+
+
+def test_who_has_it_whole_has_it_still_when_it_gives_it_no_more() -> None:
+    bulk = make()
+    (offer,) = bulk.on_notice(notice(ADA, NoticeKind.OFFER, 1))
+    assert isinstance(offer, TransferOffered)
+    bulk.on_notice(notice(BOB, NoticeKind.WHOLE, 1))
+    assert [peer.peer_id for peer in bulk.holders(offer)] == [ADA, BOB]
+    bulk.on_notice(notice(BOB, NoticeKind.WITHDRAW, 1))
+    assert bulk.parties(offer.root)[BOB].kind is NoticeKind.WHOLE
+    assert [peer.peer_id for peer in bulk.holders(offer)] == [ADA]
