@@ -318,10 +318,9 @@ class Transfer:
                 offset, data = offset + len(part), data[len(part) :]
             if not data:
                 continue
-            if self._manifest_left and self._writing_bytes > BACKLOG and self.receiver is not None:
-                self.receiver.lose(
-                    index
-                )  # where it goes is not known: this can wait, the memory is not endless
+            no_room = self._manifest_left and self._writing_bytes > BACKLOG and index * size >= manifest_size
+            if no_room and self.receiver is not None:
+                self.receiver.lose(index)  # nobody knows where it goes: it can wait, memory is not endless
                 continue
             self._writing.append((offset, data))
             self._writing_bytes += len(data)

@@ -9,6 +9,8 @@ from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
 from mcast.core.bulk.channel import Batch
 from mcast.core.bulk.receiver import Item
 from mcast.core.bulk.sender import Way
@@ -17,6 +19,7 @@ from mcast.crypto.keys import Identity
 from mcast.crypto.rooms import open_room
 from mcast.net.address import GroupAddress
 from mcast.net.links import Plan
+from mcast.runtime.bulk import transfer as module
 from mcast.runtime.bulk.streams import BytesSink
 from mcast.runtime.bulk.transfer import Transfer
 from mcast.runtime.bulk.worker import SpooledNodes, Worker
@@ -201,3 +204,24 @@ async def test_only_who_serves_us_takes_us_out_of_the_group() -> None:
         assert not wire.in_group
         status(transfer, ours, 0, 2)
         assert wire.in_group
+
+
+def test_a_block_with_a_part_of_the_manifest_is_never_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest_size = BLOCK + 10
+    monkeypatch.setattr(module, "BACKLOG", -1)
+
+    @run
+    async def scenario() -> None:
+        async with fetching(manifest_size) as (transfer, _, _, sink):
+            take(transfer, [*nodes(manifest_size), block(1), block(2)])
+            assert transfer.receiver is not None
+            assert transfer.receiver.missing[0].has(2)
+            assert not transfer.receiver.missing[0].has(1)
+            take(transfer, [block(0)])
+            await until(lambda: transfer._begun)
+            assert sink.manifest == DATA[:manifest_size]
+            take(transfer, [block(index) for index in range(2, 2 * FAN)])
+            await until(lambda: transfer.whole)
+            assert sink.content == DATA[manifest_size:]
+
+    scenario()
