@@ -202,6 +202,7 @@ class Transfer:
         gives_none = notice.kind is NoticeKind.WHOLE and not notice.port
         if gives_none or notice.kind in (NoticeKind.WITHDRAW, NoticeKind.FAILED):
             self.ports.pop(peer_id, None)
+            self._forget(peer_id)
             self.sender.left(peer_id)
             if self.receiver is not None:
                 self.receiver.serves_no_more(peer_id, self._member.now())
@@ -218,6 +219,14 @@ class Transfer:
                 self.receiver.may_serve(peer_id, complete=complete)
         self._arm()
         self.on_changed()
+
+    def _forget(self, peer_id: PeerId) -> None:
+        """A peer takes no part any more."""
+        self._names.pop(self.keys.name(*peer_id), None)
+        self._pairs.pop(peer_id, None)
+        self._ways.pop(peer_id, None)
+        for kind in (BulkKind.REPORT, BulkKind.STATUS):
+            self._counters.pop((peer_id, kind), None)
 
     def _address(self, peer_id: PeerId) -> Address:
         """Where a peer can be asked; None if only through the group."""

@@ -392,7 +392,8 @@ class Bulk:
                 notice.history,
                 said.to,
             )
-            known.offers[peer_id] = offer
+            if peer_id in known.parties:
+                known.offers[peer_id] = offer
             if self._is_for_us(offer):
                 events.append(offer)
         elif said.kind is NoticeKind.WITHDRAW and (withdrawn := known.offers.pop(peer_id, None)) is not None:

@@ -206,6 +206,22 @@ async def test_only_who_serves_us_takes_us_out_of_the_group() -> None:
         assert wire.in_group
 
 
+@run
+async def test_who_takes_no_part_any_more_is_forgotten() -> None:
+    async with fetching() as (transfer, _, _, _):
+        peer_id = PeerId(ADA.origin, 1)
+        for kind, port in ((NoticeKind.WITHDRAW, 0), (NoticeKind.FAILED, 4001), (NoticeKind.WHOLE, 0)):
+            transfer.party(BulkNotice(NoticeKind.OFFER, TREE.root, 4001), peer_id)
+            status(transfer, ADA, 0, 1)
+            assert transfer._able(peer_id)
+            assert transfer._counters
+            transfer.party(BulkNotice(kind, TREE.root, port), peer_id)
+            assert not transfer._able(peer_id)
+            assert not any((transfer._names, transfer.ports, transfer._counters))
+            assert transfer.receiver is not None
+            assert not transfer.receiver.servers
+
+
 def test_a_block_with_a_part_of_the_manifest_is_never_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     manifest_size = BLOCK + 10
     monkeypatch.setattr(module, "BACKLOG", -1)

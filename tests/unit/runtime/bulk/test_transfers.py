@@ -152,3 +152,10 @@ def test_who_has_it_whole_has_it_still_when_it_gives_it_no_more() -> None:
     bulk.on_notice(notice(BOB, NoticeKind.WITHDRAW, 1))
     assert bulk.parties(offer.root)[BOB].kind is NoticeKind.WHOLE
     assert [peer.peer_id for peer in bulk.holders(offer)] == [ADA]
+
+
+def test_offers_of_one_transfer_are_bounded() -> None:
+    bulk = make()
+    for number in range(module.PARTIES + 50):
+        bulk.on_notice(notice(PeerId(ADA.origin, number), NoticeKind.OFFER, 1))
+    assert len(bulk.offers()) == module.PARTIES
