@@ -35,7 +35,7 @@ class Source(Protocol):
         ...
 
     def close(self) -> None:
-        """Nothing is read any more. Called once."""
+        """Nothing is read any more. Called once, also if it cannot be offered."""
         ...
 
 

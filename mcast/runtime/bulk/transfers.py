@@ -446,15 +446,15 @@ class Bulk:
         self, source: Source, title: str, number: int, to: Sequence[PeerView | PeerId], way: str
     ) -> Drop:
         """Offer a source; see Group.drop()."""
-        title, origins = _check_title(title), _origins(to)
-        size, manifest = source.size, bytes(source.manifest)
-        if len(manifest) > MANIFEST_MAX or not 0 <= size <= STREAM_MAX - len(manifest):
-            raise UsageError(f"a transfer of {size} bytes is too large", "offer it in parts")
-        self._check_room()
-        block = self._payload() - DATA_OVERHEAD
-        layout = make_layout(size + len(manifest), len(manifest), block)
         worker, nodes = Worker("mcast-drop"), SpooledNodes()
         try:
+            title, origins = _check_title(title), _origins(to)
+            size, manifest = source.size, bytes(source.manifest)
+            if len(manifest) > MANIFEST_MAX or not 0 <= size <= STREAM_MAX - len(manifest):
+                raise UsageError(f"a transfer of {size} bytes is too large", "offer it in parts")
+            self._check_room()
+            block = self._payload() - DATA_OVERHEAD
+            layout = make_layout(size + len(manifest), len(manifest), block)
             tree = await worker.run(_make_tree, layout, nodes, source, manifest)
             if tree.root in self._open:
                 raise UsageError("this is offered or fetched already", "withdraw it first")
@@ -477,6 +477,7 @@ class Bulk:
             transfer = Transfer(self._member, layout, tree.root, nodes, worker, reader, Way(way), tree=tree)
             transfer.start()
         except BaseException:
+            worker.run(_close, source)
             worker.stop()
             nodes.close()
             raise
@@ -549,6 +550,12 @@ def _speaks(known: Known, origin: bytes) -> bool:
 def _name(root: bytes, *sizes: int) -> str:
     """What a transfer is called. The attack: to offer the root of another's transfer with false sizes."""
     return sha256(root + b"".join(size.to_bytes(8, "big") for size in sizes)).hexdigest()[:16]
+
+
+def _close(source: Source) -> None:
+    """In the worker: what could not be offered is not read any more."""
+    with contextlib.suppress(Exception):
+        source.close()
 
 
 def _check_title(title: str) -> str:

@@ -6,9 +6,13 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
 from mcast.core.events import Notice, PeerId, PeerView
+from mcast.errors import UsageError
 from mcast.events import TransferOffered, TransferWithdrawn
 from mcast.runtime.bulk import transfers as module
+from mcast.runtime.bulk.streams import BytesSource
 from mcast.runtime.bulk.transfer import Member
 from mcast.runtime.bulk.transfers import Bulk, Shared
 from mcast.runtime.bulk.views import State
@@ -159,3 +163,30 @@ def test_offers_of_one_transfer_are_bounded() -> None:
     for number in range(module.PARTIES + 50):
         bulk.on_notice(notice(PeerId(ADA.origin, number), NoticeKind.OFFER, 1))
     assert len(bulk.offers()) == module.PARTIES
+
+
+class Closing(BytesSource):
+    """A source that tells when it was closed; closing it may fail."""
+
+    def __init__(self, closed: list[Closing]) -> None:
+        super().__init__(b"content")
+        self._closed = closed
+
+    def close(self) -> None:
+        """Tell."""
+        self._closed.append(self)
+        raise OSError("cannot be closed")
+
+
+def test_a_source_that_is_not_offered_is_closed() -> None:
+    closed: list[Closing] = []
+
+    async def scenario() -> None:
+        with pytest.raises(UsageError):
+            await make().drop(Closing(closed), "t" * 256, 1, (), "auto")
+        async with asyncio.timeout(10):
+            while not closed:  # noqa: ASYNC110 - a thread does it
+                await asyncio.sleep(0.01)
+
+    asyncio.run(scenario())
+    assert len(closed) == 1
