@@ -498,7 +498,7 @@ class Transfer:
         self.on_changed()
 
     def _say(self, kind: NoticeKind, text: str = "") -> None:
-        encoded = text.encode()[:200].decode(errors="ignore")
+        encoded = text.encode(errors="replace")[:200].decode(errors="ignore")
         self._member.say(BulkNotice(kind, self.root, self.endpoint.port, text=encoded))
 
     # Out

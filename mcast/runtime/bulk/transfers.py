@@ -561,7 +561,7 @@ def _close(source: Source) -> None:
 def _check_title(title: str) -> str:
     if len(title.encode("utf-8", "surrogatepass")) > TITLE_MAX:
         raise UsageError(f"the title has more than {TITLE_MAX} bytes", "shorten it")
-    return title
+    return title.encode(errors="replace").decode()  # a file's name may have bytes that are no text
 
 
 def _origins(peers: Sequence[PeerView | PeerId]) -> tuple[bytes, ...]:

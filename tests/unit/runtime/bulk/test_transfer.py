@@ -22,6 +22,7 @@ from mcast.net.links import Plan
 from mcast.runtime.bulk import transfer as module
 from mcast.runtime.bulk.streams import BytesSink
 from mcast.runtime.bulk.transfer import Transfer
+from mcast.runtime.bulk.views import Failure
 from mcast.runtime.bulk.worker import SpooledNodes, Worker
 from mcast.settings import Settings
 from mcast.wire.bulk import (
@@ -204,6 +205,14 @@ async def test_only_who_serves_us_takes_us_out_of_the_group() -> None:
         assert not wire.in_group
         status(transfer, ours, 0, 2)
         assert wire.in_group
+
+
+@run
+async def test_what_is_told_of_a_failure_is_text() -> None:
+    async with fetching() as (transfer, _, member, _):
+        transfer.fail(Failure("sink", "cannot write \udcff"))
+        assert [notice.text for notice in member.said] == ["cannot write ?"]
+        assert transfer.ended
 
 
 @run

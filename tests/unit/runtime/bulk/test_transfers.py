@@ -190,3 +190,7 @@ def test_a_source_that_is_not_offered_is_closed() -> None:
 
     asyncio.run(scenario())
     assert len(closed) == 1
+
+
+def test_a_title_is_text() -> None:
+    assert module._check_title("a \udcff") == "a ?"
