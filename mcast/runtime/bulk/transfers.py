@@ -206,7 +206,7 @@ class Shared:
                     await self._worker.run(self._held.close)
         self._worker.stop()
         await asyncio.sleep(0)
-        self._worker.join(JOIN)
+        await asyncio.to_thread(self._worker.join, JOIN)
         transfer.close_nodes()
         self._bulk.forget(self.offer.root, self)
         self._note()
