@@ -59,6 +59,8 @@ AT_ONCE = 256 << 10
 """Bytes that leave before the event loop has its turn."""
 FULL_PAUSE = 0.001
 """Seconds after which a full socket is tried again."""
+CHECKS = 8
+"""Groups of blocks of a run before that are read and checked at a time: hashing holds up the event loop."""
 HOUSEKEEPING = 0.5
 """Seconds between two looks at who is gone."""
 NAMES = 1024
@@ -170,6 +172,8 @@ class Transfer:
         self._early: list[tuple[int, bytes]] = []
         self._writing: list[tuple[int, bytes]] = []
         self._writing_bytes = self._backlog = 0
+        self._unchecked: deque[int] = deque()
+        self._checking = 0
         self._jobs = 0
         self._flush_timer: asyncio.TimerHandle | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -374,11 +378,14 @@ class Transfer:
         receiver = self.receiver
         if receiver is None or not self._begun:
             return
-        groups, receiver.to_check = receiver.to_check, []
-        for group in groups:
+        self._unchecked += receiver.to_check
+        receiver.to_check.clear()
+        while self._unchecked and self._checking < CHECKS:
+            group = self._unchecked.popleft()
             mask = receiver.doubted.get(group, 0)
             indexes = [FAN * group + bit for bit in range(FAN) if mask >> bit & 1]
             if indexes:
+                self._checking += 1
                 self._run(self._read_blocks, indexes).add_done_callback(partial(self._has_checked, group))
 
     def _read_blocks(self, indexes: list[int]) -> dict[int, bytes]:
@@ -391,9 +398,11 @@ class Transfer:
         return {index: data[index * size - start : (index + 1) * size - start] for index in indexes}
 
     def _has_checked(self, group: int, done: asyncio.Future[dict[int, bytes]]) -> None:
+        self._checking -= 1
         if done.cancelled() or self.receiver is None or self.ended:
             return
         self.receiver.checked(group, {} if done.exception() else done.result())
+        self._check()
         if not self.receiver.left:
             self.receiver.next_timeout = self._member.now()
             self._flush()

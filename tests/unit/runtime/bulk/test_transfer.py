@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from random import Random
 from types import SimpleNamespace
@@ -248,5 +248,35 @@ def test_a_block_with_a_part_of_the_manifest_is_never_lost(monkeypatch: pytest.M
             take(transfer, [block(index) for index in range(2, 2 * FAN)])
             await until(lambda: transfer.whole)
             assert sink.content == DATA[manifest_size:]
+
+    scenario()
+
+
+class Kept(BytesSink):
+    """A sink that has all but the first block from a run before."""
+
+    def begin(self, manifest: bytes, size: int, root: bytes) -> Iterable[tuple[int, int]]:
+        """All may be here."""
+        super().begin(manifest, size, root)
+        self.content[BLOCK:] = DATA[BLOCK:]
+        return [(0, size)]
+
+
+def test_few_blocks_of_a_run_before_are_read_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CHECKS", 1)
+
+    @run
+    async def scenario() -> None:
+        async with fetching(sink=Kept()) as (transfer, _, _, _):
+            await until(lambda: transfer._begun)
+            take(transfer, nodes())
+            transfer._check()
+            assert transfer._checking == 1
+            assert len(transfer._unchecked) == 1
+            assert transfer.receiver is not None
+            await until(lambda: transfer.receiver is not None and transfer.receiver.left == 1)
+            assert transfer._checking == 0
+            take(transfer, [block(0)])
+            await until(lambda: transfer.whole)
 
     scenario()
