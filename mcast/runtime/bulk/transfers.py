@@ -358,11 +358,13 @@ class Bulk:
         said = decode_notice(notice.data)
         if not isinstance(said, BulkNotice):
             return []
+        known = self._known.get(said.root)
+        offered = known is not None and notice.peer_id in known.offers
         events = self._note(said, notice)
         shared = self._open.get(said.root)
         if shared is not None and notice.peer_id != self._member.peer_id:
             shared._transfer.party(said, notice.peer_id)
-            if said.kind is NoticeKind.OFFER and isinstance(shared, Fetch):
+            if said.kind is NoticeKind.OFFER and not offered and isinstance(shared, Fetch):
                 shared.introduce()
         return events
 

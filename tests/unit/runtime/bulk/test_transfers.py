@@ -14,7 +14,7 @@ from mcast.events import TransferOffered, TransferWithdrawn
 from mcast.runtime.bulk import transfers as module
 from mcast.runtime.bulk.streams import BytesSource
 from mcast.runtime.bulk.transfer import Member
-from mcast.runtime.bulk.transfers import Bulk, Shared
+from mcast.runtime.bulk.transfers import Bulk, Fetch, Shared
 from mcast.runtime.bulk.views import State
 from mcast.wire.bulk import BulkNotice, NoticeKind, encode_notice
 
@@ -194,3 +194,14 @@ def test_a_source_that_is_not_offered_is_closed() -> None:
 
 def test_a_title_is_text() -> None:
     assert module._check_title("a \udcff") == "a ?"
+
+
+def test_who_fetches_says_so_to_each_new_offerer_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    bulk, said = make(), []
+    fetch = Fetch.__new__(Fetch)
+    fetch._transfer = cast(Any, SimpleNamespace(party=lambda *_: None))
+    monkeypatch.setattr(Fetch, "introduce", lambda _: said.append(1))
+    bulk._open[(1).to_bytes(32, "big")] = fetch
+    for by in (ADA, ADA, BOB, ADA):
+        bulk.on_notice(notice(by, NoticeKind.OFFER, 1))
+    assert len(said) == 2
