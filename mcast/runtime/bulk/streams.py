@@ -68,7 +68,7 @@ class Sink(Protocol):
         ...
 
     def finish(self) -> None:
-        """All bytes are written: make them durable and visible under their names. If it raises, the receiver
+        """All bytes are written: make them visible under their names. If it raises, the receiver
         reports failure, not success.
         """
         ...
