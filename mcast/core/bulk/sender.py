@@ -28,11 +28,14 @@ from mcast.wire.bulk import (
 
 from .channel import Batch, Channel, Reporter, make_sample
 from .layout import Layout
+from .wants import GROUP_BYTES
 
 RECEIVERS = 256
 """Receivers of one transfer; the newest are refused. The attack: members that accept under many names."""
 UNICAST_RECEIVERS = 64
 """Of them, those that are served by unicast: each has a table of its own. Others stay with multicast."""
+UNICAST_TABLES = 128 << 20
+"""Bytes of these tables together: a transfer of 256 GiB has fewer such receivers."""
 REPORTS, REPORTS_DEPTH = 100.0, 50.0
 """Reports of one receiver a second that are read, and at once. The attack: a storm of NACKs."""
 ALL_REPORTS = 600.0
@@ -138,6 +141,8 @@ class BulkSender:
         self.clients: dict[PeerId, Client] = {}
         self.changed = False
         self._group = Channel(layout, settings, held, None, now)
+        table = GROUP_BYTES * sum(layout.groups(level) for level in range(len(layout.counts)))
+        self._unicast_most = max(1, min(UNICAST_RECEIVERS, UNICAST_TABLES // max(1, table)))
         self._start_at = inf
         self._cuts: list[tuple[float, PeerId]] = []
         self._trial: Trial | None = None
@@ -231,7 +236,7 @@ class BulkSender:
             return
         wanted = self._way is Way.UNICAST or report.flags & WANTS_UNICAST or client.slow
         wanted = wanted or self._badly_served(client, now)
-        if wanted and sum(one.channel is not None for one in self.clients.values()) < UNICAST_RECEIVERS:
+        if wanted and sum(one.channel is not None for one in self.clients.values()) < self._unicast_most:
             address = client.reporter.address
             client.channel = Channel(self.layout, self._settings, self._held, address, now)
             client.channel.serials[address] = self._group.serials.get(address, 0)

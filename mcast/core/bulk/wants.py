@@ -7,6 +7,7 @@ from array import array
 from .layout import FULL, Layout
 
 NONE, SOME, ALL = 0, 1, 2
+GROUP_BYTES = 5
 
 
 class Wants:

@@ -3,6 +3,8 @@ from __future__ import annotations
 from math import inf
 from random import Random
 
+import pytest
+
 from mcast.core.bulk import sender as module
 from mcast.core.bulk.sender import BulkSender, Trial, Way
 from mcast.core.events import PeerId
@@ -234,3 +236,14 @@ def test_who_never_shows_that_it_gets_our_words_does_not_hold_the_others() -> No
     sender.clients[ADA].slow = True
     sender.left(BOB)
     assert sender._acker(0.2) is sender.clients[ADA]  # there is nobody else
+
+
+def test_few_receivers_of_a_large_transfer_get_unicast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "UNICAST_TABLES", 60)  # three groups of blocks, one of each level of nodes
+    sender = make(Way.UNICAST)
+    for number in range(4):
+        peer_id = PeerId(number.to_bytes(16, "big"), 1)
+        sender.on_report(peer_id, number, BulkReport(missing=ALL), 0.0)
+        token = status(sender, 0.0, peer_id).token
+        sender.on_report(peer_id, number, BulkReport(token, missing=ALL), 0.0)
+    assert sum(client.channel is not None for client in sender.clients.values()) == 2
