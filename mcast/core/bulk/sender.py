@@ -294,16 +294,16 @@ class BulkSender:
             before = channel.rate.value
             channel.judge(client.reporter.path, now)
             if channel.rate.value < before:
-                self._blame(client, now)
+                self._blame(client, before, now)
 
-    def _blame(self, client: Client, now: float) -> None:
-        """The multicast rate was cut for a receiver. One that alone holds it down is left out for a moment,
-        to see how fast the others are."""
+    def _blame(self, client: Client, before: float, now: float) -> None:
+        """The multicast rate, `before` until now, was cut for a receiver. One that alone holds it down is
+        left out for a moment, to see how fast the others are."""
         self._cuts = [(at, one) for at, one in self._cuts if now - at < HOLDING] + [(now, client.peer_id)]
         alone = len(self._cuts) >= CUTS and {one for _, one in self._cuts} == {client.peer_id}
         others = len(self._by_multicast(now)) > 1
         if alone and others and self._way is Way.AUTO and now >= client.spared:
-            self._trial = Trial(client.peer_id, self._group.rate.value, now + TRIAL)
+            self._trial = Trial(client.peer_id, before, now + TRIAL)
 
     def _conclude(self, now: float) -> None:
         """The trial is over: who is much slower than the others gets it by unicast, at its own rate."""
