@@ -158,7 +158,10 @@ class Shared:
                 party.have, party.heard = self._bytes(client.have), max(client.heard, party.heard)
                 way = "multicast" if client.channel is None else "unicast"
             have = party.have
-            if now - party.heard >= SILENT:  # also of one whose reports were forgotten, or never came
+            # A drop also hears nothing if reports were forgotten, or never came. But those who fetch as we do
+            # report to somebody else.
+            reports = client is not None or self._transfer.receiver is None
+            if reports and now - party.heard >= SILENT:
                 state = State.SILENT
             if party.kind is NoticeKind.WHOLE:
                 state, have = State.WHOLE, self._transfer.layout.size

@@ -121,7 +121,7 @@ def test_a_receiver_is_silent_from_its_last_word_on_for_ever() -> None:
         bulk = make(member)
         clients: dict[PeerId, Any] = {}
         layout = SimpleNamespace(size=1000, block_size=100)
-        transfer = SimpleNamespace(layout=layout, sender=SimpleNamespace(clients=clients))
+        transfer = SimpleNamespace(layout=layout, sender=SimpleNamespace(clients=clients), receiver=None)
         offer = SimpleNamespace(root=(1).to_bytes(32, "big"))
         shared = Shared(bulk, cast(Any, offer), cast(Any, transfer), cast(Any, None), cast(Any, None))
 
@@ -141,6 +141,8 @@ def test_a_receiver_is_silent_from_its_last_word_on_for_ever() -> None:
         clients.clear()  # its reports are forgotten
         for member.time in (170.0, 3600.0):
             assert receiver() == (State.SILENT, 400)
+        transfer.receiver = "we fetch it, too"
+        assert receiver() == (State.ACCEPTED, 400)
         bulk.on_notice(notice(ADA, NoticeKind.WHOLE, 1))
         assert receiver() == (State.WHOLE, 1000)
 
