@@ -111,11 +111,22 @@ class Files:
         if offer.id in self._transfers:
             state = self._outcomes.get(offer.id, "it is on its way")
             raise UsageError(f"you have taken {offer_text(offer)} already", state)
+        await self._leave_other(offer)
         await self._make_room()
         incoming = Incoming(_home(into) or platformdirs.user_downloads_dir())
         fetch = await self._group.accept(offer, incoming)
         self._outcomes.pop(offer.id, None)
         self._start(fetch, self._watch_fetch(fetch, incoming))
+
+    async def _leave_other(self, offer: TransferOffered) -> None:
+        """Leave what is taken under the same hash, but of other sizes: only one of them can be true."""
+        for other in list(self._transfers.values()):
+            if isinstance(other, Fetch) and other.offer.root == offer.root and other.id in self._tasks:
+                task = self._tasks[other.id]
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+                self._transfers.pop(other.id, None)
+                self._end(other, "left for another offer of it")
 
     async def close(self) -> None:
         """Stop. What is unfinished stays on the disk."""

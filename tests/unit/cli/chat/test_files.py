@@ -16,9 +16,11 @@ from mcast.runtime.bulk.transfers import Fetch
 from mcast.runtime.bulk.views import Progress
 
 
-def offer(author: str, number: int, title: str) -> TransferOffered:
+def offer(author: str, number: int, title: str, *, root: int = 0) -> TransferOffered:
     peer_id = PeerId(author[:1].encode() * 16, 1)
-    return TransferOffered(f"{number:016}", bytes(32), peer_id, author, title, 1, 900, 100, 1024, 0)
+    return TransferOffered(
+        f"{number:016}", root.to_bytes(32, "big"), peer_id, author, title, 1, 900, 100, 1024, 0
+    )
 
 
 class Whole(Fetch):
@@ -41,9 +43,9 @@ class Whole(Fetch):
         self._told.append(self.offer.title)
 
 
-def room(offers: list[TransferOffered], closed: list[str]) -> Files:
+def room(offers: list[TransferOffered], closed: list[str], special: dict[str, Fetch] | None = None) -> Files:
     async def accept(what: TransferOffered, sink: object) -> Fetch:
-        return Whole(what, closed)
+        return (special or {}).get(what.id) or Whole(what, closed)
 
     group = SimpleNamespace(
         peer_id=PeerId(bytes(16), 1),
@@ -64,9 +66,33 @@ def test_the_first_one_says_what_a_transfer_is_called() -> None:
     ]
 
 
+def test_of_two_with_one_hash_the_last_accepted_is_taken(tmp_path: Path) -> None:
+    class Never(Whole):
+        async def wait(self, timeout: float | None = None) -> None:
+            await asyncio.Event().wait()
+
+        async def cancel(self) -> None:
+            self._told.append(f"cancelled {self.offer.peer_id.origin[:1].decode()}")
+
+    async def case() -> list[str]:
+        told: list[str] = []
+        false, true = offer("eve", 1, "photos/"), offer("ada", 2, "photos/")
+        files = room([false, true], told, {false.id: Never(false, told)})
+        await files.accept(1, str(tmp_path))
+        await asyncio.sleep(0)
+        await files.accept(2, str(tmp_path))
+        await asyncio.gather(*files._tasks.values())
+        assert told == ["cancelled e"]
+        return list(files.report())
+
+    left, taken = asyncio.run(case())
+    assert left == "[1] photos/ (900 B) from eve·6565: left for another offer of it"
+    assert taken.startswith("[2] photos/ (900 B) from ada·6161: whole, in")
+
+
 def test_the_oldest_whole_transfers_make_room(tmp_path: Path) -> None:
     closed: list[str] = []
-    offers = [offer("ada", number, f"{number}.txt") for number in range(40)]
+    offers = [offer("ada", number, f"{number}.txt", root=number) for number in range(40)]
 
     async def case() -> list[str]:
         files = room(offers, closed)
