@@ -49,6 +49,7 @@ class Replay:
         self._last, self._since = last, since
         self._from = inf if last == 0 else -inf if since is None else now - since
         self._told: dict[PeerId, Told] = {}
+        self._live: dict[PeerId, RangeSet] = {}
         self._parts: dict[PeerId, Reassembly] = {}
         self._joined, self._began = now, 0.0
         self._enough = False
@@ -120,6 +121,13 @@ class Replay:
         """Whether this record was told as history."""
         told = self._told.get(peer_id)
         return told is not None and sequence in told.records
+
+    def told_live(self, peer_id: PeerId, start: int, stop: int) -> None:
+        """[start, stop) of a peer were told when they came: they are missing nowhere."""
+        if start < stop:
+            self._live.setdefault(peer_id, RangeSet(RANGES)).add(start, stop)
+            if len(self._live) > PEERS:
+                del self._live[next(iter(self._live))]
 
     def reached(self, peer_id: PeerId) -> int:
         """The highest record of `peer_id` that was told or is about to be; 0 when none was."""
@@ -198,11 +206,23 @@ class Replay:
             if len(self._parts) > PARTS:
                 del self._parts[next(iter(self._parts))]
         for event in events:
+            if isinstance(event, GapAbandoned):
+                yield from self._lacked(event)
+                continue
             if not isinstance(event, Message):
                 yield event
                 continue
             known.message = max(known.message, event.sequence)
             yield msgspec.structs.replace(event, late=True) if event.sequence <= told else event
+
+    def _lacked(self, gap: GapAbandoned) -> Iterator[GapAbandoned]:
+        """What of a gap was not told when it came."""
+        lacked = RangeSet()
+        lacked.add(gap.first, gap.last + 1)
+        for start, stop in list(self._live.get(gap.peer_id, ())):
+            lacked.cut(start, stop)
+        for start, stop in lacked:
+            yield GapAbandoned(gap.peer_id, start, stop - 1, gap.name)
 
     def _chosen(self, told: list[tuple[float, Event]]) -> list[Event]:
         """What is wanted of it; what is older than that is not told later."""

@@ -281,18 +281,33 @@ class Receiver:
 
     def _take_old(self, window: ReceiveWindow, record: Record, now: float, age: float) -> DropReason | None:
         """Take a genuine record of before we came: what precedes it does not concern us either."""
-        self._pass_over(window, record.sequence, now)
+        self._pass_over(window, record.sequence, now, age)
         self.hold(window.peer_id, [record], now, age)
         if not self._context.mode.history:
             return DropReason.NOT_ASKED
         self.on_history(window.peer_id, record, now, age)
         return None
 
-    def _pass_over(self, window: ReceiveWindow, sequence: int, now: float) -> None:
-        """Wait for no record of a peer up to `sequence`."""
+    def _pass_over(self, window: ReceiveWindow, sequence: int, now: float, age: float) -> None:
+        """Wait for no record of a peer up to `sequence`, which is `age` seconds old."""
         window.trust()  # what tells us so is a genuine record
+        self._told_live(window)
         self._context.events += window.begin_after(sequence, now)
         self._nacks.update(window, now)
+        self._hand_over(window, now, age)
+        self._told_live(window)
+
+    def _told_live(self, window: ReceiveWindow) -> None:
+        """What was told of a peer is not missing in what is told of before."""
+        if self._context.mode.history:
+            self._replay.told_live(window.peer_id, window.first, window.buffer.next)
+
+    def _hand_over(self, window: ReceiveWindow, now: float, age: float) -> None:
+        """The end of a message that began before we came belongs to what is told of before."""
+        if self._context.mode.history:
+            for record in window.begun:
+                self.on_history(window.peer_id, record, now, age)
+        window.begun.clear()
 
     def take_known(self, record: Record, source: Address, now: float, age: float) -> DropReason | None:
         """Take a genuine record that somebody held for us. NOT_ASKED: it was published before we came."""
@@ -301,7 +316,7 @@ class Receiver:
         if window is None:
             return DropReason.NOT_ASKED
         if self._is_old(window, record, now, age):
-            self._pass_over(window, sequence, now)
+            self._pass_over(window, sequence, now, age)
             return DropReason.NOT_ASKED
         if sequence < window.first:
             # What came to its holder a moment later than it was published seems younger than it is.
@@ -344,10 +359,7 @@ class Receiver:
         fresh: dict[ReceiveWindow, int] = {}
         for window, row, now, age in taken:
             self.hold(window.peer_id, row, now, age)
-            if self._context.mode.history:
-                for record in window.begun:
-                    self.on_history(window.peer_id, record, now, age)
-            window.begun.clear()
+            self._hand_over(window, now, age)
             if self._retransmitter.ready or self._retransmitter.next_timeout < inf:
                 for record in row:
                     self._retransmitter.heard(window.peer_id, record.sequence, now)

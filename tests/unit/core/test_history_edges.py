@@ -78,6 +78,23 @@ def test_what_goes_on_from_before_is_handed_over_once() -> None:
     assert [(message.data, message.history) for message in ada.messages()] == [(b"abcdef", True)]
 
 
+def test_of_what_a_narrow_path_lets_through_nothing_is_lost_or_missing() -> None:
+    """The small records came at once, the large ones as repairs that tell that they are from before."""
+    lan = simulation.Lan(2)
+    ada = lan.join("ada", history=True)
+    lan.run(1.0)
+    eve = Outsider(lan, age=100.0)
+    eve.say(eve.key, eve.announcement(high=5))
+    eve.say(eve.record(3, b"def", Kind.LAST), eve.record(4, b"small"))
+    for large in (eve.record(2, bodies.encode_first(6, b"abc"), Kind.FIRST), eve.record(5, b"large")):
+        eve.say(f.Age(5000), large)
+    lan.run(10.0)
+    events = ada.events()
+    messages = [(one.data, one.history) for one in events if isinstance(one, Message)]
+    assert messages == [(b"small", False), (b"abcdef", True), (b"large", True)]
+    assert not any(isinstance(event, GapAbandoned) for event in events)
+
+
 def test_a_peer_may_come_back_and_end_a_message_begun_before_we_came() -> None:
     engine = simulation.Lan().join("x").engine
     windows = engine._nacks.windows

@@ -55,6 +55,23 @@ def test_a_hole_in_history_is_told() -> None:
     assert tell(made) == [7, -8]
 
 
+def test_what_was_told_when_it_came_is_no_hole() -> None:
+    made = Replay(None, None, 0.0)
+    made.told_live(ADA, 3, 3)
+    made.told_live(ADA, 3, 5)
+    for sequence in (1, 6):
+        made.add(ADA, said(sequence), 0.0, 9.0 - sequence)
+    assert tell(made) == [1, -2, -5, 6]
+
+
+def test_peers_that_were_told_of_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PEERS", 1)
+    made = Replay(None, None, 0.0)
+    made.told_live(BOB, 1, 9)
+    made.told_live(ADA, 2, 3)
+    assert list(made._live) == [ADA]
+
+
 def test_what_comes_before_what_was_told_is_late() -> None:
     made = Replay(None, None, 0.0)
     made.add(ADA, said(5), 0.0, 5.0)
