@@ -146,7 +146,7 @@ class Dropping:
     """Offers files, and waits until those have them who are to get them."""
 
     def __init__(self, session: GroupSession, outgoing: Outgoing, wanted: Wanted, view: TransferView) -> None:
-        self._group, self._context = session.groups[0], session.contexts[0]
+        self._session, self._group, self._context = session, session.groups[0], session.contexts[0]
         self._outgoing, self._wanted, self._view = outgoing, wanted, view
         self._drop: Drop | None = None
         self._failure = ""
@@ -166,6 +166,7 @@ class Dropping:
         words = f"offering {offer_text(drop.offer)}: others take it with mcast get --into DIR"
         self._view.begin(drop.offer, words)
         while drop.failure is None and not self._settled(drop.progress()):
+            self._session.require_sent()
             self._view.look(drop.offer, drop.progress(), arrived(drop.progress()))
             await drop.changed(LOOK)
         if drop.failure is not None:

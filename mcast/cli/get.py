@@ -121,6 +121,7 @@ class Getting:
         works = self._works
         try:
             while sum(work.done() for work in works.values()) < self._count:
+                self._session.require_sent()
                 for offer in sorted(self._group.offered(), key=lambda offer: self._left[offer.id]):
                     if self._fits(offer) and await self._has_room(offer):
                         works[offer.root] = asyncio.create_task(self._get(offer))

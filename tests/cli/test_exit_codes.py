@@ -15,8 +15,9 @@ import pytest
 from mcast.cli import SUMMARIES
 from tests import lab
 
-ALONE, BUSY = "230.0.0.1:4101", "230.0.0.1:4102"
-"""Groups: in the second there are a chat, which has said something, and a replier."""
+ALONE, BUSY, FILES = "230.0.0.1:4101", "230.0.0.1:4102", "230.0.0.1:4108"
+"""Groups: in the second there are a chat, which has said something, and a replier; in the third somebody who
+offers the file `seed`, and somebody who accepts everything."""
 MCAST = f"{sys.executable} -m mcast"
 RECORDING = (
     '{"v": 1, "type": "message", "ts": "2026-01-01T00:00:00.000Z", "text": "one"}\n'
@@ -104,6 +105,23 @@ CASES = [
     Case("reply", 27, "-g ALONE --echo -C 2 -W 8s", before="(MCAST ask -g ALONE x -C 1 -W 6s &);"),
     Case("reply", 130, "-g ALONE --echo -C 1", signal=INT, ready="answering"),
     Case("reply", 143, "-g ALONE --echo -C 1", signal=TERM, ready="answering"),
+    *needs_network("drop", "recording"),
+    ends_well("drop", "-g FILES recording"),
+    Case("drop", 2, "-g ALONE missing"),
+    Case("drop", 4, "-g ALONE recording --wait-acks all"),
+    Case("drop", 4, "-g ALONE recording --to nobody"),
+    Case("drop", 27, "-g ALONE recording -W 1s"),
+    Case("drop", 27, "-g FILES recording --wait-for nobody -W 2s"),
+    Case("drop", 130, "-g ALONE recording", signal=INT, ready="offering"),
+    Case("drop", 143, "-g ALONE recording", signal=TERM, ready="offering"),
+    *needs_network("get", "--into got"),
+    ends_well("get", "-g FILES --into got --match seed"),
+    Case("get", 1, "-g FILES --into /dev/null --match seed"),
+    Case("get", 2, "-g ALONE"),
+    Case("get", 4, "-g ALONE --into got -W 1s"),
+    Case("get", 27, "-g FILES --into got --match seed -C 2 -W 3s"),
+    Case("get", 130, "-g ALONE --into got", signal=INT, ready="waiting for files"),
+    Case("get", 143, "-g ALONE --into got", signal=TERM, ready="waiting for files"),
     *needs_network("replay", "recording --speed 1000"),
     ends_well("replay", "-g ALONE recording --speed 1000"),
     Case("replay", 2, "-g ALONE seed"),
@@ -177,6 +195,9 @@ def hosts() -> Iterator[dict[str, lab.Host]]:
         chat.wait_for("chatting in")
         chat.write("hello\n")
         there.mcast("reply", "--echo", "-n", "bob", "-g", BUSY).wait_for("answering")
+        there.mcast("drop", str(there.home / "seed"), "-g", FILES, "--wait-acks", "90").wait_for("offering")
+        getting = there.mcast("get", "--into", str(there.home / "got"), "-g", FILES, "-C", "90")
+        getting.wait_for("waiting for files")
         yield {"here": here, "down": down, "walled": walled}
 
 
@@ -186,7 +207,7 @@ def test_how_it_ends(hosts: dict[str, lab.Host], case: Case) -> None:
     script = f"{case.before} exec MCAST {case.command} {case.arguments}"
     if "|" in case.before or "=" in case.before:
         script = script.replace("exec ", "")
-    for word, meaning in (("MCAST", MCAST), ("ALONE", ALONE), ("BUSY", BUSY)):
+    for word, meaning in (("MCAST", MCAST), ("ALONE", ALONE), ("BUSY", BUSY), ("FILES", FILES)):
         script = re.sub(rf"\b{word}\b", meaning, script)
     process = host.spawn(["sh", "-c", f"cd {host.home}; {script}"])
     if case.signal:
