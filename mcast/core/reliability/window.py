@@ -152,14 +152,17 @@ class ReorderBuffer:
             self._late.add(start, end)
         return lost, [*ready, *self._drain()]
 
-    def skip(self, stop: int) -> list[Record]:
-        """Nothing below `stop`, which is above `next`, is wanted any more. The records now due."""
-        for sequence in [sequence for sequence in self._held if sequence < stop]:
-            self._forget(sequence)
+    def skip(self, stop: int) -> tuple[list[Record], list[Record]]:
+        """Nothing below `stop`, which is above `next`, is due any more. Those of it that were held, and the
+        records now due.
+        """
+        passed = [self._held[sequence] for sequence in sorted(self._held) if sequence < stop]
+        for record in passed:
+            self._forget(record.sequence)
         self.next = stop
         self.high = max(self.high, stop - 1)
         self.claimed = max(self.claimed, self.high)
-        return self._drain()
+        return passed, self._drain()
 
     def expect_late(self, sequence: int) -> None:
         """A record below `next` may come yet."""
@@ -219,6 +222,10 @@ class Reassembly:
         self._records.clear()
         self.bytes = 0
         return ranges
+
+    def take_below(self, stop: int) -> list[Record]:
+        """Those below `stop`; they are here no more."""
+        return [self._pop(sequence) for sequence in sorted(self._records) if sequence < stop]
 
     def add(self, record: Record) -> tuple[int, bytes] | DropReason | None:
         """The message that `record` completed and the sequence of its last fragment; None if some are
@@ -283,8 +290,9 @@ class ReceiveWindow:
     """What we have and lack of one peer.
 
     Its records before `first` do not concern us. Those up to `existing` may have been published before we
-    joined: their age tells. `departed`: the peer said goodbye or fell silent. `begun`: the end, since
-    somebody last took it, of a message that began before `first`; it belongs to history. `history`: all does.
+    joined: their age tells. `departed`: the peer said goodbye or fell silent. `begun`: what has come, since
+    somebody last took it, and belongs to history: what is before `first`, and the end of a message that began
+    there. `history`: all does.
     `skew`: how far (s) its clock was from ours when its latest record came, as in Message.
 
     `proven`: a genuine record of it has come. Until then what it has published is its word, and little is
@@ -488,7 +496,9 @@ class ReceiveWindow:
         self.intact = max(self.intact, self.first)
         closed = self.gaps.void(self.first)
         events: list[Event] = [GapFilled(self.peer_id, gap.first, gap.last, self.name) for gap in closed]
-        return events + self._deliver(self.buffer.skip(self.first), None)
+        passed, ready = self.buffer.skip(self.first)
+        self.begun += self.fragments.take_below(self.first) + passed
+        return events + self._deliver(ready, None)
 
     def expect_late(self, sequence: int) -> list[Event]:
         """A record before `first` does concern us: it is told as missing, and comes outside the order."""

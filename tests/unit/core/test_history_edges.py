@@ -78,21 +78,40 @@ def test_what_goes_on_from_before_is_handed_over_once() -> None:
     assert [(message.data, message.history) for message in ada.messages()] == [(b"abcdef", True)]
 
 
-def test_of_what_a_narrow_path_lets_through_nothing_is_lost_or_missing() -> None:
-    """The small records came at once, the large ones as repairs that tell that they are from before."""
+@pytest.mark.parametrize("fetched", [False, True])
+def test_of_what_a_narrow_path_lets_through_nothing_is_lost_or_missing(fetched: bool) -> None:
+    """The small records came at once, the large ones as repairs that tell that they are from before. One is
+    repaired, or it comes by another way after a later one.
+    """
     lan = simulation.Lan(2)
     ada = lan.join("ada", history=True)
     lan.run(1.0)
     eve = Outsider(lan, age=100.0)
     eve.say(eve.key, eve.announcement(high=5))
     eve.say(eve.record(3, b"def", Kind.LAST), eve.record(4, b"small"))
-    for large in (eve.record(2, bodies.encode_first(6, b"abc"), Kind.FIRST), eve.record(5, b"large")):
-        eve.say(f.Age(5000), large)
+    start = eve.record(2, bodies.encode_first(6, b"abc"), Kind.FIRST)
+    if not fetched:
+        eve.say(f.Age(5000), start)
+    eve.say(f.Age(5000), eve.record(5, b"large"))
+    if fetched:
+        ada.engine._receiver.on_history(eve.peer_id, start, lan.now, 5.0)
     lan.run(10.0)
     events = ada.events()
     messages = [(one.data, one.history) for one in events if isinstance(one, Message)]
-    assert messages == [(b"small", False), (b"abcdef", True), (b"large", True)]
+    assert sorted(messages) == [(b"abcdef", True), (b"large", True), (b"small", fetched)]
     assert not any(isinstance(event, GapAbandoned) for event in events)
+
+
+def test_a_message_of_which_the_middle_was_lost_and_is_from_before_is_history() -> None:
+    lan = simulation.Lan(3)
+    ada = lan.join("ada", history=True)
+    lan.run(1.0)
+    eve = Outsider(lan, age=100.0)
+    eve.say(eve.key, eve.announcement(high=3))
+    eve.say(eve.record(1, bodies.encode_first(9, b"abc"), Kind.FIRST), eve.record(3, b"ghi", Kind.LAST))
+    eve.say(f.Age(5000), eve.record(2, b"def", Kind.MIDDLE))
+    lan.run(10.0)
+    assert [(message.data, message.history) for message in ada.messages()] == [(b"abcdefghi", True)]
 
 
 def test_a_peer_may_come_back_and_end_a_message_begun_before_we_came() -> None:
