@@ -76,7 +76,8 @@ class Group:
 def getting(group: Group, count: int = 1) -> Getting:
     context = cast(Any, SimpleNamespace(labels=PeerLabels(), head=lambda kind, _: {"type": kind}))
     view = TransferView(context, None, lambda text: None, None)
-    session = cast(GroupSession, SimpleNamespace(groups=[group], contexts=[context]))
+    sent = SimpleNamespace(groups=[group], contexts=[context], require_sent=lambda: None)
+    session = cast(GroupSession, sent)
     return Getting(session, view, Path("nowhere"), count, None, "*")
 
 
