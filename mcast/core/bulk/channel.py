@@ -11,6 +11,7 @@ import msgspec
 
 from mcast.core.events import Address
 from mcast.core.flow.congestion import Path, Rate, Sample
+from mcast.core.flow.controller import Meter
 from mcast.core.token_bucket import TokenBucket
 from mcast.settings import Settings
 from mcast.wire.bulk import DATA_OVERHEAD, FAN, Entry
@@ -83,21 +84,6 @@ class Reporter(msgspec.Struct):
         return self.multicast if to is None else self.unicast if to == self.address else inf
 
 
-class Meter:
-    """Bytes a second that really leave."""
-
-    def __init__(self, now: float) -> None:
-        self._from, self._bytes = now, 0
-        self.value = 0.0
-
-    def add(self, size: int, now: float) -> None:
-        """So much leaves."""
-        if now - self._from >= METER:
-            self.value = self._bytes / (now - self._from)
-            self._from, self._bytes = now, 0
-        self._bytes += size
-
-
 class Channel:
     """Sends what its receivers lack, once for all of them, at the rate that the slowest takes.
 
@@ -111,7 +97,7 @@ class Channel:
         self._layout, self._settings, self._held, self._to = layout, settings, held, to
         self.rate = Rate(settings.start_rate, settings.floor_rate, settings.queue_delay, UNREAD, STEP)
         self._bucket = TokenBucket(settings.start_rate, DEPTH_MIN, now)
-        self.meter = Meter(now)
+        self.meter = Meter(now, METER)
         self._wants = [Wants(layout, level) for level in range(len(layout.counts))]
         self._cursor = 0
         self._urgent: dict[tuple[int, int], Address] = {}

@@ -220,15 +220,15 @@ def _median(values: list[float]) -> float:
 
 
 class Meter:
-    """Bytes a second that really leave, over the last `METER` seconds in which something did."""
+    """Bytes a second that really leave, over the last `seconds` in which something did."""
 
-    def __init__(self) -> None:
-        self._from, self._bytes = 0.0, 0
+    def __init__(self, now: float = 0.0, seconds: float = METER) -> None:
+        self._from, self._bytes, self._seconds = now, 0, seconds
         self.value = 0.0
 
     def add(self, size: int, now: float) -> None:
         """So much leaves."""
-        if now - self._from >= METER:
+        if now - self._from >= self._seconds:
             self.value = self._bytes / (now - self._from)
             self._from, self._bytes = now, 0
         self._bytes += size

@@ -303,7 +303,7 @@ class Receiver:
             self._replay.told_live(window.peer_id, window.first, window.buffer.next)
 
     def _hand_over(self, window: ReceiveWindow, now: float, age: float) -> None:
-        """The end of a message that began before we came belongs to what is told of before."""
+        """What has come of before we came is told with the rest of it."""
         if self._context.mode.history:
             for record in window.begun:
                 self.on_history(window.peer_id, record, now, age)

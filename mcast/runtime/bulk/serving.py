@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from hashlib import sha256
 
@@ -76,16 +77,16 @@ class BlockCache:
         self._before_read()
         self._loading.update(range(group, group + count))
         self._worker.run(self._make, group, count).add_done_callback(
-            lambda done: self._loaded(group, count, done.exception(), done)
+            lambda done: self._loaded(group, count, done)
         )
 
-    def _loaded(self, group: int, count: int, failure: BaseException | None, done: object) -> None:
+    def _loaded(self, group: int, count: int, done: asyncio.Future[list[Blocks]]) -> None:
         self._loading.difference_update(range(group, group + count))
+        failure = done.exception()
         if failure is not None:
             self._on_failed(failure)
             return
-        made: list[Blocks] = done.result()  # type: ignore[attr-defined]
-        for at, blocks in enumerate(made, group):
+        for at, blocks in enumerate(done.result(), group):
             self._groups[at] = blocks
         while len(self._groups) > CACHED:
             del self._groups[next(iter(self._groups))]

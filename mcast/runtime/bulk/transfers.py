@@ -325,7 +325,7 @@ class Fetch(Shared):
         sink = self._held
         with contextlib.suppress(Exception):
             async with asyncio.timeout(JOIN):
-                await self._worker.run(sink.abort)  # type: ignore[attr-defined]
+                await self._worker.run(sink.abort)  # type: ignore[attr-defined] # a fetch holds a sink
         await self._end(close=False)
 
 

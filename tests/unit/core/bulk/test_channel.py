@@ -4,7 +4,7 @@ from math import inf
 from typing import Any
 
 from mcast.core.bulk import channel as module
-from mcast.core.bulk.channel import Channel, Meter, Reporter, _next_item
+from mcast.core.bulk.channel import Channel, Reporter, _next_item
 from mcast.core.bulk.layout import FULL, make_layout
 from mcast.core.bulk.wants import Wants
 from mcast.core.flow.congestion import Path
@@ -210,10 +210,3 @@ def test_clear() -> None:
     channel.clear()
     assert channel.idle
     assert channel.take(None, {}, 0.0) is None
-
-
-def test_meter() -> None:
-    meter = Meter(0.0)
-    meter.add(1000, 0.01)
-    meter.add(1000, 0.1)
-    assert meter.value == 10_000

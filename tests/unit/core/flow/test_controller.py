@@ -6,7 +6,7 @@ import pytest
 
 from mcast import simulation
 from mcast.core.events import Fallback, PeerId, SendingResumed, SendingStopped, SlowMember
-from mcast.core.flow.controller import Breaker
+from mcast.core.flow.controller import Breaker, Meter
 from mcast.core.membership.roster import Peer
 from mcast.settings import Settings
 from mcast.wire import frames as f
@@ -472,3 +472,10 @@ def test_a_pause_is_a_new_beginning_for_the_breaker() -> None:
     for line in range(10):
         breaker.sent(line * 60.0)
         assert not breaker.check(line * 60.0)
+
+
+def test_a_meter_tells_what_left_in_a_while() -> None:
+    meter = Meter(0.0, 0.05)
+    meter.add(1000, 0.01)
+    meter.add(1000, 0.1)
+    assert meter.value == 10_000
