@@ -9,7 +9,7 @@ from tests.bench.rows import Row
 from tests.lan.programs import discovery
 
 TARGETS = {10: (10.0, 20.0), 50: (30.0, 80.0)}
-"""ms until the median old member sees it, and until it knows all, by hosts: issue 3."""
+"""ms until the median old member sees it, and until it knows all, by hosts."""
 
 
 def measure(options: Options) -> Iterator[Row]:

@@ -14,7 +14,7 @@ MOST_MIB = 40.0
 MOST_CORE = 0.1
 """Percent of a core."""
 MOST_WAKES = 2.0
-"""A second. All three: issue 5."""
+"""A second."""
 
 
 def measure(options: Options) -> Iterator[Row]:

@@ -18,7 +18,7 @@ FLAT_OUT = 1e9
 
 @dataclass(frozen=True)
 class Target:
-    """Seconds from the last send until complete, and Ethernet bytes by payload: issue 3."""
+    """Seconds from the last send until complete, and Ethernet bytes by payload."""
 
     tail: float
     ratio: float
@@ -26,7 +26,7 @@ class Target:
 
 TARGETS = {10.0: Target(0.3, 1.9), 30.0: Target(0.6, 3.0)}
 FLAT_OUT_TARGET = 1.6
-"""Seconds from the first send until complete, 10 % loss: issue 5."""
+"""Seconds from the first send until complete, 10 % loss."""
 
 
 def measure(options: Options) -> Iterator[Row]:

@@ -20,7 +20,7 @@ TARGETS = {
     (64, 1, False): 4.0,
     (64, 4, False): 4.0,
 }
-"""mcast's ratio to the raw blocking socket, by size, receivers and offload: design section 9, issue 5."""
+"""mcast's ratio to the raw blocking socket, by size, receivers and offload."""
 START_SECONDS = 40.0
 
 

@@ -41,7 +41,7 @@ class Figures(NamedTuple):
         return self.sent / self.missing
 
     def check(self) -> None:
-        """What issue 4 promises."""
+        """The bounds that docs/scale.md promises."""
         assert self.missing > 0
         assert self.sent <= SHARE * self.missing + ALLOWANCE * self.members, f"{self.share} of the missing"
 

@@ -45,7 +45,7 @@ class Figures:
     seconds: float
 
     def check(self) -> None:
-        """What issue 4 promises."""
+        """The bounds that docs/scale.md promises."""
         assert self.known <= self.size * 362 / RATE + 60.0, f"rosters complete only after {self.known} s"
         assert self.announcements <= 100, f"{self.announcements} announcements in a second"
         assert self.answers <= 20, f"{self.answers} answers in a second"
