@@ -32,10 +32,11 @@ from .tree import HashTree, NodeStore
 from .wants import Wants
 
 HELD = 4096
-"""Items that wait for the node above them. The attack: items without end under nodes that never come. What
-does not fit is asked for again."""
+"""Items that wait for the node above them. The attack: items without end under nodes that never come. The
+group that waits for longest goes first, and is asked for again."""
 SOURCES = 16
-"""Addresses of which it is counted what came; the one unheard for longest goes first."""
+"""Addresses of which it is counted what came; the one unheard for longest goes first, but never our server.
+The attack: items from ever new addresses."""
 FIRST_INTERVAL, LONGEST_INTERVAL = 0.05, 1.0
 """Seconds between reports until the server says how often, doubled each time; and at most."""
 SHORTEST_INTERVAL = 0.01
@@ -53,8 +54,6 @@ who was killed is still known as one who has it."""
 USELESS, ENOUGH = 10.0, 32
 """Seconds of answers without useful data after which somebody else is asked; and the blocks that must come
 in that time if somebody else can be asked. The attack: a server that gives a block now and then."""
-FORGED_MOST = 64
-"""Items of one server that are not genuine, more than are, after which somebody else is asked."""
 
 
 class Item(NamedTuple):
@@ -132,14 +131,13 @@ class BulkReceiver:
         self._unicast = unicast
         self._arrivals: dict[Address, Arrivals] = {}
         self._server_at: Address = None
-        self._held: dict[tuple[int, int], list[Item]] = {}
+        self._held: dict[tuple[int, int], dict[tuple[int, bytes], Item]] = {}
         self._held_count = 0
         self._interval = FIRST_INTERVAL
         self._unanswered = 0
         self._useful_at = self._enough_at = self._told_at = self._asked_at = self._chosen_at = now
         self._gained = 0
         self._asking = True
-        self._false = 0
         self._ask_from = 0
         self.horizon = layout.groups(0) if layout.blocks else 0
 
@@ -154,9 +152,13 @@ class BulkReceiver:
         self, source: Address, items: Sequence[Item], now: float, age: float = 0.0
     ) -> list[tuple[int, bytes]]:
         """Items came from one address, and have waited for us for `age` seconds. Returns the blocks that are
-        new and genuine."""
-        self._count(source, items, now, age)
+        new and genuine.
+
+        One that is not genuine costs its hash, and nothing else: it says nothing of the path, and nobody is
+        blamed for it. The attack: items from the address of a server, which anybody can use.
+        """
         blocks: list[tuple[int, bytes]] = []
+        forged: set[int] = set()
         at = 0
         while at < len(items):
             item = items[at]
@@ -165,9 +167,11 @@ class BulkReceiver:
                 taken = self._take_row(items, at, blocks)
             if not taken:
                 taken = 1
-                if self.layout.exists(item.level, item.place):
-                    self._take(item, source, blocks)
+                if not self.layout.exists(item.level, item.place) or not self._take(item, blocks):
+                    forged.add(at)
             at += taken
+        counted = [item for at, item in enumerate(items) if at not in forged] if forged else items
+        self._count(source, counted, now, age)
         if blocks:
             self._useful_at = now
             self._gained += len(blocks)
@@ -204,14 +208,13 @@ class BulkReceiver:
         if mask != before:
             self.missing[0].set(group, mask)
             self.left -= at - start
-            self._false = 0
         return at - start
 
     def _count(self, source: Address, items: Sequence[Item], now: float, age: float) -> None:
         arrivals = self._arrivals.pop(source, None) or Arrivals()
         self._arrivals[source] = arrivals
         if len(self._arrivals) > SOURCES:
-            del self._arrivals[next(iter(self._arrivals))]
+            del self._arrivals[next(one for one in self._arrivals if one != self._server_at)]
         for unicast in (False, True):
             serials = [item.serial for item in items if item.unicast is unicast]
             if self.status is not None and source == self._server_at and serials:
@@ -221,36 +224,40 @@ class BulkReceiver:
             if serials:
                 arrivals.came(max(serials), len(serials), unicast=unicast, now=now, age=age)
 
-    def _take(self, item: Item, source: Address, blocks: list[tuple[int, bytes]]) -> None:
+    def _take(self, item: Item, blocks: list[tuple[int, bytes]]) -> bool:
+        """Take an item; False if it is known to be forged."""
         level, index, data = item.level, item.place, item.data
         if not self._lacks(level, index):
             self.duplicates += 1
-            return
+            return True
         genuine = self.tree.check(level, index, data)
         if genuine is None:
             self._hold(item)
         elif not genuine:
             self.forged += 1
-            self._false += source == self._server_at
+            return False
         elif level == 0:
             self._has_block(index)
             blocks.append((index, data))
         else:
             self.missing[level].discard(index)
             self.tree.put(level, index, data)
-            self._release(level, index, source, blocks)
+            self._release(level, index, blocks)
+        return True
 
     def _lacks(self, level: int, index: int) -> bool:
-        if self.missing[level].has(index):
+        if self.missing[level].has(index) or (level + 1, index // FAN) in self._held:
             return True
-        return level == 0 and bool(self.doubted.get(index // FAN, 0) >> index % FAN & 1)
+        return level == 0 and self._doubts(index)
+
+    def _doubts(self, index: int) -> bool:
+        return bool(self.doubted.get(index // FAN, 0) >> index % FAN & 1)
 
     def _has_block(self, index: int) -> None:
         group, bit = index // FAN, 1 << index % FAN
         if not self.missing[0].discard(index):
             self._undoubt(group, bit)
         self.left -= 1
-        self._false = 0
 
     def lose(self, index: int) -> None:
         """A block that was taken is not here any more: ask for it again."""
@@ -265,18 +272,35 @@ class BulkReceiver:
             del self.doubted[group]
 
     def _hold(self, item: Item) -> None:
-        """Its node has not come yet: it is not asked for until then."""
-        if self._held_count < HELD and self.missing[item.level].discard(item.place):
-            self._held.setdefault((item.level + 1, item.place // FAN), []).append(item)
-            self._held_count += 1
+        """Its node has not come yet: it is not asked for until then.
 
-    def _release(self, level: int, index: int, source: Address, blocks: list[tuple[int, bytes]]) -> None:
-        """A node came: what waited for it is checked, and the blocks under it that may be here already."""
-        waiting = self._held.pop((level, index), [])
+        All that differ are held. The attack: to be first with a false one, so that the right one is refused.
+        """
+        level, index, data = item.level, item.place, item.data
+        if level == 0 and self._doubts(index):
+            return
+        waiting = self._held.setdefault((level + 1, index // FAN), {})
+        if (index, data) in waiting:
+            self.duplicates += 1
+            return
+        waiting[index, data] = item
+        self._held_count += 1
+        self.missing[level].discard(index)
+        if self._held_count > HELD:
+            self._unhold(*next(iter(self._held)))
+
+    def _unhold(self, level: int, index: int) -> Iterable[Item]:
+        """Nothing waits for that node any more: what did, and is asked for again."""
+        waiting = self._held.pop((level, index), {}).values()
         self._held_count -= len(waiting)
         for item in waiting:
             self.missing[item.level].add(item.place // FAN, 1 << item.place % FAN)
-            self._take(item, source, blocks)
+        return waiting
+
+    def _release(self, level: int, index: int, blocks: list[tuple[int, bytes]]) -> None:
+        """A node came: what waited for it is checked, and the blocks under it that may be here already."""
+        for item in self._unhold(level, index):
+            self._take(item, blocks)
         if level == 1 and index in self.doubted:
             self.to_check.append(index)
 
@@ -357,7 +381,7 @@ class BulkReceiver:
 
     def _leave(self, now: float) -> None:
         self.server, self.status, self._server_at = None, None, None
-        self._unanswered = self._false = self._gained = 0
+        self._unanswered = self._gained = 0
         self._interval = FIRST_INTERVAL
         self.next_timeout = min(self.next_timeout, now + FIRST_INTERVAL)
 
@@ -384,12 +408,12 @@ class BulkReceiver:
         return Outreach(self.server, self._report(now), by_group)
 
     def _disappoints(self, now: float) -> bool:
-        """Whether to ask somebody else: silence, words without deeds, or garbage."""
+        """Whether to ask somebody else: silence, or words without deeds, as if all that comes is garbage."""
         useful = max(self._useful_at, self._chosen_at)
         patience = FIRST_PATIENCE if self.status is None else PATIENCE
         silent = now - max(useful, self._told_at) > patience
         since = max(self._enough_at, self._chosen_at) if len(self.servers) > 1 else useful
-        return silent or now - since > USELESS or self._false > FORGED_MOST
+        return silent or now - since > USELESS
 
     def _choose(self, now: float, able: Callable[[PeerId], bool], here: Callable[[PeerId], bool]) -> None:
         """Ask who failed least, of those who is here, of those who holds all; at least for a while."""

@@ -203,7 +203,8 @@ class BulkSender:
     def _measure(self, client: Client, report: BulkReport, now: float, age: float) -> None:
         """What the report says of the path: loss, round trip, queue."""
         reporter = client.reporter
-        serials = report.multicast[0], report.unicast[0]
+        channel = client.channel or self._group
+        serials = self._believed(client, channel, report)
         counts = report.multicast[1], report.unicast[1]
         expected = serials[0] - reporter.multicast, serials[1] - reporter.unicast
         came = counts[0] - reporter.counts[0], counts[1] - reporter.counts[1]
@@ -211,13 +212,12 @@ class BulkSender:
             reporter.group_loss = _smooth(reporter.group_loss, expected[0], came[0])
         if reporter.multicast + reporter.unicast and sum(expected) > 0:
             reporter.loss = _smooth(reporter.loss, sum(expected), sum(came))
-        reporter.multicast = max(reporter.multicast, report.multicast[0])
-        reporter.unicast = max(reporter.unicast, report.unicast[0])
+        reporter.multicast = max(reporter.multicast, serials[0])
+        reporter.unicast = max(reporter.unicast, serials[1])
         reporter.counts = counts
         by_unicast = bool(report.flags & ECHO_UNICAST)
-        channel = client.channel or self._group
         to = reporter.address if by_unicast else None
-        serial = report.unicast[0] if by_unicast else report.multicast[0]
+        serial = serials[by_unicast]
         echoed = serial > 0 and report.delay != NO_ECHO
         sent = channel.sent_time(to, serial) if echoed else None
         trip = None if sent is None else max(0.0, now - age - sent - report.delay / 1e6)
@@ -227,6 +227,20 @@ class BulkSender:
         at = -inf if sent is None else sent
         sample = make_sample(sum(serials), total, report.backlog << 10, reporter.loss, trip, at)
         reporter.path.take(sample, self.layout.block_size, now)
+
+    def _believed(self, client: Client, channel: Channel, report: BulkReport) -> tuple[int, int]:
+        """The highest serials that a receiver saw. Those that never left say nothing.
+
+        The attack: a copy of an item with such a serial, from our address. It must not make us send again
+        what is under way, nor is the receiver to blame for it.
+        """
+        reporter = client.reporter
+        sent = self._group.serials.get(None, 0), channel.serials.get(reporter.address, 0)
+        said, before = (report.multicast[0], report.unicast[0]), (reporter.multicast, reporter.unicast)
+        first, second = (
+            one if one <= most else old for one, most, old in zip(said, sent, before, strict=True)
+        )
+        return first, second
 
     # Ways
 

@@ -83,11 +83,13 @@ def test_blocks_wait_for_their_nodes() -> None:
 
 def test_what_waits_is_bounded() -> None:
     receiver = make()
-    held, module.HELD = module.HELD, 1
+    held, module.HELD = module.HELD, 2
     try:
-        assert receiver.take("ada", [item(0, 40), item(0, 41), *nodes()], 0.1) == [(40, item(0, 40).data)]
+        early = [item(0, 40), item(0, 41), item(0, 64)]
+        assert receiver.take("ada", [*early, *nodes()], 0.1) == [(64, item(0, 64).data)]
     finally:
         module.HELD = held
+    assert receiver.missing[0].has(40)
     assert receiver.missing[0].has(41)
 
 
@@ -98,6 +100,52 @@ def test_a_forged_block_that_waited_is_asked_for_again() -> None:
     receiver.take("ada", nodes(), 0.1)
     assert receiver.missing[0].has(40)
     assert receiver.forged == 1
+
+
+def test_a_forged_block_that_waits_does_not_keep_out_the_right_one() -> None:
+    receiver = make()
+    right, false = item(0, 40), item(0, 40, data=bytes(BLOCK))
+    assert receiver.take("eve", [false, false, item(0, 41, data=b"")], 0.1) == []
+    assert receiver.take("ada", [right, item(0, 41)], 0.1) == []
+    assert receiver.take("eve", [item(0, 40, data=bytes([1]) * BLOCK)], 0.1) == []
+    blocks = receiver.take("ada", nodes(), 0.1)
+    assert blocks == [(40, right.data), (41, item(0, 41).data)]
+    assert receiver.left == 68
+    assert not receiver._held_count
+
+
+def test_what_is_forged_says_nothing_of_the_path() -> None:
+    receiver = make()
+    ask(receiver, 0.0)
+    answer(receiver, 0.0)
+    receiver.take("ada", [*nodes(), item(0, 1, 2)], 0.1)
+    false = [item(0, 2, 90, bytes(BLOCK)), item(0, 999, 91, b""), item(9, 0, 92, b"")]
+    receiver.take("ada", [*false, item(0, 3, 3)], 0.11)
+    assert ask(receiver, 0.12).multicast == (3, 6)
+
+
+def test_others_cannot_push_out_what_came_from_the_server() -> None:
+    receiver = make()
+    ask(receiver, 0.0)
+    answer(receiver, 0.0)
+    receiver.take("ada", [*nodes(), item(0, 1, 2)], 0.1)
+    for number in range(40):
+        receiver.take(number, [item(0, 1, 3)], 0.11)
+    assert len(receiver._arrivals) == module.SOURCES
+    assert ask(receiver, 0.12).multicast == (2, 5)
+
+
+def test_nobody_is_blamed_for_what_others_forge() -> None:
+    receiver = make()
+    receiver.may_serve(BOB, complete=True)
+    ask(receiver, 0.0)
+    answer(receiver, 0.0)
+    receiver.take("ada", nodes(), 0.1)
+    for serial in range(1000):
+        receiver.take("ada", [item(0, 1, serial, bytes(BLOCK))], 0.1)
+    ask(receiver, 0.2)
+    assert receiver.server == ADA
+    assert receiver.servers[ADA].failures == 0
 
 
 def test_the_first_report_asks_for_everything() -> None:
@@ -162,7 +210,7 @@ def test_reports_tell_what_came() -> None:
     assert report.token == b"token---"
     assert report.multicast == (7, 1)
     assert report.delay == 20_000
-    receiver.take("ada", [Item(1, 0, 4, True, b"")], 0.03)
+    receiver.take("ada", [item(1, 0, 4)._replace(unicast=True)], 0.03)
     report = ask(receiver, 0.04)
     assert report.unicast == (4, 1)
     assert report.flags == ECHO_UNICAST
@@ -246,13 +294,14 @@ def test_words_without_deeds_and_garbage_are_given_up() -> None:
         answer(receiver, now + 0.1)
     assert receiver.servers[ADA].failures == 1
     receiver = make()
-    ask(receiver, 0.0)
-    answer(receiver, 0.0)
-    receiver.take("ada", nodes(), 0.1)
-    receiver.take("ada", [item(0, 1, data=bytes(BLOCK))] * 70, 0.1)
     receiver.may_serve(BOB, complete=True)
-    ask(receiver, 0.2)
+    receiver.take("ada", nodes(), 0.0)
+    for now in range(12):
+        ask(receiver, float(now))
+        answer(receiver, now + 0.1)
+        receiver.take("ada", [item(0, 1, data=bytes(BLOCK))] * 70, now + 0.1)
     assert receiver.server == BOB
+    assert receiver.servers[ADA].failures == 1
 
 
 def test_who_does_not_answer_is_asked_through_the_group() -> None:
@@ -291,6 +340,7 @@ def test_blocks_of_a_run_before_are_checked() -> None:
     assert receiver.missing[0].has(7)
     assert 0 not in receiver.doubted
     assert receiver.left == 70 - 31
+    assert receiver.take("ada", [item(0, 33)], 0.0) == []  # its node is not known, and it may be here
     receiver.take("ada", [item(1, 1)], 0.0)
     assert receiver.to_check == [1]
     assert receiver.checked(1, {32: item(0, 32).data}) == 1
@@ -304,7 +354,7 @@ def test_forged_serials_do_not_count() -> None:
     answer(receiver, 0.03, multicast=9)
     receiver.take("ada", [item(1, 0, 8), item(1, 1, 0xFFFFFFFF)], 0.04)
     assert ask(receiver, 0.041).multicast == (9, 2)
-    receiver.take("ada", [Item(1, 2, 0xFFFFFFFF, True, b"")], 0.05)
+    receiver.take("ada", [item(1, 2, 0xFFFFFFFF)._replace(unicast=True)], 0.05)
     assert ask(receiver, 0.051).unicast == (0, 0)
     assert receiver.tree.knows(1, 1)
 

@@ -113,6 +113,17 @@ def test_who_asks_without_end_is_refused() -> None:
     assert sender.take(now + 1) is None
 
 
+def test_serials_that_never_left_are_not_believed() -> None:
+    sender = make()
+    sender.on_report(ADA, "a", BulkReport(missing=ALL), 0.0)
+    assert sender.take(0.1) is not None
+    asked = sender.clients[ADA].asked
+    report = BulkReport(multicast=(90_000, 1), unicast=(90_000, 1), delay=NO_ECHO, missing=ALL)
+    sender.on_report(ADA, "a", report, 0.11)
+    assert sender.clients[ADA].asked == asked  # it is under way
+    assert (sender.clients[ADA].reporter.multicast, sender.clients[ADA].reporter.loss) == (0, 0.0)
+
+
 def test_a_new_address_is_validated_again() -> None:
     sender = make()
     sender.on_report(ADA, "a", BulkReport(), 0.0)
@@ -193,6 +204,7 @@ def test_a_trial_of_one_that_left_proves_nothing() -> None:
 def test_loss_is_measured() -> None:
     sender = make()
     sender.on_report(ADA, "a", BulkReport(missing=ALL), 0.0)
+    sender._group.serials[None] = 210
     sender.on_report(ADA, "a", BulkReport(multicast=(10, 10), delay=NO_ECHO), 0.1)
     sender.on_report(ADA, "a", BulkReport(multicast=(210, 110), delay=NO_ECHO), 0.2)
     reporter = sender.clients[ADA].reporter
