@@ -13,8 +13,9 @@ from mcast.errors import McastError
 from mcast.events import Message
 from mcast.store.history import Entry, History, Recorder, Room
 
+from .actions import TOPIC, topic_of
 from .history import history_file, speaker
-from .items import TOPIC, ChatLine, Item, MessageItem, PrivateItem, topic_of
+from .items import ChatLine, Item, MessageItem, PrivateItem
 from .output import decoded, escape, note
 
 NEW = "new since you left"

@@ -15,6 +15,7 @@ from mcast.errors import UsageError
 from mcast.store.history import Entry, History, Room
 
 from . import exits, options
+from .actions import action_in
 from .output import Output, clock, escape, note, payload, rfc3339
 from .profiles import Profile, data_directory
 
@@ -159,15 +160,17 @@ def report(entries: Iterable[Entry]) -> Iterator[str]:
         if heading != before:
             yield heading
             before = heading
-        head = f"{clock(entry.received)} {speaker(entry)}: "
-        first, *rest = _lines(entry)
-        yield head + first
+        who, (first, *rest) = speaker(entry), _lines(entry)
+        action = action_in(first)
+        said = f"{who}: {first}" if action is None else f"* {who} {action}"
+        yield f"{clock(entry.received)} {said}"
         yield from (" " * 9 + line for line in rest)
 
 
 def speaker(entry: Entry) -> str:
-    """Who wrote it, as a person reads it, escaped."""
-    name = "you" if entry.own else f"{escape(entry.name)}·{entry.origin.hex()[:4]}"
+    """Who wrote it, as a person reads it, escaped. What this user does is told of the name, as in a chat."""
+    own = entry.own and action_in(entry.text or "") is None
+    name = "you" if own else f"{escape(entry.name)}·{entry.origin.hex()[:4]}"
     return f"{name} to {escape(entry.to)}" if entry.to else f"{name} (private)" if entry.private else name
 
 
@@ -191,8 +194,11 @@ def page(entries: Iterable[Entry]) -> Iterator[str]:
             yield f"<h2>{markup.escape(escape(heading))}</h2>"
             before = heading
         text = "\n".join(_lines(entry))
+        action = action_in(text)
+        start, end = ("", ":") if action is None else ("* ", "")
         yield (
             f'<p><time datetime="{when.isoformat()}">{clock(entry.received)}</time>'
-            f" <b>{markup.escape(speaker(entry))}</b>: <bdi>{markup.escape(text)}</bdi></p>"
+            f" {start}<b>{markup.escape(speaker(entry))}</b>{end}"
+            f" <bdi>{markup.escape(text if action is None else action)}</bdi></p>"
         )
     yield "</body></html>"

@@ -55,18 +55,9 @@ PEERS_NUMBERED = 4096
 """Peers with a number. The oldest are dropped, because a flood can invent any number of peers."""
 
 
-TOPIC = "/topic "
-"""How a message begins that sets the topic of its room."""
 VERIFIED = "✓"
 """Behind the label of somebody whose key this user has compared. Names stand before the identity, so no name
 can fake it."""
-
-
-def topic_of(data: bytes) -> str:
-    """The topic that a message sets; empty if it sets none."""
-    if not data.startswith(TOPIC.encode()) or b"\n" in data:
-        return ""
-    return data.decode(errors="replace").removeprefix(TOPIC).strip()
 
 
 class PeerLabels:

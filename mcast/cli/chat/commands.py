@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mcast.cli.items import TOPIC
+from mcast.cli.actions import ACTION, TOPIC
 from mcast.cli.output import escape, note
 from mcast.errors import UsageError
 from mcast.wire.limits import NAME_MAX
 
 from . import files, lookups
-from .render import ACTION
 from .rooms import LOBBY
 from .verification import verify
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from mcast.cli.actions import action_in, topic_of
 from mcast.cli.archive import NEW, Archive
 from mcast.cli.items import (
     ChatLine,
@@ -17,7 +18,6 @@ from mcast.cli.items import (
     PeerItem,
     PlainItem,
     PrivateItem,
-    topic_of,
 )
 from mcast.cli.mailbox import KEPT, Mailbox
 from mcast.cli.output import Output, escape, note
@@ -28,7 +28,7 @@ from mcast.runtime.joining import place_of
 
 from .delivery import Delivery, with_silence
 from .files import Files
-from .render import ACTIONS, ALL, DIM, UNHEARD, Parts, mentions
+from .render import ALL, DIM, UNHEARD, Parts, mentions
 
 if TYPE_CHECKING:
     from .bell import Bell
@@ -214,7 +214,7 @@ class Conversation:
 
     def _own(self, text: str, message_id: str, sender: str = "you") -> ChatLine:
         data = text.encode("utf-8", "replace")
-        if text.startswith(tuple(ACTIONS)) and isinstance(self.session, GroupSession):
+        if action_in(text) is not None and isinstance(self.session, GroupSession):
             group = self.session.groups[0]
             sender = self.session.contexts[0].labels.label(group.peer_id, group.name)
         return ChatLine(time.time(), sender, escape(text), own=True, data=data, id=message_id)

@@ -13,16 +13,13 @@ from collections.abc import Iterator, Sequence
 import msgspec
 from wcwidth import wcwidth
 
-from mcast.cli.items import TOPIC, ChatLine
+from mcast.cli.actions import action_in
+from mcast.cli.items import ChatLine
 from mcast.cli.output import clock, day, decoded, escape
 
 Parts = list[tuple[str, str]]
 """Pieces of text, each with the style that prompt_toolkit gives it."""
 
-ACTION = "/me "
-ACTIONS = {ACTION: "", TOPIC: "set the topic: "}
-"""How messages begin that tell what somebody does, and what is shown instead."""
-"""A message that begins with it tells what its author does: https://xmpp.org/extensions/xep-0245.html"""
 GUTTER = 3
 """Columns before the time."""
 NARROW = 60
@@ -163,19 +160,18 @@ class Look(msgspec.Struct, frozen=True):
 
     def rows(self, line: ChatLine, body: Sequence[str], mark: str = "") -> list[Parts]:
         """The rows of a message whose shown lines are `body`; `mark` is for the gutter."""
-        action = next((start for start in ACTIONS if body[0].startswith(start)), "")
-        if action:
-            body = [ACTIONS[action] + body[0].removeprefix(action), *body[1:]]
+        if (action := action_in(body[0])) is not None:
+            body = [action, *body[1:]]
         time = clock(line.seconds)[: 5 if self.narrow else 8]
         if self.day and (date := day(line.seconds)) != self.day:
             time = f"{date[5:]} {time[:5]}"
         head: Parts = [
             gutter(mark),
             (DIM, f"{time} "),
-            ("", "* " if action else ""),
+            ("", "* " if action is not None else ""),
             ("bold" if line.own else color_of(line.origin, self.colors), self._shortened(line.sender)),
             (DIM, f" ({line.mark})" if line.mark else ""),
-            ("", " " if action else ": "),
+            ("", " " if action is not None else ": "),
         ]
         used = sum(cells(text) for _, text in head)
         first = self._room(used)
