@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 
+from mcast.cli import extras
 from mcast.cli.items import ChatLine
 from mcast.errors import UsageError
 
@@ -91,7 +92,7 @@ class Desktop:
         if self._remote:
             return "over ssh it depends on your terminal whether the desktop shows it"
         if not self._there:
-            return "for notifications of the desktop: pip install 'mcast-lan[notify]'"
+            return f"for notifications of the desktop: {extras.command('notify')}"
         return "there is no desktop here to show notifications"
 
     def show(self, title: str, text: str) -> None:

@@ -94,7 +94,7 @@ def test_the_desktop_gets_a_text_and_may_fail(monkeypatch: pytest.MonkeyPatch) -
     ("there", "environ", "words"),
     [
         (True, {"SSH_CONNECTION": "x"}, "over ssh"),
-        (False, {}, r"pip install 'mcast-lan\[notify\]'"),
+        (False, {}, "pip install desktop-notifier"),
         (True, {}, "no desktop"),
         (True, {"DBUS_SESSION_BUS_ADDRESS": "x"}, "shows a notification"),
     ],
