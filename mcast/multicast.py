@@ -55,7 +55,7 @@ RECEIVE_BUFFER = 8 << 20
 """Bytes requested; Linux grants at most net.core.rmem_max and reports twice what it grants."""
 LARGEST_DATAGRAM = 65_507
 ANCILLARY_ROOM = 128
-"""Bytes for the control messages that carry the TTL, the segment size and, for IPv6, the interface."""
+"""Bytes for the control messages that carry the TTL, the time, the segment size and the interface (IPv6)."""
 DRAIN_LIMIT = 256
 """Datagrams read from one socket before the others get their turn."""
 
@@ -65,13 +65,14 @@ class Datagram(NamedTuple):
 
     `source` is (address, port), with `%interface` after a link-local address. `interface` is the index of
     the interface that received it. `ttl` is the TTL or hop limit, None if the platform does not tell it
-    (Windows).
+    (Windows). `arrived` is when the kernel got it, in unix seconds; None except on Linux.
     """
 
     data: bytes
     source: tuple[str, int]
     interface: int
     ttl: int | None
+    arrived: float | None = None
 
 
 # Errors of earlier sends that a read reports: ICMP port unreachable (Linux, WSAECONNRESET on Windows).
@@ -427,18 +428,19 @@ def _drain(sock: socket.socket, space: bytearray, interface: int, limit: int) ->
                 length, source = sock.recvfrom_into(space)
             else:
                 length, ancillary, _, source = sock.recvmsg_into([space], ANCILLARY_ROOM)
-            ttl, size, arrived_on = read_ancillary(ancillary)
+            ttl, size, interface_told, arrived = read_ancillary(ancillary)
             # Linux also gives an IPv6 socket that is bound to no interface what arrives on other interfaces
             # where any program has joined.
-            if arrived_on not in (None, interface):
+            if interface_told not in (None, interface):
                 continue
             if len(source) == 4:
                 source = plain_source(source)
             data = bytes(view[:length])
             if size:
-                datagrams += [Datagram(one, source, interface, ttl) for one in split_segments(data, size)]
+                pieces = split_segments(data, size)
+                datagrams += [Datagram(one, source, interface, ttl, arrived) for one in pieces]
             else:
-                datagrams.append(Datagram(data, source, interface, ttl))
+                datagrams.append(Datagram(data, source, interface, ttl, arrived))
             if len(datagrams) >= limit:
                 break
     except (BlockingIOError, InterruptedError):

@@ -12,7 +12,7 @@ import typer
 
 from mcast import interfaces as network_interfaces
 from mcast.doctor.exchange import LARGEST, SMALLEST, Arrival, Exchange, Target
-from mcast.doctor.tally import Tally
+from mcast.doctor.tally import RoundTrip, Tally
 from mcast.doctor.textbook import TcpEcho, UdpEcho
 from mcast.errors import PermissionRefused, SocketError, UsageError
 from mcast.interfaces import choose
@@ -30,6 +30,8 @@ FASTEST = 0.02
 """Seconds between two rounds at least: a peer answers no more."""
 LAST = 1.0
 """Seconds to wait for the last answers."""
+SHOWN = 0.01
+"""Seconds that a peer holds a question from which the text tells it: it is busy then."""
 TRIES = 3
 PATIENCE = 0.4
 """Questions of one size with --mtu, and seconds to wait for each answer."""
@@ -96,16 +98,15 @@ class Screen:
         label: str,
         sequence: int,
         seconds: float,
-        more: str,
-        ttl: int | None = None,
+        text: str = "",
+        **more: float | None,
     ) -> None:
-        """An answer, and the TTL with which it arrived."""
+        """An answer and what else is known of it, in text and in fields; those that are None are left out."""
         if not self._quiet:
             took = round(seconds * 1000, 3)
-            fields = {**who, "state": "answer", "seq": sequence, "time_ms": took}
-            if ttl is not None:
-                fields["ttl"] = ttl
-            self._print(f"{label}: seq={sequence} time={took:.3f} ms{more}", fields)
+            known = {name: value for name, value in more.items() if value is not None}
+            fields = {**who, "state": "answer", "seq": sequence, "time_ms": took, **known}
+            self._print(f"{label}: seq={sequence} time={took:.3f} ms{text}", fields)
 
     def sums(self, who: Mapping[str, Any], label: str, tally: Tally) -> None:
         """The numbers of one way."""
@@ -276,14 +277,32 @@ def _measure(exchange: Exchange, ways: list[Way], rounds: Rounds, size: int, scr
             _ask(exchange, way, size)
         while (left := end - time.perf_counter()) > 0 and not rounds.stopped:
             for way, arrival in _answers(exchange, by_nonce, min(left, 0.2)):
-                took = way.tally.answered(arrival.pong.sequence, arrival.at)
-                if took is not None:
-                    ttl = "" if arrival.ttl is None else f" ttl={arrival.ttl}"
-                    more = f"{ttl} {way.target.link.name}"
-                    label, number = _label(way), arrival.pong.sequence
-                    screen.answer(_who(way), label, number, took, more, arrival.ttl)
+                trip = way.tally.answered(arrival.pong.sequence, arrival.at, arrival.held)
+                if trip is not None:
+                    _show(screen, way, arrival, trip, exchange.ttl)
             if rounds.last and all(way.tally.received == way.tally.sent for way in ways):
                 return
+
+
+def _show(screen: Screen, way: Way, arrival: Arrival, trip: RoundTrip, ttl: int) -> None:
+    """An answer to a question that was sent with this TTL."""
+    hops, ttl_text = (arrival.hops_there(ttl), arrival.hops_back), ""
+    if arrival.ttl is not None:
+        ttl_text = f" ttl={arrival.ttl}"
+    known = dict.fromkeys(str(number) for number in hops if number is not None)
+    hops_text = f" hops={'/'.join(known)}" if known else ""
+    held = f" held={trip.held * 1000:.3f} ms" if trip.held >= SHOWN else ""
+    screen.answer(
+        _who(way),
+        _label(way),
+        arrival.pong.sequence,
+        trip.time,
+        f"{held}{ttl_text}{hops_text} {way.target.link.name}",
+        held_ms=round(trip.held * 1000, 3),
+        ttl=arrival.ttl,
+        hops_there=hops[0],
+        hops_back=hops[1],
+    )
 
 
 def _ask(exchange: Exchange, way: Way, size: int) -> None:
@@ -364,15 +383,13 @@ def _textbook(server: UdpEcho | TcpEcho, size: int, rounds: Rounds, screen: Scre
     with server, _until_interrupted(rounds):
         who = {"server": server.source, "path": server.kind}
         if server.connect_seconds is not None:
-            screen.answer(
-                {**who, "path": "connect"}, f"{server.source} connect", 0, server.connect_seconds, ""
-            )
+            screen.answer({**who, "path": "connect"}, f"{server.source} connect", 0, server.connect_seconds)
         for sequence, end in enumerate(rounds):
             came = server.echoed(sequence, size, end - time.perf_counter())
             tally.asked(sequence, server.left_at)
             if came:
-                took = tally.answered(sequence, server.came_at)
-                screen.answer(who, f"{server.source} {server.kind}", sequence, took or 0.0, "")
+                trip = tally.answered(sequence, server.came_at)
+                screen.answer(who, f"{server.source} {server.kind}", sequence, trip.time if trip else 0.0)
             while not (rounds.last or rounds.stopped) and (left := end - time.perf_counter()) > 0:
                 time.sleep(min(left, 0.2))
     screen.sums(who, f"{server.source} {server.kind}", tally)

@@ -195,6 +195,7 @@ class Engine:
         roster_sync = self._roster_sync = RosterSync(context, verifier, roster, detector, presence, tokens)
         unicast = self._unicast = Unicast(context, roster, presence, tokens)
         self._pings = Pings(context, tokens)
+        self.questions: Sequence[object] = self._pings.questions
         self._fallback = Fallback(context, roster, detector, feedback, window, unicast)
         server = self._server = RecordServer(context, verifier, store, tokens)
         anti_entropy = self._anti_entropy = AntiEntropy(
@@ -474,7 +475,8 @@ class Engine:
         """What is to be sent now."""
         context, sender, retransmitter = self._context, self._sender, self._retransmitter
         outbox, ready, queues = sender.outbox, retransmitter.ready, self._server.queues
-        if not (context.queue or outbox.size or ready or queues or context.closing):
+        control = context.queue or self.questions
+        if not (control or outbox.size or ready or queues or context.closing):
             return []
         if sender.unsettled or self._receiver.unsettled:
             self._settle()
@@ -483,7 +485,7 @@ class Engine:
         else:
             now = context.now
         seal = self._sealer.seal
-        out = self._control() if context.queue else []
+        out = self._control() if control else []
         if context.may_send:
             if ready:
                 repairs = retransmitter.take(now, more_waits=bool(outbox.size))
@@ -507,6 +509,8 @@ class Engine:
 
     def _control(self) -> list[Outgoing]:
         """All that is queued, never held back: each kind has its own bound."""
+        if self.questions:
+            self.answer_pings(0.0, 0, 0)
         queue, out = self._context.queue, []
         while queue:
             queued = queue.popleft()
@@ -758,6 +762,14 @@ class Engine:
         if hosts is not None:
             self._presence.hosts = frozenset(hosts)
         self._presence.update(self._context.advance(now), attributes, flags, port)
+
+    def answer_pings(self, held: float, came: int, ttl: int) -> None:
+        """Answer the PINGs that `questions` holds, which arrived `held` seconds ago.
+
+        `came`: the TTL with which they arrived, 0 if that is not known; `ttl`: the one that we send with.
+        Without this call, datagrams() answers them as if they had just come.
+        """
+        self._pings.answer(held, came, ttl)
 
     def update_health(self, flags: int) -> None:
         """What to tell of this computer in answers to a PING: the flags of `health`."""

@@ -11,6 +11,7 @@ import os
 import selectors
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import inf
 
 import msgspec
@@ -55,13 +56,34 @@ class Target(msgspec.Struct, frozen=True):
 
 class Arrival(msgspec.Struct, frozen=True):
     """A PONG: when it came, in seconds, by which of the ways that are heard (None: to the asking socket),
-    from where, and with which TTL."""
+    from where, and with which TTL. Each router on the way takes 1 from it.
+
+    The peer may lie about what it tells of itself: `held` and the hops are no more than hints.
+    """
 
     pong: Pong
     at: float
     path: Path | None
     source: Address
     ttl: int | None
+
+    @property
+    def held(self) -> float:
+        """Seconds that the peer held the question, as it says."""
+        return self.pong.held / 1e6
+
+    @property
+    def hops_back(self) -> int | None:
+        """How many routers the answer crossed; None if that is not known."""
+        return _hops(self.pong.ttl, self.ttl or 0)
+
+    def hops_there(self, ttl: int) -> int | None:
+        """How many routers the question crossed, which was sent with this TTL; None if that is not known."""
+        return _hops(ttl, self.pong.came)
+
+
+def _hops(sent: int, came: int) -> int | None:
+    return sent - came if 0 < came <= sent else None
 
 
 class Exchange:
@@ -81,7 +103,7 @@ class Exchange:
         self.on_refused: Callable[[PermissionRefused], object] = lambda _: None
         self.others: set[str] = set()
         self.heard: set[str] = set()
-        self._room, self._ttl = room, ttl
+        self._room, self.ttl = room, ttl
         self._sealer, self._opener = Sealer(room, os.urandom(8)), Opener(room)
         self._selector = selectors.DefaultSelector()
         self._open: list[Sender | Receiver | BroadcastReceiver] = []
@@ -100,7 +122,7 @@ class Exchange:
 
     def sender(self, link: Interface, version: int, *, ttl: int | None = None) -> Sender:
         """A new socket with a port of its own, on an interface. Raises SocketError."""
-        reach = self._ttl if ttl is None else ttl
+        reach = self.ttl if ttl is None else ttl
         sender = Sender(link.index, link.address(version) or "", ttl=reach, broadcast=True)
         self._open.append(sender)
         self._selector.register(sender.fileno(), selectors.EVENT_READ, (sender.drain, None))
@@ -116,7 +138,7 @@ class Exchange:
         receiver = Receiver(group)
         receiver.join(link.index)
         self._open.append(receiver)
-        drain = _drain(receiver, link.index)
+        drain = partial(receiver.drain, link.index)
         self._selector.register(receiver.fileno(link.index), selectors.EVENT_READ, (drain, path))
 
     def ask(
@@ -161,12 +183,14 @@ class Exchange:
                 drain, path = key.data
                 with contextlib.suppress(SocketError):
                     for datagram in drain():
-                        self._take(datagram, path, time.perf_counter())
+                        self._take(datagram, path)
             if left <= 0 or until() or self._arrivals:
                 arrivals, self._arrivals = self._arrivals, []
                 return arrivals
 
-    def _take(self, datagram: Datagram, path: Path | None, at: float) -> None:
+    def _take(self, datagram: Datagram, path: Path | None) -> None:
+        waited = 0.0 if datagram.arrived is None else max(0.0, time.time() - datagram.arrived)
+        at = time.perf_counter() - waited
         host = datagram.source[0].partition("%")[0]
         frames = self._frames(datagram.data, host)
         if path is Path.GROUP and frames and len(self.heard) < HOSTS_MAX:
@@ -214,7 +238,3 @@ class Exchange:
             if key in self.tokens:
                 return self.tokens[key]
         return None
-
-
-def _drain(receiver: Receiver, index: int) -> Callable[[], list[Datagram]]:
-    return lambda: receiver.drain(index)

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 KEPT = 100_000
 """Round trips that are kept for the percentiles; the first ones, so that memory has a bound."""
+
+
+class RoundTrip(NamedTuple):
+    """Of one question and its answer: seconds on the way, and seconds that the other end held it."""
+
+    time: float
+    held: float
 
 
 class Tally:
@@ -27,8 +34,12 @@ class Tally:
         self.sent += 1
         self._asked[sequence] = at
 
-    def answered(self, sequence: int, at: float) -> float | None:
-        """An answer came; the round trip, None if it was never asked for or is a duplicate."""
+    def answered(self, sequence: int, at: float, held: float = 0.0) -> RoundTrip | None:
+        """An answer came to a question that the other end held for so long; None if it was never asked for or
+        is a duplicate.
+
+        The attack: an answer that claims to have been held for longer than it took.
+        """
         asked = self._asked.get(sequence)
         if asked is None:
             return None
@@ -39,7 +50,8 @@ class Tally:
         self.received += 1
         self.reordered += sequence < self._highest
         self._highest = max(self._highest, sequence)
-        time = at - asked
+        held = max(0.0, min(held, at - asked))
+        time = max(0.0, at - asked - held)
         if self.first is None:
             self.first = time
         if self._last is not None:
@@ -48,7 +60,7 @@ class Tally:
         self._last = time
         if len(self._times) < KEPT:
             self._times.append(time)
-        return time
+        return RoundTrip(time, held)
 
     @property
     def loss(self) -> float:

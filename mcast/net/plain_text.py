@@ -180,7 +180,7 @@ class PlainGroup:
         now, wall = time.monotonic(), self._clock()
         several = len(self.links.used) > 1
         names = {link.index: link.name for link in self.links.used}
-        for data, source, interface, ttl in datagrams:
+        for data, source, interface, ttl, _ in datagrams:
             bare = self._bare(source)
             if bare in self._own:
                 continue

@@ -16,9 +16,6 @@ from pathlib import Path
 from mcast.errors import UsageError
 from mcast.net.address import GroupAddress
 
-if sys.platform == "linux":
-    import fcntl
-
 LINUX = sys.platform == "linux"
 WINDOWS = sys.platform == "win32"
 
@@ -31,7 +28,7 @@ SOL_UDP = 17
 UDP_SEGMENT = 103
 UDP_GRO = 104
 _MEMINFO_ALLOC, _MEMINFO_BUFFER, _MEMINFO_DROPS = 0, 1, 8
-SIOCGSTAMPNS = 0x8907
+SO_TIMESTAMPNS = 35
 _IP_RECVTTL = {"linux": 12, "darwin": 24}
 # RFC 3678's protocol-independent source joins: (join, leave).
 _SOURCE_OPTIONS = {"linux": (46, 47), "darwin": (82, 83), "win32": (45, 46)}
@@ -40,6 +37,8 @@ SocketName = tuple[str, int] | tuple[str, int, int, int]
 
 _MREQN = struct.Struct("=4s4si")
 _ANY = bytes(4)
+_STAMP = (socket.SOL_SOCKET, SO_TIMESTAMPNS)
+_TIMESPEC = struct.Struct("@ll")
 _GRO = (SOL_UDP, UDP_GRO)
 _PKTINFO6 = (socket.IPPROTO_IPV6, getattr(socket, "IPV6_PKTINFO", -1))
 
@@ -61,7 +60,7 @@ def prepare_receiving(sock: socket.socket, v6: bool, buffer: int) -> None:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if hasattr(socket, "IPV6_RECVPKTINFO"):  # for read_ancillary()
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
-    _ask_for_ttl(sock, v6)
+    _ask_for_ancillary(sock, v6)
     if WINDOWS:  # there the receiving socket decides whether datagrams of this host are looped back
         level, loop = _by_family(v6, socket.IP_MULTICAST_LOOP, socket.IPV6_MULTICAST_LOOP)
         sock.setsockopt(level, loop, 1)
@@ -75,8 +74,11 @@ def set_receive_buffer(sock: socket.socket, buffer: int) -> None:
             sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, buffer)
 
 
-def _ask_for_ttl(sock: socket.socket, v6: bool) -> None:
-    """Request the TTL or hop limit of each datagram as ancillary data, where the platform offers it."""
+def _ask_for_ancillary(sock: socket.socket, v6: bool) -> None:
+    """Request the TTL or hop limit of each datagram and the time of its arrival as ancillary data, where the
+    platform offers it."""
+    if LINUX:
+        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
     if v6 and hasattr(socket, "IPV6_RECVHOPLIMIT"):
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
     elif not v6 and sys.platform in _IP_RECVTTL:
@@ -86,7 +88,7 @@ def _ask_for_ttl(sock: socket.socket, v6: bool) -> None:
 def prepare_sending(sock: socket.socket, v6: bool, interface: int, ttl: int, loop: bool) -> None:
     """Set the options of a socket that sends out of the interface with that index."""
     sock.setblocking(False)
-    _ask_for_ttl(sock, v6)
+    _ask_for_ancillary(sock, v6)
     # Without an interface the kernel follows the default route, which may be missing or lead into a VPN.
     if v6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, struct.pack("@I", interface))
@@ -194,20 +196,6 @@ def _meminfo(sock: socket.socket) -> tuple[int, ...]:
     return struct.unpack(f"@{_MEMINFO_DROPS + 1}I", info)
 
 
-def last_arrival(descriptor: int) -> float | None:
-    """When the datagram that was read last arrived, unix seconds; None where the system does not tell.
-
-    The first call makes the kernel note these times (socket(7)).
-    """
-    if not LINUX:
-        return None
-    try:
-        seconds, nanoseconds = struct.unpack("@ll", fcntl.ioctl(descriptor, SIOCGSTAMPNS, bytes(16)))
-    except OSError:
-        return None
-    return float(seconds) + float(nanoseconds) / 1e9
-
-
 def source_towards(address: SocketName) -> str | None:
     """Our address from which the system would send to this one; None if no route leads there."""
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
@@ -250,22 +238,27 @@ def plain_source(address: SocketName) -> tuple[str, int]:
 Ancillary = list[tuple[int, int, bytes]]
 
 
-def read_ancillary(ancillary: Ancillary) -> tuple[int | None, int, int | None]:
-    """TTL or hop limit, segment size, and index of the receiving interface (IPv6 only).
+def read_ancillary(ancillary: Ancillary) -> tuple[int | None, int, int | None, float | None]:
+    """TTL or hop limit, segment size, index of the receiving interface (IPv6 only), and when it arrived (unix
+    seconds).
 
-    The TTL and the interface are None if the kernel did not tell them. The segment size is 0 for a single
-    datagram; see split_segments().
+    The TTL, the interface and the time are None if the kernel did not tell them. The segment size is 0 for a
+    single datagram; see split_segments().
     """
-    ttl, size, interface = None, 0, None
+    ttl, size, interface, arrived = None, 0, None, None
     for level, kind, value in ancillary:
-        if (level, kind) == _GRO:
+        if (level, kind) == _STAMP:
+            if len(value) == _TIMESPEC.size:
+                seconds, nanoseconds = _TIMESPEC.unpack(value)
+                arrived = seconds + nanoseconds * 1e-9
+        elif (level, kind) == _GRO:
             size = int.from_bytes(value, sys.byteorder)
         elif (level, kind) == _PKTINFO6:
             if len(value) >= 20:
                 interface = int.from_bytes(value[16:20], sys.byteorder)
         elif value and ttl is None:
             ttl = int.from_bytes(value[:4], sys.byteorder) if len(value) >= 4 else value[0]  # BSD: one byte
-    return ttl, size, interface
+    return ttl, size, interface, arrived
 
 
 # Segmentation offload (udp(7), Linux): the kernel takes and returns several datagrams in one call, all of

@@ -256,8 +256,10 @@ class Transport:
         senders = (*self._links.endpoints, *self._links.secondary)
         able = [sender for sender in senders if sender.version == version]
         here = [sender for sender in able if sender.interface == interface] or able
+        if len(here) < 2:
+            return here[0] if here else None
         near = (sender for sender in here if self._neighbourhood.together(host, sender.address))
-        return next(near, here[0] if here else None)
+        return next(near, here[0])
 
     def _failed(self, sender: Sender, error: SocketError) -> None:
         self.failures[errno.errorcode.get(error.errno or 0, "unknown")] += 1

@@ -311,6 +311,8 @@ class Driver:
                 link = (-1 if interface in self._alone else interface) << 1 | (":" in source[0])
                 echoes = engine.echoes
                 news |= engine.receive_all(ours, name, now, group is None, link)
+                if engine.questions:
+                    self._answer_pings(engine, now, together[-1])
                 if engine.echoes - echoes < len(ours):  # all of one source are ours, or none
                     arrived.append((interface, ours))
         if news:
@@ -319,6 +321,18 @@ class Driver:
             self.transport.traffic[interface].count_received(ours)
         if plain and group is not None:
             self._on_plain(group, plain)
+
+    def _answer_pings(self, engine: Engine, now: float, datagram: Datagram) -> None:
+        """Answer what was read at `now`, before all else: the answer says how long we held the question."""
+        self._stepping = True
+        try:
+            held = self._loop.time() - now
+            if datagram.arrived is not None:
+                held = max(held, time.time() - datagram.arrived)
+            engine.answer_pings(held, datagram.ttl or 0, max(1, self._links.plan.ttl))
+            self.transport.send(engine.datagrams(now))
+        finally:
+            self._stepping = False
 
     def _changed(self, change: Change) -> None:
         self._rewire()

@@ -908,7 +908,7 @@ class Group:
         self._queue.put(
             [
                 PlainText(data, decode(data), source, group, names.get(interface, str(interface)), wall)
-                for data, source, interface, _ in datagrams
+                for data, source, interface, *_ in datagrams
             ]
         )
 

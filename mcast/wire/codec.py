@@ -146,8 +146,8 @@ SHAPES: dict[FrameType, Shape] = {
     FrameType.PONG: Shape(
         Layout(
             f.Pong,
-            "16sQ8sHBBQQ",
-            "origin incarnation nonce sequence path health timestamp seen",
+            "16sQ8sHBBQQIBB",
+            "origin incarnation nonce sequence path health timestamp seen held came ttl",
             lambda pong: pong.path in PATHS,
         )
     ),

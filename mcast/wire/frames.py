@@ -403,6 +403,8 @@ class Pong(msgspec.Struct, frozen=True, gc=False):
 
     `health`: HEALTH flags. `timestamp`: unix ms. `seen` has a bit for each of the sequences 0 to 63 of that
     nonce that arrived, by whatever way, the lowest bit for 0; also of PONGs through the group (NOTES_PONGS).
+    `held`: microseconds from the arrival of the PING to this answer. `came`: the TTL with which the PING
+    arrived, 0 if that is not known; `ttl`: that with which the PONG is sent.
     """
 
     origin: bytes
@@ -413,6 +415,9 @@ class Pong(msgspec.Struct, frozen=True, gc=False):
     health: int
     timestamp: int
     seen: int
+    held: int = 0
+    came: int = 0
+    ttl: int = 0
 
 
 class RoomQuery(msgspec.Struct, frozen=True, gc=False):

@@ -15,10 +15,11 @@ from mcast.multicast import Datagram, Sender
 from mcast.net.address import GroupAddress
 from mcast.net.links import Change, Links, Plan
 from mcast.net.reader import SocketReader
-from mcast.net.socket_options import last_arrival
 
 BUFFER = 8 << 20
 """Bytes of each receive buffer, as far as the system grants them: for what comes while we have no turn."""
+AGE_MAX = 1.0
+"""Seconds that a datagram can have waited for us: the clock that tells it may be set."""
 
 
 def bulk_group(groups: Sequence[GroupAddress], place: bytes) -> GroupAddress:
@@ -120,20 +121,12 @@ class Endpoint:
         groups, own = links.receivers.values(), links.endpoints
         return max([*(one.filling for one in groups), *(one.filling for one in own)], default=0.0)
 
-    def _age(self, group: GroupAddress | None, interface: int) -> float:
-        """Seconds since the datagram that was read last arrived: it may have waited for us."""
-        if group is None:
-            descriptors = [one.fileno() for one in self.links.endpoints if one.interface == interface]
-        else:
-            descriptors = [self.links.receivers[group].fileno(interface)]
-        arrived = last_arrival(descriptors[0]) if descriptors else None
-        return 0.0 if arrived is None else max(0.0, min(1.0, time.time() - arrived))
-
     def _read(self, group: GroupAddress | None, datagrams: list[Datagram]) -> None:
-        age = self._age(group, datagrams[-1].interface)
+        arrived = datagrams[-1].arrived
+        age = 0.0 if arrived is None else max(0.0, min(AGE_MAX, time.time() - arrived))
         batch: list[bytes] = []
         origin = None
-        for data, source, interface, _ in datagrams:
+        for data, source, interface, *_ in datagrams:
             if (source, interface) != origin:
                 if origin is not None:
                     self._on_datagrams((*origin[0], origin[1]), batch, age)

@@ -104,6 +104,14 @@ def test_the_ttl_is_found_beside_other_control_messages() -> None:
     assert sockopt.read_ancillary([(0, 0, b"")])[0] is None
 
 
+def test_the_time_of_arrival_is_told() -> None:
+    stamp = (socket.SOL_SOCKET, sockopt.SO_TIMESTAMPNS, struct.pack("@ll", 1_764_550_000, 250_000_000))
+    hops = (socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT, struct.pack("@i", 42))
+    assert sockopt.read_ancillary([stamp, hops]) == (42, 0, None, 1_764_550_000.25)
+    assert sockopt.read_ancillary([hops])[3] is None
+    assert sockopt.read_ancillary([(socket.SOL_SOCKET, sockopt.SO_TIMESTAMPNS, b"short")])[3] is None
+
+
 def test_the_interface_that_received_a_datagram_is_told() -> None:
     assert sockopt.read_ancillary([pktinfo(3)])[2] == 3
     assert sockopt.read_ancillary([])[2] is None

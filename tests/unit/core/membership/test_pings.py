@@ -12,6 +12,7 @@ from mcast.core.membership.pings import (
     ANSWER_SIZE,
     ANYBODY,
     DEPTH,
+    HELD_MAX,
     NONCES,
     RATE,
     SEEN,
@@ -53,7 +54,9 @@ class Made:
         """A PING arrives."""
         frame = f.Ping(*(peer or self.context.me), nonce, sequence, path)
         datagram = Datagram(source, bytes(8), size, direct, 4, token)
-        return self.pings.handlers[f.Ping](datagram, frame, now)
+        dropped = self.pings.handlers[f.Ping](datagram, frame, now)
+        self.pings.answer(0.0, 0, 0)
+        return dropped
 
     def seen(self) -> int:
         """What the last PONG tells to have arrived."""
@@ -128,6 +131,25 @@ def test_it_tells_what_arrived_of_a_series() -> None:
     assert made.seen() == 1 | 1 << 3 | 1 << 63
     made.ask(nonce=b"another.", sequence=1)
     assert made.seen() == 2
+
+
+@pytest.mark.parametrize(
+    ("held", "told"),
+    [(0.0123454, 12_345), (-1.0, 0), (5e3, HELD_MAX)],
+    ids=["held", "a clock set back", "hours"],
+)
+def test_it_tells_how_long_it_held_the_question_and_the_ttls(held: float, told: int) -> None:
+    made = Made()
+    frame = f.Ping(*made.context.me, NONCE, 0, f.Path.UNICAST)
+    made.pings.handlers[f.Ping](Datagram(EVE, bytes(8), 200, True), frame, 0.0)
+    assert not made.context.queue
+    made.pings.answer(held, 63, 64)
+    (pong,) = made.context.queue[-1].frames
+    assert isinstance(pong, f.Pong)
+    assert (pong.held, pong.came, pong.ttl) == (told, 63, 64)
+    assert encode_frame(pong)
+    made.pings.answer(held, 63, 64)
+    assert len(made.context.queue) == 1, "each is answered once"
 
 
 def test_the_oldest_series_is_forgotten() -> None:
