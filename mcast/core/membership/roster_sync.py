@@ -180,19 +180,26 @@ class Request(msgspec.Struct, frozen=True):
 class Collector:
     """The newcomer's side: which giver to ask for which page of its roster, of `limit` entries at most.
 
-    Each network has givers of its own, who know those on it. The attack: a giver that never runs out of
-    entries, or whom nobody asked.
+    All givers of a network are asked for their first page, as one of them may be new itself; the next one
+    comes from the first giver. Each network has givers of its own, who know those on it. The attack: a giver
+    that never runs out of entries, or whom nobody asked.
     """
 
     def __init__(self, limit: int) -> None:
         self._last_start = min(limit, LAST_START)
         self._asked = -inf
         self._givers: list[tuple[Address, bytes, int]] = []  # with the network of each
+        self._others: list[Request] = []  # to givers but the first, for their first page
         self._start = 0
         self._entries = 0
         self._tries = 0
-        self.next = inf  # when to ask again
+        self._when = inf  # when to ask the first giver again
         self.finished = 0  # the networks of which there is no more
+
+    @property
+    def next(self) -> float:
+        """When tick() has a request."""
+        return self._asked if self._others else self._when
 
     def asked(self, now: float) -> None:
         """We asked everybody for the roster: collect it, once more if it has been."""
@@ -207,19 +214,27 @@ class Collector:
         if len(here) < GIVERS and giver not in here:
             self._givers.append((giver, token, networks))
             if len(self._givers) == 1:
-                self.next = now
+                self._when = now
+            elif here and networks == self._givers[0][2]:
+                self._others.append(Request(giver, token, 0))
         return True
 
-    def entry(self, now: float) -> None:
+    def entry(self, giver: Address, now: float) -> None:
         """An entry came that is genuine, as far as we can tell."""
-        self._entries += 1
-        if self.next < inf and self._tries:
-            self.next = now + WAIT
+        if not self._givers or not self._tries:
+            return
+        if giver == self._givers[0][0]:
+            self._entries += 1
+        self._when = now + WAIT
 
-    def tick(self, now: float) -> Request | None:
-        """The request to send now."""
-        if now < self.next:
-            return None
+    def tick(self, now: float) -> list[Request]:
+        """The requests to send now."""
+        first = self._next_request(now) if now >= self._when else []
+        others, self._others = self._others, []
+        return first + others
+
+    def _next_request(self, now: float) -> list[Request]:
+        """The first giver has been silent for a while: ask it again, or for its next page, or another."""
         if self._tries and self._entries:
             self._start += PAGE
             if self._entries < PAGE // 2 or self._start > self._last_start:
@@ -232,18 +247,23 @@ class Collector:
             if not self._givers or self._givers[0][2] != networks:
                 self._finish(networks)
         if not self._givers:
-            self.next = inf
-            return None
+            self._when = inf
+            return []
         self._entries = 0
         self._tries += 1
-        self.next = now + WAIT
+        self._when = now + WAIT
         giver, token, _ = self._givers[0]
-        return Request(giver, token, self._start)
+        return [Request(giver, token, self._start)]
 
     def _finish(self, networks: int) -> None:
         """On to the next network."""
         self.finished |= networks
         self._givers = [giver for giver in self._givers if giver[2] != networks]
+        self._others = [
+            Request(giver, token, 0)
+            for giver, token, network in self._givers[1:]
+            if network == self._givers[0][2]
+        ]
         self._start = 0
 
 
@@ -287,8 +307,7 @@ class RosterSync:
         """Greet newcomers whose time has come; as a newcomer, ask for the next page."""
         for greeting in self.greetings.due(now):
             self._greet(greeting, now)
-        request = self.collector.tick(now)
-        if request is not None:
+        for request in self.collector.tick(now):
             self._context.send(Echo(request.token), RosterRequest(request.start), to=request.giver)
         self._arm()
 
@@ -330,7 +349,7 @@ class RosterSync:
         """
         context = self._context
         newcomer, source = greeting.peer_id, greeting.source
-        others = (peer.peer_id for peer in self._heard(greeting.networks) if peer.peer_id != newcomer)
+        others = (peer.peer_id for peer in self._known(greeting.networks) if peer.peer_id != newcomer)
         asker = newcomer.origin + newcomer.incarnation.to_bytes(8, "big")
         named = first_entries(asker, context.me, others)
         if named is None:
@@ -339,10 +358,11 @@ class RosterSync:
         more = [self._presence.introduction(now), *entries]
         self._send_fitting([Challenge(self._tokens.issue(source))], more, greeting.size, source)
 
-    def _heard(self, networks: int) -> Iterator[Peer]:
-        """The peers that we heard ourselves on a network."""
+    def _known(self, networks: int) -> Iterator[Peer]:
+        """The peers of a network, also those that we only heard of: where many join together, few have heard
+        all others yet. The time that each signed bounds how long one that is gone is handed on."""
         has = self._context.networks.has
-        return (peer for peer in self._roster if peer.confirmed and has(peer.peer_id, networks))
+        return (peer for peer in self._roster if has(peer.peer_id, networks))
 
     def _entry(self, peer: Peer) -> list[Frame]:
         known = self._verifier.key(peer.peer_id.origin)
@@ -364,7 +384,7 @@ class RosterSync:
         if CHALLENGE_SIZE * (1 if datagram.direct else GIVERS) > AMPLIFICATION * datagram.size:
             return DropReason.NO_TOKEN
         packed, port = pack(source)
-        others = (peer.peer_id for peer in self._heard(datagram.networks))
+        others = (peer.peer_id for peer in self._known(datagram.networks))
         if not (datagram.direct or is_giver(packed + port.to_bytes(2, "big"), context.me, others)):
             return DropReason.NOT_ASKED
         context.send(Challenge(self._tokens.issue(source)), to=source)
@@ -379,9 +399,9 @@ class RosterSync:
             return DropReason.OVER_BUDGET
         packed, port = pack(datagram.source)
         asker, me = packed + port.to_bytes(2, "big"), self._context.me
-        heard = (peer.peer_id for peer in self._heard(datagram.networks))
+        known = (peer.peer_id for peer in self._known(datagram.networks))
         most = max(start, GIVERS) + GIVERS * EACH
-        near = nsmallest(most, [me, *heard], key=lambda peer_id: rank(asker, peer_id))
+        near = nsmallest(most, [me, *known], key=lambda peer_id: rank(asker, peer_id))
         if me not in near[:GIVERS]:
             return DropReason.NOT_ASKED
         mine = near[max(start, GIVERS) + near.index(me) :: GIVERS]
@@ -402,11 +422,11 @@ class RosterSync:
             self._context.send(*frames, to=to)
 
     def _give_page(self, start: int, datagram: Datagram, now: float) -> None:
-        """A page of the peers we heard ourselves on the network of the request, each with its key."""
+        """A page of the peers on the network of the request, each with its key."""
         context, source = self._context, datagram.source
         frames = self._presence.introduction(now) if start == 0 else []
         first = max(0, start - OWN)
-        for peer in islice(self._heard(datagram.networks), first, first + PAGE - OWN):
+        for peer in islice(self._known(datagram.networks), first, first + PAGE - OWN):
             entry = self._entry(peer)
             if frames and len(encode_frames([*frames, *entry])) > context.room_left():
                 context.send(*frames, to=source)
@@ -426,7 +446,7 @@ class RosterSync:
         else:
             reason = self._presence.vet(peer_id, announcement, now)
         if reason in KNOWN_ENTRIES:
-            self.collector.entry(now)
+            self.collector.entry(datagram.source, now)
             self._arm()
         if reason is not None:
             return reason

@@ -51,11 +51,10 @@ def test_a_giver_that_never_runs_out_is_left() -> None:
         starts = []
         for _ in range(LAST_START // PAGE * 2):
             when = collector.next
-            request = None if when == inf else collector.tick(when)
-            if request is not None:
+            for request in [] if when == inf else collector.tick(when):
                 starts.append(request.start)
                 for _ in range(PAGE):
-                    collector.entry(when)
+                    collector.entry("giver", when)
         assert max(starts) <= min(limit, LAST_START)
         assert collector.finished
 

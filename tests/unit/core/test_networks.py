@@ -421,16 +421,16 @@ def test_a_record_that_is_not_the_one_we_hold_proves_nothing() -> None:
 def test_a_newcomer_collects_the_roster_of_each_network() -> None:
     collector = Collector(1000)
     collector.asked(0.0)
-    for giver, bit in (("a", 1), ("x", 2), ("b", 1)):
+    for giver, bit in (("a", 1), ("x", 2), ("b", 1), ("y", 2)):
         assert collector.challenged(giver, giver.encode(), bit, 0.0)
     asked = []
     for tenth in range(20):
-        request = collector.tick(tenth / 10)
-        if request is not None:
+        for request in collector.tick(tenth / 10):
             asked.append((request.giver, request.start))
-            if request.giver == "b":
-                collector.entry(tenth / 10)
-    assert asked == [("a", 0)] * 3 + [("b", 0)] + [("x", 0)] * 3
+            if request.giver == "b" and len(asked) > 2:
+                collector.entry("b", tenth / 10)
+    assert asked[:5] == [("a", 0), ("b", 0), ("a", 0), ("a", 0), ("b", 0)]
+    assert asked[5:] == [("x", 0), ("y", 0), ("x", 0), ("x", 0)] + [("y", 0)] * 3
     assert collector.finished == 3
     assert not collector.challenged("c", b"c", 1, 0.5)
 

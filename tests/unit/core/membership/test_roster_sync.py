@@ -54,6 +54,34 @@ def test_a_visitor_asks_for_the_roster_and_is_in_none() -> None:
     assert visitor.engine.closed
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_a_visitor_learns_of_all_who_came_just_before_it(seed: int) -> None:
+    """Each of them has heard only some of the others itself, as it came later."""
+    lan = simulation.Lan(seed)
+    for number in range(12):
+        lan.join(f"m{number}")
+        lan.run(0.05 + 0.5 * lan.random.random())
+    visitor = lan.join("visitor", visitor=True)
+    visitor.engine.ask_roster(lan.now)
+    visitor.step()
+    lan.run(0.1)
+    assert len(visitor.peers()) == 12
+
+
+def test_what_a_visitor_misses_of_one_roster_is_in_another() -> None:
+    """Each member has lost one of the others, each another one."""
+    lan = simulation.Lan(17)
+    members = [lan.join(f"m{number}") for number in range(4)]
+    lan.run(0.5)
+    for member, other in zip(members, [*members[1:], members[0]], strict=True):
+        member.engine._roster.remove(other.engine.peer_id)
+    visitor = lan.join("visitor", visitor=True)
+    visitor.engine.ask_roster(lan.now)
+    visitor.step()
+    lan.run(0.1)
+    assert len(visitor.peers()) == 4
+
+
 def test_a_roster_request_is_answered_after_an_echo_only() -> None:
     lan = simulation.Lan(14)
     ada = lan.join("ada")
@@ -184,26 +212,42 @@ def test_a_storm_of_newcomers_is_greeted_sparingly() -> None:
 def test_the_collector_goes_through_pages_and_givers() -> None:
     collector = Collector(1000)
     assert collector.next == inf
-    assert collector.tick(0.0) is None
+    assert collector.tick(0.0) == []
     collector.asked(0.5)
     for number in range(5):
         assert collector.challenged(number, b"%d" % number, 1, 1.0)
     assert collector.challenged(0, b"again", 1, 1.0)
-    asked = []
-    while (when := collector.next) < inf:
-        request = collector.tick(when)
-        if request is not None:
+    assert [request.giver for request in collector.tick(1.0)] == [0, 1, 2]
+    asked: list[tuple[object, int]] = [(0, 0)]
+    while (now := collector.next) < inf:
+        for request in collector.tick(now):
             asked.append((request.giver, request.start))
             if request.giver == 1 and request.start < 2 * PAGE:
                 for _ in range(PAGE):
-                    collector.entry(when)
+                    collector.entry(1, now)
     assert asked == [(0, 0)] * 3 + [(1, 0), (1, PAGE)] + [(1, 2 * PAGE)] * 3 + [(2, 2 * PAGE)] * 3
     assert collector.finished
     assert not collector.challenged(9, b"late", 1, 1.5)
     assert collector.next == inf
     collector.asked(9.0)
     assert collector.challenged(9, b"again", 1, 9.0), "who asks again collects again"
-    assert collector.tick(9.0) == Request(9, b"again", 0)
+    assert collector.tick(9.0) == [Request(9, b"again", 0)]
+
+
+def test_the_entries_of_other_givers_are_no_page_of_the_first() -> None:
+    collector = Collector(1000)
+    collector.asked(0.0)
+    for giver in ("a", "b"):
+        assert collector.challenged(giver, giver.encode(), 1, 0.0)
+    assert [request.giver for request in collector.tick(0.0)] == ["a", "b"]
+    collector.entry("a", 0.01)
+    for _ in range(PAGE):
+        collector.entry("b", 0.05)
+    assert collector.tick(0.11) == [], "b may have more to say"
+    assert collector.tick(0.2) == []
+    assert collector.finished
+    collector.entry("b", 0.3)
+    assert collector.next == inf
 
 
 @pytest.mark.parametrize(
