@@ -115,8 +115,7 @@ def browse(
             reporter = Reporter(session, quiet=quiet or terminate, verbose=verbose)
             reporter.joined("browsing")
             show = in_json(output) if json else in_lines(output, form)
-            held = terminate and others.wanted
-            table = PeerTable(wanted, show, most=count, merged=others.merged, hold=held)
+            table = PeerTable(wanted, show, most=count, merged=others.merged, hold=terminate)
             await stack.enter_async_context(others.on(session.plan))
             asking = asyncio.ensure_future(_ask(session.groups[0], others, ending, terminate))
             try:

@@ -118,7 +118,7 @@ class PeerTable:
     """Shows rows that appear, change or go; `found` counts those that appeared.
 
     Stops after `most` rows have appeared. merged: what to show instead of a peer of the group. hold: show
-    nothing before release().
+    nothing before release(), or before that would complete the table.
     """
 
     def __init__(
@@ -179,6 +179,8 @@ class PeerTable:
         """Show what is new of a peer or device, if anything."""
         if self._held is not None:
             self._held[item.key] = item
+            if self._most is not None and self._count(self._held) >= self._most:
+                self.release()
             return None
         change = None if self.complete else self._change(item)
         if change is not None:
@@ -190,6 +192,10 @@ class PeerTable:
         held, self._held = self._held, None
         for item in (held or {}).values():
             self.put(item)
+
+    def _count(self, held: Mapping[Hashable, RowItem]) -> int:
+        """How many rows they have."""
+        return sum(len(self._wanted.offers(item)) for item in held.values() if item.type != "leave")
 
     def _change(self, item: RowItem) -> Change | None:
         """What is new since the peer was shown last, if anything."""

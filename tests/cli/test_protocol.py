@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -195,6 +196,30 @@ def test_peers_come_change_and_go(pair: Pair, group: str) -> None:
     assert leave["reason"] == "goodbye"
     watcher.interrupt()
     ended(watcher, 0)
+
+
+CHANGING = """
+import asyncio, sys
+from mcast import aio
+async def one(number):
+    async with aio.join(sys.argv[1], name=f"p{number}") as group:
+        while True:
+            group.announce(tags={"now": str(group.now)})
+            await asyncio.sleep(0.05)
+async def all():
+    await asyncio.gather(*(one(number) for number in range(10)))
+asyncio.run(all())
+"""
+
+
+def test_a_snapshot_has_one_row_of_a_peer_that_changes_meanwhile(pair: Pair, group: str) -> None:
+    pair[1].spawn([sys.executable, "-c", CHANGING, group], cwd=str(lab.REPOSITORY))
+    snapshot = lab.snapshot(
+        pair[0].mcast, "browse", "-g", group, "-t", complete=lambda process: len(process.lines()) >= 10
+    )
+    assert sorted(line.split("\t")[:2] for line in snapshot.lines()) == [["+", f"p{n}"] for n in range(10)]
+    wanted = ended(pair[0].mcast("browse", "-g", group, "-t", "-C", "3"), 0)
+    assert [line[0] for line in wanted.lines()] == ["+"] * 3
 
 
 def test_browse_filters_counts_and_finds_nobody(pair: Pair, group: str) -> None:

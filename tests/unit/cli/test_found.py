@@ -40,9 +40,9 @@ class Table:
     def __init__(self, **options: Any) -> None:
         self.changes: list[Change] = []
         self.merger = Merger()
-        hold = options.pop("hold", False)
+        hold, most = options.pop("hold", False), options.pop("most", None)
         wanted = PeerFilter(**options)
-        self.table = PeerTable(wanted, self.changes.append, merged=self.merger.native, hold=hold)
+        self.table = PeerTable(wanted, self.changes.append, most=most, merged=self.merger.native, hold=hold)
 
     def native(self, *services: Any, **more: Any) -> None:
         self.table._show(item(*services, **more))
@@ -112,6 +112,16 @@ def test_a_snapshot_shows_what_is_so_at_its_end() -> None:
     assert table.rows() == []
     table.table.release()
     assert table.rows() == ["+_http._tcp mcast+mdns"]
+
+
+def test_a_snapshot_ends_when_it_has_the_rows_that_were_asked_for() -> None:
+    table = Table(hold=True, most=1)
+    table.found(PRINTER, "leave")
+    assert not table.table.complete
+    table.found(PRINTER)
+    assert table.table.complete
+    table.table.release()
+    assert table.rows() == ["+_ipp._tcp mdns"]
 
 
 def test_filters_hold_for_entries_too() -> None:
