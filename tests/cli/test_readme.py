@@ -968,14 +968,34 @@ def speaks_for_a_guest(scene: Scene, code: str) -> None:
     assert shown.index("I am the gateway") < shown.index("the third floor has no more paper")
 
 
+TELLS_OF_NOTICES = """
+from mcast.runtime.bulk.transfers import Bulk
+on_notice = Bulk.on_notice
+def tell(bulk, notice):
+    events = on_notice(bulk, notice)
+    print("told:", events)
+    return events
+Bulk.on_notice = tell
+"""
+"""What a program does not print of itself: that it has been told of an offer."""
+
+
 def transfers(give: str, take: str, printed: str) -> Case:
-    """A program that has functions to give and to take: somebody else gives, the reader takes."""
+    """A program that has functions to give and to take: somebody else gives, the reader takes.
+
+    He is told first of what somebody offered who has left.
+    """
 
     def case(scene: Scene, code: str) -> None:
         (scene.third.home / "notes.txt").write_text("from a file")
+        (scene.third.home / "gone.txt").write_text("from somebody who has left")
+        getting = scene.other.mcast("get", "--match", "gone.txt", "--into", str(scene.other.home / "inbox"))
+        assert scene.third.mcast("drop", str(scene.third.home / "gone.txt"), "--wait-acks", "1").wait() == 0
+        assert getting.wait() == 0
         ends = "import os; os.chdir(os.environ['HOME'])"
+        taker = scene.reader.python(f"{code}\n{ends}\n{TELLS_OF_NOTICES}\n{take}")
+        taker.wait_for("gone.txt", stream="stdout")
         giver = scene.third.python(f"{code}\n{ends}\n{give}")
-        taker = scene.reader.python(f"{code}\n{ends}\n{take}")
         taker.wait_for(printed, stream="stdout")
         assert giver.wait(60) == 0
         assert giver.stdout == "['bob'] and not: []\n"
