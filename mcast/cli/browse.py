@@ -28,12 +28,8 @@ from .peer_table import (
 from .runner import Ending, run
 from .session import Network, Participant, Reporter
 
-ASK_AGAIN = (0.15, 0.3, 0.8)
-"""Seconds after which the roster is requested again: an answer may be lost. The last is for who is alone."""
 SETTLED = 0.4
-"""Seconds without a new peer after which a snapshot is complete."""
-NOBODY = 1.5
-"""Seconds after which a snapshot ends if nobody answered."""
+"""Seconds without a new entry of DNS-SD or SSDP after which a snapshot is complete."""
 
 Terminate = Annotated[
     bool, typer.Option("--terminate", "-t", help="Show who is there now and stop, after at most 2 s.")
@@ -156,25 +152,13 @@ def _nothing(nobody: bool, by_service: bool, by_tag: bool) -> str:
 
 
 async def _ask(group: Group, others: Others, ending: Ending, terminate: bool) -> None:
-    """Request the roster until a peer answers. End a snapshot when nothing new appears."""
+    """Ask who is here. End a snapshot when nothing new appears."""
     start = group.now
-    for delay in (0.0, *ASK_AGAIN):
-        if delay == ASK_AGAIN[-1] and group.peers():
-            break
-        await asyncio.sleep(max(0.0, start + delay - group.now))
-        group.ask_roster()
-    if not terminate:
-        return
-
-    def count() -> int:
-        return len(group.peers()) + others.count
-
-    known, since = count(), group.now
-    while True:
+    await group.acquaint()
+    known, since = others.count, group.now
+    while others.wanted and (group.now - since <= SETTLED or group.now - start <= others.patience):
         await asyncio.sleep(0.05)
-        if count() != known:
-            known, since = count(), group.now
-        wait = SETTLED if known else NOBODY - ASK_AGAIN[-1]
-        if group.now - since > wait and group.now - start > others.patience:
-            ending.end("settled")
-            return
+        if others.count != known:
+            known, since = others.count, group.now
+    if terminate:
+        ending.end("settled")

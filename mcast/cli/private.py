@@ -9,14 +9,11 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from mcast.aio import Group
 from mcast.errors import McastError, UsageError
 from mcast.events import PeerView
-from mcast.runtime.asking import ASK_ROSTER
 
 from . import exits
 from .items import VERIFIED, PeerLabels
 from .output import note
 
-LOOK = 0.05
-"""Seconds between two looks at who is here."""
 SHORTEST_ID = 4
 """Hex digits of an identity that may stand for a peer, as in labels."""
 
@@ -35,15 +32,8 @@ async def find(group: Group, name: str) -> PeerView:
 
     Waits until everybody who is here is known. Raises NobodyThere, or UsageError if several are meant.
     """
-    start, asked = group.now, 0
-    while True:
-        peers = group.peers()
-        if group.acquainted(start):
-            return _only(matching(peers, name), name)
-        if not peers and asked < len(ASK_ROSTER) and group.now >= start + ASK_ROSTER[asked]:
-            group.ask_roster()
-            asked += 1
-        await asyncio.sleep(LOOK)
+    await group.acquaint()
+    return _only(matching(group.peers(), name), name)
 
 
 def matching(peers: Sequence[PeerView], name: str) -> list[PeerView]:

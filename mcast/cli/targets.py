@@ -1,6 +1,5 @@
 """Which peers `ping` and `doctor --with` ask: by name or id from the roster, or by address."""
 
-import asyncio
 import contextlib
 import ipaddress
 import time
@@ -23,9 +22,6 @@ from .runner import Ending, run
 from .session import Network, Participant
 
 TARGETS_MAX = 16
-ASKS = (0.0, 0.15, 0.4, 0.8)
-SETTLED, NOBODY = 0.4, 1.5
-"""Seconds without a new peer after which the roster is complete, and those after which nobody is there."""
 ANOTHER = 12.0
 """Seconds after which the ways by another interface are not begun: they take up to 9."""
 FOUND = 2.0
@@ -50,25 +46,12 @@ def roster(network: Network, who: Participant) -> list[Target]:
     async def command(ending: Ending, output: Output) -> int:
         async with network.protocol(who, visitor=True, wait=False) as session:
             group = session.groups[0]
-            await ending.during(_collect(group))
+            await ending.during(group.acquaint())
             found.extend(target for peer in group.peers() if (target := _target(group, peer)) is not None)
         return exits.DONE
 
     run(command)
     return found[:TARGETS_MAX]
-
-
-async def _collect(group: Group) -> None:
-    start, since, known = group.now, group.now, -1
-    asks = list(ASKS)
-    while group.now - since < (SETTLED if known > 0 else NOBODY):
-        if asks and group.now - start >= asks[0]:
-            del asks[0]
-            if not group.peers():
-                group.ask_roster()
-        await asyncio.sleep(0.05)
-        if len(group.peers()) != known:
-            known, since = len(group.peers()), group.now
 
 
 def _target(group: Group, peer: PeerView) -> Target | None:

@@ -19,13 +19,11 @@ from mcast.wire.limits import MESSAGE_MAX
 
 ACQUAINTED = 0.4
 """Seconds without a new peer after which everybody who is here is known."""
-ALONE = 1.0
+ALONE = 1.5
 """The same while nobody is known: the first question who is here may have been lost."""
 ASK_ROSTER, ASK_AGAIN = (0.0, 0.15, 0.3), 0.8
 """Seconds at which a visitor asks who is here: an answer may be lost, or its sender have missed who came
 just now. The last is for who knows nobody yet."""
-AT_LEAST = 0.4
-"""Seconds after which they have been answered."""
 AT_ONCE, WAITING = 8, 64
 """Questions that are answered at the same time, and that wait for it. Who asks more is told so."""
 OF_ONE = 24
@@ -129,17 +127,14 @@ class Asking:
     async def run(self, timeout: float, count: int | None, wait_all: bool) -> Answers:
         """Ask, and wait for answers: see Group.ask()."""
         driver = self._driver
-        start = driver.now
-        limit = start + timeout
-        roster_at = [*ASK_ROSTER, ASK_AGAIN] if self._visitor else []
-        known_at = start + (AT_LEAST if self._visitor else 0.0)
+        limit = driver.now + timeout
+        call = RollCall(self._engine, driver.now if self._visitor else self._began, visitor=self._visitor)
         while not self._engine.closing and driver.now < limit:
             now = driver.now
+            complete = call.complete(now)
             peers = self._engine.peers()
-            if roster_at and now >= start + roster_at[0] and (roster_at.pop(0) < ASK_AGAIN or not peers):
-                self._engine.ask_roster(now)
             self._ask(peers, limit - now)
-            if self._done(peers, count, wait_all or now < known_at):
+            if self._done(peers, count, wait_all or not complete):
                 break
             driver.step()
             await driver.progress(min(limit - now, 0.05))
@@ -174,7 +169,7 @@ class Asking:
         waiting = any(
             number not in self._answers and peer.peer_id in here for number, peer in self.asked.items()
         )
-        return not (wait_all or waiting) and acquainted(self._engine, self._began, self._driver.now)
+        return not (wait_all or waiting)
 
     def _result(self) -> Answers:
         kinds: dict[str, list[Answer]] = {"answer": [], "no_answer": [], "declined": []}
@@ -182,6 +177,21 @@ class Asking:
             kinds[answer.kind].append(answer)
         silent = tuple(peer for number, peer in self.asked.items() if number not in self._answers)
         return Answers(tuple(kinds["answer"]), tuple(kinds["no_answer"]), tuple(kinds["declined"]), silent)
+
+
+class RollCall:
+    """Finds out who is here. A visitor has to ask for that; a member is told since it joined, at `since`."""
+
+    def __init__(self, engine: Engine, since: float, *, visitor: bool) -> None:
+        self._engine, self._since = engine, since
+        self._asks = [*ASK_ROSTER, ASK_AGAIN] if visitor else []
+
+    def complete(self, now: float) -> bool:
+        """Ask if it is time. Whether all who are here are known, as far as can be told."""
+        due = bool(self._asks) and now >= self._since + self._asks[0]
+        if due and (self._asks.pop(0) < ASK_AGAIN or not self._engine.peers()):
+            self._engine.ask_roster(now)
+        return acquainted(self._engine, self._since, now)
 
 
 def acquainted(engine: Engine, since: float, now: float) -> bool:

@@ -48,6 +48,7 @@ from mcast.runtime.asking import (
     PrivateReceipt,
     Recipient,
     Replying,
+    RollCall,
     acquainted,
     recipient,
 )
@@ -83,10 +84,6 @@ ASK_AGAIN = 0.25
 """Seconds, at least, after which peers that have not confirmed a message are asked again."""
 ACQUAINTED = 0.4
 """Seconds after joining by which the peers that are here have answered."""
-ASKS = (0.0, 0.1, 0.2, 0.35, 0.5)
-"""Seconds at which a visitor asks who is here, so that hardly anybody misses it where much is lost."""
-SETTLED = 0.3
-"""Seconds without a new peer after which a visitor knows who is here."""
 MEETING = 5.0
 """Seconds that this takes at most, in a crowd."""
 
@@ -763,16 +760,10 @@ class Group:
 
     async def _ask_around(self) -> None:
         """Ask who is here until nobody new is told of."""
-        start = since = self.now
-        asks, known = list(ASKS), 0
-        while self._open and self.now - start < MEETING:
-            if len(self._engine.peers()) > known:
-                known, since = len(self._engine.peers()), self.now
-            if asks and self.now - start >= asks[0]:
-                del asks[0]
-                self.ask_roster()
-            elif not asks and self.now - since >= SETTLED:
-                return
+        start = self.now
+        call = RollCall(self._engine, start, visitor=True)
+        while self._open and self.now - start < MEETING and not call.complete(self.now):
+            self._driver.step()
             await asyncio.sleep(0.02)
 
     def ask_roster(self) -> None:

@@ -10,7 +10,8 @@ from random import Random
 
 from mcast import simulation
 from mcast.core.events import Message
-from mcast.runtime.group import ASK_AGAIN, ASKS, SETTLED
+from mcast.runtime.asking import RollCall
+from mcast.runtime.group import ASK_AGAIN
 
 LINGER = 2.0  # seconds
 
@@ -48,15 +49,9 @@ class Sending:
 
     def _acquaint(self) -> None:
         """As Group.acquaint() does."""
-        start = since = self.lan.now
-        asks, known = list(ASKS), 0
-        while asks or self.lan.now - since < SETTLED:
-            if len(self.sender.peers()) > known:
-                known, since = len(self.sender.peers()), self.lan.now
-            if asks and self.lan.now - start >= asks[0]:
-                del asks[0]
-                self.sender.engine.ask_roster(self.lan.now)
-                self.sender.step()
+        call = RollCall(self.sender.engine, self.lan.now, visitor=True)
+        while not call.complete(self.lan.now):
+            self.sender.step()
             self.lan.run(0.02)
 
     def _wait(self, sequence: int) -> None:

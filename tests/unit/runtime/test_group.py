@@ -12,7 +12,8 @@ from mcast import aio
 from mcast.core.engine import Receipt as Place
 from mcast.core.events import PeerId, PeerView
 from mcast.errors import PermissionRefused, SocketError
-from mcast.runtime.group import ASK_AGAIN, ASKS, Acks, By, Group, Receipt
+from mcast.runtime.asking import ACQUAINTED, ALONE, ASK_ROSTER
+from mcast.runtime.group import ASK_AGAIN, Acks, By, Group, Receipt
 
 ADA = PeerId(b"a" * 16, 1)
 BOB, EVE, CAROL = (PeerView(PeerId(name.encode()[:1] * 16, 1), name) for name in ("bob", "eve", "carol"))
@@ -170,20 +171,28 @@ def test_a_receipt_covers_what_was_sent_together() -> None:
 class Around:
     """The engine of a visitor: peers are told of when it has asked so many times."""
 
+    collecting = False
+
     def __init__(self, told: Sequence[int]) -> None:
         self.told, self.asks = told, 0
+        self.known: list[PeerView] = []
 
-    def peers(self) -> list[int]:
+    def peers(self) -> list[PeerView]:
         """Those known by now."""
-        return [number for number in self.told if number <= self.asks]
+        return self.known
 
     def ask_roster(self, now: float) -> None:
         """Ask."""
         self.asks += 1
+        peers = (PeerView(PeerId(b"p" * 16, number), "", joined=now) for number in self.told)
+        self.known += (peer for peer, number in zip(peers, self.told, strict=True) if number == self.asks)
 
 
-@pytest.mark.parametrize("told", [(), (1, 1, 3)])
-def test_a_visitor_asks_around_once(told: Sequence[int]) -> None:
+@pytest.mark.parametrize(
+    ("told", "asks", "least"),
+    [((), len(ASK_ROSTER) + 1, ALONE), ((1, 1, 3), len(ASK_ROSTER), ASK_ROSTER[2] + ACQUAINTED)],
+)
+def test_a_visitor_asks_around_once(told: Sequence[int], asks: int, least: float) -> None:
     async def scenario() -> tuple[Around, float]:
         group = aio.join("230.0.0.1", visitor=True)
         loop = asyncio.get_running_loop()
@@ -198,8 +207,24 @@ def test_a_visitor_asks_around_once(told: Sequence[int]) -> None:
         return engine, took
 
     engine, took = asyncio.run(scenario())
-    assert engine.asks == len(ASKS)
-    assert took > ASKS[-1]
+    assert engine.asks == asks
+    assert took > least
+
+
+def test_a_visitor_waits_for_the_rest_of_the_roster() -> None:
+    async def scenario() -> bool:
+        group = aio.join("230.0.0.1", visitor=True)
+        loop = asyncio.get_running_loop()
+        engine = Around((1,))
+        engine.collecting = True
+        group._entered = group._open = True
+        group._loop, group._engine = loop, engine  # type: ignore[assignment] # made up
+        group._driver = Fake()  # type: ignore[assignment] # made up
+        loop.call_later(2 * (ASK_ROSTER[-1] + ACQUAINTED), setattr, engine, "collecting", False)
+        await group.acquaint()
+        return engine.collecting
+
+    assert not asyncio.run(scenario())
 
 
 def test_a_group_shows_where_it_is_and_whether_it_is_open() -> None:
