@@ -93,7 +93,7 @@ def test_who_does_not_answer_is_named(pair: Pair, group: str) -> None:
     reply(pair[1], group, "dan", "--command", "head -c 10000000 /dev/zero")
     reply(pair[1], group, "eve", "--command", "sleep 60", "--limit", "300ms")
     reply(pair[1], group, "fay", "--command", "sh -c 'kill -9 $$'")
-    process = pair[0].mcast("ask", "-g", group, "-W", "4s", "up?")
+    process = pair[0].mcast("ask", "-g", group, "-W", "8s", "up?")
     assert process.wait() == 27
     assert process.stdout.startswith("ada·")
     summary = process.stderr.splitlines()[-1]
