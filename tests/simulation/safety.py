@@ -48,19 +48,23 @@ def check_life(
     seen: set[tuple[PeerId, int, int]] = set()
     last: dict[tuple[PeerId, bool], tuple[int, int]] = {}
     abandoned: dict[PeerId, set[int]] = {}
+    told: dict[PeerId, set[int]] = {}
     for event in life.events:
         if isinstance(event, GapAbandoned):
-            abandoned.setdefault(event.peer_id, set()).update(range(event.first, event.last + 1))
+            gap = set(range(event.first, event.last + 1))
+            assert gap.isdisjoint(told.get(event.peer_id, ())), f"told, and told to be lost: {event}"
+            abandoned.setdefault(event.peer_id, set()).update(gap)
         if not isinstance(event, Message):
             continue
         name = name_of(event)
         assert name not in seen, f"delivered twice: {name}"
         seen.add(name)
+        told.setdefault(event.peer_id, set()).add(event.sequence)
         assert published.messages.get(name) == event.data, f"never sent: {name}"
         assert asks or not event.history, f"history that was not asked for: {name}"
         if event.late:
-            told = event.history or _touches(event.sequence, abandoned.get(event.peer_id, set()))
-            assert told, f"late without a gap: {name}"
+            expected = event.history or _touches(event.sequence, abandoned.get(event.peer_id, set()))
+            assert expected, f"late without a gap: {name}"
             continue
         place, stream = (event.sequence, event.index), (event.peer_id, event.history)
         assert last.get(stream, (0, 0)) <= place, f"out of order: {name}"

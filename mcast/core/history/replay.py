@@ -25,12 +25,12 @@ LADDER = (60.0, 600.0, 3600.0, 21_600.0)  # seconds before we joined that are fe
 
 
 class Told:
-    """What was told of one peer: its records, and the highest that names a message."""
+    """What was told of one peer: its records, those that were lost, and the highest that names a message."""
 
-    __slots__ = ("message", "records")
+    __slots__ = ("lost", "message", "records")
 
     def __init__(self) -> None:
-        self.records = RangeSet(RANGES)
+        self.records, self.lost = RangeSet(RANGES), RangeSet(RANGES)
         self.message = 0
 
 
@@ -149,9 +149,10 @@ class Replay:
             for peer_id, records in self._collected().items()
         ]
         lost = [
-            GapAbandoned(peer_id, start, stop - 1, name(peer_id))
+            gap
             for peer_id, ranges in self._lost.items()
             for start, stop in ranges
+            for gap in self._lacked(peer_id, name(peer_id), start, stop)
         ]
         self._lost.clear()
         return lost + self._chosen(list(merge(*streams, key=lambda timed: timed[0])))
@@ -190,14 +191,9 @@ class Replay:
         yield from ((at, gap) for gap in waiting)
 
     def _events(self, peer_id: PeerId, name: str, records: list[Record], now: float) -> Iterator[Event]:
-        known = self._told.pop(peer_id, None) or Told()
-        told = known.message
-        for record in records:
-            known.records.add(record.sequence, record.sequence + 1)
-        self._told[peer_id] = known
-        if len(self._told) > PEERS:
-            del self._told[next(iter(self._told))]
-        window = ReceiveWindow(peer_id, name, records[0].sequence, len(records), history=True)
+        known = self._known(peer_id)
+        told, first, last = known.message, records[0].sequence, records[-1].sequence
+        window = ReceiveWindow(peer_id, name, first, len(records), history=True)
         window.fragments = self._parts.pop(peer_id, window.fragments)
         events = [event for record in records for event in window.accept(record, None, now)]
         events += window.end(now)
@@ -205,24 +201,41 @@ class Replay:
             self._parts[peer_id] = window.fragments
             if len(self._parts) > PARTS:
                 del self._parts[next(iter(self._parts))]
+        low, high = known.records.low or first, max(known.records.high, self._live_of(peer_id).high)
+        yield from self._lacked(peer_id, name, low, first)
         for event in events:
             if isinstance(event, GapAbandoned):
-                yield from self._lacked(event)
+                yield from self._lacked(peer_id, name, event.first, event.last + 1)
                 continue
             if not isinstance(event, Message):
                 yield event
                 continue
             known.message = max(known.message, event.sequence)
             yield msgspec.structs.replace(event, late=True) if event.sequence <= told else event
+        yield from self._lacked(peer_id, name, last + 1, high)
+        for record in records:
+            known.records.add(record.sequence, record.sequence + 1)
 
-    def _lacked(self, gap: GapAbandoned) -> Iterator[GapAbandoned]:
-        """What of a gap was not told when it came."""
-        lacked = RangeSet()
-        lacked.add(gap.first, gap.last + 1)
-        for start, stop in list(self._live.get(gap.peer_id, ())):
-            lacked.cut(start, stop)
-        for start, stop in lacked:
-            yield GapAbandoned(gap.peer_id, start, stop - 1, gap.name)
+    def _known(self, peer_id: PeerId) -> Told:
+        """What was told of a peer, which counts as told of last."""
+        known = self._told[peer_id] = self._told.pop(peer_id, Told())
+        if len(self._told) > PEERS:
+            del self._told[next(iter(self._told))]
+        return known
+
+    def _live_of(self, peer_id: PeerId) -> RangeSet:
+        return self._live.get(peer_id, RangeSet())
+
+    def _lacked(self, peer_id: PeerId, name: str, start: int, stop: int) -> list[GapAbandoned]:
+        """What of [start, stop) was never told, when it came or later, nor told to be lost."""
+        known, lacked = self._known(peer_id), RangeSet()
+        lacked.add(start, stop)
+        for told in (known.records, known.lost, self._live_of(peer_id)):
+            for first, end in list(told.within(start, stop)):
+                lacked.cut(first, end)
+        for first, end in lacked:
+            known.lost.add(first, end)
+        return [GapAbandoned(peer_id, first, end - 1, name) for first, end in lacked]
 
     def _chosen(self, told: list[tuple[float, Event]]) -> list[Event]:
         """What is wanted of it; what is older than that is not told later."""

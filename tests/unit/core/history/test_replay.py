@@ -52,7 +52,7 @@ def test_a_hole_in_history_is_told() -> None:
     assert tell(made) == [1, -2, 4]
     made.add(ADA, said(7), 0.0, 1.0)
     made.add(ADA, said(9, kind=Kind.FIRST, body=b"\0\0\0\x09x"), 0.0, 1.0)
-    assert tell(made) == [7, -8]
+    assert tell(made) == [-5, 7, -8]
 
 
 def test_what_was_told_when_it_came_is_no_hole() -> None:
@@ -62,6 +62,33 @@ def test_what_was_told_when_it_came_is_no_hole() -> None:
     for sequence in (1, 6):
         made.add(ADA, said(sequence), 0.0, 9.0 - sequence)
     assert tell(made) == [1, -2, -5, 6]
+
+
+def test_a_hole_between_two_tellings_is_told() -> None:
+    """Below what is told now, above it, and below what was told when it came; each once."""
+    made = Replay(None, None, 0.0)
+    made.told_live(ADA, 12, 15)
+    for numbers, told in (((3,), [3, -4]), ((6,), [6]), ((1, 10), [1, -2, 10]), ((17,), [-15, 17])):
+        for sequence in numbers:
+            made.add(ADA, said(sequence), 0.0, 9.0 - sequence)
+        assert tell(made) == told
+
+
+def test_nothing_that_was_told_is_told_to_be_lost() -> None:
+    made = Replay(None, None, 0.0)
+    for numbers, told in (((3, 4), [3, 4]), ((2, 6), [2, -5, 6])):
+        for sequence in numbers:
+            made.add(ADA, said(sequence), 0.0, 9.0 - sequence)
+        assert tell(made) == told
+
+
+def test_what_was_not_delivered_is_told_to_be_lost_once() -> None:
+    made, lacking = Replay(None, None, 0.0), RangeSet()
+    lacking.add(2, 3)
+    for sequence in (1, 3):
+        made.add(ADA, said(sequence), 0.0, 9.0 - sequence)
+    made.missed({ADA: lacking}, lambda peer_id: 0)
+    assert tell(made) == [-2, 1, 3]
 
 
 def test_peers_that_were_told_of_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
