@@ -70,7 +70,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     add = parser.add_argument
     add("--only", action="append", choices=list(MEASUREMENTS), help="measure this; may be repeated")
     add("--quick", action="store_true", help="a rough look in at most a minute")
-    add("--peers", action="store_true", help="also LCM, Zenoh, CycloneDDS, Pyre, zeroconf (installs them)")
+    others = "LCM, Zenoh, CycloneDDS, Pyre, zeroconf (installs them), uftp, udpcast (if they are there)"
+    add("--peers", action="store_true", help=f"also {others}")
     add("--limit", action="store_true", help="also C without a protocol: what the machine can do (needs cc)")
     add("--json", metavar="FILE", default="bench.json", help="where the figures go (default: bench.json)")
     add("--rounds", type=int, default=None, help=f"interleaved rounds (default: {base.rounds})")
