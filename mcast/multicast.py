@@ -20,13 +20,16 @@ import errno
 import selectors
 import socket
 import time
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Self
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, Self, TypeVar
+
+import msgspec
 
 from .errors import NoInterface, SocketError, UsageError
 from .net.address import GroupAddress, parse_group
-from .net.errnos import explain, explain_bind, explained
+from .net.errnos import PASSING_ON_READ, explain, explain_bind, explained
 from .net.socket_options import (
+    ANCILLARY_ROOM,
     LINUX,
     WINDOWS,
     Ancillary,
@@ -35,6 +38,7 @@ from .net.socket_options import (
     drops,
     filling,
     group_segments,
+    ignore,
     let_groups_share,
     membership,
     plain_source,
@@ -43,19 +47,20 @@ from .net.socket_options import (
     read_ancillary,
     receive_segments,
     scope,
-    segment_counts,
     segment_size,
     set_receive_buffer,
     split_segments,
 )
+
+T = TypeVar("T")
+Reading = Callable[[socket.socket, int, int], list[T]]
+"""Reads a socket of the interface with that index: so many datagrams, or a few more, without blocking."""
 
 __all__ = ["Datagram", "GroupAddress", "Receiver", "Sender", "explain", "parse_group"]
 
 RECEIVE_BUFFER = 8 << 20
 """Bytes requested; Linux grants at most net.core.rmem_max and reports twice what it grants."""
 LARGEST_DATAGRAM = 65_507
-ANCILLARY_ROOM = 128
-"""Bytes for the control messages that carry the TTL, the time, the segment size and the interface (IPv6)."""
 DRAIN_LIMIT = 256
 """Datagrams read from one socket before the others get their turn."""
 
@@ -75,19 +80,57 @@ class Datagram(NamedTuple):
     arrived: float | None = None
 
 
-# Errors of earlier sends that a read reports: ICMP port unreachable (Linux, WSAECONNRESET on Windows).
-_PASSING_ON_READ = {
-    errno.ECONNREFUSED,
-    errno.ECONNRESET,
-    errno.EHOSTUNREACH,
-    errno.ENETUNREACH,
-    errno.ENOBUFS,
-}
-
-
 # The kernel cannot cut a send into datagrams. EINVAL, EMSGSIZE: one is larger than the MTU; EIO: the
 # interface computes no checksums (Linux, udp_send_skb).
 _CANNOT_SEGMENT = {errno.EINVAL, errno.EIO, errno.EMSGSIZE, errno.EOPNOTSUPP, errno.ENOPROTOOPT}
+
+
+class Burst(msgspec.Struct, frozen=True):
+    """Datagrams of one size, but the last may be smaller: what one call may take. Each is two of `parts`."""
+
+    size: int
+    parts: list[bytes | memoryview]
+
+
+class Whole:
+    """Reads datagrams as they are."""
+
+    def __init__(self) -> None:
+        self._space = bytearray(LARGEST_DATAGRAM + 1)
+
+    def __call__(self, sock: socket.socket, interface: int, limit: int) -> list[Datagram]:
+        """Read up to `limit` datagrams. Raises SocketError if the socket is dead."""
+        datagrams: list[Datagram] = []
+        space = self._space
+        view = memoryview(space)
+        ancillary: Ancillary = []
+        try:
+            for _ in range(limit):
+                if WINDOWS:  # it has no recvmsg
+                    length, source = sock.recvfrom_into(space)
+                else:
+                    length, ancillary, _, source = sock.recvmsg_into([space], ANCILLARY_ROOM)
+                ttl, size, interface_told, arrived = read_ancillary(ancillary)
+                # Linux also gives an IPv6 socket that is bound to no interface what arrives on other
+                # interfaces where any program has joined.
+                if interface_told not in (None, interface):
+                    continue
+                if len(source) == 4:
+                    source = plain_source(source)
+                data = bytes(view[:length])
+                if size:
+                    pieces = split_segments(data, size)
+                    datagrams += [Datagram(one, source, interface, ttl, arrived) for one in pieces]
+                else:
+                    datagrams.append(Datagram(data, source, interface, ttl, arrived))
+                if len(datagrams) >= limit:
+                    break
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError as error:
+            if error.errno not in PASSING_ON_READ:
+                raise explain(error, "cannot receive") from error
+        return datagrams
 
 
 class Receiver:
@@ -104,7 +147,8 @@ class Receiver:
         self._buffer = buffer
         self._sockets: dict[int, socket.socket] = {}
         self._sources: dict[int, tuple[str, ...]] = {}
-        self._space = bytearray(LARGEST_DATAGRAM + 1)
+        self._ignored = b""
+        self._whole = Whole()
         self._drops_of_closed = 0
         self._last = 0
 
@@ -160,6 +204,16 @@ class Receiver:
                 membership(sock, self.group, interface, sources, join=False)
             membership(sock, self.group, interface, sources, join=True)
 
+    def ignore(self, start: bytes) -> None:
+        """Let the kernel discard datagrams that begin with these 3 bytes, where it can: nobody reads them.
+
+        Then `kernel_drops` counts them. Datagrams of one sender that came in one piece share the fate of the
+        first.
+        """
+        self._ignored = start
+        for sock in self._sockets.values():
+            ignore(sock, start)
+
     @property
     def joined(self) -> tuple[int, ...]:
         """Indices of the joined interfaces, in the order in which they were joined."""
@@ -193,8 +247,12 @@ class Receiver:
         Raises SocketError if the socket is dead. A transient error (an ICMP error of an earlier send, a
         signal) only ends the list.
         """
+        return self.read(interface, limit, self._whole)
+
+    def read(self, interface: int, limit: int, how: Reading[T]) -> list[T]:
+        """drain(), as `how` reads."""
         sock = self._sockets.get(interface)
-        return [] if sock is None else _drain(sock, self._space, interface, limit)
+        return [] if sock is None else how(sock, interface, limit)
 
     def receive(self, timeout: float) -> Datagram | None:
         """The next datagram of any joined interface, or None after `timeout` seconds.
@@ -240,6 +298,8 @@ class Receiver:
                 prepare_receiving(sock, v6, self._buffer)
                 if self._pieces:
                     receive_segments(sock)
+                if self._ignored:
+                    ignore(sock, self._ignored)
                 self._bind(sock, interface)
                 membership(sock, self.group, interface, sources, join=True)
             except BaseException:
@@ -300,7 +360,7 @@ class Sender:
         self.interface = interface
         self.address = address
         self.version = 6 if v6 else 4
-        self._space = bytearray(LARGEST_DATAGRAM + 1)
+        self._whole = Whole()
         self._segments = can_segment(self._socket)
 
     @property
@@ -347,27 +407,31 @@ class Sender:
                     errors.append(error)
         return errors
 
-    def send_parts(self, datagrams: Sequence[tuple[bytes, bytes]], address: tuple[str, int]) -> int:
-        """Send datagrams, each given in two parts, without waiting for room in the socket's buffer.
+    def send_bursts(self, bursts: Sequence[Burst], address: tuple[str, int]) -> int:
+        """Send datagrams without waiting for room in the socket's buffer.
 
         Returns how many were handed over; those after them found no room. What the system refuses for another
-        reason counts as sent: it is lost like any other. Consecutive ones of one size share a call.
+        reason counts as sent: it is lost like any other.
         """
         target = address if self.version == 4 else self._scoped(address)
-        sizes = [len(head) + len(body) for head, body in datagrams]
         done = 0
-        for count in segment_counts(sizes) if self._segments else [1] * len(sizes):
-            some = datagrams[done : done + count]
-            try:
-                ancillary = segment_size(sizes[done]) if count > 1 else []
-                self._socket.sendmsg([part for both in some for part in both], ancillary, 0, target)
-            except BlockingIOError:
-                return done
-            except OSError as error:
-                if count > 1 and error.errno in _CANNOT_SEGMENT:
-                    self._segments = False
-                    return done + self.send_parts(datagrams[done:], address)
-            done += count
+        for burst in bursts:
+            parts = burst.parts
+            while parts:
+                count = len(parts) // 2 if self._segments else 1
+                try:
+                    if count > 1:
+                        self._socket.sendmsg(parts, segment_size(burst.size), 0, target)
+                    else:
+                        self._socket.sendto(b"".join(parts[:2]), target)
+                except BlockingIOError:
+                    return done
+                except OSError as error:
+                    if count > 1 and error.errno in _CANNOT_SEGMENT:
+                        self._segments = False
+                        continue
+                done += count
+                parts = parts[2 * count :]
         return done
 
     def _send_segments(
@@ -405,7 +469,11 @@ class Sender:
 
     def drain(self, limit: int = DRAIN_LIMIT) -> list[Datagram]:
         """Read up to `limit` datagrams sent to this sender's own address and port; see Receiver.drain()."""
-        return _drain(self._socket, self._space, self.interface, limit)
+        return self.read(limit, self._whole)
+
+    def read(self, limit: int, how: Reading[T]) -> list[T]:
+        """drain(), as `how` reads."""
+        return how(self._socket, self.interface, limit)
 
     def close(self) -> None:
         """Close the socket. May be called twice."""
@@ -416,39 +484,6 @@ class Sender:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _drain(sock: socket.socket, space: bytearray, interface: int, limit: int) -> list[Datagram]:
-    datagrams: list[Datagram] = []
-    view = memoryview(space)
-    ancillary: Ancillary = []
-    try:
-        for _ in range(limit):
-            if WINDOWS:  # it has no recvmsg
-                length, source = sock.recvfrom_into(space)
-            else:
-                length, ancillary, _, source = sock.recvmsg_into([space], ANCILLARY_ROOM)
-            ttl, size, interface_told, arrived = read_ancillary(ancillary)
-            # Linux also gives an IPv6 socket that is bound to no interface what arrives on other interfaces
-            # where any program has joined.
-            if interface_told not in (None, interface):
-                continue
-            if len(source) == 4:
-                source = plain_source(source)
-            data = bytes(view[:length])
-            if size:
-                pieces = split_segments(data, size)
-                datagrams += [Datagram(one, source, interface, ttl, arrived) for one in pieces]
-            else:
-                datagrams.append(Datagram(data, source, interface, ttl, arrived))
-            if len(datagrams) >= limit:
-                break
-    except (BlockingIOError, InterruptedError):
-        pass
-    except OSError as error:
-        if error.errno not in _PASSING_ON_READ:
-            raise explain(error, "cannot receive") from error
-    return datagrams
 
 
 def _wait(sockets: Iterable[socket.socket], event: int, timeout: float) -> None:

@@ -12,6 +12,15 @@ import msgspec
 from mcast.errors import PermissionRefused, PortTaken, SocketError
 from mcast.net.port_holders import holders
 
+PASSING_ON_READ = {
+    errno.ECONNREFUSED,
+    errno.ECONNRESET,
+    errno.EHOSTUNREACH,
+    errno.ENETUNREACH,
+    errno.ENOBUFS,
+}
+"""Errors of earlier sends that a read reports: ICMP port unreachable (Linux, WSAECONNRESET on Windows)."""
+
 
 class _Meaning(msgspec.Struct, frozen=True):
     meaning: str

@@ -16,7 +16,7 @@ import msgspec
 
 from mcast.errors import MessageTooLarge, SocketError
 from mcast.interfaces import Interface
-from mcast.multicast import Datagram
+from mcast.multicast import Datagram, Whole
 from mcast.net.address import GroupAddress
 from mcast.net.links import Change, Links, Plan
 from mcast.net.reader import SocketReader
@@ -84,7 +84,7 @@ class PlainGroup:
         self.links = Links(plan)
         self.started = Change()
         self._clock = clock
-        self._reader = SocketReader(self.links, self._take, self._changed)
+        self._reader = SocketReader(self.links, self._take, self._changed, Whole())
         self._copies = CopyFilter()
         self._own: deque[tuple[str, int]] = deque(maxlen=16)
         self._waiting: list[Event] = []

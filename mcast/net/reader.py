@@ -7,15 +7,17 @@ import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from typing import Generic, TypeVar
 
 from mcast import interfaces
 from mcast.errors import SocketError
 from mcast.interfaces import Table, Watcher
-from mcast.multicast import DRAIN_LIMIT, Datagram, Sender
+from mcast.multicast import DRAIN_LIMIT, Reading, Sender
 from mcast.net.address import GroupAddress
 from mcast.net.links import Change, Links
 from mcast.net.socket_options import SocketName
 
+T = TypeVar("T")
 LOOK_INTERVAL = 1.0
 """Seconds between looks at the interfaces. Where the kernel reports changes, seconds from its report to the
 look: an idle program is not woken by it."""
@@ -28,22 +30,24 @@ BUSY_INTERVAL = 0.008
 read and delivered before the next read."""
 
 
-class SocketReader:
+class SocketReader(Generic[T]):
     """Calls `on_datagrams(group, datagrams)` and `on_change(change)` in the running loop until it is closed.
 
-    `group` is None for datagrams that were sent to one of our own addresses. While paused it reads nothing:
-    datagrams wait in the kernel, which counts those that it drops.
+    The datagrams are as `how` reads them. `group` is None for datagrams that were sent to one of our own
+    addresses. While paused it reads nothing: datagrams wait in the kernel, which counts those that it drops.
     """
 
     def __init__(
         self,
         links: Links,
-        on_datagrams: Callable[[GroupAddress | None, list[Datagram]], None],
+        on_datagrams: Callable[[GroupAddress | None, list[T]], None],
         on_change: Callable[[Change], None],
+        how: Reading[T],
     ) -> None:
         self._links = links
         self._on_datagrams = on_datagrams
         self._on_change = on_change
+        self._how = how
         self._loop: asyncio.AbstractEventLoop | None = None
         self._descriptors: list[int] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -115,15 +119,15 @@ class SocketReader:
     def _read(
         self,
         group: GroupAddress | None,
-        drain: Callable[[int], list[Datagram]],
+        read: Callable[[int, Reading[T]], list[T]],
         close: Callable[[], None],
     ) -> None:
-        """A socket is readable. `drain` reads it; `close` closes it after an error."""
+        """A socket is readable. `read` reads it; `close` closes it after an error."""
         now = time.monotonic()
         limit = DRAIN_LIMIT if now - self._last_read < BUSY_INTERVAL else 1
         self._last_read = now
         try:
-            datagrams = drain(limit)
+            datagrams = read(limit, self._how)
         except SocketError as error:
             with self._readers_removed():
                 close()
@@ -139,10 +143,10 @@ class SocketReader:
         for group, receiver in links.receivers.items():
             for index in receiver.joined:
                 descriptor, close = receiver.fileno(index), partial(receiver.leave, index)
-                add(descriptor, self._read, group, partial(receiver.drain, index), close)
+                add(descriptor, self._read, group, partial(receiver.read, index), close)
                 self._descriptors.append(descriptor)
         for sender in (*links.endpoints, *links.secondary) if links.plan.unicast else ():
-            add(sender.fileno(), self._read, None, sender.drain, partial(links.drop, sender))
+            add(sender.fileno(), self._read, None, sender.read, partial(links.drop, sender))
             self._descriptors.append(sender.fileno())
 
     def _remove_readers(self) -> None:

@@ -27,7 +27,7 @@ from mcast.core.events import (
 from mcast.errors import McastError, PermissionRefused
 from mcast.events import Event as AnyEvent
 from mcast.events import InterfacesChanged
-from mcast.multicast import Datagram, Sender
+from mcast.multicast import Datagram, Sender, Whole
 from mcast.net.address import GroupAddress
 from mcast.net.detours import Detours
 from mcast.net.links import Change, Links
@@ -77,7 +77,7 @@ class Driver:
         self._on_special = on_special
         self._detours = Detours(links, self._receive)
         self.transport = Transport(links, self._sender_died, self._refused, self._detours.answer)
-        self._reader = SocketReader(links, self._receive, self._changed)
+        self._reader = SocketReader(links, self._receive, self._changed, Whole())
         self._loop = asyncio.get_running_loop()
         self._engine: Engine | None = None
         self._stepping = False

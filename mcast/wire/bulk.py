@@ -7,8 +7,9 @@ FAN that one node covers: (level, group, mask), the lowest bit of the mask for t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
-from struct import Struct
+from struct import Struct, pack, unpack_from
 
 import msgspec
 
@@ -31,7 +32,6 @@ TITLE_MAX = 255
 RECIPIENTS_MAX = 32
 """Identities that one transfer is offered to, if not to everybody."""
 
-_DATA = Struct(">2sBB4sII")
 UNICAST = 0x80
 
 
@@ -43,10 +43,66 @@ class BulkKind(IntEnum):
     STATUS = 3
 
 
-def encode_data_head(tag: bytes, level: int, index: int, serial: int, *, unicast: bool) -> bytes:
-    """The 16 bytes before an item."""
-    way = UNICAST if unicast else 0
-    return _DATA.pack(BULK_MAGIC, BulkKind.DATA, level | way, tag, index, serial & 0xFFFFFFFF)
+DATA_START = BULK_MAGIC + bytes((BulkKind.DATA,))
+_DATA = int.from_bytes(DATA_START) << 8
+
+
+def encode_data_heads(tag: bytes, level: int, indexes: Sequence[int], serial: int, *, unicast: bool) -> bytes:
+    """The 16 bytes before each of some items of one level; `serial` is that of the first."""
+    count = len(indexes)
+    words = [0] * (4 * count)
+    words[0::4] = [_DATA | level | (UNICAST if unicast else 0)] * count
+    words[1::4] = [int.from_bytes(tag)] * count
+    words[2::4] = indexes
+    words[3::4] = [number & 0xFFFFFFFF for number in range(serial, serial + count)]
+    return pack(f">{4 * count}I", *words)
+
+
+class DataHeads(msgspec.Struct, frozen=True, gc=False):
+    """The heads of some datagrams, one after the other, by columns."""
+
+    kinds: tuple[int, ...]
+    tags: tuple[int, ...]
+    indexes: tuple[int, ...]
+    serials: tuple[int, ...]
+
+    def level(self, at: int, tag: int) -> int | None:
+        """The level of the item at that place, with UNICAST if it came that way; None if it is not one of the
+        transfer with that tag."""
+        if self.kinds[at] & ~0xFF != _DATA or self.tags[at] != tag:
+            return None
+        return self.kinds[at] & 0xFF
+
+    def row(self, at: int) -> tuple[int, int]:
+        """Where a row ends that begins at that place: items of one group and way, rising; and its mask."""
+        kinds, tags, indexes = self.kinds, self.tags, self.indexes
+        first = indexes[at]
+        stop = min(len(kinds), at + FAN - first % FAN)
+        if indexes[at:stop] != tuple(range(first, first + stop - at)):
+            stop = at + 1
+            while (
+                stop < len(kinds)
+                and first // FAN == indexes[stop] // FAN
+                and indexes[stop - 1] < indexes[stop]
+            ):
+                stop += 1
+        kind, tag = kinds[at], tags[at]
+        while kinds[stop - 1] != kind or tags[stop - 1] != tag:
+            stop -= 1
+        if kinds[at:stop].count(kind) != stop - at or tags[at:stop].count(tag) != stop - at:
+            stop = at + 1
+        if indexes[stop - 1] - first == stop - at - 1:
+            return stop, (1 << stop - at) - 1 << first % FAN
+        mask = 0
+        for index in indexes[at:stop]:
+            mask |= 1 << index % FAN
+        return stop, mask
+
+
+def decode_data_heads(heads: bytes | memoryview, at: int, count: int) -> DataHeads:
+    """`count` heads, from the offset `at` on."""
+    words = unpack_from(f">{4 * count}I", heads, at)
+    return DataHeads(words[0::4], words[1::4], words[2::4], words[3::4])
 
 
 # Control messages: 24 bytes of header, then sealed for one receiver (crypto/bulk.py).

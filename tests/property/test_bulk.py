@@ -7,7 +7,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcast.core.bulk.receiver import BulkReceiver, Item
+from mcast.core.bulk.receiver import BulkReceiver
 from mcast.core.bulk.sender import BulkSender
 from mcast.core.events import PeerId
 from mcast.settings import Settings
@@ -18,7 +18,7 @@ from mcast.wire.bulk import (
     encode_report,
 )
 from tests.fuzz.parsers import bulk
-from tests.simulation.bulk import BLOCK, MemoryNodes, make_tree
+from tests.simulation.bulk import BLOCK, Item, MemoryNodes, blocks_of, items_of, make_tree, rows_of
 
 DATA = Random(1).randbytes(BLOCK * 40)
 TREE = make_tree(DATA)
@@ -65,7 +65,7 @@ def test_a_sender_takes_any_reports(said: list[tuple[int, BulkReport, float]]) -
         sender.on_report(PeerId(bytes([who]) * 16, 1), who, report, now)
         sender.statuses(now)
         while (batch := sender.take(now)) is not None:
-            assert all(TREE.layout.exists(level, index) for level, index in batch.items)
+            assert all(TREE.layout.exists(level, index) for level, index in items_of(batch))
         assert sender.when(now) >= 0
 
 
@@ -84,7 +84,8 @@ def test_a_receiver_gives_out_what_is_right_and_once(came: list[tuple[int, int, 
             data = TREE.read(level, index) if level else DATA[index * BLOCK : (index + 1) * BLOCK]
         elif kind == "forged":
             data = bytes(BLOCK)
-        for block, content in receiver.take("anyone", [Item(level, index, serial, False, data)], 0.0):
+        items = [Item(level, index, serial, False, data)]
+        for block, content in blocks_of(receiver.take("anyone", rows_of(items), 0.0)):
             assert content == DATA[block * BLOCK : (block + 1) * BLOCK]
             assert block not in given_out
             given_out.add(block)

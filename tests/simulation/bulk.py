@@ -6,18 +6,19 @@ arrives at once: the rest of the engine has simulations of its own.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 from mcast.core.bulk.channel import Batch
 from mcast.core.bulk.layout import Layout, make_layout
-from mcast.core.bulk.receiver import BulkReceiver, Item
+from mcast.core.bulk.receiver import BulkReceiver, Row
 from mcast.core.bulk.sender import BulkSender, Way
 from mcast.core.bulk.tree import HashTree, TreeBuilder
 from mcast.core.events import PeerId
 from mcast.settings import Settings
-from mcast.wire.bulk import BY_UNICAST, FAN, HASH_SIZE
+from mcast.wire.bulk import BY_UNICAST, FAN, HASH_SIZE, decode_data_heads, encode_data_heads
 
 BLOCK = 1408
 OVERHEAD = 60
@@ -44,6 +45,51 @@ def make_tree(data: bytes, manifest_size: int = 0, block: int = BLOCK) -> HashTr
     builder = TreeBuilder(layout, MemoryNodes(layout))
     builder.feed(data)
     return builder.tree()
+
+
+class Item(NamedTuple):
+    """An item under way."""
+
+    level: int
+    place: int
+    serial: int
+    unicast: bool
+    data: bytes
+
+
+def items_of(batch: Batch) -> list[tuple[int, int]]:
+    """The items of a batch: level and index of each."""
+    return [
+        (level, FAN * group + bit)
+        for level, group, mask in batch.parts
+        for bit in range(FAN)
+        if mask >> bit & 1
+    ]
+
+
+def rows_of(items: Sequence[Item]) -> list[Row]:
+    """Items that come together, as a receiver takes them."""
+    heads = b"".join(
+        encode_data_heads(b"tagg", one.level, [one.place], one.serial, unicast=one.unicast) for one in items
+    )
+    told, rows, at = decode_data_heads(heads, 0, len(items)), [], 0
+    while at < len(items):
+        first = items[at]
+        stop, mask = told.row(at)
+        serials = tuple(one.serial for one in items[at:stop])
+        data = b"".join(one.data for one in items[at:stop])
+        rows.append(Row(first.level, first.place // FAN, mask, serials, first.unicast, data))
+        at = stop
+    return rows
+
+
+def blocks_of(runs: Iterable[tuple[int, bytes]], block: int = BLOCK) -> list[tuple[int, bytes]]:
+    """The blocks in what a receiver gives out."""
+    return [
+        (first + at // block, data[at : at + block])
+        for first, data in runs
+        for at in range(0, len(data), block)
+    ]
 
 
 class Host:
@@ -216,7 +262,7 @@ class World:
 
     def _send(self, host: Host, batch: Batch) -> None:
         items = []
-        for place, (level, index) in enumerate(batch.items):
+        for place, (level, index) in enumerate(items_of(batch)):
             data = host.item(level, index)
             if data is not None:
                 items.append(Item(level, index, batch.serial + place, batch.to is not None, data))
@@ -253,7 +299,7 @@ class World:
         waiting = max(0.0, to.free_at - self.now)
         to.receiver.backlog = round(waiting * (to.speed or 0.0)) >> 10
         to.receiver.drained = waiting == 0.0
-        for index, data in to.receiver.take(host.address, items, self.now, age):
+        for index, data in blocks_of(to.receiver.take(host.address, rows_of(items), self.now, age)):
             assert index not in to.blocks, "a block was given twice"
             to.blocks[index] = data
         if to.whole and to.done_at is None:

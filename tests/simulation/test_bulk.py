@@ -6,12 +6,12 @@ from random import Random
 
 import pytest
 
-from mcast.core.bulk.receiver import Item, Server
+from mcast.core.bulk.receiver import Server
 from mcast.core.bulk.sender import Way
 from mcast.core.events import PeerId
 from mcast.wire.bulk import BulkReport, Entry
 
-from .bulk import Host, World
+from .bulk import Host, Item, World
 
 DATA = Random(5).randbytes(3_000_000)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Mapping
 from math import inf
@@ -47,12 +47,27 @@ STEP = float(1 << 20)
 SEVERAL = None
 
 
+Part = tuple[int, int, int]
+"""Items of one group, in rising order: level, group, mask."""
+
+
 class Batch(msgspec.Struct, frozen=True):
     """Items to send in this order, with serials from `serial` on: to the group, or to one address."""
 
-    items: list[tuple[int, int]]
+    parts: list[Part]
     to: Address
     serial: int
+
+    def without(self, count: int) -> Batch:
+        """What is left of it when so many items have left."""
+        parts, rest = [], count
+        for level, group, mask in self.parts:
+            while mask and rest:
+                mask &= mask - 1
+                rest -= 1
+            if mask:
+                parts.append((level, group, mask))
+        return Batch(parts, self.to, self.serial + count)
 
 
 class Flight(msgspec.Struct, frozen=True, gc=False):
@@ -103,7 +118,7 @@ class Channel:
         self._urgent: dict[tuple[int, int], Address] = {}
         self._flying: dict[tuple[int, int], list[Flight]] = {}
         self._order: deque[tuple[int, int]] = deque()
-        self._left: dict[Address, tuple[list[int], list[float]]] = {}
+        self._left: dict[Address, tuple[list[int], list[float], list[list[Part]]]] = {}
         self.serials: dict[Address, int] = {}
         self.sent_at = -inf
         self.idle = True
@@ -132,16 +147,24 @@ class Channel:
             return sum(self._want_group(reporter, level, group, wants.full(group), now) for group in groups)
         # What is under way of them is found first: there are fewer of these.
         under_way = {
-            group: wants.get(group) | self._arriving(reporter, level, group, now) << FAN
-            for of_level, group in self._flying
-            if of_level == level and entry.group <= group < stop
+            group: (wants.get(group), self._arriving(reporter, level, group, now))
+            for group in self._unseen(reporter, level)
+            if entry.group <= group < stop
         }
         added = FAN * (wants.idle(entry.group, stop) - len(under_way))
         wants.add_run(entry.group, stop)
-        for group, masks in under_way.items():
-            before, arriving = masks & (1 << FAN) - 1, masks >> FAN
+        for group, (before, arriving) in under_way.items():
             wants.set(group, wants.full(group) & ~arriving | before)
         return max(0, added)
+
+    def _unseen(self, reporter: Reporter, level: int) -> set[int]:
+        """The groups of a level of which something has left that a receiver has not seen yet."""
+        groups: set[int] = set()
+        for to in (None, reporter.address):
+            serials, _, parts = self._left.get(to, ([], [], []))
+            for some in parts[bisect_right(serials, reporter.seen(to)) :]:
+                groups.update(group for of_level, group, _ in some if of_level == level)
+        return groups
 
     def _want_group(self, reporter: Reporter, level: int, group: int, mask: int, now: float) -> int:
         wants = self._wants[level]
@@ -185,29 +208,29 @@ class Channel:
         """When the next batch may leave."""
         return inf if self.idle else self._bucket.when(1, now)
 
-    def take(self, only: Address, seen: Mapping[Address, int], now: float) -> Batch | None:
-        """The next batch, if the rate allows it. `only`: everything is for that receiver alone. `seen`: the
-        highest multicast serial that each receiver has seen."""
+    def take(self, only: Address, seen: Callable[[], Mapping[Address, int]], now: float) -> Batch | None:
+        """The next batch, if the rate allows it. `only`: everything is for that receiver alone. `seen` tells
+        the highest multicast serial that each receiver has seen."""
         if self.idle or self._bucket.level(now) <= 0:
             return None
-        items, owner = self._pick(seen)
-        if not items:
+        parts, owner = self._pick(seen)
+        if not parts:
             self.idle = True
             return None
         to = next((one for one in (self._to, only, owner) if one is not None), None)
-        return self._leaves(items, to, now)
+        return self._leaves(parts, to, now)
 
-    def _pick(self, seen: Mapping[Address, int]) -> tuple[list[tuple[int, int]], Address]:
+    def _pick(self, seen: Callable[[], Mapping[Address, int]]) -> tuple[list[Part], Address]:
         while self._urgent:
             slot = next(iter(self._urgent))
             owner = self._urgent.pop(slot)
-            if items := self._take_group(*slot, self._behind(*slot)):
-                return items, owner if self._alone(owner, slot, seen) else SEVERAL
+            if mask := self._take_group(*slot, self._behind(*slot)):
+                return [(*slot, mask)], owner if self._alone(owner, slot, seen()) else SEVERAL
         for _ in range(2):
             while (position := self._next_position()) is not None:
                 self._cursor = position + 1
-                if items := self._take_position(position):
-                    return items, SEVERAL
+                if parts := self._take_position(position):
+                    return parts, SEVERAL
             self._cursor = 0
         return [], SEVERAL
 
@@ -216,14 +239,12 @@ class Channel:
         latest = max((flight.serial for flight in self._flying.get(slot, ()) if flight.to is None), default=0)
         return all(serial >= latest for address, serial in seen.items() if address != owner)
 
-    def _take_group(self, level: int, group: int, mask: int = FULL) -> list[tuple[int, int]]:
+    def _take_group(self, level: int, group: int, mask: int = FULL) -> int:
         wants = self._wants[level]
         wanted = wants.get(group)
         wants.set(group, wanted & ~mask)
         mask &= wanted
-        if level == 0:
-            mask &= self._held(group)
-        return [(level, FAN * group + bit) for bit in range(FAN) if mask >> bit & 1]
+        return mask & self._held(group) if level == 0 else mask
 
     def _next_position(self) -> int | None:
         """The next group of blocks, from the cursor on, of which something is wanted: blocks or a node that
@@ -241,49 +262,51 @@ class Channel:
                 found = position
         return found
 
-    def _take_position(self, position: int) -> list[tuple[int, int]]:
+    def _take_position(self, position: int) -> list[Part]:
         """The nodes that are first needed at a group of blocks, its blocks, and the node of the next group.
 
         So what leaves in one call has one size, but for the last.
         """
-        items: list[tuple[int, int]] = []
+        parts: list[Part] = []
         for level in range(self._layout.top, 0, -1):
             shift = 5 * (level - 1)
             index = position >> shift
             if position == index << shift and self._wants[level].discard(index):
-                items.append((level, index))
+                parts.append((level, index // FAN, 1 << index % FAN))
         blocks = self._take_group(0, position)
-        items += blocks
+        if blocks:
+            parts.append((0, position, blocks))
         following = position + 1
         covered = following % FAN and following < self._wants[0].groups  # by a node that was sent
         if blocks and covered and self._wants[1].discard(following):
-            items.append((1, following))
-        return items
+            parts.append((1, following // FAN, 1 << following % FAN))
+        return parts
 
-    def _leaves(self, items: list[tuple[int, int]], to: Address, now: float) -> Batch:
+    def _leaves(self, parts: list[Part], to: Address, now: float) -> Batch:
         first = self.serials.get(to, 0) + 1
-        last = self.serials[to] = first + len(items) - 1
-        masks: dict[tuple[int, int], int] = {}
-        size = 0
-        for level, index in items:
-            slot = level, index // FAN
-            masks[slot] = masks.get(slot, 0) | 1 << index % FAN
-            size += self._layout.item_size(level, index) + DATA_OVERHEAD + UDP_OVERHEAD
-        for slot, mask in masks.items():
+        last, size = first - 1, 0
+        for _, _, mask in parts:
+            last += mask.bit_count()
+        for level, group, mask in parts:
+            slot = level, group
             self._flying.setdefault(slot, []).append(Flight(mask, to, last, now))
             self._order.append(slot)
+            each = DATA_OVERHEAD + UDP_OVERHEAD
+            size += self._layout.row_size(level, group, mask) + each * mask.bit_count()
+        self.serials[to] = last
         while len(self._order) > FLIGHTS or self._flying[self._order[0]][0].at < now - LANDED:
             self._land(self._order.popleft())
-        serials, times = self._left.setdefault(to, ([], []))
+        serials, times, left = self._left.setdefault(to, ([], [], []))
         serials.append(last)
         times.append(now)
+        left.append(parts)
         if len(serials) > FLIGHTS:
-            del serials[: FLIGHTS // 2], times[: FLIGHTS // 2]
+            del serials[: FLIGHTS // 2], times[: FLIGHTS // 2], left[: FLIGHTS // 2]
         self._tune(now)
         self._bucket.spend(size, now)
         self.meter.add(size, now)
         self.sent_at = now
-        return Batch(items, to, first)
+        return Batch(parts, to, first)
 
     def _land(self, slot: tuple[int, int]) -> None:
         flights = self._flying[slot]
@@ -299,7 +322,7 @@ class Channel:
 
     def sent_time(self, to: Address, serial: int) -> float | None:
         """When the datagram with that serial left."""
-        serials, times = self._left.get(to, ([], []))
+        serials, times, _ = self._left.get(to, ([], [], []))
         at = bisect_left(serials, serial)
         return times[at] if at < len(serials) else None
 

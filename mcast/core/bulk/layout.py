@@ -52,6 +52,15 @@ class Layout(msgspec.Struct, frozen=True):
             return min(self.block_size, self.size - index * self.block_size)
         return HASH_SIZE * min(FAN, self.counts[level - 1] - index * FAN)
 
+    def row_size(self, level: int, group: int, mask: int) -> int:
+        """Bytes of the items of a mask."""
+        last = FAN * group + mask.bit_length() - 1
+        return self.stride(level) * (mask.bit_count() - 1) + self.item_size(level, last)
+
+    def stride(self, level: int) -> int:
+        """Bytes of all items of a level but the last."""
+        return self.block_size if level == 0 else HASH_SIZE * FAN
+
     def exists(self, level: int, index: int) -> bool:
         """Whether there is such an item."""
         return level < len(self.counts) and index < self.counts[level]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from math import inf
-from typing import NamedTuple
 
 import msgspec
 
@@ -56,14 +55,18 @@ USELESS, ENOUGH = 10.0, 32
 in that time if somebody else can be asked. The attack: a server that gives a block now and then."""
 
 
-class Item(NamedTuple):
-    """An item as it came, opened."""
+class Row(msgspec.Struct, frozen=True, gc=False):
+    """Items of one group that came together, opened: those of `mask`, and `data` has one after the other.
+
+    Each has its serial. `data` may be a part of a buffer that is used again.
+    """
 
     level: int
-    place: int
-    serial: int
+    group: int
+    mask: int
+    serials: tuple[int, ...]
     unicast: bool
-    data: bytes
+    data: bytes | memoryview
 
 
 class Arrivals:
@@ -131,7 +134,7 @@ class BulkReceiver:
         self._unicast = unicast
         self._arrivals: dict[Address, Arrivals] = {}
         self._server_at: Address = None
-        self._held: dict[tuple[int, int], dict[tuple[int, bytes], Item]] = {}
+        self._held: dict[tuple[int, int], dict[tuple[int, bytes], None]] = {}
         self._held_count = 0
         self._interval = FIRST_INTERVAL
         self._unanswered = 0
@@ -149,74 +152,87 @@ class BulkReceiver:
     # Items
 
     def take(
-        self, source: Address, items: Sequence[Item], now: float, age: float = 0.0
+        self, source: Address, rows: Sequence[Row], now: float, age: float = 0.0
     ) -> list[tuple[int, bytes]]:
         """Items came from one address, and have waited for us for `age` seconds. Returns the blocks that are
-        new and genuine.
+        new and genuine: where each run of them begins, and their bytes.
 
         One that is not genuine costs its hash, and nothing else: it says nothing of the path, and nobody is
         blamed for it. The attack: items from the address of a server, which anybody can use.
         """
-        blocks: list[tuple[int, bytes]] = []
-        forged: set[int] = set()
-        at = 0
-        while at < len(items):
-            item = items[at]
-            taken = 0
-            if item.level == 0 and self.layout.exists(0, item.place):
-                taken = self._take_row(items, at, blocks)
-            if not taken:
-                taken = 1
-                if not self.layout.exists(item.level, item.place) or not self._take(item, blocks):
-                    forged.add(at)
-            at += taken
-        counted = [item for at, item in enumerate(items) if at not in forged] if forged else items
+        before = self.left
+        runs: list[tuple[int, bytes]] = []
+        counted: tuple[list[int], list[int]] = [], []
+        for row in rows:
+            forged = None if row.level else self._take_blocks(row, runs)
+            if forged is None:
+                forged = self._take_each(row, runs)
+            serials: Iterable[int] = row.serials
+            if forged:
+                bits = zip(_bits(row.mask), row.serials, strict=True)
+                serials = [serial for bit, serial in bits if not forged >> bit & 1]
+            counted[row.unicast].extend(serials)
         self._count(source, counted, now, age)
-        if blocks:
+        if runs:
             self._useful_at = now
-            self._gained += len(blocks)
+            self._gained += before - self.left
             if self._gained >= ENOUGH:
                 self._enough_at, self._gained = now, 0
         if self._asking:
             self.next_timeout = now if not self.left else min(self._asked_at + self._interval, now + IDLE)
-        return blocks
+        return runs
 
-    def _take_row(self, items: Sequence[Item], at: int, blocks: list[tuple[int, bytes]]) -> int:
-        """Take blocks of one group that are missing and genuine, from items[at] on; how many were.
+    def _take_blocks(self, row: Row, runs: list[tuple[int, bytes]]) -> int | None:
+        """Take a row of blocks if their node is known, as for most; the mask of those that are forged.
 
-        It does what _take() does with each: most of what comes is taken here.
+        It does what _take() does with each.
         """
-        group = items[at].place // FAN
+        group, mask = row.group, row.mask
+        size, last = self.layout.block_size, FAN * group + mask.bit_length() - 1
+        if not self.layout.exists(0, last) or self.doubted.get(group, 0) & mask:
+            return None
         node = self.tree.node(1, group)
-        if node is None:
-            return 0
-        mask = before = self.missing[0].get(group)
-        size, last = self.layout.block_size, self.layout.blocks - 1
-        start = at
-        for at in range(start, len(items)):
-            level, place, _, _, data = items[at]
-            bit = 1 << place % FAN
-            if level or place // FAN != group or not mask & bit or place >= last or len(data) != size:
-                break
-            hashed = HASH_SIZE * (place % FAN)
-            if sha256(data).digest() != node[hashed : hashed + HASH_SIZE]:
-                break
-            mask &= ~bit
-            blocks.append((place, data))
-        else:
-            at += 1
-        if mask != before:
-            self.missing[0].set(group, mask)
-            self.left -= at - start
-        return at - start
+        if node is None or len(row.data) != self.layout.row_size(0, group, mask):
+            return None
+        missing = self.missing[0].get(group)
+        wanted, data = mask & missing, row.data
+        self.duplicates += (mask & ~missing).bit_count()
+        if wanted != mask:
+            data = _choose(data, mask, wanted, size)
+        digests = [sha256(data[at : at + size]).digest() for at in range(0, len(data), size)]
+        good = wanted
+        if wanted and b"".join(digests) != _hashes(node, wanted):
+            for bit, digest in zip(_bits(wanted), digests, strict=True):
+                if digest != node[HASH_SIZE * bit : HASH_SIZE * (bit + 1)]:
+                    good ^= 1 << bit
+            data = _choose(data, wanted, good, size)
+        if good:
+            self.missing[0].set(group, missing & ~good)
+            self.left -= good.bit_count()
+            _split(FAN * group, good, data, size, runs)
+        self.forged += (wanted ^ good).bit_count()
+        return wanted ^ good
 
-    def _count(self, source: Address, items: Sequence[Item], now: float, age: float) -> None:
+    def _take_each(self, row: Row, runs: list[tuple[int, bytes]]) -> int:
+        """Take the items of a row; the mask of those that are known to be forged."""
+        size, last = self.layout.stride(row.level), row.mask.bit_length() - 1
+        forged = 0
+        for at, bit in enumerate(_bits(row.mask)):
+            data = row.data[at * size :] if bit == last else row.data[at * size : (at + 1) * size]
+            index = FAN * row.group + bit
+            exists = self.layout.exists(row.level, index)
+            if not exists or not self._take(row.level, index, bytes(data), runs):
+                forged |= 1 << bit
+        return forged
+
+    def _count(
+        self, source: Address, serials_by_way: tuple[list[int], list[int]], now: float, age: float
+    ) -> None:
         arrivals = self._arrivals.pop(source, None) or Arrivals()
         self._arrivals[source] = arrivals
         if len(self._arrivals) > SOURCES:
             del self._arrivals[next(one for one in self._arrivals if one != self._server_at)]
-        for unicast in (False, True):
-            serials = [item.serial for item in items if item.unicast is unicast]
+        for unicast, serials in zip((False, True), serials_by_way, strict=True):
             if self.status is not None and source == self._server_at and serials:
                 limit = AHEAD + (self.status.unicast if unicast else self.status.multicast)
                 if max(serials) > limit:
@@ -224,25 +240,24 @@ class BulkReceiver:
             if serials:
                 arrivals.came(max(serials), len(serials), unicast=unicast, now=now, age=age)
 
-    def _take(self, item: Item, blocks: list[tuple[int, bytes]]) -> bool:
+    def _take(self, level: int, index: int, data: bytes, runs: list[tuple[int, bytes]]) -> bool:
         """Take an item; False if it is known to be forged."""
-        level, index, data = item.level, item.place, item.data
         if not self._lacks(level, index):
             self.duplicates += 1
             return True
         genuine = self.tree.check(level, index, data)
         if genuine is None:
-            self._hold(item)
+            self._hold(level, index, data)
         elif not genuine:
             self.forged += 1
             return False
         elif level == 0:
             self._has_block(index)
-            blocks.append((index, data))
+            runs.append((index, data))
         else:
             self.missing[level].discard(index)
             self.tree.put(level, index, data)
-            self._release(level, index, blocks)
+            self._release(level, index, runs)
         return True
 
     def _lacks(self, level: int, index: int) -> bool:
@@ -271,36 +286,35 @@ class BulkReceiver:
         else:
             del self.doubted[group]
 
-    def _hold(self, item: Item) -> None:
+    def _hold(self, level: int, index: int, data: bytes) -> None:
         """Its node has not come yet: it is not asked for until then.
 
         All that differ are held. The attack: to be first with a false one, so that the right one is refused.
         """
-        level, index, data = item.level, item.place, item.data
         if level == 0 and self._doubts(index):
             return
         waiting = self._held.setdefault((level + 1, index // FAN), {})
         if (index, data) in waiting:
             self.duplicates += 1
             return
-        waiting[index, data] = item
+        waiting[index, data] = None
         self._held_count += 1
         self.missing[level].discard(index)
         if self._held_count > HELD:
             self._unhold(*next(iter(self._held)))
 
-    def _unhold(self, level: int, index: int) -> Iterable[Item]:
+    def _unhold(self, level: int, index: int) -> Iterable[tuple[int, bytes]]:
         """Nothing waits for that node any more: what did, and is asked for again."""
-        waiting = self._held.pop((level, index), {}).values()
+        waiting = self._held.pop((level, index), {})
         self._held_count -= len(waiting)
-        for item in waiting:
-            self.missing[item.level].add(item.place // FAN, 1 << item.place % FAN)
+        for place, _ in waiting:
+            self.missing[level - 1].add(place // FAN, 1 << place % FAN)
         return waiting
 
-    def _release(self, level: int, index: int, blocks: list[tuple[int, bytes]]) -> None:
+    def _release(self, level: int, index: int, runs: list[tuple[int, bytes]]) -> None:
         """A node came: what waited for it is checked, and the blocks under it that may be here already."""
-        for item in self._unhold(level, index):
-            self._take(item, blocks)
+        for place, data in self._unhold(level, index):
+            self._take(level - 1, place, data, runs)
         if level == 1 and index in self.doubted:
             self.to_check.append(index)
 
@@ -483,3 +497,33 @@ class BulkReceiver:
                 entries.append(entry)
                 following = group + max(1, run)
             group += max(1, run)
+
+
+def _bits(mask: int) -> list[int]:
+    return [bit for bit in range(FAN) if mask >> bit & 1]
+
+
+def _hashes(node: bytes, mask: int) -> bytes:
+    """The hashes of the items of `mask` in the node above them."""
+    low, high = (mask & -mask).bit_length() - 1, mask.bit_length()
+    if mask == (1 << high) - (1 << low):
+        return node[HASH_SIZE * low : HASH_SIZE * high]
+    return _choose(node, (1 << len(node) // HASH_SIZE) - 1, mask, HASH_SIZE)
+
+
+def _choose(data: bytes | memoryview, mask: int, chosen: int, size: int) -> bytes:
+    """The items of `chosen` in `data`, which has those of `mask`, of so many bytes but the last."""
+    places = [at for at, bit in enumerate(_bits(mask)) if chosen >> bit & 1]
+    return b"".join([data[at * size : (at + 1) * size] for at in places])
+
+
+def _split(first: int, mask: int, data: bytes | memoryview, size: int, runs: list[tuple[int, bytes]]) -> None:
+    """Add the runs of neighbours that the blocks of `mask` are; `first` is the number of the lowest bit."""
+    at = 0
+    while mask:
+        low = (mask & -mask).bit_length() - 1
+        rest = mask >> low
+        length = (~rest & rest + 1).bit_length() - 1
+        runs.append((first + low, bytes(data[at : at + length * size])))
+        at += length * size
+        mask &= -1 << low + length

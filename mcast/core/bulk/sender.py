@@ -64,6 +64,8 @@ STATUS = 0.25
 """Seconds between two words to a receiver to whom there is nothing new to say."""
 GATHER = 0.05
 """Seconds after the first report in which others may come, so that they get the beginning too."""
+READY = 0.002
+"""Seconds for which it is remembered to whom may be sent: many batches leave in a row."""
 STOPPED = 0.3
 """Silence of all receivers after which nothing is sent for them."""
 LOOK = 1.0
@@ -147,6 +149,8 @@ class BulkSender:
         self._cuts: list[tuple[float, PeerId]] = []
         self._trial: Trial | None = None
         self._budget = TokenBucket(ALL_REPORTS, ALL_REPORTS / 2, now)
+        self._ready: list[tuple[Channel, Address]] = []
+        self._ready_at = -inf
 
     @property
     def rate(self) -> float:
@@ -164,6 +168,7 @@ class BulkSender:
         if client is None or not (client.budget.take(1, now) and self._budget.take(1, now)):
             return
         client.heard, client.due = now, True
+        self._ready_at = -inf
         client.reports += 1
         if client.refused:
             return
@@ -341,11 +346,17 @@ class BulkSender:
 
     def take(self, now: float) -> Batch | None:
         """The next items to send now."""
-        for channel, only in self._sendable(now):
-            batch = channel.take(only, self._seen(channel, now), now)
-            if batch is not None:
-                return batch
-        return None
+        while True:
+            fresh = now - self._ready_at > READY
+            if fresh:
+                self._ready, self._ready_at = self._sendable(now), now
+            for channel, only in self._ready:
+                batch = channel.take(only, lambda: self._seen(channel, now), now)  # noqa: B023 - called at once
+                if batch is not None:
+                    return batch
+            self._ready_at = -inf
+            if fresh:
+                return None
 
     def _seen(self, channel: Channel, now: float) -> dict[Address, int]:
         here = self._by_multicast(now) if channel is self._group else []

@@ -11,10 +11,12 @@ import msgspec
 
 from mcast.core.events import Address
 from mcast.errors import McastError
-from mcast.multicast import Datagram, Sender
+from mcast.multicast import Burst, Sender
 from mcast.net.address import GroupAddress
 from mcast.net.links import Change, Links, Plan
 from mcast.net.reader import SocketReader
+from mcast.net.slots import Piece, Slots
+from mcast.wire.bulk import DATA_START
 
 BUFFER = 8 << 20
 """Bytes of each receive buffer, as far as the system grants them: for what comes while we have no turn."""
@@ -34,19 +36,23 @@ def bulk_group(groups: Sequence[GroupAddress], place: bytes) -> GroupAddress:
 class Endpoint:
     """Sends and receives the datagrams of one transfer. Addresses are (host, port, interface).
 
-    `on_datagrams(address, datagrams, age)` is called with what came, `age` seconds ago.
+    `on_pieces(pieces, age)` is called with what came, `age` seconds ago. It is in `slots` until then.
     """
 
     def __init__(
-        self, plan: Plan, group: GroupAddress, on_datagrams: Callable[[Address, list[bytes], float], None]
+        self,
+        plan: Plan,
+        group: GroupAddress,
+        on_pieces: Callable[[list[Piece], float], None],
+        slots: Slots,
     ) -> None:
-        self.group = group
-        self._on_datagrams = on_datagrams
+        self.group, self.slots = group, slots
+        self._on_pieces = on_pieces
         self._plan = msgspec.structs.replace(
             plan, groups=(group,), unicast=True, hold=False, wait=True, buffer=BUFFER
         )
         self.links = Links(self._plan)
-        self._reader = SocketReader(self.links, self._read, self._changed)
+        self._reader = SocketReader(self.links, self._read, self._changed, slots)
         self.paused = self._left = False
         self.sent_bytes = 0
 
@@ -77,6 +83,11 @@ class Endpoint:
             with contextlib.suppress(McastError, OSError):  # the reader tries again by itself
                 self._reader.refresh()
 
+    def need_no_data(self) -> None:
+        """Do not receive what is sent to the group, our own data among it, but for control messages."""
+        for receiver in self.links.receivers.values():
+            receiver.ignore(DATA_START)
+
     def pause(self) -> None:
         """Read nothing for now."""
         if not self.paused:
@@ -89,9 +100,9 @@ class Endpoint:
             self.paused = False
             self._reader.resume()
 
-    def send(self, to: Address, datagrams: Sequence[tuple[bytes, bytes]]) -> int:
-        """Send datagrams, each in two parts, to the group (None) or an address. Returns how many left, or
-        are lost: those after them find no room now."""
+    def send(self, to: Address, bursts: Sequence[Burst]) -> int:
+        """Send datagrams to the group (None) or an address. Returns how many left, or are lost: those after
+        them find no room now."""
         if to is None:
             routes = [
                 (sender, (self.group.host, self.group.port))
@@ -102,10 +113,13 @@ class Endpoint:
             assert isinstance(to, tuple)  # noqa: S101 - what we handed in
             sender = self._sender_to(to[0], to[2])
             routes = [] if sender is None else [(sender, to[:2])]
-        done = len(datagrams)
+        done = sum(len(burst.parts) // 2 for burst in bursts)
         for sender, address in routes:
-            done = min(done, sender.send_parts(datagrams, address))
-        self.sent_bytes += sum(len(head) + len(body) for head, body in datagrams[:done])
+            done = min(done, sender.send_bursts(bursts, address))
+        left = 2 * done
+        for burst in bursts:
+            self.sent_bytes += sum(map(len, burst.parts[:left]))
+            left = max(0, left - len(burst.parts))
         return done
 
     def _sender_to(self, host: str, interface: int) -> Sender | None:
@@ -121,19 +135,10 @@ class Endpoint:
         groups, own = links.receivers.values(), links.endpoints
         return max([*(one.filling for one in groups), *(one.filling for one in own)], default=0.0)
 
-    def _read(self, group: GroupAddress | None, datagrams: list[Datagram]) -> None:
-        arrived = datagrams[-1].arrived
+    def _read(self, group: GroupAddress | None, pieces: list[Piece]) -> None:
+        arrived = self.slots.arrived
         age = 0.0 if arrived is None else max(0.0, min(AGE_MAX, time.time() - arrived))
-        batch: list[bytes] = []
-        origin = None
-        for data, source, interface, *_ in datagrams:
-            if (source, interface) != origin:
-                if origin is not None:
-                    self._on_datagrams((*origin[0], origin[1]), batch, age)
-                origin, batch = (source, interface), []
-            batch.append(data)
-        if origin is not None:
-            self._on_datagrams((*origin[0], origin[1]), batch, age)
+        self._on_pieces(pieces, age)
 
     def _changed(self, change: Change) -> None:
         """Interfaces came or went: the sockets follow by themselves."""

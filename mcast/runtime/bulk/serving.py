@@ -17,7 +17,7 @@ AHEAD = 16
 CACHED = 128
 """Groups that are kept: 6 MB. What is asked for again is mostly what left just now."""
 
-Blocks = list[bytes | None]
+Blocks = list[bytes | memoryview | None]
 
 
 class BlockCache:
@@ -103,11 +103,18 @@ class BlockCache:
         for at in range(count):
             node = self._tree.read(1, group + at)
             first = (group + at) * FAN
-            blocks: Blocks = []
-            for place in range(len(node) // HASH_SIZE):
-                begin = (at * FAN + place) * size
-                block = bytes(view[begin : begin + size])
-                right = sha256(block).digest() == node[place * HASH_SIZE : (place + 1) * HASH_SIZE]
-                blocks.append(seal(0, first + place, block) if right else None)
+            starts = range(at * FAN * size, (at * FAN + len(node) // HASH_SIZE) * size, size)
+            parts = [view[begin : begin + size] for begin in starts]
+            hashes = [sha256(part).digest() for part in parts]
+            blocks: Blocks = list(parts)
+            if b"".join(hashes) != node:
+                for place, digest in enumerate(hashes):
+                    if digest != node[place * HASH_SIZE : (place + 1) * HASH_SIZE]:
+                        blocks[place] = None
+            if self._keys.sealed:
+                blocks = [
+                    None if block is None else seal(0, first + place, bytes(block))
+                    for place, block in enumerate(blocks)
+                ]
             made.append(blocks)
         return made

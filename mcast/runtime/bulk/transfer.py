@@ -9,21 +9,23 @@ from functools import partial
 from itertools import count
 from math import inf
 from random import SystemRandom
-from struct import Struct
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from mcast.core.bulk.channel import Batch
 from mcast.core.bulk.layout import Layout
-from mcast.core.bulk.receiver import BulkReceiver, Item
+from mcast.core.bulk.receiver import BulkReceiver, Row
 from mcast.core.bulk.sender import BulkSender, Client, Way
 from mcast.core.bulk.tree import HashTree
 from mcast.core.events import Address, PeerId, PeerView
 from mcast.crypto.bulk import ControlSealer, TransferKeys
 from mcast.crypto.keys import Identity
 from mcast.crypto.rooms import Room
+from mcast.multicast import Burst
 from mcast.net.links import Plan
+from mcast.net.slots import Piece, Slots
+from mcast.net.socket_options import SEGMENTS_BYTES_MAX, SEGMENTS_MAX
 from mcast.runtime.bulk.endpoint import BUFFER, Endpoint, bulk_group
 from mcast.runtime.bulk.serving import BlockCache
 from mcast.runtime.bulk.streams import Sink
@@ -31,7 +33,6 @@ from mcast.runtime.bulk.views import Failure
 from mcast.runtime.bulk.worker import SpooledNodes, Worker
 from mcast.settings import Settings
 from mcast.wire.bulk import (
-    BULK_MAGIC,
     BY_UNICAST,
     DATA_HEAD_SIZE,
     FAN,
@@ -43,15 +44,17 @@ from mcast.wire.bulk import (
     ControlHead,
     NoticeKind,
     decode_control_head,
+    decode_data_heads,
     decode_report,
     decode_status,
-    encode_data_head,
+    encode_data_heads,
     encode_report,
     encode_status,
 )
+from mcast.wire.limits import TAG_SIZE
 
 T = TypeVar("T")
-WRITE_BYTES, WRITE_DELAY = 1 << 20, 0.01
+WRITE_BYTES, WRITE_DELAY = 1 << 20, 0.05
 """Verified bytes that are written at once, and seconds after which they are anyway."""
 BACKLOG = 16 << 20
 """Verified bytes that wait for the disk. Beyond that nothing is read from the network."""
@@ -66,8 +69,6 @@ HOUSEKEEPING = 0.5
 NAMES = 1024
 """Peers whose control messages we can open, for each transfer."""
 
-_DATA = BULK_MAGIC + bytes((BulkKind.DATA,))
-_PLACE = Struct(">II")
 _counter = count(1)
 
 
@@ -112,7 +113,7 @@ class Transfer:
     """Fetches with `receiver` (if it has one) and serves with `sender`, whatever of it is here.
 
     `parties` are all that said anything about it, with the port at which each can be asked. `on_changed` is
-    called when something is worth a look.
+    called when something is worth a look, `on_progress` when more has come or is known to have.
     """
 
     def __init__(
@@ -132,6 +133,7 @@ class Transfer:
         self._nodes, self._worker, self._sink = nodes, worker, sink
         self._loop = asyncio.get_running_loop()
         self.keys = TransferKeys(member.room, tree_root)
+        self._tag = int.from_bytes(self.keys.tag)
         self._me = self.keys.name(*member.peer_id)
         now = member.now()
         self.receiver: BulkReceiver | None = None
@@ -153,14 +155,16 @@ class Transfer:
             layout, tree, self.keys, worker, read, self._flush, self._pump, self._source_failed
         )
         group = bulk_group(member.plan.groups, self.keys.place)
-        self.endpoint = Endpoint(member.plan, group, self._received)
+        sealed = TAG_SIZE if self.keys.sealed else 0
+        slots = Slots(DATA_HEAD_SIZE, layout.block_size + sealed)
+        self.endpoint = Endpoint(member.plan, group, self._received, slots)
         self.whole = self.receiver is None
         self.failure: Failure | None = None
         self.ended = False
         self.ports: dict[PeerId, int] = {}
         self.received_bytes = 0
         self.on_changed: Callable[[], None] = lambda: None
-        self.on_whole: Callable[[], None] = lambda: None
+        self.on_progress: Callable[[], None] = lambda: None
         self._names: dict[bytes, PeerId] = {}
         self._pairs: dict[PeerId, Pair] = {}
         self._ways: dict[PeerId, tuple[str, int, int]] = {}
@@ -197,6 +201,8 @@ class Transfer:
             self.receiver.horizon = -(-self._manifest_left // FAN)
             if not self._manifest_left:
                 self._begin()
+        else:
+            self.endpoint.need_no_data()
         self._arm()
 
     # Whom we know
@@ -268,27 +274,80 @@ class Transfer:
 
     # In
 
-    def _received(self, source: Address, datagrams: Sequence[bytes], age: float) -> None:
+    def _received(self, pieces: Sequence[Piece], age: float) -> None:
         now = self._member.now()
-        items: list[Item] = []
-        tag, opened, sealed = self.keys.tag, self.keys.open, self.keys.sealed
-        for datagram in datagrams:
-            if datagram[:3] != _DATA:
-                self._control(source, datagram, now, age)
-            elif datagram[4:8] == tag and len(datagram) > DATA_HEAD_SIZE and self.receiver is not None:
-                level = datagram[3] & ~UNICAST
-                index, serial = _PLACE.unpack_from(datagram, 8)
-                self.received_bytes += len(datagram)
-                data: bytes | None = datagram[DATA_HEAD_SIZE:]
-                if sealed:
-                    data = opened(level, index, datagram[DATA_HEAD_SIZE:])
-                if data is not None:
-                    items.append(Item(level, index, serial, datagram[3] != level, data))
-        if items and self.receiver is not None and not self.ended:
-            self._got(self.receiver.take(_port(source), items, now, age))
+        runs: list[tuple[int, bytes]] = []
+        for piece in pieces:
+            source = (*piece.source, piece.interface)
+            rows: list[Row] = []
+            for datagram in piece.odd:
+                self._sort(source, memoryview(datagram), now, age, rows)
+            if piece.count:
+                self._sort_piece(source, piece, now, age, rows)
+            if rows and self.receiver is not None and not self.ended:
+                runs += self.receiver.take(_port(source), rows, now, age)
+        if self.receiver is not None and not self.ended:
+            self._got(runs)
             if self.receiver.to_check:
                 self._check()
         self._arm()
+
+    def _sort_piece(self, source: Address, piece: Piece, now: float, age: float, rows: list[Row]) -> None:
+        """Take the datagrams in a piece apart: rows of items, and control messages."""
+        slots, at = self.endpoint.slots, 0
+        size, bodies = slots.body, slots.bodies[slots.body * piece.start :]
+        heads = decode_data_heads(slots.heads, slots.head * piece.start, piece.count)
+        end = size * (piece.count - 1) + piece.last
+        while at < piece.count:
+            level = heads.level(at, self._tag)
+            stop, mask = heads.row(at) if level is not None else (at + 1, 0)
+            data = bodies[size * at : min(end, size * stop)]
+            if level is None:
+                head = slots.heads[slots.head * (piece.start + at) : slots.head * (piece.start + stop)]
+                self._control(source, bytes(head) + bytes(data), now, age)
+            elif self.receiver is not None:
+                self.received_bytes += slots.head * (stop - at) + len(data)
+                self._add_row(level, heads.indexes[at:stop], mask, heads.serials[at:stop], data, rows)
+            at = stop
+
+    def _sort(self, source: Address, datagram: memoryview, now: float, age: float, rows: list[Row]) -> None:
+        """The same with one datagram of another size."""
+        level = None
+        if len(datagram) > DATA_HEAD_SIZE:
+            heads = decode_data_heads(datagram, 0, 1)
+            level = heads.level(0, self._tag)
+        if level is None:
+            self._control(source, bytes(datagram), now, age)
+        elif self.receiver is not None:
+            self.received_bytes += len(datagram)
+            mask = 1 << heads.indexes[0] % FAN
+            self._add_row(level, heads.indexes, mask, heads.serials, datagram[DATA_HEAD_SIZE:], rows)
+
+    def _add_row(
+        self,
+        level: int,
+        indexes: tuple[int, ...],
+        mask: int,
+        serials: tuple[int, ...],
+        data: memoryview | bytes,
+        rows: list[Row],
+    ) -> None:
+        """Open items of one row."""
+        unicast, level = bool(level & UNICAST), level & ~UNICAST
+        if self.keys.sealed:
+            size = self.endpoint.slots.body
+            opened = [
+                self.keys.open(level, index, bytes(data[at : at + size]))
+                for index, at in zip(indexes, range(0, len(data), size), strict=True)
+            ]
+            for at, item in enumerate(opened):
+                if item is None:  # the rest of the row is not worth less for it
+                    mask &= ~(1 << indexes[at] % FAN)
+            serials = tuple(serial for serial, item in zip(serials, opened, strict=True) if item is not None)
+            data = b"".join(item for item in opened if item is not None)
+            if not mask:
+                return
+        rows.append(Row(level, indexes[0] // FAN, mask, serials, unicast, data))
 
     def _control(self, source: Address, datagram: bytes, now: float, age: float) -> None:
         head = decode_control_head(datagram)
@@ -306,7 +365,7 @@ class Transfer:
             report = decode_report(content)
             if isinstance(report, BulkReport):
                 self.sender.on_report(peer_id, source, report, now, age)
-                self.on_changed()
+                self.on_progress()
                 self._turn(now)
         else:
             status = decode_status(content)
@@ -320,32 +379,34 @@ class Transfer:
 
     # What came, on its way to the disk
 
-    def _got(self, blocks: list[tuple[int, bytes]]) -> None:
+    def _got(self, runs: list[tuple[int, bytes]]) -> None:
         size, manifest_size = self.layout.block_size, self.layout.manifest_size
-        for index, data in blocks:
-            offset = index * size - manifest_size
+        for first, data in runs:
+            offset = first * size - manifest_size
             if offset < 0:
-                part = data[:-offset] if offset + len(data) > 0 else data
+                part = data[:-offset]
                 self._manifest[offset + manifest_size : offset + manifest_size + len(part)] = part
-                self._manifest_left -= 1
+                self._manifest_left -= -(-len(part) // size)
                 offset, data = offset + len(part), data[len(part) :]
             if not data:
                 continue
-            no_room = self._manifest_left and self._writing_bytes > BACKLOG and index * size >= manifest_size
+            no_room = self._manifest_left and self._writing_bytes > BACKLOG and first * size >= manifest_size
             if no_room and self.receiver is not None:
-                self.receiver.lose(index)  # nobody knows where it goes: it can wait, memory is not endless
+                # Nobody knows where it goes: it can wait, memory is not endless.
+                for index in range(first, first + -(-len(data) // size)):
+                    self.receiver.lose(index)
                 continue
             self._writing.append((offset, data))
             self._writing_bytes += len(data)
-        if not self._begun and not self._manifest_left and blocks:
+        if not self._begun and not self._manifest_left and runs:
             self._begin()
-        self._count_backlog()
+        self._pause_or_resume()
         if self._writing_bytes >= WRITE_BYTES or (self.receiver is not None and not self.receiver.left):
             self._flush()
         elif self._writing and self._flush_timer is None:
             self._flush_timer = self._loop.call_later(WRITE_DELAY, self._flush)
-        if blocks:
-            self.on_changed()
+        if runs:
+            self.on_progress()
 
     def _begin(self) -> None:
         if self._sink is not None and not self._jobs:
@@ -431,13 +492,12 @@ class Transfer:
 
     def _written(self, size: int) -> None:
         self._backlog -= size
-        self._count_backlog()
+        self._pause_or_resume()
         self._finish()
 
-    def _count_backlog(self) -> None:
+    def _pause_or_resume(self) -> None:
+        """Read nothing while too much waits for the disk."""
         waiting = self._backlog + self._writing_bytes
-        if self.receiver is not None:
-            self.receiver.backlog = (waiting + round(self.endpoint.filling * BUFFER)) >> 10
         if waiting > BACKLOG and not self._manifest_left:
             self.endpoint.pause()
         elif waiting < BACKLOG // 2:
@@ -463,8 +523,8 @@ class Transfer:
         if done.cancelled() or done.exception() is not None or self.ended:
             return
         self.whole = True
+        self.endpoint.need_no_data()
         self._say(NoticeKind.WHOLE)
-        self.on_whole()
         self.on_changed()
         self._arm()
 
@@ -516,8 +576,9 @@ class Transfer:
         """Do what is due."""
         receiver = self.receiver
         if receiver is not None and not self.ended and now >= receiver.next_timeout:
-            self._count_backlog()
-            receiver.drained = self.endpoint.filling == 0.0
+            filling = self.endpoint.filling
+            receiver.backlog = (self._backlog + round(filling * BUFFER)) >> 10
+            receiver.drained = filling == 0.0
             outreach = receiver.on_timeout(now, self._able, self._here)
             if outreach is not None:
                 if outreach.by_group:
@@ -540,7 +601,8 @@ class Transfer:
         pair = self._pair(to)
         if pair is not None:
             head = ControlHead(kind, self.keys.tag, self._me, next(_counter))
-            self.endpoint.send(address, [(pair.to.seal(head, content), b"")])
+            datagram = pair.to.seal(head, content)
+            self.endpoint.send(address, [Burst(len(datagram), [datagram, b""])])
 
     def _pump(self) -> None:
         """Send what may leave now."""
@@ -554,47 +616,53 @@ class Transfer:
                     break
                 self._waiting.append(batch)
             batch = self._waiting[0]
-            datagrams = self._datagrams(batch)
-            if datagrams is None:  # they are being read
+            bursts = self._bursts(batch)
+            if bursts is None:  # they are being read
                 return
-            done = self.endpoint.send(batch.to, datagrams)
-            budget -= sum(len(body) for _, body in datagrams)
+            before = self.endpoint.sent_bytes
+            done = self.endpoint.send(batch.to, bursts)
+            budget -= self.endpoint.sent_bytes - before
             self._waiting.popleft()
-            if done < len(datagrams):
-                rest = Batch(batch.items[done:], batch.to, batch.serial + done)
-                self._waiting.appendleft(rest)
+            if done < sum(len(burst.parts) // 2 for burst in bursts):
+                self._waiting.appendleft(batch.without(done))
                 self._full = True
                 break
         self._arm()
 
-    def _datagrams(self, batch: Batch) -> list[tuple[bytes, bytes]] | None:
-        """The datagrams of a batch, each in two parts; None while blocks are being read."""
-        tag, serial, unicast = self.keys.tag, batch.serial, batch.to is not None
-        datagrams: list[tuple[bytes, bytes]] = []
-        group, blocks = -1, None
-        for level, index in batch.items:
+    def _bursts(self, batch: Batch) -> list[Burst] | None:
+        """The datagrams of a batch; None while blocks are being read."""
+        serial, bursts = batch.serial, list[Burst]()
+        for level, group, mask in batch.parts:
+            bits = [bit for bit in range(FAN) if mask >> bit & 1]
+            items: Sequence[bytes | memoryview | None] | None
             if level == 0:
-                if index // FAN != group:
-                    group = index // FAN
-                    blocks = self.blocks.get(group)
-                if blocks is None:
+                items = self.blocks.get(group)
+                if items is None:
                     return None
-                item = blocks[index % FAN]
+                items = [items[bit] for bit in bits]
             else:
-                node = self._tree.node(level, index)
-                item = None if node is None else self.keys.seal(level, index, node)
-            if item is None:
+                items = [self._node(level, FAN * group + bit) for bit in bits]
+            here = [item for item in items if item is not None]
+            if len(here) < len(items):
                 if level == 0 and self.receiver is not None and self.blocks.again(group):
                     return None  # it was read before the block was written
                 if level == 0:
                     self._changed()
                     return []
-            else:
-                datagrams.append((encode_data_head(tag, level, index, serial, unicast=unicast), item))
-            serial += 1
-        if group >= 0:
-            self.blocks.right(group)
-        return datagrams
+                bits = [bit for bit, item in zip(bits, items, strict=True) if item is not None]
+            if here:
+                indexes = [FAN * group + bit for bit in bits]
+                heads = encode_data_heads(self.keys.tag, level, indexes, serial, unicast=batch.to is not None)
+                _pack(heads, here, bursts)
+            if level == 0:
+                self.blocks.right(group)
+            serial += len(items)
+        return bursts
+
+    def _node(self, level: int, index: int) -> bytes | None:
+        """A node as it is sent, if it is known."""
+        node = self._tree.node(level, index)
+        return None if node is None else self.keys.seal(level, index, node)
 
     def _arm(self) -> None:
         """Set the timer."""
@@ -608,9 +676,9 @@ class Transfer:
             when = min(when, now + FULL_PAUSE)
         elif not self._waiting and self.failure is None:
             when = min(when, self.sender.when(now))
-        if when == self._timer_at and self._timer is not None:
-            return
         if self._timer is not None:
+            if self._timer_at <= when:  # it looks again then
+                return
             self._timer.cancel()
         self._timer_at = when
         self._timer = self._loop.call_at(when, self._timed_out)
@@ -639,6 +707,26 @@ def _port(source: Address) -> Address:
 
 def _everything(group: int) -> int:
     return (1 << FAN) - 1
+
+
+def _pack(heads: bytes, items: Sequence[bytes | memoryview], bursts: list[Burst]) -> None:
+    """Add items of one level behind their heads, all of one size but the last."""
+    size = DATA_HEAD_SIZE + len(items[0])
+    most = max(1, min(SEGMENTS_MAX, SEGMENTS_BYTES_MAX // size))
+    if bursts and len(items) == 1:  # the node of the next group, after the blocks of this one
+        before = bursts[-1]
+        full = len(before.parts[-1]) + DATA_HEAD_SIZE == before.size
+        room = (len(before.parts) // 2 + 1) * before.size <= SEGMENTS_BYTES_MAX
+        if full and room and size <= before.size and len(before.parts) < 2 * SEGMENTS_MAX:
+            before.parts.extend((heads, items[0]))
+            return
+    for start in range(0, len(items), most):
+        some = items[start : start + most]
+        parts: list[bytes | memoryview] = [b""] * (2 * len(some))
+        begin, end = DATA_HEAD_SIZE * start, DATA_HEAD_SIZE * (start + len(some))
+        parts[0::2] = [heads[at : at + DATA_HEAD_SIZE] for at in range(begin, end, DATA_HEAD_SIZE)]
+        parts[1::2] = some
+        bursts.append(Burst(size, parts))
 
 
 def _runs(parts: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:

@@ -56,6 +56,8 @@ PARTIES = 512
 """Peers that said something about one transfer."""
 OPEN_MOST = 32
 """Transfers that we serve or fetch at the same time: each has sockets and a thread."""
+NOTED = 0.02
+"""Seconds after which who waits for a change is told of progress."""
 CHANGES = 0.1
 """Seconds between two changes that are told."""
 SILENT = 5.0
@@ -109,7 +111,8 @@ class Shared:
         self._rate_at, self._rate_have, self._rate = self._loop.time(), 0, 0.0
         self._closed = False
         self._introduced = self._loop.time()
-        transfer.on_changed = self._note
+        self._noting: asyncio.TimerHandle | None = None
+        transfer.on_changed, transfer.on_progress = self._note, self._note_soon
 
     @property
     def id(self) -> str:
@@ -170,8 +173,17 @@ class Shared:
             told.append(ReceiverProgress(peer_id, party.name, state, have, way, loss, party.reason))
         return tuple(told)
 
+    def _note_soon(self) -> None:
+        """Something changed of which much more may follow at once."""
+        self._changes += 1
+        if self._waiting and self._noting is None:
+            self._noting = self._loop.call_later(NOTED, self._note)
+
     def _note(self) -> None:
         self._changes += 1
+        if self._noting is not None:
+            self._noting.cancel()
+            self._noting = None
         waiting, self._waiting = self._waiting, set()
         for future in waiting:
             if not future.done():

@@ -10,6 +10,7 @@ from mcast.wire.bulk import (
     MANIFEST_MAX,
     STREAM_MAX,
     TITLE_MAX,
+    UNICAST,
     BulkKind,
     BulkNotice,
     BulkReport,
@@ -18,11 +19,12 @@ from mcast.wire.bulk import (
     Entry,
     NoticeKind,
     decode_control_head,
+    decode_data_heads,
     decode_notice,
     decode_report,
     decode_status,
     encode_control_head,
-    encode_data_head,
+    encode_data_heads,
     encode_notice,
     encode_report,
     encode_status,
@@ -45,9 +47,53 @@ REPORT = BulkReport(
 
 
 def test_data_head() -> None:
-    head = encode_data_head(b"tagg", 1, 0x01020304, (1 << 32) + 5, unicast=True)
+    head = encode_data_heads(b"tagg", 1, [0x01020304], (1 << 32) + 5, unicast=True)
     assert head == BULK_MAGIC + b"\x01\x81tagg\x01\x02\x03\x04\x00\x00\x00\x05"
-    assert encode_data_head(b"tagg", 0, 0, 0, unicast=False)[3] == 0
+    assert encode_data_heads(b"tagg", 0, [0], 0, unicast=False)[3] == 0
+
+
+def heads(*items: tuple[int, int], tag: bytes = b"tagg", unicast: bool = False) -> bytes:
+    return b"".join(
+        encode_data_heads(tag, level, [index], 7 + at, unicast=unicast)
+        for at, (level, index) in enumerate(items)
+    )
+
+
+def test_heads_are_read_by_columns() -> None:
+    encoded = heads((0, 5), (1, 6)) + b"no mcast at all!"
+    assert encoded[:32] == heads((0, 5)) + encode_data_heads(b"tagg", 1, [6], 8, unicast=False)
+    read = decode_data_heads(b"-" + encoded, 1, 3)
+    tag = int.from_bytes(b"tagg")
+    assert [read.level(at, tag) for at in range(3)] == [0, 1, None]
+    assert read.level(0, tag + 1) is None
+    assert read.indexes[:2] == (5, 6)
+    assert read.serials[:2] == (7, 8)
+    assert decode_data_heads(heads((3, 1), unicast=True), 0, 1).level(0, tag) == 3 | UNICAST
+
+
+@pytest.mark.parametrize(
+    ("items", "row"),
+    [
+        ([(0, 31), (0, 32)], (1, 1 << 31)),
+        ([(0, 33), (0, 34), (0, 35)], (3, 0b1110)),
+        ([(0, at) for at in range(32)] + [(1, 1)], (32, (1 << 32) - 1)),
+        ([(0, 1), (0, 4), (0, 5), (1, 1)], (3, 0b110010)),
+        ([(0, 1), (0, 2), (1, 3)], (2, 0b110)),
+        ([(0, 4), (0, 1)], (1, 0b10000)),
+        ([(0, 4), (0, 4)], (1, 0b10000)),
+        ([(0, 1), (1, 2), (0, 3)], (1, 0b10)),
+    ],
+)
+def test_a_row_is_of_one_group_and_rises(items: list[tuple[int, int]], row: tuple[int, int]) -> None:
+    assert decode_data_heads(heads(*items), 0, len(items)).row(0) == row
+
+
+def test_a_row_is_of_one_transfer_and_way() -> None:
+    mixed = heads((0, 1)) + heads((0, 2), tag=b"else") + heads((0, 3))
+    assert decode_data_heads(mixed, 0, 3).row(0) == (1, 0b10)
+    assert decode_data_heads(mixed, 0, 2).row(0) == (1, 0b10)
+    mixed = heads((0, 1)) + heads((0, 2), unicast=True)
+    assert decode_data_heads(mixed, 0, 2).row(0) == (1, 0b10)
 
 
 def test_control_head() -> None:

@@ -4,12 +4,13 @@ from math import inf
 from typing import Any
 
 from mcast.core.bulk import channel as module
-from mcast.core.bulk.channel import Channel, Reporter, _next_item
+from mcast.core.bulk.channel import Batch, Channel, Reporter, _next_item
 from mcast.core.bulk.layout import FULL, make_layout
 from mcast.core.bulk.wants import Wants
 from mcast.core.flow.congestion import Path
 from mcast.settings import Settings
 from mcast.wire.bulk import FAN, Entry
+from tests.simulation.bulk import items_of
 
 LAYOUT = make_layout(1024 * FAN * 100, 0, 1024)
 TOP = LAYOUT.top
@@ -30,14 +31,14 @@ def drain(channel: Channel, now: float = 0.0, seen: dict[object, int] | None = N
     items = []
     while not channel.idle:
         now = max(now, channel.when(now))
-        batch = channel.take(None, seen or {}, now)
-        items += batch.items if batch else []
+        batch = channel.take(None, lambda: seen or {}, now)
+        items += items_of(batch) if batch else []
     return items
 
 
 def test_everything_is_sent_once_nodes_before_what_they_cover() -> None:
     channel = make()
-    assert channel.take(None, {}, 0.0) is None
+    assert channel.take(None, lambda: {}, 0.0) is None
     assert channel.when(0.0) == inf
     assert channel.want(reporter("a"), EVERYTHING, 0.0) > 0
     items = drain(channel)
@@ -49,7 +50,7 @@ def test_everything_is_sent_once_nodes_before_what_they_cover() -> None:
 def test_the_rate_is_kept() -> None:
     channel = make()
     channel.want(reporter("a"), EVERYTHING, 0.0)
-    while channel.take(None, {}, 0.0) is not None:
+    while channel.take(None, lambda: {}, 0.0) is not None:
         pass
     assert not channel.idle
     assert channel.when(0.0) > 0.0
@@ -98,18 +99,18 @@ def test_repairs_come_before_what_follows() -> None:
     channel = make()
     one = reporter("a")
     channel.want(one, EVERYTHING, 0.0)
-    first = channel.take(None, {}, 0.0)
-    second = channel.take(None, {}, 0.1)
+    first = channel.take(None, lambda: {}, 0.0)
+    second = channel.take(None, lambda: {}, 0.1)
     assert first is not None
     assert second is not None
     one.multicast = second.serial
     missing = ((1, (Entry(0, 1),)), (0, (Entry(0, 0x80),)))
     channel.want(one, missing, 0.2)
-    repair, another = channel.take(None, {}, 0.3), channel.take(None, {}, 0.4)
+    repair, another = channel.take(None, lambda: {}, 0.3), channel.take(None, lambda: {}, 0.4)
     assert repair is not None
-    assert repair.items == [(1, 0)]
+    assert items_of(repair) == [(1, 0)]
     assert another is not None
-    assert another.items == [(0, 7)]
+    assert items_of(another) == [(0, 7)]
 
 
 def test_one_that_lacks_something_alone_gets_it_by_unicast() -> None:
@@ -125,7 +126,7 @@ def test_one_that_lacks_something_alone_gets_it_by_unicast() -> None:
     seen: dict[object, int] = {"a": last, "b": last}
     batches = []
     for turn in range(4):
-        batch = channel.take(None, seen, 100.0 + turn)
+        batch = channel.take(None, lambda: seen, 100.0 + turn)
         batches += [batch] if batch else []
     assert [batch.to for batch in batches] == ["a", None, "a"]
     assert [batch.serial for batch in batches] == [1, last + 1, 2]
@@ -145,7 +146,7 @@ def test_who_has_not_seen_it_yet_may_lack_it_too() -> None:
     channel._cursor = 100
     ada.multicast = 2
     channel.want(ada, ((0, (Entry(1, 1),)),), 1.0)
-    batch = channel.take(None, {"a": 2, "b": 1}, 1.0)
+    batch = channel.take(None, lambda: {"a": 2, "b": 1}, 1.0)
     assert batch is not None
     assert batch.to is None
 
@@ -153,12 +154,12 @@ def test_who_has_not_seen_it_yet_may_lack_it_too() -> None:
 def test_all_for_one() -> None:
     channel = make()
     channel.want(reporter("a"), ((0, (Entry(1, 1),)),), 0.0)
-    batch = channel.take("a", {}, 0.0)
+    batch = channel.take("a", lambda: {}, 0.0)
     assert batch is not None
     assert batch.to == "a"
     own = make(to="b")
     own.want(reporter("b"), ((0, (Entry(1, 1),)),), 0.0)
-    batch = own.take(None, {}, 0.0)
+    batch = own.take(None, lambda: {}, 0.0)
     assert batch is not None
     assert batch.to == "b"
 
@@ -182,7 +183,7 @@ def test_what_is_remembered_is_bounded() -> None:
 def test_sending_times() -> None:
     channel = make()
     channel.want(reporter("a"), ((0, (Entry(1, 3),)),), 0.0)
-    channel.take(None, {}, 0.5)
+    channel.take(None, lambda: {}, 0.5)
     assert channel.sent_time(None, 1) == 0.5 == channel.sent_time(None, 2)
     assert channel.sent_time(None, 3) is None
     assert channel.sent_time("a", 1) is None
@@ -193,7 +194,7 @@ def test_nothing_is_sent_of_what_is_not_here() -> None:
     channel.want(reporter("a"), ((0, (Entry(0, 0, 100),)),), 0.0)
     channel._cursor = 50
     channel.want(reporter("a"), ((0, (Entry(3, 1),)),), 0.0)
-    assert channel.take(None, {}, 0.0) is None
+    assert channel.take(None, lambda: {}, 0.0) is None
     assert channel.idle
 
 
@@ -209,4 +210,11 @@ def test_clear() -> None:
     channel.want(reporter("a"), EVERYTHING, 0.0)
     channel.clear()
     assert channel.idle
-    assert channel.take(None, {}, 0.0) is None
+    assert channel.take(None, lambda: {}, 0.0) is None
+
+
+def test_the_rest_of_a_batch() -> None:
+    batch = Batch([(1, 0, 1), (0, 0, 0b1110), (1, 0, 2)], None, 10)
+    assert batch.without(0) == batch
+    assert batch.without(2) == Batch([(0, 0, 0b1100), (1, 0, 2)], None, 12)
+    assert batch.without(4) == Batch([(1, 0, 2)], None, 14)

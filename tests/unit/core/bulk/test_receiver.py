@@ -6,8 +6,8 @@ from random import Random
 import pytest
 
 from mcast.core.bulk import receiver as module
-from mcast.core.bulk.receiver import BulkReceiver, Item
-from mcast.core.events import PeerId
+from mcast.core.bulk.receiver import BulkReceiver
+from mcast.core.events import Address, PeerId
 from mcast.wire.bulk import (
     ECHO_UNICAST,
     EXHAUSTED,
@@ -19,7 +19,7 @@ from mcast.wire.bulk import (
     BulkStatus,
     Entry,
 )
-from tests.simulation.bulk import MemoryNodes, make_tree
+from tests.simulation.bulk import Item, MemoryNodes, blocks_of, make_tree, rows_of
 
 BLOCK = 1024
 DATA = Random(2).randbytes(BLOCK * 70)
@@ -39,6 +39,12 @@ def item(level: int, index: int, serial: int = 1, data: bytes | None = None) -> 
     return Item(level, index, serial, False, data)
 
 
+def take(
+    receiver: BulkReceiver, source: Address, items: list[Item], now: float, age: float = 0.0
+) -> list[tuple[int, bytes]]:
+    return blocks_of(receiver.take(source, rows_of(items), now, age), BLOCK)
+
+
 def nodes() -> list[Item]:
     return [item(2, 0), *(item(1, index) for index in range(3))]
 
@@ -55,30 +61,68 @@ def answer(receiver: BulkReceiver, now: float, flags: int = 0, **more: int) -> N
 
 def test_blocks_are_verified() -> None:
     receiver = make()
-    assert receiver.take("ada", nodes(), 0.1) == []
-    assert receiver.take("ada", [item(0, 3)], 0.1) == [(3, item(0, 3).data)]
+    assert take(receiver, "ada", nodes(), 0.1) == []
+    assert take(receiver, "ada", [item(0, 3)], 0.1) == [(3, item(0, 3).data)]
     assert receiver.left == 69
-    assert receiver.take("ada", [item(0, 3), item(0, 4, data=bytes(BLOCK))], 0.1) == []
+    assert take(receiver, "ada", [item(0, 3), item(0, 4, data=bytes(BLOCK))], 0.1) == []
     assert (receiver.duplicates, receiver.forged, receiver.left) == (1, 1, 69)
-    assert receiver.take("ada", [item(0, 999, data=b""), item(7, 0, data=b"")], 0.1) == []
+    assert take(receiver, "ada", [item(0, 999, data=b""), item(7, 0, data=b"")], 0.1) == []
     assert receiver.holds(0) == 8
     assert receiver.holds(1) == 0
 
 
+def row(*indexes: int, wrong: tuple[int, ...] = ()) -> list[Item]:
+    return [item(0, at, data=bytes(BLOCK) if at in wrong else None) for at in indexes]
+
+
+def test_a_row_is_given_out_in_runs() -> None:
+    receiver = make()
+    receiver.take("ada", rows_of(nodes()), 0.1)
+    runs = receiver.take("ada", rows_of(row(*range(32))), 0.1)
+    assert runs == [(0, DATA[: 32 * BLOCK])]
+    runs = receiver.take("ada", rows_of(row(33, 34, 40, 63)), 0.1)
+    assert [(first, len(data) // BLOCK) for first, data in runs] == [(33, 2), (40, 1), (63, 1)]
+    runs = receiver.take("ada", rows_of(row(32, 33, 34, 35)), 0.2)
+    assert [(first, len(data) // BLOCK) for first, data in runs] == [(32, 1), (35, 1)]
+    assert receiver.duplicates == 2
+    assert receiver.take("ada", rows_of(row(32, 33)), 0.2) == []
+    assert (receiver.duplicates, receiver.forged, receiver.left) == (4, 0, 70 - 32 - 6)
+
+
+def test_a_forged_block_does_not_harm_the_row_that_it_is_in() -> None:
+    receiver = make()
+    receiver.take("ada", rows_of(nodes()), 0.1)
+    runs = receiver.take("ada", rows_of(row(*range(1, 6), wrong=(2, 5))), 0.1)
+    assert [(first, len(data) // BLOCK) for first, data in runs] == [(1, 1), (3, 2)]
+    assert receiver.forged == 2
+    assert receiver.take("ada", rows_of(row(7, 8, wrong=(7, 8))), 0.1) == []
+    assert receiver.forged == 4
+    assert receiver.holds(0) == 0b11010
+
+
+def test_a_row_of_a_wrong_size_is_looked_at_one_by_one() -> None:
+    receiver = make()
+    receiver.take("ada", rows_of(nodes()), 0.1)
+    short = [item(0, 3), item(0, 4, data=b"short")]
+    assert take(receiver, "ada", short, 0.1) == [(3, item(0, 3).data)]
+    assert receiver.forged == 1
+    assert take(receiver, "ada", row(69), 0.1) == [(69, item(0, 69).data)]
+
+
 def test_a_block_can_be_lost_again() -> None:
     receiver = make()
-    receiver.take("ada", [*nodes(), item(0, 3)], 0.1)
+    take(receiver, "ada", [*nodes(), item(0, 3)], 0.1)
     receiver.lose(3)
     assert receiver.left == 70
-    assert receiver.take("ada", [item(0, 3)], 0.2) == [(3, item(0, 3).data)]
+    assert take(receiver, "ada", [item(0, 3)], 0.2) == [(3, item(0, 3).data)]
 
 
 def test_blocks_wait_for_their_nodes() -> None:
     receiver = make()
-    assert receiver.take("ada", [item(0, 40), item(0, 40), item(1, 1)], 0.1) == []
+    assert take(receiver, "ada", [item(0, 40), item(0, 40), item(1, 1)], 0.1) == []
     assert receiver.duplicates == 1
     assert receiver.holds(1) == 0
-    assert receiver.take("ada", [item(2, 0)], 0.1) == [(40, item(0, 40).data)]
+    assert take(receiver, "ada", [item(2, 0)], 0.1) == [(40, item(0, 40).data)]
 
 
 def test_what_waits_is_bounded() -> None:
@@ -86,7 +130,7 @@ def test_what_waits_is_bounded() -> None:
     held, module.HELD = module.HELD, 2
     try:
         early = [item(0, 40), item(0, 41), item(0, 64)]
-        assert receiver.take("ada", [*early, *nodes()], 0.1) == [(64, item(0, 64).data)]
+        assert take(receiver, "ada", [*early, *nodes()], 0.1) == [(64, item(0, 64).data)]
     finally:
         module.HELD = held
     assert receiver.missing[0].has(40)
@@ -95,9 +139,9 @@ def test_what_waits_is_bounded() -> None:
 
 def test_a_forged_block_that_waited_is_asked_for_again() -> None:
     receiver = make()
-    receiver.take("eve", [item(0, 40, data=bytes(BLOCK))], 0.1)
+    take(receiver, "eve", [item(0, 40, data=bytes(BLOCK))], 0.1)
     assert not receiver.missing[0].has(40)
-    receiver.take("ada", nodes(), 0.1)
+    take(receiver, "ada", nodes(), 0.1)
     assert receiver.missing[0].has(40)
     assert receiver.forged == 1
 
@@ -105,10 +149,10 @@ def test_a_forged_block_that_waited_is_asked_for_again() -> None:
 def test_a_forged_block_that_waits_does_not_keep_out_the_right_one() -> None:
     receiver = make()
     right, false = item(0, 40), item(0, 40, data=bytes(BLOCK))
-    assert receiver.take("eve", [false, false, item(0, 41, data=b"")], 0.1) == []
-    assert receiver.take("ada", [right, item(0, 41)], 0.1) == []
-    assert receiver.take("eve", [item(0, 40, data=bytes([1]) * BLOCK)], 0.1) == []
-    blocks = receiver.take("ada", nodes(), 0.1)
+    assert take(receiver, "eve", [false, false, item(0, 41, data=b"")], 0.1) == []
+    assert take(receiver, "ada", [right, item(0, 41)], 0.1) == []
+    assert take(receiver, "eve", [item(0, 40, data=bytes([1]) * BLOCK)], 0.1) == []
+    blocks = take(receiver, "ada", nodes(), 0.1)
     assert blocks == [(40, right.data), (41, item(0, 41).data)]
     assert receiver.left == 68
     assert not receiver._held_count
@@ -118,9 +162,9 @@ def test_what_is_forged_says_nothing_of_the_path() -> None:
     receiver = make()
     ask(receiver, 0.0)
     answer(receiver, 0.0)
-    receiver.take("ada", [*nodes(), item(0, 1, 2)], 0.1)
+    take(receiver, "ada", [*nodes(), item(0, 1, 2)], 0.1)
     false = [item(0, 2, 90, bytes(BLOCK)), item(0, 999, 91, b""), item(9, 0, 92, b"")]
-    receiver.take("ada", [*false, item(0, 3, 3)], 0.11)
+    take(receiver, "ada", [*false, item(0, 3, 3)], 0.11)
     assert ask(receiver, 0.12).multicast == (3, 6)
 
 
@@ -128,9 +172,9 @@ def test_others_cannot_push_out_what_came_from_the_server() -> None:
     receiver = make()
     ask(receiver, 0.0)
     answer(receiver, 0.0)
-    receiver.take("ada", [*nodes(), item(0, 1, 2)], 0.1)
+    take(receiver, "ada", [*nodes(), item(0, 1, 2)], 0.1)
     for number in range(40):
-        receiver.take(number, [item(0, 1, 3)], 0.11)
+        take(receiver, number, [item(0, 1, 3)], 0.11)
     assert len(receiver._arrivals) == module.SOURCES
     assert ask(receiver, 0.12).multicast == (2, 5)
 
@@ -140,9 +184,9 @@ def test_nobody_is_blamed_for_what_others_forge() -> None:
     receiver.may_serve(BOB, complete=True)
     ask(receiver, 0.0)
     answer(receiver, 0.0)
-    receiver.take("ada", nodes(), 0.1)
+    take(receiver, "ada", nodes(), 0.1)
     for serial in range(1000):
-        receiver.take("ada", [item(0, 1, serial, bytes(BLOCK))], 0.1)
+        take(receiver, "ada", [item(0, 1, serial, bytes(BLOCK))], 0.1)
     ask(receiver, 0.2)
     assert receiver.server == ADA
     assert receiver.servers[ADA].failures == 0
@@ -205,12 +249,12 @@ def test_reports_tell_what_came() -> None:
     receiver = make()
     ask(receiver, 0.0)
     answer(receiver, 0.01)
-    receiver.take("ada", [item(2, 0, 7)], 0.02, age=0.01)
+    take(receiver, "ada", [item(2, 0, 7)], 0.02, age=0.01)
     report = ask(receiver, 0.03)
     assert report.token == b"token---"
     assert report.multicast == (7, 1)
     assert report.delay == 20_000
-    receiver.take("ada", [item(1, 0, 4)._replace(unicast=True)], 0.03)
+    take(receiver, "ada", [item(1, 0, 4)._replace(unicast=True)], 0.03)
     report = ask(receiver, 0.04)
     assert report.unicast == (4, 1)
     assert report.flags == ECHO_UNICAST
@@ -219,7 +263,7 @@ def test_reports_tell_what_came() -> None:
 def test_what_was_sent_and_did_not_come_is_lost_once_nothing_waits() -> None:
     receiver = make()
     ask(receiver, 0.0)
-    receiver.take("ada", [item(2, 0, 7)], 0.02)
+    take(receiver, "ada", [item(2, 0, 7)], 0.02)
     answer(receiver, 0.03, multicast=9, unicast=2)
     assert ask(receiver, 0.035).multicast[0] == 7
     receiver.drained = False
@@ -236,7 +280,7 @@ def test_what_was_sent_and_did_not_come_is_lost_once_nothing_waits() -> None:
 def test_sources_are_bounded() -> None:
     receiver = make()
     for number in range(40):
-        receiver.take(number, [item(2, 0)], 0.0)
+        take(receiver, number, [item(2, 0)], 0.0)
     assert len(receiver._arrivals) == module.SOURCES
 
 
@@ -246,7 +290,7 @@ def test_reports_come_in_the_interval_that_the_server_says() -> None:
     assert receiver.next_timeout == 0.1  # nobody answered
     answer(receiver, 0.01)
     assert receiver.next_timeout == 0.05
-    receiver.take("ada", [item(2, 0)], 0.01)
+    take(receiver, "ada", [item(2, 0)], 0.01)
     assert receiver.next_timeout == 0.04  # at once when data stops to come
     receiver.on_status(BOB, "bob", BulkStatus(bytes(8), REFUSED, 50), 0.02)
     assert receiver.server == ADA
@@ -255,12 +299,12 @@ def test_reports_come_in_the_interval_that_the_server_says() -> None:
 def test_the_last_report_says_that_all_is_here() -> None:
     receiver = make()
     ask(receiver, 0.0)
-    receiver.take("ada", [*nodes(), *(item(0, index) for index in range(70))], 1.0)
+    take(receiver, "ada", [*nodes(), *(item(0, index) for index in range(70))], 1.0)
     assert receiver.left == 0
     assert receiver.next_timeout == 1.0
     assert ask(receiver, 1.0).have == 70
     assert receiver.next_timeout == inf
-    receiver.take("ada", [item(0, 1)], 1.1)
+    take(receiver, "ada", [item(0, 1)], 1.1)
     assert receiver.next_timeout == inf
 
 
@@ -295,11 +339,11 @@ def test_words_without_deeds_and_garbage_are_given_up() -> None:
     assert receiver.servers[ADA].failures == 1
     receiver = make()
     receiver.may_serve(BOB, complete=True)
-    receiver.take("ada", nodes(), 0.0)
+    take(receiver, "ada", nodes(), 0.0)
     for now in range(12):
         ask(receiver, float(now))
         answer(receiver, now + 0.1)
-        receiver.take("ada", [item(0, 1, data=bytes(BLOCK))] * 70, now + 0.1)
+        take(receiver, "ada", [item(0, 1, data=bytes(BLOCK))] * 70, now + 0.1)
     assert receiver.server == BOB
     assert receiver.servers[ADA].failures == 1
 
@@ -325,8 +369,8 @@ def test_who_is_here_is_asked_first_and_who_never_answers_soon_no_more() -> None
 
 def test_blocks_of_a_run_before_are_checked() -> None:
     receiver = make()
-    receiver.take("ada", [item(2, 0), item(1, 0)], 0.0)
-    receiver.take("ada", [item(0, 2)], 0.0)
+    take(receiver, "ada", [item(2, 0), item(1, 0)], 0.0)
+    take(receiver, "ada", [item(0, 2)], 0.0)
     receiver.suppose([(0, 40), (64, 900), (2, 3), (45, 41)])
     assert receiver.to_check == [0]
     assert not receiver.missing[0].has(1)
@@ -334,14 +378,14 @@ def test_blocks_of_a_run_before_are_checked() -> None:
     assert receiver.holds(0) == 4
     receiver.to_check.clear()
     # One comes by the network after all, and one is not right.
-    assert receiver.take("ada", [item(0, 5)], 0.0) == [(5, item(0, 5).data)]
+    assert take(receiver, "ada", [item(0, 5)], 0.0) == [(5, item(0, 5).data)]
     blocks = {index: item(0, index).data for index in range(32) if index != 2} | {7: bytes(BLOCK)}
     assert receiver.checked(0, blocks) == 29
     assert receiver.missing[0].has(7)
     assert 0 not in receiver.doubted
     assert receiver.left == 70 - 31
-    assert receiver.take("ada", [item(0, 33)], 0.0) == []  # its node is not known, and it may be here
-    receiver.take("ada", [item(1, 1)], 0.0)
+    assert take(receiver, "ada", [item(0, 33)], 0.0) == []  # its node is not known, and it may be here
+    take(receiver, "ada", [item(1, 1)], 0.0)
     assert receiver.to_check == [1]
     assert receiver.checked(1, {32: item(0, 32).data}) == 1
     assert receiver.doubted[1] == 0xFE
@@ -350,11 +394,11 @@ def test_blocks_of_a_run_before_are_checked() -> None:
 def test_forged_serials_do_not_count() -> None:
     receiver = make()
     ask(receiver, 0.0)
-    receiver.take("ada", [item(2, 0, 0xFFFFFFFF)], 0.02)
+    take(receiver, "ada", [item(2, 0, 0xFFFFFFFF)], 0.02)
     answer(receiver, 0.03, multicast=9)
-    receiver.take("ada", [item(1, 0, 8), item(1, 1, 0xFFFFFFFF)], 0.04)
+    take(receiver, "ada", [item(1, 0, 8), item(1, 1, 0xFFFFFFFF)], 0.04)
     assert ask(receiver, 0.041).multicast == (9, 2)
-    receiver.take("ada", [item(1, 2, 0xFFFFFFFF)._replace(unicast=True)], 0.05)
+    take(receiver, "ada", [item(1, 2, 0xFFFFFFFF)._replace(unicast=True)], 0.05)
     assert ask(receiver, 0.051).unicast == (0, 0)
     assert receiver.tree.knows(1, 1)
 
@@ -364,18 +408,18 @@ def test_one_that_drips_is_left_if_somebody_else_can_be_asked() -> None:
         receiver = make()
         if others:
             receiver.may_serve(BOB, complete=True)
-        receiver.take("ada", nodes(), 0.0)
+        take(receiver, "ada", nodes(), 0.0)
         for now in range(30):
             ask(receiver, float(now))
             answer(receiver, now + 0.1)
             if now % 5 == 0:
-                receiver.take("ada", [item(0, now)], now + 0.2)
+                take(receiver, "ada", [item(0, now)], now + 0.2)
         assert bool(receiver.servers[ADA].failures) is others
     receiver = make()
     receiver.may_serve(BOB, complete=True)
-    receiver.take("ada", nodes(), 0.0)
+    take(receiver, "ada", nodes(), 0.0)
     for now in range(14):
         ask(receiver, float(now))
         answer(receiver, now + 0.1)
-        receiver.take("ada", [item(0, 5 * now + more) for more in range(5)], now + 0.2)
+        take(receiver, "ada", [item(0, 5 * now + more) for more in range(5)], now + 0.2)
     assert receiver.server == ADA

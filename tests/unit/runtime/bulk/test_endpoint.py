@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from mcast.net.address import GroupAddress
 from mcast.net.links import Plan
+from mcast.net.slots import Slots
 from mcast.runtime.bulk.endpoint import Endpoint
 
 GROUP = GroupAddress("239.255.1.2", 4000)
@@ -33,7 +34,7 @@ class Reader:
 
 
 def make() -> tuple[Endpoint, list[str]]:
-    endpoint = Endpoint(Plan((GROUP,)), GROUP, lambda *_: None)
+    endpoint = Endpoint(Plan((GROUP,)), GROUP, lambda *_: None, Slots(16, 1024))
     reader = Reader()
     endpoint._reader = cast(Any, reader)
     endpoint.links.receivers = {GROUP: cast(Any, Receiver())}

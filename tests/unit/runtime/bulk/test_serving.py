@@ -7,7 +7,7 @@ from random import Random
 
 from mcast.crypto.bulk import TransferKeys
 from mcast.crypto.rooms import open_room
-from mcast.runtime.bulk.serving import CACHED, BlockCache
+from mcast.runtime.bulk.serving import CACHED, BlockCache, Blocks
 from mcast.runtime.bulk.worker import SpooledNodes, Worker
 from mcast.wire.bulk import FAN
 from tests.simulation.bulk import make_tree
@@ -44,7 +44,7 @@ class Serving:
         self.failure = error
         self.ready.set()
 
-    async def get(self, group: int) -> list[bytes | None]:
+    async def get(self, group: int) -> Blocks:
         """The blocks of a group, once they are here."""
         while (blocks := self.cache.get(group)) is None and self.failure is None:
             self.ready.clear()

@@ -12,13 +12,14 @@ from typing import Any, cast
 import pytest
 
 from mcast.core.bulk.channel import Batch
-from mcast.core.bulk.receiver import Item
 from mcast.core.bulk.sender import Way
 from mcast.core.events import PeerId
 from mcast.crypto.keys import Identity
-from mcast.crypto.rooms import open_room
+from mcast.crypto.rooms import Room, keyed_room, open_room
+from mcast.multicast import Burst
 from mcast.net.address import GroupAddress
 from mcast.net.links import Plan
+from mcast.net.slots import Piece, Slots
 from mcast.runtime.bulk import transfer as module
 from mcast.runtime.bulk.streams import BytesSink
 from mcast.runtime.bulk.transfer import Transfer
@@ -27,15 +28,18 @@ from mcast.runtime.bulk.worker import SpooledNodes, Worker
 from mcast.settings import Settings
 from mcast.wire.bulk import (
     BY_UNICAST,
+    DATA_HEAD_SIZE,
     FAN,
     BulkKind,
     BulkNotice,
     BulkStatus,
     ControlHead,
     NoticeKind,
+    encode_data_heads,
     encode_status,
 )
-from tests.simulation.bulk import BLOCK, make_tree
+from mcast.wire.limits import TAG_SIZE
+from tests.simulation.bulk import BLOCK, Item, make_tree, rows_of
 
 DATA = Random(1).randbytes(FAN * BLOCK * 2)
 TREE = make_tree(DATA)
@@ -47,9 +51,12 @@ class Wire:
     """An endpoint that keeps what is sent."""
 
     port, paused, filling, sent_bytes = 4000, False, 0.0, 0
+    room = 1000
+    """Datagrams that leave at once."""
 
     def __init__(self) -> None:
-        self.sent: list[tuple[bytes, bytes]] = []
+        self.slots = Slots(DATA_HEAD_SIZE, BLOCK + TAG_SIZE)
+        self.sent: list[Burst] = []
         self.in_group = True
 
     def start(self) -> None:
@@ -61,6 +68,9 @@ class Wire:
     def resume(self) -> None:
         """Nothing to resume."""
 
+    def need_no_data(self) -> None:
+        """Nothing comes."""
+
     def leave_group(self) -> None:
         """Leave."""
         self.in_group = False
@@ -69,10 +79,10 @@ class Wire:
         """Join."""
         self.in_group = True
 
-    def send(self, to: object, datagrams: list[tuple[bytes, bytes]]) -> int:
-        """Everything leaves at once."""
-        self.sent += datagrams
-        return len(datagrams)
+    def send(self, to: object, bursts: list[Burst]) -> int:
+        """As many leave as there is room for."""
+        self.sent += bursts
+        return min(self.room, sum(len(burst.parts) // 2 for burst in bursts))
 
 
 class Member:
@@ -114,10 +124,11 @@ def run(test: Callable[[], Coroutine[None, None, None]]) -> Callable[[], None]:
 
 @asynccontextmanager
 async def fetching(
-    manifest_size: int = 0, sink: BytesSink | None = None
+    manifest_size: int = 0, sink: BytesSink | None = None, room: Room | None = None
 ) -> AsyncIterator[tuple[Transfer, Wire, Member, BytesSink]]:
     tree = make_tree(DATA, manifest_size)
     worker, sink, member = Worker("test"), sink or BytesSink(), Member()
+    member.room = room or member.room
     transfer = Transfer(
         member,
         tree.layout,
@@ -154,7 +165,7 @@ def block(index: int) -> Item:
 
 def take(transfer: Transfer, items: list[Item]) -> None:
     assert transfer.receiver is not None
-    transfer._got(transfer.receiver.take("ada", items, transfer._member.now()))
+    transfer._got(transfer.receiver.take("ada", rows_of(items), transfer._member.now()))
 
 
 async def until(condition: Any) -> None:
@@ -170,9 +181,9 @@ async def test_what_is_whole_and_changes_is_not_served() -> None:
         take(transfer, [*nodes(), *(block(index) for index in range(2 * FAN))])
         await until(lambda: transfer.whole)
         sink.content[:] = bytes(len(DATA))
-        batch = Batch([(0, 0)], None, 1)
+        batch = Batch([(0, 0, 1)], None, 1)
         transfer._waiting.append(batch)
-        await until(lambda: transfer._datagrams(batch) is not None)
+        await until(lambda: transfer._bursts(batch) is not None)
         transfer._pump()
         assert transfer.sender.changed
         assert not transfer._waiting
@@ -185,7 +196,7 @@ def status(transfer: Transfer, by: Identity, flags: int, counter: int) -> None:
     assert pair is not None
     head = ControlHead(BulkKind.STATUS, transfer.keys.tag, transfer.keys.name(*peer_id), counter)
     datagram = pair.of.seal(head, encode_status(BulkStatus(bytes(8), flags, 50)))
-    transfer._received(("10.0.0.1", 1, 0), [datagram], 0.0)
+    transfer._received([Piece(("10.0.0.1", 1), 0, 0, 0, 0, (datagram,))], 0.0)
 
 
 @run
@@ -238,7 +249,8 @@ def test_a_block_with_a_part_of_the_manifest_is_never_lost(monkeypatch: pytest.M
     @run
     async def scenario() -> None:
         async with fetching(manifest_size) as (transfer, _, _, sink):
-            take(transfer, [*nodes(manifest_size), block(1), block(2)])
+            take(transfer, [*nodes(manifest_size), block(1)])
+            take(transfer, [block(2)])
             assert transfer.receiver is not None
             assert transfer.receiver.missing[0].has(2)
             assert not transfer.receiver.missing[0].has(1)
@@ -280,3 +292,84 @@ def test_few_blocks_of_a_run_before_are_read_at_a_time(monkeypatch: pytest.Monke
             await until(lambda: transfer.whole)
 
     scenario()
+
+
+def arrive(transfer: Transfer, datagrams: list[bytes]) -> None:
+    """Datagrams of one source are in the slots."""
+    slots = transfer.endpoint.slots
+    for at, datagram in enumerate(datagrams):
+        slots.heads[slots.head * at : slots.head * (at + 1)] = datagram[: slots.head]
+        body = datagram[slots.head :]
+        slots.bodies[slots.body * at : slots.body * at + len(body)] = body
+    last = len(datagrams[-1]) - slots.head
+    transfer._received([Piece(("10.0.0.1", 1), 0, 0, len(datagrams), last)], 0.0)
+
+
+@run
+async def test_sealed_items_are_opened_and_the_rest_is_dropped() -> None:
+    async with fetching(room=keyed_room(bytes(32), bytes(16))) as (transfer, _, _, sink):
+        assert transfer.receiver is not None
+        take(transfer, nodes())
+
+        def sealed(index: int, tag: bytes) -> bytes:
+            head = encode_data_heads(tag, 0, [index], index, unicast=False)
+            return head + transfer.keys.seal(0, index, block(index).data)
+
+        came = [sealed(index, transfer.keys.tag) for index in range(FAN)]
+        came[3] = came[3][:-1] + b"?"
+        came[5] = sealed(5, b"else")
+        arrive(transfer, came)
+        await until(lambda: transfer._begun)
+        assert transfer.receiver.holds(0) == 0xFFFFFFFF & ~0b101000
+        assert transfer.receiver.forged == 0
+        arrive(transfer, [came[3]])
+        transfer._received(
+            [Piece(("10.0.0.1", 1), 0, 0, 0, 0, (sealed(5, transfer.keys.tag), b"short"))], 0.0
+        )
+        assert transfer.receiver.holds(0) == 0xFFFFFFFF & ~0b1000
+        arrive(transfer, [sealed(3, transfer.keys.tag)])
+        take(transfer, [block(index) for index in range(FAN, 2 * FAN)])
+        await until(lambda: transfer.whole)
+        assert bytes(sink.content) == DATA
+
+
+@run
+async def test_what_finds_no_room_leaves_later() -> None:
+    async with fetching() as (transfer, wire, _, _):
+        await until(lambda: transfer._begun)
+        take(transfer, [*nodes(), *(block(index) for index in range(2 * FAN))])
+        await until(lambda: transfer.whole)
+        batch = Batch([(1, 0, 1), (0, 0, 0b1111), (1, 0, 2)], None, 1)
+        await until(lambda: transfer._bursts(batch) is not None)
+        transfer._waiting.append(batch)
+        wire.room = 3
+        transfer._pump()
+        assert transfer._full
+        assert list(transfer._waiting) == [Batch([(0, 0, 0b1100), (1, 0, 2)], None, 4)]
+        node, blocks = wire.sent
+        assert [len(burst.parts) for burst in (node, blocks)] == [2, 10]
+        assert blocks.size == DATA_HEAD_SIZE + BLOCK
+        assert b"".join(blocks.parts[1:8:2]) == DATA[: 4 * BLOCK]
+        assert blocks.parts[9] == TREE.node(1, 1)
+
+
+def test_bursts_fit_what_a_call_takes() -> None:
+    bursts: list[Burst] = []
+    module._pack(bytes(16 * 20), [bytes(8000)] * 20, bursts)
+    assert [len(burst.parts) // 2 for burst in bursts] == [8, 8, 4]
+    module._pack(bytes(16), [bytes(1024)], bursts)
+    module._pack(bytes(16), [bytes(1024)], bursts)
+    assert [len(burst.parts) // 2 for burst in bursts] == [8, 8, 5, 1]
+
+
+@run
+async def test_what_is_gathered_for_one_write_is_no_backlog() -> None:
+    """The sender would take it for a slow disk."""
+    async with fetching() as (transfer, _, _, _):
+        await until(lambda: transfer._begun)
+        take(transfer, [*nodes(), *(block(index) for index in range(FAN))])
+        assert transfer.receiver is not None
+        transfer.receiver.next_timeout = 0.0
+        transfer._turn(transfer._member.now())
+        assert transfer._writing_bytes
+        assert transfer.receiver.backlog == 0
