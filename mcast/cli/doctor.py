@@ -7,15 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
+import psutil
 import typer
 
 from mcast import interfaces
 from mcast.doctor.diagnosis import HERE, Diagnosis, diagnose
 from mcast.doctor.evidence import SIZES, Evidence, Hears, Peer
-from mcast.doctor.exchange import Exchange, Target
+from mcast.doctor.exchange import Exchange, Exhausted, Target
 from mcast.doctor.finding import Finding, Status
 from mcast.doctor.hearing import Hearing
-from mcast.doctor.probes import Look
+from mcast.doctor.probes import LONGEST, Look
 from mcast.errors import NoInterface, SocketError
 from mcast.interfaces import choose
 
@@ -28,11 +29,13 @@ from .targets import measured_with, roster
 AS_ROOT = "as root, see also the firewall's rules (nft list ruleset) and the IGMP queries (tcpdump -n igmp)"
 PERIOD = 15.0
 """Seconds from one look to the next with --watch."""
-LONG, WHOLE = 5.0, 9.0
-"""Seconds of a look after which nobody is asked for the roster, and those after which a doctor without a
-peer asks nothing more: all of it takes at most 10 s."""
+LONG, WHOLE, WHOLE_WITH = 5.0, 8.5, 27.0
+"""Seconds of a look after which nobody is asked for the roster, and those after which a doctor without and
+with a peer asks nothing more: all of it takes at most 10 and 30 s."""
+STARTUP_MAX = 4.0
+"""Seconds of starting that count: the clock that tells them may be set."""
 MOST = 200_000
-"""Bytes that all of it sends at most, but for what a visitor sends who looks who is here."""
+"""Bytes that all of it sends at most, with the headers down to Ethernet."""
 SHORT = 2.0
 """Seconds of a look beside a peer that answers: it tells more than waiting does."""
 
@@ -83,13 +86,13 @@ def doctor(
     groups, its_room = network.place(who)
     versions = options.versions(only4, only6)
     output = Output()
-    end = time.monotonic() + (watch or 0.0)
+    end = time.perf_counter() + (watch or 0.0)
     shown: set[tuple[str, Status]] = set()
-    wrong = False
+    wrong, first = False, True
     # A watch ends with what it has seen.
     with contextlib.suppress(*([KeyboardInterrupt] if watch else [])), exits.terminable():
         while True:
-            started = time.monotonic()
+            started, first = time.perf_counter() - (_startup() if first else 0.0), False
             try:
                 choices = choose(
                     interfaces.read(),
@@ -103,8 +106,9 @@ def doctor(
                 return exits.NO_NETWORK
             look = Look(groups, its_room, choices, interface or ())
             if peer is None:
-                evidence = _heard_by_others(look, network, who, look.run(), started)
-            elif (seen := _measured(look, network, who, peer, versions)) is not None:
+                evidence = look.run(min(LONGEST, started + WHOLE - time.perf_counter()))
+                evidence = _heard_by_others(look, network, who, evidence, started)
+            elif (seen := _measured(look, network, who, peer, versions, started)) is not None:
                 evidence = seen
             else:
                 note(f"nobody called {peer} is here: give its address")
@@ -115,11 +119,16 @@ def doctor(
             wrong |= bool(found.wrong)
             if new:
                 _show(output, found, evidence, json)
-            pause = PERIOD - (time.monotonic() - started)
-            if time.monotonic() + pause > end:
+            pause = PERIOD - (time.perf_counter() - started)
+            if time.perf_counter() + pause > end:
                 break
             time.sleep(max(0.0, pause))
     return exits.FAILED if wrong else exits.DONE
+
+
+def _startup() -> float:
+    """Seconds since this program was started: on a busy machine that takes its time, too."""
+    return min(STARTUP_MAX, max(0.0, time.time() - psutil.Process().create_time()))
 
 
 def _heard_by_others(
@@ -127,30 +136,39 @@ def _heard_by_others(
 ) -> Evidence:
     """With who hears whom, if there are several peers and the look has left time for it."""
     targets: list[Target] = []
-    if time.monotonic() - started < LONG:
-        with contextlib.suppress(SocketError, NoInterface):  # the look has seen why
-            targets = roster(network, who)
     links = {choice.interface.name: choice.interface for choice in look.choices if choice.used}
-    with Exchange(look.room, look.groups, most=MOST - look.sent_bytes) as exchange:
-        hears = Hearing(exchange, evidence, targets, links, started + WHOLE - time.monotonic()).run()
+    left, until = MOST - look.sent_bytes, started + WHOLE
+    hears: tuple[Hears, ...] = ()
+    with Exchange(look.room, look.groups, most=left, until=until) as exchange:
+        if time.perf_counter() - started < LONG:
+            with contextlib.suppress(SocketError, NoInterface):  # the look has seen why
+                targets = roster(exchange, network, who)
+        with contextlib.suppress(Exhausted):
+            hears = Hearing(exchange, evidence, targets, links).run()
     return msgspec.structs.replace(evidence, hears=hears)
 
 
 def _measured(
-    look: Look, network: Network, who: Participant, peer: str, versions: tuple[int, ...]
+    look: Look, network: Network, who: Participant, peer: str, versions: tuple[int, ...], started: float
 ) -> Evidence | None:
-    """A short look and the ways to the peer; a long look if nothing comes from there. None: who is that?"""
-    evidence, left = look.run(SHORT), MOST
-    for again in (False, True):
-        if again:
-            look = look.again()
-            evidence = look.run()
+    """A short look and the ways to the peer; a long look if nothing comes from there. None: who is that?
+
+    If there is no time for all of the second time, what came of the first one counts.
+    """
+    measured: tuple[Peer, ...] = ()
+    left, until = MOST, started + WHOLE_WITH
+    for longest in (SHORT, LONGEST):
+        evidence = look.run(min(longest, until - time.perf_counter()))
         left -= look.sent_bytes
-        with Exchange(look.room, look.groups, most=left) as exchange:
+        with (
+            Exchange(look.room, look.groups, most=left, until=until) as exchange,
+            contextlib.suppress(Exhausted),
+        ):
             measured = measured_with(exchange, network, who, peer, look.choices, evidence.ours, versions)
         left -= exchange.sent_bytes
         if measured and measured[0].reached:
             break
+        look = look.again()
     if not measured:
         return None
     return msgspec.structs.replace(evidence, peer=measured[0], elsewhere=measured[1:])

@@ -194,7 +194,7 @@ def _find(
 ) -> list[Target]:
     """The peers to ask, with a note about each that is not found."""
     addresses = {text: name for text in wanted if (name := by_address(text, port, versions)) is not None}
-    here = roster(network, who) if len(addresses) < len(wanted) or not wanted else []
+    here = roster(exchange, network, who) if len(addresses) < len(wanted) or not wanted else []
     if not wanted:
         return here
     found: list[Target] = []

@@ -1,5 +1,6 @@
 """Which peers `ping` and `doctor --with` ask: by name or id from the roster, or by address."""
 
+import asyncio
 import contextlib
 import ipaddress
 import time
@@ -9,7 +10,7 @@ from mcast import interfaces
 from mcast.aio import Group
 from mcast.core.events import PeerView
 from mcast.doctor.evidence import Heard, Peer
-from mcast.doctor.exchange import Address, Exchange, Target
+from mcast.doctor.exchange import OVERHEAD, Address, Exchange, Target
 from mcast.doctor.trial import elsewhere, measure, unreached
 from mcast.errors import SocketError
 from mcast.interfaces import Interface
@@ -22,8 +23,11 @@ from .runner import Ending, run
 from .session import Network, Participant
 
 TARGETS_MAX = 16
-ANOTHER = 12.0
-"""Seconds after which the ways by another interface are not begun: they take up to 9."""
+LONGEST, MOST = 2.5, 20_000
+"""Seconds for which the roster is collected, and bytes that are sent meanwhile: there may be a crowd, and
+much said."""
+LOOK = 0.05
+"""Seconds between two looks at what was sent."""
 FOUND = 2.0
 """Seconds in which whoever is at an address answers."""
 
@@ -39,19 +43,37 @@ def by_address(text: str, port: int, versions: Sequence[int]) -> PeerName | None
     return None
 
 
-def roster(network: Network, who: Participant) -> list[Target]:
-    """The peers that are here, as a visitor learns of them."""
+def roster(exchange: Exchange, network: Network, who: Participant) -> list[Target]:
+    """The peers that are here, as a visitor learns of them. What it sends counts for the exchange."""
     found: list[Target] = []
 
     async def command(ending: Ending, output: Output) -> int:
         async with network.protocol(who, visitor=True, wait=False) as session:
             group = session.groups[0]
-            await ending.during(group.acquaint())
+            await ending.during(_acquaint(group, min(MOST, exchange.most - exchange.sent_bytes)))
+            exchange.sent_bytes += _sent_bytes(group)
             found.extend(target for peer in group.peers() if (target := _target(group, peer)) is not None)
         return exits.DONE
 
-    run(command)
+    run(command, timeout=max(0.0, min(LONGEST, exchange.until - time.perf_counter())))
     return found[:TARGETS_MAX]
+
+
+def _sent_bytes(group: Group) -> int:
+    traffic = group.traffic().values()
+    return sum(one["sent_bytes"] + one["sent"] * OVERHEAD[6] for one in traffic)
+
+
+async def _acquaint(group: Group, most: float) -> None:
+    """Wait until it is known who is here, or so many bytes were sent."""
+    task = asyncio.ensure_future(group.acquaint())
+    try:
+        while not task.done() and _sent_bytes(group) < most:
+            await asyncio.wait({task}, timeout=LOOK)
+        if task.done():
+            task.result()
+    finally:
+        task.cancel()
 
 
 def _target(group: Group, peer: PeerView) -> Target | None:
@@ -105,15 +127,15 @@ def measured_with(
     heard: Sequence[Heard],
     versions: Sequence[int],
 ) -> tuple[Peer, ...]:
-    """What all ways to a peer are like, by each interface; nothing if nobody of that name is known.
+    """What all ways to a peer are like, by each interface; nothing if nobody of that name is known. Raises
+    Exhausted.
 
     heard: who was heard by multicast, by which a name stands for an address, too.
     """
-    end = time.perf_counter() + ANOTHER
     port = exchange.groups[0].port
     name = by_address(text, port, versions)
     if name is None:
-        target = next((one for one in roster(network, who) if is_called(one, text)), None)
+        target = next((one for one in roster(exchange, network, who) if is_called(one, text)), None)
         known = next((one.address for one in heard if one.name == text), None)
         if target is None and known is None:
             return ()
@@ -125,6 +147,6 @@ def measured_with(
         first = measure(exchange, target, tuple(versions))
         used = (choice.interface for choice in choices if choice.used and choice.interface != target.link)
         others = (link for link in used if not link.loopback and first.reached)
-        return (first, *elsewhere(exchange, target, others, tuple(versions), end))
+        return (first, *elsewhere(exchange, target, others, tuple(versions)))
     link = leads_to((name.host, name.port), choices)
     return (unreached(exchange, name.host, link),)

@@ -35,6 +35,8 @@ from mcast.wire.reasons import DropReason
 SMALLEST = ANSWER_SIZE + FRAME_HEADER_SIZE + TOKEN_SIZE
 """Bytes of the smallest question: its answer must fit, and a token."""
 LARGEST = DATAGRAM_MAX
+OVERHEAD = {4: 42, 6: 62}
+"""Bytes of the headers of Ethernet, IP and UDP."""
 HOSTS_MAX = 64
 """Hosts that are remembered; the attack is a flood of made-up ones: the first stay."""
 Address = tuple[str, int]
@@ -86,19 +88,30 @@ def _hops(sent: int, came: int) -> int | None:
     return sent - came if 0 < came <= sent else None
 
 
+class Exhausted(Exception):
+    """An exchange may take no more time or send no more bytes. What was measured up to here is incomplete."""
+
+
 class Exchange:
     """Asks peers in `room`, whose addresses are `groups`. Use it as a context manager.
 
-    `most`: bytes to send; what would be more raises SocketError. `refusal`: why the system did not let a
-    question leave, the first time. `on_refused` is told then.
+    `most`: bytes to send, with the headers down to Ethernet. `until`: when it ends, as perf_counter() tells.
+    What would be more raises Exhausted. `refusal`: why the system did not let a question leave, the first
+    time. `on_refused` is told then.
     """
 
     def __init__(
-        self, room: Room, groups: Sequence[GroupAddress], *, ttl: int = 1, most: float = inf
+        self,
+        room: Room,
+        groups: Sequence[GroupAddress],
+        *,
+        ttl: int = 1,
+        most: float = inf,
+        until: float = inf,
     ) -> None:
         self.groups = tuple(groups)
         self.sent_bytes = 0
-        self.most = most
+        self.most, self.until = most, until
         self.refusal: PermissionRefused | None = None
         self.on_refused: Callable[[PermissionRefused], object] = lambda _: None
         self.others: set[str] = set()
@@ -160,9 +173,10 @@ class Exchange:
 
     def _send(self, sender: Sender, to: Address, frames: Sequence[Frame], size: int) -> float:
         data = self._sealer.seal(encode_frames(frames, size - HEADER_SIZE - TAG_SIZE))
-        if self.sent_bytes + len(data) > self.most:
-            raise SocketError(f"no more than {self.most:.0f} bytes are sent")
-        self.sent_bytes += len(data)
+        cost = len(data) + OVERHEAD[6 if ":" in to[0] else 4]
+        if self.sent_bytes + cost > self.most:
+            raise Exhausted
+        self.sent_bytes += cost
         at = time.perf_counter()
         try:
             sender.send_to(data, to)
@@ -177,13 +191,15 @@ class Exchange:
         """What comes within so many seconds, or until something holds."""
         end = time.perf_counter() + seconds
         while True:
-            left = end - time.perf_counter()
+            left = min(end, self.until) - time.perf_counter()
             ready = self._selector.select(max(0.0, left)) if self._selector.get_map() else []
             for key, _ in ready:
                 drain, path = key.data
                 with contextlib.suppress(SocketError):
                     for datagram in drain():
                         self._take(datagram, path)
+            if left <= 0 and self.until < end:
+                raise Exhausted
             if left <= 0 or until() or self._arrivals:
                 arrivals, self._arrivals = self._arrivals, []
                 return arrivals

@@ -64,10 +64,9 @@ class Hearing:
         evidence: Evidence,
         targets: Sequence[Target],
         links: Mapping[str, Interface],
-        longest: float = LONGEST,
     ) -> None:
         self._exchange = exchange
-        self._end = time.perf_counter() + min(longest, LONGEST)
+        self._end = time.perf_counter() + LONGEST
         self._series = os.urandom(8)
         self._came: set[int] = set()
         self._speakers = [*self._found(evidence, targets, links)][:PEERS_MAX]

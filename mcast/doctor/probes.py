@@ -30,6 +30,7 @@ from mcast.wire.reasons import DropReason
 
 from . import local
 from .evidence import Attempt, Counters, Evidence, Heard, Port
+from .exchange import OVERHEAD
 
 ASKS = (0.0, 0.4, 1.0)
 """Seconds after the start at which we ask who is here: one question may be lost."""
@@ -139,8 +140,9 @@ class Look:
                     del asks[0]
                     for way in self.ways:
                         question = self._question()
-                        if self.sent_bytes + len(question) <= MOST:
-                            self.sent_bytes += len(question)
+                        size = len(question) + OVERHEAD[way.group.version]
+                        if self.sent_bytes + size <= MOST:
+                            self.sent_bytes += size
                             way.ask(question)
                 if not selector.get_map() or (passed >= min(SETTLED, longest) and self._complete()):
                     return

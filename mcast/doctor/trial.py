@@ -20,7 +20,7 @@ from mcast.wire.frames import OVERFLOWED, SEND_REFUSED, Path, Pong
 from . import local
 from .addresses import is_near, through_gateway
 from .evidence import SIZES, SMALL, Cell, Peer
-from .exchange import SMALLEST, Address, Exchange, Target
+from .exchange import SMALLEST, Address, Exchange, Exhausted, Target
 
 NAMES = {path: path.name.lower() for path in Path}
 GROUPS = (Path.GROUP, Path.SCOPED, Path.LOCAL, Path.BROADCAST)
@@ -222,21 +222,21 @@ class Trial:
 
 
 def elsewhere(
-    exchange: Exchange, target: Target, links: Iterable[Interface], versions: tuple[int, ...], end: float
+    exchange: Exchange, target: Target, links: Iterable[Interface], versions: tuple[int, ...]
 ) -> Iterator[Peer]:
     """The ways to the same peer by further interfaces, where it answers a question to the group.
 
-    Call it after measure(). A link is not begun after the time `end`, as perf_counter() tells it, or if the
-    exchange may not send as much again.
+    Call it after measure(). A link that the exchange has not enough time or bytes for is left out.
     """
     cost = exchange.sent_bytes
     for link in links:
-        if time.perf_counter() > end or exchange.sent_bytes + cost > exchange.most:
+        if exchange.sent_bytes + cost > exchange.most:
             return
-        there = _on_link(exchange, target, link, versions)
-        if there is not None:
-            found = measure(exchange, there, versions)
-            yield msgspec.structs.replace(found, name=f"{found.name} by {link.name}")
+        with contextlib.suppress(Exhausted):
+            there = _on_link(exchange, target, link, versions)
+            if there is not None:
+                found = measure(exchange, there, versions)
+                yield msgspec.structs.replace(found, name=f"{found.name} by {link.name}")
 
 
 def _on_link(exchange: Exchange, target: Target, link: Interface, versions: tuple[int, ...]) -> Target | None:
