@@ -43,7 +43,10 @@ class Diagnosis(msgspec.Struct, frozen=True):
             first = self.wrong[0]
             more = len({one.cause for one in self.wrong} - {first.cause})
             rest = f" ({more} more below)" if more else ""
-            return f"{SENTENCES.get(first.cause, first.cause)}{rest}"
+            sentence = SENTENCES.get(first.cause, first.cause)
+            if first.where:
+                sentence = sentence.replace(HERE, f"the computer at {first.where}")
+            return f"{sentence}{rest}"
         return "nothing is wrong as far as can be seen from here"
 
 
@@ -76,7 +79,7 @@ SENTENCES = {
     "clock-skew": "a clock is wrong",
     "partly-heard": "not everybody hears everybody else in the group",
 }
-"""Cause to what is said first about it."""
+"""Cause to what is said first about it; `this computer` is another one if the finding tells."""
 
 
 def diagnose(evidence: Evidence) -> Diagnosis:
@@ -116,8 +119,10 @@ def interface(evidence: Evidence) -> Iterator[Finding]:
 
 
 def place(evidence: Evidence) -> Iterator[Finding]:
-    """Is this computer where multicast seldom gets out? Only a guess, so it is told while nobody is heard."""
-    if evidence.heard or not evidence.place:
+    """Is this computer where multicast seldom gets out? Only a guess, so it is told while none passes."""
+    cells = evidence.peer.cells if evidence.peer is not None else ()
+    passes = any(cell.passed and cell.path == "group" for cell in cells)
+    if evidence.heard or passes or not evidence.place:
         return
     if evidence.place == "docker":
         remedy = "if nobody is ever heard, run the container with the host's network"

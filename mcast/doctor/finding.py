@@ -18,10 +18,11 @@ class Status(StrEnum):
 
 class Finding(msgspec.Struct, frozen=True):
     """What one check found: `cause` is a stable id, `seen` the evidence, `remedy` what to do, with
-    `commands`."""
+    `commands`. `where`: the address of the computer that it is about, if that is not this one."""
 
     status: Status
     cause: str
     seen: str
     remedy: str = ""
     commands: tuple[str, ...] = ()
+    where: str = ""

@@ -109,7 +109,7 @@ def _unreached(evidence: Evidence, peer: Peer, heard: bool) -> Iterator[Finding]
     elif heard:
         seen = f"{peer.name} is heard, but nothing of ours is answered, by unicast or multicast"
         remedy = f"on {peer.address}: allow incoming UDP at the group's port"
-        yield Finding(Status.FAIL, "receiver-firewall", seen, remedy, incoming)
+        yield Finding(Status.FAIL, "receiver-firewall", seen, remedy, incoming, peer.address)
     elif deaf_here:
         seen = f"{peer.address} does not answer, but this computer drops what arrives"
         yield Finding(Status.UNKNOWN, "no-answer", seen, "repair that first")
@@ -122,7 +122,7 @@ def _unreached(evidence: Evidence, peer: Peer, heard: bool) -> Iterator[Finding]
     elif peer.neighbour:
         seen = f"the computer at {peer.address} is there, but nothing of ours is answered"
         remedy = "start mcast chat there; if it runs, allow incoming UDP at the group's port"
-        yield Finding(Status.FAIL, "receiver-firewall", seen, remedy, incoming)
+        yield Finding(Status.FAIL, "receiver-firewall", seen, remedy, incoming, peer.address)
     else:
         yield Finding(
             Status.UNKNOWN, "no-answer", f"nobody answers at {peer.address}", "start mcast chat there"
@@ -174,7 +174,7 @@ def _health(evidence: Evidence, peer: Peer) -> Iterator[Finding]:
         seen = f"the system of {peer.name} refuses what it sends to the group"
         remedy = f"on {peer.address}: allow outgoing UDP to the group"
         commands = remedies.allow_outgoing(evidence)
-        yield Finding(Status.FAIL, "sender-firewall", seen, remedy, commands)
+        yield Finding(Status.FAIL, "sender-firewall", seen, remedy, commands, peer.address)
     if peer.overflowed:
         seen = f"the computer of {peer.name} drops datagrams that mcast does not read in time"
         commands = remedies.larger_buffer(evidence)
@@ -230,7 +230,8 @@ def _firewall(evidence: Evidence, peer: Peer, version: int, outward: bool) -> Fi
     where = peer.address if outward else "this computer"
     seen = f"nothing that it did not ask for reaches {where}, by multicast or broadcast (IPv{version})"
     remedy = f"on {where}: allow incoming UDP at the group's port"
-    return Finding(Status.FAIL, "receiver-firewall", seen, remedy, remedies.allow_incoming(evidence))
+    commands, elsewhere = remedies.allow_incoming(evidence), peer.address if outward else ""
+    return Finding(Status.FAIL, "receiver-firewall", seen, remedy, commands, elsewhere)
 
 
 def _replies(evidence: Evidence, peer: Peer, version: int, outward: bool) -> Finding:

@@ -6,7 +6,19 @@ import msgspec
 import pytest
 
 from mcast.doctor.diagnosis import SENTENCES, diagnose
-from mcast.doctor.evidence import Attempt, Counters, Evidence, Heard, Hears, Link, Port, Route
+from mcast.doctor.evidence import (
+    SMALL,
+    Attempt,
+    Cell,
+    Counters,
+    Evidence,
+    Heard,
+    Hears,
+    Link,
+    Peer,
+    Port,
+    Route,
+)
 from mcast.doctor.finding import Status
 
 ETH0 = Link("eth0", True, "default route", addresses=("10.9.0.1",), networks=("10.9.0.0/16",))
@@ -179,6 +191,10 @@ def test_a_place_without_multicast_is_a_guess_while_nobody_is_heard(place: str) 
     cause = place if place in ("docker", "wsl") else "cloud"
     assert cause in unknown(seen(place=place, heard=()))
     assert cause not in unknown(seen(place=place))
+    for passed in (True, False):
+        ways = (Cell(4, True, "unicast", SMALL, True), Cell(4, True, "group", SMALL, passed))
+        bob = Peer(name="bob", address="10.9.0.2", reached=True, cells=ways)
+        assert (cause in unknown(seen(place=place, heard=(), peer=bob))) is not passed
 
 
 def test_what_was_not_seen_is_unknown() -> None:

@@ -118,6 +118,21 @@ def test_other_evidence_explains_more() -> None:
     assert causes(SILENT, heard=version) == [("FAIL", "other-version")]
 
 
+@pytest.mark.parametrize(
+    ("one", "whose"),
+    [
+        (SILENT, "the computer at 10.9.0.2"),
+        (peer(cells=cells(out4=ALL)), "the computer at 10.9.0.2"),
+        (peer(cells=cells(in4=ALL)), "this computer"),
+    ],
+    ids=["it is silent", "its firewall", "our firewall"],
+)
+def test_the_diagnosis_says_whose_firewall_it_is(one: Peer, whose: str) -> None:
+    evidence = msgspec.structs.replace(HEALTHY, peer=one, **({} if one.reached else {"heard": NOBODY}))
+    sentence = f"a firewall of {whose} drops what arrives from the group"
+    assert diagnose(evidence).sentence == sentence
+
+
 def test_too_little_is_unknown() -> None:
     one = peer(cells=(Cell(4, True, "unicast", SMALL, True),))
     found = diagnose(msgspec.structs.replace(HEALTHY, peer=one)).findings
