@@ -196,7 +196,7 @@ class Engine:
         unicast = self._unicast = Unicast(context, roster, presence, tokens)
         self._pings = Pings(context, tokens)
         self.questions: Sequence[object] = self._pings.questions
-        self._fallback = Fallback(context, roster, detector, feedback, window, unicast)
+        self._fallback = Fallback(context, roster, detector, feedback, sender, unicast)
         server = self._server = RecordServer(context, verifier, store, tokens)
         anti_entropy = self._anti_entropy = AntiEntropy(
             context, verifier, roster, receiver, store, server, fetches, replay

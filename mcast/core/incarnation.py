@@ -13,3 +13,8 @@ def following(last: int, now_unix: float, entropy: int) -> int:
     # A clock outside of what fits (or nan) says nothing; the count goes on.
     clock = int(now_unix) if 0 <= now_unix < 2**47 else 0
     return max(last + INCARNATION_STEP, clock << INCARNATION_SHIFT | entropy & 0xFFFF)
+
+
+def began(incarnation: int) -> int:
+    """When a peer began, in unix seconds, by its clock; it may have begun somewhat earlier."""
+    return incarnation >> INCARNATION_SHIFT

@@ -345,6 +345,10 @@ class Feedback:
         confirmed = self._confirmed.get(peer_id)
         return confirmed is not None and confirmed.records.covers(first, last + 1)
 
+    def has_reported(self, peer_id: PeerId) -> bool:
+        """Whether a peer has reported on our records, lately enough to be remembered."""
+        return peer_id in self._confirmed
+
     def confirmed_by(self, first: int, last: int) -> list[PeerId]:
         """Who confirmed these records."""
         return [peer_id for peer_id in self._confirmed if self._has_confirmed(peer_id, first, last)]

@@ -12,7 +12,8 @@ from mcast.core.context import Context, Handlers
 from mcast.core.events import Address, PeerId
 from mcast.core.events import Fallback as FallbackChanged
 from mcast.core.flow.feedback import Feedback
-from mcast.core.reliability.sender import TransmitWindow
+from mcast.core.incarnation import began
+from mcast.core.reliability.sender import Sender
 
 from .failure_detector import FailureDetector
 from .roster import Peer, Roster
@@ -20,6 +21,8 @@ from .unicast import HEALED, Unicast
 
 SMALL = 64  # members of a group in which silence is looked for: in larger ones announcements are rare
 UNCONFIRMED = 1.5  # seconds after which what we said should be confirmed by somebody
+TRIES = 5  # looks at whether it is, each after twice the time of the one before
+ASKED = 4  # the look from which on who reports nothing is not heard: it was asked at each but the first
 SILENT = 2.7  # of the interval between announcements, which come after 1.25 at most: two are missing
 ALL_SILENT = 1.7  # the same when nobody at all is heard, of several: one is missing of each
 COPY_ALONE = 1.0  # seconds without a word in the group after which a copy of it is a sign
@@ -49,18 +52,19 @@ class Fallback:
         roster: Roster,
         detector: FailureDetector,
         feedback: Feedback,
-        window: TransmitWindow,
+        sender: Sender,
         unicast: Unicast,
     ) -> None:
         self._context, self._roster, self._detector = context, roster, detector
-        self._feedback, self._window, self._unicast = feedback, window, unicast
+        self._feedback, self._sender, self._unicast = feedback, sender, unicast
         self.handlers: Handlers = {}
         # By peers that announced themselves; first in, first out, as there are no more in the roster.
         self._by_group: dict[PeerId, float] = {}
         self._healing: dict[PeerId, Healing] = {}
         self._vain: dict[PeerId, float] = {}
         self._unconfirmed_at = self._look_at = inf
-        self._awaited = 0
+        self._awaited = self._tries = 0
+        self._awaited_since = 0.0  # unix seconds
         self.active = 0
         self.next_timeout = inf
         unicast.in_group = self._in_group
@@ -99,23 +103,52 @@ class Fallback:
 
     def sent(self, now: float) -> None:
         """A record has left."""
-        if self._unconfirmed_at == inf and not self._context.mode.visitor:
-            self._unconfirmed_at = now + UNCONFIRMED
-            self._awaited = self._window.high
+        waits = self._unconfirmed_at < inf and not self._tries  # what follows soon has its look after that
+        if not waits and not self._context.mode.visitor:
+            self._await(now)
             self._arm()
+
+    def _await(self, now: float) -> None:
+        """Look before long whether somebody has confirmed what we said last."""
+        self._awaited, self._tries = self._sender.window.high, 0
+        self._awaited_since = now + self._context.wall_offset
+        self._unconfirmed_at = now + UNCONFIRMED
 
     def on_timeout(self, now: float) -> None:
         """Look for signs, and whether multicast gets through again."""
         if now >= self._unconfirmed_at:
-            self._unconfirmed_at = inf
-            if not self._feedback.confirmed_by(self._awaited, self._awaited):
-                self._heal(list(self._roster), now)
+            self._look_for_confirmation(now)
         if now >= self._look_at:
             self._heal(self._silent(now), now)
             self._end(now)
             self._look_at = now + LOOK if self._healing or self.active else self._next_silence(now)
         self._tell(now)
         self._arm()
+
+    def _look_for_confirmation(self, now: float) -> None:
+        """Exchange copies with all if nobody has confirmed what we said last, and later with those who have
+        never reported on what we say.
+
+        Somebody who was there may be heard by us only later, and hear us never: so there are further looks.
+        Who began after we had spoken has nothing to confirm.
+        """
+        confirmed = self._feedback.confirmed_by(self._awaited, self._awaited)
+        self._tries += 1
+        there = [peer for peer in self._roster if began(peer.peer_id.incarnation) <= self._awaited_since]
+        deaf = [peer for peer in there if not self._feedback.has_reported(peer.peer_id)]
+        if self._context.members > SMALL:
+            deaf = []  # few report in a large group
+        if not confirmed:
+            self._heal(list(self._roster) if self._tries == 1 else there, now)
+        elif deaf and self._tries >= ASKED:
+            self._heal(deaf, now)
+        elif deaf and self._tries > 1:
+            self._feedback.request(self._sender.heartbeat(now), now)
+        self._unconfirmed_at = inf
+        if self._sender.window.high > self._awaited:
+            self._await(now)
+        elif self._tries < TRIES:
+            self._unconfirmed_at = now + UNCONFIRMED * (1 << self._tries)
 
     def _silent(self, now: float) -> list[Peer]:
         """The peers of which too many announcements are missing."""

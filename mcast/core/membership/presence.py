@@ -19,7 +19,7 @@ from mcast.core.context import Context, Datagram, Handlers
 from mcast.core.events import Address, Alarm, PeerId, PeerJoined, PeerLeft, PeerUpdated
 from mcast.core.flow.controller import FlowController
 from mcast.core.flow.feedback import Feedback
-from mcast.core.incarnation import INCARNATION_SHIFT
+from mcast.core.incarnation import began
 from mcast.core.reliability.nack import NackScheduler
 from mcast.core.reliability.receiver import Receiver
 from mcast.core.reliability.sender import HURRY, Sender
@@ -490,9 +490,9 @@ class Presence:
         reason = self._verifier.check(frame, known, now)
         if reason is not None:
             return reason
-        began = (peer_id.incarnation >> INCARNATION_SHIFT) * 1000
+        since = began(peer_id.incarnation) * 1000
         detector = self._detector
-        fresh = not detector.has_left(peer_id) and detector.freshness.judge(peer_id, began, now)
+        fresh = not detector.has_left(peer_id) and detector.freshness.judge(peer_id, since, now)
         detector.departed(peer_id)
         if fresh:
             self._context.networks.heard(peer_id, datagram.networks)

@@ -14,7 +14,7 @@ from mcast.core.flow.feedback import Feedback
 from mcast.core.history.fetches import Fetches
 from mcast.core.history.replay import Replay
 from mcast.core.history.store import Store
-from mcast.core.incarnation import INCARNATION_SHIFT
+from mcast.core.incarnation import began
 from mcast.core.membership.failure_detector import FailureDetector
 from mcast.core.membership.roster import Roster
 from mcast.wire.frames import Age, Heartbeat
@@ -439,7 +439,7 @@ class Receiver:
         it: who has only come lacks nothing.
         """
         stay = now - self._context.started
-        age = timestamp / 1000 - (peer_id.incarnation >> INCARNATION_SHIFT)
+        age = timestamp / 1000 - began(peer_id.incarnation)
         if -ROUNDING <= age <= stay - old + ROUNDING:
             return 1
         if not confirmed and stay <= SETTLED:

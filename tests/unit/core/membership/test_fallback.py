@@ -8,6 +8,7 @@ import pytest
 
 from mcast import simulation
 from mcast.core.events import Address, Fallback, Message, PeerId, PeerLeft
+from mcast.core.flow.feedback import Feedback
 from mcast.core.membership import fallback, unicast
 from tests.unit.core.support import ADDRESS, Outsider
 
@@ -72,6 +73,95 @@ def test_a_chat_goes_on_and_returns_to_multicast(seed: int) -> None:
     members[0].send("again")
     lan.run(1.0)
     assert [len(texts(member)) - before[member.address] for member in members] == [0, 1, 1, 1, 1]
+
+
+def test_who_is_heard_only_later_gets_what_was_said_last() -> None:
+    """Both begin anew while neither hears the other: nobody is there to exchange copies with at first."""
+    lan, (ada, bob) = met(2)
+    cut(lan, [ada, bob])
+    for member in (ada, bob):
+        member.crash()
+        member.start()
+    lan.run(1.0)
+    ada.send("the last word")
+    lan.run(3.0)
+    assert texts(bob)[-1:] != ["the last word"]
+    cut(lan, [bob])
+    lan.run(30.0)
+    assert texts(bob)[-1] == "the last word"
+
+
+def test_one_who_never_reports_gets_copies_although_others_confirm() -> None:
+    lan, (ada, bob, eve) = met(3)
+    eve.crash()
+    cut(lan, [eve])
+    eve.start()
+    lan.run(1.0)
+    assert eve.engine.peer_id in [peer.peer_id for peer in ada.peers()]
+    ada.send("to all")
+    lan.run(3.0)
+    assert (texts(bob)[-1:], texts(eve)[-1:]) == (["to all"], [])
+    lan.run(30.0)
+    assert texts(eve)[-1:] == ["to all"]
+
+
+def test_nobody_is_asked_to_report_where_all_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    lan, members = met(10)
+    asked: list[float] = []
+    monkeypatch.setattr(Feedback, "request", lambda *_: asked.append(lan.now))
+    members[0].send("to all")
+    lan.run(60.0)
+    assert asked == []
+    assert not any(changes(member) for member in members)
+
+
+def test_what_is_said_while_the_line_before_awaits_its_confirmation_is_looked_after_too() -> None:
+    lan, (ada, bob) = met(2)
+    ada.send("one")
+    lan.run(1.0)
+    cut(lan, [bob])
+    ada.send("two")
+    lan.run(2 * fallback.UNCONFIRMED + 0.5)
+    assert texts(bob)[-1] == "two"
+
+
+def test_the_looks_for_a_confirmation_come_to_an_end() -> None:
+    lan, (ada, bob) = met(2)
+    bob.crash()
+    ada.send("anybody?")
+    looks, half = ada.engine._fallback, fallback.UNCONFIRMED * (1 << fallback.TRIES - 1)
+    lan.run(half)
+    assert looks._unconfirmed_at < inf
+    lan.run(half)
+    assert looks._unconfirmed_at == inf
+
+
+def test_a_new_line_does_not_wait_for_the_late_looks_of_the_one_before() -> None:
+    lan, (ada, bob) = met(2)
+    looks = ada.engine._fallback
+    bob.crash()
+    ada.send("anybody?")
+    lan.run(8 * fallback.UNCONFIRMED)
+    assert looks._unconfirmed_at > lan.now + 2 * fallback.UNCONFIRMED
+    ada.send("nobody?")
+    lan.run(0.1)
+    due = looks._unconfirmed_at
+    assert due <= lan.now + fallback.UNCONFIRMED
+    ada.send("well then")
+    lan.run(0.1)
+    assert looks._unconfirmed_at == due, "who goes on talking does not put it off"
+
+
+def test_who_comes_after_the_last_word_need_not_confirm_it() -> None:
+    lan = simulation.Lan(seed=5)
+    ada = lan.join("ada")
+    lan.run(5.0)
+    ada.send("anybody?")
+    lan.run(5.0)
+    bob = lan.join("bob")
+    lan.run(60.0)
+    assert reached(lan, [ada, bob]) == [0, 0]
+    assert changes(ada) == changes(bob) == []
 
 
 def test_silence_is_noticed_without_a_word() -> None:
