@@ -744,6 +744,10 @@ class Engine:
         """Whether a unicast peer has answered, and those that it led to."""
         return self._unicast.acquainted(self._context.advance(now))
 
+    def has_met(self, address: Address) -> bool:
+        """Whether anybody has answered at an address that was handed to meet()."""
+        return self._unicast.has_met(address)
+
     def update(
         self,
         now: float,

@@ -197,6 +197,10 @@ class Transport:
         host = str(source[0])
         return self._heard_on.get(host) or self._neighbourhood.interface_near(host)
 
+    def beyond_ttl(self, host: str) -> bool:
+        """Whether `host` is on none of our links, and our TTL lets nothing cross a router."""
+        return self._links.plan.ttl < 2 and self._neighbourhood.interface_near(host) is None
+
     def _heard_in_network(self, host: str, interface: int) -> None:
         """Send records to the IPv4 network of `host`, too, if it is not that of the interface's endpoint."""
         if host in self._links.hosts:

@@ -109,6 +109,11 @@ class Driver:
         """The engine's clock, in seconds."""
         return self._loop.time()
 
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Our addresses."""
+        return self._links.hosts
+
     def ready(self, now: float) -> bool:
         """Whether a message would leave soon, and the event loop need not do other work first."""
         if self._engine is None or not self._engine.writable(now):

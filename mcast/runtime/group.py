@@ -282,7 +282,7 @@ class Group:
             await self._driver.finish()
             raise
         self._guard = self._loop.create_task(self._until_the_loop_ends())
-        self._static_peers.start(self._driver, self._peers_unresolved)
+        self._static_peers.start(self._driver, self._engine, self._peers_unreached)
         self._open = True
         _open_groups.add(self)
         return self
@@ -885,7 +885,7 @@ class Group:
         if change:
             self._queue.put([InterfacesChanged(change.joined, change.left, change.problems)])
 
-    def _peers_unresolved(self, problems: Problems) -> None:
+    def _peers_unreached(self, problems: Problems) -> None:
         self._queue.put([InterfacesChanged((), (), problems)])
 
     def _received_plain(self, group: GroupAddress, datagrams: list[Datagram]) -> None:

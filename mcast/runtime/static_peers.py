@@ -15,13 +15,15 @@ import msgspec
 from mcast.core.engine import Engine
 from mcast.errors import SocketError, UsageError
 from mcast.net.address import parse_port
-from mcast.net.socket_options import SocketName
+from mcast.net.socket_options import SocketName, source_towards
 from mcast.runtime.driver import Driver
 
 RESOLVE_PATIENCE = 3.0
 """Seconds that joining waits for names to be resolved."""
 ANSWER_PATIENCE = 0.3
 """Seconds that joining waits for the first static peer to answer, and for others on its computer."""
+SILENT_AFTER = 5.0
+"""Seconds after which a static peer should have answered: it was asked five times."""
 RETRY_INTERVAL = 30.0
 """Seconds between attempts to resolve names that could not be resolved."""
 ADDRESSES_MAX = 4
@@ -99,7 +101,7 @@ class StaticPeers:
         self._versions = versions
         self._resolved: dict[PeerName, list[SocketName]] = {}
         self._look = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     def __bool__(self) -> bool:
         return bool(self._names)
@@ -136,10 +138,13 @@ class StaticPeers:
             await driver.progress(limit - now)
         return problems
 
-    def start(self, driver: Driver, on_problems: Callable[[Problems], None]) -> None:
-        """Resolve the names again when needed, until stop(). `on_problems` is told of new problems."""
+    def start(self, driver: Driver, engine: Engine, on_problems: Callable[[Problems], None]) -> None:
+        """Resolve the names again when needed, until stop(). `on_problems` is told of new problems, and of
+        peers that do not answer."""
         if self:
-            self._task = asyncio.get_running_loop().create_task(self._follow(driver, on_problems))
+            create = asyncio.get_running_loop().create_task
+            self._tasks.append(create(self._follow(driver, on_problems)))
+            self._tasks.append(create(self._await_answers(driver, engine, on_problems)))
 
     def look(self) -> None:
         """Resolve the names again now: the interfaces have changed."""
@@ -147,8 +152,8 @@ class StaticPeers:
 
     def stop(self) -> None:
         """End what start() began. May be called twice."""
-        if self._task is not None:
-            self._task.cancel()
+        for task in self._tasks:
+            task.cancel()
 
     def _contact(self, driver: Driver) -> Problems:
         beyond = driver.meet(self.addresses)
@@ -169,6 +174,18 @@ class StaticPeers:
             if news:
                 on_problems(news)
 
+    async def _await_answers(
+        self, driver: Driver, engine: Engine, on_problems: Callable[[Problems], None]
+    ) -> None:
+        await asyncio.sleep(SILENT_AFTER)
+        silent = [
+            (name, addresses)
+            for name, addresses in self._resolved.items()
+            if not any(engine.has_met(address) or address[0] in driver.hosts for address in addresses)
+        ]
+        if silent:
+            on_problems(tuple(_silence(name, addresses, driver) for name, addresses in silent))
+
     async def _resolve(self, name: PeerName) -> list[SocketName] | SocketError:
         try:
             async with asyncio.timeout(RESOLVE_PATIENCE):
@@ -183,6 +200,19 @@ class StaticPeers:
         return list(dict.fromkeys(fitting))[:ADDRESSES_MAX] or SocketError(
             f"{name.host} has no address of the group's IP version", RETRIED, socket.EAI_NONAME
         )
+
+
+def _silence(name: PeerName, addresses: Sequence[SocketName], driver: Driver) -> SocketError:
+    """Why nobody answers there, as far as it is known."""
+    if not any(map(source_towards, addresses)):
+        return SocketError(
+            f"cannot reach {name}: no route leads there", "check the address; mcast keeps trying"
+        )
+    if all(driver.transport.beyond_ttl(address[0]) for address in addresses):
+        what = f"cannot reach {name}: a router is on the way and the TTL is 1"
+        return SocketError(what, "use --ttl 2 or more on both sides")
+    what = f"nobody in this room answers at {name}"
+    return SocketError(what, f"start mcast there; see mcast doctor --with {name.host}; mcast keeps trying")
 
 
 async def _look_up(name: PeerName) -> list[SocketName]:

@@ -78,6 +78,17 @@ def test_a_peer_that_cannot_be_found_is_named(here: lab.Host, group: str) -> Non
     assert ended(here.mcast(*words, "-q", "x"), 0).stderr == ""
 
 
+def test_a_peer_that_does_not_answer_is_named_with_the_reason(pair: Pair, group: str) -> None:
+    here, there = pair
+    listening(there, "-g", group)
+    words = [word for host in (1, 2, 99) for word in ("--peer", f"10.9.0.{host}")]
+    listener = listening(here, "-g", group, *words, "--peer", "192.0.2.1")
+    listener.wait_for("nobody in this room answers at 10.9.0.99:", stream="stderr")
+    listener.wait_for("a router is on the way and the TTL is 1", stream="stderr")
+    assert "10.9.0.1:" not in listener.stderr, "our own address"
+    assert "10.9.0.2:" not in listener.stderr, "it answers"
+
+
 def test_nobody_heard_it(here: lab.Host, group: str) -> None:
     alone = ended(here.mcast("send", "-g", group, "--linger", "300ms", "x"), 0)
     assert "nobody confirmed that they heard it" in alone.stderr

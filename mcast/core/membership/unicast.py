@@ -106,6 +106,10 @@ class Meetings:
         self._changed()
         return len(wanted[CONTACTS:])
 
+    def has_met(self, address: Address) -> bool:
+        """Whether anybody has ever answered at this address."""
+        return any(one.address == address and one.met_at > -inf for one in self._contacts)
+
     def heal(self, address: Address, now: float) -> bool:
         """Meet a known peer at its address; False if there is no room for another."""
         taken = any(address in (one.address, one.source) for one in self._contacts)
@@ -241,6 +245,7 @@ class Unicast:
         self._answers = TokenBucket(ANSWERS, ANSWERS, context.started)
         self.next_timeout = inf
         self.reach, self.acquainted = self._meetings.reach, self._meetings.acquainted
+        self.has_met = self._meetings.has_met
         # Whether a peer was heard in the group, by these networks.
         self.in_group: Callable[[PeerId, int], bool] = context.networks.has
 

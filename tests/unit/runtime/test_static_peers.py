@@ -191,3 +191,39 @@ async def test_a_resolver_that_hangs_holds_up_neither_loop_nor_end(monkeypatch: 
     assert resolver.daemon
     answer.set()
     resolver.join(5)
+
+
+class Quiet:
+    """An engine and its driver: somebody has answered at one address, another is ours."""
+
+    hosts = ("10.0.0.1",)
+    transport = property(lambda self: self)
+
+    def has_met(self, address: tuple[Any, ...]) -> bool:
+        """Only one has answered."""
+        return bool(address[0] == "10.0.0.2")
+
+    def beyond_ttl(self, host: str) -> bool:
+        """Behind a router."""
+        return host == "10.1.0.1"
+
+
+@asynchronous
+async def test_who_does_not_answer_is_told_once_with_the_reason(
+    looked: Looked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(static_peers, "SILENT_AFTER", 0.0)
+    monkeypatch.setattr(static_peers, "source_towards", lambda address: address[0] != "10.2.0.1" or None)
+    hosts = ("10.0.0.1", "10.0.0.2", "10.0.0.3", "10.1.0.1", "10.2.0.1")
+    peers = looked({host: [(host, 5)] for host in hosts}, *hosts)
+    await peers.resolve(first=True)
+    told: asyncio.Future[static_peers.Problems] = asyncio.get_running_loop().create_future()
+    quiet: Any = Quiet()
+    peers.start(quiet, quiet, told.set_result)
+    texts = [problem.message for problem in await asyncio.wait_for(told, 60)]
+    peers.stop()
+    assert texts == [
+        "nobody in this room answers at 10.0.0.3:5",
+        "cannot reach 10.1.0.1:5: a router is on the way and the TTL is 1",
+        "cannot reach 10.2.0.1:5: no route leads there",
+    ]

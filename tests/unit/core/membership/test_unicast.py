@@ -47,8 +47,10 @@ def test_one_side_names_the_other_and_both_talk() -> None:
     lan, (ada, bob) = dead()
     assert not ada.engine.acquainted(lan.now)
     meet(ada, bob)
+    assert not ada.engine.has_met(bob.address)
     lan.run(0.1)
     assert ada.engine.acquainted(lan.now)
+    assert ada.engine.has_met(bob.address)
     assert len(ada.engine._unicast._meetings.reach(lan.now)) == 1
     assert len(bob.engine._unicast._meetings.reach(lan.now)) == 1
     assert [peer.peer_id for peer in ada.peers()] == [bob.engine.peer_id]
