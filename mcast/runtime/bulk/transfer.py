@@ -66,8 +66,6 @@ CHECKS = 8
 """Groups of blocks of a run before that are read and checked at a time: hashing holds up the event loop."""
 HOUSEKEEPING = 0.5
 """Seconds between two looks at who is gone."""
-NAMES = 1024
-"""Peers whose control messages we can open, for each transfer."""
 
 _counter = count(1)
 
@@ -112,8 +110,8 @@ class Pair(msgspec.Struct, frozen=True):
 class Transfer:
     """Fetches with `receiver` (if it has one) and serves with `sender`, whatever of it is here.
 
-    `parties` are all that said anything about it, with the port at which each can be asked. `on_changed` is
-    called when something is worth a look, `on_progress` when more has come or is known to have.
+    `ports` are where those can be asked who take part in it. `on_changed` is called when something is worth a
+    look, `on_progress` when more has come or is known to have.
     """
 
     def __init__(
@@ -211,14 +209,8 @@ class Transfer:
         """A peer said something about this transfer."""
         gives_none = notice.kind is NoticeKind.WHOLE and not notice.port
         if gives_none or notice.kind in (NoticeKind.WITHDRAW, NoticeKind.FAILED):
-            self.ports.pop(peer_id, None)
-            self._forget(peer_id)
-            self.sender.left(peer_id)
-            if self.receiver is not None:
-                self.receiver.serves_no_more(peer_id, self._member.now())
+            self.leaves(peer_id)
         else:
-            if len(self.ports) >= NAMES and peer_id not in self.ports:
-                return
             self.ports[peer_id] = notice.port
             name = self.keys.name(*peer_id)
             self._names[name] = peer_id
@@ -230,8 +222,12 @@ class Transfer:
         self._arm()
         self.on_changed()
 
-    def _forget(self, peer_id: PeerId) -> None:
+    def leaves(self, peer_id: PeerId) -> None:
         """A peer takes no part any more."""
+        self.ports.pop(peer_id, None)
+        self.sender.left(peer_id)
+        if self.receiver is not None:
+            self.receiver.serves_no_more(peer_id, self._member.now())
         self._names.pop(self.keys.name(*peer_id), None)
         self._pairs.pop(peer_id, None)
         self._ways.pop(peer_id, None)

@@ -14,11 +14,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
-
-import msgspec
 
 from mcast.core.bulk.layout import Layout, make_layout
 from mcast.core.bulk.sender import Way
@@ -28,6 +25,7 @@ from mcast.errors import McastError, UsageError
 from mcast.events import TransferOffered, TransferWithdrawn
 from mcast.files.incoming import Incoming
 from mcast.files.outgoing import Outgoing, Skipped
+from mcast.runtime.bulk.board import ABSENT, Board, Party, transfer_id
 from mcast.runtime.bulk.streams import Sink, Source
 from mcast.runtime.bulk.transfer import Member, Transfer
 from mcast.runtime.bulk.views import (
@@ -49,11 +47,6 @@ from mcast.wire.bulk import (
     decode_notice,
 )
 
-OFFERS, OFFERS_EACH = 256, 16
-"""Transfers that are known, and those of one identity; the oldest go first. The attack: offers by the
-thousand."""
-PARTIES = 512
-"""Peers that said something about one transfer."""
 OPEN_MOST = 32
 """Transfers that we serve or fetch at the same time: each has sockets and a thread."""
 NOTED = 0.02
@@ -69,24 +62,6 @@ INTRODUCED = 1.0
 without end."""
 JOIN = 2.0
 """Seconds that closing waits for the thread of a transfer, which may be writing to a disk that hangs."""
-
-
-class Party(msgspec.Struct):
-    """What a peer said of a transfer, when, and how many bytes it had when it last reported to us."""
-
-    name: str
-    kind: NoticeKind
-    port: int
-    reason: str = ""
-    heard: float = 0.0
-    have: int = 0
-
-
-class Known(msgspec.Struct):
-    """A transfer of which we heard: its offers by peer, and all who said something about it."""
-
-    offers: dict[PeerId, TransferOffered]
-    parties: dict[PeerId, Party]
 
 
 class Closed(Protocol):
@@ -363,8 +338,8 @@ class Bulk:
 
     def __init__(self, member: Member, payload: Callable[[], int]) -> None:
         self._member, self._payload = member, payload
-        self._known: dict[bytes, Known] = {}
         self._open: dict[bytes, Drop | Fetch] = {}
+        self._board = Board(self._host, lambda root: root in self._open, self._forgotten)
 
     # What is known
 
@@ -373,65 +348,32 @@ class Bulk:
         said = decode_notice(notice.data)
         if not isinstance(said, BulkNotice):
             return []
-        known = self._known.get(said.root)
-        offered = known is not None and notice.peer_id in known.offers
-        events = self._note(said, notice)
+        peer_id = notice.peer_id
+        offered = peer_id in self._board.offers_of(said.root)
+        event = self._board.note(said, notice, self._member.now())
         shared = self._open.get(said.root)
-        if shared is not None and notice.peer_id != self._member.peer_id:
-            shared._transfer.party(said, notice.peer_id)
+        if shared is not None and peer_id in self.parties(said.root):
+            shared._transfer.party(said, peer_id)
             if said.kind is NoticeKind.OFFER and not offered and isinstance(shared, Fetch):
                 shared.introduce()
-        return events
+        if event is None or (isinstance(event, TransferOffered) and not self._is_for_us(event)):
+            return []
+        return [event]
 
-    def _note(self, said: BulkNotice, notice: Notice) -> list[TransferOffered | TransferWithdrawn]:
-        peer_id = notice.peer_id
-        known = self._known.setdefault(said.root, Known({}, {}))
-        if len(known.parties) < PARTIES or peer_id in known.parties:
-            now = self._member.now()
-            before = known.parties.get(peer_id)
-            party = Party(notice.name, said.kind, said.port, said.text, now)
-            if said.kind is NoticeKind.WITHDRAW and before is not None and before.kind is NoticeKind.WHOLE:
-                party.kind, party.port = NoticeKind.WHOLE, 0  # it gives it no more, but it still has it
-            known.parties[peer_id] = party
-        events: list[TransferOffered | TransferWithdrawn] = []
-        if said.kind is NoticeKind.OFFER:
-            offer = TransferOffered(
-                _name(said.root, said.size, said.manifest_size, said.block_size),
-                said.root,
-                peer_id,
-                notice.name,
-                said.text,
-                said.count,
-                said.size,
-                said.manifest_size,
-                said.block_size,
-                notice.sent,
-                notice.history,
-                said.to,
-            )
-            if peer_id in known.parties:
-                known.offers[peer_id] = offer
-            if self._is_for_us(offer):
-                events.append(offer)
-        elif said.kind is NoticeKind.WITHDRAW and (withdrawn := known.offers.pop(peer_id, None)) is not None:
-            events.append(TransferWithdrawn(withdrawn.id, peer_id, notice.name))
-        self._bound(peer_id)
-        return events
+    def _host(self, peer_id: PeerId) -> str:
+        """The computer that a peer is at."""
+        source = self._member.peer(peer_id).source
+        return str(source[0]) if isinstance(source, tuple) else ABSENT
 
-    def _bound(self, peer_id: PeerId) -> None:
-        """Forget the oldest, of that identity or of all."""
-        of_one = [root for root, known in self._known.items() if _speaks(known, peer_id.origin)]
-        spare = [root for root in of_one if root not in self._open]
-        if len(of_one) > OFFERS_EACH and spare:
-            del self._known[spare[0]]
-        spare = [root for root in self._known if root not in self._open]
-        if len(self._known) > OFFERS and spare:
-            del self._known[spare[0]]
+    def _forgotten(self, root: bytes, peer_id: PeerId) -> None:
+        """Others have pushed out what a peer said of a transfer."""
+        if root in self._open:
+            self._open[root]._transfer.leaves(peer_id)
 
     def offers(self) -> list[TransferOffered]:
         """What others offer and have not withdrawn, the oldest first."""
         me = self._member.peer_id
-        offers = [one for known in self._known.values() for one in known.offers.values()]
+        offers = self._board.offers()
         return [offer for offer in offers if offer.peer_id != me and self._is_for_us(offer)]
 
     def _is_for_us(self, offer: TransferOffered) -> bool:
@@ -439,19 +381,18 @@ class Bulk:
 
     def holders(self, offer: TransferOffered) -> list[PeerView]:
         """Who is here and says that it has all of it."""
-        known = self._known.get(offer.root, Known({}, {}))
         said = self.parties(offer.root).items()
         whole = [peer_id for peer_id, one in said if one.kind is NoticeKind.WHOLE and one.port]
-        offering = [peer_id for peer_id, one in known.offers.items() if one.id == offer.id]
+        offers = self._board.offers_of(offer.root)
+        offering = [peer_id for peer_id, one in offers.items() if one.id == offer.id]
         holders = dict.fromkeys([*offering, *whole])
         holders.pop(self._member.peer_id, None)
         return [peer for peer in map(self._member.peer, holders) if peer.source is not None]
 
     def parties(self, root: bytes) -> dict[PeerId, Party]:
         """Who said what about a transfer, without us."""
-        known = self._known.get(root)
         me = self._member.peer_id
-        return {} if known is None else {key: one for key, one in known.parties.items() if key != me}
+        return {key: one for key, one in self._board.parties(root).items() if key != me}
 
     def say(self, notice: BulkNotice) -> None:
         """Tell the room."""
@@ -478,7 +419,7 @@ class Bulk:
             self._check_room()
             me = self._member.peer_id
             offer = TransferOffered(
-                _name(tree.root, size, len(manifest), block),
+                transfer_id(tree.root, size, len(manifest), block),
                 tree.root,
                 me,
                 "",
@@ -556,17 +497,6 @@ class Bulk:
                 shared._worker.stop()
             shared._transfer.endpoint.stop(forked=forked)
         self._open = {}
-
-
-def _speaks(known: Known, origin: bytes) -> bool:
-    """Whether the transfer is known by the word of that identity first of all."""
-    first = next(iter(known.parties), None)
-    return first is not None and first.origin == origin
-
-
-def _name(root: bytes, *sizes: int) -> str:
-    """What a transfer is called. The attack: to offer the root of another's transfer with false sizes."""
-    return sha256(root + b"".join(size.to_bytes(8, "big") for size in sizes)).hexdigest()[:16]
 
 
 def _close(source: Source) -> None:

@@ -11,6 +11,7 @@ import pytest
 from mcast.core.events import Notice, PeerId, PeerView
 from mcast.errors import UsageError
 from mcast.events import TransferOffered, TransferWithdrawn
+from mcast.runtime.bulk import board
 from mcast.runtime.bulk import transfers as module
 from mcast.runtime.bulk.streams import BytesSource
 from mcast.runtime.bulk.transfer import Member
@@ -75,30 +76,6 @@ def test_nonsense_is_ignored() -> None:
     assert bulk.on_notice(Notice(*ADA, 1, b"something else", 0)) == []
 
 
-def test_offers_of_one_identity_are_bounded() -> None:
-    bulk = make()
-    bulk.on_notice(notice(BOB, NoticeKind.OFFER, 5000))
-    for number in range(1000):
-        bulk.on_notice(notice(ADA, NoticeKind.OFFER, number))
-    assert len(bulk.offers()) == module.OFFERS_EACH + 1
-    assert bulk.offers()[0].peer_id == BOB
-
-
-def test_offers_of_many_are_bounded() -> None:
-    bulk = make()
-    for number in range(1000):
-        bulk.on_notice(notice(PeerId(number.to_bytes(16, "big"), 1), NoticeKind.OFFER, number))
-        bulk.on_notice(notice(PeerId(number.to_bytes(16, "big"), 1), NoticeKind.ACCEPT, 10_000 + number))
-    assert len(bulk._known) == module.OFFERS
-
-
-def test_who_speaks_about_one_transfer_is_bounded() -> None:
-    bulk = make()
-    for number in range(module.PARTIES + 50):
-        bulk.on_notice(notice(PeerId(number.to_bytes(16, "big"), 1), NoticeKind.ACCEPT, 1))
-    assert len(bulk.parties((1).to_bytes(32, "big"))) <= module.PARTIES
-
-
 def test_false_sizes_make_another_transfer() -> None:
     bulk = make()
     (true,) = bulk.on_notice(notice(ADA, NoticeKind.OFFER, 1, text="photos"))
@@ -113,6 +90,17 @@ def test_false_sizes_make_another_transfer() -> None:
     (withdrawn,) = bulk.on_notice(notice(BOB, NoticeKind.WITHDRAW, 1))
     assert withdrawn.id == false.id
     assert bulk.offers() == [true, again]
+
+
+def test_who_is_pushed_out_takes_no_part_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(board, "PARTIES", 1)
+    bulk, left = make(), []
+    shared = Fetch.__new__(Fetch)
+    shared._transfer = cast(Any, SimpleNamespace(party=lambda *_: None, leaves=left.append))
+    bulk.on_notice(notice(ADA, NoticeKind.ACCEPT, 1))
+    bulk._open[(1).to_bytes(32, "big")] = shared
+    bulk.on_notice(notice(BOB, NoticeKind.ACCEPT, 1))
+    assert left == [ADA]
 
 
 def test_a_receiver_is_silent_from_its_last_word_on_for_ever() -> None:
@@ -158,13 +146,6 @@ def test_who_has_it_whole_has_it_still_when_it_gives_it_no_more() -> None:
     bulk.on_notice(notice(BOB, NoticeKind.WITHDRAW, 1))
     assert bulk.parties(offer.root)[BOB].kind is NoticeKind.WHOLE
     assert [peer.peer_id for peer in bulk.holders(offer)] == [ADA]
-
-
-def test_offers_of_one_transfer_are_bounded() -> None:
-    bulk = make()
-    for number in range(module.PARTIES + 50):
-        bulk.on_notice(notice(PeerId(ADA.origin, number), NoticeKind.OFFER, 1))
-    assert len(bulk.offers()) == module.PARTIES
 
 
 class Closing(BytesSource):
