@@ -53,6 +53,8 @@ who was killed is still known as one who has it."""
 USELESS, ENOUGH = 10.0, 32
 """Seconds of answers without useful data after which somebody else is asked; and the blocks that must come
 in that time if somebody else can be asked. The attack: a server that gives a block now and then."""
+HOSTS = 256
+"""Computers of which it is counted how often those there served us badly; who did first goes first."""
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
@@ -134,6 +136,8 @@ class BulkReceiver:
         self._unicast = unicast
         self._arrivals: dict[Address, Arrivals] = {}
         self._server_at: Address = None
+        self._server_host = ""
+        self._failed: dict[str, int] = {}
         self._held: dict[tuple[int, int], dict[tuple[int, bytes], None]] = {}
         self._held_count = 0
         self._interval = FIRST_INTERVAL
@@ -391,6 +395,9 @@ class BulkReceiver:
     def _fail(self, now: float) -> None:
         if self.server in self.servers:
             self.servers[self.server].failures += 1
+        self._failed[self._server_host] = self._failed.pop(self._server_host, 0) + 1
+        if len(self._failed) > HOSTS:
+            del self._failed[next(iter(self._failed))]
         self._leave(now)
 
     def _leave(self, now: float) -> None:
@@ -400,16 +407,16 @@ class BulkReceiver:
         self.next_timeout = min(self.next_timeout, now + FIRST_INTERVAL)
 
     def on_timeout(
-        self, now: float, able: Callable[[PeerId], bool], here: Callable[[PeerId], bool] = lambda _: True
+        self, now: float, able: Callable[[PeerId], bool], host: Callable[[PeerId], str] = lambda _: "here"
     ) -> Outreach | None:
-        """The report that is due. `able`: whether a peer can be asked at all; `here`: whether it is in the
-        roster, as most that can be asked are."""
+        """The report that is due. `able`: whether a peer can be asked at all; `host`: the computer that it is
+        at, "" if it is not in the roster, as most that can be asked are."""
         if not self.left:
             self._asking = False
         elif self.server is not None and self._disappoints(now):
             self._fail(now)
         if self.server is None:
-            self._choose(now, able, here)
+            self._choose(now, able, host)
         if self.server is None:
             self.next_timeout = now + LONGEST_INTERVAL
             return None
@@ -429,15 +436,19 @@ class BulkReceiver:
         since = max(self._enough_at, self._chosen_at) if len(self.servers) > 1 else useful
         return silent or now - since > USELESS
 
-    def _choose(self, now: float, able: Callable[[PeerId], bool], here: Callable[[PeerId], bool]) -> None:
-        """Ask who failed least, of those who is here, of those who holds all; at least for a while."""
-        candidates = [
-            (one.failures, not here(peer_id), not one.complete, peer_id)
-            for peer_id, one in self.servers.items()
-        ]
-        for *_, peer_id in sorted(candidates):
+    def _choose(self, now: float, able: Callable[[PeerId], bool], host: Callable[[PeerId], str]) -> None:
+        """Ask who failed least, of those who is here, of those who holds all; at least for a while.
+
+        What counts first is how often those at its computer failed. The attack: members by the hundred that
+        say they have it all, so that each is tried before an honest one.
+        """
+        candidates = []
+        for peer_id, one in self.servers.items():
+            at = host(peer_id)
+            candidates.append((self._failed.get(at, 0), one.failures, not at, not one.complete, peer_id, at))
+        for *_, peer_id, at in sorted(candidates):
             if able(peer_id):
-                self.server, self._chosen_at = peer_id, now
+                self.server, self._server_host, self._chosen_at = peer_id, at, now
                 return
 
     # Reports

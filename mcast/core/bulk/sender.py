@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from enum import StrEnum
 from math import inf
@@ -31,9 +32,12 @@ from .layout import Layout
 from .wants import GROUP_BYTES
 
 RECEIVERS = 256
-"""Receivers of one transfer; the newest are refused. The attack: members that accept under many names."""
+"""Receivers of one transfer. Beyond that, the newest of the computer with most of them is refused. The
+attack: members that accept under many names, all from the few addresses of one computer."""
 UNICAST_RECEIVERS = 64
 """Of them, those that are served by unicast: each has a table of its own. Others stay with multicast."""
+UNICAST_EACH = 8
+"""Of these, those at one computer. The attack: members under many names, each of which wants a copy."""
 UNICAST_TABLES = 128 << 20
 """Bytes of these tables together: a transfer of 256 GiB has fewer such receivers."""
 REPORTS, REPORTS_DEPTH = 100.0, 50.0
@@ -192,7 +196,7 @@ class BulkSender:
     def _client(self, peer_id: PeerId, source: Address, now: float) -> Client | None:
         client = self.clients.get(peer_id)
         if client is None:
-            if len(self.clients) >= RECEIVERS:
+            if len(self.clients) >= RECEIVERS and not self._make_room(_host(source)):
                 return None
             token = self._rng.getrandbits(8 * TOKEN_SIZE).to_bytes(TOKEN_SIZE, "big")
             budget = TokenBucket(REPORTS, REPORTS_DEPTH, now)
@@ -204,6 +208,16 @@ class BulkSender:
             client.channel = None
             client.reporter = Reporter(source, client.reporter.path)
         return client
+
+    def _make_room(self, newcomer: Address) -> bool:
+        """Forget the newest receiver of the computer that has most of them, unless it is the newcomer's."""
+        hosts = {peer_id: _host(one.reporter.address) for peer_id, one in self.clients.items()}
+        counts = Counter(hosts.values())
+        host, most = counts.most_common(1)[0]
+        if counts[newcomer] + 1 >= most:
+            return False
+        del self.clients[[peer_id for peer_id, at in hosts.items() if at == host][-1]]
+        return True
 
     def _measure(self, client: Client, report: BulkReport, now: float, age: float) -> None:
         """What the report says of the path: loss, round trip, queue."""
@@ -255,8 +269,9 @@ class BulkSender:
             return
         wanted = self._way is Way.UNICAST or report.flags & WANTS_UNICAST or client.slow
         wanted = wanted or self._badly_served(client, now)
-        if wanted and sum(one.channel is not None for one in self.clients.values()) < self._unicast_most:
-            address = client.reporter.address
+        address = client.reporter.address
+        served = Counter(_host(one.reporter.address) for one in self.clients.values() if one.channel)
+        if wanted and served.total() < self._unicast_most and served[_host(address)] < UNICAST_EACH:
             client.channel = Channel(self.layout, self._settings, self._held, address, now)
             client.channel.serials[address] = self._group.serials.get(address, 0)
             # What was measured by multicast says nothing of unicast.
@@ -434,6 +449,11 @@ class BulkSender:
         """Forget receivers of which nothing was heard for long."""
         for peer_id in [one.peer_id for one in self.clients.values() if now - one.heard > FORGOTTEN]:
             del self.clients[peer_id]
+
+
+def _host(address: Address) -> Address:
+    """The computer that an address is at."""
+    return address[0] if isinstance(address, tuple) else address
 
 
 def _smooth(loss: float, expected: int, came: int) -> float:

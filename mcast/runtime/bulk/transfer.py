@@ -253,8 +253,9 @@ class Transfer:
     def _able(self, peer_id: PeerId) -> bool:
         return peer_id in self.ports and self._pair(peer_id) is not None
 
-    def _here(self, peer_id: PeerId) -> bool:
-        return self._member.peer(peer_id).source is not None
+    def _host(self, peer_id: PeerId) -> str:
+        source = self._member.peer(peer_id).source
+        return str(source[0]) if isinstance(source, tuple) else ""
 
     def _pair(self, peer_id: PeerId) -> Pair | None:
         pair = self._pairs.get(peer_id)
@@ -575,7 +576,7 @@ class Transfer:
             filling = self.endpoint.filling
             receiver.backlog = (self._backlog + round(filling * BUFFER)) >> 10
             receiver.drained = filling == 0.0
-            outreach = receiver.on_timeout(now, self._able, self._here)
+            outreach = receiver.on_timeout(now, self._able, self._host)
             if outreach is not None:
                 if outreach.by_group:
                     self._ways.pop(outreach.to, None)  # it may be elsewhere now

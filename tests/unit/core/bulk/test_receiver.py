@@ -361,10 +361,24 @@ def test_who_does_not_answer_is_asked_through_the_group() -> None:
 def test_who_is_here_is_asked_first_and_who_never_answers_soon_no_more() -> None:
     receiver = make()
     receiver.may_serve(BOB, complete=True)
-    receiver.on_timeout(0.0, lambda _: True, lambda peer_id: peer_id == BOB)
+    receiver.on_timeout(0.0, lambda _: True, lambda peer_id: "10.0.0.2" if peer_id == BOB else "")
     assert receiver.server == BOB
     receiver.on_timeout(0.8, lambda _: True)
     assert receiver.server == ADA
+
+
+def test_members_that_one_computer_makes_up_are_not_all_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HOSTS", 1)
+    receiver = BulkReceiver(TREE.layout, TREE.root, MemoryNodes(TREE.layout), 0.0)
+    for number in range(200):
+        receiver.may_serve(PeerId(number.to_bytes(16, "big"), 1), complete=True)
+    receiver.may_serve(BOB, complete=False)
+    tried = []
+    for now in range(4):
+        receiver.on_timeout(now, lambda _: True, lambda peer_id: "bob" if peer_id == BOB else "eve")
+        tried.append(receiver.server)
+    assert tried[1] == BOB
+    assert len(receiver._failed) == 1
 
 
 def test_blocks_of_a_run_before_are_checked() -> None:

@@ -97,6 +97,31 @@ def test_reports_are_bounded() -> None:
     for number in range(module.RECEIVERS + 5):
         sender.on_report(PeerId(number.to_bytes(16, "big"), 1), number, BulkReport(), 0.0)
     assert len(sender.clients) == module.RECEIVERS
+    assert ADA in sender.clients
+
+
+def test_receivers_that_one_computer_makes_up_keep_out_no_other() -> None:
+    sender = make()
+    for number in range(module.RECEIVERS + 5):
+        sender.on_report(PeerId(number.to_bytes(16, "big"), 1), ("10.6.6.6", number), BulkReport(), 0.0)
+    for turn in range(2):
+        sender.on_report(ADA, ("10.0.0.1", 1), BulkReport(), 0.1 + turn)
+        sender.on_report(BOB, ("10.0.0.2", 1), BulkReport(), 0.1 + turn)
+        assert ADA in sender.clients
+        assert BOB in sender.clients
+        assert len(sender.clients) == module.RECEIVERS
+        sender.on_report(PeerId(b"eve" * 5 + b"!", 1), ("10.6.6.6", 7), BulkReport(), 0.2 + turn)
+
+
+def test_few_at_one_computer_get_copies_of_their_own() -> None:
+    sender = make()
+    for turn in range(2):
+        for number in range(20):
+            peer_id, address = PeerId(number.to_bytes(16, "big"), 1), ("10.6.6.6", number)
+            client = sender.clients.get(peer_id)
+            report = BulkReport(client.token if client else bytes(8), WANTS_UNICAST)
+            sender.on_report(peer_id, address, report, 0.1 * turn)
+    assert sum(client.channel is not None for client in sender.clients.values()) == module.UNICAST_EACH
 
 
 def test_who_asks_without_end_is_refused() -> None:

@@ -94,7 +94,7 @@ def test_false_sizes_make_another_transfer() -> None:
 
 def test_who_is_pushed_out_takes_no_part_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(board, "PARTIES", 1)
-    bulk, left = make(), []
+    bulk, left = make(), list[PeerId]()
     shared = Fetch.__new__(Fetch)
     shared._transfer = cast(Any, SimpleNamespace(party=lambda *_: None, leaves=left.append))
     bulk.on_notice(notice(ADA, NoticeKind.ACCEPT, 1))
