@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 from math import inf
 
@@ -116,6 +116,7 @@ class BulkReceiver:
 
     `left` counts the blocks that are missing. `server` is whom we ask, `status` its latest word. Only the
     groups before `horizon` are asked for: first those of the manifest, which tells where the rest goes.
+    `doubted` are blocks that may be here from a run before; `checks` groups of them can be checked now.
     """
 
     def __init__(
@@ -130,8 +131,10 @@ class BulkReceiver:
         self.server: PeerId | None = None
         self.status: BulkStatus | None = None
         self.servers: dict[PeerId, Server] = {}
-        self.doubted: dict[int, int] = {}
-        self.to_check: list[int] = []
+        self.doubted = Wants(layout, 0)
+        self.checks = 0
+        self._ready = bytearray(self.doubted.groups)
+        self._ready_from = 0
         self.next_timeout = now
         self._unicast = unicast
         self._arrivals: dict[Address, Arrivals] = {}
@@ -193,7 +196,7 @@ class BulkReceiver:
         """
         group, mask = row.group, row.mask
         size, last = self.layout.block_size, FAN * group + mask.bit_length() - 1
-        if not self.layout.exists(0, last) or self.doubted.get(group, 0) & mask:
+        if not self.layout.exists(0, last) or self.doubted.get(group) & mask:
             return None
         node = self.tree.node(1, group)
         if node is None or len(row.data) != self.layout.row_size(0, group, mask):
@@ -270,25 +273,17 @@ class BulkReceiver:
         return level == 0 and self._doubts(index)
 
     def _doubts(self, index: int) -> bool:
-        return bool(self.doubted.get(index // FAN, 0) >> index % FAN & 1)
+        return self.doubted.has(index)
 
     def _has_block(self, index: int) -> None:
-        group, bit = index // FAN, 1 << index % FAN
         if not self.missing[0].discard(index):
-            self._undoubt(group, bit)
+            self.doubted.discard(index)
         self.left -= 1
 
     def lose(self, index: int) -> None:
         """A block that was taken is not here any more: ask for it again."""
         self.missing[0].add(index // FAN, 1 << index % FAN)
         self.left += 1
-
-    def _undoubt(self, group: int, mask: int) -> None:
-        rest = self.doubted[group] & ~mask
-        if rest:
-            self.doubted[group] = rest
-        else:
-            del self.doubted[group]
 
     def _hold(self, level: int, index: int, data: bytes) -> None:
         """Its node has not come yet: it is not asked for until then.
@@ -319,44 +314,60 @@ class BulkReceiver:
         """A node came: what waited for it is checked, and the blocks under it that may be here already."""
         for place, data in self._unhold(level, index):
             self._take(level - 1, place, data, runs)
-        if level == 1 and index in self.doubted:
-            self.to_check.append(index)
+        if level == 1 and self.doubted.get(index):
+            self._set_ready(index)
 
     # Blocks that may be here from a run before
 
     def suppose(self, ranges: Iterable[tuple[int, int]]) -> None:
-        """The blocks [start, stop) of each range may be here: they are not asked for until they are checked.
-
-        Groups whose node is known are in `to_check` at once, others when it comes.
-        """
+        """The blocks [start, stop) of each range may be here: they are not asked for until they are checked,
+        a group at a time, once its node is known."""
         for start, stop in ranges:
-            for group in range(start // FAN, -(-min(stop, self.layout.blocks) // FAN) if start < stop else 0):
-                low, high = max(start - FAN * group, 0), min(stop - FAN * group, FAN)
-                mask = self.missing[0].get(group) & ((1 << high) - (1 << low))
-                if mask:
-                    self.missing[0].set(group, self.missing[0].get(group) & ~mask)
-                    self.doubted[group] = self.doubted.get(group, 0) | mask
-                    if self.tree.knows(1, group):
-                        self.to_check.append(group)
+            stop = min(stop, self.layout.blocks)
+            if start >= stop:
+                continue
+            group, last = start // FAN, (stop - 1) // FAN
+            while group <= last:
+                run = self.missing[0].run(group, last) if start <= FAN * group else 0
+                if run:
+                    self.doubted.add_run(group, group + run)
+                    self.missing[0].discard_run(group, group + run)
+                else:
+                    low, high = max(start - FAN * group, 0), min(stop - FAN * group, FAN)
+                    missing = self.missing[0].get(group)
+                    mask = missing & ((1 << high) - (1 << low))
+                    self.missing[0].set(group, missing & ~mask)
+                    self.doubted.add(group, mask)
+                    run = 1
+                for known in self.tree.known(group, group + run):
+                    self._set_ready(known)
+                group += run
 
-    def checked(self, group: int, blocks: Mapping[int, bytes]) -> int:
-        """What was read of the doubted blocks of a group, whose node is known: how many are right."""
-        right = 0
-        for index, data in blocks.items():
-            bit = 1 << index % FAN
-            if not self.doubted.get(group, 0) & bit:
-                continue  # it came meanwhile
-            self._undoubt(group, bit)
-            if self.tree.check(0, index, data):
-                self.left -= 1
-                right += 1
-            else:
-                self.missing[0].add(group, bit)
-        return right
+    def _set_ready(self, group: int) -> None:
+        self.checks += not self._ready[group]
+        self._ready[group] = 1
+
+    def next_check(self) -> int | None:
+        """A group to check, once: its node is known, and some of its blocks may be here."""
+        if not self.checks:
+            return None
+        group = self._ready.find(1, self._ready_from)
+        if group < 0:
+            group = self._ready.find(1)
+        self._ready[group], self._ready_from = 0, group + 1
+        self.checks -= 1
+        return group
+
+    def checked(self, group: int, asked: int, right: int) -> None:
+        """The masks of the doubted blocks of a group that were read, and of those that are right."""
+        asked &= self.doubted.get(group)  # others have come meanwhile
+        self.doubted.set(group, self.doubted.get(group) & ~asked)
+        self.left -= (asked & right).bit_count()
+        self.missing[0].add(group, asked & ~right)
 
     def holds(self, group: int) -> int:
         """The mask of the blocks of a group that are here, verified."""
-        mask = self.missing[0].full(group) & ~self.missing[0].get(group) & ~self.doubted.get(group, 0)
+        mask = self.missing[0].full(group) & ~self.missing[0].get(group) & ~self.doubted.get(group)
         return mask if self.tree.knows(1, group) else 0
 
     # Whom to ask

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from hashlib import sha256
 from typing import Protocol
 
@@ -60,6 +61,13 @@ class HashTree:
     def knows(self, level: int, index: int) -> bool:
         """Whether that node is known."""
         return bool(self._known[level - 1][index])
+
+    def known(self, start: int, stop: int) -> Iterator[int]:
+        """Of which groups of blocks from `start` on, before `stop`, the node is known."""
+        known = self._known[0]
+        while (start := known.find(1, start, stop)) >= 0:
+            yield start
+            start += 1
 
     def expected(self, level: int, index: int) -> bytes | None:
         """The hash that an item must have; None while the node above it is not known."""

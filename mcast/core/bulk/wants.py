@@ -1,4 +1,4 @@
-"""Which items of one level are wanted: five bytes for each group of them, whatever the pattern."""
+"""Which items of one level are wanted: a byte for each group of them, and four more where it is in part."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from .layout import FULL, Layout
 
 NONE, SOME, ALL = 0, 1, 2
 GROUP_BYTES = 5
+"""Bytes that a group takes at most."""
+CHUNK = 4096
+"""Groups whose masks are held together, as long as one of them is wanted in part: where all or nothing is
+wanted, as in most of a large transfer, masks take no memory."""
 
 
 class Wants:
@@ -16,10 +20,10 @@ class Wants:
     __slots__ = ("_last", "_masks", "_states", "groups")
 
     def __init__(self, layout: Layout, level: int, *, all_of_it: bool = False) -> None:
-        self.groups = layout.groups(level)
-        self._last = layout.full(level, self.groups - 1)
+        self.groups = layout.groups(level) if layout.counts else 0
+        self._last = layout.full(level, self.groups - 1) if self.groups else 0
         self._states = bytearray((ALL if all_of_it else NONE,)) * self.groups
-        self._masks = array("I", bytes(4 * self.groups))
+        self._masks: dict[int, array[int]] = {}
 
     def full(self, group: int) -> int:
         """The mask of a whole group."""
@@ -28,7 +32,9 @@ class Wants:
     def get(self, group: int) -> int:
         """What is wanted of a group."""
         state = self._states[group]
-        return 0 if state == NONE else self._masks[group] if state == SOME else self.full(group)
+        if state == SOME:
+            return self._masks[group // CHUNK][group % CHUNK]
+        return 0 if state == NONE else self.full(group)
 
     def has(self, index: int) -> bool:
         """Whether that item is wanted."""
@@ -36,13 +42,14 @@ class Wants:
 
     def set(self, group: int, mask: int) -> None:
         """Want of a group just this."""
-        if mask == 0:
-            self._states[group] = NONE
-        elif mask == self.full(group):
-            self._states[group] = ALL
-        else:
-            self._states[group] = SOME
-            self._masks[group] = mask
+        if mask == 0 or mask == self.full(group):
+            self._set_run(group, group + 1, NONE if mask == 0 else ALL)
+            return
+        masks = self._masks.get(group // CHUNK)
+        if masks is None:
+            masks = self._masks[group // CHUNK] = array("I", bytes(4 * CHUNK))
+        self._states[group] = SOME
+        masks[group % CHUNK] = mask
 
     def add(self, group: int, mask: int) -> None:
         """Want this of a group, too."""
@@ -50,7 +57,20 @@ class Wants:
 
     def add_run(self, start: int, stop: int) -> None:
         """Want all of the groups [start, stop)."""
-        self._states[start:stop] = bytes((ALL,)) * (stop - start)
+        self._set_run(start, stop, ALL)
+
+    def discard_run(self, start: int, stop: int) -> None:
+        """Want nothing of the groups [start, stop)."""
+        self._set_run(start, stop, NONE)
+
+    def _set_run(self, start: int, stop: int, state: int) -> None:
+        states = self._states
+        partly = bool(self._masks) and states.find(SOME, start, stop) >= 0
+        states[start:stop] = bytes((state,)) * (stop - start)
+        if partly:
+            for chunk in [one for one in self._masks if start // CHUNK <= one <= (stop - 1) // CHUNK]:
+                if states.find(SOME, chunk * CHUNK, (chunk + 1) * CHUNK) < 0:
+                    del self._masks[chunk]
 
     def discard(self, index: int) -> bool:
         """An item is wanted no more; whether it was."""
@@ -67,12 +87,12 @@ class Wants:
         whole = self._states.find(ALL, start, some if some >= 0 else self.groups)
         return whole if whole >= 0 else some
 
-    def run(self, start: int) -> int:
-        """How many groups from `start` on are wanted as a whole."""
+    def run(self, start: int, stop: int | None = None) -> int:
+        """How many groups from `start` on, before `stop`, are wanted as a whole."""
         states = self._states
         if states[start] != ALL:
             return 0
-        stop = self.groups
+        stop = self.groups if stop is None else stop
         for other in (NONE, SOME):
             found = states.find(other, start, stop)
             stop = found if found >= 0 else stop

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from hashlib import sha256
 from itertools import count
 from math import inf
 from random import SystemRandom
@@ -36,6 +36,7 @@ from mcast.wire.bulk import (
     BY_UNICAST,
     DATA_HEAD_SIZE,
     FAN,
+    HASH_SIZE,
     UNICAST,
     BulkKind,
     BulkNotice,
@@ -62,8 +63,9 @@ AT_ONCE = 256 << 10
 """Bytes that leave before the event loop has its turn."""
 FULL_PAUSE = 0.001
 """Seconds after which a full socket is tried again."""
-CHECKS = 8
-"""Groups of blocks of a run before that are read and checked at a time: hashing holds up the event loop."""
+CHECKS, CHECKS_AT_ONCE = 8, 2
+"""Groups of blocks of a run before that the worker reads and checks at a time, and how often that is queued:
+what came from the network is written in between."""
 HOUSEKEEPING = 0.5
 """Seconds between two looks at who is gone."""
 
@@ -174,7 +176,6 @@ class Transfer:
         self._early: list[tuple[int, bytes]] = []
         self._writing: list[tuple[int, bytes]] = []
         self._writing_bytes = self._backlog = 0
-        self._unchecked: deque[int] = deque()
         self._checking = 0
         self._jobs = 0
         self._flush_timer: asyncio.TimerHandle | None = None
@@ -285,7 +286,7 @@ class Transfer:
                 runs += self.receiver.take(_port(source), rows, now, age)
         if self.receiver is not None and not self.ended:
             self._got(runs)
-            if self.receiver.to_check:
+            if self.receiver.checks:
                 self._check()
         self._arm()
 
@@ -432,34 +433,39 @@ class Transfer:
         return self.layout.blocks if stop >= self.layout.size else stop // self.layout.block_size
 
     def _check(self) -> None:
-        """Check blocks that may be here from a run before, whose hashes are known now."""
+        """Let the worker check blocks that may be here from a run before, whose hashes are known now."""
         receiver = self.receiver
-        if receiver is None or not self._begun:
-            return
-        self._unchecked += receiver.to_check
-        receiver.to_check.clear()
-        while self._unchecked and self._checking < CHECKS:
-            group = self._unchecked.popleft()
-            mask = receiver.doubted.get(group, 0)
-            indexes = [FAN * group + bit for bit in range(FAN) if mask >> bit & 1]
-            if indexes:
+        while receiver is not None and self._begun and receiver.checks and self._checking < CHECKS_AT_ONCE:
+            groups = [group for _ in range(CHECKS) if (group := receiver.next_check()) is not None]
+            asked = [(group, mask) for group in groups if (mask := receiver.doubted.get(group))]
+            if asked:
                 self._checking += 1
-                self._run(self._read_blocks, indexes).add_done_callback(partial(self._has_checked, group))
+                self._run(self._check_blocks, asked).add_done_callback(self._has_checked)
 
-    def _read_blocks(self, indexes: list[int]) -> dict[int, bytes]:
-        """In the worker."""
+    def _check_blocks(self, asked: list[tuple[int, int]]) -> list[tuple[int, int, int]]:
+        """In the worker: of each group the mask that was asked for, and that of the blocks that are right."""
         assert self._sink is not None  # noqa: S101 - only a fetch checks
         size, before = self.layout.block_size, self.layout.manifest_size
-        start = indexes[0] * size
-        stop = min(self.layout.size, (indexes[-1] + 1) * size)
-        data = self._sink.read(start - before, stop - start)
-        return {index: data[index * size - start : (index + 1) * size - start] for index in indexes}
+        checked = []
+        for group, mask in asked:
+            node, right = self._tree.read(1, group), 0
+            bits = [bit for bit in range(FAN) if mask >> bit & 1]
+            start = (FAN * group + bits[0]) * size
+            stop = min(self.layout.size, (FAN * group + bits[-1] + 1) * size)
+            data = memoryview(self._sink.read(start - before, stop - start))
+            for bit in bits:
+                at = (FAN * group + bit) * size - start
+                hashed = sha256(data[at : at + size]).digest()
+                right |= (hashed == node[HASH_SIZE * bit : HASH_SIZE * (bit + 1)]) << bit
+            checked.append((group, mask, right))
+        return checked
 
-    def _has_checked(self, group: int, done: asyncio.Future[dict[int, bytes]]) -> None:
+    def _has_checked(self, done: asyncio.Future[list[tuple[int, int, int]]]) -> None:
         self._checking -= 1
-        if done.cancelled() or self.receiver is None or self.ended:
+        if done.cancelled() or done.exception() is not None or self.receiver is None or self.ended:
             return
-        self.receiver.checked(group, {} if done.exception() else done.result())
+        for group, asked, right in done.result():
+            self.receiver.checked(group, asked, right)
         self._check()
         if not self.receiver.left:
             self.receiver.next_timeout = self._member.now()

@@ -6,6 +6,7 @@ from random import Random
 import pytest
 
 from mcast.core.bulk import receiver as module
+from mcast.core.bulk.layout import FULL
 from mcast.core.bulk.receiver import BulkReceiver
 from mcast.core.events import Address, PeerId
 from mcast.wire.bulk import (
@@ -386,23 +387,42 @@ def test_blocks_of_a_run_before_are_checked() -> None:
     take(receiver, "ada", [item(2, 0), item(1, 0)], 0.0)
     take(receiver, "ada", [item(0, 2)], 0.0)
     receiver.suppose([(0, 40), (64, 900), (2, 3), (45, 41)])
-    assert receiver.to_check == [0]
+    assert receiver.checks == 1
+    assert receiver.next_check() == 0
+    assert receiver.next_check() is None
     assert not receiver.missing[0].has(1)
     assert receiver.missing[0].has(41)
     assert receiver.holds(0) == 4
-    receiver.to_check.clear()
     # One comes by the network after all, and one is not right.
     assert take(receiver, "ada", [item(0, 5)], 0.0) == [(5, item(0, 5).data)]
-    blocks = {index: item(0, index).data for index in range(32) if index != 2} | {7: bytes(BLOCK)}
-    assert receiver.checked(0, blocks) == 29
-    assert receiver.missing[0].has(7)
-    assert 0 not in receiver.doubted
+    receiver.checked(0, FULL & ~4, FULL & ~(1 << 7))
+    assert receiver.missing[0].get(0) == 1 << 7
+    assert receiver.doubted.get(0) == 0
     assert receiver.left == 70 - 31
     assert take(receiver, "ada", [item(0, 33)], 0.0) == []  # its node is not known, and it may be here
     take(receiver, "ada", [item(1, 1)], 0.0)
-    assert receiver.to_check == [1]
-    assert receiver.checked(1, {32: item(0, 32).data}) == 1
-    assert receiver.doubted[1] == 0xFE
+    assert receiver.next_check() == 1
+    receiver.checked(1, 1, 1)
+    assert receiver.doubted.get(1) == 0xFE
+
+
+def test_long_runs_of_blocks_may_be_here_from_before() -> None:
+    receiver = make()
+    take(receiver, "ada", nodes(), 0.0)
+    receiver.suppose([(0, 70)])
+    assert [receiver.next_check() for _ in range(4)] == [0, 1, 2, None]
+    for group in range(3):
+        receiver.checked(group, FULL, FULL)
+    assert receiver.left == 0
+    tree = make_tree(DATA, block=BLOCK)
+    receiver = BulkReceiver(tree.layout, tree.root, MemoryNodes(tree.layout), 0.0)
+    receiver.suppose([(0, 70)])
+    take(receiver, "ada", [item(2, 0), item(1, 2), item(1, 0)], 0.0)
+    assert receiver.next_check() == 0
+    take(receiver, "ada", [item(1, 1)], 0.0)
+    assert [receiver.next_check() for _ in range(2)] == [1, 2]
+    receiver._set_ready(0)
+    assert receiver.next_check() == 0
 
 
 def test_forged_serials_do_not_count() -> None:

@@ -48,6 +48,8 @@ def test_nodes_are_checked_from_the_root_down() -> None:
     assert not known.knows(1, 1)
     known.put(1, 1, leaf)
     assert known.knows(1, 1)
+    assert list(known.known(0, 3)) == [1]
+    assert list(known.known(2, 3)) == []
     assert known.node(1, 1) == leaf == known.node(1, 1)
     assert known.check(0, 40, DATA[40 * 1024 : 41 * 1024]) is True
     assert known.check(0, 40, bytes(1024)) is False

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from mcast.core.bulk.layout import FULL, make_layout
-from mcast.core.bulk.wants import Wants
+from mcast.core.bulk.wants import CHUNK, Wants
 
 LAYOUT = make_layout(1024 * 70, 0, 1024)
 
@@ -39,3 +39,21 @@ def test_runs() -> None:
     assert wants.next(0) == 1
     wants.set(2, 0)
     assert wants.run(1) == 1
+
+
+def test_only_what_is_wanted_in_part_takes_memory() -> None:
+    layout = make_layout(1024 * 32 * 3 * CHUNK, 0, 1024)
+    wants = Wants(layout, 0, all_of_it=True)
+    for group in range(0, 3 * CHUNK, 2):
+        wants.set(group, 5)
+    assert len(wants._masks) == 3
+    wants.discard_run(CHUNK - 1, 2 * CHUNK + 5)
+    assert list(wants._masks) == [0, 2]
+    assert wants.get(CHUNK - 2) == wants.get(2 * CHUNK + 6) == 5
+    assert wants.idle(0, 3 * CHUNK) == CHUNK + 6
+    wants.add_run(0, CHUNK)
+    assert list(wants._masks) == [2]
+    assert (wants.run(0), wants.run(0, 10)) == (CHUNK, 10)
+    for group in range(2 * CHUNK, 3 * CHUNK):
+        wants.set(group, 0)
+    assert not wants._masks

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
+from hashlib import sha256
 from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,6 +15,7 @@ import pytest
 
 from mcast.core.bulk.channel import Batch
 from mcast.core.bulk.sender import Way
+from mcast.core.bulk.tree import HashTree
 from mcast.core.events import PeerId
 from mcast.crypto.keys import Identity
 from mcast.crypto.rooms import Room, keyed_room, open_room
@@ -276,6 +279,7 @@ class Kept(BytesSink):
 
 def test_few_blocks_of_a_run_before_are_read_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CHECKS", 1)
+    monkeypatch.setattr(module, "CHECKS_AT_ONCE", 1)
 
     @run
     async def scenario() -> None:
@@ -284,8 +288,8 @@ def test_few_blocks_of_a_run_before_are_read_at_a_time(monkeypatch: pytest.Monke
             take(transfer, nodes())
             transfer._check()
             assert transfer._checking == 1
-            assert len(transfer._unchecked) == 1
             assert transfer.receiver is not None
+            assert transfer.receiver.checks == 1
             await until(lambda: transfer.receiver is not None and transfer.receiver.left == 1)
             assert transfer._checking == 0
             take(transfer, [block(0)])
@@ -373,3 +377,33 @@ async def test_what_is_gathered_for_one_write_is_no_backlog() -> None:
         transfer._turn(transfer._member.now())
         assert transfer._writing_bytes
         assert transfer.receiver.backlog == 0
+
+
+def test_the_loop_hashes_nothing_of_a_run_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chat lines and presence go on while gigabytes are checked: that is done in the thread."""
+    levels: list[int] = []
+    check = HashTree.check
+    threads: set[int] = set()
+
+    def checking(tree: HashTree, level: int, index: int, data: bytes) -> bool | None:
+        levels.append(level)
+        return check(tree, level, index, data)
+
+    def hashing(data: bytes) -> Any:
+        threads.add(threading.get_ident())
+        return sha256(data)
+
+    monkeypatch.setattr(HashTree, "check", checking)
+    monkeypatch.setattr(module, "sha256", hashing)
+
+    @run
+    async def scenario() -> None:
+        async with fetching(sink=Kept()) as (transfer, _, _, _):
+            await until(lambda: transfer._begun)
+            take(transfer, nodes())
+            transfer._check()
+            await until(lambda: transfer.receiver is not None and transfer.receiver.left == 1)
+            assert 0 not in levels
+            assert threads == {transfer._worker._thread.ident}
+
+    scenario()
