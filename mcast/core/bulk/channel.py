@@ -28,6 +28,10 @@ AT_ONCE = 0.002
 DEPTH_MIN, DEPTH_MAX = 64 << 10, 1 << 20
 GRACE = 0.25
 """Seconds beyond the round trip after which what was sent and not reported on counts as lost."""
+URGENT = 8192
+"""Groups that are sent again before others; more wait for their turn in the stream. The attack: to ask for
+one block of each group of a large transfer.
+"""
 FLIGHTS = 8192
 """Groups that are under way at most; the oldest count as arrived or lost."""
 LANDED = 2.0
@@ -173,8 +177,8 @@ class Channel:
             return 0
         new = mask & ~wants.get(group)
         wants.add(group, mask)
-        if mask & self._behind(level, group):
-            slot = (level, group)
+        slot = (level, group)
+        if mask & self._behind(level, group) and (len(self._urgent) < URGENT or slot in self._urgent):
             owner = reporter.address if reporter.validated else SEVERAL
             if self._urgent.setdefault(slot, owner) != owner:
                 self._urgent[slot] = SEVERAL

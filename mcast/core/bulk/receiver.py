@@ -30,9 +30,9 @@ from .layout import Layout
 from .tree import HashTree, NodeStore
 from .wants import Wants
 
-HELD = 4096
-"""Items that wait for the node above them. The attack: items without end under nodes that never come. The
-group that waits for longest goes first, and is asked for again."""
+HELD = 6 << 20
+"""Bytes of items that wait for the node above them. The attack: items without end under nodes that never
+come. The group that waits for longest goes first, and is asked for again."""
 SOURCES = 16
 """Addresses of which it is counted what came; the one unheard for longest goes first, but never our server.
 The attack: items from ever new addresses."""
@@ -299,7 +299,7 @@ class BulkReceiver:
         waiting[index, data] = None
         self._held_count += 1
         self.missing[level].discard(index)
-        if self._held_count > HELD:
+        if self._held_count * self.layout.block_size > HELD:
             self._unhold(*next(iter(self._held)))
 
     def _unhold(self, level: int, index: int) -> Iterable[tuple[int, bytes]]:

@@ -38,8 +38,8 @@ UNICAST_RECEIVERS = 64
 """Of them, those that are served by unicast: each has a table of its own. Others stay with multicast."""
 UNICAST_EACH = 8
 """Of these, those at one computer. The attack: members under many names, each of which wants a copy."""
-UNICAST_TABLES = 128 << 20
-"""Bytes of these tables together: a transfer of 256 GiB has fewer such receivers."""
+UNICAST_TABLES = 16 << 20
+"""Bytes of these tables together: a transfer of many gigabytes has fewer such receivers."""
 REPORTS, REPORTS_DEPTH = 100.0, 50.0
 """Reports of one receiver a second that are read, and at once. The attack: a storm of NACKs."""
 ALL_REPORTS = 600.0

@@ -14,8 +14,8 @@ from mcast.wire.bulk import FAN, HASH_SIZE
 
 AHEAD = 16
 """Groups of blocks that are read at once while blocks leave in order."""
-CACHED = 128
-"""Groups that are kept: 6 MB. What is asked for again is mostly what left just now."""
+CACHED = 6 << 20
+"""Bytes of groups that are kept. What is asked for again is mostly what left just now."""
 
 Blocks = list[bytes | memoryview | None]
 
@@ -88,7 +88,7 @@ class BlockCache:
             return
         for at, blocks in enumerate(done.result(), group):
             self._groups[at] = blocks
-        while len(self._groups) > CACHED:
+        while len(self._groups) > max(2 * AHEAD, CACHED // (FAN * self._layout.block_size)):
             del self._groups[next(iter(self._groups))]
         self._on_ready()
 

@@ -408,8 +408,11 @@ class Bulk:
         try:
             title, origins = _check_title(title), _origins(to)
             size, manifest = source.size, bytes(source.manifest)
-            if len(manifest) > MANIFEST_MAX or not 0 <= size <= STREAM_MAX - len(manifest):
-                raise UsageError(f"a transfer of {size} bytes is too large", "offer it in parts")
+            if len(manifest) > MANIFEST_MAX:
+                raise UsageError(f"a manifest of {len(manifest):,} bytes is too long", "send it in parts")
+            if not 0 <= size <= STREAM_MAX - len(manifest):
+                most = f"{STREAM_MAX >> 30} GiB are sent at once at most"
+                raise UsageError(f"{size:,} bytes are too many: {most}", "send them in parts")
             self._check_room()
             block = self._payload() - DATA_OVERHEAD
             layout = make_layout(size + len(manifest), len(manifest), block)

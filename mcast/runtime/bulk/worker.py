@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import queue
 import tempfile
 import threading
@@ -11,9 +12,12 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-IN_MEMORY = 16 << 20
-"""Bytes of the nodes of a hash tree that are held in memory; beyond that they are in a file. 700 MB of
+IN_MEMORY = 4 << 20
+"""Bytes of the nodes of a hash tree that are held in memory; beyond that they are in a file. 170 MB of
 content have that many."""
+_ON_DISK = "/var/tmp"  # noqa: S108 - the file in it has no name
+"""Where that file is, unless TMPDIR is set: /tmp is often in memory, and 128 GB of content have 3 GB of
+nodes."""
 
 
 class Worker:
@@ -67,7 +71,8 @@ class SpooledNodes:
     """The nodes of a hash tree: in memory while they are few, else in a file that the system removes."""
 
     def __init__(self) -> None:
-        self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - closed by close()
+        on_disk = _ON_DISK if "TMPDIR" not in os.environ and os.access(_ON_DISK, os.W_OK) else None
+        self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY, dir=on_disk)  # noqa: SIM115 - by close()
         self._lock = threading.Lock()
 
     def write(self, offset: int, data: bytes) -> None:

@@ -3,6 +3,8 @@ from __future__ import annotations
 from math import inf
 from typing import Any
 
+import pytest
+
 from mcast.core.bulk import channel as module
 from mcast.core.bulk.channel import Batch, Channel, Reporter, _next_item
 from mcast.core.bulk.layout import FULL, make_layout
@@ -54,6 +56,19 @@ def test_the_rate_is_kept() -> None:
         pass
     assert not channel.idle
     assert channel.when(0.0) > 0.0
+
+
+def test_what_is_sent_again_before_others_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "URGENT", 3)
+    channel = make()
+    one = reporter("a")
+    channel.want(one, ((0, (Entry(60, 1),)),), 0.0)
+    assert channel.take(None, lambda: {}, 0.0) is not None
+    again = ((0, tuple(Entry(group, 1) for group in range(50))),)
+    for _ in range(2):
+        channel.want(one, again, 10.0)
+        assert len(channel._urgent) == 3
+    assert sorted(drain(channel, 10.0)) == [(0, FAN * group) for group in range(50)]
 
 
 def test_what_is_under_way_is_not_sent_again() -> None:

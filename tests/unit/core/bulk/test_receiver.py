@@ -128,7 +128,7 @@ def test_blocks_wait_for_their_nodes() -> None:
 
 def test_what_waits_is_bounded() -> None:
     receiver = make()
-    held, module.HELD = module.HELD, 2
+    held, module.HELD = module.HELD, 2 * BLOCK
     try:
         early = [item(0, 40), item(0, 41), item(0, 64)]
         assert take(receiver, "ada", [*early, *nodes()], 0.1) == [(64, item(0, 64).data)]
