@@ -112,7 +112,7 @@ class TransferOffered(msgspec.Struct, frozen=True):
 
 
 class TransferWithdrawn(msgspec.Struct, frozen=True):
-    """The author withdraws its offer. Who holds all of it may still serve it."""
+    """The author has withdrawn its offer, and nobody who holds all of it says that it gives it."""
 
     id: str
     peer_id: PeerId

@@ -7,6 +7,8 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests import lab
 from tests.lan.files import MIB, contents, get, inbox, last, tree
 
@@ -79,6 +81,22 @@ def test_an_offer_to_one_peer_is_shown_to_no_other(lan: lab.MakeLan, tmp_path: P
     nobody = h1.mcast("drop", str(tmp_path / "a.txt"), "--to", "nobody")
     assert nobody.wait() == 4
     assert "nobody here is called 'nobody'" in nobody.stderr
+
+
+@pytest.mark.parametrize("end", ["interrupted", "timed out"])
+def test_an_offer_ends_with_its_drop(lan: lab.MakeLan, tmp_path: Path, end: str) -> None:
+    h1, h2 = lan(2).hosts
+    (tmp_path / "a.txt").write_text("hello")
+    watching = h2.mcast("listen", "--json", "--events")
+    watching.wait_for("listening", stream="stderr")
+
+    def told(kind: str) -> bool:
+        return any(one["type"] == kind for one in watching.objects())
+
+    dropping = h1.mcast("drop", str(tmp_path / "a.txt"), "-W", "60s" if end == "interrupted" else "3s")
+    lab.until(lambda: told("offer"))
+    assert (dropping.interrupt() if end == "interrupted" else dropping.wait()) in (130, 27)
+    lab.until(lambda: told("withdrawn"))
 
 
 def test_time_limits_tell_who_has_what(lan: lab.MakeLan, tmp_path: Path) -> None:

@@ -43,6 +43,8 @@ def test_files_are_offered_and_accepted_in_a_chat(lan: lab.MakeLan, tmp_path: Pa
     ):
         bob.type(f"{wrong}\r")
         bob.wait_for_screen(told)
+    bob.type(f"/drop {h2.home / 'in' / 'photo.jpg'}\r")  # the same content, and what he has is the same
+    bob.wait_for_screen("[1] you offer photo.jpg (2.1 MB): ")
     for terminal in (ada, bob):
         terminal.type("/quit\r")
         assert terminal.wait() == 0

@@ -43,10 +43,19 @@ class Party(msgspec.Struct):
 
 
 class Known(msgspec.Struct):
-    """A transfer of which we heard: its offers by peer, and all who said something about it."""
+    """A transfer of which we heard: its offers by peer, and all who said something about it.
+
+    `withdrawn` is the latest offer that was withdrawn while others can give what it offered.
+    """
 
     offers: dict[PeerId, TransferOffered]
     parties: dict[PeerId, Party]
+    withdrawn: TransferOffered | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether somebody says that it has all of it and gives it."""
+        return any(one.kind is NoticeKind.WHOLE and one.port for one in self.parties.values())
 
     @property
     def owner(self) -> PeerId:
@@ -68,8 +77,13 @@ class Board:
         self._known: dict[bytes, Known] = {}
 
     def offers(self) -> list[TransferOffered]:
-        """All that is offered, the oldest first."""
-        return [one for known in self._known.values() for one in known.offers.values()]
+        """All that is offered, the oldest first; also what was withdrawn, as long as others give it."""
+        offers: list[TransferOffered] = []
+        for known in self._known.values():
+            offers += known.offers.values()
+            if known.withdrawn is not None and not known.offers:
+                offers.append(known.withdrawn)
+        return offers
 
     def offers_of(self, root: bytes) -> dict[PeerId, TransferOffered]:
         """Who offers a transfer."""
@@ -93,13 +107,17 @@ class Board:
         withdrawn = None
         if said.kind is NoticeKind.OFFER:
             known.offers[peer_id] = _offer(said, notice)
-        elif said.kind is NoticeKind.WITHDRAW:
-            withdrawn = known.offers.pop(peer_id, None)
+        elif peer_id in known.offers and said.kind is NoticeKind.WITHDRAW:
+            known.withdrawn = withdrawn = known.offers.pop(peer_id)
+        if known.withdrawn is not None and not known.held:
+            withdrawn, known.withdrawn = known.withdrawn, None
+        elif not known.offers:
+            withdrawn = None  # it can still be had
         self._bound_parties(said.root, known)
         self._bound_identity(peer_id.origin)
         self._bound_transfers()
         if withdrawn is not None:
-            return TransferWithdrawn(withdrawn.id, peer_id, notice.name)
+            return TransferWithdrawn(withdrawn.id, withdrawn.peer_id, withdrawn.name)
         return self.offers_of(said.root).get(peer_id) if said.kind is NoticeKind.OFFER else None
 
     # What goes
@@ -120,7 +138,9 @@ class Board:
     def _bound_transfers(self) -> None:
         while len(self._known) > TRANSFERS:
             spare = {root: known for root, known in self._known.items() if not self._used(root)}
-            root = next((root for root, known in spare.items() if not known.offers), None)
+            root = next(
+                (one for one, known in spare.items() if not known.offers and not known.withdrawn), None
+            )
             if root is not None:
                 self._leave(root, [])
                 continue

@@ -417,8 +417,7 @@ class Bulk:
             block = self._payload() - DATA_OVERHEAD
             layout = make_layout(size + len(manifest), len(manifest), block)
             tree = await worker.run(_make_tree, layout, nodes, source, manifest)
-            if tree.root in self._open:
-                raise UsageError("this is offered or fetched already", "withdraw it first")
+            await self._replace(tree.root)
             self._check_room()
             me = self._member.peer_id
             offer = TransferOffered(
@@ -450,8 +449,7 @@ class Bulk:
 
     async def accept(self, offer: TransferOffered, sink: Sink, way: str) -> Fetch:
         """Fetch what somebody offers; see Group.accept()."""
-        if offer.root in self._open:
-            raise UsageError("this is offered or fetched already", "close it first")
+        await self._replace(offer.root)
         self._check_room()
         layout = make_layout(offer.size + offer.manifest_size, offer.manifest_size, offer.block_size)
         worker, nodes = Worker("mcast-get"), SpooledNodes()
@@ -466,6 +464,15 @@ class Bulk:
         self._register(fetch)
         self.say(BulkNotice(NoticeKind.ACCEPT, offer.root, transfer.endpoint.port))
         return fetch
+
+    async def _replace(self, root: bytes) -> None:
+        """Make way for a transfer under a root: a peer takes part in one of each, or its port and its words
+        would have two meanings. What we have whole gives way: to be offered by us, or fetched once more."""
+        before = self._open.get(root)
+        if isinstance(before, Fetch) and before._transfer.whole:
+            await before._end(close=True)
+        if root in self._open:
+            raise UsageError("this is offered or fetched already", "withdraw or close it first")
 
     def _check_room(self) -> None:
         if len(self._open) >= OPEN_MOST:
@@ -490,6 +497,7 @@ class Bulk:
                 transfer.failure = transfer.failure or Failure("closed", "the group was left")
                 await shared._abort()
             else:
+                self.say(BulkNotice(NoticeKind.WITHDRAW, shared.offer.root))
                 await shared._end(close=True)
 
     def stop(self, *, forked: bool = False) -> None:

@@ -110,6 +110,29 @@ def test_to_offer_first_what_another_offers_pushes_out_nothing() -> None:
         assert isinstance(room.say(ADA, NoticeKind.WITHDRAW, number), TransferWithdrawn)
 
 
+def test_what_is_withdrawn_is_offered_as_long_as_others_give_it() -> None:
+    room = Room()
+    room.say(ADA, NoticeKind.OFFER, 1)
+    room.say(BOB, NoticeKind.WHOLE, 1)
+    assert room.say(ADA, NoticeKind.WITHDRAW, 1) is None
+    assert room.offered(ADA) == ["1"]
+    gone = room.say(BOB, NoticeKind.WITHDRAW, 1)
+    assert isinstance(gone, TransferWithdrawn)
+    assert gone.peer_id == ADA
+    assert room.offered(ADA) == []
+    assert room.say(BOB, NoticeKind.WITHDRAW, 1) is None
+
+
+def test_one_of_two_offers_is_withdrawn() -> None:
+    room = Room()
+    room.say(ADA, NoticeKind.OFFER, 1)
+    room.say(BOB, NoticeKind.OFFER, 1)
+    gone = room.say(ADA, NoticeKind.WITHDRAW, 1)
+    assert isinstance(gone, TransferWithdrawn)
+    assert gone.peer_id == ADA
+    assert (room.offered(ADA), room.offered(BOB)) == ([], ["1"])
+
+
 def test_what_we_serve_or_fetch_stays() -> None:
     room = Room()
     for number in range(3):

@@ -148,6 +148,25 @@ def test_who_has_it_whole_has_it_still_when_it_gives_it_no_more() -> None:
     assert [peer.peer_id for peer in bulk.holders(offer)] == [ADA]
 
 
+def test_what_is_whole_gives_way_to_a_transfer_of_the_same_content(monkeypatch: pytest.MonkeyPatch) -> None:
+    root = (1).to_bytes(32, "big")
+    bulk = make()
+    fetch = Fetch.__new__(Fetch)
+
+    async def end(shared: Fetch, *, close: bool) -> None:
+        assert close
+        del bulk._open[root]
+
+    monkeypatch.setattr(Fetch, "_end", end)
+    bulk._open[root] = fetch
+    fetch._transfer = cast(Any, SimpleNamespace(whole=False))
+    with pytest.raises(UsageError, match="already"):
+        asyncio.run(bulk._replace(root))
+    fetch._transfer.whole = True
+    asyncio.run(bulk._replace(root))
+    assert not bulk._open
+
+
 class Closing(BytesSource):
     """A source that tells when it was closed; closing it may fail."""
 
