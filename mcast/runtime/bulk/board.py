@@ -45,7 +45,7 @@ class Party(msgspec.Struct):
 class Known(msgspec.Struct):
     """A transfer of which we heard: its offers by peer, and all who said something about it.
 
-    `withdrawn` is the latest offer that was withdrawn while others can give what it offered.
+    `withdrawn` is the latest offer that was withdrawn: others may still give what it offered.
     """
 
     offers: dict[PeerId, TransferOffered]
@@ -56,6 +56,11 @@ class Known(msgspec.Struct):
     def held(self) -> bool:
         """Whether somebody says that it has all of it and gives it."""
         return any(one.kind is NoticeKind.WHOLE and one.port for one in self.parties.values())
+
+    @property
+    def shown(self) -> list[TransferOffered]:
+        """The offers; else the one that was withdrawn, if others give it."""
+        return list(self.offers.values()) or ([self.withdrawn] if self.withdrawn and self.held else [])
 
     @property
     def owner(self) -> PeerId:
@@ -80,9 +85,7 @@ class Board:
         """All that is offered, the oldest first; also what was withdrawn, as long as others give it."""
         offers: list[TransferOffered] = []
         for known in self._known.values():
-            offers += known.offers.values()
-            if known.withdrawn is not None and not known.offers:
-                offers.append(known.withdrawn)
+            offers += known.shown
         return offers
 
     def offers_of(self, root: bytes) -> dict[PeerId, TransferOffered]:
@@ -103,14 +106,15 @@ class Board:
         party = Party(notice.name, said.kind, said.port, said.text, now, host=self._host(peer_id))
         if said.kind is NoticeKind.WITHDRAW and before is not None and before.kind is NoticeKind.WHOLE:
             party.kind, party.port = NoticeKind.WHOLE, 0  # it gives it no more, but it still has it
+        shown, withdrawn = known.shown, None
         known.parties[peer_id] = party
-        withdrawn = None
         if said.kind is NoticeKind.OFFER:
             known.offers[peer_id] = _offer(said, notice)
         elif peer_id in known.offers and said.kind is NoticeKind.WITHDRAW:
             known.withdrawn = withdrawn = known.offers.pop(peer_id)
-        if known.withdrawn is not None and not known.held:
-            withdrawn, known.withdrawn = known.withdrawn, None
+        told = known.shown[-1:] if not shown else []
+        if not known.shown and shown:
+            withdrawn = shown[-1]
         elif not known.offers:
             withdrawn = None  # it can still be had
         self._bound_parties(said.root, known)
@@ -118,7 +122,9 @@ class Board:
         self._bound_transfers()
         if withdrawn is not None:
             return TransferWithdrawn(withdrawn.id, withdrawn.peer_id, withdrawn.name)
-        return self.offers_of(said.root).get(peer_id) if said.kind is NoticeKind.OFFER else None
+        if said.kind is NoticeKind.OFFER:
+            return self.offers_of(said.root).get(peer_id)
+        return told[0] if told else None
 
     # What goes
 

@@ -123,6 +123,15 @@ def test_what_is_withdrawn_is_offered_as_long_as_others_give_it() -> None:
     assert room.say(BOB, NoticeKind.WITHDRAW, 1) is None
 
 
+def test_who_gives_it_may_be_heard_of_after_it_was_withdrawn() -> None:
+    room = Room()
+    room.say(ADA, NoticeKind.OFFER, 1)
+    assert isinstance(room.say(ADA, NoticeKind.WITHDRAW, 1), TransferWithdrawn)
+    assert room.offered(ADA) == []
+    assert isinstance(room.say(BOB, NoticeKind.WHOLE, 1), TransferOffered)
+    assert room.offered(ADA) == ["1"]
+
+
 def test_one_of_two_offers_is_withdrawn() -> None:
     room = Room()
     room.say(ADA, NoticeKind.OFFER, 1)
