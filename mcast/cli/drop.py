@@ -153,6 +153,7 @@ class Dropping:
         self._exact: dict[str, str] = {}
         self._settled_at: float | None = None
         self._silent: dict[PeerId, float] = {}
+        self._told = 0
 
     async def run(self, to: Sequence[str]) -> None:
         """Offer the files, if need be to these peers alone; return when nobody is waited for any more."""
@@ -168,9 +169,19 @@ class Dropping:
         while drop.failure is None and not self._settled(drop.progress()):
             self._session.require_sent()
             self._view.look(drop.offer, drop.progress(), arrived(drop.progress()))
+            self._tell_unsent(drop)
             await drop.changed(LOOK)
+        self._tell_unsent(drop)
         if drop.failure is not None:
             self._failure = drop.failure.text or drop.failure.kind
+
+    def _tell_unsent(self, drop: Drop) -> None:
+        """Tell which files are not sent any more."""
+        for line in drop.unsent[self._told : NAMED]:
+            note(f"{escape(line)}: the others are sent without it")
+        if len(drop.unsent) > NAMED > self._told - 1:
+            note(f"{len(drop.unsent) - NAMED:,} more files have changed")
+        self._told = len(drop.unsent)
 
     def verdict(self) -> int:
         """Tell who has the files and who has not; the exit code."""
@@ -202,11 +213,17 @@ class Dropping:
         silent = {one.peer_id for one in progress.receivers if one.state == State.SILENT}
         self._silent = {peer_id: self._silent.get(peer_id, now) for peer_id in silent}
         failed = {one.peer_id for one in progress.receivers if one.state == State.FAILED}
-        if self._wanted:
+        unsent = self._drop is not None and bool(self._drop.unsent)
+        if self._wanted and not unsent:
             return all(lack.peer_id in failed for lack in lacks)
         given_up = {peer_id for peer_id, since in self._silent.items() if now - since >= GIVE_UP}
-        whole = any(one.state == State.WHOLE for one in progress.receivers)
-        if not whole or not all(lack.peer_id in failed | given_up for lack in lacks):
+        over = {State.WHOLE}
+        if unsent:  # nobody becomes whole any more, but whoever is on the way gets the other files
+            over.add(State.FAILED)
+            lacks = [lack for lack in lacks if lack.peer_id is not None]
+        if not any(one.state in over for one in progress.receivers) or not all(
+            lack.peer_id in failed | given_up for lack in lacks
+        ):
             self._settled_at = None
         elif self._settled_at is None:
             self._settled_at = now

@@ -68,7 +68,8 @@ def get(
     are whole. What was interrupted goes on when it is called again.
 
     Exit codes: 0 all is here whole, 1 failed, 2 wrong usage, 3 no usable interface or no permission,
-    4 nothing was offered before -W, 27 not whole before -W, 130 or 143 interrupted.
+    4 nothing was offered before -W, 27 not whole before -W, or a file changed while it was sent, 130 or 143
+    interrupted.
     """
     if author == "":
         raise UsageError("--from is empty", "give the name or the id of a peer")
@@ -114,6 +115,7 @@ class Getting:
         self._running: dict[str, tuple[Fetch, Incoming]] = {}
         self._stalled: dict[bytes, TransferOffered] = {}
         self._left: Counter[str] = Counter()
+        self._partly = False
         self._whole = 0
 
     async def run(self) -> None:
@@ -190,8 +192,10 @@ class Getting:
         reason = "" if failure is None else failure.text or failure.kind
         self._view.end(offer, progress, progress.have, state, reason=reason, paths=places)
         if failure is not None:
-            self.failed = True
-            note(f"{offer_text(offer)} is not whole: {reason}")
+            there = f"; in {self._into} is the rest" if places else ""
+            note(f"{offer_text(offer)} is not whole: {escape(reason)}{escape(there)}")
+            self.failed = self.failed or failure.kind != "changed"
+            self._partly = self._partly or failure.kind == "changed"
             return
         self._whole += 1
         seconds = max(self._view.seconds(offer), 0.001)
@@ -212,4 +216,5 @@ class Getting:
             return exits.FAILED
         if self._whole == self._count:
             return exits.DONE
-        return exits.TIMED_OUT if self._running or self._whole else exits.NOTHING_FOUND
+        ended = self._running or self._whole or self._partly
+        return exits.TIMED_OUT if ended else exits.NOTHING_FOUND

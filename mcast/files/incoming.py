@@ -16,7 +16,7 @@ import shutil
 import stat
 import sys
 import threading
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -139,6 +139,29 @@ class Incoming:
             self.places = tuple(self._targets.values())
             self._release()
             remove_tree(self.part)
+
+    def finish_without(self, missing: Sequence[tuple[int, int]]) -> str:
+        """These ranges of the stream will not come, because files have changed at the sender. Move the others
+        to where the user wants them; with nothing else, all stays. Returns which have changed, in words."""
+        with self._lock, self._explained():
+            lost = {entry.path for entry in self._lacking(missing)}
+            kept = [entry for entry in self.entries if entry.path not in lost]
+            if any(not entry.directory for entry in kept):
+                self._close_files()
+                for entry in self._files:
+                    if entry.path in lost:
+                        remove_tree(self._path(entry))
+                self.entries = kept
+                self.finish()
+            first = min("/".join(path) for path in lost)
+            if len(lost) == 1:
+                return f"{first} changed while it was sent"
+            return f"{first} and {len(lost) - 1:,} more changed while they were sent"
+
+    def _lacking(self, missing: Sequence[tuple[int, int]]) -> Iterator[Entry]:
+        for start, stop in missing:
+            first, last = bisect_right(self._starts, start) - 1, bisect_left(self._starts, stop)
+            yield from self._files[first:last]
 
     def abort(self) -> None:
         """Close the files. What is unfinished stays, and a later program goes on with it."""
@@ -304,7 +327,7 @@ class Incoming:
 
     def _choose_targets(self) -> None:
         names = Siblings(os.listdir(self.into), case=case_matters(self._tree))
-        for top in dict.fromkeys(local[0] for local in self._local.values()):
+        for top in dict.fromkeys(self._local[entry.path][0] for entry in self.entries):
             self._targets[top] = self.into / (top if self._overwrite else names.add(top))
         self._save_targets()
 

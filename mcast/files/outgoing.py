@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import stat
 import sys
+import tempfile
 import threading
+import weakref
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import msgspec
@@ -18,6 +21,12 @@ from mcast.errors import McastError, UsageError
 from .manifest import DEPTH_MAX, ENTRIES_MAX, PATH_MAX, TIME_MAX, Entry, encode
 from .names import NAME_MAX, Siblings, is_safe, shortened, wire_name
 
+EDGE = 2048
+"""Bytes of the beginning and the end of each of several files that are kept while they are sent: a block has
+the end of one file and the beginning of the next, and must not be lost with the other. Larger blocks, which
+need jumbo frames, may be."""
+IN_MEMORY = 1 << 20
+"""Bytes of them that are kept in memory; beyond that they are in a file."""
 GIVE = "give files or directories"
 OPEN_FILES = 16
 """Files that are open at the same time."""
@@ -47,10 +56,13 @@ class Outgoing:
     """Files and directories as a manifest and one stream of bytes, their contents. Any thread may read it.
 
     entries: what the manifest lists. skipped: what was found and is not sent. size: bytes of the stream.
+    changed: what is not any more what it was when it was read first, by its name, and why. Its bytes are read
+    as zeros; those of the others go on. With nothing left, read() raises FileChanged.
     """
 
     def __init__(self, paths: Iterable[str | os.PathLike[str]]) -> None:
         self.skipped: list[Skipped] = []
+        self.changed: dict[str, str] = {}
         found = [*self._found(paths)]
         if not found:
             why = "; ".join(f"{one.path}: {one.reason}" for one in self.skipped[:3])
@@ -64,6 +76,8 @@ class Outgoing:
             self.size += file.entry.size
         self._open: OrderedDict[int, int] = OrderedDict()
         self._lock = threading.Lock()
+        self._edges = Edges([file.entry.size for file in self._files])
+        self._read_to = 0
 
     @property
     def title(self) -> str:
@@ -80,22 +94,43 @@ class Outgoing:
         return sum(not entry.directory for entry in self.entries)
 
     def read(self, offset: int, size: int) -> bytes:
-        """Bytes of the stream; fewer at its end. FileChanged if they are not any more what was offered."""
+        """Bytes of the stream; fewer at its end. They are read first from the beginning to the end: a file
+        that changes until then cannot be offered."""
         parts, at, end = [], offset, min(offset + size, self.size)
         with self._lock:
+            first = offset == self._read_to
             while at < end:
                 number = bisect_right(self._starts, at) - 1
                 file, start = self._files[number], self._starts[number]
                 stop = min(end, start + file.entry.size)
-                parts.append(self._read(number, at - start, stop - at))
+                if first:
+                    data = self._read(number, at - start, stop - at)
+                    self._edges.keep(number, at - start, data)
+                else:
+                    data = self._read_again(number, at - start, stop - at)
+                parts.append(data)
                 at = stop
+            self._read_to = max(self._read_to, end if first else 0)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def close(self) -> None:
         """Close the files. What is read later opens them again."""
         with self._lock:
+            self._edges.close()
             while self._open:
                 os.close(self._open.popitem()[1])
+
+    def _read_again(self, number: int, at: int, size: int) -> bytes:
+        """Bytes of a file that was read before; what is kept of one that has changed, and zeros."""
+        name = _name(self._files[number])
+        if name not in self.changed:
+            try:
+                return self._read(number, at, size)
+            except McastError as error:
+                if len(self.changed) + 1 == len(self._files):
+                    raise
+                self.changed[name] = error.message
+        return self._edges.read(number, at, size)
 
     def _read(self, number: int, at: int, size: int) -> bytes:
         file = self._files[number]
@@ -167,6 +202,38 @@ class Outgoing:
 
     def _skip(self, path: str, reason: str) -> None:
         self.skipped.append(Skipped(path, reason))
+
+
+class Edges:
+    """The beginnings and ends of several files, of these sizes: each has a place in a temporary file."""
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        self._sizes = sizes
+        self._places = [0, *accumulate(min(size, 2 * EDGE) for size in sizes)]
+        self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - see below
+        self.close = weakref.finalize(self, self._file.close)  # forget them: zeros are left
+
+    def keep(self, number: int, at: int, data: bytes) -> None:
+        """Bytes of a file, of which those at its edges are kept."""
+        for start, stop, place in self._parts(number, at, len(data)) if len(self._sizes) > 1 else ():
+            self._file.seek(place)
+            self._file.write(data[start:stop])
+
+    def read(self, number: int, at: int, size: int) -> bytes:
+        """Bytes of a file as they were; zeros where they are not kept."""
+        data = bytearray(size)
+        for start, stop, place in self._parts(number, at, size) if self.close.alive else ():
+            self._file.seek(place)
+            data[start:stop] = self._file.read(stop - start)
+        return bytes(data)
+
+    def _parts(self, number: int, at: int, size: int) -> Iterator[tuple[int, int, int]]:
+        """What [at, at + size) of a file has of its edges: from, to, and the place of it."""
+        whole = self._sizes[number]
+        for low, high, slot in ((0, EDGE, 0), (max(EDGE, whole - EDGE), whole, EDGE)):
+            start, stop = max(at, low), min(at + size, high, whole)
+            if start < stop:
+                yield start - at, stop - at, self._places[number] + slot + start - low
 
 
 class _Unfit(Exception):

@@ -87,13 +87,37 @@ def test_an_interrupted_get_says_how_to_go_on(lan: lab.MakeLan, tmp_path: Path) 
     assert dropping.wait() == 0
 
 
+def test_a_file_that_changes_takes_no_other_with_it(lan: lab.MakeLan, tmp_path: Path) -> None:
+    h1, h2, h3 = lan(3).hosts
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(5):
+        (photos / f"{number}.bin").write_bytes(contents(2 * MIB, number))
+    expected = tree(tmp_path)
+    h1.rate("10mbit")
+    dropping = h1.mcast("drop", str(photos), "--json", "--wait-acks", "2", "-W", "90s")
+    getting = [get(host, "--json") for host in (h2, h3)]
+    wait_share(getting[0], 0.1)
+    (photos / "4.bin").write_bytes(contents(2 * MIB, 9))
+    assert dropping.wait(90) == 27, dropping.shown()
+    assert "photos/4.bin changed while it was sent: the others are sent without it" in dropping.stderr
+    assert re.search(r"not whole: h\d·\w+ \(\d+ %, failed: photos/4.bin changed while", dropping.stderr)
+    del expected["photos/4.bin"]
+    for host, process in zip((h2, h3), getting, strict=True):
+        assert process.wait() == 27, process.shown()
+        assert "is not whole: photos/4.bin changed while it was sent; in " in process.stderr
+        assert last(process, "transfer")["paths"] == [str(host.home / "inbox" / "photos")]
+        assert inbox(host) == expected
+
+
 def test_a_file_that_changes_while_it_is_sent_is_told(lan: lab.MakeLan, tmp_path: Path) -> None:
     h1, h2 = lan(2).hosts
     dropping, _ = slow_drop(h1, tmp_path / "big.bin")
-    getting = get(h2, "-W", "6s", "--json")
+    getting = get(h2, "--json")
     wait_share(getting, 0.2)
     (tmp_path / "big.bin").write_bytes(contents(8 * MIB, 4))
     assert dropping.wait() == 1
     assert "big.bin changed while it was sent: send it again" in dropping.stderr
-    assert getting.wait() in (1, 27)
+    assert getting.wait() == 27
+    assert "is not whole: big.bin changed while it was sent" in getting.stderr
     assert [name for name in inbox(h2) if ".part" not in name] == []

@@ -10,6 +10,7 @@ import msgspec
 
 from mcast.core.events import Address, PeerId
 from mcast.wire.bulk import (
+    CHANGED,
     ECHO_UNICAST,
     EXHAUSTED,
     FAN,
@@ -141,6 +142,8 @@ class BulkReceiver:
         self._server_at: Address = None
         self._server_host = ""
         self._failed: dict[str, int] = {}
+        self._changed: set[PeerId] = set()
+        self._changed_at = inf
         self._held: dict[tuple[int, int], dict[tuple[int, bytes], None]] = {}
         self._held_count = 0
         self._interval = FIRST_INTERVAL
@@ -385,6 +388,7 @@ class BulkReceiver:
     def serves_no_more(self, peer_id: PeerId, now: float) -> None:
         """A peer withdrew, failed or left."""
         self.servers.pop(peer_id, None)
+        self._changed.discard(peer_id)
         if self.server == peer_id:
             self._leave(now)
 
@@ -393,6 +397,9 @@ class BulkReceiver:
         if peer_id != self.server:
             return
         if status.flags & (EXHAUSTED | REFUSED):
+            if status.flags & CHANGED:
+                self._changed.add(peer_id)
+                self._changed_at = min(self._changed_at, now)
             self._fail(now)
             return
         self.status, self._server_at = status, source
@@ -402,6 +409,28 @@ class BulkReceiver:
         self._told_at = now
         self._interval = min(LONGEST_INTERVAL, max(SHORTEST_INTERVAL, status.interval / 1000))
         self.next_timeout = min(self.next_timeout, self._asked_at + self._interval)
+
+    def is_lost(self, author: bytes, now: float) -> bool:
+        """Whether what is missing cannot be had any more: its author says that it has changed, and nobody
+        else gives it. The word of others is not enough."""
+        if not self.left or all(one.origin != author for one in self._changed):
+            return False
+        alone = self.servers.keys() <= self._changed
+        return alone or now - max(self._useful_at, self._changed_at) > USELESS
+
+    def lacking(self) -> Iterator[tuple[int, int]]:
+        """The runs [start, stop) of blocks that are missing."""
+        group = 0
+        while (group := self.missing[0].next(group)) >= 0:
+            run = self.missing[0].run(group)
+            if run:
+                yield FAN * group, min(FAN * (group + run), self.layout.blocks)
+            else:
+                mask = self.missing[0].get(group)
+                yield from (
+                    (FAN * group + bit, FAN * group + bit + 1) for bit in range(FAN) if mask >> bit & 1
+                )
+            group += max(1, run)
 
     def _fail(self, now: float) -> None:
         if self.server in self.servers:

@@ -28,7 +28,7 @@ from mcast.wire.bulk import (
 )
 
 from .channel import Batch, Channel, Reporter, make_sample
-from .layout import Layout
+from .layout import FULL, Layout
 from .wants import GROUP_BYTES
 
 RECEIVERS = 256
@@ -111,6 +111,7 @@ class Client(msgspec.Struct):
     told_word: tuple[int, int] = (0, 0)
     due: bool = True
     refused: bool = False
+    over: bool = False
     slow: bool = False
     spared: float = -inf
     base: int = -1
@@ -128,7 +129,7 @@ class Trial(msgspec.Struct, frozen=True):
 class BulkSender:
     """Serves one transfer: all of it, or what `held(group)` says of it.
 
-    `clients` are its receivers. `sent` counts bytes of items that left.
+    `clients` are its receivers. `changed`: it is not what it was. `lost`: so many of its blocks are not.
     """
 
     def __init__(
@@ -146,6 +147,7 @@ class BulkSender:
         self._complete, self._way = complete, way
         self.clients: dict[PeerId, Client] = {}
         self.changed = False
+        self.lost = 0
         self._group = Channel(layout, settings, held, None, now)
         table = GROUP_BYTES * sum(layout.groups(level) for level in range(len(layout.counts)))
         self._unicast_most = max(1, min(UNICAST_RECEIVERS, UNICAST_TABLES // max(1, table)))
@@ -187,7 +189,9 @@ class BulkSender:
         if self.changed:
             return
         if channel is not self._group or not self._deaf(client, now):
-            client.asked += channel.want(reporter, report.missing, now)
+            asked = channel.want(reporter, report.missing, now)
+            client.asked += 0 if self.lost else asked  # what is lost is asked for again and again
+        client.over = client.over or self._is_over(report)
         client.refused = client.asked > ASKING * max(64, sum(self.layout.counts))
         if self._start_at == inf:
             self._start_at = now + GATHER
@@ -246,6 +250,19 @@ class BulkSender:
         at = -inf if sent is None else sent
         sample = make_sample(sum(serials), total, report.backlog << 10, reporter.loss, trip, at)
         reporter.path.take(sample, self.layout.block_size, now)
+
+    def _is_over(self, report: BulkReport) -> bool:
+        """Whether a receiver has all but what is lost: it lists all that it lacks, and we have none of it."""
+        if report.have + self.lost < self.layout.blocks or not self.lost:
+            return False
+        listed = 0
+        for entry in dict(report.missing).get(0, ()):
+            for group in range(entry.group, min(entry.group + max(1, entry.run), self.layout.groups(0))):
+                mask = self.layout.full(0, group) & (entry.mask or FULL)
+                if mask & self._held(group):
+                    return False
+                listed += mask.bit_count()
+        return report.have + listed >= self.layout.blocks
 
     def _believed(self, client: Client, channel: Channel, report: BulkReport) -> tuple[int, int]:
         """The highest serials that a receiver saw. Those that never left say nothing.
@@ -439,7 +456,7 @@ class BulkSender:
         nothing = channel.idle and now - max(channel.sent_at, client.began) > NOTHING_FOR
         if nothing and not self._complete() and client.have < self.layout.blocks:
             flags |= EXHAUSTED
-        return flags
+        return flags | CHANGED | EXHAUSTED if client.over else flags
 
     def left(self, peer_id: PeerId) -> None:
         """A receiver is done or gone."""

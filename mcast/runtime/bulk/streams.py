@@ -9,8 +9,8 @@ event loop. They may block. What they raise ends the transfer (see Failure); it 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Iterable, Sequence
+from typing import Protocol, runtime_checkable
 
 from mcast.wire.bulk import MANIFEST_MAX as MANIFEST_MAX
 
@@ -79,6 +79,18 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Nothing is read any more. Called once after finish(), not after abort()."""
+        ...
+
+
+@runtime_checkable
+class Divisible(Protocol):
+    """A sink that can do with a part."""
+
+    def finish_without(self, missing: Sequence[tuple[int, int]]) -> str:
+        """The ranges [start, stop) of the content will not come: a part of it has changed at its source.
+
+        Called in place of finish(). Makes visible what is complete, and returns what is not, in words.
+        """
         ...
 
 

@@ -18,6 +18,7 @@ from mcast.core.bulk.layout import Layout
 from mcast.core.bulk.receiver import BulkReceiver, Row
 from mcast.core.bulk.sender import BulkSender, Client, Way
 from mcast.core.bulk.tree import HashTree
+from mcast.core.bulk.wants import Wants
 from mcast.core.events import Address, PeerId, PeerView
 from mcast.crypto.bulk import ControlSealer, TransferKeys
 from mcast.crypto.keys import Identity
@@ -28,7 +29,7 @@ from mcast.net.slots import Piece, Slots
 from mcast.net.socket_options import SEGMENTS_BYTES_MAX, SEGMENTS_MAX
 from mcast.runtime.bulk.endpoint import BUFFER, Endpoint, bulk_group
 from mcast.runtime.bulk.serving import BlockCache
-from mcast.runtime.bulk.streams import Sink
+from mcast.runtime.bulk.streams import Divisible, Sink
 from mcast.runtime.bulk.views import Failure
 from mcast.runtime.bulk.worker import SpooledNodes, Worker
 from mcast.settings import Settings
@@ -114,6 +115,8 @@ class Transfer:
 
     `ports` are where those can be asked who take part in it. `on_changed` is called when something is worth a
     look, `on_progress` when more has come or is known to have.
+
+    A source that is `divisible` can change in part; a receiver believes only the `author` that it did.
     """
 
     def __init__(
@@ -128,16 +131,19 @@ class Transfer:
         *,
         tree: HashTree | None = None,
         sink: Sink | None = None,
+        author: bytes = b"",
+        divisible: bool = False,
     ) -> None:
         self._member, self.layout, self.root = member, layout, tree_root
-        self._nodes, self._worker, self._sink = nodes, worker, sink
+        self._nodes, self._worker, self._sink, self._author = nodes, worker, sink, author
+        self._lost = Wants(layout, 0) if divisible else None
         self._loop = asyncio.get_running_loop()
         self.keys = TransferKeys(member.room, tree_root)
         self._tag = int.from_bytes(self.keys.tag)
         self._me = self.keys.name(*member.peer_id)
         now = member.now()
         self.receiver: BulkReceiver | None = None
-        held: Callable[[int], int] = _everything
+        held: Callable[[int], int] = self._offers
         if tree is None:
             self.receiver = BulkReceiver(layout, tree_root, nodes, now, unicast=way is Way.UNICAST)
             tree, held = self.receiver.tree, self._holds
@@ -211,6 +217,7 @@ class Transfer:
         gives_none = notice.kind is NoticeKind.WHOLE and not notice.port
         if gives_none or notice.kind in (NoticeKind.WITHDRAW, NoticeKind.FAILED):
             self.leaves(peer_id)
+            self._source_ended(notice, peer_id)
         else:
             self.ports[peer_id] = notice.port
             name = self.keys.name(*peer_id)
@@ -222,6 +229,13 @@ class Transfer:
                 self.receiver.may_serve(peer_id, complete=complete)
         self._arm()
         self.on_changed()
+
+    def _source_ended(self, notice: BulkNotice, peer_id: PeerId) -> None:
+        """Who offers it may say why it gives it no more: then it does not come back."""
+        receiver = self.receiver
+        author = peer_id.origin == self._author and notice.kind is NoticeKind.WITHDRAW
+        if author and notice.text and receiver is not None and receiver.left and not receiver.servers:
+            self.fail(Failure("changed", notice.text))
 
     def leaves(self, peer_id: PeerId) -> None:
         """A peer takes no part any more."""
@@ -246,6 +260,10 @@ class Transfer:
         interface = self._member.interface_of(source)
         self._ways[peer_id] = host, port, interface or 0
         return self._ways[peer_id]
+
+    def _offers(self, group: int) -> int:
+        """The mask of the blocks of a group that are what we offered."""
+        return (1 << FAN) - 1 if self._lost is None else (1 << FAN) - 1 & ~self._lost.get(group)
 
     def _holds(self, group: int) -> int:
         """The mask of the blocks of a group that we can serve while we fetch."""
@@ -369,6 +387,7 @@ class Transfer:
             status = decode_status(content)
             if isinstance(status, BulkStatus) and self.receiver is not None:
                 self.receiver.on_status(peer_id, _port(source), status, now)
+                self._do_without(now)
                 if peer_id == self.receiver.server:
                     if status.flags & BY_UNICAST:
                         self.endpoint.leave_group()
@@ -522,6 +541,30 @@ class Transfer:
         self._finishing = True
         self._run(self._sink.finish).add_done_callback(self._has_finished)
 
+    def _do_without(self, now: float) -> None:
+        """What is still missing does not come any more: keep what is complete without it."""
+        receiver, before, size = self.receiver, self.layout.manifest_size, self.layout.block_size
+        if receiver is None or self.ended or self._finishing or not self._begun:
+            return
+        if receiver.is_lost(self._author, now):
+            self._flush()
+            self._finishing = True
+            missing = [
+                (max(0, start * size - before), min(stop * size, self.layout.size) - before)
+                for start, stop in receiver.lacking()
+            ]
+            self._run(self._keep_rest, missing).add_done_callback(self._has_kept_rest)
+
+    def _keep_rest(self, missing: list[tuple[int, int]]) -> str:
+        """In the worker: what is lacking, in words."""
+        if isinstance(self._sink, Divisible):
+            return self._sink.finish_without(missing)
+        return "a part of it changed while it was sent"
+
+    def _has_kept_rest(self, done: asyncio.Future[str]) -> None:
+        if not done.cancelled() and done.exception() is None and not self.ended:
+            self.fail(Failure("changed", done.result()))
+
     def _has_finished(self, done: asyncio.Future[None]) -> None:
         if done.cancelled() or done.exception() is not None or self.ended:
             return
@@ -594,6 +637,7 @@ class Transfer:
         if now >= self._look_at:
             self._look_at = now + HOUSEKEEPING
             self.sender.forget(now)
+            self._do_without(now)
             self.on_changed()
         self._pump()
 
@@ -649,7 +693,11 @@ class Transfer:
             if len(here) < len(items):
                 if level == 0 and self.receiver is not None and self.blocks.again(group):
                     return None  # it was read before the block was written
-                if level == 0:
+                if level == 0 and self._lost is not None:
+                    lost = sum(1 << bit for bit, item in zip(bits, items, strict=True) if item is None)
+                    self.sender.lost += (lost & ~self._lost.get(group)).bit_count()
+                    self._lost.add(group, lost)
+                elif level == 0:
                     self._changed()
                     return []
                 bits = [bit for bit, item in zip(bits, items, strict=True) if item is not None]
@@ -706,10 +754,6 @@ def _port(source: Address) -> Address:
     """What a server is known by: it may send by IPv4 and IPv6, from one port."""
     assert isinstance(source, tuple)  # noqa: S101 - what Endpoint gives
     return hash(source[1])
-
-
-def _everything(group: int) -> int:
-    return (1 << FAN) - 1
 
 
 def _pack(heads: bytes, items: Sequence[bytes | memoryview], bursts: list[Burst]) -> None:

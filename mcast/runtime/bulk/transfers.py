@@ -210,6 +210,11 @@ class Drop(Shared):
         """The files that are not sent, such as links, and why; empty with a source of one's own."""
         return tuple(self._held.skipped) if isinstance(self._held, Outgoing) else ()
 
+    @property
+    def unsent(self) -> tuple[str, ...]:
+        """Why some of the files are not sent any more, a line for each; empty with a source of one's own."""
+        return tuple(self._held.changed.values()) if isinstance(self._held, Outgoing) else ()
+
     async def wait(
         self,
         *,
@@ -434,7 +439,18 @@ class Bulk:
                 to=origins,
             )
             reader = _reader(manifest, source.read)
-            transfer = Transfer(self._member, layout, tree.root, nodes, worker, reader, Way(way), tree=tree)
+            divisible = isinstance(source, Outgoing)
+            transfer = Transfer(
+                self._member,
+                layout,
+                tree.root,
+                nodes,
+                worker,
+                reader,
+                Way(way),
+                tree=tree,
+                divisible=divisible,
+            )
             transfer.start()
         except BaseException:
             worker.run(_close, source)
@@ -566,5 +582,6 @@ def _fetching(
     def read(offset: int, size: int) -> bytes:
         return _reader(transfer.manifest, sink.read)(offset, size)
 
-    transfer = Transfer(member, layout, offer.root, nodes, worker, read, way, sink=sink)
+    author = offer.peer_id.origin
+    transfer = Transfer(member, layout, offer.root, nodes, worker, read, way, sink=sink, author=author)
     return transfer

@@ -63,6 +63,28 @@ def tree(path: Path) -> dict[str, bytes | None]:
     }
 
 
+def test_files_that_do_not_come_are_left_out(tmp_path: Path) -> None:
+    transfer = sent(("d", None), ("d/one", b"1" * 900), ("d/two", b"2" * 900), ("x", b"3" * 900), ("y", b""))
+    incoming = Incoming(tmp_path)
+    transfer.begin(incoming)
+    incoming.write(0, transfer.stream[:1000])
+    incoming.write(1800, transfer.stream[1800:])
+    assert incoming.finish_without([(1000, 1800)]) == "d/two changed while it was sent"
+    assert tree(tmp_path) == {"d": None, "d/one": b"1" * 900, "x": b"3" * 900, "y": b""}
+    assert incoming.places == (tmp_path / "d", tmp_path / "x", tmp_path / "y")
+    incoming.close()
+
+
+def test_without_any_file_nothing_is_moved(tmp_path: Path) -> None:
+    transfer = sent(("d", None), ("d/one", b"1" * 900), ("x", b"3" * 900))
+    incoming = Incoming(tmp_path)
+    transfer.begin(incoming)
+    incoming.write(0, transfer.stream[:100])
+    assert incoming.finish_without([(100, 1000)]) == "d/one and 1 more changed while they were sent"
+    assert os.listdir(tmp_path) == [PART]
+    incoming.close()
+
+
 TREE = sent(
     ("d", None), ("d/one", b"1" * 5000), ("d/zero", b""), ("d/e", None), ("d/e/two", b"2" * 3000), ("x", b"x")
 )

@@ -196,6 +196,34 @@ def test_a_file_that_changes_is_noticed(tmp_path: Path, change: object) -> None:
     outgoing.close()
 
 
+@pytest.mark.parametrize("size", [10, 3000, 6000])
+def test_a_file_that_changes_takes_no_other_with_it(tmp_path: Path, size: int) -> None:
+    contents = [bytes([number + 1]) * size for number in range(3)]
+    for number, content in enumerate(contents):
+        (tmp_path / f"{number}").write_bytes(content)
+    outgoing = Outgoing([tmp_path])
+    stream = b"".join(outgoing.read(at, min(4096, 3 * size - at)) for at in range(0, 3 * size, 4096))
+    assert stream == b"".join(contents)
+    (tmp_path / "1").write_bytes(b"other")
+    first, again, last = (outgoing.read(number * size, size) for number in range(3))
+    assert (first, last) == (contents[0], contents[2])
+    kept = contents[1][: module.EDGE]
+    assert again[: module.EDGE] == kept == again[-module.EDGE :]
+    assert len(again) == size
+    name = f"{tmp_path.name}/1"
+    assert outgoing.changed == {name: f"{name} changed while it was sent"}
+    outgoing.close()
+    assert outgoing.read(size, size) == bytes(size)
+    assert outgoing.read(0, size) == contents[0]
+    (tmp_path / "0").unlink()
+    (tmp_path / "2").unlink()
+    outgoing.close()
+    outgoing.read(0, size)
+    assert "cannot read" in outgoing.changed[f"{tmp_path.name}/0"]
+    with pytest.raises(McastError, match="cannot read"):
+        outgoing.read(2 * size, size)
+
+
 def test_a_file_that_is_gone_is_an_error_of_one_line(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"hello")
     outgoing = Outgoing([tmp_path / "a"])

@@ -10,6 +10,7 @@ from mcast.core.bulk.layout import FULL
 from mcast.core.bulk.receiver import BulkReceiver
 from mcast.core.events import Address, PeerId
 from mcast.wire.bulk import (
+    CHANGED,
     ECHO_UNICAST,
     EXHAUSTED,
     FAN,
@@ -380,6 +381,30 @@ def test_members_that_one_computer_makes_up_are_not_all_tried(monkeypatch: pytes
         tried.append(receiver.server)
     assert tried[1] == BOB
     assert len(receiver._failed) == 1
+
+
+def test_what_has_changed_at_its_author_alone_is_lost() -> None:
+    receiver = make()
+    take(
+        receiver,
+        "ada",
+        [*nodes(), *(item(0, index) for index in range(32, 70) if index not in (40, 42))],
+        0.0,
+    )
+    assert list(receiver.lacking()) == [(0, 32), (40, 41), (42, 43)]
+    receiver.may_serve(BOB, complete=False)
+    ask(receiver, 0.0)
+    assert not receiver.is_lost(ADA.origin, 0.0)
+    answer(receiver, 0.1, CHANGED | EXHAUSTED)
+    assert not receiver.is_lost(ADA.origin, 0.1)  # bob may have it
+    assert receiver.is_lost(ADA.origin, 11.0)
+    assert not receiver.is_lost(BOB.origin, 11.0)
+    receiver.serves_no_more(BOB, 0.2)
+    assert receiver.is_lost(ADA.origin, 0.2)
+    take(receiver, "ada", [item(0, index) for index in (*range(32), 40, 42)], 0.3)
+    assert not receiver.is_lost(ADA.origin, 0.3)
+    receiver.serves_no_more(ADA, 0.3)
+    assert not receiver._changed
 
 
 def test_blocks_of_a_run_before_are_checked() -> None:

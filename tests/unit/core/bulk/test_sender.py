@@ -6,6 +6,7 @@ from random import Random
 import pytest
 
 from mcast.core.bulk import sender as module
+from mcast.core.bulk.layout import FULL
 from mcast.core.bulk.sender import BulkSender, Trial, Way
 from mcast.core.events import PeerId
 from mcast.settings import Settings
@@ -203,6 +204,25 @@ def test_a_partial_holder_says_when_it_has_nothing_more() -> None:
     assert status(sender, 0.0).flags == 0
     sender.on_report(ADA, "a", BulkReport(), 1.5)
     assert status(sender, 1.5).flags == EXHAUSTED
+
+
+def test_who_has_all_but_what_is_lost_is_told_so() -> None:
+    sender = make()
+    sender._held = sender._group._held = lambda group: FULL & ~3 if group == 1 else FULL if group == 0 else 0
+    sender.lost = 2 + 6
+
+    def flags(have: int, *entries: Entry) -> int:
+        sender.clients.pop(ADA, None)
+        sender.on_report(ADA, "a", BulkReport(have=have, missing=((0, entries),)), 0.0)
+        return status(sender, 0.0).flags
+
+    assert flags(61, Entry(1, 7), Entry(2, 0, 1)) == 0
+    assert flags(62, Entry(1, 3)) == 0  # there is more that it lacks
+    assert flags(62, Entry(1, 5), Entry(2, 0, 1)) == 0  # of which we have something
+    assert flags(62, Entry(1, 3), Entry(2, 0, 9)) == CHANGED | EXHAUSTED
+    assert not sender.clients[ADA].asked
+    sender.lost = 0
+    assert flags(62, Entry(1, 3), Entry(2, 0, 1)) == 0
 
 
 def test_words_are_not_repeated_without_need() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from random import Random
@@ -31,7 +31,9 @@ from mcast.runtime.bulk.worker import SpooledNodes, Worker
 from mcast.settings import Settings
 from mcast.wire.bulk import (
     BY_UNICAST,
+    CHANGED,
     DATA_HEAD_SIZE,
+    EXHAUSTED,
     FAN,
     BulkKind,
     BulkNotice,
@@ -265,6 +267,51 @@ def test_a_block_with_a_part_of_the_manifest_is_never_lost(monkeypatch: pytest.M
             assert sink.content == DATA[manifest_size:]
 
     scenario()
+
+
+class Part(BytesSink):
+    """A sink that can do with a part."""
+
+    missing: Sequence[tuple[int, int]] = ()
+
+    def finish_without(self, missing: Sequence[tuple[int, int]]) -> str:
+        """Keep what is missing."""
+        self.missing = missing
+        return "b changed while it was sent"
+
+
+@pytest.mark.parametrize("sink", [Part(), BytesSink()])
+def test_what_changed_at_its_author_is_done_without(sink: BytesSink) -> None:
+    @run
+    async def scenario() -> None:
+        async with fetching(10, sink) as (transfer, _, member, _):
+            transfer._author = ADA.origin
+            transfer.party(BulkNotice(NoticeKind.OFFER, TREE.root, 4001), PeerId(ADA.origin, 1))
+            take(transfer, [*nodes(10), *(block(index) for index in range(2 * FAN - 2))])
+            receiver = transfer.receiver
+            assert receiver is not None
+            await until(lambda: transfer._begun and receiver.server is not None)
+            status(transfer, ADA, EXHAUSTED | CHANGED, 1)
+            await until(lambda: transfer.failure)
+            assert transfer.failure is not None
+            assert transfer.failure.kind == "changed"
+            assert [said.kind for said in member.said] == [NoticeKind.FAILED]
+            if isinstance(sink, Part):
+                assert list(sink.missing) == [((2 * FAN - 2) * BLOCK - 10, 2 * FAN * BLOCK - 10)]
+                assert transfer.failure.text == "b changed while it was sent"
+
+    scenario()
+
+
+@run
+async def test_the_author_says_why_it_gives_nothing_any_more() -> None:
+    async with fetching() as (transfer, _, _, _):
+        transfer._author = ADA.origin
+        for by, text in ((BOB, "b changed"), (ADA, "")):
+            transfer.party(BulkNotice(NoticeKind.WITHDRAW, TREE.root, text=text), PeerId(by.origin, 1))
+            assert transfer.failure is None
+        transfer.party(BulkNotice(NoticeKind.WITHDRAW, TREE.root, text="a changed"), PeerId(ADA.origin, 1))
+        assert transfer.failure == Failure("changed", "a changed")
 
 
 class Kept(BytesSink):
