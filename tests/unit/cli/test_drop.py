@@ -53,7 +53,9 @@ class Case:
         view = TransferView(context, None, self.said.append, None)
         session = cast(GroupSession, SimpleNamespace(groups=[Group()], contexts=[context]))
         self.dropping = Dropping(session, cast(Outgoing, None), wanted, view)
-        self.dropping._drop = cast(Any, SimpleNamespace(offer=OFFER, progress=lambda: self.progress))
+        self.dropping._drop = cast(
+            Any, SimpleNamespace(offer=OFFER, progress=lambda: self.progress, unsent=())
+        )
         view.begin(OFFER, "offering")
 
     def settled(self) -> bool:
@@ -219,3 +221,18 @@ def test_sizes_and_shares_are_for_people() -> None:
     ]
     assert (share_text(999, 1000), share_text(0, 0)) == ("99 %", "100 %")
     assert offer_text(OFFER) == "photos/ (12 files, 900 B)"
+
+
+def test_with_a_file_that_changed_it_ends_when_nobody_is_on_the_way() -> None:
+    failed, moving = receiver("dan", State.FAILED, reason="a changed"), receiver("cyd", State.RECEIVING)
+    for wanted in (Wanted([]), Wanted([], 3)):
+        for receivers, ends in (([], False), ([failed, moving], False), ([failed], True)):
+            case = Case(wanted, receivers)
+            case.dropping._drop = cast(
+                Any,
+                SimpleNamespace(offer=OFFER, progress=lambda one=case: one.progress, unsent=("a changed",)),
+            )
+            assert not case.settled()
+            case.now += 2.0
+            assert case.settled() is ends
+            assert case.dropping.verdict() == 27
