@@ -11,6 +11,8 @@ from contextlib import suppress
 from mcast.crypto.rooms import open_room
 from mcast.crypto.seal import Opener
 from mcast.crypto.signed import flush_claim, frame_claim
+from mcast.files.manifest import BadManifest, Entry, decode, encode
+from mcast.files.names import is_safe
 from mcast.wire.attributes import Attributes, Service, decode_attributes, encode_attributes
 from mcast.wire.bodies import decode_bundle, decode_first, encode_bundle, encode_first
 from mcast.wire.bulk import (
@@ -19,7 +21,6 @@ from mcast.wire.bulk import (
     BulkReport,
     BulkStatus,
     ControlHead,
-    Entry,
     NoticeKind,
     decode_control_head,
     decode_notice,
@@ -30,6 +31,7 @@ from mcast.wire.bulk import (
     encode_report,
     encode_status,
 )
+from mcast.wire.bulk import Entry as Missing
 from mcast.wire.codec import decode_frames, encode_frames
 from mcast.wire.frames import Announcement, Signed
 from mcast.wire.header import Header, decode_header, encode_header
@@ -98,6 +100,14 @@ def bulk(data: bytes) -> None:
     assert isinstance(head, DropReason) or encode_control_head(head) == data[:24]
 
 
+def manifests(data: bytes) -> None:
+    """The list of files with which a transfer begins: whoever offers it decides what is in it."""
+    with suppress(BadManifest):
+        entries = decode(data, 5)
+        assert all(is_safe(name) for entry in entries for name in entry.path)
+        assert sum(entry.size for entry in entries) == 5
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "datagrams": datagrams,
     "frames": frames,
@@ -105,6 +115,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "ranges": ranges,
     "attributes": attributes,
     "bulk": bulk,
+    "manifests": manifests,
 }
 
 
@@ -124,8 +135,11 @@ def seeds(target: str) -> list[bytes]:
         return [
             vector["base"].to_bytes(8, "big") + bytes.fromhex(vector["pairs"]) for vector in vectors("ranges")
         ]
+    if target == "manifests":
+        folder, file = Entry(("photos",), True), Entry(("photos", "a.jpg"), False, 5, 9, 0o644)
+        return [encode([file]), encode([folder, file])]
     if target == "bulk":
-        entries = (Entry(3, 0xFF), Entry(5, 0, 300))
+        entries = (Missing(3, 0xFF), Missing(5, 0, 300))
         return [
             encode_notice(BulkNotice(NoticeKind.OFFER, bytes(32), 7, 1 << 20, 5, 1420, 3, "title")),
             encode_status(BulkStatus(bytes(8), 1, 50, 9, 8)),

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from random import Random
+from unittest.mock import patch
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mcast.core.bulk.receiver import BulkReceiver
 from mcast.core.bulk.sender import BulkSender
-from mcast.core.events import PeerId
+from mcast.core.events import Notice, PeerId
+from mcast.runtime.bulk import board
 from mcast.settings import Settings
 from mcast.wire.bulk import (
+    BulkNotice,
     BulkReport,
     Entry,
+    NoticeKind,
     decode_report,
     encode_report,
 )
@@ -49,6 +53,26 @@ def reports(draw: st.DrawFn) -> BulkReport:
     pair = st.tuples(u32, u32)
     token, flags = draw(st.binary(min_size=8, max_size=8)), draw(st.integers(0, 3))
     return BulkReport(token, flags, draw(u32), draw(pair), draw(pair), draw(u32), draw(u32), tuple(missing))
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 30), st.sampled_from(NoticeKind), st.integers(0, 20), st.integers(0, 3)),
+        max_size=100,
+    )
+)
+def test_a_board_is_bounded_whatever_is_said(said: list[tuple[int, NoticeKind, int, int]]) -> None:
+    with patch.object(board, "TRANSFERS", 8), patch.object(board, "PARTIES", 5):
+        made = board.Board(lambda one: one.origin[:1].decode(), lambda root: root[0] == 1, lambda *_: None)
+        for who, kind, root, size in said:
+            peer_id = PeerId(b"%c%015d" % (97 + who % 4, who), 1)
+            notice = BulkNotice(kind, bytes([root]) * 32, 7, size, 0, 1400)
+            made.note(notice, Notice(*peer_id, 1, b"", 0), 0.0)
+            assert len(made._known) <= 8
+            for known in made._known.values():
+                assert len(known.parties) <= 5
+                assert known.offers.keys() <= known.parties.keys()
+        assert len({(offer.id, offer.peer_id) for offer in made.offers()}) == len(made.offers())
 
 
 @given(reports())

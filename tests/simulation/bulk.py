@@ -106,6 +106,7 @@ class Host:
         self.speed: float | None = None
         self.free_at = 0.0
         self.garbage = False
+        self.computer = f"10.0.0.{number}"
         self.mute = False
         self.blocks: dict[int, bytes] = {}
         self.done_at: float | None = None
@@ -229,7 +230,7 @@ class World:
     def _act(self, host: Host) -> None:
         receiver = host.receiver
         if receiver is not None and receiver.next_timeout <= self.now:
-            outreach = receiver.on_timeout(self.now, lambda _: True)
+            outreach = receiver.on_timeout(self.now, lambda _: True, self._computer)
             if outreach is not None:
                 to = next(one for one in self.hosts if one.peer_id == outreach.to)
                 report = outreach.report
@@ -245,6 +246,9 @@ class World:
         while (batch := host.sender.take(self.now)) is not None:
             if not host.mute:
                 self._send(host, batch)
+
+    def _computer(self, peer_id: PeerId) -> str:
+        return next((one.computer for one in self.hosts if one.peer_id == peer_id), "")
 
     def _told(self, to: Host, by: Host, status: Any) -> None:
         if to.receiver is not None:

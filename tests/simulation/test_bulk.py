@@ -103,6 +103,23 @@ def test_who_claims_to_have_it_and_does_not_is_given_up(fault: str) -> None:
     assert b"".join(block for _, block in sorted(victim.blocks.items())) == world.data
 
 
+def test_forty_members_that_serve_garbage_cost_no_more_than_one() -> None:
+    """All of them are made up by one computer, and say that they have everything."""
+    world = World(DATA[:400_000], receivers=41, seed=4)
+    *liars, victim = world.receivers
+    for liar in liars:
+        assert liar.receiver is not None
+        liar.garbage, liar.computer, liar.receiver.left = True, "10.6.6.6", 0
+        liar.sender._held = liar.sender._group._held = lambda group: (1 << 32) - 1
+    assert victim.receiver is not None
+    victim.receiver.servers.clear()
+    for host in (*liars, world.hosts[0]):
+        victim.receiver.may_serve(host.peer_id, complete=True)
+    world.run(60, until=lambda: victim.whole)
+    assert b"".join(block for _, block in sorted(victim.blocks.items())) == world.data
+    assert sum(one.failures for one in _servers(victim)) <= 2
+
+
 def test_forged_items_cost_a_hash_each() -> None:
     """Somebody sends a wrong copy of each item before the right one, from the server's address."""
     world = World(DATA[:1_000_000], receivers=2, seed=4, loss=0.05)
