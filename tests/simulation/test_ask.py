@@ -49,13 +49,11 @@ def answers(asker: simulation.Member) -> list[str]:
     return [event.name for event in asker.events() if isinstance(event, Answer)]
 
 
-def crowd(
-    count: int, *, seed: int, settle: float = 4.0, **options: float
-) -> tuple[simulation.Lan, list[Replier]]:
-    """A LAN with so many repliers that know each other."""
+def crowd(count: int, *, seed: int, size: int = 20) -> tuple[simulation.Lan, list[Replier]]:
+    """A LAN with so many repliers that know each other, whose answers have `size` bytes."""
     lan = simulation.Lan(seed=seed)
-    repliers = [Replier(lan, f"r{number}", **options) for number in range(count)]  # type: ignore[arg-type]
-    lan.run(settle)
+    repliers = [Replier(lan, f"r{number}", size=size) for number in range(count)]
+    lan.run(4.0)
     return lan, repliers
 
 

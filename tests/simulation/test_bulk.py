@@ -131,7 +131,7 @@ def test_forged_items_cost_a_hash_each() -> None:
         arrive(host, to, [item._replace(data=bytes(len(item.data))) for item in items])
         arrive(host, to, items)
 
-    world._arrive = forge  # type: ignore[method-assign]
+    world._arrive = forge  # type: ignore[method-assign] # a tap
     world.run(60)
     assert world.right()
     assert world.wire < 1.05 * alone.wire
@@ -148,7 +148,7 @@ def test_copies_with_forged_serials_make_nothing_be_sent_again() -> None:
         arrive(host, to, items)
         arrive(host, to, [item._replace(serial=item.serial + 100_000) for item in items[:1]])
 
-    world._arrive = forge  # type: ignore[method-assign]
+    world._arrive = forge  # type: ignore[method-assign] # a tap
     world.run(60)
     assert world.right()
     assert world.wire / len(DATA) < 1.2

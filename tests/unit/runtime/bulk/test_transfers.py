@@ -39,9 +39,9 @@ def make(member: Nobody | None = None) -> Bulk:
     return Bulk(cast(Member, member or Nobody()), lambda: 1452)
 
 
-def notice(by: PeerId, kind: NoticeKind, number: int, **more: object) -> Notice:
+def notice(by: PeerId, kind: NoticeKind, number: int, *, text: str = "", manifest_size: int = 0) -> Notice:
     root = number.to_bytes(32, "big")
-    said = BulkNotice(kind, root, 4000, size=5, block_size=1400, **more)  # type: ignore[arg-type]
+    said = BulkNotice(kind, root, 4000, size=5, block_size=1400, text=text, manifest_size=manifest_size)
     return Notice(*by, 1, encode_notice(said), 0, name=f"peer {by.origin[0]}")
 
 
