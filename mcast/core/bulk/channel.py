@@ -86,7 +86,7 @@ class Flight(msgspec.Struct, frozen=True, gc=False):
 class Reporter(msgspec.Struct):
     """What a channel knows of one receiver. `trip`: seconds from sending to its report. `multicast` and
     `unicast` are the highest serials that it has seen; `loss` is the smoothed share it did
-    not get, `group_loss` that of multicast alone."""
+    not get, `group_loss` that of multicast alone. `hears`: it says that it gets multicast at all."""
 
     address: Address
     path: Path
@@ -97,6 +97,7 @@ class Reporter(msgspec.Struct):
     counts: tuple[int, int] = (0, 0)
     loss: float = 0.0
     group_loss: float = 0.0
+    hears: bool = False
 
     def seen(self, to: Address) -> float:
         """The highest serial that it saw of what goes there; what goes to others it cannot see."""

@@ -227,21 +227,20 @@ class BulkSender:
         """What the report says of the path: loss, round trip, queue."""
         reporter = client.reporter
         channel = client.channel or self._group
-        serials = self._believed(client, channel, report)
-        counts = report.multicast[1], report.unicast[1]
+        believed = self._believed(client, channel, report)
+        serials, counts = (believed[0][0], believed[1][0]), (believed[0][1], believed[1][1])
         expected = serials[0] - reporter.multicast, serials[1] - reporter.unicast
         came = counts[0] - reporter.counts[0], counts[1] - reporter.counts[1]
         if reporter.multicast and expected[0] > 0:
             reporter.group_loss = _smooth(reporter.group_loss, expected[0], came[0])
         if reporter.multicast + reporter.unicast and sum(expected) > 0:
             reporter.loss = _smooth(reporter.loss, sum(expected), sum(came))
-        reporter.multicast = max(reporter.multicast, serials[0])
-        reporter.unicast = max(reporter.unicast, serials[1])
-        reporter.counts = counts
+        reporter.multicast, reporter.unicast = serials
+        reporter.counts, reporter.hears = counts, reporter.hears or report.multicast[1] > 0
         by_unicast = bool(report.flags & ECHO_UNICAST)
         to = reporter.address if by_unicast else None
         serial = serials[by_unicast]
-        echoed = serial > 0 and report.delay != NO_ECHO
+        echoed = 0 < serial == (report.multicast, report.unicast)[by_unicast][0] and report.delay != NO_ECHO
         sent = channel.sent_time(to, serial) if echoed else None
         trip = None if sent is None else max(0.0, now - age - sent - report.delay / 1e6)
         total = sum(counts)
@@ -264,19 +263,23 @@ class BulkSender:
                 listed += mask.bit_count()
         return report.have + listed >= self.layout.blocks
 
-    def _believed(self, client: Client, channel: Channel, report: BulkReport) -> tuple[int, int]:
-        """The highest serials that a receiver saw. Those that never left say nothing.
+    def _believed(
+        self, client: Client, channel: Channel, report: BulkReport
+    ) -> tuple[tuple[int, int], tuple[int, int]]:
+        """The highest serial that a receiver saw and how many came, each way. Where the serial never left, or
+        goes back, it is what the receiver said before: what came belongs to a serial.
 
         The attack: a copy of an item with such a serial, from our address. It must not make us send again
-        what is under way, nor is the receiver to blame for it.
+        what is under way, nor is the receiver to blame for it. Or the receiver has a new address, for which
+        the serials begin again.
         """
         reporter = client.reporter
-        sent = self._group.serials.get(None, 0), channel.serials.get(reporter.address, 0)
-        said, before = (report.multicast[0], report.unicast[0]), (reporter.multicast, reporter.unicast)
-        first, second = (
-            one if one <= most else old for one, most, old in zip(said, sent, before, strict=True)
+        most = self._group.serials.get(None, 0), channel.serials.get(reporter.address, 0)
+        multicast, unicast = (reporter.multicast, reporter.counts[0]), (reporter.unicast, reporter.counts[1])
+        return (
+            report.multicast if multicast[0] <= report.multicast[0] <= most[0] else multicast,
+            report.unicast if unicast[0] <= report.unicast[0] <= most[1] else unicast,
         )
-        return first, second
 
     # Ways
 
@@ -306,7 +309,7 @@ class BulkSender:
         client.sampled = min(client.sampled, now)
         if now - client.sampled < LOOK:
             return False
-        if not reporter.counts[0]:
+        if not reporter.hears:
             return True
         others = sorted(
             one.reporter.group_loss
@@ -318,7 +321,7 @@ class BulkSender:
     def _deaf(self, client: Client, now: float) -> bool:
         """Whether multicast seems not to reach a receiver at all: then it is not sent again for it, unless it
         is the only one."""
-        unheard = client.sampled < inf and not client.reporter.counts[0]
+        unheard = client.sampled < inf and not client.reporter.hears
         return (unheard or self._tried(client)) and len(self._by_multicast(now)) > 1
 
     def _tried(self, client: Client) -> bool:

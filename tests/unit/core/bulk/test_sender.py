@@ -150,6 +150,28 @@ def test_serials_that_never_left_are_not_believed() -> None:
     assert (sender.clients[ADA].reporter.multicast, sender.clients[ADA].reporter.loss) == (0, 0.0)
 
 
+@pytest.mark.parametrize("serial", [90_000, 0])
+def test_a_false_serial_leaves_what_is_known_of_a_receiver(serial: int) -> None:
+    sender = make()
+    sender.on_report(ADA, "a", BulkReport(missing=ALL), 0.0)
+    batch = sender.take(0.1)
+    assert batch is not None
+    last = sum(mask.bit_count() for _, _, mask in batch.parts)
+    sender.on_report(ADA, "a", BulkReport(multicast=(last, last), delay=0, missing=ALL), 0.11)
+    reporter = sender.clients[ADA].reporter
+    trip = reporter.trip
+    batch = sender.take(0.2)
+    assert batch is not None
+    sent = sum(mask.bit_count() for _, _, mask in batch.parts)
+    report = BulkReport(multicast=(serial, last + sent), delay=0, missing=ALL)
+    sender.on_report(ADA, "a", report, 9.0)
+    assert reporter.trip == trip
+    assert (reporter.multicast, reporter.counts) == (last, (last, 0))
+    report = BulkReport(multicast=(last + sent, last + sent), delay=NO_ECHO, missing=ALL)
+    sender.on_report(ADA, "a", report, 9.1)
+    assert (reporter.loss, reporter.group_loss) == (0.0, 0.0)
+
+
 def test_a_new_address_is_validated_again() -> None:
     sender = make()
     sender.on_report(ADA, "a", BulkReport(), 0.0)
