@@ -19,7 +19,7 @@ from mcast.core.events import Address, PeerId
 from mcast.core.timers import Rng, Timers
 from mcast.core.token_bucket import TokenBucket
 from mcast.wire.codec import encode_frames
-from mcast.wire.frames import BY_MULTICAST, Challenge, Echo, Frame, RosterRequest
+from mcast.wire.frames import BY_MULTICAST, Announcement, Challenge, Echo, Frame, RosterRequest
 from mcast.wire.frames import Roster as RosterEntry
 from mcast.wire.limits import FRAME_HEADER_SIZE, HEADER_SIZE, TAG_SIZE, TOKEN_SIZE
 from mcast.wire.reasons import DropReason
@@ -349,7 +349,7 @@ class RosterSync:
         """
         context = self._context
         newcomer, source = greeting.peer_id, greeting.source
-        others = (peer.peer_id for peer in self._known(greeting.networks) if peer.peer_id != newcomer)
+        others = (peer.peer_id for peer in self._known(greeting.networks, now) if peer.peer_id != newcomer)
         asker = newcomer.origin + newcomer.incarnation.to_bytes(8, "big")
         named = first_entries(asker, context.me, others)
         if named is None:
@@ -358,11 +358,20 @@ class RosterSync:
         more = [self._presence.introduction(now), *entries]
         self._send_fitting([Challenge(self._tokens.issue(source))], more, greeting.size, source)
 
-    def _known(self, networks: int) -> Iterator[Peer]:
-        """The peers of a network, also those that we only heard of: where many join together, few have heard
-        all others yet. The time that each signed bounds how long one that is gone is handed on."""
-        has = self._context.networks.has
-        return (peer for peer in self._roster if has(peer.peer_id, networks))
+    def _known(self, networks: int, now: float) -> Iterator[Peer]:
+        """The peers of a network. Those that we only heard of, if they spoke just now: where many join
+        together, few have heard all others yet. The attack: identities that announced themselves once, which
+        each newcomer would hand on to the next."""
+        has, window = self._context.networks.has, self._context.settings.live_window
+        return (
+            peer
+            for peer in self._roster
+            if has(peer.peer_id, networks) and (peer.confirmed or self._age(peer.announcement, now) <= window)
+        )
+
+    def _age(self, announcement: Announcement, now: float) -> float:
+        """How far from now it was said, by the clock of its author, in seconds."""
+        return abs(announcement.timestamp - self._context.unix_ms(now)) / 1000
 
     def _entry(self, peer: Peer) -> list[Frame]:
         known = self._verifier.key(peer.peer_id.origin)
@@ -384,7 +393,7 @@ class RosterSync:
         if CHALLENGE_SIZE * (1 if datagram.direct else GIVERS) > AMPLIFICATION * datagram.size:
             return DropReason.NO_TOKEN
         packed, port = pack(source)
-        others = (peer.peer_id for peer in self._known(datagram.networks))
+        others = (peer.peer_id for peer in self._known(datagram.networks, now))
         if not (datagram.direct or is_giver(packed + port.to_bytes(2, "big"), context.me, others)):
             return DropReason.NOT_ASKED
         context.send(Challenge(self._tokens.issue(source)), to=source)
@@ -399,7 +408,7 @@ class RosterSync:
             return DropReason.OVER_BUDGET
         packed, port = pack(datagram.source)
         asker, me = packed + port.to_bytes(2, "big"), self._context.me
-        known = (peer.peer_id for peer in self._known(datagram.networks))
+        known = (peer.peer_id for peer in self._known(datagram.networks, now))
         most = max(start, GIVERS) + GIVERS * EACH
         near = nsmallest(most, [me, *known], key=lambda peer_id: rank(asker, peer_id))
         if me not in near[:GIVERS]:
@@ -426,7 +435,7 @@ class RosterSync:
         context, source = self._context, datagram.source
         frames = self._presence.introduction(now) if start == 0 else []
         first = max(0, start - OWN)
-        for peer in islice(self._known(datagram.networks), first, first + PAGE - OWN):
+        for peer in islice(self._known(datagram.networks, now), first, first + PAGE - OWN):
             entry = self._entry(peer)
             if frames and len(encode_frames([*frames, *entry])) > context.room_left():
                 context.send(*frames, to=source)
@@ -451,8 +460,8 @@ class RosterSync:
         if reason is not None:
             return reason
         address = unpack(frame.address, frame.port, datagram.source)
-        age = abs(announcement.timestamp - self._context.unix_ms(now)) / 1000
-        if age > max(self._context.settings.live_window, SILENCE * announcement.interval / 1000):
+        longest = max(self._context.settings.live_window, SILENCE * announcement.interval / 1000)
+        if self._age(announcement, now) > longest:
             self._detector.admit_later(announcement, address, None, datagram.networks, now)
             return DropReason.NOT_LIVE
         self._context.networks.heard(peer_id, datagram.networks)

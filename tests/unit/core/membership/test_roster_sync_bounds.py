@@ -6,7 +6,8 @@ from random import Random
 
 from mcast import simulation
 from mcast.core.events import PeerId
-from mcast.core.membership.roster_sync import STORM, Greeting, Greetings
+from mcast.core.membership.roster_sync import STORM, Greeting, Greetings, pack
+from mcast.settings import Settings
 from mcast.wire import frames as f
 from tests.unit.core.support import ADDRESS, Outsider, drops
 
@@ -33,3 +34,21 @@ def test_a_storm_greets_nobody_in_its_first_second() -> None:
     greetings = Greetings(Random(1), now=0.0)
     assert not any(greetings.heard(greeting, 0.0) for greeting in storm)
     assert greetings.due(0.2) == []
+
+
+def test_hearsay_is_handed_on_for_a_moment_only() -> None:
+    """However seldom its author says that it speaks: each newcomer would give it to the next, without end."""
+    lan = simulation.Lan(6)
+    ada = lan.join("ada")
+    lan.run(2.0)
+    eve = Outsider(lan)
+    eve.say(eve.key, f.Roster(*pack(None), eve.announcement(interval=2**32 - 1)))
+    soon = lan.join("soon")
+    lan.run(0.5)
+    assert eve.peer_id in {peer.peer_id for peer in soon.peers()}
+    soon.leave()
+    lan.run(Settings().live_window)
+    assert eve.peer_id in {peer.peer_id for peer in ada.peers()}
+    late = lan.join("late")
+    lan.run(0.5)
+    assert [peer.name for peer in late.peers()] == ["ada"]
