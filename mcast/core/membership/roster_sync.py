@@ -375,7 +375,7 @@ class RosterSync:
 
     def _entry(self, peer: Peer) -> list[Frame]:
         known = self._verifier.key(peer.peer_id.origin)
-        entry = RosterEntry(*pack(peer.source), peer.announcement)
+        entry = RosterEntry(*pack(peer.address), peer.announcement)
         return [entry] if known is None else [known.frame, entry]
 
     def _on_request(self, datagram: Datagram, frame: RosterRequest, now: float) -> DropReason | None:

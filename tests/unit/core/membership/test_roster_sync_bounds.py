@@ -9,6 +9,7 @@ from mcast.core.events import PeerId
 from mcast.core.membership.roster_sync import STORM, Greeting, Greetings, pack
 from mcast.settings import Settings
 from mcast.wire import frames as f
+from mcast.wire.header import Header, decode_header
 from tests.unit.core.support import ADDRESS, Outsider, drops
 
 
@@ -52,3 +53,23 @@ def test_hearsay_is_handed_on_for_a_moment_only() -> None:
     late = lan.join("late")
     lan.run(0.5)
     assert [peer.name for peer in late.peers()] == ["ada"]
+
+
+def test_an_address_that_somebody_made_up_is_not_repeated() -> None:
+    lan = simulation.Lan(7)
+    ada = lan.join("ada")
+    lan.run(2.0)
+    giver, eve = Outsider(lan, seed=98), Outsider(lan)
+    eve.say(eve.key, f.Roster(*pack(("198.51.100.7", 53)), eve.announcement()))
+    told: list[f.Roster] = []
+
+    def tap(data: bytes, source: object, _: object) -> None:
+        header = decode_header(data)
+        frames = lan.checks.open(header, data) if isinstance(header, Header) else []
+        told.extend(frame for frame in frames if isinstance(frame, f.Roster) and source != ADDRESS)
+
+    lan.on_transmit = tap
+    giver.say(f.Echo(ada.engine._roster_sync._tokens.issue(ADDRESS)), f.RosterRequest(0))
+    assert [(entry.announcement.origin, entry.address, entry.port) for entry in told] == [
+        (eve.peer_id.origin, bytes(16), 0)
+    ]
