@@ -82,10 +82,8 @@ PORTION, PORTION_BYTES = 64, 64 * 1024
 """Messages of send_many(), and their bytes, that are queued before it looks again whether there is room."""
 ASK_AGAIN = 0.25
 """Seconds, at least, after which peers that have not confirmed a message are asked again."""
-ACQUAINTED = 0.4
-"""Seconds after joining by which the peers that are here have answered."""
 MEETING = 5.0
-"""Seconds that this takes at most, in a crowd."""
+"""Seconds that it takes at most, in a crowd, to know who is here."""
 
 OVERLAP = 600.0
 """Seconds after a change of the key in which the old one is accepted, so that all can type the new one."""
@@ -749,22 +747,19 @@ class Group:
     async def acquaint(self) -> None:
         """Wait until we know who is here: about half a second after joining, at once later.
 
-        A visitor, who is told of nobody, asks for that when this is called for the first time.
+        While nobody is known it takes 1.5 seconds, as an answer may be lost, and in a crowd 5 at most. A
+        visitor, who is told of nobody, asks for that when this is called for the first time.
         """
         self._check_open()
-        if not self._options.mode.visitor:
-            await asyncio.sleep(max(0.0, self._began + ACQUAINTED - self.now))
-        elif not self._acquainted:
-            await self._ask_around()
-            self._acquainted = True
-
-    async def _ask_around(self) -> None:
-        """Ask who is here until nobody new is told of."""
-        start = self.now
-        call = RollCall(self._engine, start, visitor=True)
-        while self._open and self.now - start < MEETING and not call.complete(self.now):
+        if self._acquainted:
+            return
+        visitor = self._options.mode.visitor
+        since = self.now if visitor else self._began
+        call = RollCall(self._engine, since, visitor=visitor)
+        while self._open and self.now - since < MEETING and not call.complete(self.now):
             self._driver.step()
             await asyncio.sleep(0.02)
+        self._acquainted = True
 
     def ask_roster(self) -> None:
         """Ask who is here. Only a visitor needs to ask."""

@@ -227,6 +227,30 @@ def test_a_visitor_waits_for_the_rest_of_the_roster() -> None:
     assert not asyncio.run(scenario())
 
 
+def test_a_member_waits_for_who_is_greeted_late() -> None:
+    """Its first announcement was lost, or all the answers: half a second tells nothing yet."""
+
+    async def scenario() -> list[str]:
+        group = aio.join("230.0.0.1")
+        loop = asyncio.get_running_loop()
+        engine = Around(())
+        group._entered = group._open = True
+        group._loop, group._engine = loop, engine  # type: ignore[assignment] # made up
+        group._driver = Fake()  # type: ignore[assignment] # made up
+        group._began = loop.time()
+        bob = PeerView(BOB.peer_id, "bob", joined=group._began + 2 * ACQUAINTED)
+        loop.call_at(bob.joined, engine.known.append, bob)
+        await group.acquaint()
+        known = [peer.name for peer in engine.known]
+        engine.collecting = True
+        with pytest.raises(StopIteration):  # it is known by then: there is nothing to wait for
+            group.acquaint().send(None)
+        assert engine.asks == 0
+        return known
+
+    assert asyncio.run(scenario()) == ["bob"]
+
+
 def test_a_group_shows_where_it_is_and_whether_it_is_open() -> None:
     group = aio.join("230.0.0.5:4000", name="ada")
     assert repr(group) == "Group('230.0.0.5:4000', name='ada', not entered)"
