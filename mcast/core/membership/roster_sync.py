@@ -36,7 +36,8 @@ STORM = 20  # newcomers at once that a settled member still greets; the others l
 SETTLED = 1.0  # seconds after joining from which on a newcomer is greeted at once
 PAUSE = 0.1  # seconds in which a member that is new itself sees whether this is a storm
 GREETINGS = 64  # newcomers to be greeted after the pause, the newest are refused
-ANSWERS = 20  # pages of the roster given a second; the attack is made-up newcomers
+PAGES = 20  # of the roster given a second; the attack is made-up newcomers
+CHALLENGES = 3 * PAGES  # requests without a token considered a second: visitors ask three times
 TO_ALL = 2  # requests a second, by whomever, that are answered to the group; the attack is a flood of them
 TOKENS = 1024  # tokens outstanding, oldest first out
 WAIT = 0.1  # seconds without an entry after which the next page is asked for
@@ -86,7 +87,8 @@ def rank(asker: bytes, peer_id: PeerId) -> bytes:
 def is_giver(asker: bytes, me: PeerId, others: Iterable[PeerId]) -> bool:
     """Whether we are among the three who answer."""
     mine = rank(asker, me)
-    return sum(rank(asker, peer_id) < mine for peer_id in others) < GIVERS
+    nearer = (True for peer_id in others if rank(asker, peer_id) < mine)
+    return len(list(islice(nearer, GIVERS))) < GIVERS
 
 
 def first_entries(asker: bytes, me: PeerId, others: Iterable[PeerId]) -> list[PeerId] | None:
@@ -295,7 +297,8 @@ class RosterSync:
         self.on_giver: Callable[[Address, float], None]
         self.greetings = Greetings(context.rng, context.started)
         self.collector = Collector(context.settings.peers)
-        self._answers = TokenBucket(ANSWERS, ANSWERS, context.started)
+        self._pages = TokenBucket(PAGES, PAGES, context.started)
+        self._challenges = TokenBucket(CHALLENGES, CHALLENGES, context.started)
         self._to_all = TokenBucket(TO_ALL, TO_ALL, context.started)
         self._unanswered = inf  # since when our requests are
         self.next_timeout = inf
@@ -383,13 +386,15 @@ class RosterSync:
         context, source = self._context, datagram.source
         if context.mode.visitor or source is None:
             return DropReason.NOT_ASKED
-        if not self._answers.take(1, now):
-            return DropReason.OVER_BUDGET
         if frame.flags & BY_MULTICAST and not datagram.direct:
             return self._tell_all(datagram, frame.start, now)
         if self._tokens.valid(source, datagram.token):
+            if not self._pages.take(1, now):
+                return DropReason.OVER_BUDGET
             self._give_page(frame.start, datagram, now)
             return None
+        if not self._challenges.take(1, now):
+            return DropReason.OVER_BUDGET
         if CHALLENGE_SIZE * (1 if datagram.direct else GIVERS) > AMPLIFICATION * datagram.size:
             return DropReason.NO_TOKEN
         packed, port = pack(source)

@@ -6,9 +6,10 @@ from random import Random
 
 from mcast import simulation
 from mcast.core.events import PeerId
-from mcast.core.membership.roster_sync import STORM, Greeting, Greetings, pack
+from mcast.core.membership.roster_sync import CHALLENGES, STORM, Greeting, Greetings, pack
 from mcast.settings import Settings
 from mcast.wire import frames as f
+from mcast.wire.codec import encode_frames
 from mcast.wire.header import Header, decode_header
 from tests.unit.core.support import ADDRESS, Outsider, drops
 
@@ -73,3 +74,31 @@ def test_an_address_that_somebody_made_up_is_not_repeated() -> None:
     assert [(entry.announcement.origin, entry.address, entry.port) for entry in told] == [
         (eve.peer_id.origin, bytes(16), 0)
     ]
+
+
+def test_seven_visitors_at_once_all_get_pages_of_everybody() -> None:
+    """Each asks three times, and asks each of three members for pages."""
+    lan = simulation.Lan(8)
+    members = [lan.join(f"m{number}") for number in range(3)]
+    lan.run(5.0)
+    visitors = [lan.join(f"visitor {number}", visitor=True) for number in range(7)]
+    for pause in (0.15, 0.15, 0.5):
+        for visitor in visitors:
+            visitor.engine.ask_roster(lan.now)
+            visitor.step()
+        lan.run(pause)
+    assert [drops(member, "over-budget") for member in members] == [0, 0, 0]
+    assert {len(visitor.peers()) for visitor in visitors} == {3}
+
+
+def test_requests_without_a_token_do_not_use_up_the_pages() -> None:
+    lan = simulation.Lan(9)
+    ada = lan.join("ada")
+    lan.run(2.0)
+    eve = Outsider(lan)
+    for _ in range(CHALLENGES + 5):
+        lan.transmit(eve.sealer.seal(encode_frames([f.RosterRequest(0)])), ADDRESS, ada.address)
+    lan.run(0.01)
+    assert drops(ada, "over-budget") == 5
+    eve.say(f.Echo(ada.engine._roster_sync._tokens.issue(ADDRESS)), f.RosterRequest(0))
+    assert drops(ada, "over-budget") == 5
