@@ -41,6 +41,8 @@ CHALLENGES = 3 * PAGES  # requests without a token considered a second: visitors
 TO_ALL = 2  # requests a second, by whomever, that are answered to the group; the attack is a flood of them
 TOKENS = 1024  # tokens outstanding, oldest first out
 WAIT = 0.1  # seconds without an entry after which the next page is asked for
+PAGE_TIME = 1.0  # seconds that a page may take
+COLLECTED = 30.0  # seconds that all pages may take: 20,000 peers are 157 of them
 TRIES = 3
 RETRY = 0.1  # seconds without an answer after which a request asks for one by multicast
 ASKED = 1.0  # seconds after our own request in which a challenge answers it
@@ -184,7 +186,7 @@ class Collector:
 
     All givers of a network are asked for their first page, as one of them may be new itself; the next one
     comes from the first giver. Each network has givers of its own, who know those on it. The attack: a giver
-    that never runs out of entries, or whom nobody asked.
+    that never runs out of entries, or whom nobody asked, or entries that come without end.
     """
 
     def __init__(self, limit: int) -> None:
@@ -196,6 +198,7 @@ class Collector:
         self._entries = 0
         self._tries = 0
         self._when = inf  # when to ask the first giver again
+        self._page_until = self._until = inf  # when this page, and all of them, have taken too long
         self.finished = 0  # the networks of which there is no more
 
     @property
@@ -217,17 +220,18 @@ class Collector:
             self._givers.append((giver, token, networks))
             if len(self._givers) == 1:
                 self._when = now
+                self._until = now + COLLECTED
             elif here and networks == self._givers[0][2]:
                 self._others.append(Request(giver, token, 0))
         return True
 
     def entry(self, giver: Address, now: float) -> None:
         """An entry came that is genuine, as far as we can tell."""
-        if not self._givers or not self._tries:
+        if not self._tries or all(giver != known for known, *_ in self._givers):
             return
         if giver == self._givers[0][0]:
             self._entries += 1
-        self._when = now + WAIT
+        self._when = min(now + WAIT, self._page_until)
 
     def tick(self, now: float) -> list[Request]:
         """The requests to send now."""
@@ -237,7 +241,9 @@ class Collector:
 
     def _next_request(self, now: float) -> list[Request]:
         """The first giver has been silent for a while: ask it again, or for its next page, or another."""
-        if self._tries and self._entries:
+        if now >= self._until:
+            self._stop()
+        elif self._tries and self._entries:
             self._start += PAGE
             if self._entries < PAGE // 2 or self._start > self._last_start:
                 self._finish(self._givers[0][2])
@@ -254,8 +260,15 @@ class Collector:
         self._entries = 0
         self._tries += 1
         self._when = now + WAIT
+        self._page_until = min(now + PAGE_TIME, self._until)
         giver, token, _ = self._givers[0]
         return [Request(giver, token, self._start)]
+
+    def _stop(self) -> None:
+        """It has taken too long."""
+        while self._givers:
+            self._finish(self._givers[0][2])
+        self._tries = 0
 
     def _finish(self, networks: int) -> None:
         """On to the next network."""

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from math import inf
 from random import Random
 
 from mcast import simulation
 from mcast.core.events import PeerId
-from mcast.core.membership.roster_sync import CHALLENGES, STORM, Greeting, Greetings, pack
+from mcast.core.membership.roster_sync import (
+    CHALLENGES,
+    COLLECTED,
+    STORM,
+    Collector,
+    Greeting,
+    Greetings,
+    Request,
+    pack,
+)
 from mcast.settings import Settings
 from mcast.wire import frames as f
 from mcast.wire.codec import encode_frames
@@ -102,3 +112,41 @@ def test_requests_without_a_token_do_not_use_up_the_pages() -> None:
     assert drops(ada, "over-budget") == 5
     eve.say(f.Echo(ada.engine._roster_sync._tokens.issue(ADDRESS)), f.RosterRequest(0))
     assert drops(ada, "over-budget") == 5
+
+
+def collected(entries_from: str, *, each: float, most: float) -> float:
+    """How long a newcomer collects from one giver while entries come from somebody, `each` seconds apart."""
+    collector = Collector(10**9)
+    collector.asked(0.0)
+    assert collector.challenged("giver", b"token", 1, 0.0)
+    now = 0.0
+    while collector.next < inf and now < most:
+        if now >= collector.next:
+            collector.tick(now)
+        collector.entry(entries_from, now)
+        now += each
+    assert bool(collector.finished) == (collector.next == inf)
+    return now
+
+
+def test_entries_from_elsewhere_do_not_keep_us_collecting() -> None:
+    assert collected("eve", each=0.05, most=5.0) < 1.0
+
+
+def test_a_giver_that_dribbles_does_not_keep_us_collecting() -> None:
+    assert collected("giver", each=0.05, most=5.0) < 2.0
+
+
+def test_pages_without_end_do_not_keep_us_collecting() -> None:
+    assert collected("giver", each=0.01, most=100.0) < COLLECTED + 1.0
+
+
+def test_who_took_too_long_is_collected_from_when_it_is_asked_again() -> None:
+    collector = Collector(1000)
+    for start in (0.0, 50.0):
+        collector.asked(start)
+        assert collector.challenged("giver", b"token", 1, start)
+        assert collector.challenged("other", b"token", 2, start)
+        assert collector.tick(start) == [Request("giver", b"token", 0)]
+        assert collector.tick(start + COLLECTED) == []
+        assert (collector.finished, collector.next) == (3, inf)
