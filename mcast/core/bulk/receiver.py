@@ -74,25 +74,31 @@ class Row(msgspec.Struct, frozen=True, gc=False):
 
 class Arrivals:
     """What came from one address, each way: the highest serial, how many; and when the latest came and was
-    read."""
+    read. `held` wait for their node, and count when a serial does. `reported` was the highest at our latest
+    report."""
 
-    __slots__ = ("at", "counts", "highest", "read_at", "unicast")
+    __slots__ = ("at", "counts", "held", "highest", "read_at", "reported", "unicast")
 
     def __init__(self) -> None:
-        self.highest, self.counts = [0, 0], [0, 0]
+        self.highest, self.counts, self.held, self.reported = [0, 0], [0, 0], [0, 0], [0, 0]
         self.at = self.read_at = -inf
         self.unicast = False
 
-    def came(self, serial: int, count: int, *, unicast: bool, now: float, age: float) -> None:
-        """`count` datagrams of one way came `age` seconds ago, the highest with that serial."""
-        self.highest[unicast] = max(self.highest[unicast], serial)
-        self.counts[unicast] += count
-        self.at, self.read_at, self.unicast = now - age, now, unicast
+    def came(self, serials: Sequence[int], held: int, *, unicast: bool, now: float, age: float) -> None:
+        """Datagrams of one way came `age` seconds ago: genuine ones with these serials, and `held`."""
+        self.held[unicast] += held
+        self.read_at = now
+        if serials:
+            self.highest[unicast] = max(self.highest[unicast], *serials)
+            self.counts[unicast] += len(serials) + self.held[unicast]
+            self.held[unicast] = 0
+            self.at, self.unicast = now - age, unicast
 
     def correct(self, *said: int) -> None:
-        """The server says how far its serials are: what is far beyond was forged."""
+        """The server says how far its serials are: what is far beyond, or was before it answered, was forged.
+        It says 0 of a way by which it sends us nothing."""
         for way, serial in enumerate(said):
-            if self.highest[way] > serial + AHEAD:
+            if self.highest[way] > serial + AHEAD or self.reported[way] > serial > 0:
                 self.highest[way] = serial
 
 
@@ -173,16 +179,18 @@ class BulkReceiver:
         before = self.left
         runs: list[tuple[int, bytes]] = []
         counted: tuple[list[int], list[int]] = [], []
+        held_by_way = [0, 0]
         for row in rows:
-            forged = None if row.level else self._take_blocks(row, runs)
+            forged, held = None if row.level else self._take_blocks(row, runs), 0
             if forged is None:
-                forged = self._take_each(row, runs)
+                forged, held = self._take_each(row, runs)
             serials: Iterable[int] = row.serials
-            if forged:
+            if forged | held:
                 bits = zip(_bits(row.mask), row.serials, strict=True)
-                serials = [serial for bit, serial in bits if not forged >> bit & 1]
+                serials = [serial for bit, serial in bits if not (forged | held) >> bit & 1]
             counted[row.unicast].extend(serials)
-        self._count(source, counted, now, age)
+            held_by_way[row.unicast] += held.bit_count()
+        self._count(source, counted, held_by_way, now, age)
         if runs:
             self._useful_at = now
             self._gained += before - self.left
@@ -204,63 +212,72 @@ class BulkReceiver:
         node = self.tree.node(1, group)
         if node is None or len(row.data) != self.layout.row_size(0, group, mask):
             return None
-        missing = self.missing[0].get(group)
-        wanted, data = mask & missing, row.data
-        self.duplicates += (mask & ~missing).bit_count()
-        if wanted != mask:
-            data = _choose(data, mask, wanted, size)
+        data = row.data
         digests = [sha256(data[at : at + size]).digest() for at in range(0, len(data), size)]
-        good = wanted
-        if wanted and b"".join(digests) != _hashes(node, wanted):
-            for bit, digest in zip(_bits(wanted), digests, strict=True):
+        good = mask
+        if b"".join(digests) != _hashes(node, mask):
+            for bit, digest in zip(_bits(mask), digests, strict=True):
                 if digest != node[HASH_SIZE * bit : HASH_SIZE * (bit + 1)]:
                     good ^= 1 << bit
-            data = _choose(data, wanted, good, size)
-        if good:
-            self.missing[0].set(group, missing & ~good)
-            self.left -= good.bit_count()
-            _split(FAN * group, good, data, size, runs)
-        self.forged += (wanted ^ good).bit_count()
-        return wanted ^ good
+        missing = self.missing[0].get(group)
+        new = good & missing
+        if new:
+            if new != mask:
+                data = _choose(data, mask, new, size)
+            self.missing[0].set(group, missing & ~new)
+            self.left -= new.bit_count()
+            _split(FAN * group, new, data, size, runs)
+        self.duplicates += (good ^ new).bit_count()
+        self.forged += (mask ^ good).bit_count()
+        return mask ^ good
 
-    def _take_each(self, row: Row, runs: list[tuple[int, bytes]]) -> int:
-        """Take the items of a row; the mask of those that are known to be forged."""
+    def _take_each(self, row: Row, runs: list[tuple[int, bytes]]) -> tuple[int, int]:
+        """Take the items of a row; the masks of those that are known to be forged, and of those held."""
         size, last = self.layout.stride(row.level), row.mask.bit_length() - 1
-        forged = 0
+        forged = held = 0
         for at, bit in enumerate(_bits(row.mask)):
             data = row.data[at * size :] if bit == last else row.data[at * size : (at + 1) * size]
             index = FAN * row.group + bit
             exists = self.layout.exists(row.level, index)
-            if not exists or not self._take(row.level, index, bytes(data), runs):
+            genuine = exists and self._take(row.level, index, bytes(data), runs)
+            if genuine is None:
+                held |= 1 << bit
+            elif not genuine:
                 forged |= 1 << bit
-        return forged
+        return forged, held
 
     def _count(
-        self, source: Address, serials_by_way: tuple[list[int], list[int]], now: float, age: float
+        self,
+        source: Address,
+        serials_by_way: tuple[list[int], list[int]],
+        held_by_way: list[int],
+        now: float,
+        age: float,
     ) -> None:
         arrivals = self._arrivals.pop(source, None) or Arrivals()
         self._arrivals[source] = arrivals
         if len(self._arrivals) > SOURCES:
             del self._arrivals[next(one for one in self._arrivals if one != self._server_at)]
-        for unicast, serials in zip((False, True), serials_by_way, strict=True):
+        for unicast, serials, held in zip((False, True), serials_by_way, held_by_way, strict=True):
             if self.status is not None and source == self._server_at and serials:
                 limit = AHEAD + (self.status.unicast if unicast else self.status.multicast)
                 if max(serials) > limit:
                     serials = [serial for serial in serials if serial <= limit]
-            if serials:
-                arrivals.came(max(serials), len(serials), unicast=unicast, now=now, age=age)
+            if serials or held:
+                arrivals.came(serials, held, unicast=unicast, now=now, age=age)
 
-    def _take(self, level: int, index: int, data: bytes, runs: list[tuple[int, bytes]]) -> bool:
-        """Take an item; False if it is known to be forged."""
-        if not self._lacks(level, index):
-            self.duplicates += 1
-            return True
+    def _take(self, level: int, index: int, data: bytes, runs: list[tuple[int, bytes]]) -> bool | None:
+        """Take an item; False if it is known to be forged, None if that is not known yet.
+
+        One that is here is checked too. The attack: its serial counts, and no seal covers that.
+        """
         genuine = self.tree.check(level, index, data)
         if genuine is None:
             self._hold(level, index, data)
         elif not genuine:
             self.forged += 1
-            return False
+        elif not self._lacks(level, index):
+            self.duplicates += 1
         elif level == 0:
             self._has_block(index)
             runs.append((index, data))
@@ -268,7 +285,7 @@ class BulkReceiver:
             self.missing[level].discard(index)
             self.tree.put(level, index, data)
             self._release(level, index, runs)
-        return True
+        return genuine
 
     def _lacks(self, level: int, index: int) -> bool:
         if self.missing[level].has(index) or (level + 1, index // FAN) in self._held:
@@ -496,20 +513,21 @@ class BulkReceiver:
     def _report(self, now: float) -> BulkReport:
         arrivals = self._arrivals.get(self._server_at) or Arrivals()
         status = self.status
-        highest = list(arrivals.highest)
+        highest, counts = list(arrivals.highest), arrivals.counts
+        arrivals.reported = list(highest)
         stale = now - arrivals.read_at > ECHO_MOST
-        delay = NO_ECHO if stale else min(NO_ECHO, round((now - arrivals.at) * 1e6))
+        delay = NO_ECHO if stale else round(min(NO_ECHO, (now - arrivals.at) * 1e6))
         if status is not None and self.drained and now - max(arrivals.read_at, self._told_at) > SETTLED:
             told = [max(highest[0], status.multicast), max(highest[1], status.unicast)]
             delay = delay if told == highest else NO_ECHO
-            highest = told
+            highest, counts = told, [sum(both) for both in zip(counts, arrivals.held, strict=True)]
         flags = (WANTS_UNICAST if self._unicast else 0) | (ECHO_UNICAST if arrivals.unicast else 0)
         return BulkReport(
             bytes(TOKEN_SIZE) if status is None else status.token,
             flags,
             self.layout.blocks - self.left,
-            (highest[0], arrivals.counts[0]),
-            (highest[1], arrivals.counts[1]),
+            (highest[0], counts[0]),
+            (highest[1], counts[1]),
             delay,
             self.backlog,
             tuple(self._list_missing()),

@@ -170,6 +170,51 @@ def test_what_is_forged_says_nothing_of_the_path() -> None:
     assert ask(receiver, 0.12).multicast == (3, 6)
 
 
+@pytest.mark.parametrize("level", [0, 1])
+def test_a_false_copy_of_what_is_here_says_nothing_of_the_path(level: int) -> None:
+    receiver = make()
+    ask(receiver, 0.0)
+    answer(receiver, 0.0)
+    take(receiver, "ada", [*nodes(), item(0, 1, 2)], 0.1)
+    take(receiver, "ada", [item(level, 1, 90, bytes(BLOCK))], 0.11)
+    assert ask(receiver, 0.12).multicast == (2, 5)
+    take(receiver, "ada", [item(level, 1, 3)], 0.13)
+    assert ask(receiver, 0.14).multicast == (3, 6)
+    assert (receiver.forged, receiver.duplicates) == (1, 1)
+
+
+def test_what_waits_counts_once_something_genuine_comes() -> None:
+    receiver = make()
+    ask(receiver, 0.0)
+    answer(receiver, 0.0, multicast=3)
+    take(receiver, "ada", [item(0, 40, 90)], 0.09)
+    report = ask(receiver, 0.1)
+    assert (report.multicast, report.delay) == ((0, 0), NO_ECHO)
+    take(receiver, "ada", [item(2, 0, 1)], 0.1, age=0.01)
+    take(receiver, "ada", [item(0, 1, 90), item(0, 2, 3)], 0.11)
+    report = ask(receiver, 0.12)
+    assert (report.multicast, report.delay) == ((1, 2), 30_000)
+    assert ask(receiver, 0.13).multicast == (3, 4)  # nothing is under way any more
+    take(receiver, "ada", [item(1, 0, 4)], 0.14)
+    assert ask(receiver, 0.15).multicast == (4, 5)
+
+
+def test_an_answer_corrects_what_was_reported_before() -> None:
+    """A copy of something genuine has a false serial, or the server begins again for our new address."""
+    receiver = make()
+    ask(receiver, 0.0)
+    answer(receiver, 0.0, multicast=5, unicast=5)
+    take(receiver, "ada", [item(2, 0, 90), item(1, 0, 90)._replace(unicast=True)], 0.1)
+    answer(receiver, 0.105, multicast=6, unicast=6)
+    report = ask(receiver, 0.11)
+    assert (report.multicast, report.unicast) == ((90, 1), (90, 1))  # it may have come after the answer left
+    answer(receiver, 0.115, multicast=7)
+    report = ask(receiver, 0.12)
+    assert (report.multicast, report.unicast) == ((7, 1), (90, 1))
+    answer(receiver, 0.125, multicast=7, unicast=1)
+    assert ask(receiver, 0.13).unicast == (1, 1)
+
+
 def test_others_cannot_push_out_what_came_from_the_server() -> None:
     receiver = make()
     ask(receiver, 0.0)
