@@ -34,6 +34,8 @@ from .wants import Wants
 HELD = 6 << 20
 """Bytes of items that wait for the node above them. The attack: items without end under nodes that never
 come. The group that waits for longest goes first, and is asked for again."""
+VARIANTS = 4
+"""Different items of them for one place: more are refused. The attack: to push out what waits with others."""
 SOURCES = 16
 """Addresses of which it is counted what came; the one unheard for longest goes first, but never our server.
 The attack: items from ever new addresses."""
@@ -308,13 +310,15 @@ class BulkReceiver:
     def _hold(self, level: int, index: int, data: bytes) -> None:
         """Its node has not come yet: it is not asked for until then.
 
-        All that differ are held. The attack: to be first with a false one, so that the right one is refused.
+        A few that differ are held. The attack: to be first with a false one, so that the right is refused.
         """
         if level == 0 and self._doubts(index):
             return
         waiting = self._held.setdefault((level + 1, index // FAN), {})
         if (index, data) in waiting:
             self.duplicates += 1
+            return
+        if sum(place == index for place, _ in waiting) >= VARIANTS:
             return
         waiting[index, data] = None
         self._held_count += 1

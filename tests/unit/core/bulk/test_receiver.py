@@ -160,6 +160,16 @@ def test_a_forged_block_that_waits_does_not_keep_out_the_right_one() -> None:
     assert not receiver._held_count
 
 
+def test_many_forged_blocks_do_not_push_out_what_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HELD", 8 * BLOCK)
+    receiver = make()
+    take(receiver, "ada", [item(0, 40)], 0.1)
+    take(receiver, "eve", [item(0, 40, data=bytes([number]) * BLOCK) for number in range(20)], 0.1)
+    assert not receiver.missing[0].has(40)
+    assert receiver._held_count == module.VARIANTS
+    assert take(receiver, "ada", nodes(), 0.1) == [(40, item(0, 40).data)]
+
+
 def test_what_is_forged_says_nothing_of_the_path() -> None:
     receiver = make()
     ask(receiver, 0.0)
