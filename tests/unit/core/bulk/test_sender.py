@@ -257,6 +257,20 @@ def test_words_are_not_repeated_without_need() -> None:
     assert status(sender, 0.3).token == token
 
 
+def test_one_that_alone_holds_the_rate_is_left_out_on_trial() -> None:
+    sender = make()
+    for peer_id, source in ((ADA, "a"), (BOB, "b")):
+        sender.on_report(peer_id, source, BulkReport(missing=ALL), 0.0)
+    for _ in range(module.CUTS):
+        assert sender._trial is None
+        sender._blame(sender.clients[ADA], 1000.0, 0.1)
+    assert sender._trial == Trial(ADA, 1000.0, 0.1 + module.TRIAL)
+    sender.on_report(BOB, "b", BulkReport(), 2.0)
+    assert sender._trial is None
+    assert sender.clients[ADA].spared == 2.0 + module.SPARED
+    assert sender.clients[ADA].slow  # the others are faster by far
+
+
 def test_a_trial_of_one_that_left_proves_nothing() -> None:
     sender = make()
     sender.on_report(ADA, "a", BulkReport(missing=ALL), 0.0)
