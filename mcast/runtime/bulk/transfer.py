@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from mcast.core.bulk.channel import Batch
+from mcast.core.bulk.channel import Batch, Part
 from mcast.core.bulk.layout import Layout
 from mcast.core.bulk.receiver import BulkReceiver, Row
 from mcast.core.bulk.sender import BulkSender, Client, Way
@@ -310,11 +310,15 @@ class Transfer:
 
     def _sort_piece(self, source: Address, piece: Piece, now: float, age: float, rows: list[Row]) -> None:
         """Take the datagrams in a piece apart: rows of items, and control messages."""
-        slots, at = self.endpoint.slots, 0
+        slots, at, count = self.endpoint.slots, 0, piece.count
+        if piece.last <= 0:  # no item is that short
+            count -= 1
+            start = slots.head * (piece.start + count)
+            self._sort(source, slots.heads[start : start + slots.head + piece.last], now, age, rows)
         size, bodies = slots.body, slots.bodies[slots.body * piece.start :]
-        heads = decode_data_heads(slots.heads, slots.head * piece.start, piece.count)
-        end = size * (piece.count - 1) + piece.last
-        while at < piece.count:
+        heads = decode_data_heads(slots.heads, slots.head * piece.start, count)
+        end = size * (piece.count - 1) + max(0, piece.last)
+        while at < count:
             level = heads.level(at, self._tag)
             stop, mask = heads.row(at) if level is not None else (at + 1, 0)
             data = bodies[size * at : min(end, size * stop)]
@@ -663,9 +667,10 @@ class Transfer:
                     break
                 self._waiting.append(batch)
             batch = self._waiting[0]
-            bursts = self._bursts(batch)
-            if bursts is None:  # they are being read
+            made = self._bursts(batch)
+            if made is None:  # they are being read
                 return
+            batch, bursts = made
             before = self.endpoint.sent_bytes
             done = self.endpoint.send(batch.to, bursts)
             budget -= self.endpoint.sent_bytes - before
@@ -676,9 +681,9 @@ class Transfer:
                 break
         self._arm()
 
-    def _bursts(self, batch: Batch) -> list[Burst] | None:
-        """The datagrams of a batch; None while blocks are being read."""
-        serial, bursts = batch.serial, list[Burst]()
+    def _bursts(self, batch: Batch) -> tuple[Batch, list[Burst]] | None:
+        """What is here of a batch, and its datagrams; None while blocks are being read."""
+        serial, bursts, parts = batch.serial, list[Burst](), list[Part]()
         for level, group, mask in batch.parts:
             bits = [bit for bit in range(FAN) if mask >> bit & 1]
             items: Sequence[bytes | memoryview | None] | None
@@ -699,16 +704,17 @@ class Transfer:
                     self._lost.add(group, lost)
                 elif level == 0:
                     self._changed()
-                    return []
+                    return batch, []
                 bits = [bit for bit, item in zip(bits, items, strict=True) if item is not None]
             if here:
                 indexes = [FAN * group + bit for bit in bits]
                 heads = encode_data_heads(self.keys.tag, level, indexes, serial, unicast=batch.to is not None)
                 _pack(heads, here, bursts)
+                parts.append((level, group, sum(1 << bit for bit in bits)))
             if level == 0:
                 self.blocks.right(group)
-            serial += len(items)
-        return bursts
+            serial += len(here)
+        return Batch(parts, batch.to, batch.serial), bursts
 
     def _node(self, level: int, index: int) -> bytes | None:
         """A node as it is sent, if it is known."""

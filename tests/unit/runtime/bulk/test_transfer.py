@@ -405,6 +405,29 @@ async def test_what_finds_no_room_leaves_later() -> None:
         assert blocks.parts[9] == TREE.node(1, 1)
 
 
+@run
+async def test_a_node_that_is_not_here_shifts_no_serial() -> None:
+    async with fetching() as (transfer, wire, _, _):
+        await until(lambda: transfer._begun)
+        take(transfer, [one for one in nodes() if (one.level, one.place) != (1, 0)])
+        transfer._waiting.append(Batch([(2, 0, 1), (1, 0, 0b11), (2, 0, 1)], None, 1))
+        wire.room = 1
+        transfer._pump()
+        assert list(transfer._waiting) == [Batch([(1, 0, 0b10), (2, 0, 1)], None, 2)]
+
+
+@run
+async def test_a_datagram_without_a_body_is_no_item() -> None:
+    async with fetching(room=keyed_room(bytes(32), bytes(16))) as (transfer, _, _, _):
+        assert transfer.receiver is not None
+        take(transfer, nodes())
+        heads = [encode_data_heads(transfer.keys.tag, 0, [index], index, unicast=False) for index in range(3)]
+        sealed = [transfer.keys.seal(0, index, block(index).data) for index in range(2)]
+        arrive(transfer, [heads[2]])
+        arrive(transfer, [heads[0] + sealed[0], heads[1] + sealed[1], heads[2]])
+        assert transfer.receiver.holds(0) == 0b11
+
+
 def test_bursts_fit_what_a_call_takes() -> None:
     bursts: list[Burst] = []
     module._pack(bytes(16 * 20), [bytes(8000)] * 20, bursts)
