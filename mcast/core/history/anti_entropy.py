@@ -353,9 +353,10 @@ class AntiEntropy:
 
     def _tell(self, now: float) -> None:
         """Tell the application what was fetched, when there is no more to come or it took long."""
-        if now >= self._replay.when(self._more_to_come()):
+        fetching = self._more_to_come()
+        if now >= self._replay.when(fetching):
             context = self._context
-            context.events += self._replay.tell(self._name, now, context.wall_offset)
+            context.events += self._replay.tell(self._name, now, context.wall_offset, fetching)
 
     def _name(self, peer_id: PeerId) -> str:
         """What a peer calls itself; if that is not known, what its identity was called last."""

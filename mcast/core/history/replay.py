@@ -25,13 +25,17 @@ LADDER = (60.0, 600.0, 3600.0, 21_600.0)  # seconds before we joined that are fe
 
 
 class Told:
-    """What was told of one peer: its records, those that were lost, and the highest that names a message."""
+    """What was told of one peer: its records, those that were lost, and the highest that names a message.
 
-    __slots__ = ("lost", "message", "records")
+    `open`: more was on its way, so nobody has looked yet what is missing around it.
+    """
+
+    __slots__ = ("lost", "message", "open", "records")
 
     def __init__(self) -> None:
         self.records, self.lost = RangeSet(RANGES), RangeSet(RANGES)
         self.message = 0
+        self.open = False
 
 
 class Replay:
@@ -49,10 +53,10 @@ class Replay:
         self._last, self._since = last, since
         self._from = inf if last == 0 else -inf if since is None else now - since
         self._told: dict[PeerId, Told] = {}
-        self._live: dict[PeerId, RangeSet] = {}
+        self._here: dict[PeerId, RangeSet] = {}
         self._parts: dict[PeerId, Reassembly] = {}
         self._joined, self._began = now, 0.0
-        self._enough = False
+        self._enough = self._open = False
 
     def __bool__(self) -> bool:
         return bool(self._records)
@@ -76,8 +80,11 @@ class Replay:
             self._enough = sum(messages) >= self._last
 
     def when(self, fetching: bool) -> float:
-        """When to tell what was collected; while more is on its way (`fetching`), after a longer while."""
-        if not self._records:
+        """When to tell what was collected; while more is on its way (`fetching`), after a longer while.
+
+        And when to tell what did not come, once nothing more is on its way.
+        """
+        if not self._records and (fetching or not self._open):
             return inf
         patience = PATIENCE if self._last is None else LAST_PATIENCE
         return self._began + (patience if fetching and not self._enough else PAUSE)
@@ -86,7 +93,10 @@ class Replay:
         """One more, unless it was told before: what died of a wrong age is fetched again."""
         at, name = now - age, (peer_id, record.sequence)
         alone = record.kind in (Kind.MESSAGE, Kind.BUNDLE)
-        if name in self._records or self.was_told(*name) or (alone and at < self._from):
+        if name in self._records or self.was_told(*name):
+            return
+        if alone and at < self._from:
+            self.not_missing(peer_id, record.sequence, record.sequence + 1)
             return
         if not self._records:
             self._began = now
@@ -122,12 +132,13 @@ class Replay:
         told = self._told.get(peer_id)
         return told is not None and sequence in told.records
 
-    def told_live(self, peer_id: PeerId, start: int, stop: int) -> None:
-        """[start, stop) of a peer were told when they came: they are missing nowhere."""
+    def not_missing(self, peer_id: PeerId, start: int, stop: int) -> None:
+        """[start, stop) of a peer were told when they came, or are not wanted: they are missing nowhere."""
         if start < stop:
-            self._live.setdefault(peer_id, RangeSet(RANGES)).add(start, stop)
-            if len(self._live) > PEERS:
-                del self._live[next(iter(self._live))]
+            here = self._here[peer_id] = self._here.pop(peer_id, RangeSet(RANGES))
+            here.add(start, stop)
+            if len(self._here) > PEERS:
+                del self._here[next(iter(self._here))]
 
     def reached(self, peer_id: PeerId) -> int:
         """The highest record of `peer_id` that was told or is about to be; 0 when none was."""
@@ -142,12 +153,14 @@ class Replay:
         self._lost.clear()
         self._parts.clear()
 
-    def tell(self, name: Callable[[PeerId], str], now: float, wall_offset: float) -> list[Event]:
-        """Everything collected, as events; `name` gives what a peer is called; `wall_offset`: see Context."""
-        streams = [
-            self._timed(peer_id, name(peer_id), records, now, wall_offset)
-            for peer_id, records in self._collected().items()
-        ]
+    def tell(
+        self, name: Callable[[PeerId], str], now: float, wall_offset: float, fetching: bool = False
+    ) -> list[Event]:
+        """Everything collected, as events, and what is missing of it; while `fetching`, only within it.
+
+        `name` gives what a peer is called; `wall_offset`: see Context.
+        """
+        collected = self._collected()
         lost = [
             gap
             for peer_id, ranges in self._lost.items()
@@ -155,6 +168,18 @@ class Replay:
             for gap in self._lacked(peer_id, name(peer_id), start, stop)
         ]
         self._lost.clear()
+        streams = [
+            list(self._timed(peer_id, name(peer_id), records, now, wall_offset, fetching))
+            for peer_id, records in collected.items()
+        ]
+        if self._open and not fetching:
+            for peer_id, known in list(self._told.items()):
+                if known.open:
+                    lost += self._lacked(peer_id, name(peer_id), *self._span(peer_id))
+                    known.open = False
+        self._open = fetching
+        while len(self._told) > PEERS:
+            del self._told[next(iter(self._told))]
         return lost + self._chosen(list(merge(*streams, key=lambda timed: timed[0])))
 
     def _collected(self) -> dict[PeerId, list[tuple[float, Record]]]:
@@ -173,12 +198,13 @@ class Replay:
         records: list[tuple[float, Record]],
         now: float,
         wall_offset: float,
+        fetching: bool,
     ) -> Iterator[tuple[float, Event]]:
         """With a time that never goes back within a peer; a gap stands before what follows it."""
         published = {record.sequence: at for at, record in records}
         at = min(published.values())
         waiting: list[Event] = []
-        for event in self._events(peer_id, name, [record for _, record in records], now):
+        for event in self._events(peer_id, name, [record for _, record in records], now, fetching):
             if not isinstance(event, Message):
                 waiting.append(event)
                 continue
@@ -190,7 +216,9 @@ class Replay:
             yield at, msgspec.structs.replace(event, skew=skew) if abs(skew) > CLOCK_OFF else event
         yield from ((at, gap) for gap in waiting)
 
-    def _events(self, peer_id: PeerId, name: str, records: list[Record], now: float) -> Iterator[Event]:
+    def _events(
+        self, peer_id: PeerId, name: str, records: list[Record], now: float, fetching: bool
+    ) -> Iterator[Event]:
         known = self._known(peer_id)
         told, first, last = known.message, records[0].sequence, records[-1].sequence
         window = ReceiveWindow(peer_id, name, first, len(records), history=True)
@@ -201,8 +229,10 @@ class Replay:
             self._parts[peer_id] = window.fragments
             if len(self._parts) > PARTS:
                 del self._parts[next(iter(self._parts))]
-        low, high = known.records.low or first, max(known.records.high, self._live_of(peer_id).high)
-        yield from self._lacked(peer_id, name, low, first)
+        known.open |= fetching
+        low, high = self._span(peer_id)
+        if not known.open and low:
+            yield from self._lacked(peer_id, name, low, first)
         for event in events:
             if isinstance(event, GapAbandoned):
                 yield from self._lacked(peer_id, name, event.first, event.last + 1)
@@ -212,26 +242,28 @@ class Replay:
                 continue
             known.message = max(known.message, event.sequence)
             yield msgspec.structs.replace(event, late=True) if event.sequence <= told else event
-        yield from self._lacked(peer_id, name, last + 1, high)
+        if not known.open:
+            yield from self._lacked(peer_id, name, last + 1, high)
         for record in records:
             known.records.add(record.sequence, record.sequence + 1)
 
     def _known(self, peer_id: PeerId) -> Told:
         """What was told of a peer, which counts as told of last."""
         known = self._told[peer_id] = self._told.pop(peer_id, Told())
-        if len(self._told) > PEERS:
-            del self._told[next(iter(self._told))]
         return known
 
-    def _live_of(self, peer_id: PeerId) -> RangeSet:
-        return self._live.get(peer_id, RangeSet())
+    def _span(self, peer_id: PeerId) -> tuple[int, int]:
+        """From the lowest record that was told as history to the highest that was told in any way."""
+        records = self._known(peer_id).records
+        here = self._here.get(peer_id)
+        return records.low, max(records.high, 0 if here is None else here.high)
 
     def _lacked(self, peer_id: PeerId, name: str, start: int, stop: int) -> list[GapAbandoned]:
         """What of [start, stop) was never told, when it came or later, nor told to be lost."""
         known, lacked = self._known(peer_id), RangeSet()
         lacked.add(start, stop)
-        for told in (known.records, known.lost, self._live_of(peer_id)):
-            for first, end in list(told.within(start, stop)):
+        for there in (known.records, known.lost, self._here.get(peer_id, RangeSet())):
+            for first, end in list(there.within(start, stop)):
                 lacked.cut(first, end)
         for first, end in lacked:
             known.lost.add(first, end)

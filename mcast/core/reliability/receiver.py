@@ -300,7 +300,7 @@ class Receiver:
     def _told_live(self, window: ReceiveWindow) -> None:
         """What was told of a peer is not missing in what is told of before."""
         if self._context.mode.history:
-            self._replay.told_live(window.peer_id, window.first, window.buffer.next)
+            self._replay.not_missing(window.peer_id, window.first, window.buffer.next)
 
     def _hand_over(self, window: ReceiveWindow, now: float, age: float) -> None:
         """What has come of before we came is told with the rest of it."""

@@ -23,8 +23,8 @@ def said(sequence: int, peer_id: PeerId = ADA, kind: Kind = Kind.MESSAGE, body: 
     return Record(*peer_id, sequence, 0, kind, 0, made.body, 1, 0, bytes(64), b"", made.payload)
 
 
-def tell(made: Replay) -> list[int]:
-    events = made.tell(lambda peer_id: "ada", 0.0, 0.0)
+def tell(made: Replay, *, fetching: bool = False) -> list[int]:
+    events = made.tell(lambda peer_id: "ada", 0.0, 0.0, fetching)
     assert all(event.history for event in events if isinstance(event, Message))
     told = [event for event in events if isinstance(event, Message | GapAbandoned)]
     return [event.sequence if isinstance(event, Message) else -event.first for event in told]
@@ -57,8 +57,8 @@ def test_a_hole_in_history_is_told() -> None:
 
 def test_what_was_told_when_it_came_is_no_hole() -> None:
     made = Replay(None, None, 0.0)
-    made.told_live(ADA, 3, 3)
-    made.told_live(ADA, 3, 5)
+    made.not_missing(ADA, 3, 3)
+    made.not_missing(ADA, 3, 5)
     for sequence in (1, 6):
         made.add(ADA, said(sequence), 0.0, 9.0 - sequence)
     assert tell(made) == [1, -2, -5, 6]
@@ -67,11 +67,47 @@ def test_what_was_told_when_it_came_is_no_hole() -> None:
 def test_a_hole_between_two_tellings_is_told() -> None:
     """Below what is told now, above it, and below what was told when it came; each once."""
     made = Replay(None, None, 0.0)
-    made.told_live(ADA, 12, 15)
+    made.not_missing(ADA, 12, 15)
     for numbers, told in (((3,), [3, -4]), ((6,), [6]), ((1, 10), [1, -2, 10]), ((17,), [-15, 17])):
         for sequence in numbers:
             made.add(ADA, said(sequence), 0.0, 9.0 - sequence)
         assert tell(made) == told
+
+
+def test_around_what_is_told_nothing_is_missing_while_more_is_on_its_way() -> None:
+    made = Replay(None, None, 0.0)
+    made.not_missing(ADA, 12, 15)
+    made.add(ADA, said(3), 0.0, 6.0)
+    assert tell(made, fetching=True) == [3]
+    assert made.when(True) == inf
+    for sequence in (6, 8):
+        made.add(ADA, said(sequence), 0.0, 9.0 - sequence)
+    assert tell(made, fetching=True) == [6, -7, 8]
+    assert made.when(False) < 1.0, "what did not come is told at the end"
+    assert tell(made) == [-4, -9]
+    assert (made.when(False), tell(made)) == (inf, [])
+    made.add(ADA, said(10), 0.0, 0.0)
+    assert tell(made, fetching=True) == [10]
+    made.add(ADA, said(17), 0.0, 0.0)
+    assert tell(made) == [-15, 17]
+
+
+def test_what_is_too_old_to_be_wanted_is_not_lost() -> None:
+    made = Replay(None, 60.0, 0.0)
+    for sequence, age in ((10, 3000.0), (11, 2000.0), (12, 30.0)):
+        kind = Kind.MESSAGE if sequence > 10 else Kind.MIDDLE
+        made.add(ADA, said(sequence, kind=kind), 0.0, age)
+    assert tell(made) == [12]
+
+
+def test_more_authors_than_are_remembered_are_told_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PEERS", 2)
+    made = Replay(None, None, 0.0)
+    peers = [PeerId(bytes([number]) * 16, 1) for number in range(4)]
+    for peer_id in peers:
+        made.add(peer_id, said(1, peer_id), 0.0, 1.0)
+    assert tell(made) == [1, 1, 1, 1]
+    assert [made.was_told(peer_id, 1) for peer_id in peers] == [False, False, True, True]
 
 
 def test_nothing_that_was_told_is_told_to_be_lost() -> None:
@@ -94,9 +130,9 @@ def test_what_was_not_delivered_is_told_to_be_lost_once() -> None:
 def test_peers_that_were_told_of_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PEERS", 1)
     made = Replay(None, None, 0.0)
-    made.told_live(BOB, 1, 9)
-    made.told_live(ADA, 2, 3)
-    assert list(made._live) == [ADA]
+    made.not_missing(BOB, 1, 9)
+    made.not_missing(ADA, 2, 3)
+    assert list(made._here) == [ADA]
 
 
 def test_what_comes_before_what_was_told_is_late() -> None:
