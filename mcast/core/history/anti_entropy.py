@@ -410,5 +410,4 @@ class AntiEntropy:
         """We are elsewhere: nothing that was said there is handed out here, our own words included."""
         self._store.forget()
         self._server.clear()
-        self._replay.clear()
         self._fetches.unsettle()

@@ -146,13 +146,6 @@ class Replay:
         told = self._told.get(peer_id)
         return max(0 if told is None else told.records.high, max(waiting, default=0))
 
-    def clear(self) -> None:
-        """Forget what was not told."""
-        self._records.clear()
-        self._oldest.clear()
-        self._lost.clear()
-        self._parts.clear()
-
     def tell(
         self, name: Callable[[PeerId], str], now: float, wall_offset: float, fetching: bool = False
     ) -> list[Event]:
