@@ -105,17 +105,22 @@ def check_nothing_missed(
 ) -> None:
     """Who is here at the end was told all that was said while it was here, or of a gap in its place.
 
-    As far as anybody holds it who can hand it out, whoever said it and however long ago it left; but for what
-    the `forgetful` said, who do not hand it out.
+    As far as anybody holds it who can hand it out there, whoever said it and however long ago it left: what
+    was heard on one network is not carried to another. But for what the `forgetful` said, who do not hand
+    it out.
     """
     here = [member for member in lan.members if member.alive]
-    holders = {member.name: set(held_sizes(member)) for member in here if hands_out(member)}
+
+    def plugs(member: simulation.Member) -> Collection[int]:
+        return lan.plugs[member.address]
+
+    holders = [(one, _held(member, lan=one)) for member in here if hands_out(member) for one in plugs(member)]
     authors = {life.peer_id: member for member in lan.members for life in member.lives}
     for member in here:
         life = member.lives[-1]
         got = {name_of(event) for event in life.events if isinstance(event, Message)}
         lost, waits = _gaps(life), _open_gaps(life)
-        near = [holders[other.name] for other in here if other.name in holders and meet(lan, other, member)]
+        near = [held for one, held in holders if one in plugs(member)]
         for name, at in published.sent_at.items():
             author, sequence, _ = name
             if (
