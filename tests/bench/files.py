@@ -29,7 +29,7 @@ NARROW, TCP_SECONDS = 100, 8
 OTHERS = {"uftp": ("uftp", "uftpd"), "udpcast": ("udp-sender", "udp-receiver")}
 """Other programs of the kind, with `--peers` where they are installed; Debian has both."""
 MOST_LOSS = 5
-"""Percent at which they are measured: at 30 they did not end within five minutes."""
+"""Percent at which they are measured: at 30 one of them took minutes for 8 MiB."""
 PATIENCE = 400.0
 
 
