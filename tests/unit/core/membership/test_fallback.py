@@ -115,6 +115,21 @@ def test_nobody_is_asked_to_report_where_all_do(monkeypatch: pytest.MonkeyPatch)
     assert not any(changes(member) for member in members)
 
 
+def test_in_a_large_group_few_report_and_nobody_is_asked_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    lan, (ada, bob, eve) = met(3)
+    monkeypatch.setattr(fallback, "SMALL", 2)
+    eve.crash()
+    cut(lan, [eve])
+    eve.start()
+    lan.run(1.0)
+    asked: list[float] = []
+    monkeypatch.setattr(Feedback, "request", lambda *_: asked.append(lan.now))
+    ada.send("to all")
+    lan.run(30.0)
+    assert texts(bob)[-1:] == ["to all"]
+    assert asked == []
+
+
 def test_what_is_said_while_the_line_before_awaits_its_confirmation_is_looked_after_too() -> None:
     lan, (ada, bob) = met(2)
     ada.send("one")
