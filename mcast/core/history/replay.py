@@ -246,10 +246,9 @@ class Replay:
         return known
 
     def _span(self, peer_id: PeerId) -> tuple[int, int]:
-        """From the lowest record that was told as history to the highest that was told in any way."""
+        """From the lowest record that was told as history to the highest."""
         records = self._known(peer_id).records
-        here = self._here.get(peer_id)
-        return records.low, max(records.high, 0 if here is None else here.high)
+        return records.low, records.high
 
     def _lacked(self, peer_id: PeerId, name: str, start: int, stop: int) -> list[GapAbandoned]:
         """What of [start, stop) was never told, when it came or later, nor told to be lost."""
