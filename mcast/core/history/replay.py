@@ -25,17 +25,13 @@ LADDER = (60.0, 600.0, 3600.0, 21_600.0)  # seconds before we joined that are fe
 
 
 class Told:
-    """What was told of one peer: its records, those that were lost, and the highest that names a message.
+    """What was told of one peer: its records, those that were lost, and the highest that names a message."""
 
-    `open`: more was on its way, so nobody has looked yet what is missing around it.
-    """
-
-    __slots__ = ("lost", "message", "open", "records")
+    __slots__ = ("lost", "message", "records")
 
     def __init__(self) -> None:
         self.records, self.lost = RangeSet(RANGES), RangeSet(RANGES)
         self.message = 0
-        self.open = False
 
 
 class Replay:
@@ -53,10 +49,11 @@ class Replay:
         self._last, self._since = last, since
         self._from = inf if last == 0 else -inf if since is None else now - since
         self._told: dict[PeerId, Told] = {}
-        self._here: dict[PeerId, RangeSet] = {}
+        self._unchecked: set[PeerId] = set()  # of whom something was told since we looked what is missing
+        self._excused: dict[PeerId, RangeSet] = {}  # what is missing nowhere
         self._parts: dict[PeerId, Reassembly] = {}
         self._joined, self._began = now, 0.0
-        self._enough = self._open = False
+        self._enough = False
 
     def __bool__(self) -> bool:
         return bool(self._records)
@@ -84,7 +81,7 @@ class Replay:
 
         And when to tell what did not come, once nothing more is on its way.
         """
-        if not self._records and (fetching or not self._open):
+        if not self._records and (fetching or not self._unchecked):
             return inf
         patience = PATIENCE if self._last is None else LAST_PATIENCE
         return self._began + (patience if fetching and not self._enough else PAUSE)
@@ -135,10 +132,10 @@ class Replay:
     def not_missing(self, peer_id: PeerId, start: int, stop: int) -> None:
         """[start, stop) of a peer were told when they came, or are not wanted: they are missing nowhere."""
         if start < stop:
-            here = self._here[peer_id] = self._here.pop(peer_id, RangeSet(RANGES))
-            here.add(start, stop)
-            if len(self._here) > PEERS:
-                del self._here[next(iter(self._here))]
+            excused = self._excused[peer_id] = self._excused.pop(peer_id, RangeSet(RANGES))
+            excused.add(start, stop)
+            if len(self._excused) > PEERS:
+                del self._excused[next(iter(self._excused))]
 
     def reached(self, peer_id: PeerId) -> int:
         """The highest record of `peer_id` that was told or is about to be; 0 when none was."""
@@ -162,17 +159,19 @@ class Replay:
         ]
         self._lost.clear()
         streams = [
-            list(self._timed(peer_id, name(peer_id), records, now, wall_offset, fetching))
+            list(self._timed(peer_id, name(peer_id), records, now, wall_offset))
             for peer_id, records in collected.items()
         ]
-        if self._open and not fetching:
-            for peer_id, known in list(self._told.items()):
-                if known.open:
-                    lost += self._lacked(peer_id, name(peer_id), *self._span(peer_id))
-                    known.open = False
-        self._open = fetching
+        self._unchecked.update(collected)
+        if not fetching:
+            for peer_id in sorted(self._unchecked):
+                records = self._told[peer_id].records
+                lost += self._lacked(peer_id, name(peer_id), records.low, records.high)
+            self._unchecked.clear()
         while len(self._told) > PEERS:
-            del self._told[next(iter(self._told))]
+            oldest = next(iter(self._told))
+            del self._told[oldest]
+            self._unchecked.discard(oldest)
         return lost + self._chosen(list(merge(*streams, key=lambda timed: timed[0])))
 
     def _collected(self) -> dict[PeerId, list[tuple[float, Record]]]:
@@ -191,13 +190,12 @@ class Replay:
         records: list[tuple[float, Record]],
         now: float,
         wall_offset: float,
-        fetching: bool,
     ) -> Iterator[tuple[float, Event]]:
         """With a time that never goes back within a peer; a gap stands before what follows it."""
         published = {record.sequence: at for at, record in records}
         at = min(published.values())
         waiting: list[Event] = []
-        for event in self._events(peer_id, name, [record for _, record in records], now, fetching):
+        for event in self._events(peer_id, name, [record for _, record in records], now):
             if not isinstance(event, Message):
                 waiting.append(event)
                 continue
@@ -209,12 +207,10 @@ class Replay:
             yield at, msgspec.structs.replace(event, skew=skew) if abs(skew) > CLOCK_OFF else event
         yield from ((at, gap) for gap in waiting)
 
-    def _events(
-        self, peer_id: PeerId, name: str, records: list[Record], now: float, fetching: bool
-    ) -> Iterator[Event]:
+    def _events(self, peer_id: PeerId, name: str, records: list[Record], now: float) -> Iterator[Event]:
         known = self._known(peer_id)
-        told, first, last = known.message, records[0].sequence, records[-1].sequence
-        window = ReceiveWindow(peer_id, name, first, len(records), history=True)
+        told = known.message
+        window = ReceiveWindow(peer_id, name, records[0].sequence, len(records), history=True)
         window.fragments = self._parts.pop(peer_id, window.fragments)
         events = [event for record in records for event in window.accept(record, None, now)]
         events += window.end(now)
@@ -222,10 +218,6 @@ class Replay:
             self._parts[peer_id] = window.fragments
             if len(self._parts) > PARTS:
                 del self._parts[next(iter(self._parts))]
-        known.open |= fetching
-        low, high = self._span(peer_id)
-        if not known.open and low:
-            yield from self._lacked(peer_id, name, low, first)
         for event in events:
             if isinstance(event, GapAbandoned):
                 yield from self._lacked(peer_id, name, event.first, event.last + 1)
@@ -235,8 +227,6 @@ class Replay:
                 continue
             known.message = max(known.message, event.sequence)
             yield msgspec.structs.replace(event, late=True) if event.sequence <= told else event
-        if not known.open:
-            yield from self._lacked(peer_id, name, last + 1, high)
         for record in records:
             known.records.add(record.sequence, record.sequence + 1)
 
@@ -245,16 +235,11 @@ class Replay:
         known = self._told[peer_id] = self._told.pop(peer_id, Told())
         return known
 
-    def _span(self, peer_id: PeerId) -> tuple[int, int]:
-        """From the lowest record that was told as history to the highest."""
-        records = self._known(peer_id).records
-        return records.low, records.high
-
     def _lacked(self, peer_id: PeerId, name: str, start: int, stop: int) -> list[GapAbandoned]:
         """What of [start, stop) was never told, when it came or later, nor told to be lost."""
         known, lacked = self._known(peer_id), RangeSet()
         lacked.add(start, stop)
-        for there in (known.records, known.lost, self._here.get(peer_id, RangeSet())):
+        for there in (known.records, known.lost, self._excused.get(peer_id, RangeSet())):
             for first, end in list(there.within(start, stop)):
                 lacked.cut(first, end)
         for first, end in lacked:

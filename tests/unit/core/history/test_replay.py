@@ -133,7 +133,7 @@ def test_peers_that_were_told_of_are_bounded(monkeypatch: pytest.MonkeyPatch) ->
     made = Replay(None, None, 0.0)
     made.not_missing(BOB, 1, 9)
     made.not_missing(ADA, 2, 3)
-    assert list(made._here) == [ADA]
+    assert list(made._excused) == [ADA]
 
 
 def test_what_comes_before_what_was_told_is_late() -> None:
