@@ -324,6 +324,7 @@ class Receiver:
             if self._before_us(age + moment, now) or self._replay.was_told(peer_id, sequence):
                 return DropReason.NOT_ASKED
             self._context.events += window.expect_late(sequence)
+            self._replay.not_missing(peer_id, sequence, sequence + 1)
         window.trust()  # the record is genuine, so its author has published
         refused = window.buffer.refuse(record.sequence)
         if (

@@ -8,7 +8,7 @@ import pytest
 
 from mcast import simulation
 from mcast.core.engine import Engine
-from mcast.core.events import Alarm, Message
+from mcast.core.events import Alarm, GapAbandoned, Message
 from mcast.core.reliability.nack import KEPT
 from mcast.crypto.keys import Identity
 from mcast.crypto.seal import Opener, Sealer
@@ -308,6 +308,24 @@ def test_records_that_a_peer_published_before_we_came_are_not_asked_for() -> Non
     assert drops(bob, "not-asked") == 1
     eve.say(eve.record(6, b"news"))
     assert texts(bob) == ["news"]
+
+
+def test_what_was_told_late_is_not_missing_in_the_history() -> None:
+    lan = simulation.Lan(22)
+    bob = lan.join("bob", history=True)
+    lan.run(5.0)
+    eve = Outsider(lan)
+    eve.say(eve.key, eve.announcement(high=5), eve.record(6))
+    receiver = bob.engine._receiver
+    window = receiver._windows.get(eve.peer_id)
+    assert window is not None
+    window.begin_after(5, lan.now)
+    assert receiver.take_known(eve.record(3), ADDRESS, lan.now, 0.0) is None
+    for sequence in (1, 5):
+        receiver._replay.add(eve.peer_id, eve.record(sequence), lan.now, 60.0)
+    told = receiver._replay.tell(lambda peer_id: "eve", lan.now, 0.0)
+    gaps = [(event.first, event.last) for event in told if isinstance(event, GapAbandoned)]
+    assert gaps == [(2, 2), (4, 4)]
 
 
 def test_what_is_fetched_beyond_the_window_is_asked_for_from_the_front() -> None:
