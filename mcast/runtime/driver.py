@@ -51,6 +51,8 @@ REWIRE_COST = 1e-4
 a peer, and a thousand may join in a second."""
 CLOCK_JUMP = 0.5
 """Seconds by which the wall clock must be corrected before the engine is told."""
+HELD_MAX = 1.0
+"""Seconds that a PING can have waited for us: the clock that tells it may be set."""
 TURN = 0.005
 """Seconds for which a program that sends without ever waiting may occupy the event loop."""
 
@@ -333,7 +335,7 @@ class Driver:
         try:
             held = self._loop.time() - now
             if datagram.arrived is not None:
-                held = max(held, time.time() - datagram.arrived)
+                held = max(held, min(HELD_MAX, time.time() - datagram.arrived))
             engine.answer_pings(held, datagram.ttl or 0, max(1, self._links.plan.ttl))
             self.transport.send(engine.datagrams(now))
         finally:

@@ -22,7 +22,7 @@ NONCES = 64  # series that are remembered; the attack is a new nonce in each PIN
 RATE, DEPTH = 50.0, 150.0  # answers a second, and at once, to one host: a trial of all ways asks 110 times
 ALL_RATE, ALL_DEPTH = 100.0, 300.0  # the same of all hosts together; the attack is forged sources
 HOSTS = 64  # hosts with a budget of their own
-HELD_MAX = (1 << 32) - 1  # microseconds that a PONG can tell
+HELD_MAX, TTL_MAX = (1 << 32) - 1, 255  # microseconds and TTLs that a PONG can tell
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -83,6 +83,7 @@ class Pings:
         not known. `ttl`: with which we send."""
         context = self._context
         micros = min(HELD_MAX, max(0, round(held * 1e6)))
+        came, ttl = (one if 0 <= one <= TTL_MAX else 0 for one in (came, ttl))
         for one in self.questions:
             ping = one.ping
             pong = Pong(

@@ -152,6 +152,17 @@ def test_it_tells_how_long_it_held_the_question_and_the_ttls(held: float, told: 
     assert len(made.context.queue) == 1, "each is answered once"
 
 
+def test_a_ttl_that_no_pong_can_tell_is_not_known() -> None:
+    made = Made()
+    frame = f.Ping(*made.context.me, NONCE, 0, f.Path.UNICAST)
+    made.pings.handlers[f.Ping](Datagram(EVE, bytes(8), 200, True), frame, 0.0)
+    made.pings.answer(0.0, 300, -1)
+    (pong,) = made.context.queue[-1].frames
+    assert isinstance(pong, f.Pong)
+    assert (pong.came, pong.ttl) == (0, 0)
+    assert encode_frame(pong)
+
+
 def test_the_oldest_series_is_forgotten() -> None:
     made = Made()
     made.ask(sequence=5)
