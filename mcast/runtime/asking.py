@@ -189,16 +189,12 @@ class RollCall:
     def complete(self, now: float) -> bool:
         """Ask if it is time. Whether all who are here are known, as far as can be told."""
         due = bool(self._asks) and now >= self._since + self._asks[0]
-        if due and (self._asks.pop(0) < ASK_AGAIN or not self._engine.peers()):
+        peers = self._engine.peers()
+        if due and (self._asks.pop(0) < ASK_AGAIN or not peers):
             self._engine.ask_roster(now)
-        return acquainted(self._engine, self._since, now)
-
-
-def acquainted(engine: Engine, since: float, now: float) -> bool:
-    """Whether all who are here are known, as far as can be told; we have listened `since` then."""
-    peers = engine.peers()
-    newest = max((peer.joined for peer in peers), default=since)
-    return not engine.collecting and now - max(newest, since) >= (ACQUAINTED if peers else ALONE)
+        newest = max((peer.joined for peer in peers), default=self._since)
+        quiet = now - max(newest, self._since)
+        return not self._engine.collecting and quiet >= (ACQUAINTED if peers else ALONE)
 
 
 class Replying:

@@ -49,7 +49,6 @@ from mcast.runtime.asking import (
     Recipient,
     Replying,
     RollCall,
-    acquainted,
     recipient,
 )
 from mcast.runtime.driver import HEARS, Driver
@@ -766,12 +765,6 @@ class Group:
         self._check_open()
         self._engine.ask_roster(self._driver.now)
         self._driver.step()
-
-    def acquainted(self, since: float) -> bool:
-        """Whether all who are here are known, as far as can be told; `since`: when this group was entered, or
-        asked who is here, on the clock `now`."""
-        self._require_entered()
-        return acquainted(self._engine, since, self._driver.now)
 
     @property
     def now(self) -> float:

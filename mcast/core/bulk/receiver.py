@@ -292,10 +292,7 @@ class BulkReceiver:
     def _lacks(self, level: int, index: int) -> bool:
         if self.missing[level].has(index) or (level + 1, index // FAN) in self._held:
             return True
-        return level == 0 and self._doubts(index)
-
-    def _doubts(self, index: int) -> bool:
-        return self.doubted.has(index)
+        return level == 0 and self.doubted.has(index)
 
     def _has_block(self, index: int) -> None:
         if not self.missing[0].discard(index):
@@ -312,7 +309,7 @@ class BulkReceiver:
 
         A few that differ are held. The attack: to be first with a false one, so that the right is refused.
         """
-        if level == 0 and self._doubts(index):
+        if level == 0 and self.doubted.has(index):
             return
         waiting = self._held.setdefault((level + 1, index // FAN), {})
         if (index, data) in waiting:
