@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from mcast.core.events import Notice, PeerId
 from mcast.events import TransferOffered, TransferWithdrawn
 from mcast.runtime.bulk import board as module
@@ -29,6 +31,12 @@ class Room:
     ) -> TransferOffered | TransferWithdrawn | None:
         said = BulkNotice(kind, root(number), 4000, size=size, block_size=1400, text=str(number))
         return self.board.note(said, Notice(*by, 1, encode_notice(said), 0), 0.0)
+
+    def crowd(self, kind: NoticeKind, host: Callable[[int], str]) -> None:
+        """A thousand made-up members say something, each of a transfer of its own."""
+        for number in range(1000):
+            self.hosts[made_up(number)] = host(number)
+            self.say(made_up(number), kind, 100 + number)
 
     def offered(self, by: PeerId) -> list[str]:
         return [offer.title for offer in self.board.offers() if offer.peer_id == by]
@@ -66,9 +74,7 @@ def test_made_up_members_push_out_no_honest_offer() -> None:
 def test_words_about_transfers_that_nobody_offers_go_first() -> None:
     room = Room()
     room.say(ADA, NoticeKind.OFFER, 1)
-    for number in range(1000):
-        room.hosts[made_up(number)] = f"10.7.0.{number}"
-        room.say(made_up(number), NoticeKind.ACCEPT, 100 + number)
+    room.crowd(NoticeKind.ACCEPT, lambda number: f"10.7.0.{number}")
     assert room.offered(ADA) == ["1"]
     assert len(room.board._known) == module.TRANSFERS
 
@@ -79,18 +85,14 @@ def test_who_was_never_here_goes_before_who_is() -> None:
     room.hosts[BOB] = module.ABSENT
     room.say(BOB, NoticeKind.OFFER, 2)
     room.hosts[BOB] = "10.0.0.2"  # it is known only now
-    for number in range(1000):
-        room.hosts[made_up(number)] = module.ABSENT
-        room.say(made_up(number), NoticeKind.OFFER, 100 + number)
+    room.crowd(NoticeKind.OFFER, lambda _: module.ABSENT)
     assert (room.offered(ADA), room.offered(BOB)) == (["1"], ["2"])
 
 
 def test_of_many_computers_those_that_came_first_stay() -> None:
     room = Room()
     room.say(ADA, NoticeKind.OFFER, 1)
-    for number in range(1000):
-        room.hosts[made_up(number)] = f"10.7.0.{number}"
-        room.say(made_up(number), NoticeKind.OFFER, 100 + number)
+    room.crowd(NoticeKind.OFFER, lambda number: f"10.7.0.{number}")
     assert room.offered(ADA) == ["1"]
     assert room.say(made_up(5000), NoticeKind.OFFER, 5000) is None  # it does not fit, so it is not told
 

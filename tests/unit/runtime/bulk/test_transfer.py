@@ -179,12 +179,17 @@ async def until(condition: Any) -> None:
             await asyncio.sleep(0.005)
 
 
+async def complete(transfer: Transfer) -> None:
+    """All of it comes."""
+    await until(lambda: transfer._begun)
+    take(transfer, [*nodes(), *(block(index) for index in range(2 * FAN))])
+    await until(lambda: transfer.whole)
+
+
 @run
 async def test_what_is_whole_and_changes_is_not_served() -> None:
     async with fetching() as (transfer, _, _, sink):
-        await until(lambda: transfer._begun)
-        take(transfer, [*nodes(), *(block(index) for index in range(2 * FAN))])
-        await until(lambda: transfer.whole)
+        await complete(transfer)
         sink.content[:] = bytes(len(DATA))
         batch = Batch([(0, 0, 1)], None, 1)
         transfer._waiting.append(batch)
@@ -388,9 +393,7 @@ async def test_sealed_items_are_opened_and_the_rest_is_dropped() -> None:
 @run
 async def test_what_finds_no_room_leaves_later() -> None:
     async with fetching() as (transfer, wire, _, _):
-        await until(lambda: transfer._begun)
-        take(transfer, [*nodes(), *(block(index) for index in range(2 * FAN))])
-        await until(lambda: transfer.whole)
+        await complete(transfer)
         batch = Batch([(1, 0, 1), (0, 0, 0b1111), (1, 0, 2)], None, 1)
         await until(lambda: transfer._bursts(batch) is not None)
         transfer._waiting.append(batch)
