@@ -12,7 +12,7 @@ _SHOWN = {ACTION: "", TOPIC: "set the topic: "}
 def action_in(text: str) -> str | None:
     """What a text says that its author does, to stand behind the name; None if it is an ordinary message."""
     for start, words in _SHOWN.items():
-        if text.startswith(start):
+        if text.startswith(start) and (start != TOPIC or topic_of(text.encode("utf-8", "replace"))):
             return words + text.removeprefix(start)
     return None
 

@@ -160,10 +160,10 @@ def report(entries: Iterable[Entry]) -> Iterator[str]:
         if heading != before:
             yield heading
             before = heading
-        who, (first, *rest) = speaker(entry), _lines(entry)
-        action = action_in(first)
-        said = f"{who}: {first}" if action is None else f"* {who} {action}"
-        yield f"{clock(entry.received)} {said}"
+        who, text = speaker(entry), "\n".join(_lines(entry))
+        action = action_in(text)
+        first, *rest = (f"{who}: {text}" if action is None else f"* {who} {action}").split("\n")
+        yield f"{clock(entry.received)} {first}"
         yield from (" " * 9 + line for line in rest)
 
 

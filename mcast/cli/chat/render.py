@@ -160,8 +160,8 @@ class Look(msgspec.Struct, frozen=True):
 
     def rows(self, line: ChatLine, body: Sequence[str], mark: str = "") -> list[Parts]:
         """The rows of a message whose shown lines are `body`; `mark` is for the gutter."""
-        if (action := action_in(body[0])) is not None:
-            body = [action, *body[1:]]
+        if (action := action_in("\n".join(body))) is not None:
+            body = action.split("\n")
         time = clock(line.seconds)[: 5 if self.narrow else 8]
         if self.day and (date := day(line.seconds)) != self.day:
             time = f"{date[5:]} {time[:5]}"
