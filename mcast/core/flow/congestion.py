@@ -193,7 +193,9 @@ class Rate:
 
     def judge(self, path: Path, used: float, short: bool, now: float) -> None:
         """The slowest member reported. `used` is the rate at which we really sent; `short`: more was to."""
-        if path.sent >= self._cut_at:  # else it has not yet seen what the last cut does
+        # What waits unread is a fact, also before the member has seen what the last cut does.
+        filling = path.backlog > self.unread and path.drain <= 0 and now - self._cut_at >= EPISODE
+        if path.sent >= self._cut_at or filling:
             self._judge(path, min(used, self.value) if used > 0 else self.value, short, now)
         self._grown = now
 

@@ -200,6 +200,18 @@ def test_an_application_that_does_not_keep_up_slows_the_sender() -> None:
     assert way.rate.severity(way.path) > 0
 
 
+def test_what_waits_unread_slows_the_sender_before_it_is_read() -> None:
+    way = grown()
+    value = way.report(1, backlog=2 * UNREAD)
+    sent = way.now - 0.001
+    for turn in range(1, 30):
+        way.now += EVERY
+        backlog = 2 * UNREAD + 100 * turn
+        way.path.take(Sample(heard(way.high, backlog=backlog), None, sent), 1000.0, way.now)
+        way.rate.judge(way.path, way.rate.value, True, way.now)
+    assert way.rate.value < value * CUT**2
+
+
 def test_what_a_member_keeps_up_with() -> None:
     way = Way()
     way.report(200)
