@@ -28,6 +28,8 @@ AT_ONCE = 0.002
 DEPTH_MIN, DEPTH_MAX = 64 << 10, 1 << 20
 GRACE = 0.25
 """Seconds beyond the round trip after which what was sent and not reported on counts as lost."""
+TOP_GRACE = 0.05
+"""The same for the highest node: without it nothing can be verified, not even the serial of what came."""
 URGENT = 8192
 """Groups that are sent again before others; more wait for their turn in the stream. The attack: to ask for
 one block of each group of a large transfer.
@@ -194,9 +196,9 @@ class Channel:
 
     def _arriving(self, reporter: Reporter, level: int, group: int, now: float) -> int:
         """What is under way to a receiver of a group."""
-        mask = 0
+        mask, grace = 0, TOP_GRACE if level == self._layout.top else reporter.trip + GRACE
         for flight in self._flying.get((level, group), ()):
-            if flight.serial > reporter.seen(flight.to) and now - flight.at < reporter.trip + GRACE:
+            if flight.serial > reporter.seen(flight.to) and now - flight.at < grace:
                 mask |= flight.mask
         return mask
 

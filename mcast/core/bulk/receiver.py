@@ -96,6 +96,13 @@ class Arrivals:
             self.held[unicast] = 0
             self.at, self.unicast = now - age, unicast
 
+    def settle(self, told: Sequence[int]) -> None:
+        """Nothing is under way: what is held counts too, as much as was sent until these serials."""
+        for way, serial in enumerate(told):
+            more = min(self.held[way], max(0, serial - self.counts[way]))
+            self.counts[way] += more
+            self.held[way] -= more
+
     def correct(self, *said: int) -> None:
         """The server says how far its serials are: what is far beyond, or was before it answered, was forged.
         It says 0 of a way by which it sends us nothing."""
@@ -521,7 +528,8 @@ class BulkReceiver:
         if status is not None and self.drained and now - max(arrivals.read_at, self._told_at) > SETTLED:
             told = [max(highest[0], status.multicast), max(highest[1], status.unicast)]
             delay = delay if told == highest else NO_ECHO
-            highest, counts = told, [sum(both) for both in zip(counts, arrivals.held, strict=True)]
+            arrivals.settle(told)
+            highest = told
         flags = (WANTS_UNICAST if self._unicast else 0) | (ECHO_UNICAST if arrivals.unicast else 0)
         return BulkReport(
             bytes(TOKEN_SIZE) if status is None else status.token,

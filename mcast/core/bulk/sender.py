@@ -73,7 +73,7 @@ READY = 0.002
 STOPPED = 0.3
 """Silence of all receivers after which nothing is sent for them."""
 LOOK = 1.0
-"""Seconds for which the loss of a new receiver is measured before it is judged."""
+"""Seconds over which the loss of multicast is smoothed, and before which no receiver is judged by it."""
 WORSE = 0.25
 """A share of loss so much above that of the others: multicast serves a receiver badly."""
 NEAR = 0.1
@@ -173,7 +173,7 @@ class BulkSender:
         client = self._client(peer_id, source, now)
         if client is None or not (client.budget.take(1, now) and self._budget.take(1, now)):
             return
-        client.heard, client.due = now, True
+        elapsed, client.heard, client.due = now - client.heard, now, True
         self._ready_at = -inf
         client.reports += 1
         if client.refused:
@@ -182,15 +182,17 @@ class BulkSender:
         if report.token == client.token and reporter.address == source:
             reporter.validated = True
         client.have = max(client.have, min(report.have, self.layout.blocks))
-        self._measure(client, report, now, age)
+        self._measure(client, report, elapsed, now, age)
         self._conclude(now)
         self._choose_way(client, report, now)
         channel = client.channel or self._group
         if self.changed:
             return
-        if channel is not self._group or not self._deaf(client, now):
-            asked = channel.want(reporter, report.missing, now)
-            client.asked += 0 if self.lost else asked  # what is lost is asked for again and again
+        missing = report.missing
+        if channel is self._group and self._deaf(client, now):
+            missing = tuple(one for one in missing if one[0] == self.layout.top)
+        asked = channel.want(reporter, missing, now)
+        client.asked += 0 if self.lost else asked  # what is lost is asked for again and again
         client.over = client.over or self._is_over(report)
         client.refused = client.asked > ASKING * max(64, sum(self.layout.counts))
         if self._start_at == inf:
@@ -223,8 +225,11 @@ class BulkSender:
         del self.clients[[peer_id for peer_id, at in hosts.items() if at == host][-1]]
         return True
 
-    def _measure(self, client: Client, report: BulkReport, now: float, age: float) -> None:
-        """What the report says of the path: loss, round trip, queue."""
+    def _measure(self, client: Client, report: BulkReport, elapsed: float, now: float, age: float) -> None:
+        """What the report says of the path: loss, round trip, queue. `elapsed`: seconds since the last one.
+
+        The loss of multicast is that of a second: a computer that had no time for a moment is not worse off.
+        """
         reporter = client.reporter
         channel = client.channel or self._group
         believed = self._believed(client, channel, report)
@@ -232,11 +237,19 @@ class BulkSender:
         expected = serials[0] - reporter.multicast, serials[1] - reporter.unicast
         came = counts[0] - reporter.counts[0], counts[1] - reporter.counts[1]
         if reporter.multicast and expected[0] > 0:
-            reporter.group_loss = _smooth(reporter.group_loss, expected[0], came[0])
+            weight = min(1.0, elapsed / LOOK, expected[0] / SAMPLE)
+            reporter.group_loss = _smooth(reporter.group_loss, expected[0], came[0], weight)
         if reporter.multicast + reporter.unicast and sum(expected) > 0:
-            reporter.loss = _smooth(reporter.loss, sum(expected), sum(came))
+            weight = min(1.0, sum(expected) / SAMPLE)
+            reporter.loss = _smooth(reporter.loss, sum(expected), sum(came), weight)
         reporter.multicast, reporter.unicast = serials
-        reporter.counts, reporter.hears = counts, reporter.hears or report.multicast[1] > 0
+        reporter.hears = reporter.hears or report.multicast[1] > 0
+        # What came belongs to a serial: without a new one it is counted with the next.
+        before = reporter.counts
+        reporter.counts = (
+            counts[0] if expected[0] > 0 else before[0],
+            counts[1] if expected[1] > 0 else before[1],
+        )
         by_unicast = bool(report.flags & ECHO_UNICAST)
         to = reporter.address if by_unicast else None
         serial = serials[by_unicast]
@@ -320,7 +333,7 @@ class BulkSender:
 
     def _deaf(self, client: Client, now: float) -> bool:
         """Whether multicast seems not to reach a receiver at all: then it is not sent again for it, unless it
-        is the only one."""
+        is the only one. Only the highest node is: who lacks that cannot tell what came."""
         unheard = client.sampled < inf and not client.reporter.hears
         return (unheard or self._tried(client)) and len(self._by_multicast(now)) > 1
 
@@ -476,7 +489,7 @@ def _host(address: Address) -> Address:
     return address[0] if isinstance(address, tuple) else address
 
 
-def _smooth(loss: float, expected: int, came: int) -> float:
+def _smooth(loss: float, expected: int, came: int, weight: float) -> float:
     """The smoothed loss after `came` of `expected` datagrams."""
     share = min(1.0, max(0.0, 1 - came / expected))
-    return loss + (share - loss) * min(1.0, expected / SAMPLE)
+    return loss + (share - loss) * weight
