@@ -15,7 +15,7 @@ from mcast.runtime.bulk.views import Progress, ReceiverProgress, State
 
 from . import exits, options
 from .joining import joins
-from .offers import offer_text, share_text
+from .offers import NAMED, listed, offer_text, share_text
 from .output import Output, escape, note
 from .private import NobodyThere, find, matching, means
 from .runner import Ending, run
@@ -30,8 +30,6 @@ GIVE_UP = 60.0
 LOOK = 0.2
 """Seconds between two looks, if nothing happens."""
 NOT_ACCEPTED = "has not accepted it"
-NAMED = 10
-"""Files that are skipped, and receivers without the files, that are named; the others are only counted."""
 
 
 @joins()
@@ -199,9 +197,9 @@ class Dropping:
         whole = [self._view.label(one) for one in progress.receivers if one.state == State.WHOLE]
         if whole:
             verb = "has" if len(whole) == 1 else "have"
-            self._view.say(f"{_listed(whole)} {verb} {offer_text(offer)} whole")
+            self._view.say(f"{listed(whole)} {verb} {offer_text(offer)} whole")
         if lacks:
-            note(f"not whole: {_listed([lack.text(progress.total) for lack in lacks])}")
+            note(f"not whole: {listed([lack.text(progress.total) for lack in lacks])}")
         if self._wanted.everybody and not lacks and not whole:
             note("nobody is here to get it")
             return exits.NOTHING_FOUND
@@ -279,9 +277,3 @@ def arrived(progress: Progress) -> int:
     """How much of it has arrived: the mean of those that take it."""
     taking = [one.have for one in current(progress.receivers) if one.state != State.FAILED]
     return sum(taking) // len(taking) if taking else 0
-
-
-def _listed(texts: Sequence[str]) -> str:
-    """The first of them, and how many more there are."""
-    more = [f"{len(texts) - NAMED:,} more"] if len(texts) > NAMED else []
-    return ", ".join([*texts[:NAMED], *more])

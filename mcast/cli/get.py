@@ -13,10 +13,11 @@ from mcast.errors import UsageError
 from mcast.events import TransferOffered
 from mcast.files.incoming import Incoming
 from mcast.runtime.bulk.transfers import Fetch
+from mcast.runtime.bulk.views import Progress
 
 from . import exits, options
 from .joining import joins
-from .offers import offer_text, share_text, size_text
+from .offers import listed, offer_text, share_text, size_text
 from .output import Output, escape, note
 from .private import means
 from .runner import Ending, run
@@ -26,6 +27,8 @@ from .transfers import TransferView, follow, terminal_bars
 LOOK = 0.2
 """Seconds between two looks, if nothing happens."""
 
+QUIET = 10.0
+"""Seconds without a new block after which that is told."""
 STALLED = 30.0
 """Seconds without a new block after which a transfer is left, if another one is offered that fits."""
 
@@ -171,7 +174,7 @@ class Getting:
         fetch = await self._group.accept(offer, incoming)
         self._running[offer.id] = fetch, incoming
         ended = asyncio.create_task(fetch.wait())
-        have, since = -1, 0.0
+        have, since, told = -1, 0.0, False
         try:
             while not ended.done():
                 progress = fetch.progress()
@@ -179,8 +182,13 @@ class Getting:
                 if progress.have != have:
                     have, since = progress.have, self._group.now
                     self._stalled.pop(offer.root, None)
-                elif have < progress.total and self._group.now - since >= STALLED:
-                    self._stalled[offer.root] = offer
+                elif have < progress.total:
+                    quiet = self._group.now - since
+                    if quiet >= QUIET and not told:
+                        told = True
+                        note(_why_nothing_comes(offer, label, progress))
+                    if quiet >= STALLED:
+                        self._stalled[offer.root] = offer
                 await fetch.changed(LOOK)
         finally:
             ended.cancel()
@@ -216,5 +224,16 @@ class Getting:
             return exits.FAILED
         if self._whole == self._count:
             return exits.DONE
-        ended = self._running or self._whole or self._partly
-        return exits.TIMED_OUT if ended else exits.NOTHING_FOUND
+        if self._running or self._whole or self._partly:
+            return exits.TIMED_OUT
+        others = [offer_text(offer) for offer in self._group.offered() if self._group.holders(offer)]
+        note(f"nothing that fits was offered, only {listed(others)}" if others else "nothing was offered")
+        return exits.NOTHING_FOUND
+
+
+def _why_nothing_comes(offer: TransferOffered, label: str, progress: Progress) -> str:
+    """What to tell somebody who waits for more of a transfer."""
+    silence = f"nothing of {offer_text(offer)} has come for {QUIET:.0f} s"
+    if progress.received:
+        return f"{silence}: is {label} still there?"
+    return f"{silence}: a firewall may keep it out, mcast doctor tells more"

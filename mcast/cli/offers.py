@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mcast.events import TransferOffered
 
 from .output import escape
+
+NAMED = 10
+"""Files and peers that are named; the others are only counted."""
 
 
 def size_text(size: float) -> str:
@@ -25,3 +30,9 @@ def offer_text(offer: TransferOffered) -> str:
     """An offer in a few words, escaped: `photos/ (12 files, 268 MB)`."""
     files = f"{offer.count:,} files, " if offer.count != 1 else ""
     return f"{escape(offer.title)} ({files}{size_text(offer.size)})"
+
+
+def listed(texts: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
+    more = [f"{len(texts) - NAMED:,} more"] if len(texts) > NAMED else []
+    return ", ".join([*texts[:NAMED], *more])

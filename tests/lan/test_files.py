@@ -83,6 +83,40 @@ def test_an_offer_to_one_peer_is_shown_to_no_other(lan: lab.MakeLan, tmp_path: P
     assert "nobody here is called 'nobody'" in nobody.stderr
 
 
+def test_a_firewall_that_keeps_files_out_is_named(lan: lab.MakeLan, tmp_path: Path) -> None:
+    h1, h2 = lan(2).hosts
+    (tmp_path / "a.txt").write_text("hello")
+    h2.firewall(
+        "ip daddr 230.0.0.1 accept",
+        "ip6 daddr ff12::6d63 accept",
+        "ip protocol udp drop",
+        "ip6 nexthdr udp drop",
+    )
+    dropping = h1.mcast("drop", str(tmp_path / "a.txt"), "-W", "60s")
+    getting = get(h2, "-W", "16s")
+    assert getting.wait(30) == 27, getting.shown()
+    assert (
+        "nothing of a.txt (5 B) has come for 10 s: a firewall may keep it out, mcast doctor" in getting.stderr
+    )
+    assert getting.stderr.count("nothing of") == 1
+    assert "a.txt (5 B) is not whole: 0 % is here" in getting.stderr
+    dropping.interrupt()
+
+
+def test_nothing_that_fits_is_told(lan: lab.MakeLan, tmp_path: Path) -> None:
+    h1, h2 = lan(2).hosts
+    nothing = get(h2, "-W", "2s")
+    assert nothing.wait() == 4
+    assert "mcast: nothing was offered\n" in nothing.stderr
+    (tmp_path / "a.txt").write_text("hello")
+    dropping = h1.mcast("drop", str(tmp_path / "a.txt"), "-W", "60s")
+    dropping.wait_for("offering a.txt", stream="stderr")
+    other = get(h2, "--match", "*.iso", "-W", "3s")
+    assert other.wait() == 4
+    assert "nothing that fits was offered, only a.txt (5 B)" in other.stderr
+    dropping.interrupt()
+
+
 @pytest.mark.parametrize("end", ["interrupted", "timed out"])
 def test_an_offer_ends_with_its_drop(lan: lab.MakeLan, tmp_path: Path, end: str) -> None:
     h1, h2 = lan(2).hosts

@@ -83,6 +83,7 @@ def getting(group: Group, count: int = 1) -> Getting:
 
 TRUE, OTHER = offer("ada", 2), offer("bob", 3)
 BOGUS, FALSE_SIZES = offer("eve", 1), offer("eve", 1, root=2)
+KEPT_OUT = "nothing of 1.txt (900 B) has come for 10 s: a firewall may keep it out, mcast doctor tells more"
 
 
 @pytest.mark.parametrize(
@@ -103,7 +104,7 @@ def test_what_does_not_come_is_left_for_what_does(
         return await command.verdict()
 
     assert asyncio.run(case()) == 0
-    assert notes == ["1.txt (900 B) does not come: leaving it for 2.txt (900 B)"]
+    assert notes == [KEPT_OUT, "1.txt (900 B) does not come: leaving it for 2.txt (900 B)"]
 
 
 def test_what_does_not_come_is_waited_for_if_there_is_nothing_else(
@@ -123,4 +124,26 @@ def test_what_does_not_come_is_waited_for_if_there_is_nothing_else(
         return await command.verdict()
 
     assert asyncio.run(case()) == 27
-    assert notes == ["1.txt (900 B) is not whole: 0 % is here"]
+    assert notes == [KEPT_OUT, "1.txt (900 B) is not whole: 0 % is here"]
+
+
+def test_who_stops_sending_is_named() -> None:
+    progress = Progress(TOTAL, 500, 0, 600, 0.0, ())
+    text = module._why_nothing_comes(TRUE, "ada·6161", progress)
+    assert text == "nothing of 2.txt (900 B) has come for 10 s: is ada·6161 still there?"
+
+
+@pytest.mark.parametrize(
+    ("offers", "says"),
+    [
+        ([], "nothing was offered"),
+        ([TRUE, OTHER], "nothing that fits was offered, only 2.txt (900 B), 3.txt (900 B)"),
+    ],
+)
+def test_what_was_offered_instead_is_told(
+    offers: list[TransferOffered], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes: list[str] = []
+    monkeypatch.setattr(module, "note", notes.append)
+    assert asyncio.run(getting(Group(offers, set())).verdict()) == 4
+    assert notes == [says]
