@@ -88,13 +88,14 @@ class PlainText(msgspec.Struct, frozen=True):
 
 
 class TransferOffered(msgspec.Struct, frozen=True):
-    """A peer offers a transfer to all in the room. It comes with history as messages do.
+    """A peer offers a transfer to all in the room, or to us. It comes with history as messages do.
 
-    `id` (16 hex digits) names the content: two peers that offer the same have the same id. `root` is the 32
-    bytes of its hash. `title` is short text of the author, untrusted as any text from the network. `count` is
-    what the author says about the number of files. `size` is that of the content, `manifest_size` that of the
-    manifest. `sent` is unix ms by the author's clock. `name` is what the peer `peer_id` calls itself.
-    `to` are the identities (16 bytes) that it is for, none for everybody.
+    `id` (16 hex digits) names the content: two peers that offer the same to all have the same id. `root` is
+    the 32 bytes of its hash; of a private offer they only name it. `title` is short text of the author,
+    untrusted as any text from the network. `count` is what the author says about the number of files. `size`
+    is that of the content, `manifest_size` that of the manifest. `sent` is unix ms by the author's clock.
+    `name` is what the peer `peer_id` calls itself. `to` are the identities (16 bytes) that it is for, none
+    for everybody: nobody else can read it.
     """
 
     id: str

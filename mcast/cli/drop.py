@@ -38,7 +38,7 @@ def drop(
     to: Annotated[
         list[str] | None,
         typer.Option(
-            "--to", metavar="NAME", help="Show the offer to this peer alone and wait for it; may be repeated."
+            "--to", metavar="NAME", help="Only this peer can get them, and is waited for; may be repeated."
         ),
     ] = None,
     wait_acks: Annotated[
@@ -68,6 +68,11 @@ def drop(
     Exit codes: 0 they all have everything, 1 failed, 2 wrong usage, 3 no usable interface or no permission,
     4 nobody is here for --wait-acks all or --to, 27 not all of them have everything, 130 or 143 interrupted.
     """
+    if to and (wait_acks is not None or wait_for):
+        other = "--wait-for" if wait_for else "--wait-acks"
+        raise UsageError(
+            f"--to cannot be used with {other}", "leave it out: --to waits for each of its peers"
+        )
     wanted = Wanted([*(to or ()), *(wait_for or ())], *_number(wait_acks))
     if not all(wanted.names):
         raise UsageError("--to or --wait-for is empty", "give the name or the id of a peer")
@@ -118,6 +123,13 @@ def _number(wait_acks: str | None) -> tuple[int, bool]:
     return int(wait_acks), False
 
 
+def _who(to: Sequence[str]) -> str:
+    """Who takes what is offered to these peers, or to everybody if they are none."""
+    if not to:
+        return "others take"
+    return f"{escape(to[0])} takes" if len(to) == 1 else f"these {len(to)} take"
+
+
 def _skipped(skipped: Sequence[Skipped]) -> Iterator[str]:
     """What to tell about files that are not sent."""
     for one in skipped[:NAMED]:
@@ -148,7 +160,7 @@ class Dropping:
         self._outgoing, self._wanted, self._view = outgoing, wanted, view
         self._drop: Drop | None = None
         self._failure = ""
-        self._exact: dict[str, str] = {}
+        self._exact: dict[str, bytes] = {}
         self._settled_at: float | None = None
         self._silent: dict[PeerId, float] = {}
         self._told = 0
@@ -158,11 +170,11 @@ class Dropping:
         await self._group.acquaint()
         outgoing = self._outgoing
         peers = [await find(self._group, name) for name in to]
-        self._exact = {name: peer.peer_id.origin.hex() for name, peer in zip(to, peers, strict=True)}
+        self._exact = {name: peer.peer_id.origin for name, peer in zip(to, peers, strict=True)}
         self._drop = drop = await self._group.drop(
-            outgoing, title=outgoing.title, count=outgoing.files, to=peers
+            outgoing, title=outgoing.title, count=outgoing.files, to=peers or None
         )
-        words = f"offering {offer_text(drop.offer)}: others take it with mcast get --into DIR"
+        words = f"offering {offer_text(drop.offer)}: {_who(to)} it with mcast get --into DIR"
         self._view.begin(drop.offer, words)
         while drop.failure is None and not self._settled(drop.progress()):
             self._session.require_sent()
@@ -256,10 +268,15 @@ class Dropping:
 
         The attack: to take another's name, and to say at once that one has them.
         """
-        exact = self._exact.get(name, name)
+        exact, peers = self._exact.get(name), self._group.peers()
         lacks: dict[str, Lack] = {}
-        called = [one for one in receivers if means(one.name, one.peer_id.origin, exact)]
-        here = [peer for peer in matching(self._group.peers(), exact) if not peer.listener]
+        if exact is None:
+            called = [one for one in receivers if means(one.name, one.peer_id.origin, name)]
+            here = matching(peers, name)
+        else:
+            called = [one for one in receivers if one.peer_id.origin == exact]
+            here = [peer for peer in peers if peer.peer_id.origin == exact]
+        here = [peer for peer in here if not peer.listener]
         whole = {one.peer_id.origin for one in called if one.state == State.WHOLE}
         for peer in here:
             label = self._context.labels.label(peer.peer_id, peer.name)

@@ -577,6 +577,7 @@ def offer_fields(offer: TransferOffered) -> dict[str, Any]:
         "title": offer.title,
         "files": offer.count,
         "size": offer.size,
+        **({"private": True} if offer.to else {}),
         **({"history": True} if offer.history else {}),
     }
 

@@ -29,7 +29,8 @@ def share_text(have: int, total: int) -> str:
 def offer_text(offer: TransferOffered) -> str:
     """An offer in a few words, escaped: `photos/ (12 files, 268 MB)`."""
     files = f"{offer.count:,} files, " if offer.count != 1 else ""
-    return f"{escape(offer.title)} ({files}{size_text(offer.size)})"
+    private = ", private" if offer.to else ""
+    return f"{escape(offer.title)} ({files}{size_text(offer.size)}{private})"
 
 
 def listed(texts: Sequence[str]) -> str:

@@ -63,6 +63,11 @@ class Identity:
         lib.crypto_sign_ed25519_sk_to_curve25519(scalar, self._secret)  # it fails for no input
         return x25519(bytes(_buffer(scalar)), point)
 
+    @property
+    def seed(self) -> bytes:
+        """The 32 secret bytes that it was made from."""
+        return self._secret[:KEY_SIZE]
+
     def __repr__(self) -> str:
         return f"Identity({self.origin.hex()})"
 

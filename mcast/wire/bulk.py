@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import IntEnum
 from struct import Struct, pack, unpack_from
+from typing import NamedTuple
 
 import msgspec
 
-from .limits import ORIGIN_SIZE, TAG_SIZE
+from .limits import KEY_SIZE, ORIGIN_SIZE, TAG_SIZE
 from .reasons import DropReason, Malformed
 
 # Datagrams with data: 16 bytes of header, then the item, in a keyed room sealed.
@@ -326,15 +327,23 @@ class NoticeKind(IntEnum):
     WHOLE = 3
     FAILED = 4
     WITHDRAW = 5
+    PRIVATE = 6
+
+
+class Share(NamedTuple):
+    """The secret of a private offer (48 bytes), sealed for the identity `origin` (16 bytes)."""
+
+    origin: bytes
+    sealed: bytes
 
 
 class BulkNotice(msgspec.Struct, frozen=True):
     """What a peer says to all about the transfer with this `root` (32 bytes).
 
     OFFER: it serves all of it; `text` is a title. ACCEPT: it will fetch it. WHOLE: it has all of it. FAILED:
-    it gave up, `text` says why. WITHDRAW: it serves it no more. `port`: the UDP port at which it can be asked
-    for it, 0 if it cannot. The sizes, `count` and `to` are of OFFER alone; `to` are the identities that it is
-    for, none for everybody.
+    it gave up, `text` says why. WITHDRAW: it serves it no more. PRIVATE: an OFFER for the identities in
+    `shares` alone, which is in `sealed`; `root` only names it. `port`: the UDP port at which it can be asked
+    for it, 0 if it cannot. The sizes and `count` are of OFFER alone.
     """
 
     kind: NoticeKind
@@ -345,22 +354,27 @@ class BulkNotice(msgspec.Struct, frozen=True):
     block_size: int = 0
     count: int = 0
     text: str = ""
-    to: tuple[bytes, ...] = ()
+    shares: tuple[Share, ...] = ()
+    sealed: bytes = b""
 
 
 _NOTICE = Struct(">B32sH")
-_OFFER = Struct(">QIHIB")
+_OFFER = Struct(">QIHI")
+_SHARE = Struct(f">{ORIGIN_SIZE}s{KEY_SIZE + TAG_SIZE}s")
+BODY_SIZE = 2 + _NOTICE.size + _OFFER.size + TITLE_MAX
+"""Bytes of what is sealed in a private offer: it has one size, so that it does not tell that of the title."""
 _KINDS = {int(kind): kind for kind in NoticeKind}
 
 
 def encode_notice(notice: BulkNotice) -> bytes:
     """The data of a notice."""
-    sizes = b""
+    more = b""
     if notice.kind is NoticeKind.OFFER:
-        sizes = _OFFER.pack(
-            notice.size, notice.manifest_size, notice.block_size, notice.count, len(notice.to)
-        ) + b"".join(notice.to)
-    return _NOTICE.pack(notice.kind, notice.root, notice.port) + sizes + notice.text.encode()
+        more = _OFFER.pack(notice.size, notice.manifest_size, notice.block_size, notice.count)
+    elif notice.kind is NoticeKind.PRIVATE:
+        shares = (_SHARE.pack(*share) for share in notice.shares)
+        more = bytes((len(notice.shares),)) + b"".join(shares) + notice.sealed
+    return _NOTICE.pack(notice.kind, notice.root, notice.port) + more + notice.text.encode()
 
 
 def decode_notice(data: bytes) -> BulkNotice | DropReason:
@@ -371,19 +385,14 @@ def decode_notice(data: bytes) -> BulkNotice | DropReason:
     kind, at = _KINDS.get(number), _NOTICE.size
     if kind is None:
         return DropReason.BAD_VALUE
-    size = manifest = block = count = recipients = 0
-    to: tuple[bytes, ...] = ()
+    if kind is NoticeKind.PRIVATE:
+        return _decode_private(data, root, port)
+    size = manifest = block = count = 0
     if kind is NoticeKind.OFFER:
         if len(data) < at + _OFFER.size:
             return DropReason.TRUNCATED
-        size, manifest, block, count, recipients = _OFFER.unpack_from(data, at)
+        size, manifest, block, count = _OFFER.unpack_from(data, at)
         at += _OFFER.size
-        if recipients > RECIPIENTS_MAX:
-            return DropReason.TOO_LONG
-        if len(data) < at + recipients * ORIGIN_SIZE:
-            return DropReason.TRUNCATED
-        to = tuple(data[at + ORIGIN_SIZE * n : at + ORIGIN_SIZE * (n + 1)] for n in range(recipients))
-        at += recipients * ORIGIN_SIZE
         if not BLOCK_MIN <= block <= BLOCK_MAX or manifest > MANIFEST_MAX or size + manifest > STREAM_MAX:
             return DropReason.BAD_VALUE
     if len(data) - at > TITLE_MAX:
@@ -392,4 +401,39 @@ def decode_notice(data: bytes) -> BulkNotice | DropReason:
         text = data[at:].decode()
     except UnicodeDecodeError:
         return DropReason.BAD_TEXT
-    return BulkNotice(kind, root, port, size, manifest, block, count, text, to)
+    return BulkNotice(kind, root, port, size, manifest, block, count, text)
+
+
+def _decode_private(data: bytes, root: bytes, port: int) -> BulkNotice | DropReason:
+    at = _NOTICE.size + 1
+    if len(data) < at:
+        return DropReason.TRUNCATED
+    number = data[at - 1]
+    stop = at + number * _SHARE.size
+    if number > RECIPIENTS_MAX:
+        return DropReason.TOO_LONG
+    if not number:
+        return DropReason.BAD_VALUE
+    if len(data) < stop:
+        return DropReason.TRUNCATED
+    if len(data) - stop != BODY_SIZE + TAG_SIZE:
+        return DropReason.BAD_VALUE
+    shares = tuple(Share(*share) for share in _SHARE.iter_unpack(data[at:stop]))
+    return BulkNotice(NoticeKind.PRIVATE, root, port, shares=shares, sealed=data[stop:])
+
+
+def encode_body(offer: BulkNotice) -> bytes:
+    """What is sealed in a private offer: an OFFER without its port, behind its length, then zeros."""
+    encoded = encode_notice(msgspec.structs.replace(offer, port=0))
+    return (len(encoded).to_bytes(2, "big") + encoded).ljust(BODY_SIZE, b"\0")
+
+
+def decode_body(body: bytes) -> BulkNotice | DropReason:
+    """The offer in the opened part of a private offer."""
+    size = int.from_bytes(body[:2])
+    if len(body) != BODY_SIZE or size > BODY_SIZE - 2 or body[2 + size :].strip(b"\0"):
+        return DropReason.BAD_VALUE
+    offer = decode_notice(body[2 : 2 + size])
+    if isinstance(offer, BulkNotice) and (offer.kind is not NoticeKind.OFFER or offer.port):
+        return DropReason.BAD_VALUE
+    return offer

@@ -22,10 +22,13 @@ from mcast.wire.bulk import (
     BulkStatus,
     ControlHead,
     NoticeKind,
+    Share,
+    decode_body,
     decode_control_head,
     decode_notice,
     decode_report,
     decode_status,
+    encode_body,
     encode_control_head,
     encode_notice,
     encode_report,
@@ -92,6 +95,8 @@ def bulk(data: bytes) -> None:
     """What bulk transfers read: notices, and control messages once they are opened."""
     notice = decode_notice(data)
     assert isinstance(notice, DropReason) or encode_notice(notice) == data
+    body = decode_body(data)
+    assert isinstance(body, DropReason) or encode_body(body) == data
     status = decode_status(data)
     assert isinstance(status, DropReason) or encode_status(status) == data
     report = decode_report(data)
@@ -139,9 +144,11 @@ def seeds(target: str) -> list[bytes]:
         folder, file = Entry(("photos",), True), Entry(("photos", "a.jpg"), False, 5, 9, 0o644)
         return [encode([file]), encode([folder, file])]
     if target == "bulk":
-        entries = (Missing(3, 0xFF), Missing(5, 0, 300))
+        entries, share = (Missing(3, 0xFF), Missing(5, 0, 300)), Share(bytes(16), bytes(48))
         return [
             encode_notice(BulkNotice(NoticeKind.OFFER, bytes(32), 7, 1 << 20, 5, 1420, 3, "title")),
+            encode_notice(BulkNotice(NoticeKind.PRIVATE, bytes(32), 7, shares=(share,), sealed=bytes(326))),
+            encode_body(BulkNotice(NoticeKind.OFFER, bytes(32), 0, 5, 1, 1420, 1, "title")),
             encode_status(BulkStatus(bytes(8), 1, 50, 9, 8)),
             encode_report(BulkReport(missing=((0, entries),))),
             encode_control_head(ControlHead(BulkKind.REPORT, b"tagg", b"whoiswho", 1)) + bytes(16),

@@ -68,19 +68,26 @@ def test_offers_are_chosen_by_name_and_by_author(lan: lab.MakeLan, tmp_path: Pat
     assert list(inbox(h3)) == ["b.txt", "c.txt"]
 
 
-def test_an_offer_to_one_peer_is_shown_to_no_other(lan: lab.MakeLan, tmp_path: Path) -> None:
+def test_files_for_one_peer_are_for_no_other(lan: lab.MakeLan, tmp_path: Path) -> None:
     h1, h2, h3 = lan(3).hosts
     (tmp_path / "a.txt").write_text("hello")
-    other, wanted = get(h3, "-W", "8s"), get(h2)
+    other, wanted = get(h3, "-W", "8s"), get(h2, "--json")
     dropping = h1.mcast("drop", str(tmp_path / "a.txt"), "--to", "h2", "-W", "60s")
     assert dropping.wait() == 0, dropping.shown()
     assert wanted.wait() == 0, wanted.shown()
+    assert last(wanted, "transfer")["private"]
+    assert '"type":"receiver"' not in wanted.stdout  # its author takes nothing
     assert inbox(h2) == tree(tmp_path)
     assert other.wait() == 4, other.shown()
     assert "a.txt" not in other.stderr
+    assert "offering a.txt (5 B, private): h2 takes it with mcast get --into DIR" in dropping.stderr
     nobody = h1.mcast("drop", str(tmp_path / "a.txt"), "--to", "nobody")
     assert nobody.wait() == 4
     assert "nobody here is called 'nobody'" in nobody.stderr
+    for option in (["--wait-for", "h3"], ["--wait-acks", "all"]):
+        wrong = h1.mcast("drop", str(tmp_path / "a.txt"), "--to", "h2", *option)
+        assert wrong.wait() == 2
+        assert f"--to cannot be used with {option[0]}" in wrong.stderr
 
 
 def test_a_firewall_that_keeps_files_out_is_named(lan: lab.MakeLan, tmp_path: Path) -> None:

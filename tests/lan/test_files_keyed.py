@@ -1,4 +1,4 @@
-"""What others on the network see of files in a room with a key: neither their contents nor their names."""
+"""What others on the network see of sealed files: neither their contents nor their names."""
 
 from __future__ import annotations
 
@@ -19,26 +19,27 @@ TITLE, NAME, CONTENT = (
 )
 
 
-@pytest.mark.parametrize("keyed", [False, True], ids=["open", "keyed"])
-def test_a_capture_shows_neither_contents_nor_names(lan: lab.MakeLan, tmp_path: Path, keyed: bool) -> None:
-    """By multicast to two, then by unicast to one that was killed and goes on. In an open room all is seen,
-    so it would be seen here, too."""
+@pytest.mark.parametrize("way", ["open", "keyed", "private"])
+def test_a_capture_shows_neither_contents_nor_names(lan: lab.MakeLan, tmp_path: Path, way: str) -> None:
+    """By multicast to two, then by unicast to one that was killed and goes on: in a room with a key, and to
+    two peers of an open room. What is for all in an open room is seen, so it would be seen here, too."""
     h1, h2, h3 = lan(3).hosts
     folder = tmp_path / TITLE
     folder.mkdir()
     (folder / NAME).write_text(CONTENT * 100_000)
     secret = ""
-    if keyed:
+    if way == "keyed":
         secret = str(tmp_path.parent / "secret.key")
         Path(secret).write_text("5a" * 32)
         Path(secret).chmod(0o600)
-    options = ["--key-file", secret] if keyed else []
+    options = ["--key-file", secret] if secret else []
+    to = ["--to", "h2", "--to", "h3"] if way == "private" else ["--wait-acks", "2"]
     program = [sys.executable, "-m", "tests.lan.programs.capture", "eth0", TITLE, NAME, CONTENT]
     capture = h1.spawn(program)
     capture.wait_for("ready", stream="stdout")
     h1.rate("20mbit")
-    dropping = h1.mcast("drop", str(folder), "--wait-acks", "2", "-W", "90s", *options)
     first, second = get(h2, *options), get(h3, "--json", *options)
+    dropping = h1.mcast("drop", str(folder), *to, "-W", "90s", *options)
     wait_share(second, 0.2)
     second.signal(signal.SIGKILL)
     second.wait()
@@ -51,4 +52,4 @@ def test_a_capture_shows_neither_contents_nor_names(lan: lab.MakeLan, tmp_path: 
     assert capture.wait() == 0
     seen = json.loads(capture.stdout.splitlines()[-1])
     assert seen["frames"] > 100
-    assert seen["found"] == ([] if keyed else sorted([TITLE, NAME, CONTENT]))
+    assert seen["found"] == (sorted([TITLE, NAME, CONTENT]) if way == "open" else [])

@@ -8,6 +8,8 @@ import signal
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests import lab
 from tests.lan.files import MIB, contents, get, inbox, last, slow_drop, tree, wait_share
 
@@ -29,17 +31,20 @@ def test_a_receiver_that_was_killed_goes_on(lan: lab.MakeLan, tmp_path: Path) ->
     assert end["bytes_received"] < 1.3 * (end["total"] - 0.95 * had)
 
 
-def test_a_sender_that_was_killed_goes_on(lan: lab.MakeLan, tmp_path: Path) -> None:
+@pytest.mark.parametrize("to", [[], ["--to", "h2"]], ids=["to all", "to one"])
+def test_a_sender_that_was_killed_goes_on(lan: lab.MakeLan, tmp_path: Path, to: list[str]) -> None:
     h1, h2 = lan(2).hosts
-    dropping, data = slow_drop(h1, tmp_path / "big.bin")
     getting = get(h2, "--json")
+    dropping, data = slow_drop(h1, tmp_path / "big.bin", *to)
     wait_share(getting, 0.3)
     dropping.signal(signal.SIGKILL)
     dropping.wait()
-    again = h1.mcast("drop", str(tmp_path / "big.bin"), "-W", "60s")
+    again = h1.mcast("drop", str(tmp_path / "big.bin"), "-W", "60s", *to)
     assert getting.wait(60) == 0, getting.shown()
     assert again.wait(60) == 0, again.shown()
     assert (h2.home / "inbox" / "big.bin").read_bytes() == data
+    end = last(getting, "transfer")
+    assert end["bytes_received"] < 1.3 * end["total"]
 
 
 def test_holders_complete_others_after_the_sender_has_left(lan: lab.MakeLan, tmp_path: Path) -> None:

@@ -10,13 +10,14 @@ stays. Somebody who can send from hundreds of addresses can still keep out who c
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from hashlib import sha256
 from typing import TypeVar
 
 import msgspec
 
 from mcast.core.events import Notice, PeerId
+from mcast.crypto.bulk import PrivateOffer
 from mcast.events import TransferOffered, TransferWithdrawn
 from mcast.wire.bulk import BulkNotice, NoticeKind
 
@@ -45,12 +46,14 @@ class Party(msgspec.Struct):
 class Known(msgspec.Struct):
     """A transfer of which we heard: its offers by peer, and all who said something about it.
 
-    `withdrawn` is the latest offer that was withdrawn: others may still give what it offered.
+    `withdrawn` is the latest offer that was withdrawn: others may still give what it offered. `private` is
+    what a private offer says.
     """
 
     offers: dict[PeerId, TransferOffered]
     parties: dict[PeerId, Party]
     withdrawn: TransferOffered | None = None
+    private: PrivateOffer | None = None
 
     @property
     def held(self) -> bool:
@@ -92,24 +95,32 @@ class Board:
         """Who offers a transfer."""
         return self._known[root].offers if root in self._known else {}
 
+    def private(self, root: bytes) -> PrivateOffer | None:
+        """What a private offer says; None of one for everybody."""
+        return self._known[root].private if root in self._known else None
+
     def parties(self, root: bytes) -> dict[PeerId, Party]:
         """Who said what about a transfer."""
         return self._known[root].parties if root in self._known else {}
 
     def note(
-        self, said: BulkNotice, notice: Notice, now: float
+        self, said: BulkNotice, notice: Notice, now: float, private: PrivateOffer | None = None
     ) -> TransferOffered | TransferWithdrawn | None:
-        """A peer said something; what is new by that."""
+        """A peer said something; what is new by that. `private`: it is a private offer, opened."""
         peer_id = notice.peer_id
-        known = self._known.setdefault(said.root, Known({}, {}))
+        known = self._entry(said, peer_id, private)
+        if known is None:
+            return None
+        offers = said.kind in (NoticeKind.OFFER, NoticeKind.PRIVATE)
         before = known.parties.get(peer_id)
-        party = Party(notice.name, said.kind, said.port, said.text, now, host=self._host(peer_id))
+        kind = NoticeKind.OFFER if offers else said.kind
+        party = Party(notice.name, kind, said.port, said.text, now, host=self._host(peer_id))
         if said.kind is NoticeKind.WITHDRAW and before is not None and before.kind is NoticeKind.WHOLE:
             party.kind, party.port = NoticeKind.WHOLE, 0  # it gives it no more, but it still has it
         shown, withdrawn = known.shown, None
         known.parties[peer_id] = party
-        if said.kind is NoticeKind.OFFER:
-            known.offers[peer_id] = _offer(said, notice)
+        if offers:
+            known.offers[peer_id] = _offer(said, notice, private)
         elif peer_id in known.offers and said.kind is NoticeKind.WITHDRAW:
             known.withdrawn = withdrawn = known.offers.pop(peer_id)
         told = known.shown[-1:] if not shown else []
@@ -122,9 +133,34 @@ class Board:
         self._bound_transfers()
         if withdrawn is not None:
             return TransferWithdrawn(withdrawn.id, withdrawn.peer_id, withdrawn.name)
-        if said.kind is NoticeKind.OFFER:
+        if offers:
             return self.offers_of(said.root).get(peer_id)
         return told[0] if told else None
+
+    def _entry(self, said: BulkNotice, peer_id: PeerId, private: PrivateOffer | None) -> Known | None:
+        """What is known of a transfer; None if it is private and this does not count."""
+        if private is not None and self.private(said.root) is None:
+            self.restrict(said.root, private.readers)
+        known = self._known.setdefault(said.root, Known({}, {}))
+        known.private = private or known.private
+        if known.private is None:
+            return known
+        counts = peer_id.origin in known.private.readers and said.kind is not NoticeKind.OFFER
+        return known if counts else None
+
+    def restrict(self, root: bytes, readers: Collection[bytes]) -> None:
+        """A transfer is for the identities `readers` alone: what others said of it counts no more, nor does
+        an offer to everybody. The attack: to say that one has it, or has withdrawn it."""
+        known = self._known.get(root)
+        if known is None:
+            return
+        known.withdrawn = None
+        for peer_id in [one for one in known.parties if one in known.offers or one.origin not in readers]:
+            del known.parties[peer_id]
+            known.offers.pop(peer_id, None)
+            self._on_forgotten(root, peer_id)
+        if not known.parties:
+            del self._known[root]
 
     # What goes
 
@@ -181,23 +217,26 @@ class Board:
                 return key
 
 
-def _offer(said: BulkNotice, notice: Notice) -> TransferOffered:
+def _offer(said: BulkNotice, notice: Notice, private: PrivateOffer | None) -> TransferOffered:
+    offer = said if private is None else private.offer
+    to = tuple(share.origin for share in said.shares)
     return TransferOffered(
-        transfer_id(said.root, said.size, said.manifest_size, said.block_size),
+        transfer_id(said.root, offer.size, offer.manifest_size, offer.block_size, to=to),
         said.root,
         notice.peer_id,
         notice.name,
-        said.text,
-        said.count,
-        said.size,
-        said.manifest_size,
-        said.block_size,
+        offer.text,
+        offer.count,
+        offer.size,
+        offer.manifest_size,
+        offer.block_size,
         notice.sent,
         notice.history,
-        said.to,
+        to,
     )
 
 
-def transfer_id(root: bytes, *sizes: int) -> str:
-    """What a transfer is called. The attack: to offer the root of another's transfer with false sizes."""
-    return sha256(root + b"".join(size.to_bytes(8, "big") for size in sizes)).hexdigest()[:16]
+def transfer_id(root: bytes, *sizes: int, to: Sequence[bytes] = ()) -> str:
+    """What a transfer is called. The attack: to offer the root of another's transfer with false sizes, or
+    what is private to all."""
+    return sha256(root + b"".join(size.to_bytes(8, "big") for size in sizes) + b"".join(to)).hexdigest()[:16]

@@ -20,7 +20,7 @@ from mcast.core.bulk.sender import BulkSender, Client, Way
 from mcast.core.bulk.tree import HashTree
 from mcast.core.bulk.wants import Wants
 from mcast.core.events import Address, PeerId, PeerView
-from mcast.crypto.bulk import ControlSealer, TransferKeys
+from mcast.crypto.bulk import ControlSealer, PrivateOffer, TransferKeys
 from mcast.crypto.keys import Identity
 from mcast.crypto.rooms import Room
 from mcast.multicast import Burst
@@ -116,14 +116,15 @@ class Transfer:
     `ports` are where those can be asked who take part in it. `on_changed` is called when something is worth a
     look, `on_progress` when more has come or is known to have.
 
-    A source that is `divisible` can change in part; a receiver believes only the `author` that it did.
+    `root` names it, `private` is what else is known of a private one. A source that is `divisible` can change
+    in part; a receiver believes only the `author` that it did.
     """
 
     def __init__(
         self,
         member: Member,
         layout: Layout,
-        tree_root: bytes,
+        root: bytes,
         nodes: SpooledNodes,
         worker: Worker,
         read: Callable[[int, int], bytes],
@@ -132,20 +133,23 @@ class Transfer:
         tree: HashTree | None = None,
         sink: Sink | None = None,
         author: bytes = b"",
+        private: PrivateOffer | None = None,
         divisible: bool = False,
     ) -> None:
-        self._member, self.layout, self.root = member, layout, tree_root
+        self._member, self.layout, self.root = member, layout, root
+        self._private = private is not None
+        self._tree_root = root if private is None else private.offer.root
         self._nodes, self._worker, self._sink, self._author = nodes, worker, sink, author
         self._lost = Wants(layout, 0) if divisible else None
         self._loop = asyncio.get_running_loop()
-        self.keys = TransferKeys(member.room, tree_root)
+        self.keys = TransferKeys(member.room, root, b"" if private is None else private.secret)
         self._tag = int.from_bytes(self.keys.tag)
         self._me = self.keys.name(*member.peer_id)
         now = member.now()
         self.receiver: BulkReceiver | None = None
         held: Callable[[int], int] = self._offers
         if tree is None:
-            self.receiver = BulkReceiver(layout, tree_root, nodes, now, unicast=way is Way.UNICAST)
+            self.receiver = BulkReceiver(layout, self._tree_root, nodes, now, unicast=way is Way.UNICAST)
             tree, held = self.receiver.tree, self._holds
         self._tree = tree
         self.sender = BulkSender(
@@ -432,7 +436,7 @@ class Transfer:
     def _begin(self) -> None:
         if self._sink is not None and not self._jobs:
             content = self.layout.size - self.layout.manifest_size
-            begun = self._run(self._sink.begin, bytes(self._manifest), content, self.root)
+            begun = self._run(self._sink.begin, bytes(self._manifest), content, self._tree_root)
             begun.add_done_callback(self._has_begun)
 
     def _has_begun(self, done: asyncio.Future[Iterable[tuple[int, int]]]) -> None:
@@ -617,6 +621,9 @@ class Transfer:
         self.on_changed()
 
     def _say(self, kind: NoticeKind, text: str = "") -> None:
+        """Tell the room. What went wrong can name files: of a private transfer only is told that it did."""
+        if self._private and text:
+            text = "the reason is private" if kind is NoticeKind.FAILED else "it cannot be sent any more"
         encoded = text.encode(errors="replace")[:200].decode(errors="ignore")
         self._member.say(BulkNotice(kind, self.root, self.endpoint.port, text=encoded))
 

@@ -13,14 +13,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Protocol
+
+import msgspec
 
 from mcast.core.bulk.layout import Layout, make_layout
 from mcast.core.bulk.sender import Way
 from mcast.core.bulk.tree import HashTree, TreeBuilder
 from mcast.core.events import Notice, PeerId, PeerView
+from mcast.crypto.bulk import PrivateOffer, open_offer, seal_offer
+from mcast.crypto.keys import curve_point
 from mcast.errors import McastError, UsageError
 from mcast.events import TransferOffered, TransferWithdrawn
 from mcast.files.incoming import Incoming
@@ -350,20 +354,35 @@ class Bulk:
 
     def on_notice(self, notice: Notice) -> list[TransferOffered | TransferWithdrawn]:
         """A peer said something."""
-        said = decode_notice(notice.data)
-        if not isinstance(said, BulkNotice):
+        said, peer_id = decode_notice(notice.data), notice.peer_id
+        private = None
+        if isinstance(said, BulkNotice) and said.kind is NoticeKind.PRIVATE:
+            private = self._open_offer(said, peer_id)
+        if not isinstance(said, BulkNotice) or (said.kind is NoticeKind.PRIVATE and private is None):
             return []
-        peer_id = notice.peer_id
+        readers = self._own_readers(said.root)
+        if readers and peer_id.origin not in readers:
+            return []
         offered = peer_id in self._board.offers_of(said.root)
-        event = self._board.note(said, notice, self._member.now())
+        event = self._board.note(said, notice, self._member.now(), private)
         shared = self._open.get(said.root)
         if shared is not None and peer_id in self.parties(said.root):
             shared._transfer.party(said, peer_id)
-            if said.kind is NoticeKind.OFFER and not offered and isinstance(shared, Fetch):
+            offers = said.kind in (NoticeKind.OFFER, NoticeKind.PRIVATE)
+            if offers and not offered and isinstance(shared, Fetch):
                 shared.introduce()
-        if event is None or (isinstance(event, TransferOffered) and not self._is_for_us(event)):
-            return []
-        return [event]
+        return [] if event is None else [event]
+
+    def _own_readers(self, root: bytes) -> Collection[bytes]:
+        """Who a transfer that we offer is for; nobody in particular if it is for everybody."""
+        shared = self._open.get(root)
+        return shared.offer.to if isinstance(shared, Drop) else ()
+
+    def _open_offer(self, said: BulkNotice, peer_id: PeerId) -> PrivateOffer | None:
+        """What a private offer says, if it is for us."""
+        member = self._member
+        key = member.public_key(peer_id)
+        return None if key is None else open_offer(member.identity, member.room, said, key)
 
     def _host(self, peer_id: PeerId) -> str:
         """The computer that a peer is at."""
@@ -379,10 +398,7 @@ class Bulk:
         """What others offer and have not withdrawn, the oldest first."""
         me = self._member.peer_id
         offers = self._board.offers()
-        return [offer for offer in offers if offer.peer_id != me and self._is_for_us(offer)]
-
-    def _is_for_us(self, offer: TransferOffered) -> bool:
-        return not offer.to or self._member.peer_id.origin in offer.to
+        return [offer for offer in offers if offer.peer_id != me]
 
     def holders(self, offer: TransferOffered) -> list[PeerView]:
         """Who is here and says that it has all of it."""
@@ -406,12 +422,12 @@ class Bulk:
     # What we do
 
     async def drop(
-        self, source: Source, title: str, number: int, to: Sequence[PeerView | PeerId], way: str
+        self, source: Source, title: str, number: int, to: Sequence[PeerView | PeerId] | None, way: str
     ) -> Drop:
         """Offer a source; see Group.drop()."""
         worker, nodes = Worker("mcast-drop"), SpooledNodes()
         try:
-            title, origins = _check_title(title), _origins(to)
+            title, keys = _check_title(title), self._keys(to)
             size, manifest = source.size, bytes(source.manifest)
             if len(manifest) > MANIFEST_MAX:
                 raise UsageError(f"a manifest of {len(manifest):,} bytes is too long", "send it in parts")
@@ -422,13 +438,17 @@ class Bulk:
             block = self._payload() - DATA_OVERHEAD
             layout = make_layout(size + len(manifest), len(manifest), block)
             tree = await worker.run(_make_tree, layout, nodes, source, manifest)
-            await self._replace(tree.root)
+            said = BulkNotice(NoticeKind.OFFER, tree.root, 0, size, len(manifest), block, number, title)
+            private = None
+            if keys:
+                private, said = seal_offer(self._member.identity, self._member.room, said, keys)
+                self._board.restrict(said.root, keys)
+            await self._replace(said.root)
             self._check_room()
-            me = self._member.peer_id
             offer = TransferOffered(
-                transfer_id(tree.root, size, len(manifest), block),
-                tree.root,
-                me,
+                transfer_id(said.root, size, len(manifest), block, to=tuple(keys)),
+                said.root,
+                self._member.peer_id,
                 "",
                 title,
                 number,
@@ -436,20 +456,19 @@ class Bulk:
                 len(manifest),
                 block,
                 0,
-                to=origins,
+                to=tuple(keys),
             )
-            reader = _reader(manifest, source.read)
-            divisible = isinstance(source, Outgoing)
             transfer = Transfer(
                 self._member,
                 layout,
-                tree.root,
+                said.root,
                 nodes,
                 worker,
-                reader,
+                _reader(manifest, source.read),
                 Way(way),
                 tree=tree,
-                divisible=divisible,
+                private=private,
+                divisible=isinstance(source, Outgoing),
             )
             transfer.start()
         except BaseException:
@@ -459,18 +478,35 @@ class Bulk:
             raise
         drop = Drop(self, offer, transfer, worker, source)
         self._register(drop)
-        port, sizes = transfer.endpoint.port, (size, len(manifest), block)
-        self.say(BulkNotice(NoticeKind.OFFER, tree.root, port, *sizes, number, title, origins))
+        self.say(msgspec.structs.replace(said, port=transfer.endpoint.port))
         return drop
+
+    def _keys(self, to: Sequence[PeerView | PeerId] | None) -> dict[bytes, bytes]:
+        """The public keys of the identities that a transfer is for, in order; none for everybody."""
+        keys = {}
+        for peer_id in (peer.peer_id if isinstance(peer, PeerView) else peer for peer in to or ()):
+            key = self._member.public_key(peer_id)
+            if key is None or curve_point(key) is None:
+                problem = f"no good key of the peer {peer_id.origin.hex()} is known"
+                raise McastError(problem, "offer it when the peer is here")
+            keys[peer_id.origin] = key
+        if len(keys) > RECIPIENTS_MAX:
+            raise UsageError(f"a transfer can be for {RECIPIENTS_MAX} peers", "offer it to everybody")
+        if to is not None and not keys:
+            raise UsageError("the transfer is for nobody", "leave out to=, or name a peer")
+        return dict(sorted(keys.items()))
 
     async def accept(self, offer: TransferOffered, sink: Sink, way: str) -> Fetch:
         """Fetch what somebody offers; see Group.accept()."""
         await self._replace(offer.root)
         self._check_room()
         layout = make_layout(offer.size + offer.manifest_size, offer.manifest_size, offer.block_size)
+        private = self._board.private(offer.root) if offer.to else None
+        if offer.to and private is None:
+            raise UsageError("this is not offered any more", "wait until it is offered again")
         worker, nodes = Worker("mcast-get"), SpooledNodes()
         try:
-            transfer = _fetching(self._member, layout, offer, nodes, worker, sink, Way(way))
+            transfer = _fetching(self._member, layout, offer, private, nodes, worker, sink, Way(way))
             transfer.start()
         except BaseException:
             worker.stop()
@@ -538,14 +574,6 @@ def _check_title(title: str) -> str:
     return title.encode(errors="replace").decode()  # a file's name may have bytes that are no text
 
 
-def _origins(peers: Sequence[PeerView | PeerId]) -> tuple[bytes, ...]:
-    ids = [peer.peer_id if isinstance(peer, PeerView) else peer for peer in peers]
-    origins = tuple(dict.fromkeys(peer_id.origin for peer_id in ids))
-    if len(origins) > RECIPIENTS_MAX:
-        raise UsageError(f"a transfer can be for {RECIPIENTS_MAX} peers", "offer it to everybody")
-    return origins
-
-
 def _make_tree(layout: Layout, nodes: SpooledNodes, source: Source, manifest: bytes) -> HashTree:
     """In the worker: hash all of a source."""
     builder = TreeBuilder(layout, nodes)
@@ -574,6 +602,7 @@ def _fetching(
     member: Member,
     layout: Layout,
     offer: TransferOffered,
+    private: PrivateOffer | None,
     nodes: SpooledNodes,
     worker: Worker,
     sink: Sink,
@@ -582,6 +611,16 @@ def _fetching(
     def read(offset: int, size: int) -> bytes:
         return _reader(transfer.manifest, sink.read)(offset, size)
 
-    author = offer.peer_id.origin
-    transfer = Transfer(member, layout, offer.root, nodes, worker, read, way, sink=sink, author=author)
+    transfer = Transfer(
+        member,
+        layout,
+        offer.root,
+        nodes,
+        worker,
+        read,
+        way,
+        sink=sink,
+        author=offer.peer_id.origin,
+        private=private,
+    )
     return transfer

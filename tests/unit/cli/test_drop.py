@@ -108,6 +108,18 @@ def test_it_ends_when_those_have_it_who_are_wanted(
     assert any("photos/ (12 files, 900 B) whole" in line for line in case.said)
 
 
+def test_nobody_is_taken_for_another_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    notes: list[str] = []
+    monkeypatch.setattr(module, "note", notes.append)
+    bob, cyd = peer("bob").peer_id, peer("cyd").peer_id
+    false = ReceiverProgress(cyd, bob.origin.hex(), State.WHOLE, TOTAL)
+    case = Case(Wanted(["bob"]), [false], [PeerView(cyd, bob.origin.hex()), peer("bob")])
+    case.dropping._exact = {"bob": bob.origin}
+    assert not case.settled()
+    assert case.dropping.verdict() == 27
+    assert notes == ["not whole: bob·6262 has not accepted it"]
+
+
 def test_without_anybody_wanted_it_waits_for_all_that_accept(monkeypatch: pytest.MonkeyPatch) -> None:
     notes: list[str] = []
     monkeypatch.setattr(module, "note", notes.append)

@@ -90,6 +90,10 @@ def test_a_seed_of_another_size(size: int) -> None:
         Identity(bytes(size))
 
 
+def test_an_identity_knows_its_seed() -> None:
+    assert Identity(b"a" * 32).seed == b"a" * 32
+
+
 def test_repr_shows_no_secret() -> None:
     seed = bytes(range(32))
     assert repr(Identity(seed)) == f"Identity({Identity(seed).origin.hex()})"

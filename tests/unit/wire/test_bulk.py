@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from mcast.wire.bulk import (
+    BODY_SIZE,
     BULK_MAGIC,
     CONTROL_MAX,
     FAN,
@@ -18,11 +19,14 @@ from mcast.wire.bulk import (
     ControlHead,
     Entry,
     NoticeKind,
+    Share,
+    decode_body,
     decode_control_head,
     decode_data_heads,
     decode_notice,
     decode_report,
     decode_status,
+    encode_body,
     encode_control_head,
     encode_data_heads,
     encode_notice,
@@ -33,7 +37,8 @@ from mcast.wire.reasons import DropReason
 
 ROOT = bytes(range(32))
 OFFER = BulkNotice(NoticeKind.OFFER, ROOT, 4000, 1 << 30, 500, 1420, 7, "Ferien é.zip")
-FOR_TWO = BulkNotice(NoticeKind.OFFER, ROOT, 4000, 5, 1, 1420, 1, "a", (b"a" * 16, b"b" * 16))
+SHARES = (Share(b"a" * 16, b"A" * 48), Share(b"b" * 16, b"B" * 48))
+FOR_TWO = BulkNotice(NoticeKind.PRIVATE, ROOT, 4000, shares=SHARES, sealed=b"s" * 326)
 REPORT = BulkReport(
     b"tokenize",
     1,
@@ -151,14 +156,27 @@ def test_notices(notice: BulkNotice) -> None:
     assert decode_notice(encode_notice(notice)) == notice
 
 
+def test_what_is_in_a_private_offer() -> None:
+    body = encode_body(OFFER)
+    assert len(body) == BODY_SIZE == len(encode_body(msgspec.structs.replace(OFFER, text="t" * TITLE_MAX)))
+    assert decode_body(body) == msgspec.structs.replace(OFFER, port=0)
+    others = [encode_body(one) for one in (BulkNotice(NoticeKind.ACCEPT, ROOT),)]
+    others.append(body[:2] + encode_notice(OFFER).ljust(BODY_SIZE - 2, b"\0"))  # with a port
+    for wrong in (body[:-1], body + b"\0", body[:-1] + b"x", b"\xff" + body[1:], *others):
+        assert decode_body(wrong) is DropReason.BAD_VALUE
+
+
 def test_malformed_notices() -> None:
     whole = encode_notice(OFFER)
     assert decode_notice(whole[:34]) is DropReason.TRUNCATED
     assert decode_notice(whole[:40]) is DropReason.TRUNCATED
-    assert decode_notice(encode_notice(FOR_TWO)[:-2]) is DropReason.TRUNCATED
-    assert decode_notice(encode_notice(FOR_TWO)[:-1]) == msgspec.structs.replace(FOR_TWO, text="")
-    many = msgspec.structs.replace(FOR_TWO, to=(b"a" * 16,) * 33)
-    assert decode_notice(encode_notice(many)) is DropReason.TOO_LONG
+    private = encode_notice(FOR_TWO)
+    assert decode_notice(private[:35]) is DropReason.TRUNCATED
+    assert decode_notice(private[:100]) is DropReason.TRUNCATED
+    for wrong in (private[:-1], private + b"x"):
+        assert decode_notice(wrong) is DropReason.BAD_VALUE
+    for shares, reason in ((SHARES[:1] * 33, DropReason.TOO_LONG), ((), DropReason.BAD_VALUE)):
+        assert decode_notice(encode_notice(msgspec.structs.replace(FOR_TWO, shares=shares))) is reason
     assert decode_notice(b"\x09" + whole[1:]) is DropReason.BAD_VALUE
     assert decode_notice(whole + b"\xff") is DropReason.BAD_TEXT
     assert decode_notice(whole + b"x" * TITLE_MAX) is DropReason.TOO_LONG

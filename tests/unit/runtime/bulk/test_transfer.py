@@ -237,6 +237,15 @@ async def test_what_is_told_of_a_failure_is_text() -> None:
 
 
 @run
+async def test_why_a_private_transfer_failed_is_not_told() -> None:
+    async with fetching() as (transfer, _, member, _):
+        transfer._private = True
+        transfer.fail(Failure("sink", "cannot write /secret"))
+        assert [notice.text for notice in member.said] == ["the reason is private"]
+        assert transfer.failure == Failure("sink", "cannot write /secret")
+
+
+@run
 async def test_who_takes_no_part_any_more_is_forgotten() -> None:
     async with fetching() as (transfer, _, _, _):
         peer_id = PeerId(ADA.origin, 1)

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from mcast.core.events import Notice, PeerId, PeerView
-from mcast.errors import UsageError
+from mcast.crypto.bulk import seal_offer
+from mcast.crypto.keys import Identity
+from mcast.crypto.rooms import open_room
+from mcast.errors import McastError, UsageError
 from mcast.events import TransferOffered, TransferWithdrawn
 from mcast.runtime.bulk import board
 from mcast.runtime.bulk import transfers as module
-from mcast.runtime.bulk.streams import BytesSource
-from mcast.runtime.bulk.transfer import Member
-from mcast.runtime.bulk.transfers import Bulk, Fetch, Shared
+from mcast.runtime.bulk.streams import BytesSink, BytesSource
+from mcast.runtime.bulk.transfer import Member as Joined
+from mcast.runtime.bulk.transfers import Bulk, Drop, Fetch, Shared
 from mcast.runtime.bulk.views import State
-from mcast.wire.bulk import BulkNotice, NoticeKind, encode_notice
+from mcast.wire.bulk import RECIPIENTS_MAX, BulkNotice, NoticeKind, encode_notice
 
 ME, ADA, BOB, CYD = (PeerId(bytes([number]) * 16, 1) for number in range(4))
+OFFERED = TransferOffered("id", (1).to_bytes(32, "big"), ADA, "ada", "a title", 1, 5, 0, 1400, 0)
 
 
 class Nobody:
@@ -36,7 +42,7 @@ class Nobody:
 
 
 def make(member: Nobody | None = None) -> Bulk:
-    return Bulk(cast(Member, member or Nobody()), lambda: 1452)
+    return Bulk(cast(Joined, member or Nobody()), lambda: 1452)
 
 
 def notice(by: PeerId, kind: NoticeKind, number: int, *, text: str = "", manifest_size: int = 0) -> Notice:
@@ -60,11 +66,12 @@ def test_offers_come_and_go() -> None:
 
 def test_receivers_are_told_by_their_own_word() -> None:
     bulk = make()
-    bulk.on_notice(notice(ADA, NoticeKind.OFFER, 1))
+    (offer,) = bulk.on_notice(notice(ADA, NoticeKind.OFFER, 1))
+    assert isinstance(offer, TransferOffered)
     bulk.on_notice(notice(BOB, NoticeKind.ACCEPT, 1))
     bulk.on_notice(notice(BOB, NoticeKind.WHOLE, 1))
     bulk.on_notice(notice(ME, NoticeKind.ACCEPT, 1))
-    parties = bulk.parties((1).to_bytes(32, "big"))
+    parties = bulk.parties(offer.root)
     assert {peer_id: party.kind for peer_id, party in parties.items()} == {
         ADA: NoticeKind.OFFER,
         BOB: NoticeKind.WHOLE,
@@ -96,6 +103,7 @@ def test_who_is_pushed_out_takes_no_part_any_more(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(board, "PARTIES", 1)
     bulk, left = make(), list[PeerId]()
     shared = Fetch.__new__(Fetch)
+    shared.offer = OFFERED
     shared._transfer = cast(Any, SimpleNamespace(party=lambda *_: None, leaves=left.append))
     bulk.on_notice(notice(ADA, NoticeKind.ACCEPT, 1))
     bulk._open[(1).to_bytes(32, "big")] = shared
@@ -185,7 +193,7 @@ def test_a_source_that_is_not_offered_is_closed() -> None:
 
     async def scenario() -> None:
         with pytest.raises(UsageError):
-            await make().drop(Closing(closed), "t" * 256, 1, (), "auto")
+            await make().drop(Closing(closed), "t" * 256, 1, None, "auto")
         async with asyncio.timeout(10):
             while not closed:  # noqa: ASYNC110 - a thread does it
                 await asyncio.sleep(0.01)
@@ -201,9 +209,122 @@ def test_a_title_is_text() -> None:
 def test_who_fetches_says_so_to_each_new_offerer_once(monkeypatch: pytest.MonkeyPatch) -> None:
     bulk, said = make(), []
     fetch = Fetch.__new__(Fetch)
+    fetch.offer = OFFERED
     fetch._transfer = cast(Any, SimpleNamespace(party=lambda *_: None))
     monkeypatch.setattr(Fetch, "introduce", lambda _: said.append(1))
     bulk._open[(1).to_bytes(32, "big")] = fetch
     for by in (ADA, ADA, BOB, ADA):
         bulk.on_notice(notice(by, NoticeKind.OFFER, 1))
     assert len(said) == 2
+
+
+class Member(Nobody):
+    """A member with an identity, who knows the keys of others."""
+
+    room = open_room("230.0.0.1:28003", "")
+
+    def __init__(self, seed: bytes, known: Sequence[Identity]) -> None:
+        self.identity = Identity(seed)
+        self.peer_id = PeerId(self.identity.origin, 1)
+        self._keys = {one.origin: one.public_key for one in known}
+
+    def public_key(self, peer_id: PeerId) -> bytes | None:
+        return self._keys.get(peer_id.origin)
+
+
+def private_offer(author: Identity, *to: Identity, title: str = "diary") -> BulkNotice:
+    offer = BulkNotice(NoticeKind.OFFER, bytes(32), 4000, 5, 0, 1400, 1, title)
+    return seal_offer(author, Member.room, offer, {one.origin: one.public_key for one in to})[1]
+
+
+def said(by: Identity, notice: BulkNotice) -> Notice:
+    return Notice(by.origin, 1, 1, encode_notice(notice), 0, name="")
+
+
+def test_a_private_offer_is_known_to_those_it_is_for() -> None:
+    ada, bob, eve = (Identity(letter * 32) for letter in (b"a", b"b", b"e"))
+    for_bob, for_eve = make(Member(b"b" * 32, [ada, eve])), make(Member(b"e" * 32, [ada]))
+    stranger = make(Member(b"b" * 32, []))
+    notice = private_offer(ada, bob)
+    (offer,) = for_bob.on_notice(said(ada, notice))
+    assert isinstance(offer, TransferOffered)
+    assert (offer.title, offer.size, offer.to) == ("diary", 5, (bob.origin,))
+    assert for_bob.offers() == [offer]
+    private = for_bob._board.private(offer.root)
+    assert private is not None
+    assert private.offer.root == bytes(32) != offer.root
+    assert for_eve.on_notice(said(ada, notice)) == stranger.on_notice(said(ada, notice)) == []
+    assert for_bob.parties(offer.root)[PeerId(ada.origin, 1)].kind is NoticeKind.OFFER
+    assert [peer.peer_id for peer in for_bob.holders(offer)] == [PeerId(ada.origin, 1)]
+
+
+@pytest.mark.parametrize("first", [False, True], ids=["later", "before"])
+def test_what_others_say_of_a_private_transfer_counts_for_nothing(first: bool) -> None:
+    ada, bob, eve = (Identity(letter * 32) for letter in (b"a", b"b", b"e"))
+    bulk = make(Member(b"b" * 32, [ada, eve]))
+    notice = private_offer(ada, bob)
+
+    def disturb() -> list[object]:
+        kinds = (NoticeKind.OFFER, NoticeKind.WITHDRAW, NoticeKind.OFFER, NoticeKind.WHOLE, NoticeKind.ACCEPT)
+        told: list[object] = []
+        for kind in kinds:
+            told += bulk.on_notice(said(eve, BulkNotice(kind, notice.root, 5000, 5, 0, 1400, 1, "diary")))
+        return told
+
+    if first:
+        disturb()
+    (offer,) = bulk.on_notice(said(ada, notice))
+    assert isinstance(offer, TransferOffered)
+    if not first:
+        assert disturb() == []
+    assert bulk.offers() == [offer]
+    assert (
+        list(bulk.parties(notice.root))
+        == [PeerId(ada.origin, 1)]
+        == [peer.peer_id for peer in bulk.holders(offer)]
+    )
+    plain = BulkNotice(NoticeKind.OFFER, notice.root, 5000, 5, 0, 1400, 1, "diary")
+    assert bulk.on_notice(said(ada, plain)) == []
+    (withdrawn,) = bulk.on_notice(said(ada, BulkNotice(NoticeKind.WITHDRAW, notice.root)))
+    assert isinstance(withdrawn, TransferWithdrawn)
+    assert bulk.offers() == []
+
+
+def test_only_those_it_is_for_count_for_what_we_offer() -> None:
+    bob, eve = Identity(b"b" * 32), Identity(b"e" * 32)
+    bulk = make(Member(b"a" * 32, [bob, eve]))
+    root = OFFERED.root
+    bulk.on_notice(said(eve, BulkNotice(NoticeKind.WHOLE, root, 4000)))
+    bulk.on_notice(said(bob, BulkNotice(NoticeKind.ACCEPT, root, 4000)))
+    bulk._board.restrict(root, [bob.origin])
+    drop = Drop.__new__(Drop)
+    drop.offer = msgspec.structs.replace(OFFERED, to=(bob.origin,))
+    drop._transfer = cast(Any, SimpleNamespace(party=lambda *_: None))
+    bulk._open[root] = drop
+    bulk.on_notice(said(eve, BulkNotice(NoticeKind.WHOLE, root, 4000)))
+    assert list(bulk.parties(root)) == [PeerId(bob.origin, 1)]
+    del bulk._open[root]
+    for _ in range(2):
+        bulk._board.restrict(root, [eve.origin])
+        assert bulk.parties(root) == {}
+
+
+def test_a_private_offer_that_is_forgotten_cannot_be_accepted() -> None:
+    bulk = make(Member(b"b" * 32, []))
+    offer = msgspec.structs.replace(OFFERED, to=(bulk._member.identity.origin,))
+    with pytest.raises(UsageError, match="not offered any more"):
+        asyncio.run(bulk.accept(offer, BytesSink(), "auto"))
+
+
+def test_a_transfer_is_for_those_whose_keys_are_known() -> None:
+    bob = Identity(b"b" * 32)
+    bulk = make(Member(b"a" * 32, [bob]))
+    assert bulk._keys([PeerId(bob.origin, 1), PeerId(bob.origin, 2)]) == {bob.origin: bob.public_key}
+    with pytest.raises(McastError, match="no good key of the peer 0101"):
+        bulk._keys([ADA])
+    with pytest.raises(UsageError, match="for nobody"):
+        bulk._keys([])
+    assert bulk._keys(None) == {}
+    many = [Identity(number.to_bytes(32, "big")) for number in range(RECIPIENTS_MAX + 1)]
+    with pytest.raises(UsageError, match="32 peers"):
+        make(Member(b"a" * 32, many))._keys([PeerId(one.origin, 1) for one in many])
