@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from mcast.core.events import PeerId
+from mcast.core.events import PeerId, PeerView
 from mcast.errors import UsageError
 from mcast.files.outgoing import Outgoing, Skipped
 from mcast.runtime.bulk.transfers import Drop
@@ -90,7 +90,7 @@ def drop(
                 view = TransferView(session.contexts[0], bars, reporter.say, output if json else None)
                 dropping = Dropping(session, outgoing, wanted, view)
                 try:
-                    complete = await ending.during(dropping.run(to or ()))
+                    complete = await ending.during(dropping.run(to or (), wait=timeout is not None))
                 except NobodyThere as error:
                     note(str(error))
                     return exits.NOTHING_FOUND
@@ -165,11 +165,28 @@ class Dropping:
         self._silent: dict[PeerId, float] = {}
         self._told = 0
 
-    async def run(self, to: Sequence[str]) -> None:
-        """Offer the files, if need be to these peers alone; return when nobody is waited for any more."""
+    async def _find(self, name: str, *, wait: bool) -> PeerView:
+        """The peer with that name, also if it comes later."""
+        told = False
+        while True:
+            try:
+                return await find(self._group, name)
+            except NobodyThere:
+                if not wait:
+                    raise
+                if not told:
+                    told = True
+                    self._view.say(f"nobody here is called {name!r} yet: waiting")
+            await asyncio.sleep(LOOK)
+
+    async def run(self, to: Sequence[str], *, wait: bool) -> None:
+        """Offer the files, if need be to these peers alone; return when nobody is waited for any more.
+
+        wait: these peers may come later.
+        """
         await self._group.acquaint()
         outgoing = self._outgoing
-        peers = [await find(self._group, name) for name in to]
+        peers = [await self._find(name, wait=wait) for name in to]
         self._exact = {name: peer.peer_id.origin for name, peer in zip(to, peers, strict=True)}
         self._drop = drop = await self._group.drop(
             outgoing, title=outgoing.title, count=outgoing.files, to=peers or None
@@ -197,7 +214,7 @@ class Dropping:
         """Tell who has the files and who has not; the exit code."""
         if self._drop is None:
             note("nothing was offered: the time was over too soon")
-            return exits.TIMED_OUT
+            return exits.NOTHING_FOUND if self._wanted.names else exits.TIMED_OUT
         offer, progress = self._drop.offer, self._drop.progress()
         lacks = self._lacks(progress)
         state = "failed" if self._failure else "incomplete" if lacks else "whole"
@@ -211,7 +228,8 @@ class Dropping:
             verb = "has" if len(whole) == 1 else "have"
             self._view.say(f"{listed(whole)} {verb} {offer_text(offer)} whole")
         if lacks:
-            note(f"not whole: {listed([lack.text(progress.total) for lack in lacks])}")
+            again = "; the same command goes on" if any(lack.have for lack in lacks) else ""
+            note(f"not whole: {listed([lack.text(progress.total) for lack in lacks])}{again}")
         if self._wanted.everybody and not lacks and not whole:
             note("nobody is here to get it")
             return exits.NOTHING_FOUND

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from mcast.errors import UsageError
@@ -17,7 +18,7 @@ from mcast.runtime.bulk.views import Progress
 
 from . import exits, options
 from .joining import joins
-from .offers import listed, offer_text, share_text, size_text
+from .offers import QUIET, listed, offer_text, share_text, size_text, why_nothing_comes
 from .output import Output, escape, note
 from .private import means
 from .runner import Ending, run
@@ -27,8 +28,6 @@ from .transfers import TransferView, follow, terminal_bars
 LOOK = 0.2
 """Seconds between two looks, if nothing happens."""
 
-QUIET = 10.0
-"""Seconds without a new block after which that is told."""
 STALLED = 30.0
 """Seconds without a new block after which a transfer is left, if another one is offered that fits."""
 
@@ -178,7 +177,7 @@ class Getting:
         try:
             while not ended.done():
                 progress = fetch.progress()
-                self._view.look(offer, progress, progress.have)
+                self._look(offer, progress)
                 if progress.have != have:
                     have, since = progress.have, self._group.now
                     self._stalled.pop(offer.root, None)
@@ -186,7 +185,7 @@ class Getting:
                     quiet = self._group.now - since
                     if quiet >= QUIET and not told:
                         told = True
-                        note(_why_nothing_comes(offer, label, progress))
+                        note(why_nothing_comes(offer, label, progress))
                     if quiet >= STALLED:
                         self._stalled[offer.root] = offer
                 await fetch.changed(LOOK)
@@ -207,9 +206,13 @@ class Getting:
             return
         self._whole += 1
         seconds = max(self._view.seconds(offer), 0.001)
-        speed = f"{size_text(progress.total)} in {seconds:.1f} s, {size_text(progress.total / seconds)}/s"
+        speed = f"{size_text(offer.size)} in {seconds:.1f} s, {size_text(offer.size / seconds)}/s"
         shown = ", ".join(escape(path) for path in places[:3]) + (", …" if len(places) > 3 else "")
         self._view.say(f"{shown} ({speed})")
+
+    def _look(self, offer: TransferOffered, progress: Progress) -> None:
+        """Show how a transfer stands here. How far others are is told to its author."""
+        self._view.look(offer, msgspec.structs.replace(progress, receivers=()), progress.have)
 
     async def verdict(self) -> int:
         """Tell what is not whole; the exit code, unless a signal ended it."""
@@ -229,11 +232,3 @@ class Getting:
         others = [offer_text(offer) for offer in self._group.offered() if self._group.holders(offer)]
         note(f"nothing that fits was offered, only {listed(others)}" if others else "nothing was offered")
         return exits.NOTHING_FOUND
-
-
-def _why_nothing_comes(offer: TransferOffered, label: str, progress: Progress) -> str:
-    """What to tell somebody who waits for more of a transfer."""
-    silence = f"nothing of {offer_text(offer)} has come for {QUIET:.0f} s"
-    if progress.received:
-        return f"{silence}: is {label} still there?"
-    return f"{silence}: a firewall may keep it out, mcast doctor tells more"

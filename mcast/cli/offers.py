@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mcast.events import TransferOffered
+from mcast.runtime.bulk.views import Progress
 
 from .output import escape
 
 NAMED = 10
 """Files and peers that are named; the others are only counted."""
+
+QUIET = 10.0
+"""Seconds without anything new of a transfer after which that is told."""
 
 
 def size_text(size: float) -> str:
@@ -37,3 +41,11 @@ def listed(texts: Sequence[str]) -> str:
     """The first of them, and how many more there are."""
     more = [f"{len(texts) - NAMED:,} more"] if len(texts) > NAMED else []
     return ", ".join([*texts[:NAMED], *more])
+
+
+def why_nothing_comes(offer: TransferOffered, label: str, progress: Progress) -> str:
+    """What to tell somebody who waits for more of a transfer of the peer `label`."""
+    silence = f"nothing of {offer_text(offer)} has come for {QUIET:.0f} s"
+    if progress.received:
+        return f"{silence}: is {label} still there?"
+    return f"{silence}: a firewall may keep it out, mcast doctor tells more"

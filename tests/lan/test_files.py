@@ -84,6 +84,13 @@ def test_files_for_one_peer_are_for_no_other(lan: lab.MakeLan, tmp_path: Path) -
     nobody = h1.mcast("drop", str(tmp_path / "a.txt"), "--to", "nobody")
     assert nobody.wait() == 4
     assert "nobody here is called 'nobody'" in nobody.stderr
+    (tmp_path / "b.txt").write_text("hello")
+    early = h1.mcast("drop", str(tmp_path / "b.txt"), "--to", "bob", "-W", "60s")
+    early.wait_for("nobody here is called 'bob' yet: waiting", stream="stderr")
+    later = get(h3, "--name", "bob", "--match", "b.txt")
+    assert early.wait() == 0, early.shown()
+    assert later.wait() == 0, later.shown()
+    assert "takes it" not in later.stderr
     for option in (["--wait-for", "h3"], ["--wait-acks", "all"]):
         wrong = h1.mcast("drop", str(tmp_path / "a.txt"), "--to", "h2", *option)
         assert wrong.wait() == 2

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Coroutine, Iterator
+from math import inf
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import platformdirs
 
 from mcast.cli.items import GroupContext
-from mcast.cli.offers import offer_text, share_text, size_text
+from mcast.cli.offers import QUIET, offer_text, share_text, size_text, why_nothing_comes
 from mcast.cli.output import escape, note
 from mcast.cli.transfers import current
 from mcast.errors import McastError, UsageError
@@ -164,9 +165,16 @@ class Files:
 
     async def _watch_fetch(self, fetch: Fetch, incoming: Incoming) -> None:
         ended = asyncio.create_task(fetch.wait())
+        have, since = -1, 0.0
         try:
             while not ended.done():
                 self._show(fetch)
+                progress = fetch.progress()
+                if progress.have != have:
+                    have, since = progress.have, self._group.now
+                elif have < progress.total and self._group.now - since >= QUIET:
+                    since = inf
+                    note(why_nothing_comes(fetch.offer, self._author(fetch.offer), progress))
                 await fetch.changed(LOOK)
             failure = ended.result()
         except asyncio.CancelledError:
@@ -215,7 +223,8 @@ class Files:
         moving = isinstance(transfer, Fetch) or any(one.state not in OVER for one in progress.receivers)
         rate = f", {size_text(progress.rate)}/s" if progress.rate and moving else ""
         if isinstance(transfer, Fetch):
-            return f"{share_text(progress.have, progress.total)}{rate}"
+            gone = "" if self._group.holders(transfer.offer) else ", nobody who is here has it"
+            return f"{share_text(progress.have, progress.total)}{gone or rate}"
         receivers = current(progress.receivers)
         if not receivers:
             return "nobody has accepted it yet"
@@ -236,7 +245,9 @@ class Files:
 
 
 def _home(path: str) -> str:
-    """The path with the user's home for a tilde."""
+    """The path with the user's home for a tilde, and without quotes: some terminals quote what is dragged."""
+    if len(path) > 1 and path[0] == path[-1] and path[0] in "'\"" and not os.path.lexists(path):
+        path = path[1:-1]
     return os.path.expanduser(path)
 
 
@@ -255,7 +266,9 @@ async def accept(talk: Talk, words: str) -> None:
     """/accept N [DIR]"""
     number, _, into = words.partition(" ")
     if not number.isdecimal():
-        raise UsageError("/accept needs the number of an offer", "write /accept N; see /files")
+        raise UsageError(
+            "/accept needs the number of an offer", "write /accept N or /accept N DIR; see /files"
+        )
     await _files(talk).accept(int(number), into.strip())
 
 

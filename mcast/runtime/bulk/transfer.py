@@ -70,6 +70,13 @@ what came from the network is written in between."""
 HOUSEKEEPING = 0.5
 """Seconds between two looks at who is gone."""
 
+_PUBLIC = {
+    "sink": "cannot keep the files",
+    "source": "the files cannot be read any more",
+    "changed": "the content is not what was offered any more",
+}
+"""What all may know of why a private transfer ended, by the kind of failure."""
+
 _counter = count(1)
 
 
@@ -621,9 +628,9 @@ class Transfer:
         self.on_changed()
 
     def _say(self, kind: NoticeKind, text: str = "") -> None:
-        """Tell the room. What went wrong can name files: of a private transfer only is told that it did."""
-        if self._private and text:
-            text = "the reason is private" if kind is NoticeKind.FAILED else "it cannot be sent any more"
+        """Tell the room. Why a private transfer ended can name files: others read of what kind it is."""
+        if self._private and self.failure is not None:
+            text = _PUBLIC.get(self.failure.kind, self.failure.kind)
         encoded = text.encode(errors="replace")[:200].decode(errors="ignore")
         self._member.say(BulkNotice(kind, self.root, self.endpoint.port, text=encoded))
 

@@ -485,6 +485,8 @@ class Bulk:
         """The public keys of the identities that a transfer is for, in order; none for everybody."""
         keys = {}
         for peer_id in (peer.peer_id if isinstance(peer, PeerView) else peer for peer in to or ()):
+            if not isinstance(peer_id, PeerId):
+                raise UsageError(f"a transfer cannot be for {peer_id!r}", "take peers from group.peers()")
             key = self._member.public_key(peer_id)
             if key is None or curve_point(key) is None:
                 problem = f"no good key of the peer {peer_id.origin.hex()} is known"

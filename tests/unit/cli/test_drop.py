@@ -104,7 +104,8 @@ def test_it_ends_when_those_have_it_who_are_wanted(
     case = Case(wanted, receivers, [peer("bob"), peer("cyd"), peer("lis", listener=True)])
     assert case.settled() == settled
     assert case.dropping.verdict() == code
-    assert notes == ([f"not whole: {told}"] if told else [])
+    again = "; the same command goes on" if "42 %" in told else ""
+    assert notes == ([f"not whole: {told}{again}"] if told else [])
     assert any("photos/ (12 files, 900 B) whole" in line for line in case.said)
 
 
@@ -170,7 +171,7 @@ def test_all_that_a_name_can_mean_must_have_it_whole(monkeypatch: pytest.MonkeyP
     assert case.dropping.verdict() == 27
     assert notes == [
         "not whole: bob·6262 has not accepted it",
-        "not whole: bob·6262 (42 %, receiving)",
+        "not whole: bob·6262 (42 %, receiving); the same command goes on",
     ]
     case = Case(Wanted(["bob"]), [impostor, receiver("bob", State.WHOLE)], [peer("bob")])
     assert case.settled()

@@ -12,6 +12,7 @@ import pytest
 from mcast.cli import get as module
 from mcast.cli.get import Getting
 from mcast.cli.items import PeerLabels
+from mcast.cli.offers import why_nothing_comes
 from mcast.cli.session import GroupSession
 from mcast.cli.transfers import TransferView
 from mcast.core.events import PeerId
@@ -129,7 +130,7 @@ def test_what_does_not_come_is_waited_for_if_there_is_nothing_else(
 
 def test_who_stops_sending_is_named() -> None:
     progress = Progress(TOTAL, 500, 0, 600, 0.0, ())
-    text = module._why_nothing_comes(TRUE, "ada·6161", progress)
+    text = why_nothing_comes(TRUE, "ada·6161", progress)
     assert text == "nothing of 2.txt (900 B) has come for 10 s: is ada·6161 still there?"
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
 from mcast.cli.chat import files as module
 from mcast.cli.chat.files import Files
 from mcast.cli.items import PeerLabels
@@ -49,6 +51,7 @@ def room(offers: list[TransferOffered], closed: list[str], special: dict[str, Fe
 
     group = SimpleNamespace(
         peer_id=PeerId(bytes(16), 1),
+        now=100.0,
         offered=lambda: offers,
         accept=accept,
         holders=lambda what: [PeerView(what.peer_id, what.name)],
@@ -104,3 +107,44 @@ def test_the_oldest_whole_transfers_make_room(tmp_path: Path) -> None:
     shown = asyncio.run(case())
     assert closed == [f"{number}.txt" for number in range(40 - module.HELD - 1)]
     assert all("whole, in" in line for line in shown)
+
+
+class Stuck(Whole):
+    """A fetch of which nothing comes."""
+
+    def progress(self) -> Progress:
+        return Progress(1000, 0, 0, 0, 0.0, ())
+
+    async def cancel(self) -> None:
+        self._told.append("cancelled")
+
+    async def wait(self, timeout: float | None = None) -> None:
+        await asyncio.Event().wait()
+
+
+def test_why_nothing_comes_is_told_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    notes: list[str] = []
+    monkeypatch.setattr(module, "note", notes.append)
+    monkeypatch.setattr(module, "QUIET", 0.0)
+    offered = offer("ada", 1, "photos/")
+
+    async def case() -> None:
+        files = room([offered], [], {offered.id: Stuck(offered, [])})
+        await files.accept(1, str(tmp_path))
+        await asyncio.sleep(0.05)
+        await files.close()
+
+    asyncio.run(case())
+    assert [note for note in notes if note.startswith("nothing of photos/")] == [
+        "nothing of photos/ (900 B) has come for 10 s: a firewall may keep it out, mcast doctor tells more"
+    ]
+
+
+def test_quotes_around_a_path_are_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert module._home('"~/in dir"') == str(tmp_path / "in dir")
+    assert module._home("'a b'") == "a b"
+    assert module._home('"a') == '"a'
+    (tmp_path / '"quoted"').touch()
+    assert module._home('"quoted"') == '"quoted"'

@@ -241,7 +241,7 @@ async def test_why_a_private_transfer_failed_is_not_told() -> None:
     async with fetching() as (transfer, _, member, _):
         transfer._private = True
         transfer.fail(Failure("sink", "cannot write /secret"))
-        assert [notice.text for notice in member.said] == ["the reason is private"]
+        assert [notice.text for notice in member.said] == ["cannot keep the files"]
         assert transfer.failure == Failure("sink", "cannot write /secret")
 
 
