@@ -64,6 +64,11 @@ class Batch(msgspec.Struct, frozen=True):
     to: Address
     serial: int
 
+    @property
+    def blocks(self) -> int:
+        """How many blocks there are."""
+        return sum(mask.bit_count() for level, _, mask in self.parts if level == 0)
+
     def without(self, count: int) -> Batch:
         """What is left of it when so many items have left."""
         parts, rest = [], count

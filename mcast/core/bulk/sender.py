@@ -157,6 +157,7 @@ class BulkSender:
         self._budget = TokenBucket(ALL_REPORTS, ALL_REPORTS / 2, now)
         self._ready: list[tuple[Channel, Address]] = []
         self._ready_at = -inf
+        self._blocks = self._met = 0
 
     @property
     def rate(self) -> float:
@@ -192,18 +193,26 @@ class BulkSender:
         if channel is self._group and self._deaf(client, now):
             missing = tuple(one for one in missing if one[0] == self.layout.top)
         asked = channel.want(reporter, missing, now)
-        client.asked += 0 if self.lost else asked  # what is lost is asked for again and again
+        if self._complete() and not self.lost:  # what is not here is asked for again and again
+            client.asked += asked
         client.over = client.over or self._is_over(report)
-        client.refused = client.asked > ASKING * max(64, sum(self.layout.counts))
+        client.refused = self._asks_too_much(client)
         if self._start_at == inf:
             self._start_at = now + GATHER
         self._judge(client, channel, now)
+
+    def _asks_too_much(self, client: Client) -> bool:
+        """Whether a receiver has asked for the transfer too often. While not all of it is here, all receivers
+        together may have been sent it as often."""
+        most = ASKING * max(64, sum(self.layout.counts))
+        return client.asked > most or (not self._complete() and self._blocks > most * self._met)
 
     def _client(self, peer_id: PeerId, source: Address, now: float) -> Client | None:
         client = self.clients.get(peer_id)
         if client is None:
             if len(self.clients) >= RECEIVERS and not self._make_room(_host(source)):
                 return None
+            self._met += 1
             token = self._rng.getrandbits(8 * TOKEN_SIZE).to_bytes(TOKEN_SIZE, "big")
             budget = TokenBucket(REPORTS, REPORTS_DEPTH, now)
             client = self.clients[peer_id] = Client(
@@ -401,6 +410,7 @@ class BulkSender:
             for channel, only in self._ready:
                 batch = channel.take(only, lambda: self._seen(channel, now), now)  # noqa: B023 - called at once
                 if batch is not None:
+                    self._blocks += batch.blocks
                     return batch
             self._ready_at = -inf
             if fresh:

@@ -139,6 +139,25 @@ def test_who_asks_without_end_is_refused() -> None:
     assert sender.take(now + 1) is None
 
 
+def test_what_is_not_here_may_be_asked_for_again_and_again() -> None:
+    here = 0
+    sender = BulkSender(LAYOUT, Settings(), Random(1), lambda _: here, 0.0, complete=lambda: False)
+    now = 0.0
+    for turn in range(200):
+        now = turn * 1.0
+        sender.on_report(ADA, "a", BulkReport(missing=ALL), now)
+        while sender.take(now) is not None:
+            now += 0.001
+    assert not sender.clients[ADA].refused
+    here = FULL  # what is here, not
+    for turn in range(200, 300):
+        now = turn * 1.0
+        sender.on_report(ADA, "a", BulkReport(missing=ALL), now)
+        while sender.take(now) is not None:
+            now += 0.001
+    assert sender.clients[ADA].refused
+
+
 def test_serials_that_never_left_are_not_believed() -> None:
     sender = make()
     sender.on_report(ADA, "a", BulkReport(missing=ALL), 0.0)
