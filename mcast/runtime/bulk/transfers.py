@@ -90,6 +90,7 @@ class Shared:
         self._rate_at, self._rate_have, self._rate = self._loop.time(), 0, 0.0
         self._closed = False
         self._introduced = self._loop.time()
+        self._introducing: asyncio.TimerHandle | None = None
         self._noting: asyncio.TimerHandle | None = None
         transfer.on_changed, transfer.on_progress = self._note, self._note_soon
 
@@ -191,6 +192,8 @@ class Shared:
         if self._closed:
             return
         self._closed = True
+        if self._introducing is not None:
+            self._introducing.cancel()
         transfer = self._transfer
         transfer.stop()
         await transfer.endpoint.close()
@@ -294,11 +297,18 @@ class Fetch(Shared):
     def introduce(self) -> None:
         """Say again that we take or hold it: who offers it now may have come after we said so."""
         now = self._loop.time()
-        if self._closed or self.failure is not None or now < self._introduced + INTRODUCED:
+        if self._closed or self.failure is not None or self._introducing is not None:
+            return
+        if now < self._introduced + INTRODUCED:
+            self._introducing = self._loop.call_at(self._introduced + INTRODUCED, self._introduce_late)
             return
         self._introduced = now
         kind = NoticeKind.WHOLE if self._transfer.whole else NoticeKind.ACCEPT
         self._bulk.say(BulkNotice(kind, self.offer.root, self._transfer.endpoint.port))
+
+    def _introduce_late(self) -> None:
+        self._introducing = None
+        self.introduce()
 
     async def cancel(self) -> None:
         """Stop, unless it is whole; the sink is aborted. Others are told."""

@@ -328,3 +328,28 @@ def test_a_transfer_is_for_those_whose_keys_are_known() -> None:
     many = [Identity(number.to_bytes(32, "big")) for number in range(RECIPIENTS_MAX + 1)]
     with pytest.raises(UsageError, match="32 peers"):
         make(Member(b"a" * 32, many))._keys([PeerId(one.origin, 1) for one in many])
+
+
+def test_who_offers_it_right_after_we_said_that_we_take_it_is_told_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The attack: offers of one transfer without end must not make us speak as often."""
+    monkeypatch.setattr(module, "INTRODUCED", 0.1)
+    kinds: list[NoticeKind] = []
+
+    async def case() -> None:
+        endpoint = SimpleNamespace(port=4000)
+        transfer = SimpleNamespace(whole=False, failure=None, endpoint=endpoint)
+        bulk = SimpleNamespace(say=lambda said: kinds.append(said.kind))
+        fetch = Fetch(cast(Any, bulk), OFFERED, cast(Any, transfer), cast(Any, None), cast(Any, None))
+        for _ in range(3):
+            fetch.introduce()
+        assert kinds == []
+        await asyncio.sleep(0.15)
+        assert kinds == [NoticeKind.ACCEPT]
+        transfer.whole = True
+        await asyncio.sleep(0.1)
+        fetch.introduce()
+        assert kinds == [NoticeKind.ACCEPT, NoticeKind.WHOLE]
+
+    asyncio.run(case())
