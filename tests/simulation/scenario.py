@@ -74,11 +74,15 @@ class Afternoon:
             if self.attacker is not None and random.random() < 0.5:
                 self._attack(self.attacker)
             self.lan.run(random.choice([0.001, 0.05, 0.3, 1.0]))
-        self.lan.heal()
-        self.lan.conditions = simulation.Conditions()
+        self._calm()
         self.lan.run(CALM)
         self._conclude()
         return self.lan
+
+    def _calm(self) -> None:
+        """The faults cease."""
+        self.lan.heal()
+        self.lan.conditions = simulation.Conditions()
 
     def _conclude(self) -> None:
         self._judge()
@@ -158,12 +162,19 @@ class NarrowPaths(Afternoon):
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
         conditions = self.lan.conditions
+        self._narrow: list[tuple[simulation.Member, simulation.Member, int]] = []
         for _ in range(3):
             path_size = self.random.choice([600, 1000, 1300, 1400])
             sender, receiver = self.random.sample(self.members, 2)
+            self._narrow.append((sender, receiver, path_size))
             self.lan.between(
                 sender, receiver, loss=conditions.loss, jitter=conditions.jitter, path_size=path_size
             )
+
+    def _calm(self) -> None:
+        super()._calm()
+        for sender, receiver, path_size in self._narrow:
+            self.lan.between(sender, receiver, path_size=path_size)
 
 
 class Deaf(Afternoon):
