@@ -5,7 +5,7 @@ one content, so its level and index can be the nonce: whoever sends it again sea
 messages are sealed with a key that two peers agree on, so nobody else can make or read them.
 
 A private transfer has a secret besides, and what names it in the room does not tell its root: the members who
-are not told the secret can neither read what is sent nor find out whether it is something that they know.
+are not told the secret cannot read what is sent, nor does the name tell them whether they have the file.
 """
 
 from __future__ import annotations
