@@ -28,8 +28,11 @@ def test_all_get_it_whole_and_few_bytes_are_sent_again(loss: float, most: float,
 
 
 @pytest.mark.parametrize("seconds", [0.3, 1.3])
+@pytest.mark.parametrize("below", [False, True], ids=["the highest", "all below"])
 @pytest.mark.parametrize("seed", range(3))
-def test_who_gets_the_highest_node_late_is_served_like_the_others(seed: int, seconds: float) -> None:
+def test_who_gets_the_highest_node_late_is_served_like_the_others(
+    seed: int, below: bool, seconds: float
+) -> None:
     """Until then it can verify nothing that came, and what it reports says nothing of the network."""
     data = Random(seed).randbytes(20_000_000)
     world = World(data, loss=0.05, seed=seed, bandwidth=20e6)
@@ -41,12 +44,14 @@ def test_who_gets_the_highest_node_late_is_served_like_the_others(seed: int, sec
         def without(
             source: Address, rows: Sequence[Row], now: float, age: float = 0.0, take: Any = take
         ) -> list[tuple[int, bytes]]:
-            kept = [row for row in rows if row.level != top or now >= seconds]
+            lost = range(1, top) if below else (top,)
+            kept = [row for row in rows if row.level not in lost or now >= seconds]
             return take(source, kept, now, age)  # type: ignore[no-any-return] # the method of before
 
         host.receiver.take = without  # type: ignore[method-assign] # a network that loses just this
     world.run(10)
     assert world.right()
+    assert all(host.in_group for host in world.receivers)
 
 
 def test_one_seed_gives_one_run() -> None:

@@ -521,7 +521,7 @@ class BulkReceiver:
     def _report(self, now: float) -> BulkReport:
         arrivals = self._arrivals.get(self._server_at) or Arrivals()
         status = self.status
-        highest, counts = list(arrivals.highest), arrivals.counts
+        highest = list(arrivals.highest)
         arrivals.reported = list(highest)
         stale = now - arrivals.read_at > ECHO_MOST
         delay = NO_ECHO if stale else round(min(NO_ECHO, (now - arrivals.at) * 1e6))
@@ -530,6 +530,8 @@ class BulkReceiver:
             delay = delay if told == highest else NO_ECHO
             arrivals.settle(told)
             highest = told
+        # What is held shows that datagrams come this way, before a serial counts.
+        counts = [count or held for count, held in zip(arrivals.counts, arrivals.held, strict=True)]
         flags = (WANTS_UNICAST if self._unicast else 0) | (ECHO_UNICAST if arrivals.unicast else 0)
         return BulkReport(
             bytes(TOKEN_SIZE) if status is None else status.token,

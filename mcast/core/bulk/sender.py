@@ -382,7 +382,10 @@ class BulkSender:
             self._trial = Trial(client.peer_id, before, now + TRIAL)
 
     def _conclude(self, now: float) -> None:
-        """The trial is over: who is much slower than the others gets it by unicast, at its own rate."""
+        """The trial is over: who is much slower than the others gets it by unicast, at its own rate.
+
+        It still gets what is sent to the group: who keeps up with that is not slow.
+        """
         trial = self._trial
         if trial is None or now < trial.until:
             return
@@ -390,7 +393,8 @@ class BulkSender:
         client = self.clients.get(trial.peer_id)
         if client is not None:
             client.spared = now + SPARED
-            client.slow = self._group.rate.value >= FASTER * trial.before
+            rate = self._group.rate
+            client.slow = rate.value >= FASTER * trial.before and rate.severity(client.reporter.path) > 1
 
     def _acker(self, now: float) -> Client | None:
         severity = self._group.rate.severity

@@ -199,7 +199,7 @@ def test_what_waits_counts_once_something_genuine_comes() -> None:
     answer(receiver, 0.0, multicast=3)
     take(receiver, "ada", [item(0, 40, 90)], 0.09)
     report = ask(receiver, 0.1)
-    assert (report.multicast, report.delay) == ((0, 0), NO_ECHO)
+    assert (report.multicast, report.delay) == ((0, 1), NO_ECHO)
     take(receiver, "ada", [item(2, 0, 1)], 0.1, age=0.01)
     take(receiver, "ada", [item(0, 1, 90), item(0, 2, 3)], 0.11)
     report = ask(receiver, 0.12)

@@ -276,7 +276,8 @@ def test_words_are_not_repeated_without_need() -> None:
     assert status(sender, 0.3).token == token
 
 
-def test_one_that_alone_holds_the_rate_is_left_out_on_trial() -> None:
+@pytest.mark.parametrize("backlog", [0, 1 << 30])
+def test_one_that_alone_holds_the_rate_is_left_out_on_trial(backlog: int) -> None:
     sender = make()
     for peer_id, source in ((ADA, "a"), (BOB, "b")):
         sender.on_report(peer_id, source, BulkReport(missing=ALL), 0.0)
@@ -284,10 +285,12 @@ def test_one_that_alone_holds_the_rate_is_left_out_on_trial() -> None:
         assert sender._trial is None
         sender._blame(sender.clients[ADA], 1000.0, 0.1)
     assert sender._trial == Trial(ADA, 1000.0, 0.1 + module.TRIAL)
+    sender.clients[ADA].reporter.path.backlog = backlog
     sender.on_report(BOB, "b", BulkReport(), 2.0)
     assert sender._trial is None
     assert sender.clients[ADA].spared == 2.0 + module.SPARED
-    assert sender.clients[ADA].slow  # the others are faster by far
+    # The others are faster by far, and it does not keep up with that.
+    assert sender.clients[ADA].slow == (backlog > 0)
 
 
 def test_a_trial_of_one_that_left_proves_nothing() -> None:
