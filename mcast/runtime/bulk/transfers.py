@@ -364,12 +364,13 @@ class Bulk:
 
     def on_notice(self, notice: Notice) -> list[TransferOffered | TransferWithdrawn]:
         """A peer said something."""
-        said, peer_id = decode_notice(notice.data), notice.peer_id
-        private = None
-        if isinstance(said, BulkNotice) and said.kind is NoticeKind.PRIVATE:
-            private = self._open_offer(said, peer_id)
-        if not isinstance(said, BulkNotice) or (said.kind is NoticeKind.PRIVATE and private is None):
+        said, peer_id, private = decode_notice(notice.data), notice.peer_id, None
+        if not isinstance(said, BulkNotice):
             return []
+        if said.kind is NoticeKind.PRIVATE:
+            private = self._open_offer(said, peer_id)
+            if private is None:
+                return []
         readers = self._own_readers(said.root)
         if readers and peer_id.origin not in readers:
             return []

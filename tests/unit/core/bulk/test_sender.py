@@ -125,14 +125,20 @@ def test_few_at_one_computer_get_copies_of_their_own() -> None:
     assert sum(client.channel is not None for client in sender.clients.values()) == module.UNICAST_EACH
 
 
-def test_who_asks_without_end_is_refused() -> None:
-    sender = make()
+def keep_asking(sender: BulkSender, seconds: range) -> float:
+    """A receiver asks for everything each second, and gets what is here; the time after that."""
     now = 0.0
-    for turn in range(40):
-        now = turn * 1.0
+    for second in seconds:
+        now = float(second)
         sender.on_report(ADA, "a", BulkReport(missing=ALL), now)
         while sender.take(now) is not None:
             now += 0.01
+    return now
+
+
+def test_who_asks_without_end_is_refused() -> None:
+    sender = make()
+    now = keep_asking(sender, range(40))
     assert sender.clients[ADA].refused
     assert status(sender, now).flags == REFUSED
     sender.on_report(ADA, "a", BulkReport(missing=ALL), now + 1)
@@ -142,19 +148,10 @@ def test_who_asks_without_end_is_refused() -> None:
 def test_what_is_not_here_may_be_asked_for_again_and_again() -> None:
     here = 0
     sender = BulkSender(LAYOUT, Settings(), Random(1), lambda _: here, 0.0, complete=lambda: False)
-    now = 0.0
-    for turn in range(200):
-        now = turn * 1.0
-        sender.on_report(ADA, "a", BulkReport(missing=ALL), now)
-        while sender.take(now) is not None:
-            now += 0.001
+    keep_asking(sender, range(200))
     assert not sender.clients[ADA].refused
     here = FULL  # what is here, not
-    for turn in range(200, 300):
-        now = turn * 1.0
-        sender.on_report(ADA, "a", BulkReport(missing=ALL), now)
-        while sender.take(now) is not None:
-            now += 0.001
+    keep_asking(sender, range(200, 300))
     assert sender.clients[ADA].refused
 
 
