@@ -26,6 +26,8 @@ LINES, LINE_RATE, LINE_TARGET = 100, 20.0, 50.0
 """Lines that are said during a transfer, a second, and ms at the 99th percentile."""
 NARROW, TCP_SECONDS = 100, 8
 """Mbit/s of the cable that a transfer and a TCP connection share, and seconds for which they do."""
+BUFFERS = 4, 10, 20, 100
+"""Milliseconds for which something may wait for it."""
 OTHERS = {"uftp": ("uftp", "uftpd"), "udpcast": ("udp-sender", "udp-receiver")}
 """Other programs of the kind, with `--peers` where they are installed; Debian has both."""
 MOST_LOSS = 5
@@ -49,7 +51,7 @@ def measure(options: Options) -> Iterator[Row]:
                 yield from _rows(case, how, runs, goals)
     yield from _crowds(options, 64 * MIB // part)
     yield _lines(256 * MIB // part)
-    yield _beside_tcp()
+    yield from map(_beside_tcp, BUFFERS)
 
 
 def _runs(lan: lab.Lan, how: str, size: int, case: str, rounds: int) -> list[dict[str, Any]]:
@@ -94,12 +96,12 @@ def _lines(size: int) -> Row:
     return Row("files", case, "mcast", (late,), "ms (p99)", target=LINE_TARGET, at_most=True, note=note)
 
 
-def _beside_tcp() -> Row:
-    """What a TCP connection gets of a narrow cable while a file goes through it."""
-    say("files: a TCP connection beside a transfer")
+def _beside_tcp(buffer: int) -> Row:
+    """What a TCP connection gets of a narrow cable while a file goes through it, and how much that takes."""
+    say(f"files: a TCP connection beside a transfer, a buffer of {buffer} ms")
     with lab.Lan(2, offload=False) as lan:
         giver, taker = lan.hosts
-        narrow(taker, f"{NARROW}mbit")
+        narrow(taker, f"{NARROW}mbit", f"{buffer}ms")
         sink = taker.python(SINK)
         sink.wait_for("ready")
         with _transfer(lan, "mcast", NARROW * 1_000_000 // 8 * TCP_SECONDS * 2):
@@ -107,7 +109,7 @@ def _beside_tcp() -> Row:
             counts = [int(line) for line in sink.wait_lines(1 + TCP_SECONDS, PATIENCE)[2:]]
             source.close()
         share = statistics.mean(counts) * 8 / 1_000_000 / NARROW
-    case = f"TCP beside a file, a cable of {NARROW} Mbit/s"
+    case = f"TCP beside a file, {NARROW} Mbit/s, {buffer} ms of buffer"
     note = f"from {min(counts) * 8 / 1e6:.0f} to {max(counts) * 8 / 1e6:.0f} Mbit/s in a second"
     return Row("files", case, "tcp", (share,), "of the cable", note=note)
 

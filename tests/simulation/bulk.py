@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
+from math import inf
 from random import Random
 from typing import Any, NamedTuple
 
@@ -138,7 +139,11 @@ class Host:
 
 
 class World:
-    """A network with one source (host 0) and receivers. `wire` counts the bytes that were sent."""
+    """A network with one source (host 0) and receivers. `wire` counts the bytes that were sent.
+
+    All that is sent goes through one line of `bandwidth` bytes a second. It keeps what waits for up to
+    `buffer` seconds and drops the rest. `delay` is a way's seconds, `jitter` what is added to it at most.
+    """
 
     def __init__(
         self,
@@ -152,15 +157,18 @@ class World:
         way: Way = Way.AUTO,
         settings: Settings | None = None,
         bandwidth: float = 100e6,
+        buffer: float = inf,
+        jitter: float = 0.0,
     ) -> None:
         self.rng, self.data = Random(seed), data
         self.settings = settings or Settings()
         self.tree = make_tree(data)
         self.loss, self.delay, self.bandwidth = loss, delay, bandwidth
+        self.buffer, self.jitter = buffer, jitter
         self.now, self.wire = 0.0, 0
         self._events: list[tuple[float, int, Any]] = []
         self._count = 0
-        self._free_at = 0.0
+        self.line_free_at = 0.0
         begins = [*starts, *[0.0] * (receivers - len(starts))]
         self.hosts = [Host(self, 0, 0.0, way)]
         self.hosts += [Host(self, number, begins[number - 1], way) for number in range(1, receivers + 1)]
@@ -240,7 +248,7 @@ class World:
                     lambda: to.sender.on_report(host.peer_id, host.address, report, self.now),
                 )
         for client, status in host.sender.statuses(self.now):
-            queue = max(0.0, self._free_at - self.now)
+            queue = max(0.0, self.line_free_at - self.now)
             for to in [one for one in self.hosts if one.peer_id == client.peer_id]:
                 self._carry(to, queue, lambda to=to, status=status: self._told(to, host, status))
         while (batch := host.sender.take(self.now)) is not None:
@@ -258,9 +266,20 @@ class World:
     def _carry(self, to: Host, late: float, arrive: Any) -> None:
         loss = self.loss if to.loss is None else to.loss
         if self.rng.random() >= loss and not to.gone:
-            self._at(self.now + late + self.delay, lambda: None if to.gone else arrive())
+            self.at(self.now + late + self._way(), lambda: None if to.gone else arrive())
 
-    def _at(self, when: float, action: Any) -> None:
+    def _way(self) -> float:
+        return self.delay + (self.rng.uniform(0.0, self.jitter) if self.jitter else 0.0)
+
+    def enter(self, size: int) -> float | None:
+        """Put a packet on the line; when it leaves it, or None if the buffer is full."""
+        if self.line_free_at - self.now > self.buffer:
+            return None
+        self.line_free_at = max(self.line_free_at, self.now) + size / self.bandwidth
+        return self.line_free_at
+
+    def at(self, when: float, action: Any) -> None:
+        """Do something then."""
         self._count += 1
         heappush(self._events, (when, self._count, action))
 
@@ -269,9 +288,10 @@ class World:
         for place, (level, index) in enumerate(items_of(batch)):
             data = host.item(level, index)
             if data is not None:
-                items.append(Item(level, index, batch.serial + place, batch.to is not None, data))
                 self.wire += len(data) + OVERHEAD
-                self._free_at = max(self._free_at, self.now) + (len(data) + OVERHEAD) / self.bandwidth
+                if self.enter(len(data) + OVERHEAD) is not None:
+                    items.append(Item(level, index, batch.serial + place, batch.to is not None, data))
+        arrival = max(self.line_free_at, self.now)
         for to in self._here():
             if to is host or to.receiver is None or (batch.to not in (None, to.address)):
                 continue
@@ -282,8 +302,7 @@ class World:
                 loss = to.group_loss
             came = [item for item in items if self.rng.random() >= loss]
             if came:
-                late = self._free_at - self.now + self.delay
-                self._at(self.now + late, lambda to=to, came=came: self._arrive(host, to, came))
+                self.at(arrival + self._way(), lambda to=to, came=came: self._arrive(host, to, came))
 
     def _arrive(self, host: Host, to: Host, items: list[Item]) -> None:
         """Items are in the buffer of a host, which may be slow to read it."""
@@ -295,7 +314,7 @@ class World:
             size = sum(len(item.data) for item in items)
             to.free_at = self.now + waiting + size / to.speed
             age = to.free_at - self.now
-            self._at(to.free_at, lambda: self._read(host, to, items, age))
+            self.at(to.free_at, lambda: self._read(host, to, items, age))
 
     def _read(self, host: Host, to: Host, items: list[Item], age: float) -> None:
         if to.gone or to.receiver is None:
@@ -308,3 +327,36 @@ class World:
             to.blocks[index] = data
         if to.whole and to.done_at is None:
             to.done_at = self.now
+
+
+class Reno:
+    """A TCP connection on the same line that always has something to send (RFC 5681, without timeouts).
+
+    `arrived` counts bytes.
+    """
+
+    SIZE = 1500
+
+    def __init__(self, world: World) -> None:
+        self._world, self._window, self._threshold = world, 10.0, inf
+        self._flying, self._cut_at, self.arrived = 0, -inf, 0
+        self._send()
+
+    def _send(self) -> None:
+        world = self._world
+        while self._flying < self._window:
+            self._flying += 1
+            sent, left = world.now, world.enter(self.SIZE)
+            # A loss is seen when what was sent after it arrives.
+            back = (max(world.now, world.line_free_at) if left is None else left) + 2 * world.delay
+            world.at(back, lambda sent=sent, arrived=left is not None: self._answered(sent, arrived))
+
+    def _answered(self, sent: float, arrived: bool) -> None:
+        self._flying -= 1
+        if arrived:
+            self.arrived += self.SIZE
+            self._window += 1 if self._window < self._threshold else 1 / self._window
+        elif sent > self._cut_at:
+            self._cut_at = self._world.now
+            self._window = self._threshold = max(2.0, self._window / 2)
+        self._send()

@@ -13,7 +13,7 @@ from mcast.core.bulk.sender import Way
 from mcast.core.events import Address, PeerId
 from mcast.wire.bulk import BulkReport, Entry
 
-from .bulk import Host, Item, World
+from .bulk import Host, Item, Reno, World
 
 DATA = Random(5).randbytes(3_000_000)
 
@@ -25,6 +25,49 @@ def test_all_get_it_whole_and_few_bytes_are_sent_again(loss: float, most: float,
     world.run(60)
     assert world.right()
     assert world.wire / len(DATA) < most
+
+
+LINE, SHORT = 12.5e6, 0.0003
+"""A cable of 100 Mbit/s, and the seconds of a way."""
+
+
+@pytest.mark.parametrize("buffer", [0.01, 0.02, 0.1])
+@pytest.mark.parametrize("seed", range(2))
+def test_the_rate_ends_below_what_a_line_carries_however_short_its_buffer(buffer: float, seed: int) -> None:
+    data = Random(7).randbytes(15_000_000)
+    world = World(data, receivers=1 + seed, seed=seed, buffer=buffer, bandwidth=LINE, delay=SHORT)
+    world.run(60)
+    assert world.right()
+    assert world.now < 2
+    assert world.wire / len(data) < 1.2
+
+
+@pytest.mark.parametrize("buffer", [0.01, 0.02, 0.1])
+@pytest.mark.parametrize("seed", range(2))
+def test_tcp_on_the_same_line_gets_a_third_of_it_and_more(buffer: float, seed: int) -> None:
+    world = World(
+        Random(7).randbytes(80_000_000),
+        receivers=1 + seed,
+        seed=seed,
+        buffer=buffer,
+        bandwidth=LINE,
+        delay=SHORT,
+    )
+    world.run(1)
+    tcp, before = Reno(world), world.wire
+    world.run(8)
+    assert tcp.arrived / 8 > world.bandwidth / 3
+    assert world.wire - before > 8 * world.bandwidth / 20, "nor does it take all"
+
+
+@pytest.mark.parametrize("jitter", [0.002, 0.01])
+def test_a_delay_that_varies_is_no_queue(jitter: float) -> None:
+    world = World(
+        Random(7).randbytes(15_000_000), receivers=2, seed=4, jitter=jitter, bandwidth=LINE, delay=SHORT
+    )
+    world.run(60)
+    assert world.right()
+    assert world.now < 4
 
 
 @pytest.mark.parametrize("seconds", [0.3, 1.3])
@@ -192,7 +235,7 @@ def test_a_storm_of_reports_is_bounded() -> None:
     for number in range(1500):
         eve, address = PeerId(bytes([66 + number % 3]) * 16, 1), ("10.6.6.6", number % 3, 0)
         report = BulkReport(missing=everything)
-        world._at(
+        world.at(
             number / 1000,
             lambda eve=eve, address=address, report=report: sender.on_report(eve, address, report, world.now),
         )

@@ -150,6 +150,7 @@ LOSS, LOSS_QUEUED = (
 STEP, BEND = 64 * 1024.0, 4.0  # bytes a second added a second, and how many times more after a second
 HALF = 0.5  # of the records lost: this no network does by itself
 HESITATE = 0.25  # of the queue that is too long: no doubling, as what follows of the last one is under way
+STANDING = 0.1  # of the same: loss beside such a queue looks like that of a short buffer
 EARLY = 3  # samples after which it doubles
 EPISODE = 0.2  # seconds within which another cut is for the same queue
 REGAIN = 0.3  # seconds in which two thirds are regained of what was cut
@@ -206,13 +207,19 @@ class Rate:
             self._conclude(self._trial, path, now)
         elif not short:
             return
-        elif self.doubling:
-            self._double(path, used, now)
-        elif path.excess > (LOSS_QUEUED if path.queue > self._target / 2 else LOSS):
+        elif self._loses(path):
             self._trial = Trial(path.loss, self.value, now)
             self._set(path, used * TRIAL, now)
+        elif self.doubling:
+            self._double(path, used, now)
         else:
             self._grow(used, now)
+
+    def _loses(self, path: Path) -> bool:
+        """Whether so much is lost that sending less is worth a trial."""
+        if self.doubling:  # the first loss may be that of the network, but then without a queue
+            return path.samples >= EARLY and path.queue > self._target * STANDING and path.excess > LOSS
+        return path.excess > (LOSS_QUEUED if path.queue > self._target / 2 else LOSS)
 
     def _congested(self, path: Path, used: float, now: float) -> bool:
         """Whether too much is on the way, or waits there for the application."""
@@ -254,6 +261,9 @@ class Rate:
             if path.loss >= trial.loss * SAME:
                 path.accepted = path.loss
                 self._set(path, trial.resume, now)
+            else:
+                self.doubling = False
+                self._goal = trial.resume * (1 + TRIAL) / 2
 
     def _double(self, path: Path, used: float, now: float) -> None:
         if path.sent < self._raised or path.samples < EARLY or path.queue > self._target * HESITATE:

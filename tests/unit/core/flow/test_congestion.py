@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from mcast.core.flow.congestion import CUT, HALF, LEAST_CUT, SAME, SAMPLES, TRIAL, Least, Path, Rate, Sample
+from mcast.core.flow.congestion import (
+    CUT,
+    HALF,
+    LEAST_CUT,
+    SAME,
+    SAMPLES,
+    STEP,
+    TRIAL,
+    Least,
+    Path,
+    Rate,
+    Sample,
+)
 from mcast.wire.frames import Heard
 
 FLOOR, START, TARGET, UNREAD = 1000, 10_000, 0.02, 5000
@@ -20,10 +32,10 @@ def heard(highest: int = 0, contiguous: int | None = None, loss: float = 0.0, ba
 class Way:
     """A path and a rate, and reports every 20 ms."""
 
-    def __init__(self) -> None:
+    def __init__(self, step: float = STEP) -> None:
         self.now, self.high = 100.0, 0
         self.path = Path(0, 0.001, self.now)
-        self.rate = Rate(START, FLOOR, TARGET, UNREAD)
+        self.rate = Rate(START, FLOOR, TARGET, UNREAD, step)
 
     def report(
         self,
@@ -44,9 +56,9 @@ class Way:
         return self.rate.value
 
 
-def grown() -> Way:
+def grown(step: float = STEP) -> Way:
     """A rate that was cut once and has settled."""
-    way = Way()
+    way = Way(step)
     way.report(6)
     way.report(2, trip=0.1)
     way.report(8)
@@ -172,6 +184,35 @@ def test_new_loss_that_falls_with_the_rate_keeps_it_down() -> None:
     way.report(6, loss=0.1 * SAME / 2)
     assert way.rate.value < value
     assert way.path.accepted == 0.0
+
+
+def test_after_a_trial_that_helped_it_is_not_regained_what_was_cut() -> None:
+    way = grown(step=0.0)
+    value = way.rate.value
+    way.report(1, loss=0.1)
+    way.report(100)
+    assert way.rate.value == pytest.approx(value * 0.85, rel=0.01)
+
+
+def test_loss_beside_a_queue_ends_the_doubling() -> None:
+    way = Way()
+    way.report(9)
+    # A buffer of 10 ms is full: too short a queue for a cut, too long a one for doubling on.
+    value = way.report(SAMPLES, trip=0.011)
+    assert way.report(1, trip=0.011, loss=0.25) == pytest.approx(value * TRIAL)
+    assert way.rate.doubling
+    way.report(6, trip=0.002)
+    assert not way.rate.doubling
+    assert way.path.accepted == 0.0
+
+
+def test_loss_without_a_queue_does_not() -> None:
+    way = Way()
+    way.report(4)
+    value = way.rate.value
+    assert way.report(5, loss=0.25) > value
+    assert way.rate.doubling
+    assert way.path.accepted == pytest.approx(0.25, abs=0.001)
 
 
 def test_a_trial_ends_after_half_a_second_if_little_is_sent() -> None:
