@@ -12,7 +12,7 @@ import typer
 
 from mcast.errors import UsageError
 from mcast.events import TransferOffered
-from mcast.files.incoming import Incoming
+from mcast.files.incoming import Incoming, check_directory
 from mcast.runtime.bulk.transfers import Fetch
 from mcast.runtime.bulk.views import Progress
 
@@ -75,6 +75,9 @@ def get(
     """
     if author == "":
         raise UsageError("--from is empty", "give the name or the id of a peer")
+    if not into:
+        raise UsageError("--into is empty", "give a directory, such as .")
+    check_directory(Path(into))
 
     async def command(ending: Ending, output: Output) -> int:
         joining = network.protocol(me, peers=peers, history=True)
@@ -200,7 +203,9 @@ class Getting:
         self._view.end(offer, progress, progress.have, state, reason=reason, paths=places)
         if failure is not None:
             there = f"; in {self._into} is the rest" if places else ""
-            note(f"{offer_text(offer)} is not whole: {escape(reason)}{escape(there)}")
+            # The reason names no directory: others are told it, too.
+            where = f" in {self._into}" if failure.kind == "sink" else ""
+            note(f"{offer_text(offer)} is not whole{escape(where)}: {escape(reason)}{escape(there)}")
             self.failed = self.failed or failure.kind != "changed"
             self._partly = self._partly or failure.kind == "changed"
             return

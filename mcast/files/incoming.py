@@ -23,7 +23,7 @@ from pathlib import Path
 
 import msgspec
 
-from mcast.errors import McastError
+from mcast.errors import McastError, UsageError
 
 from .lock import HELD, try_lock, unlock
 from .manifest import BadManifest, Entry, decode
@@ -40,8 +40,22 @@ _FLAGS = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os,
 Local = tuple[str, ...]
 
 
+def check_directory(into: Path) -> None:
+    """UsageError if files cannot be kept in this directory, or if it is not there and cannot be created."""
+    place = next(one for one in (into, *into.absolute().parents) if os.path.lexists(one))
+    which = "it" if place == into else str(place)
+    if not place.is_dir():
+        raise UsageError(
+            f"cannot keep files in {into}: {which} is not a directory", "choose another directory"
+        )
+    if not os.access(place, os.W_OK | os.X_OK):
+        remedy = "change its permissions, or choose another directory"
+        raise UsageError(f"cannot keep files in {into}: {which} is not writable", remedy)
+
+
 class Incoming:
     """Writes the files of one transfer below the directory `into`, which is created if it does not exist.
+    UsageError if that is not possible.
 
     overwrite: replace files of the same name instead of adding a number. executable: let files be executable
     that are so at the sender.
@@ -58,6 +72,7 @@ class Incoming:
         self, into: str | os.PathLike[str], *, overwrite: bool = False, executable: bool = False
     ) -> None:
         self.into = Path(into)
+        check_directory(self.into)
         self.entries: Sequence[Entry] = ()
         self.part = self.into
         self.places: tuple[Path, ...] = ()

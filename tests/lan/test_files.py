@@ -131,6 +131,22 @@ def test_nothing_that_fits_is_told(lan: lab.MakeLan, tmp_path: Path) -> None:
     dropping.interrupt()
 
 
+def test_a_directory_that_cannot_be_used_is_named_before_anything_is_offered(
+    lan: lab.MakeLan, tmp_path: Path
+) -> None:
+    (h1,) = lan(1).hosts
+    (tmp_path / "file").touch()
+    getting = h1.mcast("get", "--into", str(tmp_path / "file" / "in"))
+    assert getting.wait() == 2
+    assert getting.stderr == (
+        f"mcast: cannot keep files in {tmp_path}/file/in: {tmp_path}/file is not a directory:"
+        " choose another directory\n"
+    )
+    empty = h1.mcast("get", "--into", "")
+    assert empty.wait() == 2
+    assert empty.stderr == "mcast: --into is empty: give a directory, such as .\n"
+
+
 @pytest.mark.parametrize("end", ["interrupted", "timed out"])
 def test_an_offer_ends_with_its_drop(lan: lab.MakeLan, tmp_path: Path, end: str) -> None:
     h1, h2 = lan(2).hosts

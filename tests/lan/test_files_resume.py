@@ -72,7 +72,9 @@ def test_a_full_disk_is_told_and_harms_nobody_else(lan: lab.MakeLan, tmp_path: P
     assert full.wait() == 1
     assert other.wait() == 0, other.shown()
     assert inbox(h3) == tree(tmp_path)
-    assert re.search(r"is not whole: .*MB free, but .*MB are needed: free some disk space", full.stderr)
+    assert re.search(
+        rf"is not whole in {small}: .*MB free, but .*MB are needed: free some disk space", full.stderr
+    )
     assert re.search(r"not whole: h2·\w+ \(\d+ %, failed: .* MB free", dropping.stderr)
 
 

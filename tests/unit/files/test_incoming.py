@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import pytest
 
-from mcast.errors import McastError
+from mcast.errors import McastError, UsageError
 from mcast.files import incoming as module
-from mcast.files.incoming import Incoming
+from mcast.files.incoming import Incoming, check_directory
 from mcast.files.manifest import Entry, encode
 from mcast.files.moving import move
 from mcast.files.outgoing import Outgoing
@@ -362,9 +362,10 @@ def test_a_disk_that_becomes_full_is_told_and_can_be_continued(
 
 
 def test_a_target_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    incoming = Incoming(tmp_path / "file" / "into")
     (tmp_path / "file").write_text("x")
     with pytest.raises(McastError, match=r"^cannot keep the files: Not a directory: check the directory"):
-        take(TREE, tmp_path / "file" / "into")
+        TREE.begin(incoming)
 
 
 def test_a_sparse_file_stays_sparse(tmp_path: Path) -> None:
@@ -424,3 +425,24 @@ def test_a_file_that_was_shortened_since_cannot_be_given_to_others(tmp_path: Pat
     with pytest.raises(McastError, match="changed by another program"):
         incoming.read(0, 5)
     incoming.close()
+
+
+def test_a_directory_that_cannot_be_used_is_named_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("nowhere")
+    monkeypatch.chdir(tmp_path)
+    for good in (tmp_path, tmp_path / "new" / "deep", Path("."), Path("new"), Path("../new")):
+        check_directory(good)
+    for name, which in (("file", "it"), ("file/in", f"{tmp_path}/file"), ("link", "it")):
+        with pytest.raises(UsageError) as error:
+            Incoming(tmp_path / name)
+        what = f"cannot keep files in {tmp_path / name}: {which} is not a directory"
+        assert str(error.value) == f"{what}: choose another directory"
+    monkeypatch.setattr(os, "access", lambda path, _: path != tmp_path)
+    for name, which in (("", "it"), ("new/deep", str(tmp_path))):
+        with pytest.raises(UsageError, match="change its permissions, or choose another") as error:
+            Incoming(tmp_path / name)
+        assert error.value.message == f"cannot keep files in {tmp_path / name}: {which} is not writable"
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["file", "link"]
