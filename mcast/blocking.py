@@ -362,7 +362,7 @@ class Group:
         *,
         title: str | None = None,
         count: int | None = None,
-        to: Sequence[PeerView | PeerId] | None = None,
+        to: Iterable[Recipient] | None = None,
         way: str = "auto",
     ) -> Drop:
         """Offer a transfer to all in the room, and serve it to those who accept it, until withdraw().
@@ -371,8 +371,8 @@ class Group:
             offered, to make its hash tree.
         title: a short text about it, at most 255 bytes of UTF-8. Default: the names of the files.
         count: how many files it has, for those who decide whether to accept it. Default: the number of files.
-        to: peers that it is for, at most 32 identities. Nobody else can get it or learn its title, not even
-            in an open room; others learn its exact size. Default: everybody.
+        to: peers that it is for, as in send(), at most 32 identities. Nobody else can get it or learn its
+            title, not even in an open room; others learn its exact size. Default: everybody.
         way: "auto", or "multicast" or "unicast" to have only that.
         Raises UsageError, McastError if 32 transfers are open, GroupClosed, and what the source raises.
         """

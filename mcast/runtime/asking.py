@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 import msgspec
@@ -264,9 +264,22 @@ class Replying:
 
 def recipient(to: Recipient, me: PeerId) -> PeerId:
     """The peer that is meant. Raises UsageError for what is no other peer."""
-    peer_id = to if isinstance(to, PeerId) else getattr(to, "peer_id", None)
-    if not isinstance(peer_id, PeerId):
-        raise UsageError(f"{to!r} is not a peer", "use one of group.peers(), or a message of that peer")
+    peer_id = _peer_id(to)
     if peer_id == me:
         raise UsageError("a private message to oneself goes nowhere", "name another peer")
+    return peer_id
+
+
+def recipients(to: Iterable[Recipient]) -> list[PeerId]:
+    """The peers that are meant. Raises UsageError for what is no peer, or not several."""
+    if isinstance(to, str | PeerId) or not isinstance(to, Iterable):
+        raise UsageError(f"{to!r} is not a list of peers", "use a list of some of group.peers()")
+    return [_peer_id(one) for one in to]
+
+
+def _peer_id(to: Recipient) -> PeerId:
+    peer_id = to if isinstance(to, PeerId) else getattr(to, "peer_id", None)
+    if not isinstance(peer_id, PeerId):
+        name = " (several peers can have one name)" if isinstance(to, str) else ""
+        raise UsageError(f"{to!r} is not a peer{name}", "use one of group.peers(), or a message of that peer")
     return peer_id

@@ -50,6 +50,7 @@ from mcast.runtime.asking import (
     Replying,
     RollCall,
     recipient,
+    recipients,
 )
 from mcast.runtime.driver import HEARS, Driver
 from mcast.runtime.event_queue import EventQueue
@@ -457,7 +458,7 @@ class Group:
         *,
         title: str | None = None,
         count: int | None = None,
-        to: Sequence[PeerView | PeerId] | None = None,
+        to: Iterable[Recipient] | None = None,
         way: str = "auto",
     ) -> Drop:
         """Offer a transfer to all in the room, and serve it to those who accept it, until withdraw().
@@ -466,8 +467,8 @@ class Group:
             offered, to make its hash tree.
         title: a short text about it, at most 255 bytes of UTF-8. Default: the names of the files.
         count: how many files it has, for those who decide whether to accept it. Default: the number of files.
-        to: peers that it is for, at most 32 identities. Nobody else can get it or learn its title, not even
-            in an open room; others learn its exact size. Default: everybody.
+        to: peers that it is for, as in send(), at most 32 identities. Nobody else can get it or learn its
+            title, not even in an open room; others learn its exact size. Default: everybody.
         way: "auto", or "multicast" or "unicast" to have only that.
         Raises UsageError, McastError if 32 transfers are open or the key of a peer in `to` is not known,
         GroupClosed, and what the source raises.
@@ -475,6 +476,7 @@ class Group:
         self._check_open()
         self._require_active()
         way = _check_way(way)
+        peers = None if to is None else recipients(to)
         if isinstance(what, str | os.PathLike | Sequence):
             from mcast.files.outgoing import Outgoing
 
@@ -482,7 +484,7 @@ class Group:
             what = outgoing = await asyncio.to_thread(Outgoing, paths)
             title = outgoing.title if title is None else title
             count = outgoing.files if count is None else count
-        return await self._bulk.drop(what, title or "", 1 if count is None else count, to, way)
+        return await self._bulk.drop(what, title or "", 1 if count is None else count, peers, way)
 
     async def accept(
         self,

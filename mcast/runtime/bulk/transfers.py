@@ -433,7 +433,7 @@ class Bulk:
     # What we do
 
     async def drop(
-        self, source: Source, title: str, number: int, to: Sequence[PeerView | PeerId] | None, way: str
+        self, source: Source, title: str, number: int, to: Sequence[PeerId] | None, way: str
     ) -> Drop:
         """Offer a source; see Group.drop()."""
         worker, nodes = Worker("mcast-drop"), SpooledNodes()
@@ -492,12 +492,10 @@ class Bulk:
         self.say(msgspec.structs.replace(said, port=transfer.endpoint.port))
         return drop
 
-    def _keys(self, to: Sequence[PeerView | PeerId] | None) -> dict[bytes, bytes]:
+    def _keys(self, to: Sequence[PeerId] | None) -> dict[bytes, bytes]:
         """The public keys of the identities that a transfer is for, in order; none for everybody."""
         keys = {}
-        for peer_id in (peer.peer_id if isinstance(peer, PeerView) else peer for peer in to or ()):
-            if not isinstance(peer_id, PeerId):
-                raise UsageError(f"a transfer cannot be for {peer_id!r}", "take peers from group.peers()")
+        for peer_id in to or ():
             key = self._member.public_key(peer_id)
             if key is None or curve_point(key) is None:
                 problem = f"no good key of the peer {peer_id.origin.hex()} is known"

@@ -74,8 +74,12 @@ def files() -> None:
         assert [one.name for one in verdict.whole] == ["bob"]
         with refused(mcast.UsageError, "either a sink or a directory"):
             bob.accept(offer)
+        with refused(mcast.UsageError, "sub/a: it is not a directory"):
+            bob.accept(offer, into=fetch.paths[0] / "sub" / "a")
         with refused(mcast.UsageError, "there is no file"):
             ada.drop([directory / "nothing"])
+        with refused(mcast.UsageError, "'bob' is not a peer"):
+            ada.drop(directory / "d", to=["bob"])  # type: ignore[list-item]  # as a program may do
 
 
 def questions() -> None:

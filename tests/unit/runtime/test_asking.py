@@ -11,7 +11,7 @@ import pytest
 from mcast.core.events import Answer, PeerId, PeerView, PrivateMessage, Question
 from mcast.errors import McastError, UsageError
 from mcast.runtime import asking
-from mcast.runtime.asking import Answers, Asking, PrivateReceipt, Replying, recipient
+from mcast.runtime.asking import Answers, Asking, PrivateReceipt, Replying, recipient, recipients
 from mcast.wire.contents import ContentKind
 
 ME, BOB = PeerId(b"m" * 16, 1), PeerId(b"b" * 16, 1)
@@ -302,3 +302,13 @@ def test_whom_it_is_for() -> None:
     for wrong in ("bob", None, 5):
         with pytest.raises(UsageError, match="not a peer"):
             recipient(cast(Any, wrong), ME)
+
+
+def test_whom_several_are_for() -> None:
+    assert recipients([BOB, peer(1)]) == [BOB, peer(1).peer_id]
+    with pytest.raises(UsageError, match=r"'bob' is not a peer \(several") as error:
+        recipients(cast(Any, ["bob"]))
+    assert error.value.remedy == "use one of group.peers(), or a message of that peer"
+    for wrong in ("bob", BOB, peer(1), 5):
+        with pytest.raises(UsageError, match=r"is not a list of peers: use a list of some of group\.peers"):
+            recipients(cast(Any, wrong))
