@@ -958,6 +958,7 @@ class _Membership:
         self._group = group
         options = group._options
         self.identity, self.peer_id, self.room = options.identity, group.peer_id, group.room
+        self.name = group.name
         self.settings, self.plan = options.settings, options.plan
 
     def now(self) -> float:

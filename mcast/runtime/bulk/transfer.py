@@ -85,6 +85,7 @@ class Member(Protocol):
 
     identity: Identity
     peer_id: PeerId
+    name: str
     room: Room
     settings: Settings
     plan: Plan

@@ -460,7 +460,7 @@ class Bulk:
                 transfer_id(said.root, size, len(manifest), block, to=tuple(keys)),
                 said.root,
                 self._member.peer_id,
-                "",
+                self._member.name,
                 title,
                 number,
                 size,

@@ -61,6 +61,7 @@ def files() -> None:
         (directory / "d" / "link").symlink_to("sub")
         drop = ada.drop(directory / "d")
         assert [one.reason for one in drop.skipped] == ["it is a link"]
+        assert (drop.offer.peer_id, drop.offer.name) == (ada.peer_id, "ada")
         assert (drop.offer.title, drop.offer.count, drop.offer.size) == ("d/", 1, 1_024_000)
         offer = next(event for event in bob.events(PATIENCE) if isinstance(event, mcast.TransferOffered))
         assert bob.offered() == [offer]

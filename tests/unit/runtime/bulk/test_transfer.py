@@ -96,7 +96,7 @@ class Member:
     def __init__(self) -> None:
         self.identity = Identity(bytes([9]) * 32)
         self.peer_id = PeerId(self.identity.origin, 1)
-        self.room = open_room("239.0.0.1", "room")
+        self.room, self.name = open_room("239.0.0.1", "room"), ""
         self.settings = Settings()
         self.plan = Plan((GroupAddress("239.0.0.1", 4000),))
         self.said: list[BulkNotice] = []
