@@ -15,7 +15,7 @@ from mcast.runtime.bulk.views import Progress, ReceiverProgress, State
 
 from . import exits, options
 from .joining import joins
-from .offers import NAMED, listed, offer_text, share_text
+from .offers import NAMED, listed, offer_text, share_text, standing
 from .output import Output, escape, note
 from .private import NobodyThere, find, matching, means
 from .runner import Ending, run
@@ -304,7 +304,9 @@ class Dropping:
         return lacks if called or lacks else {name: Lack(escape(name), NOT_ACCEPTED)}
 
     def _lack(self, receiver: ReceiverProgress) -> Lack:
-        reason = f"{receiver.state}: {receiver.reason}" if receiver.reason else str(receiver.state)
+        reason = standing(receiver)
+        if receiver.reason and reason == receiver.state:
+            reason += f": {receiver.reason}"
         return Lack(self._view.label(receiver), escape(reason), receiver.have, receiver.peer_id)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mcast.events import TransferOffered
-from mcast.runtime.bulk.views import Progress
+from mcast.runtime.bulk.views import CANCELLED, Progress, ReceiverProgress, State
 
 from .output import escape
 
@@ -35,6 +35,12 @@ def offer_text(offer: TransferOffered) -> str:
     files = f"{offer.count:,} files, " if offer.count != 1 else ""
     private = ", private" if offer.to else ""
     return f"{escape(offer.title)} ({files}{size_text(offer.size)}{private})"
+
+
+def standing(receiver: ReceiverProgress) -> str:
+    """How a receiver stands, in a word."""
+    stopped = receiver.state == State.FAILED and receiver.reason == CANCELLED
+    return "stopped" if stopped else str(receiver.state)
 
 
 def listed(texts: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from mcast.events import TransferOffered
 from mcast.runtime.bulk.views import Progress, ReceiverProgress, State
 
 from .items import GroupContext, author_field, offer_fields
-from .offers import offer_text, share_text, size_text
+from .offers import offer_text, share_text, size_text, standing
 from .output import Output, escape
 from .session import GroupSession, Reporter
 from .streams import ROOM, Writer
@@ -130,9 +130,15 @@ class TransferView:
             self._json.events([{**self._context.head(kind, time.time()), **fields}])
 
     def _changed(self, offer: TransferOffered, receiver: ReceiverProgress, total: int) -> None:
-        share = f" at {share_text(receiver.have, total)}" if receiver.state == State.SILENT else ""
-        reason = f": {escape(receiver.reason)}" if receiver.reason else ""
-        text = f"{self.label(receiver)} {_WORDS[receiver.state]}{share}{reason}"
+        share = share_text(receiver.have, total)
+        text = f"{self.label(receiver)} {_WORDS[receiver.state]}"
+        if standing(receiver) == "stopped":
+            again = "; if it is started again, it goes on from there" if receiver.have else ""
+            text = f"{self.label(receiver)} stopped at {share}{again}"
+        elif receiver.state == State.SILENT:
+            text += f" at {share}"
+        elif receiver.reason:
+            text += f": {escape(receiver.reason)}"
         # Who is silent now and then is told of once for each time that it has got further.
         told = self._told.setdefault((offer.id, receiver.peer_id), set())
         if text not in told:
@@ -193,7 +199,7 @@ class TerminalBars:
             detail += f"; {whole} of {len(receivers)} whole"
         self._show(offer.id, None, offer_text(offer), have, progress.total, detail)
         for receiver in receivers[:ROWS]:
-            detail = f"{share_text(receiver.have, progress.total)}, {receiver.state}"
+            detail = f"{share_text(receiver.have, progress.total)}, {standing(receiver)}"
             if receiver.way != "multicast":
                 detail += f", by {receiver.way}"
             self._show(

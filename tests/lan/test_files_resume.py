@@ -88,6 +88,11 @@ def test_an_interrupted_get_says_how_to_go_on(lan: lab.MakeLan, tmp_path: Path) 
         r"is not whole: \d+ % is here; the same command goes on with what is in .*\.part", getting.stderr
     )
     assert last(getting, "transfer")["state"] == "incomplete"
+    words = re.compile(r"h2·\w+ stopped at (\d+) %; if it is started again, it goes on from there\n")
+    stopped = dropping.wait_for(words, stream="stderr")
+    assert int(stopped[1]) >= 30
+    assert last(dropping, "receiver")["reason"] == "cancelled"
+    assert last(dropping, "offer")["from"] == last(getting, "offer")["from"]
     again = get(h2)
     assert again.wait(60) == 0, again.shown()
     assert (h2.home / "inbox" / "big.bin").read_bytes() == data

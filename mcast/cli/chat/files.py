@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import platformdirs
 
 from mcast.cli.items import GroupContext
-from mcast.cli.offers import QUIET, offer_text, share_text, size_text, why_nothing_comes
+from mcast.cli.offers import QUIET, offer_text, share_text, size_text, standing, why_nothing_comes
 from mcast.cli.output import escape, note
 from mcast.cli.transfers import current
 from mcast.errors import McastError, UsageError
@@ -236,7 +236,7 @@ class Files:
 
     def _receiver(self, receiver: ReceiverProgress, total: int) -> str:
         label = self._context.labels.label(receiver.peer_id, receiver.name)
-        state = "" if receiver.state == State.RECEIVING else f" {receiver.state}"
+        state = "" if receiver.state == State.RECEIVING else f" {standing(receiver)}"
         return f"{label} {share_text(receiver.have, total)}{state}"
 
     def _author(self, offer: TransferOffered) -> str:

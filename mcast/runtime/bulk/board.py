@@ -114,7 +114,8 @@ class Board:
         offers = said.kind in (NoticeKind.OFFER, NoticeKind.PRIVATE)
         before = known.parties.get(peer_id)
         kind = NoticeKind.OFFER if offers else said.kind
-        party = Party(notice.name, kind, said.port, said.text, now, host=self._host(peer_id))
+        have = 0 if before is None else before.have
+        party = Party(notice.name, kind, said.port, said.text, now, have, self._host(peer_id))
         if said.kind is NoticeKind.WITHDRAW and before is not None and before.kind is NoticeKind.WHOLE:
             party.kind, party.port = NoticeKind.WHOLE, 0  # it gives it no more, but it still has it
         shown, withdrawn = known.shown, None

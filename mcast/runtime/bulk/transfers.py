@@ -33,6 +33,7 @@ from mcast.runtime.bulk.board import ABSENT, Board, Party, transfer_id
 from mcast.runtime.bulk.streams import Sink, Source
 from mcast.runtime.bulk.transfer import Member, Transfer
 from mcast.runtime.bulk.views import (
+    CANCELLED,
     Failure,
     Progress,
     ReceiverProgress,
@@ -313,7 +314,7 @@ class Fetch(Shared):
     async def cancel(self) -> None:
         """Stop, unless it is whole; the sink is aborted. Others are told."""
         if not self._transfer.whole and self.failure is None:
-            self._transfer.fail(Failure("cancelled"))
+            self._transfer.fail(Failure(CANCELLED))
         await self._abort()
 
     async def close(self) -> None:

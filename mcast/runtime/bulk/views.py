@@ -8,6 +8,9 @@ import msgspec
 
 from mcast.core.events import PeerId
 
+CANCELLED = "cancelled"
+"""Why it failed if the receiver stopped it: its program ended, or it was left for another one."""
+
 
 class State(StrEnum):
     """Where one receiver is."""
@@ -51,7 +54,7 @@ class Progress(msgspec.Struct, frozen=True):
 
 class Failure(msgspec.Struct, frozen=True):
     """Why a transfer ended without success. `kind`: "source" or "sink" (it raised; `text` is what), "changed"
-    (the source is not what was offered any more), "cancelled", "closed" (the group was left)."""
+    (the source is not what was offered any more), CANCELLED, "closed" (the group was left)."""
 
     kind: str
     text: str = ""

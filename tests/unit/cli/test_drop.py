@@ -17,7 +17,7 @@ from mcast.core.events import PeerId, PeerView
 from mcast.errors import UsageError
 from mcast.events import TransferOffered
 from mcast.files.outgoing import Outgoing
-from mcast.runtime.bulk.views import Progress, ReceiverProgress, State
+from mcast.runtime.bulk.views import CANCELLED, Progress, ReceiverProgress, State
 
 TOTAL = 1000
 OFFER = TransferOffered("0" * 16, bytes(32), PeerId(b"a" * 16, 1), "ada", "photos/", 12, 900, 100, 1024, 0)
@@ -65,6 +65,7 @@ class Case:
 ANY, ALL, TWO = Wanted([]), Wanted([], everybody=True), Wanted([], 2)
 WHOLE, HALF = receiver("bob", State.WHOLE), receiver("cyd", State.RECEIVING)
 FAILED = receiver("dan", State.FAILED, reason="the disk is full")
+STOPPED = receiver("cyd", State.FAILED, reason=CANCELLED)
 
 
 @pytest.mark.parametrize(
@@ -89,6 +90,7 @@ FAILED = receiver("dan", State.FAILED, reason="the disk is full")
         (ALL, [WHOLE, HALF], False, 27, "cyd·6363 (42 %, receiving)"),
         (ALL, [WHOLE, receiver("cyd", State.WHOLE)], True, 0, ""),
         (ALL, [WHOLE, receiver("cyd", State.FAILED)], True, 27, "cyd·6363 (42 %, failed)"),
+        (ALL, [WHOLE, STOPPED], True, 27, "cyd·6363 (42 %, stopped)"),
     ],
 )
 def test_it_ends_when_those_have_it_who_are_wanted(
@@ -193,6 +195,20 @@ def test_what_happens_to_receivers_is_told_once() -> None:
         progress = Progress(TOTAL, TOTAL, 0, 0, 0.0, (receiver("bob", state),))
         case.dropping._view.look(OFFER, progress, arrived(progress))
     assert case.said[1:] == ["bob·6262 takes it", "bob·6262 is silent at 42 %", "bob·6262 has it whole"]
+
+
+def test_a_receiver_that_stopped_is_no_failure() -> None:
+    case = Case(ANY, [])
+    for have in (420, 0):
+        progress = Progress(TOTAL, TOTAL, 0, 0, 0.0, (receiver("cyd", State.RECEIVING, have),))
+        case.dropping._view.look(OFFER, progress, 0)
+        stopped = receiver("cyd", State.FAILED, have, CANCELLED)
+        case.dropping._view.look(OFFER, Progress(TOTAL, TOTAL, 0, 0, 0.0, (stopped,)), 0)
+    assert case.said[1:] == [
+        "cyd·6363 takes it",
+        "cyd·6363 stopped at 42 %; if it is started again, it goes on from there",
+        "cyd·6363 stopped at 0 %",
+    ]
 
 
 def test_a_receiver_that_was_started_again_counts_once() -> None:

@@ -21,7 +21,7 @@ from mcast.runtime.bulk import transfers as module
 from mcast.runtime.bulk.streams import BytesSink, BytesSource
 from mcast.runtime.bulk.transfer import Member as Joined
 from mcast.runtime.bulk.transfers import Bulk, Drop, Fetch, Shared
-from mcast.runtime.bulk.views import State
+from mcast.runtime.bulk.views import CANCELLED, State
 from mcast.wire.bulk import RECIPIENTS_MAX, BulkNotice, NoticeKind, encode_notice
 
 ME, ADA, BOB, CYD = (PeerId(bytes([number]) * 16, 1) for number in range(4))
@@ -76,6 +76,17 @@ def test_receivers_are_told_by_their_own_word() -> None:
         ADA: NoticeKind.OFFER,
         BOB: NoticeKind.WHOLE,
     }
+
+
+def test_what_a_receiver_had_is_known_after_it_has_stopped() -> None:
+    bulk = make()
+    bulk.on_notice(notice(ADA, NoticeKind.OFFER, 1))
+    bulk.on_notice(notice(BOB, NoticeKind.ACCEPT, 1))
+    root = (1).to_bytes(32, "big")
+    bulk.parties(root)[BOB].have = 3
+    bulk.on_notice(notice(BOB, NoticeKind.FAILED, 1, text=CANCELLED))
+    party = bulk.parties(root)[BOB]
+    assert (party.kind, party.reason, party.have) == (NoticeKind.FAILED, CANCELLED, 3)
 
 
 def test_nonsense_is_ignored() -> None:
