@@ -108,7 +108,12 @@ def test_it_ends_when_those_have_it_who_are_wanted(
     assert case.dropping.verdict() == code
     again = "; the same command goes on" if "42 %" in told else ""
     assert notes == ([f"not whole: {told}{again}"] if told else [])
-    assert any("photos/ (12 files, 900 B) whole" in line for line in case.said)
+    whole = [one.name for one in receivers if one.state == State.WHOLE]
+    several = [f"{len(whole)} have photos/ (12 files, 900 B) whole"] if len(whole) > 1 else []
+    assert [line for line in case.said if "whole" in line] == [
+        *(f"{name}·{name[:1].encode().hex() * 2} has it whole" for name in whole),
+        *several,
+    ]
 
 
 def test_nobody_is_taken_for_another_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
