@@ -15,7 +15,7 @@ from mcast.runtime.bulk.views import Progress, ReceiverProgress, State
 
 from . import exits, options
 from .joining import joins
-from .offers import NAMED, listed, offer_text, share_text, standing
+from .offers import NAMED, is_stuck, listed, offer_text, share_text, standing
 from .output import Output, escape, note
 from .private import NobodyThere, find, matching, means
 from .runner import Ending, run
@@ -26,7 +26,8 @@ SETTLED = 1.0
 """Seconds for which somebody must have it whole and nobody be on the way, if nobody in particular is waited
 for."""
 GIVE_UP = 60.0
-"""Seconds for which such a receiver is waited for once it is silent: it may have been started again."""
+"""Seconds for which such a receiver is waited for once it is silent or nothing reaches it: it may have been
+started again."""
 LOOK = 0.2
 """Seconds between two looks, if nothing happens."""
 NOT_ACCEPTED = "has not accepted it"
@@ -162,7 +163,7 @@ class Dropping:
         self._failure = ""
         self._exact: dict[str, bytes] = {}
         self._settled_at: float | None = None
-        self._silent: dict[PeerId, float] = {}
+        self._stuck: dict[PeerId, float] = {}
         self._told = 0
 
     async def _find(self, name: str, *, wait: bool) -> PeerView:
@@ -237,13 +238,13 @@ class Dropping:
     def _settled(self, progress: Progress) -> bool:
         """Whether there is nobody left to wait for."""
         now, lacks = self._group.now, self._lacks(progress)
-        silent = {one.peer_id for one in progress.receivers if one.state == State.SILENT}
-        self._silent = {peer_id: self._silent.get(peer_id, now) for peer_id in silent}
+        stuck = {one.peer_id for one in progress.receivers if is_stuck(one)}
+        self._stuck = {peer_id: self._stuck.get(peer_id, now) for peer_id in stuck}
         failed = {one.peer_id for one in progress.receivers if one.state == State.FAILED}
         unsent = self._drop is not None and bool(self._drop.unsent)
         if self._wanted and not unsent:
             return all(lack.peer_id in failed for lack in lacks)
-        given_up = {peer_id for peer_id, since in self._silent.items() if now - since >= GIVE_UP}
+        given_up = {peer_id for peer_id, since in self._stuck.items() if now - since >= GIVE_UP}
         over = {State.WHOLE}
         if unsent:  # nobody becomes whole any more, but whoever is on the way gets the other files
             over.add(State.FAILED)
@@ -304,7 +305,7 @@ class Dropping:
 
     def _lack(self, receiver: ReceiverProgress) -> Lack:
         reason = standing(receiver)
-        if receiver.reason and reason == receiver.state:
+        if receiver.reason and reason != "stopped":
             reason += f": {receiver.reason}"
         return Lack(self._view.label(receiver), escape(reason), receiver.have, receiver.peer_id)
 

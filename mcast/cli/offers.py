@@ -38,9 +38,30 @@ def offer_text(offer: TransferOffered) -> str:
 
 
 def standing(receiver: ReceiverProgress) -> str:
-    """How a receiver stands, in a word."""
+    """How a receiver stands, in a word or two."""
+    if receiver.state == State.RECEIVING and receiver.reason:
+        return "gets nothing"
     stopped = receiver.state == State.FAILED and receiver.reason == CANCELLED
     return "stopped" if stopped else str(receiver.state)
+
+
+def is_stuck(receiver: ReceiverProgress) -> bool:
+    """Whether nothing is heard of a receiver, or nothing reaches it."""
+    return receiver.state == State.SILENT or (receiver.state == State.RECEIVING and receiver.reason != "")
+
+
+def gets_on(receiver: ReceiverProgress) -> bool:
+    """Whether more can arrive there now, as far as is known."""
+    return receiver.state in (State.ACCEPTED, State.RECEIVING) and not is_stuck(receiver)
+
+
+def stuck_text(receiver: ReceiverProgress, label: str, total: int) -> str:
+    """Why a receiver does not get on, if that is known."""
+    if not is_stuck(receiver) or not receiver.reason:
+        return ""
+    verb = "is silent" if receiver.state == State.SILENT else "stays"
+    more = ", mcast doctor tells more" if "firewall" in receiver.reason else ""
+    return f"{label} {verb} at {share_text(receiver.have, total)}: {receiver.reason}{more}"
 
 
 def listed(texts: Sequence[str]) -> str:

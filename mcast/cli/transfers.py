@@ -15,7 +15,7 @@ from mcast.events import TransferOffered
 from mcast.runtime.bulk.views import Progress, ReceiverProgress, State
 
 from .items import GroupContext, author_field, offer_fields
-from .offers import offer_text, share_text, size_text, standing
+from .offers import gets_on, offer_text, share_text, size_text, standing, stuck_text
 from .output import Output, escape
 from .session import GroupSession, Reporter
 from .streams import ROOM, Writer
@@ -82,7 +82,7 @@ class TransferView:
     ) -> None:
         self.say = say
         self._context, self._bars, self._json = context, bars, json
-        self._states: dict[tuple[str, PeerId], State] = {}
+        self._states: dict[tuple[str, PeerId], tuple[State, str]] = {}
         self._told: dict[tuple[str, PeerId], set[str]] = {}
         self._reported: dict[str, float] = {}
         self._began: dict[str, float] = {}
@@ -101,8 +101,9 @@ class TransferView:
         """Show how a transfer stands; `have` is how much of it there is where it matters."""
         for receiver in progress.receivers:
             key = offer.id, receiver.peer_id
-            if self._states.get(key) != receiver.state:
-                self._states[key] = receiver.state
+            state = receiver.state, receiver.reason
+            if self._states.get(key) != state:
+                self._states[key] = state
                 self._changed(offer, receiver, progress.total)
         now = time.monotonic()
         if now >= self._reported.get(offer.id, 0.0) + REPORT:
@@ -135,6 +136,8 @@ class TransferView:
         if standing(receiver) == "stopped":
             again = "; if it is started again, it goes on from there" if receiver.have else ""
             text = f"{self.label(receiver)} stopped at {share}{again}"
+        elif stuck := stuck_text(receiver, self.label(receiver), total):
+            text = stuck
         elif receiver.state == State.SILENT:
             text += f" at {share}"
         elif receiver.reason:
@@ -192,9 +195,11 @@ class TerminalBars:
         """Draw the bars anew, unless the terminal is stopped."""
         receivers = current(progress.receivers)
         whole = sum(receiver.state == State.WHOLE for receiver in receivers)
-        detail = f"{share_text(have, progress.total)}, {size_text(progress.rate)}/s"
-        if progress.rate and have < progress.total:
-            detail += f", {_time_text((progress.total - have) / progress.rate)} left"
+        detail = share_text(have, progress.total)
+        if not receivers or any(map(gets_on, receivers)):
+            detail += f", {size_text(progress.rate)}/s"
+            if progress.rate and have < progress.total:
+                detail += f", {_time_text((progress.total - have) / progress.rate)} left"
         if receivers:
             detail += f"; {whole} of {len(receivers)} whole"
         self._show(offer.id, None, offer_text(offer), have, progress.total, detail)

@@ -108,6 +108,12 @@ def test_a_firewall_that_keeps_files_out_is_named(lan: lab.MakeLan, tmp_path: Pa
     )
     dropping = h1.mcast("drop", str(tmp_path / "a.txt"), "-W", "60s")
     getting = get(h2, "-W", "16s")
+    dropping.wait_for(
+        re.compile(
+            r"h2·\w+ stays at 0 %: nothing of it has arrived there for 10 s: a firewall there may keep it out"
+        ),
+        stream="stderr",
+    )
     assert getting.wait(30) == 27, getting.shown()
     assert (
         "nothing of a.txt (5 B) has come for 10 s: a firewall may keep it out, mcast doctor" in getting.stderr
@@ -115,6 +121,23 @@ def test_a_firewall_that_keeps_files_out_is_named(lan: lab.MakeLan, tmp_path: Pa
     assert getting.stderr.count("nothing of") == 1
     assert "a.txt (5 B) is not whole: 0 % is here" in getting.stderr
     dropping.interrupt()
+
+
+def test_a_firewall_that_keeps_reports_out_is_named(lan: lab.MakeLan, tmp_path: Path) -> None:
+    h1, h2 = lan(2).hosts
+    (tmp_path / "a.txt").write_text("hello")
+    h1.firewall(
+        "ip daddr 230.0.0.1 accept",
+        "ip6 daddr ff12::6d63 accept",
+        "ip protocol udp drop",
+        "ip6 nexthdr udp drop",
+    )
+    dropping = h1.mcast("drop", str(tmp_path / "a.txt"), "-W", "60s")
+    get(h2)
+    dropping.wait_for(
+        re.compile(r"h2·\w+ is silent at 0 %: no report of it has come: a firewall here may keep it out"),
+        stream="stderr",
+    )
 
 
 def test_nothing_that_fits_is_told(lan: lab.MakeLan, tmp_path: Path) -> None:

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import platformdirs
 
 from mcast.cli.items import GroupContext
-from mcast.cli.offers import QUIET, offer_text, share_text, size_text, standing, why_nothing_comes
+from mcast.cli.offers import (
+    QUIET,
+    gets_on,
+    offer_text,
+    share_text,
+    size_text,
+    standing,
+    stuck_text,
+    why_nothing_comes,
+)
 from mcast.cli.output import escape, note
 from mcast.cli.transfers import current
 from mcast.errors import McastError, UsageError
@@ -190,8 +199,15 @@ class Files:
 
     async def _watch_drop(self, drop: Drop) -> None:
         """Show how it stands as long as one is in the room: more people may take it."""
+        told: set[str] = set()
         while drop.failure is None:
             self._show(drop)
+            for one in drop.progress().receivers:
+                label = self._context.labels.label(one.peer_id, one.name)
+                stuck = stuck_text(one, label, drop.progress().total)
+                if stuck and stuck not in told:
+                    told.add(stuck)
+                    note(f"{offer_text(drop.offer)}: {stuck}")
             await drop.changed(LOOK)
         del self._transfers[drop.id]
         self._end(drop, f"ended: {escape(drop.failure.text or drop.failure.kind)}")
@@ -220,7 +236,7 @@ class Files:
 
     def _words(self, transfer: Drop | Fetch) -> str:
         progress = transfer.progress()
-        moving = isinstance(transfer, Fetch) or any(one.state not in OVER for one in progress.receivers)
+        moving = isinstance(transfer, Fetch) or any(map(gets_on, progress.receivers))
         rate = f", {size_text(progress.rate)}/s" if progress.rate and moving else ""
         if isinstance(transfer, Fetch):
             gone = "" if self._group.holders(transfer.offer) else ", nobody who is here has it"
@@ -236,7 +252,7 @@ class Files:
 
     def _receiver(self, receiver: ReceiverProgress, total: int) -> str:
         label = self._context.labels.label(receiver.peer_id, receiver.name)
-        state = "" if receiver.state == State.RECEIVING else f" {standing(receiver)}"
+        state = "" if standing(receiver) == State.RECEIVING else f" {standing(receiver)}"
         return f"{label} {share_text(receiver.have, total)}{state}"
 
     def _author(self, offer: TransferOffered) -> str:

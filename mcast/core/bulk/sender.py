@@ -80,6 +80,8 @@ NEAR = 0.1
 """Seconds that a round trip hardly exceeds."""
 SAMPLE = 128
 """Datagrams over which the loss is smoothed."""
+UNREACHED = 10.0
+"""Seconds of reports that count nothing new, though more was sent: nothing seems to reach a receiver."""
 NOTHING_FOR = 1.0
 """Seconds without anything to send after which who still lacks something is told to ask somebody else."""
 
@@ -94,7 +96,8 @@ class Way(StrEnum):
 
 class Client(msgspec.Struct):
     """A receiver that we serve. `base` is the multicast serial when it came, `sampled` when enough had been
-    sent after that to judge what it gets."""
+    sent after that to judge what it gets. `got` and `sent` count items, as of its latest report; each has the
+    time of the report that showed more of them."""
 
     peer_id: PeerId
     reporter: Reporter
@@ -116,6 +119,15 @@ class Client(msgspec.Struct):
     spared: float = -inf
     base: int = -1
     sampled: float = inf
+    got: int = 0
+    got_at: float = 0.0
+    sent: int = 0
+    sent_at: float = -inf
+
+    @property
+    def unreached(self) -> bool:
+        """Whether its reports show that nothing has reached it for a while, though more was sent."""
+        return self.sent_at - self.got_at >= UNREACHED
 
 
 class Trial(msgspec.Struct, frozen=True):
@@ -177,6 +189,7 @@ class BulkSender:
         elapsed, client.heard, client.due = now - client.heard, now, True
         self._ready_at = -inf
         client.reports += 1
+        self._note_arrivals(client, report, elapsed, now)
         if client.refused:
             return
         reporter = client.reporter
@@ -216,7 +229,7 @@ class BulkSender:
             token = self._rng.getrandbits(8 * TOKEN_SIZE).to_bytes(TOKEN_SIZE, "big")
             budget = TokenBucket(REPORTS, REPORTS_DEPTH, now)
             client = self.clients[peer_id] = Client(
-                peer_id, Reporter(source, Path(0, NEAR, now)), token, budget, now, now
+                peer_id, Reporter(source, Path(0, NEAR, now)), token, budget, now, now, got_at=now
             )
         elif client.reporter.address != source:
             client.token = self._rng.getrandbits(8 * TOKEN_SIZE).to_bytes(TOKEN_SIZE, "big")
@@ -271,6 +284,18 @@ class BulkSender:
         at = -inf if sent is None else sent
         sample = make_sample(sum(serials), total, report.backlog << 10, reporter.loss, trip, at)
         reporter.path.take(sample, self.layout.block_size, now)
+
+    def _note_arrivals(self, client: Client, report: BulkReport, elapsed: float, now: float) -> None:
+        """Note when more was sent, and when it arrived. A receiver with a backlog may just not have read it,
+        and while one is silent nothing is sent."""
+        serials = (client.channel or self._group).serials
+        sent = serials.get(None, 0) + serials.get(client.reporter.address, 0)
+        got = report.multicast[1] + report.unicast[1]
+        done = report.have >= self.layout.blocks
+        if got != client.got or report.backlog or done or elapsed >= SILENT:
+            client.got, client.got_at = got, now
+        if sent != client.sent:
+            client.sent, client.sent_at = sent, now
 
     def _is_over(self, report: BulkReport) -> bool:
         """Whether a receiver has all but what is lost: it lists all that it lacks, and we have none of it."""

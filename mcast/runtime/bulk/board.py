@@ -31,15 +31,15 @@ K = TypeVar("K")
 
 
 class Party(msgspec.Struct):
-    """What a peer said of a transfer, when, and how many bytes it had when it last reported to us. `host` is
-    the computer it is at."""
+    """What a peer said of a transfer, when, and how many bytes it had when it last reported to us, if it ever
+    did. `host` is the computer it is at."""
 
     name: str
     kind: NoticeKind
     port: int
     reason: str = ""
     heard: float = 0.0
-    have: int = 0
+    have: int | None = None
     host: str = ABSENT
 
 
@@ -114,7 +114,7 @@ class Board:
         offers = said.kind in (NoticeKind.OFFER, NoticeKind.PRIVATE)
         before = known.parties.get(peer_id)
         kind = NoticeKind.OFFER if offers else said.kind
-        have = 0 if before is None else before.have
+        have = None if before is None else before.have
         party = Party(notice.name, kind, said.port, said.text, now, have, self._host(peer_id))
         if said.kind is NoticeKind.WITHDRAW and before is not None and before.kind is NoticeKind.WHOLE:
             party.kind, party.port = NoticeKind.WHOLE, 0  # it gives it no more, but it still has it

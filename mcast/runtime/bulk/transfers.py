@@ -20,7 +20,7 @@ from typing import Protocol
 import msgspec
 
 from mcast.core.bulk.layout import Layout, make_layout
-from mcast.core.bulk.sender import Way
+from mcast.core.bulk.sender import RECEIVERS, Way
 from mcast.core.bulk.tree import HashTree, TreeBuilder
 from mcast.core.events import Notice, PeerId, PeerView
 from mcast.crypto.bulk import PrivateOffer, open_offer, seal_offer
@@ -34,6 +34,9 @@ from mcast.runtime.bulk.streams import Sink, Source
 from mcast.runtime.bulk.transfer import Member, Transfer
 from mcast.runtime.bulk.views import (
     CANCELLED,
+    KEPT_OUT,
+    UNHEARD,
+    UNREACHED,
     Failure,
     Progress,
     ReceiverProgress,
@@ -136,23 +139,31 @@ class Shared:
             if party.kind in (NoticeKind.OFFER, NoticeKind.WITHDRAW):
                 continue
             client = clients.get(peer_id)
-            state, way, loss = State.ACCEPTED, "multicast", 0.0
+            state, way, loss, reason = State.ACCEPTED, "multicast", 0.0, ""
             if client is not None:
                 state, loss = State.RECEIVING, client.reporter.loss
                 party.have, party.heard = self._bytes(client.have), max(client.heard, party.heard)
                 way = "multicast" if client.channel is None else "unicast"
-            have = party.have
+                if client.unreached:
+                    reason = UNREACHED + ("" if client.got else KEPT_OUT)
+            have = party.have or 0
             # A drop also hears nothing if reports were forgotten, or never came. But those who fetch as we do
             # report to somebody else.
             reports = client is not None or self._transfer.receiver is None
             if reports and now - party.heard >= SILENT:
                 state = State.SILENT
+                reason = UNHEARD if self._is_unheard(peer_id, party) else ""
             if party.kind is NoticeKind.WHOLE:
-                state, have = State.WHOLE, self._transfer.layout.size
+                state, have, reason = State.WHOLE, self._transfer.layout.size, ""
             elif party.kind is NoticeKind.FAILED:
-                state = State.FAILED
-            told.append(ReceiverProgress(peer_id, party.name, state, have, way, loss, party.reason))
+                state, reason = State.FAILED, party.reason
+            told.append(ReceiverProgress(peer_id, party.name, state, have, way, loss, reason))
         return tuple(told)
+
+    def _is_unheard(self, peer_id: PeerId, party: Party) -> bool:
+        """Whether a peer that is here takes it, but has never reported. Too many receivers are not noted."""
+        noted = len(self._transfer.sender.clients) < RECEIVERS
+        return party.have is None and noted and self._bulk.is_here(peer_id)
 
     def _note_soon(self) -> None:
         """Something changed of which much more may follow at once."""
@@ -421,6 +432,10 @@ class Bulk:
         holders = dict.fromkeys([*offering, *whole])
         holders.pop(self._member.peer_id, None)
         return [peer for peer in map(self._member.peer, holders) if peer.source is not None]
+
+    def is_here(self, peer_id: PeerId) -> bool:
+        """Whether a peer is in the room."""
+        return self._member.peer(peer_id).source is not None
 
     def parties(self, root: bytes) -> dict[PeerId, Party]:
         """Who said what about a transfer, without us."""

@@ -6,10 +6,18 @@ from enum import StrEnum
 
 import msgspec
 
+from mcast.core.bulk.sender import UNREACHED as SECONDS
 from mcast.core.events import PeerId
 
 CANCELLED = "cancelled"
 """Why it failed if the receiver stopped it: its program ended, or it was left for another one."""
+
+UNREACHED = f"nothing of it has arrived there for {SECONDS:.0f} s"
+"""Why it does not get on: its reports say so."""
+KEPT_OUT = ": a firewall there may keep it out"
+"""What is added if nothing has ever arrived."""
+UNHEARD = "no report of it has come: a firewall here may keep it out"
+"""Why nothing is known of its progress."""
 
 
 class State(StrEnum):
@@ -18,7 +26,7 @@ class State(StrEnum):
     ACCEPTED = "accepted"  # it said so; nothing is known of its progress
     RECEIVING = "receiving"
     WHOLE = "whole"  # it says, signed, that it has everything, verified and finished
-    FAILED = "failed"  # it says, signed, that it cannot: `reason` says why
+    FAILED = "failed"  # it says, signed, that it cannot
     SILENT = "silent"  # no word of it for a while; it may come back
 
 
@@ -26,6 +34,7 @@ class ReceiverProgress(msgspec.Struct, frozen=True):
     """One receiver of a transfer. `have` counts bytes of manifest and content that it has verified.
 
     `way` is "multicast" or "unicast". `loss` is the share of what was sent to it lately that it did not get.
+    `reason` says why it failed, or what keeps it from getting on.
     """
 
     peer_id: PeerId

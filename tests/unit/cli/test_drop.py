@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -12,12 +13,20 @@ from mcast.cli.drop import Dropping, Wanted, arrived
 from mcast.cli.items import PeerLabels
 from mcast.cli.offers import offer_text, share_text, size_text
 from mcast.cli.session import GroupSession
-from mcast.cli.transfers import TransferView
+from mcast.cli.transfers import TerminalBars, TransferView
 from mcast.core.events import PeerId, PeerView
 from mcast.errors import UsageError
 from mcast.events import TransferOffered
 from mcast.files.outgoing import Outgoing
-from mcast.runtime.bulk.views import CANCELLED, Progress, ReceiverProgress, State
+from mcast.runtime.bulk.views import (
+    CANCELLED,
+    KEPT_OUT,
+    UNHEARD,
+    UNREACHED,
+    Progress,
+    ReceiverProgress,
+    State,
+)
 
 TOTAL = 1000
 OFFER = TransferOffered("0" * 16, bytes(32), PeerId(b"a" * 16, 1), "ada", "photos/", 12, 900, 100, 1024, 0)
@@ -200,6 +209,43 @@ def test_what_happens_to_receivers_is_told_once() -> None:
         progress = Progress(TOTAL, TOTAL, 0, 0, 0.0, (receiver("bob", state),))
         case.dropping._view.look(OFFER, progress, arrived(progress))
     assert case.said[1:] == ["bob·6262 takes it", "bob·6262 is silent at 42 %", "bob·6262 has it whole"]
+
+
+def test_a_receiver_that_nothing_reaches_is_told_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    notes: list[str] = []
+    monkeypatch.setattr(module, "note", notes.append)
+    stuck = receiver("cyd", State.RECEIVING, 0, UNREACHED + KEPT_OUT)
+    unheard = receiver("dan", State.SILENT, 0, UNHEARD)
+    case = Case(ANY, [WHOLE, stuck, unheard])
+    assert not case.settled()
+    case.now += module.GIVE_UP
+    assert not case.settled()
+    case.now += module.SETTLED
+    assert case.settled()
+    assert case.dropping.verdict() == 27
+    stays = "nothing of it has arrived there for 10 s: a firewall there may keep it out"
+    silent = "no report of it has come: a firewall here may keep it out"
+    assert case.said[1:] == [
+        "bob·6262 has it whole",
+        f"cyd·6363 stays at 0 %: {stays}, mcast doctor tells more",
+        f"dan·6464 is silent at 0 %: {silent}, mcast doctor tells more",
+    ]
+    assert notes == [f"not whole: cyd·6363 (0 %, gets nothing: {stays}), dan·6464 (0 %, silent: {silent})"]
+
+
+def test_a_receiver_that_nothing_reaches_has_no_time_left() -> None:
+    bars = TerminalBars(io.StringIO())
+    shown: list[str] = []
+    bars._show = lambda *words: shown.append(words[-1])  # type: ignore[method-assign]  # what it draws
+    for reason in ("", UNREACHED):
+        taking = receiver("cyd", State.RECEIVING, 200, reason)
+        bars.show(OFFER, 200, Progress(TOTAL, TOTAL, 0, 0, 10.0, (taking,)), lambda one: one.name)
+    assert shown == [
+        "20 %, 10 B/s, 1 min 20 s left; 0 of 1 whole",
+        "20 %, receiving",
+        "20 %; 0 of 1 whole",
+        "20 %, gets nothing",
+    ]
 
 
 def test_a_receiver_that_stopped_is_no_failure() -> None:

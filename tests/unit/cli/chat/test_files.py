@@ -14,8 +14,8 @@ from mcast.cli.chat.files import Files
 from mcast.cli.items import PeerLabels
 from mcast.core.events import PeerId, PeerView
 from mcast.events import TransferOffered
-from mcast.runtime.bulk.transfers import Fetch
-from mcast.runtime.bulk.views import Progress
+from mcast.runtime.bulk.transfers import Drop, Fetch
+from mcast.runtime.bulk.views import UNREACHED, Failure, Progress, ReceiverProgress, State
 
 
 def offer(author: str, number: int, title: str, *, root: int = 0) -> TransferOffered:
@@ -138,6 +138,37 @@ def test_why_nothing_comes_is_told_once(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert [note for note in notes if note.startswith("nothing of photos/")] == [
         "nothing of photos/ (900 B) has come for 10 s: a firewall may keep it out, mcast doctor tells more"
     ]
+
+
+def test_why_a_receiver_gets_nothing_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    notes: list[str] = []
+    monkeypatch.setattr(module, "note", notes.append)
+    offered = offer("me", 1, "photos/")
+    stuck = ReceiverProgress(PeerId(b"b" * 16, 1), "bob", State.RECEIVING, 0, reason=UNREACHED)
+
+    class Looked(Drop):
+        """A drop that ends after two looks."""
+
+        looks = 0
+        failure = property(lambda self: Failure("source", "gone") if self.looks > 1 else None)
+
+        def __init__(self) -> None:
+            self.offer = offered
+
+        def progress(self) -> Progress:
+            return Progress(1000, 1000, 0, 0, 50.0, (stuck,))
+
+        async def changed(self, timeout: float | None = None) -> bool:
+            self.looks += 1
+            return True
+
+    files, drop = room([offered], []), Looked()
+    shown: dict[str, str] = {}
+    monkeypatch.setattr(files._view, "change", lambda key, words: shown.setdefault(key, words))
+    files._transfers[drop.id] = drop
+    asyncio.run(files._watch_drop(drop))
+    assert shown[drop.id] == "[1] you offer photos/ (900 B): 0 of 1 whole, bob·6262 0 % gets nothing"
+    assert notes == ["photos/ (900 B): bob·6262 stays at 0 %: nothing of it has arrived there for 10 s"]
 
 
 def test_quotes_around_a_path_are_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from math import inf
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -164,6 +165,37 @@ def test_serials_that_never_left_are_not_believed() -> None:
     sender.on_report(ADA, "a", report, 0.11)
     assert sender.clients[ADA].asked == asked  # it is under way
     assert (sender.clients[ADA].reporter.multicast, sender.clients[ADA].reporter.loss) == (0, 0.0)
+
+
+def reports(sender: BulkSender, began: float, end: float, **report: Any) -> bool:
+    """Reports for a while; whether nothing seems to reach the receiver then."""
+    now = began
+    while now <= end:
+        sender.on_report(ADA, "a", BulkReport(missing=ALL[:1], delay=NO_ECHO, **report), now)
+        sender.take(now + 0.2)
+        now += 0.25
+    return sender.clients[ADA].unreached
+
+
+def test_whom_nothing_reaches_is_known_after_a_while() -> None:
+    sender = make()
+    assert not reports(sender, 0.0, 9.5)
+    assert reports(sender, 9.75, 11.0)
+    assert not reports(sender, 11.25, 20.0, multicast=(1, 1))  # one item has come
+    assert reports(sender, 20.25, 23.0, multicast=(1, 1))
+    assert not reports(sender, 30.0, 30.0, multicast=(1, 1))  # it was silent, so nothing was sent
+
+
+@pytest.mark.parametrize("report", [{"backlog": 64}, {"have": LAYOUT.blocks}])
+def test_who_does_not_read_or_has_all_of_it_is_reached(report: dict[str, int]) -> None:
+    assert not reports(make(), 0.0, 20.0, **report)
+
+
+def test_nobody_misses_what_is_not_sent() -> None:
+    sender = make()
+    assert not reports(sender, 0.0, 1.0, multicast=(1, 1))
+    sender.changed = True
+    assert not reports(sender, 1.25, 20.0, multicast=(1, 1))
 
 
 @pytest.mark.parametrize("serial", [90_000, 0])

@@ -10,6 +10,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from mcast.core.bulk.sender import RECEIVERS
 from mcast.core.events import Notice, PeerId, PeerView
 from mcast.crypto.bulk import seal_offer
 from mcast.crypto.keys import Identity
@@ -21,7 +22,7 @@ from mcast.runtime.bulk import transfers as module
 from mcast.runtime.bulk.streams import BytesSink, BytesSource
 from mcast.runtime.bulk.transfer import Member as Joined
 from mcast.runtime.bulk.transfers import Bulk, Drop, Fetch, Shared
-from mcast.runtime.bulk.views import CANCELLED, State
+from mcast.runtime.bulk.views import CANCELLED, KEPT_OUT, UNHEARD, UNREACHED, State
 from mcast.wire.bulk import RECIPIENTS_MAX, BulkNotice, NoticeKind, encode_notice
 
 ME, ADA, BOB, CYD = (PeerId(bytes([number]) * 16, 1) for number in range(4))
@@ -33,12 +34,13 @@ class Nobody:
 
     peer_id = ME
     time = 100.0
+    here = True
 
     def now(self) -> float:
         return self.time
 
     def peer(self, peer_id: PeerId) -> PeerView:
-        return PeerView(peer_id, "", source=("10.0.0.1", 5000))
+        return PeerView(peer_id, "", source=("10.0.0.1", 5000) if self.here else None)
 
 
 def make(member: Nobody | None = None) -> Bulk:
@@ -122,6 +124,46 @@ def test_who_is_pushed_out_takes_no_part_any_more(monkeypatch: pytest.MonkeyPatc
     assert left == [ADA]
 
 
+def test_what_keeps_a_receiver_from_getting_on_is_told() -> None:
+    async def case() -> None:
+        member = Nobody()
+        bulk = make(member)
+        clients: dict[PeerId, Any] = {}
+        layout = SimpleNamespace(size=1000, block_size=100)
+        transfer = SimpleNamespace(layout=layout, sender=SimpleNamespace(clients=clients), receiver=None)
+        offer = SimpleNamespace(root=(1).to_bytes(32, "big"))
+        shared = Shared(bulk, cast(Any, offer), cast(Any, transfer), cast(Any, None), cast(Any, None))
+
+        def receiver() -> tuple[State, str]:
+            [one] = shared._receivers(member.time)
+            return one.state, one.reason
+
+        bulk.on_notice(notice(ADA, NoticeKind.ACCEPT, 1, text="what it likes to say"))
+        assert receiver() == (State.ACCEPTED, "")
+        member.time = 106.0
+        assert receiver() == (State.SILENT, UNHEARD)
+        member.here = False
+        assert receiver() == (State.SILENT, "")
+        member.here = True
+        clients.update((PeerId(bytes(16), number), None) for number in range(RECEIVERS))
+        assert receiver() == (State.SILENT, "")  # it may be one too many
+        clients.clear()
+        clients[ADA] = client = SimpleNamespace(
+            have=0, heard=106.0, channel=None, reporter=SimpleNamespace(loss=0.0), unreached=True, got=0
+        )
+        assert receiver() == (State.RECEIVING, UNREACHED + KEPT_OUT)
+        client.got = 3
+        assert receiver() == (State.RECEIVING, UNREACHED)
+        member.time = 112.0
+        assert receiver() == (State.SILENT, "")  # it has reported before
+        bulk.on_notice(notice(ADA, NoticeKind.WHOLE, 1))
+        assert receiver() == (State.WHOLE, "")
+        bulk.on_notice(notice(ADA, NoticeKind.FAILED, 1, text="the disk is full"))
+        assert receiver() == (State.FAILED, "the disk is full")
+
+    asyncio.run(case())
+
+
 def test_a_receiver_is_silent_from_its_last_word_on_for_ever() -> None:
     async def case() -> None:
         member = Nobody()
@@ -141,7 +183,7 @@ def test_a_receiver_is_silent_from_its_last_word_on_for_ever() -> None:
         member.time = 106.0
         assert receiver() == (State.SILENT, 0)
         reporter = SimpleNamespace(loss=0.0)
-        clients[ADA] = SimpleNamespace(have=4, heard=106.0, channel=None, reporter=reporter)
+        clients[ADA] = SimpleNamespace(have=4, heard=106.0, channel=None, reporter=reporter, unreached=False)
         assert receiver() == (State.RECEIVING, 400)
         member.time = 112.0
         assert receiver() == (State.SILENT, 400)
