@@ -50,6 +50,37 @@ def test_files_are_offered_and_accepted_in_a_chat(lan: lab.MakeLan, tmp_path: Pa
         assert terminal.wait() == 0
 
 
+def test_who_leaves_reads_what_becomes_of_a_transfer(lan: lab.MakeLan, tmp_path: Path) -> None:
+    h1, h2 = lan(2).hosts
+    (tmp_path / "big.bin").write_bytes(random.Random(1).randbytes(8 << 20))
+    h1.rate("10mbit")
+    ada, bob = chat(h1, "ada"), chat(h2, "bob")
+    ada.wait_for_screen("bob·")
+    ada.type(f"/drop {tmp_path / 'big.bin'}\r")
+
+    def accept(bob: lab.Terminal, percent: str) -> None:
+        bob.type(f"/accept 1 {h2.home / 'in'}\r")
+        bob.wait_for_screen(re.compile(rf"you get big\.bin \(8\.4 MB\): {percent}\d %"))
+
+    bob.wait_for_screen("take it with /accept 1")
+    accept(bob, "[1-3]")
+    bob.type("/quit\r")
+    assert bob.wait() == 0
+    bob.wait_for_screen(re.compile(r"big\.bin \(8\.4 MB\) is not whole: \d+ % is kept; to go on, see /files"))
+    ada.wait_for_screen(re.compile(r"0 of 1 whole, bob·\w+ \d+ % stopped"))
+    again = chat(h2, "bob")
+    again.wait_for_screen("ada·")
+    again.type("/files\r")
+    again.wait_for_screen(re.compile(r"\[1\] big\.bin \(8\.4 MB\) from ada"))
+    accept(again, "[3-6]")
+    ada.type("/quit\r")
+    assert ada.wait() == 0
+    ada.wait_for_screen(
+        re.compile(r"bob·\w+ does not get the rest of big\.bin \(8\.4 MB\) from you: /drop it")
+    )
+    again.wait_for_screen("nobody who is here has it")
+
+
 def test_the_line_of_a_transfer_fits_a_narrow_window(lan: lab.MakeLan, tmp_path: Path) -> None:
     h1, h2 = lan(2).hosts
     name = "a name that is much longer than the window is wide.txt"

@@ -14,6 +14,7 @@ from mcast.cli.items import GroupContext
 from mcast.cli.offers import (
     QUIET,
     gets_on,
+    listed,
     offer_text,
     share_text,
     size_text,
@@ -59,6 +60,7 @@ class Files:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._reading: set[asyncio.Task[None]] = set()
         self._lines: dict[str, str] = {}
+        self._closing = False
 
     def number(self, offer: TransferOffered) -> int:
         """The number of an offer in this room. Offers that are known no more lose theirs."""
@@ -139,11 +141,34 @@ class Files:
                 self._end(other, "left for another offer of it")
 
     async def close(self) -> None:
-        """Stop. What is unfinished stays on the disk."""
+        """Stop. What is unfinished stays on the disk; tell what becomes of it."""
+        self._closing = True
+        for transfer in self._transfers.values():
+            if isinstance(transfer, Drop):
+                self._tell_unserved(transfer)
         tasks = [*self._reading, *self._tasks.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _tell_unserved(self, drop: Drop) -> None:
+        """Tell whom a transfer does not complete any more, unless somebody else has all of it."""
+        receivers = current(drop.progress().receivers)
+        moving = [one for one in receivers if one.state in (State.ACCEPTED, State.RECEIVING)]
+        if moving and drop.failure is None and not self._group.holders(drop.offer):
+            labels = listed([self._context.labels.label(one.peer_id, one.name) for one in moving])
+            verb = "does" if len(moving) == 1 else "do"
+            rest = f"{labels} {verb} not get the rest of {offer_text(drop.offer)} from you"
+            note(f"{rest}: /drop it again to go on")
+
+    def _tell_kept(self, fetch: Fetch, incoming: Incoming) -> None:
+        """Tell that what is here of a transfer is kept, and how to go on."""
+        progress = fetch.progress()
+        there = incoming.part != incoming.into and incoming.part.exists()
+        if fetch.failure is not None and progress.have and there:
+            share, into = share_text(progress.have, progress.total), escape(str(incoming.into))
+            again = f"to go on, see /files and /accept it into {into} again"
+            note(f"{offer_text(fetch.offer)} is not whole: {share} is kept; {again}")
 
     async def _make_room(self) -> None:
         """UsageError if there are too many transfers, and none of one's own that nobody is taking now.
@@ -189,6 +214,8 @@ class Files:
         except asyncio.CancelledError:
             ended.cancel()
             await fetch.cancel()
+            if self._closing:
+                self._tell_kept(fetch, incoming)
             raise
         if failure is None:
             outcome = f"whole, in {', '.join(escape(str(path)) for path in incoming.places[:NAMED])}"

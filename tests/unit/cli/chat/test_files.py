@@ -14,6 +14,7 @@ from mcast.cli.chat.files import Files
 from mcast.cli.items import PeerLabels
 from mcast.core.events import PeerId, PeerView
 from mcast.events import TransferOffered
+from mcast.files.incoming import Incoming
 from mcast.runtime.bulk.transfers import Drop, Fetch
 from mcast.runtime.bulk.views import UNREACHED, Failure, Progress, ReceiverProgress, State
 
@@ -138,6 +139,73 @@ def test_why_nothing_comes_is_told_once(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert [note for note in notes if note.startswith("nothing of photos/")] == [
         "nothing of photos/ (900 B) has come for 10 s: a firewall may keep it out, mcast doctor tells more"
     ]
+
+
+@pytest.mark.parametrize(
+    ("have", "begun", "told"), [(420, True, True), (0, True, False), (420, False, False)]
+)
+def test_what_is_kept_is_told_when_one_leaves(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, have: int, begun: bool, told: bool
+) -> None:
+    notes: list[str] = []
+    monkeypatch.setattr(module, "note", notes.append)
+    offered = offer("ada", 1, "photos/")
+
+    class Halfway(Stuck):
+        failure = Failure("cancelled")
+
+        def progress(self) -> Progress:
+            return Progress(1000, have, 0, 0, 0.0, ())
+
+        async def cancel(self) -> None:
+            """It stops."""
+
+    async def case() -> None:
+        files = room([offered], [], {offered.id: Halfway(offered, [])})
+        if begun:
+            monkeypatch.setattr(Incoming, "part", tmp_path / "part", raising=False)
+            monkeypatch.setattr(Incoming, "__init__", lambda self, into: setattr(self, "into", Path(into)))
+            (tmp_path / "part").mkdir()
+        await files.accept(1, str(tmp_path))
+        await asyncio.sleep(0)
+        await files.close()
+
+    asyncio.run(case())
+    again = f"to go on, see /files and /accept it into {tmp_path} again"
+    assert notes == ([f"photos/ (900 B) is not whole: 42 % is kept; {again}"] if told else [])
+
+
+def test_who_does_not_get_the_rest_is_told_when_one_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    notes: list[str] = []
+    monkeypatch.setattr(module, "note", notes.append)
+    offered = offer("me", 1, "photos/")
+    bob, cyd, dan, eve = (PeerId(letter * 16, 1) for letter in (b"b", b"c", b"d", b"e"))
+    moving = [
+        ReceiverProgress(bob, "bob", State.RECEIVING, 420),
+        ReceiverProgress(cyd, "cyd", State.ACCEPTED),
+    ]
+    others = [
+        ReceiverProgress(dan, "dan", State.WHOLE, 1000),
+        ReceiverProgress(eve, "eve", State.FAILED, 420),
+    ]
+
+    def leave(receivers: list[ReceiverProgress], *, held: bool = False) -> list[str]:
+        drop = Drop.__new__(Drop)
+        drop.offer = offered
+        drop._transfer = cast(Any, SimpleNamespace(failure=None))
+        monkeypatch.setattr(drop, "progress", lambda: Progress(1000, 1000, 0, 0, 0.0, tuple(receivers)))
+        files = room([offered], [])
+        monkeypatch.setattr(files._group, "holders", lambda _: [PeerView(dan, "dan")] if held else [])
+        files._transfers[drop.id] = drop
+        notes.clear()
+        asyncio.run(files.close())
+        return notes
+
+    rest = "not get the rest of photos/ (900 B) from you: /drop it again to go on"
+    assert leave([*moving[:1], *others]) == [f"bob·6262 does {rest}"]
+    assert leave([*moving, *others]) == [f"bob·6262, cyd·6363 do {rest}"]
+    assert leave([*moving, *others], held=True) == []
+    assert leave(others) == []
 
 
 def test_why_a_receiver_gets_nothing_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
