@@ -69,8 +69,8 @@ async def _more(talk: Talk, words: str) -> None:
     talk.screen.more(words)
 
 
-async def _help(_: Talk, __: str) -> None:
-    for entry in entries():
+async def _help(_: Talk, name: str) -> None:
+    for entry in entries() if not name else [entry_of(name)]:
         note(entry)
 
 
@@ -178,7 +178,7 @@ COMMANDS = (
     Command("/save", "[FILE]", "write what is kept of this room to a new file", lookups.save),
     Command("/bell", "[off|pm|all]", "when to ring: pm is for your name and /msg", _bell),
     Command("/stats", "", "see the counters of the network", lookups.stats),
-    Command("/help", "", "see this list", _help, ("/?",)),
+    Command("/help", "[NAME]", "see this list, or what one command does", _help, ("/?",)),
     Command("/quit", "", "leave; so does Ctrl-C or Ctrl-D on an empty line", _quit, ("/exit",)),
 )
 """All commands, in the order of /help."""
@@ -189,6 +189,15 @@ def entries() -> Iterator[str]:
     """The lines of /help."""
     yield from (command.entry for command in COMMANDS if command.listed)
     yield SLASHES
+
+
+def entry_of(name: str) -> str:
+    """The line of /help of one command, which may be written without its slash."""
+    word = f"/{name.removeprefix('/')}"
+    command = find(word)
+    if command is None:
+        raise UsageError(f"unknown command {word}", _meant(word))
+    return "; also ".join((command.entry, *command.aliases))
 
 
 def find(word: str) -> Command | None:
@@ -213,9 +222,13 @@ def command_in(text: str) -> tuple[Command, str] | None:
     if more and not (command and command.lines):
         return None
     if command is None:
-        from difflib import get_close_matches
-
-        close = get_close_matches(word.casefold(), [one.name for one in COMMANDS], 1, 0.7)
-        remedy = f"did you mean {close[0]}? /help lists the commands" if close else "/help lists the commands"
-        raise UsageError(f"unknown command {first.strip()}, not sent", remedy)
+        raise UsageError(f"unknown command {first.strip()}, not sent", _meant(word))
     return command, "\n".join([rest.strip(), *more]).rstrip()
+
+
+def _meant(word: str) -> str:
+    """What to do about a command that does not exist."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(word.casefold(), [one.name for one in COMMANDS], 1, 0.7)
+    return f"did you mean {close[0]}? /help lists the commands" if close else "/help lists the commands"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mcast.cli.chat.commands import COMMANDS, command_in, entries
+from mcast.cli.chat.commands import COMMANDS, command_in, entries, entry_of
 from mcast.errors import UsageError
 
 
@@ -63,6 +63,16 @@ def test_help_has_a_line_for_each_command_and_fits_a_screen() -> None:
     assert len(lines) == sum(command.listed for command in COMMANDS) + 1 <= 22
     assert [command.name for command in COMMANDS if command.name not in "".join(lines)] == []
     assert all(len(line) <= 73 for line in lines)  # behind "mcast: "
+
+
+def test_help_tells_of_one_command_by_its_name() -> None:
+    for name in ("drop", "/drop", "DROP"):
+        assert entry_of(name) == "/drop PATH          offer files; /files lists offers, /accept N takes one"
+    assert entry_of("accept") == "/accept N [DIR]     take the files with this number"
+    assert entry_of("exit").endswith("; also /exit")
+    with pytest.raises(UsageError) as error:
+        entry_of("dorp")
+    assert str(error.value) == "unknown command /dorp: did you mean /drop? /help lists the commands"
 
 
 def test_no_name_means_two_commands() -> None:

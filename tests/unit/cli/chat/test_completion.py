@@ -43,7 +43,7 @@ def offered(text: str) -> list[str]:
     ("text", "texts"),
     [
         ("/wh", ["/who", "/whois "]),
-        ("/HE", ["/help"]),
+        ("/HE", ["/help "]),
         ("/msg b", ["/msg Bo Diddley ", "/msg bob "]),
         ("/msg ada", ["/msg 7d200000 ", "/msg 12340000 "]),
         ("/whois e", ["/whois 99990000 "]),
