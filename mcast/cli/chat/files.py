@@ -220,7 +220,10 @@ class Files:
         if failure is None:
             outcome = f"whole, in {', '.join(escape(str(path)) for path in incoming.places[:NAMED])}"
         else:
-            outcome = f"not whole: {escape(failure.text or failure.kind)}; /accept again goes on with it"
+            # The reason names no directory: others are told it, too.
+            where = f" in {escape(str(incoming.into))}" if failure.kind == "sink" else ""
+            reason = escape(failure.text or failure.kind)
+            outcome = f"not whole{where}: {reason}; /accept again goes on with it"
             del self._transfers[fetch.id]
         self._end(fetch, outcome)
 
