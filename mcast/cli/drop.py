@@ -224,9 +224,9 @@ class Dropping:
         if self._failure:
             note(f"the transfer has ended: {self._failure}")
             return exits.FAILED
-        whole = sum(one.state == State.WHOLE for one in progress.receivers)
-        if whole > 1:  # each was named when it became whole
-            self._view.say(f"{whole:,} have {offer_text(offer)} whole")
+        whole = {self._view.label(one) for one in progress.receivers if one.state == State.WHOLE}
+        if len(whole) > 1:  # each was named when it became whole
+            self._view.say(f"{len(whole):,} have {offer_text(offer)} whole")
         if lacks:
             again = "; the same command goes on" if any(lack.have for lack in lacks) else ""
             note(f"not whole: {listed([lack.text(progress.total) for lack in lacks])}{again}")

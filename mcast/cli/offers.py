@@ -59,9 +59,10 @@ def stuck_text(receiver: ReceiverProgress, label: str, total: int) -> str:
     """Why a receiver does not get on, if that is known."""
     if not is_stuck(receiver) or not receiver.reason:
         return ""
-    verb = "is silent" if receiver.state == State.SILENT else "stays"
-    more = ", mcast doctor tells more" if "firewall" in receiver.reason else ""
-    return f"{label} {verb} at {share_text(receiver.have, total)}: {receiver.reason}{more}"
+    silent = receiver.state == State.SILENT
+    doctor = f"; run mcast doctor {'here' if silent else 'there'}" if "firewall" in receiver.reason else ""
+    share = share_text(receiver.have, total)
+    return f"{label} {'is silent' if silent else 'stays'} at {share}: {receiver.reason}{doctor}"
 
 
 def listed(texts: Sequence[str]) -> str:

@@ -37,8 +37,8 @@ _WORDS = {
     State.RECEIVING: "takes it",
     State.WHOLE: "has it whole",
     State.FAILED: "cannot take it",
-    State.SILENT: "is silent",
 }
+GOES_ON = "; if it is started again, it goes on from there"
 
 
 def current(receivers: Iterable[ReceiverProgress]) -> list[ReceiverProgress]:
@@ -84,6 +84,7 @@ class TransferView:
         self._context, self._bars, self._json = context, bars, json
         self._states: dict[tuple[str, PeerId], tuple[State, str]] = {}
         self._told: dict[tuple[str, PeerId], set[str]] = {}
+        self._whole: set[tuple[str, bytes, str]] = set()
         self._reported: dict[str, float] = {}
         self._began: dict[str, float] = {}
 
@@ -131,26 +132,37 @@ class TransferView:
             self._json.events([{**self._context.head(kind, time.time()), **fields}])
 
     def _changed(self, offer: TransferOffered, receiver: ReceiverProgress, total: int) -> None:
-        share = share_text(receiver.have, total)
-        text = f"{self.label(receiver)} {_WORDS[receiver.state]}"
-        if standing(receiver) == "stopped":
-            again = "; if it is started again, it goes on from there" if receiver.have else ""
-            text = f"{self.label(receiver)} stopped at {share}{again}"
-        elif stuck := stuck_text(receiver, self.label(receiver), total):
-            text = stuck
-        elif receiver.state == State.SILENT:
-            text += f" at {share}"
-        elif receiver.reason:
-            text += f": {escape(receiver.reason)}"
-        # Who is silent now and then is told of once for each time that it has got further.
-        told = self._told.setdefault((offer.id, receiver.peer_id), set())
-        if text not in told:
-            told.add(text)
+        text = self._text(receiver, total)
+        if not self._was_told(offer, receiver, text):
             self.say(text)
         fields = {"state": str(receiver.state), "have": receiver.have, "total": total, "way": receiver.way}
         author = author_field(receiver.peer_id, receiver.name)
         reasons = {"reason": receiver.reason} if receiver.reason else {}
         self._print("receiver", {"id": offer.id, **author, **fields, **reasons})
+
+    def _text(self, receiver: ReceiverProgress, total: int) -> str:
+        """How a receiver stands, for people."""
+        label, share = self.label(receiver), share_text(receiver.have, total)
+        if standing(receiver) == "stopped":
+            return f"{label} stopped at {share}" + (GOES_ON if receiver.have else "")
+        if stuck := stuck_text(receiver, label, total):
+            return stuck
+        if receiver.state == State.SILENT:
+            return f"{label} is silent at {share}"
+        reason = f": {escape(receiver.reason)}" if receiver.reason else ""
+        return f"{label} {_WORDS[receiver.state]}{reason}"
+
+    def _was_told(self, offer: TransferOffered, receiver: ReceiverProgress, text: str) -> bool:
+        """Whether this was told before: of who is silent now and then, once for each time that it has got
+        further. Who has it whole and gets it again is not told of again."""
+        whole = offer.id, receiver.peer_id.origin, self.label(receiver)
+        told = self._told.setdefault((offer.id, receiver.peer_id), set())
+        again = whole in self._whole and (receiver.state == State.WHOLE or gets_on(receiver))
+        known = again or text in told
+        told.add(text)
+        if receiver.state == State.WHOLE:
+            self._whole.add(whole)
+        return known
 
 
 def _amounts(progress: Progress, have: int) -> dict[str, Any]:

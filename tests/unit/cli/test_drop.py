@@ -211,6 +211,23 @@ def test_what_happens_to_receivers_is_told_once() -> None:
     assert case.said[1:] == ["bob·6262 takes it", "bob·6262 is silent at 42 %", "bob·6262 has it whole"]
 
 
+def test_who_gets_it_again_is_told_of_once() -> None:
+    case = Case(ANY, [])
+    again = PeerId(b"b" * 16, 2)
+    for receivers in (
+        [WHOLE],
+        [WHOLE, ReceiverProgress(again, "bob", State.RECEIVING)],
+        [WHOLE, ReceiverProgress(again, "bob", State.WHOLE, TOTAL)],
+    ):
+        case.progress = Progress(TOTAL, TOTAL, 0, 0, 0.0, tuple(receivers))
+        case.dropping._view.look(OFFER, case.progress, 0)
+    assert case.dropping.verdict() == 0
+    assert case.said[1:] == ["bob·6262 has it whole"]
+    failed = ReceiverProgress(again, "bob", State.FAILED, reason="the disk is full")
+    case.dropping._view.look(OFFER, Progress(TOTAL, TOTAL, 0, 0, 0.0, (WHOLE, failed)), 0)
+    assert case.said[2:] == ["bob·6262 cannot take it: the disk is full"]
+
+
 def test_a_receiver_that_nothing_reaches_is_told_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     notes: list[str] = []
     monkeypatch.setattr(module, "note", notes.append)
@@ -227,8 +244,8 @@ def test_a_receiver_that_nothing_reaches_is_told_with_the_reason(monkeypatch: py
     silent = "no report of it has come: a firewall here may keep it out"
     assert case.said[1:] == [
         "bob·6262 has it whole",
-        f"cyd·6363 stays at 0 %: {stays}, mcast doctor tells more",
-        f"dan·6464 is silent at 0 %: {silent}, mcast doctor tells more",
+        f"cyd·6363 stays at 0 %: {stays}; run mcast doctor there",
+        f"dan·6464 is silent at 0 %: {silent}; run mcast doctor here",
     ]
     assert notes == [f"not whole: cyd·6363 (0 %, gets nothing: {stays}), dan·6464 (0 %, silent: {silent})"]
 
