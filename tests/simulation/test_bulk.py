@@ -61,10 +61,10 @@ def test_tcp_on_the_same_line_gets_a_third_of_it_and_more(buffer: float, seed: i
 
 
 @pytest.mark.parametrize("jitter", [0.002, 0.01])
-def test_a_delay_that_varies_is_no_queue(jitter: float) -> None:
-    world = World(
-        Random(7).randbytes(15_000_000), receivers=2, seed=4, jitter=jitter, bandwidth=LINE, delay=SHORT
-    )
+@pytest.mark.parametrize("loss", [0.0, 0.1])
+def test_a_delay_that_varies_is_no_queue(jitter: float, loss: float) -> None:
+    data = Random(7).randbytes(15_000_000)
+    world = World(data, receivers=2, seed=7, loss=loss, jitter=jitter, bandwidth=LINE, delay=SHORT)
     world.run(60)
     assert world.right()
     assert world.now < 4

@@ -47,6 +47,9 @@ UNREAD_TIME, UNREAD_MIN = 0.25, 128 << 10
 """Bytes that may wait at a receiver, for it or its disk, before the rate is cut. It has buffers for 8 MB. Not
 more than so many seconds of the rate, or a slow receiver would tell too late."""
 
+SMOOTHED = 512
+"""Datagrams over which the loss is smoothed. Over fewer, chance looks like our own loss again and again."""
+
 STEP = float(1 << 20)
 """Bytes a second that the rate grows in a second, as TCP's does with a round trip of 1.2 ms."""
 
@@ -122,7 +125,9 @@ class Channel:
         self, layout: Layout, settings: Settings, held: Callable[[int], int], to: Address, now: float
     ) -> None:
         self._layout, self._settings, self._held, self._to = layout, settings, held, to
-        self.rate = Rate(settings.start_rate, settings.floor_rate, settings.queue_delay, UNREAD, STEP)
+        self.rate = Rate(
+            settings.start_rate, settings.floor_rate, settings.queue_delay, UNREAD, STEP, SMOOTHED
+        )
         self._bucket = TokenBucket(settings.start_rate, DEPTH_MIN, now)
         self.meter = Meter(now, METER)
         self._wants = [Wants(layout, level) for level in range(len(layout.counts))]

@@ -27,7 +27,7 @@ from mcast.wire.bulk import (
     BulkStatus,
 )
 
-from .channel import Batch, Channel, Reporter, make_sample
+from .channel import SMOOTHED, Batch, Channel, Reporter, make_sample
 from .layout import FULL, Layout
 from .wants import GROUP_BYTES
 
@@ -79,7 +79,7 @@ WORSE = 0.25
 NEAR = 0.1
 """Seconds that a round trip hardly exceeds."""
 SAMPLE = 128
-"""Datagrams over which the loss is smoothed."""
+"""Datagrams over which the loss of multicast is smoothed at least."""
 UNREACHED = 10.0
 """Seconds of reports that count nothing new, though more was sent: nothing seems to reach a receiver."""
 NOTHING_FOR = 1.0
@@ -262,7 +262,7 @@ class BulkSender:
             weight = min(1.0, elapsed / LOOK, expected[0] / SAMPLE)
             reporter.group_loss = _smooth(reporter.group_loss, expected[0], came[0], weight)
         if reporter.multicast + reporter.unicast and sum(expected) > 0:
-            weight = min(1.0, sum(expected) / SAMPLE)
+            weight = min(1.0, sum(expected) / SMOOTHED)
             reporter.loss = _smooth(reporter.loss, sum(expected), sum(came), weight)
         reporter.multicast, reporter.unicast = serials
         reporter.hears = reporter.hears or report.multicast[1] > 0

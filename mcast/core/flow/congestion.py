@@ -141,7 +141,8 @@ CUT = 0.85  # of what went through: empties a queue of 20 ms within 0.15 s
 LEAST_CUT, FIRST_CUT = 0.6, 0.05  # at most so much is cut at once, later and after doubling
 DRAINING = -0.1  # a queue that shrinks this fast (seconds a second) needs no further cut
 TRIAL = 0.7  # of the rate, to see whether less is lost then
-TRIAL_RECORDS, TRIAL_SECONDS = 192, 0.5  # the loss is smoothed over 128 records
+SMOOTHED = 128  # records over which the loss is smoothed
+TRIAL_SPAN, TRIAL_SECONDS = 1.5, 1.0  # times as many records, and seconds, that a trial takes at most
 SAME = 0.75  # of the loss before: no less is lost
 LOSS, LOSS_QUEUED = (
     0.05,
@@ -159,11 +160,12 @@ AHEAD = 2  # times what is really sent that the rate may be
 
 
 class Trial(msgspec.Struct, frozen=True):
-    """Sending less to see what that does to the loss; `resume` is the rate of before."""
+    """Sending less to see what that does to the loss; `resume` is the rate of before, `queued` whether there
+    was a queue."""
 
     loss: float
     resume: float
-    since: float
+    queued: bool
     mark: int | None = None
     marked: float = 0.0
 
@@ -172,12 +174,21 @@ class Rate:
     """Bytes a second, of datagrams as they are sent.
 
     `target` is the queue (s) that is too long, `unread` the backlog (bytes) that is too large, `step` how
-    many bytes a second it grows in a second.
+    many bytes a second it grows in a second, `smoothed` over how many records the loss is smoothed.
     """
 
-    def __init__(self, start: float, floor: float, target: float, unread: int, step: float = STEP) -> None:
+    def __init__(
+        self,
+        start: float,
+        floor: float,
+        target: float,
+        unread: int,
+        step: float = STEP,
+        smoothed: int = SMOOTHED,
+    ) -> None:
         self._start, self._floor, self._target, self.unread = start, floor, target, unread
         self._step = step
+        self._trial_records = TRIAL_SPAN * smoothed
         self.restart(0.0)
 
     def restart(self, now: float) -> None:
@@ -208,7 +219,7 @@ class Rate:
         elif not short:
             return
         elif self._loses(path):
-            self._trial = Trial(path.loss, self.value, now)
+            self._trial = Trial(path.loss, self.value, self._queued(path))
             self._set(path, used * TRIAL, now)
         elif self.doubling:
             self._double(path, used, now)
@@ -218,8 +229,11 @@ class Rate:
     def _loses(self, path: Path) -> bool:
         """Whether so much is lost that sending less is worth a trial."""
         if self.doubling:  # the first loss may be that of the network, but then without a queue
-            return path.samples >= EARLY and path.queue > self._target * STANDING and path.excess > LOSS
+            return path.samples >= EARLY and self._queued(path) and path.excess > LOSS
         return path.excess > (LOSS_QUEUED if path.queue > self._target / 2 else LOSS)
+
+    def _queued(self, path: Path) -> bool:
+        return path.recent > self._target * STANDING
 
     def _congested(self, path: Path, used: float, now: float) -> bool:
         """Whether too much is on the way, or waits there for the application."""
@@ -256,19 +270,20 @@ class Rate:
         """Whether the loss fell with the rate."""
         if trial.mark is None:
             self._trial = msgspec.structs.replace(trial, mark=path.highest, marked=now)
-        elif path.highest >= trial.mark + TRIAL_RECORDS or now >= trial.marked + TRIAL_SECONDS:
+        elif path.highest >= trial.mark + self._trial_records or now >= trial.marked + TRIAL_SECONDS:
             self._trial = None
             if path.loss >= trial.loss * SAME:
                 path.accepted = path.loss
                 self._set(path, trial.resume, now)
-            else:
+            elif trial.queued:  # else the receiver may have had no time for a moment
                 self.doubling = False
                 self._goal = trial.resume * (1 + TRIAL) / 2
 
     def _double(self, path: Path, used: float, now: float) -> None:
         if path.sent < self._raised or path.samples < EARLY or path.queue > self._target * HESITATE:
             return
-        path.accepted = path.loss
+        if not self._queued(path):
+            path.accepted = path.loss
         self.value = max(self.value, min(2 * self.value, AHEAD * used))
         self._raised = now
         path.restart()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mcast.core.bulk import sender as module
+from mcast.core.bulk.channel import SMOOTHED
 from mcast.core.bulk.layout import FULL
 from mcast.core.bulk.sender import BulkSender, Trial, Way
 from mcast.core.events import PeerId
@@ -340,7 +341,7 @@ def test_loss_is_measured() -> None:
     sender.on_report(ADA, "a", BulkReport(multicast=(10, 10), delay=NO_ECHO), 0.1)
     sender.on_report(ADA, "a", BulkReport(multicast=(210, 110), delay=NO_ECHO), 0.2)
     reporter = sender.clients[ADA].reporter
-    assert reporter.loss == 0.5
+    assert reporter.loss == pytest.approx(0.5 * 200 / SMOOTHED)
     assert reporter.group_loss == pytest.approx(0.05)  # it was a tenth of a second
 
 
