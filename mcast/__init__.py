@@ -3,10 +3,10 @@
 A name's module is imported when the name is first used: `import mcast` alone costs nothing.
 """
 
-import importlib
-import typing
+TYPE_CHECKING = False
+"""As typing.TYPE_CHECKING. The import takes long, and Ctrl-C shows a traceback until mcast.__main__ runs."""
 
-if typing.TYPE_CHECKING:
+if TYPE_CHECKING:
     from . import aio, multicast, settings
     from .blocking import (
         Acks,
@@ -123,10 +123,12 @@ __all__ = [
     "settings",
 ]
 
-if not typing.TYPE_CHECKING:  # for a type checker every name would exist
+if not TYPE_CHECKING:  # for a type checker every name would exist
 
     def __getattr__(name):
         """Called by Python for a name not yet here (PEP 562): from the lightest module that has it."""
+        import importlib
+
         if name in ("aio", "multicast", "settings"):
             return importlib.import_module(f".{name}", __name__)
         for home in ("errors", "settings", "events", "runtime.asking", "blocking") if name in __all__ else ():
@@ -137,3 +139,6 @@ if not typing.TYPE_CHECKING:  # for a type checker every name would exist
 
     def __dir__():
         return sorted({*globals(), *__all__})
+
+
+del TYPE_CHECKING

@@ -10,10 +10,19 @@ def main() -> int:
     # first datagram; runner.collect() switches it on again.
     gc.disable()
     try:
-        from .cli import main as run
+        # Before a command runs and after it, Ctrl-C ends the program as if Python knew nothing of it. Python
+        # would raise KeyboardInterrupt, also in callbacks of an import, where it is only printed: we would
+        # go on. And a shell that starts us with & has SIGINT ignored, but what is sent to us is meant for us.
+        import signal
 
-        return run()
-    except KeyboardInterrupt:  # while all this is imported
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        try:
+            from .cli import main as run
+
+            return run()
+        finally:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+    except KeyboardInterrupt:
         return 130
 
 

@@ -65,6 +65,9 @@ class LazyCommand(TyperCommand):
         module = importlib.import_module(f".{name}", __package__)
         settings = getattr(module, "CONTEXT_SETTINGS", {})
         alone.command(name, context_settings=settings)(getattr(module, name))
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+            # By mcast.__main__, for the time of imports. What commands do can be interrupted.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         return cast(TyperCommand, get_command(alone))
 
 

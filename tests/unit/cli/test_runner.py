@@ -195,14 +195,16 @@ def test_what_nohup_ignores_stays_ignored() -> None:
 
 
 @pytest.fixture
-def collector() -> Iterator[None]:
-    """What is done to the garbage collector is undone."""
+def undone() -> Iterator[None]:
+    """What the program does to the garbage collector and to Ctrl-C is undone."""
+    before = signal.getsignal(signal.SIGINT)
     yield
+    signal.signal(signal.SIGINT, before)
     gc.enable()
     gc.unfreeze()
 
 
-@pytest.mark.usefixtures("collector")
+@pytest.mark.usefixtures("undone")
 def test_no_garbage_is_collected_until_a_command_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
@@ -219,7 +221,7 @@ def test_no_garbage_is_collected_until_a_command_runs(monkeypatch: pytest.Monkey
     assert seen == [False, True]
 
 
-@pytest.mark.usefixtures("collector")
+@pytest.mark.usefixtures("undone")
 def test_plain_text_is_sent_with_garbage_collected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mcast.interfaces.read", lambda: ())
     gc.disable()
@@ -233,12 +235,60 @@ def test_who_collects_garbage_already_has_nothing_frozen() -> None:
     assert gc.get_freeze_count() == frozen
 
 
-def test_an_interrupt_while_modules_are_imported_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("undone")
+def test_an_interrupt_outside_of_commands_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted() -> int:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli, "main", interrupted)
-    try:
-        assert program.main() == 130
-    finally:
-        gc.enable()
+    assert program.main() == 130
+
+
+INTERRUPTED = """
+import os, signal, sys, weakref
+from mcast.__main__ import main
+
+class Finder:
+    @staticmethod
+    def find_spec(name, path, target=None):
+        if name == wanted:
+            gone = type("Gone", (), {})
+            # What a callback raises is printed, and the program goes on.
+            finder.told = weakref.ref(gone(), lambda _: os.kill(os.getpid(), signal.SIGINT))
+
+finder = Finder()
+sys.meta_path.insert(0, finder)
+wanted, disposition = sys.argv.pop(), sys.argv.pop()
+signal.signal(signal.SIGINT, getattr(signal, disposition))
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("disposition", ["default_int_handler", "SIG_IGN"])
+@pytest.mark.parametrize("module", ["typer", "mcast.cli.interfaces"])
+def test_an_interrupt_while_modules_are_imported_is_never_lost(module: str, disposition: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, "interfaces", disposition, module],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+INTERRUPTED_AFTER = """
+import atexit, os, signal, sys
+from mcast.__main__ import main
+
+atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))
+sys.argv[1:] = ["--version"]
+sys.exit(main())
+"""
+
+
+def test_an_interrupt_at_the_very_end_is_no_traceback() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_AFTER], capture_output=True, text=True, timeout=20, check=False
+    )
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
