@@ -12,6 +12,7 @@ from mcast.errors import UsageError
 from mcast.files.outgoing import Outgoing, Skipped
 from mcast.runtime.bulk.transfers import Drop
 from mcast.runtime.bulk.views import Progress, ReceiverProgress, State
+from mcast.runtime.bulk.worker import apart
 
 from . import exits, options
 from .joining import joins
@@ -79,7 +80,9 @@ def drop(
         raise UsageError("--to or --wait-for is empty", "give the name or the id of a peer")
 
     async def command(ending: Ending, output: Output) -> int:
-        outgoing = await asyncio.to_thread(Outgoing, files)
+        outgoing = await _outgoing(files, ending)
+        if outgoing is None:
+            return _too_early(wanted) if ending.reason == "timeout" else _stopped(ending)
         for line in _skipped(outgoing.skipped):
             note(line)
         joining = network.protocol(me, wait=False, peers=peers)
@@ -99,9 +102,24 @@ def drop(
                 code = dropping.verdict()
                 if complete or ending.reason == "timeout":
                     return code
-                return exits.INTERRUPTED + ending.signal if ending.reason == "signal" else exits.DONE
+                return _stopped(ending)
 
     return run(command, timeout=timeout)
+
+
+async def _outgoing(files: Sequence[str], ending: Ending) -> Outgoing | None:
+    """What is to be sent; None if there was a reason to stop before all files were found."""
+    found: list[Outgoing] = []
+
+    async def find_all() -> None:
+        found.append(await apart(Outgoing, files))
+
+    return found[0] if await ending.during(find_all()) else None
+
+
+def _stopped(ending: Ending) -> int:
+    """The exit code if a signal came, or nobody reads the output any more."""
+    return exits.INTERRUPTED + ending.signal if ending.reason == "signal" else exits.DONE
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -122,6 +140,12 @@ def _number(wait_acks: str | None) -> tuple[int, bool]:
     if not (wait_acks.isascii() and wait_acks.isdigit() and 0 < int(wait_acks) <= 1_000_000):
         raise UsageError(f'--wait-acks must be 1 or more, or "all", not {wait_acks!r}')
     return int(wait_acks), False
+
+
+def _too_early(wanted: Wanted) -> int:
+    """Tell that the time was over before anything was offered; the exit code."""
+    note("nothing was offered: the time was over too soon")
+    return exits.NOTHING_FOUND if wanted.names else exits.TIMED_OUT
 
 
 def _who(to: Sequence[str]) -> str:
@@ -214,8 +238,7 @@ class Dropping:
     def verdict(self) -> int:
         """Tell who has the files and who has not; the exit code."""
         if self._drop is None:
-            note("nothing was offered: the time was over too soon")
-            return exits.NOTHING_FOUND if self._wanted.names else exits.TIMED_OUT
+            return _too_early(self._wanted)
         offer, progress = self._drop.offer, self._drop.progress()
         lacks = self._lacks(progress)
         state = "failed" if self._failure else "incomplete" if lacks else "whole"

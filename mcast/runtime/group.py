@@ -479,9 +479,10 @@ class Group:
         peers = None if to is None else recipients(to)
         if isinstance(what, str | os.PathLike | Sequence):
             from mcast.files.outgoing import Outgoing
+            from mcast.runtime.bulk.worker import apart
 
             paths = [what] if isinstance(what, str | os.PathLike) else what
-            what = outgoing = await asyncio.to_thread(Outgoing, paths)
+            what = outgoing = await apart(Outgoing, paths)
             title = outgoing.title if title is None else title
             count = outgoing.files if count is None else count
         return await self._bulk.drop(what, title or "", 1 if count is None else count, peers, way)

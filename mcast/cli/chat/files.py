@@ -30,6 +30,7 @@ from mcast.files.incoming import Incoming
 from mcast.files.outgoing import Outgoing
 from mcast.runtime.bulk.transfers import Drop, Fetch
 from mcast.runtime.bulk.views import ReceiverProgress, State
+from mcast.runtime.bulk.worker import apart
 
 if TYPE_CHECKING:
     from .talk import Talk
@@ -106,7 +107,7 @@ class Files:
             note(str(error))
 
     async def _read_and_offer(self, path: str) -> None:
-        outgoing = await asyncio.to_thread(_outgoing, path)
+        outgoing = await apart(_outgoing, path)
         for one in outgoing.skipped[:SKIPPED]:
             note(f"not sent: {one.path}: {one.reason}")
         if len(outgoing.skipped) > SKIPPED:

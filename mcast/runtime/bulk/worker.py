@@ -58,6 +58,18 @@ class Worker:
             job()
 
 
+async def apart(function: Callable[..., T], *arguments: Any) -> T:
+    """Like asyncio.to_thread(), but neither the end of the loop nor that of the program waits for the thread.
+
+    The disk that it reads may hang.
+    """
+    worker = Worker("mcast-apart")
+    try:
+        return await worker.run(function, *arguments)
+    finally:
+        worker.stop()
+
+
 def _settle(future: asyncio.Future[Any], result: Any, failure: BaseException | None) -> None:
     if future.done():
         return

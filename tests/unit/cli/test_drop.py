@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -333,3 +335,24 @@ def test_with_a_file_that_changed_it_ends_when_nobody_is_on_the_way() -> None:
             case.now += 2.0
             assert case.settled() is ends
             assert case.dropping.verdict() == 27
+
+
+HANGING = """
+import os, signal, sys, time
+from mcast import cli
+from mcast.cli import drop
+
+def hang(files):
+    if "-W" not in sys.argv:
+        os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(60)
+
+drop.Outgoing = hang
+sys.exit(cli.main(["drop", *sys.argv[1:], "x"]))
+"""
+
+
+@pytest.mark.parametrize(("options", "code"), [([], 130), (["-W", "200ms"], 27)])
+def test_a_disk_that_hangs_does_not_keep_the_program(options: list[str], code: int) -> None:
+    done = subprocess.run([sys.executable, "-c", HANGING, *options], timeout=20, check=False)
+    assert done.returncode == code
