@@ -76,7 +76,12 @@ class Holder:
             enter_network(self.home)
 
     def become(self, host: str | None, terminal: bool) -> None:
-        """In the child, before exec: move to the host, with its /sys and its name."""
+        """In the child, before exec: move to the host, with its /sys and its name.
+
+        A shell that starts a test program with & has SIGINT ignored, nohup SIGHUP, and children inherit that.
+        """
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+            signal.signal(number, signal.SIG_DFL)
         if host is not None:
             enter_network(self.network(host))
             _check(libc.unshare(CLONE_NEWNS | CLONE_NEWUTS), "unshare")

@@ -184,3 +184,13 @@ def test_a_sequence_that_the_screen_cannot_draw_does_not_stop_it(host: lab.Host)
         terminal.wait_for_screen("drawn")
         assert terminal.unreadable == [b"\x1b[?mlost "]
         assert terminal.raw == b"\x1b[?mlost \x1b[0mdrawn"
+
+
+def test_what_a_shell_has_ignored_here_is_not_ignored_on_a_host(lan: lab.MakeLan) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        host = lan(1).hosts[0]
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with host.spawn(["sleep", "60"]) as process:
+        assert process.interrupt(5) == -signal.SIGINT

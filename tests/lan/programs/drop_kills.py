@@ -142,19 +142,30 @@ def run(lan: lab.Lan, seed: int) -> Outcome:
             dropping = drop()
         else:
             chance.choice(receivers).kill()
+    wrong = end(dropping, receivers)
+    for host in hosts:
+        host.loss(0)
+    if wrong:
+        raise AssertionError(f"{outcome}: {wrong}")
+    outcome.seconds = time.monotonic() - began
+    return outcome
+
+
+def end(dropping: lab.Process, receivers: list[Receiver]) -> str:
+    """Wait until all are whole, and end all. All that was wrong, and what they said; empty if nothing was."""
+    wrong = []
     try:
         lab.until(lambda: all(one.whole() or one.full for one in receivers), PATIENCE)
     except lab.LabTimeout:
-        said = "\n".join(one.end() for one in receivers)
-        raise AssertionError(f"seed {seed}: not whole: {outcome}\n{dropping.stderr}\n{said}") from None
-    finally:
+        wrong.append("not whole")
+    except AssertionError as error:
+        wrong.append(str(error))
+    try:
         dropping.interrupt()
-        for one in receivers:
-            one.end()
-        for host in hosts:
-            host.loss(0)
-    outcome.seconds = time.monotonic() - began
-    return outcome
+    except lab.LabTimeout as error:
+        wrong.append(str(error))
+    said = [one.end() for one in receivers]
+    return "\n".join([*wrong, dropping.stderr, *said]) if wrong else ""
 
 
 def main() -> None:
