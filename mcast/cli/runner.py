@@ -99,17 +99,29 @@ class Ending:
     def on_signals(self) -> Iterator[None]:
         """End at SIGINT, SIGTERM or SIGHUP. A second one interrupts at once."""
 
+        def came(number: int) -> None:
+            self.signal = self.signal or number
+            self.end("signal")
+
         def handle(number: int, _: FrameType | None) -> None:
             if self.signal:
                 raise KeyboardInterrupt
             self.signal = number
-            self._loop.call_soon_threadsafe(self.end, "signal")
+            self._loop.call_soon_threadsafe(came, number)
 
-        before = {number: signal.signal(number, handle) for number in _signals()}
+        before = {number: signal.getsignal(number) for number in _signals()}
+        for number in before:
+            # So that it wakes the loop: if another thread gets it, or we do just before we wait for events,
+            # Python calls no handler until something else happens. Windows has no such method.
+            with contextlib.suppress(NotImplementedError):
+                self._loop.add_signal_handler(number, came, number)
+            signal.signal(number, handle)
         try:
             yield
         finally:
             for number, handler in before.items():
+                with contextlib.suppress(NotImplementedError):
+                    self._loop.remove_signal_handler(number)
                 signal.signal(number, handler)
 
     @contextlib.contextmanager

@@ -8,6 +8,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -131,6 +133,21 @@ def test_a_signal_ends_it_and_handlers_are_put_back(number: signal.Signals) -> N
 
     assert run(main) == number
     assert signal.getsignal(number) == before
+
+
+def test_a_signal_that_another_thread_gets_ends_it_too() -> None:
+    async def main(ending: Ending, _: Output) -> int:
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            began = time.monotonic()
+            await ending.during(asyncio.sleep(5))
+            assert time.monotonic() < began + 4
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+        return ending.signal
+
+    assert run(main) == signal.SIGINT
 
 
 BLOCKED = """
