@@ -44,7 +44,7 @@ def test_a_conversation(host: lab.Host) -> None:
     with host.python(ECHO) as echo:
         echo.wait_for("up", stream="stderr")
         echo.write("one\n")
-        assert echo.wait_for(re.compile("got (.*)"))[1] == "one"
+        assert echo.wait_for(re.compile("got (.*)\n"))[1] == "one"
         echo.write("two\nthree\n")
         assert echo.wait_lines(3) == ["got one", "got two", "got three"]
         assert echo.poll() is None
