@@ -334,7 +334,7 @@ class Conversation:
         """Tell of files that are offered now; /files lists them all."""
         if self.files is not None:
             item.number = self.files.number(item.offer)
-            if self._screen.active and not item.offer.history:
+            if self._screen.active and not item.offer.history and not self.files.has(item.offer):
                 self._reporter.notice(item)
 
     def _notice(self, item: Item) -> None:

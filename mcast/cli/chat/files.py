@@ -72,6 +72,10 @@ class Files:
             self._numbers[offer.id] = self._count
         return self._numbers[offer.id]
 
+    def has(self, offer: TransferOffered) -> bool:
+        """Whether one offers, takes or has this already."""
+        return offer.id in self._transfers
+
     def report(self) -> Iterator[str]:
         """A line for each offer that is known, and for each transfer of one's own."""
         offers = self._offers()

@@ -14,10 +14,12 @@ from mcast.cli.chat.conversation import (
     Conversation,
     Restless,
 )
+from mcast.cli.chat.files import Files
 from mcast.cli.chat.view import View
-from mcast.cli.items import GroupContext, PrivateItem
+from mcast.cli.items import GroupContext, OfferItem, PrivateItem
 from mcast.cli.session import PlainSession, Reporter
-from mcast.events import PrivateMessage
+from mcast.core.events import PeerId
+from mcast.events import PrivateMessage, TransferOffered
 
 
 def test_who_comes_and_goes_is_told_some_times_only() -> None:
@@ -65,3 +67,18 @@ def test_a_letter_that_is_kept_on_the_disk_is_not_shown_again() -> None:
     archive = SimpleNamespace(topic=lambda: "", has=kept.__contains__, keep=lambda item: True)
     said = conversation(cast(Archive, archive))
     assert [said._shown(letter(2, number)) for number in (7, 8)] == [True, False]
+
+
+def test_what_one_has_is_not_offered_to_one_again() -> None:
+    said, told = conversation(), list[OfferItem]()
+    said._screen = cast(View, SimpleNamespace(active=True))
+    said._reporter = cast(Reporter, SimpleNamespace(notice=told.append))
+    offers = [
+        TransferOffered(name, bytes(32), PeerId(b"a" * 16, 1), "ada", name, 1, 900, 100, 1024, 0)
+        for name in ("new", "taken")
+    ]
+    files = SimpleNamespace(number=lambda offer: 1, has=lambda offer: offer.id == "taken")
+    said.files = cast(Files, files)
+    for offer in offers:
+        said._offer(OfferItem(offer, cast(GroupContext, SimpleNamespace()), 1.0))
+    assert [item.offer.id for item in told] == ["new"]

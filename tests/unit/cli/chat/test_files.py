@@ -84,6 +84,7 @@ def test_of_two_with_one_hash_the_last_accepted_is_taken(tmp_path: Path) -> None
         files = room([false, true], told, {false.id: Never(false, told)})
         await files.accept(1, str(tmp_path))
         await asyncio.sleep(0)
+        assert (files.has(false), files.has(true)) == (True, False)
         await files.accept(2, str(tmp_path))
         await asyncio.gather(*files._tasks.values())
         assert told == ["cancelled e"]
