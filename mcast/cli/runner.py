@@ -80,6 +80,9 @@ class Ending:
         end = asyncio.ensure_future(self._ended.wait())
         try:
             await asyncio.wait({task, end}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
         finally:
             end.cancel()
         complete = task.done()
@@ -89,23 +92,36 @@ class Ending:
                 await asyncio.wait({task}, timeout=LOOK)
         if not task.done():
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
+            try:
                 await task
+            except asyncio.CancelledError:
+                if _cancelled():  # by another signal
+                    raise
             return False
         task.result()
         return complete
 
     @contextlib.contextmanager
     def on_signals(self) -> Iterator[None]:
-        """End at SIGINT, SIGTERM or SIGHUP. A second one interrupts at once."""
+        """End at SIGINT, SIGTERM or SIGHUP. A second one cancels the task that calls this, in a farewell too.
+
+        A third one raises KeyboardInterrupt, for what never looks at the loop. In the loop itself that loses
+        the step that was due, and what waits for it waits for ever.
+        """
+        main, hurry = asyncio.current_task(), False
 
         def came(number: int) -> None:
             self.signal = self.signal or number
             self.end("signal")
 
         def handle(number: int, _: FrameType | None) -> None:
-            if self.signal:
+            nonlocal hurry
+            if hurry:
                 raise KeyboardInterrupt
+            if self.signal and main is not None:
+                hurry = True
+                self._loop.call_soon_threadsafe(main.cancel)
+                return
             self.signal = number
             self._loop.call_soon_threadsafe(came, number)
 
@@ -162,8 +178,14 @@ def run(command: Callable[[Ending, Output], Coroutine[Any, Any, int]], **limits:
             return runner.run(main())
     except OutputClosed:
         return exits.DONE
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         return exits.INTERRUPTED + ((ending.signal if ending else 0) or signal.SIGINT)
+
+
+def _cancelled() -> bool:
+    """Whether the running task itself is cancelled, not only what it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _finished(output: Output, ending: Ending) -> bool:

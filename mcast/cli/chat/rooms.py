@@ -154,9 +154,10 @@ class Rooms:
             await self.leave(place.name or LOBBY)
 
     async def close(self) -> None:
-        """Leave all rooms."""
-        for place in list(self._places.values()):
-            await self._close(place)
+        """Leave all rooms, also if it is cancelled."""
+        async with AsyncExitStack() as stack:
+            for place in reversed(self._places.values()):
+                stack.push_async_callback(self._close, place)
 
     async def _open(self, room: str, *, again: bool, view: View | None = None) -> Place:
         view = view or View(self._screen)
@@ -170,7 +171,9 @@ class Rooms:
 
     async def _close(self, place: Place) -> None:
         del self._places[place.name]
-        if place.following is not None:
-            place.following.cancel()
-            await asyncio.gather(place.following, place.conversation.close(), return_exceptions=True)
-        await place.stack.aclose()
+        try:
+            if place.following is not None:
+                place.following.cancel()
+                await asyncio.gather(place.following, place.conversation.close(), return_exceptions=True)
+        finally:  # a cancelled one leaves its group all the same
+            await place.stack.aclose()

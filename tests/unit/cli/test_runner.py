@@ -150,6 +150,64 @@ def test_a_signal_that_another_thread_gets_ends_it_too() -> None:
     assert run(main) == signal.SIGINT
 
 
+def test_a_second_signal_ends_a_farewell_and_breaks_no_callback() -> None:
+    done = []
+
+    def interrupt() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        done.append("interrupted")
+
+    async def main(ending: Ending, _: Output) -> int:
+        loop = asyncio.get_running_loop()
+        loop.call_soon(interrupt)
+        try:
+            await ending.during(asyncio.sleep(60))
+        finally:
+            loop.call_soon(interrupt)
+            await asyncio.sleep(60)
+        return 0
+
+    began = time.monotonic()
+    assert run(main) == 130
+    assert done == ["interrupted"] * 2
+    assert time.monotonic() < began + 5
+
+
+def test_two_signals_at_once_leave_nothing_running() -> None:
+    ended = []
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append("work")
+
+    async def main(ending: Ending, _: Output) -> int:
+        for _number in range(2):
+            asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGINT)
+        try:
+            await ending.during(work())
+        finally:
+            await asyncio.sleep(0.1)
+            ended.append("command")
+        return 0
+
+    assert run(main) == 130
+    assert ended == ["work", "command"]
+
+
+def test_a_third_signal_interrupts_what_never_looks_at_the_loop() -> None:
+    async def main(ending: Ending, _: Output) -> int:
+        for after in (0.1, 0.2, 0.3):
+            threading.Timer(after, os.kill, (os.getpid(), signal.SIGINT)).start()
+        time.sleep(10)  # noqa: ASYNC251 - that is what is tested
+        return 0
+
+    began = time.monotonic()
+    assert run(main) == 130
+    assert time.monotonic() < began + 5
+
+
 BLOCKED = """
 import os, signal, sys, threading
 from mcast.cli.runner import run

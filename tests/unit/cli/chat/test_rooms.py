@@ -199,3 +199,19 @@ def test_a_room_that_ends_by_itself_is_left_and_the_last_one_ends_the_chat(
 
     asyncio.run(main())
     assert "kitchen: the roof fell in: leave" in capsys.readouterr().err
+
+
+def test_all_rooms_are_left_if_leaving_is_cancelled() -> None:
+    async def main() -> None:
+        house = House()
+        for room in ("", "kitchen"):
+            await house.rooms.join(room)
+        house.inside[""].close = asyncio.Event().wait  # type: ignore[assignment,method-assign] # it takes long
+        leaving = asyncio.create_task(house.rooms.close())
+        await asyncio.sleep(0.01)
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+        assert leaving.cancelled()
+        assert house.inside == {}
+
+    asyncio.run(main())
