@@ -49,6 +49,8 @@ more than so many seconds of the rate, or a slow receiver would tell too late.""
 
 SMOOTHED = 512
 """Datagrams over which the loss is smoothed. Over fewer, chance looks like our own loss again and again."""
+SPAN = 768, 1.0
+"""Datagrams and seconds that a trial of a lower rate takes at most."""
 
 STEP = float(1 << 20)
 """Bytes a second that the rate grows in a second, as TCP's does with a round trip of 1.2 ms."""
@@ -125,9 +127,7 @@ class Channel:
         self, layout: Layout, settings: Settings, held: Callable[[int], int], to: Address, now: float
     ) -> None:
         self._layout, self._settings, self._held, self._to = layout, settings, held, to
-        self.rate = Rate(
-            settings.start_rate, settings.floor_rate, settings.queue_delay, UNREAD, STEP, SMOOTHED
-        )
+        self.rate = Rate(settings.start_rate, settings.floor_rate, settings.queue_delay, UNREAD, STEP, SPAN)
         self._bucket = TokenBucket(settings.start_rate, DEPTH_MIN, now)
         self.meter = Meter(now, METER)
         self._wants = [Wants(layout, level) for level in range(len(layout.counts))]

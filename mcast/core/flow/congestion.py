@@ -141,8 +141,7 @@ CUT = 0.85  # of what went through: empties a queue of 20 ms within 0.15 s
 LEAST_CUT, FIRST_CUT = 0.6, 0.05  # at most so much is cut at once, later and after doubling
 DRAINING = -0.1  # a queue that shrinks this fast (seconds a second) needs no further cut
 TRIAL = 0.7  # of the rate, to see whether less is lost then
-SMOOTHED = 128  # records over which the loss is smoothed
-TRIAL_SPAN, TRIAL_SECONDS = 1.5, 1.0  # times as many records, and seconds, that a trial takes at most
+TRIAL_SPAN = 192, 0.5  # records and seconds that a trial takes at most: the loss is smoothed over 128 records
 SAME = 0.75  # of the loss before: no less is lost
 LOSS, LOSS_QUEUED = (
     0.05,
@@ -174,7 +173,7 @@ class Rate:
     """Bytes a second, of datagrams as they are sent.
 
     `target` is the queue (s) that is too long, `unread` the backlog (bytes) that is too large, `step` how
-    many bytes a second it grows in a second, `smoothed` over how many records the loss is smoothed.
+    many bytes a second it grows in a second, `span` what a trial takes at most.
     """
 
     def __init__(
@@ -184,11 +183,10 @@ class Rate:
         target: float,
         unread: int,
         step: float = STEP,
-        smoothed: int = SMOOTHED,
+        span: tuple[int, float] = TRIAL_SPAN,
     ) -> None:
         self._start, self._floor, self._target, self.unread = start, floor, target, unread
-        self._step = step
-        self._trial_records = TRIAL_SPAN * smoothed
+        self._step, self._span = step, span
         self.restart(0.0)
 
     def restart(self, now: float) -> None:
@@ -270,7 +268,7 @@ class Rate:
         """Whether the loss fell with the rate."""
         if trial.mark is None:
             self._trial = msgspec.structs.replace(trial, mark=path.highest, marked=now)
-        elif path.highest >= trial.mark + self._trial_records or now >= trial.marked + TRIAL_SECONDS:
+        elif path.highest >= trial.mark + self._span[0] or now >= trial.marked + self._span[1]:
             self._trial = None
             if path.loss >= trial.loss * SAME:
                 path.accepted = path.loss
