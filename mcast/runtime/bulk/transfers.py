@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from math import inf
 from pathlib import Path
 from typing import Protocol
 
@@ -92,6 +93,7 @@ class Shared:
         self._waiting: set[asyncio.Future[None]] = set()
         self._changes = 0
         self._rate_at, self._rate_have, self._rate = self._loop.time(), 0, 0.0
+        self._served_at = -inf
         self._closed = False
         self._introduced = self._loop.time()
         self._introducing: asyncio.TimerHandle | None = None
@@ -135,6 +137,7 @@ class Shared:
         parties = self._bulk.parties(self.offer.root)
         clients = self._transfer.sender.clients
         told = []
+        servers: set[PeerId] | None = None
         for peer_id, party in parties.items():
             if party.kind in (NoticeKind.OFFER, NoticeKind.WITHDRAW):
                 continue
@@ -151,8 +154,10 @@ class Shared:
             # report to somebody else.
             reports = client is not None or self._transfer.receiver is None
             if reports and now - party.heard >= SILENT:
-                state = State.SILENT
-                reason = UNHEARD if self._is_unheard(peer_id, party) else ""
+                state, reason = State.SILENT, ""
+                if self._never_reported(peer_id, party):
+                    servers = self._servers(parties) if servers is None else servers
+                    reason = UNHEARD if self._needs_us(peer_id, servers, now) else ""
             if party.kind is NoticeKind.WHOLE:
                 state, have, reason = State.WHOLE, self._transfer.layout.size, ""
             elif party.kind is NoticeKind.FAILED:
@@ -160,10 +165,26 @@ class Shared:
             told.append(ReceiverProgress(peer_id, party.name, state, have, way, loss, reason))
         return tuple(told)
 
-    def _is_unheard(self, peer_id: PeerId, party: Party) -> bool:
+    def _never_reported(self, peer_id: PeerId, party: Party) -> bool:
         """Whether a peer that is here takes it, but has never reported. Too many receivers are not noted."""
         noted = len(self._transfer.sender.clients) < RECEIVERS
         return party.have is None and noted and self._bulk.is_here(peer_id)
+
+    def _servers(self, parties: Mapping[PeerId, Party]) -> set[PeerId]:
+        """Who else is here and gives it, or the part of it that it has."""
+        clients = self._transfer.sender.clients
+        servers = {peer.peer_id for peer in self._bulk.holders(self.offer)}
+        for peer_id, party in parties.items():
+            part = clients[peer_id].have if peer_id in clients else party.have
+            if party.kind is NoticeKind.ACCEPT and part and self._bulk.is_here(peer_id):
+                servers.add(peer_id)
+        return servers
+
+    def _needs_us(self, peer_id: PeerId, servers: set[PeerId], now: float) -> bool:
+        """Whether a receiver can only report to us, and had the time to: others may have left just now."""
+        if servers - {peer_id}:
+            self._served_at = now
+        return now - self._served_at >= SILENT
 
     def _note_soon(self) -> None:
         """Something changed of which much more may follow at once."""

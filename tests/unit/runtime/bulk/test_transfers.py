@@ -131,7 +131,7 @@ def test_what_keeps_a_receiver_from_getting_on_is_told() -> None:
         clients: dict[PeerId, Any] = {}
         layout = SimpleNamespace(size=1000, block_size=100)
         transfer = SimpleNamespace(layout=layout, sender=SimpleNamespace(clients=clients), receiver=None)
-        offer = SimpleNamespace(root=(1).to_bytes(32, "big"))
+        offer = SimpleNamespace(id="id", root=(1).to_bytes(32, "big"))
         shared = Shared(bulk, cast(Any, offer), cast(Any, transfer), cast(Any, None), cast(Any, None))
 
         def receiver() -> tuple[State, str]:
@@ -164,6 +164,39 @@ def test_what_keeps_a_receiver_from_getting_on_is_told() -> None:
     asyncio.run(case())
 
 
+def test_who_can_get_it_from_others_need_not_report_to_us() -> None:
+    async def case() -> None:
+        member = Nobody()
+        bulk = make(member)
+        clients: dict[PeerId, Any] = {}
+        layout = SimpleNamespace(size=1000, block_size=100)
+        transfer = SimpleNamespace(layout=layout, sender=SimpleNamespace(clients=clients), receiver=None)
+        shared = Shared(bulk, OFFERED, cast(Any, transfer), cast(Any, None), cast(Any, None))
+
+        def reason() -> str:
+            [one] = [one for one in shared._receivers(member.time) if one.peer_id == ADA]
+            assert one.state is State.SILENT
+            return one.reason
+
+        bulk.on_notice(notice(ADA, NoticeKind.ACCEPT, 1))
+        bulk.on_notice(notice(BOB, NoticeKind.ACCEPT, 1))
+        member.time = 106.0
+        assert reason() == UNHEARD  # as far as is known, there is nothing at the other one
+        clients[BOB] = SimpleNamespace(
+            have=4, heard=106.0, channel=None, reporter=SimpleNamespace(loss=0.0), unreached=False
+        )
+        assert reason() == ""
+        clients.clear()
+        bulk.on_notice(notice(BOB, NoticeKind.WHOLE, 1))
+        assert reason() == ""
+        bulk.on_notice(notice(BOB, NoticeKind.WITHDRAW, 1))
+        assert reason() == ""  # it has not had the time to report to us
+        member.time = 112.0
+        assert reason() == UNHEARD
+
+    asyncio.run(case())
+
+
 def test_a_receiver_is_silent_from_its_last_word_on_for_ever() -> None:
     async def case() -> None:
         member = Nobody()
@@ -171,7 +204,7 @@ def test_a_receiver_is_silent_from_its_last_word_on_for_ever() -> None:
         clients: dict[PeerId, Any] = {}
         layout = SimpleNamespace(size=1000, block_size=100)
         transfer = SimpleNamespace(layout=layout, sender=SimpleNamespace(clients=clients), receiver=None)
-        offer = SimpleNamespace(root=(1).to_bytes(32, "big"))
+        offer = SimpleNamespace(id="id", root=(1).to_bytes(32, "big"))
         shared = Shared(bulk, cast(Any, offer), cast(Any, transfer), cast(Any, None), cast(Any, None))
 
         def receiver() -> tuple[State, int]:
