@@ -135,7 +135,9 @@ def test_a_firewall_that_keeps_reports_out_is_named(lan: lab.MakeLan, tmp_path: 
     dropping = h1.mcast("drop", str(tmp_path / "a.txt"), "-W", "60s")
     get(h2)
     dropping.wait_for(
-        re.compile(r"h2·\w+ is silent at 0 %: no report of it has come: a firewall here may keep it out"),
+        re.compile(
+            r"h2·\w+ is silent at 0 %: no report from it has arrived: a firewall here may keep it out"
+        ),
         stream="stderr",
     )
 

@@ -16,7 +16,7 @@ UNREACHED = f"nothing of it has arrived there for {SECONDS:.0f} s"
 """Why it does not get on: its reports say so."""
 KEPT_OUT = ": a firewall there may keep it out"
 """What is added if nothing has ever arrived."""
-UNHEARD = "no report of it has come: a firewall here may keep it out"
+UNHEARD = "no report from it has arrived: a firewall here may keep it out"
 """Why nothing is known of its progress."""
 
 

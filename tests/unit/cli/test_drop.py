@@ -243,7 +243,7 @@ def test_a_receiver_that_nothing_reaches_is_told_with_the_reason(monkeypatch: py
     assert case.settled()
     assert case.dropping.verdict() == 27
     stays = "nothing of it has arrived there for 10 s: a firewall there may keep it out"
-    silent = "no report of it has come: a firewall here may keep it out"
+    silent = "no report from it has arrived: a firewall here may keep it out"
     assert case.said[1:] == [
         "bob·6262 has it whole",
         f"cyd·6363 stays at 0 %: {stays}; run mcast doctor there",
