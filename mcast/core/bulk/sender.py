@@ -287,12 +287,15 @@ class BulkSender:
 
     def _note_arrivals(self, client: Client, report: BulkReport, elapsed: float, now: float) -> None:
         """Note when more was sent, and when it arrived. A receiver with a backlog may just not have read it,
-        and while one is silent nothing is sent."""
+        and while one is silent nothing is sent. One that does not get our words counts nothing, but it may
+        have more. What is sent after a pause needs its time to arrive."""
         serials = (client.channel or self._group).serials
         sent = serials.get(None, 0) + serials.get(client.reporter.address, 0)
         got = report.multicast[1] + report.unicast[1]
         done = report.have >= self.layout.blocks
-        if got != client.got or report.backlog or done or elapsed >= SILENT:
+        more = got != client.got or report.have > client.have
+        resumed = sent != client.sent and now - client.sent_at >= SILENT
+        if more or report.backlog or done or elapsed >= SILENT or resumed:
             client.got, client.got_at = got, now
         if sent != client.sent:
             client.sent, client.sent_at = sent, now

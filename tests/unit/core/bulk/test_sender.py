@@ -199,6 +199,25 @@ def test_nobody_misses_what_is_not_sent() -> None:
     assert not reports(sender, 1.25, 20.0, multicast=(1, 1))
 
 
+def test_who_has_more_and_more_is_reached() -> None:
+    sender = make()
+    for have in range(20):
+        assert not reports(sender, float(have), have + 0.75, have=have)
+    assert reports(sender, 20.0, 31.0, have=19)
+
+
+def test_what_is_sent_after_a_pause_has_its_time_to_arrive() -> None:
+    sender = make()
+    assert not reports(sender, 0.0, 1.0, multicast=(1, 1))
+    sender.changed = True
+    assert not reports(sender, 1.25, 20.0, multicast=(1, 1))
+    sender.changed = False
+    for tenth in range(3):
+        now = 20.25 + tenth / 4
+        assert not reports(sender, now, now, multicast=(1, 1))
+    assert reports(sender, 21.0, 31.0, multicast=(1, 1))
+
+
 @pytest.mark.parametrize("serial", [90_000, 0])
 def test_a_false_serial_leaves_what_is_known_of_a_receiver(serial: int) -> None:
     sender = make()
