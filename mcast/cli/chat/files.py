@@ -14,6 +14,7 @@ from mcast.cli.items import GroupContext
 from mcast.cli.offers import (
     QUIET,
     gets_on,
+    is_stuck,
     listed,
     offer_text,
     share_text,
@@ -24,12 +25,13 @@ from mcast.cli.offers import (
 )
 from mcast.cli.output import escape, note
 from mcast.cli.transfers import current
+from mcast.core.events import PeerId
 from mcast.errors import McastError, UsageError
 from mcast.events import TransferOffered
 from mcast.files.incoming import Incoming
 from mcast.files.outgoing import Outgoing
 from mcast.runtime.bulk.transfers import Drop, Fetch
-from mcast.runtime.bulk.views import ReceiverProgress, State
+from mcast.runtime.bulk.views import Progress, ReceiverProgress, State
 from mcast.runtime.bulk.worker import apart
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ AT_ONCE = 8
 """Transfers that one takes or offers at a time: each has a worker thread and open files."""
 HELD = 8
 """Transfers that are whole and that others can have from us."""
+TAKING = (State.ACCEPTED, State.RECEIVING)
 OVER = (State.WHOLE, State.FAILED)
 SKIPPED = 5
 """Files that are not sent and are named."""
@@ -84,7 +87,9 @@ class Files:
             yield "nobody offers files; /drop PATH offers some"
         for offer in offers.values():
             transfer = self._transfers.get(offer.id)
-            state = self._outcomes.get(offer.id) or (self._words(transfer) if transfer else "")
+            state = self._outcomes.get(offer.id) or (
+                self._words(transfer, transfer.progress()) if transfer else ""
+            )
             if not state and not self._group.holders(offer):
                 state = "nobody who is here has it"
             line = f"[{self.number(offer)}] {offer_text(offer)} from {self._author(offer)}"
@@ -128,9 +133,9 @@ class Files:
         if offer.id in self._transfers:
             state = self._outcomes.get(offer.id, "it is on its way")
             raise UsageError(f"you have taken {offer_text(offer)} already", state)
+        incoming = Incoming(_home(into) or platformdirs.user_downloads_dir())
         await self._leave_other(offer)
         await self._make_room()
-        incoming = Incoming(_home(into) or platformdirs.user_downloads_dir())
         fetch = await self._group.accept(offer, incoming)
         self._outcomes.pop(offer.id, None)
         self._start(fetch, self._watch_fetch(fetch, incoming))
@@ -158,8 +163,9 @@ class Files:
 
     def _tell_unserved(self, drop: Drop) -> None:
         """Tell whom a transfer does not complete any more, unless somebody else has all of it."""
-        receivers = current(drop.progress().receivers)
-        moving = [one for one in receivers if one.state in (State.ACCEPTED, State.RECEIVING)]
+        progress = drop.progress()
+        taking = [one for one in current(progress.receivers) if one.state in TAKING]
+        moving = [one for one in taking if one.have < progress.total]  # the others are just finishing
         if moving and drop.failure is None and not self._group.holders(drop.offer):
             labels = listed([self._context.labels.label(one.peer_id, one.name) for one in moving])
             verb = "does" if len(moving) == 1 else "do"
@@ -207,8 +213,8 @@ class Files:
         have, since = -1, 0.0
         try:
             while not ended.done():
-                self._show(fetch)
                 progress = fetch.progress()
+                self._show(fetch, progress)
                 if progress.have != have:
                     have, since = progress.have, self._group.now
                 elif have < progress.total and self._group.now - since >= QUIET:
@@ -234,23 +240,24 @@ class Files:
 
     async def _watch_drop(self, drop: Drop) -> None:
         """Show how it stands as long as one is in the room: more people may take it."""
-        told: set[str] = set()
+        told: set[tuple[PeerId, str]] = set()
         while drop.failure is None:
-            self._show(drop)
-            for one in drop.progress().receivers:
-                label = self._context.labels.label(one.peer_id, one.name)
-                stuck = stuck_text(one, label, drop.progress().total)
-                if stuck and stuck not in told:
-                    told.add(stuck)
-                    note(f"{offer_text(drop.offer)}: {stuck}")
+            progress = drop.progress()
+            self._show(drop, progress)
+            for one in progress.receivers:
+                key = one.peer_id, one.reason
+                if one.reason and is_stuck(one) and key not in told:
+                    told.add(key)
+                    label = self._context.labels.label(one.peer_id, one.name)
+                    note(f"{offer_text(drop.offer)}: {stuck_text(one, label, progress.total)}")
             await drop.changed(LOOK)
         del self._transfers[drop.id]
         self._end(drop, f"ended: {escape(drop.failure.text or drop.failure.kind)}")
 
-    def _show(self, transfer: Drop | Fetch) -> None:
+    def _show(self, transfer: Drop | Fetch, progress: Progress) -> None:
         """Show how a transfer stands, in its line."""
         self._outcomes.pop(transfer.id, None)
-        words = self._line(transfer, self._words(transfer))
+        words = self._line(transfer, self._words(transfer, progress))
         if self._lines.get(transfer.id) != words:
             first = transfer.id not in self._lines
             self._lines[transfer.id] = words
@@ -269,8 +276,7 @@ class Files:
         name = self._view.look().one_row(offer_text(transfer.offer), 4)
         return f"[{self.number(transfer.offer)}] {verb} {name}: {state}"
 
-    def _words(self, transfer: Drop | Fetch) -> str:
-        progress = transfer.progress()
+    def _words(self, transfer: Drop | Fetch, progress: Progress) -> str:
         moving = isinstance(transfer, Fetch) or any(map(gets_on, progress.receivers))
         rate = f", {size_text(progress.rate)}/s" if progress.rate and moving else ""
         if isinstance(transfer, Fetch):

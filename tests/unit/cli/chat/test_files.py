@@ -13,10 +13,11 @@ from mcast.cli.chat import files as module
 from mcast.cli.chat.files import Files
 from mcast.cli.items import PeerLabels
 from mcast.core.events import PeerId, PeerView
+from mcast.errors import UsageError
 from mcast.events import TransferOffered
 from mcast.files.incoming import Incoming
 from mcast.runtime.bulk.transfers import Drop, Fetch
-from mcast.runtime.bulk.views import UNREACHED, Failure, Progress, ReceiverProgress, State
+from mcast.runtime.bulk.views import UNHEARD, UNREACHED, Failure, Progress, ReceiverProgress, State
 
 
 def offer(author: str, number: int, title: str, *, root: int = 0) -> TransferOffered:
@@ -93,6 +94,24 @@ def test_of_two_with_one_hash_the_last_accepted_is_taken(tmp_path: Path) -> None
     left, taken = asyncio.run(case())
     assert left == "[1] photos/ (900 B) from eve·6565: left for another offer of it"
     assert taken.startswith("[2] photos/ (900 B) from ada·6161: whole, in")
+
+
+def test_a_directory_that_cannot_be_used_ends_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    async def case() -> list[str]:
+        told: list[str] = []
+        false, true = offer("eve", 1, "photos/"), offer("ada", 2, "photos/")
+        files = room([false, true], told, {false.id: Stuck(false, told)})
+        await files.accept(1, str(tmp_path))
+        await asyncio.sleep(0)
+        with pytest.raises(UsageError, match="is not a directory"):
+            await files.accept(2, str(tmp_path / "file"))
+        assert (files.has(false), told) == (True, [])
+        await files.close()
+        return told
+
+    assert asyncio.run(case()) == ["cancelled"]
 
 
 def test_the_oldest_whole_transfers_make_room(tmp_path: Path) -> None:
@@ -187,6 +206,7 @@ def test_who_does_not_get_the_rest_is_told_when_one_leaves(monkeypatch: pytest.M
     ]
     others = [
         ReceiverProgress(dan, "dan", State.WHOLE, 1000),
+        ReceiverProgress(PeerId(b"f" * 16, 1), "fay", State.RECEIVING, 1000),  # it only has to finish
         ReceiverProgress(eve, "eve", State.FAILED, 420),
     ]
 
@@ -213,19 +233,24 @@ def test_why_a_receiver_gets_nothing_is_told_once(monkeypatch: pytest.MonkeyPatc
     notes: list[str] = []
     monkeypatch.setattr(module, "note", notes.append)
     offered = offer("me", 1, "photos/")
-    stuck = ReceiverProgress(PeerId(b"b" * 16, 1), "bob", State.RECEIVING, 0, reason=UNREACHED)
+    bob, cyd = PeerId(b"b" * 16, 1), PeerId(b"c" * 16, 1)
 
     class Looked(Drop):
-        """A drop that ends after two looks."""
+        """A drop that ends after three looks."""
 
-        looks = 0
-        failure = property(lambda self: Failure("source", "gone") if self.looks > 1 else None)
+        looks = asked = 0
+        failure = property(lambda self: Failure("source", "gone") if self.looks > 2 else None)
 
         def __init__(self) -> None:
             self.offer = offered
 
         def progress(self) -> Progress:
-            return Progress(1000, 1000, 0, 0, 50.0, (stuck,))
+            self.asked += 1
+            stuck = [
+                ReceiverProgress(bob, "bob", State.RECEIVING, 10 * self.looks, reason=UNREACHED),
+                ReceiverProgress(cyd, "cyd", State.SILENT, reason=UNHEARD if self.looks else ""),
+            ]
+            return Progress(1000, 1000, 0, 0, 50.0, tuple(stuck))
 
         async def changed(self, timeout: float | None = None) -> bool:
             self.looks += 1
@@ -236,8 +261,13 @@ def test_why_a_receiver_gets_nothing_is_told_once(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(files._view, "change", lambda key, words: shown.setdefault(key, words))
     files._transfers[drop.id] = drop
     asyncio.run(files._watch_drop(drop))
-    assert shown[drop.id] == "[1] you offer photos/ (900 B): 0 of 1 whole, bob·6262 0 % gets nothing"
-    assert notes == ["photos/ (900 B): bob·6262 stays at 0 %: nothing of it has arrived there for 10 s"]
+    assert drop.asked == drop.looks
+    state = "0 of 2 whole, bob·6262 0 % gets nothing, cyd·6363 0 % silent"
+    assert shown[drop.id] == f"[1] you offer photos/ (900 B): {state}"
+    assert notes == [
+        "photos/ (900 B): bob·6262 stays at 0 %: nothing of it has arrived there for 10 s",
+        f"photos/ (900 B): cyd·6363 is silent at 0 %: {UNHEARD}; run mcast doctor here",
+    ]
 
 
 def test_quotes_around_a_path_are_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
