@@ -42,7 +42,15 @@ Local = tuple[str, ...]
 
 def check_directory(into: Path) -> None:
     """UsageError if files cannot be kept in this directory, or if it is not there and cannot be created."""
-    place = next(one for one in (into, *into.absolute().parents) if os.path.lexists(one))
+    try:
+        above = into.absolute().parents
+    except OSError as error:
+        problem = f"cannot keep files in {into}: the working directory is not there ({error.strerror})"
+        raise UsageError(problem, "change into another directory, or give a full path") from None
+    place = next((one for one in (into, *above) if os.path.lexists(one)), None)
+    if place is None:
+        root = above[-1] if above else into
+        raise UsageError(f"cannot keep files in {into}: there is no {root}", "choose another directory")
     which = "it" if place == into else str(place)
     if not place.is_dir():
         raise UsageError(

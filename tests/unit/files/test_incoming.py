@@ -6,6 +6,7 @@ import errno
 import os
 import random
 import shutil
+import sys
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -446,3 +447,28 @@ def test_a_directory_that_cannot_be_used_is_named_at_once(
             Incoming(tmp_path / name)
         assert error.value.message == f"cannot keep files in {tmp_path / name}: {which} is not writable"
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["file", "link"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a working directory cannot be removed there")
+def test_a_working_directory_that_was_removed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    for name in ("in", "."):
+        with pytest.raises(UsageError, match="change into another directory, or give a full path") as error:
+            check_directory(Path(name))
+        assert error.value.message.startswith(
+            f"cannot keep files in {name}: the working directory is not there ("
+        )
+    check_directory(tmp_path / "in")
+
+
+@pytest.mark.parametrize(("path", "root"), [("/new/deep", "/"), ("/", "/")])
+def test_a_drive_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, path: str, root: str) -> None:
+    monkeypatch.setattr(os.path, "lexists", lambda _: False)
+    with pytest.raises(UsageError) as error:
+        check_directory(Path(path))
+    there_is_no = f"cannot keep files in {Path(path)}: there is no {Path(root)}"
+    assert str(error.value) == f"{there_is_no}: choose another directory"
