@@ -38,7 +38,7 @@ _WORDS = {
     State.WHOLE: "has it whole",
     State.FAILED: "cannot take it",
 }
-GOES_ON = "; if it is started again, it goes on from there"
+KEPT = "; what it has is kept there"
 
 
 def current(receivers: Iterable[ReceiverProgress]) -> list[ReceiverProgress]:
@@ -144,7 +144,7 @@ class TransferView:
         """How a receiver stands, for people."""
         label, share = self.label(receiver), share_text(receiver.have, total)
         if standing(receiver) == "stopped":
-            return f"{label} stopped at {share}" + (GOES_ON if receiver.have else "")
+            return f"{label} stopped at {share}" + (KEPT if receiver.have else "")
         if stuck := stuck_text(receiver, label, total):
             return stuck
         if receiver.state == State.SILENT:

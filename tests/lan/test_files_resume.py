@@ -88,7 +88,7 @@ def test_an_interrupted_get_says_how_to_go_on(lan: lab.MakeLan, tmp_path: Path) 
         r"is not whole: \d+ % is here; the same command goes on with what is in .*\.part", getting.stderr
     )
     assert last(getting, "transfer")["state"] == "incomplete"
-    words = re.compile(r"h2·\w+ stopped at (\d+) %; if it is started again, it goes on from there\n")
+    words = re.compile(r"h2·\w+ stopped at (\d+) %; what it has is kept there\n")
     stopped = dropping.wait_for(words, stream="stderr")
     assert int(stopped[1]) >= 30
     assert last(dropping, "receiver")["reason"] == "cancelled"

@@ -276,7 +276,7 @@ def test_a_receiver_that_stopped_is_no_failure() -> None:
         case.dropping._view.look(OFFER, Progress(TOTAL, TOTAL, 0, 0, 0.0, (stopped,)), 0)
     assert case.said[1:] == [
         "cyd·6363 takes it",
-        "cyd·6363 stopped at 42 %; if it is started again, it goes on from there",
+        "cyd·6363 stopped at 42 %; what it has is kept there",
         "cyd·6363 stopped at 0 %",
     ]
 
