@@ -80,9 +80,10 @@ def drop(
         raise UsageError("--to or --wait-for is empty", "give the name or the id of a peer")
 
     async def command(ending: Ending, output: Output) -> int:
+        ending.unread = exits.TIMED_OUT
         outgoing = await _outgoing(files, ending)
         if outgoing is None:
-            return _too_early(wanted) if ending.reason == "timeout" else _stopped(ending)
+            return _not_offered(ending, wanted)
         for line in _skipped(outgoing.skipped):
             note(line)
         joining = network.protocol(me, wait=False, peers=peers)
@@ -99,10 +100,10 @@ def drop(
                     note(str(error))
                     return exits.NOTHING_FOUND
                 following.cancel()
-                code = dropping.verdict()
-                if complete or ending.reason == "timeout":
-                    return code
-                return _stopped(ending)
+                if not dropping.offered:
+                    return _not_offered(ending, wanted, dropping.absent())
+                ending.unread = code = dropping.verdict()
+                return code if complete else _code(ending, code)
 
     return run(command, timeout=timeout)
 
@@ -115,11 +116,6 @@ async def _outgoing(files: Sequence[str], ending: Ending) -> Outgoing | None:
         found.append(await apart(Outgoing, files))
 
     return found[0] if await ending.during(find_all()) else None
-
-
-def _stopped(ending: Ending) -> int:
-    """The exit code if a signal came, or nobody reads the output any more."""
-    return exits.INTERRUPTED + ending.signal if ending.reason == "signal" else exits.DONE
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -142,10 +138,18 @@ def _number(wait_acks: str | None) -> tuple[int, bool]:
     return int(wait_acks), False
 
 
-def _too_early(wanted: Wanted) -> int:
-    """Tell that the time was over before anything was offered; the exit code."""
-    note("nothing was offered: the time was over too soon")
-    return exits.NOTHING_FOUND if wanted.names else exits.TIMED_OUT
+def _not_offered(ending: Ending, wanted: Wanted, absent: Sequence[str] = ()) -> int:
+    """Tell why nothing was offered; the exit code. absent: those of `--to` who did not come."""
+    late, why = ending.reason == "timeout", "stopped"
+    if late:
+        why = f"{listed(absent)} did not come" if absent else "the time was over too soon"
+    note(f"{why}; nothing was offered")
+    return _code(ending, exits.NOTHING_FOUND if late and wanted.names else exits.TIMED_OUT)
+
+
+def _code(ending: Ending, code: int) -> int:
+    """The exit code, also if a signal came."""
+    return exits.INTERRUPTED + ending.signal if ending.reason == "signal" else code
 
 
 def _who(to: Sequence[str]) -> str:
@@ -185,10 +189,21 @@ class Dropping:
         self._outgoing, self._wanted, self._view = outgoing, wanted, view
         self._drop: Drop | None = None
         self._failure = ""
+        self._awaited: Sequence[str] = ()
         self._exact: dict[str, bytes] = {}
         self._settled_at: float | None = None
         self._stuck: dict[PeerId, float] = {}
         self._told = 0
+
+    @property
+    def offered(self) -> bool:
+        """Whether the files were offered."""
+        return self._drop is not None
+
+    def absent(self) -> list[str]:
+        """The names of those the files are for who are not here, escaped."""
+        peers = self._group.peers()
+        return [escape(name) for name in self._awaited if not matching(peers, name)]
 
     async def _find(self, name: str, *, wait: bool) -> PeerView:
         """The peer with that name, also if it comes later."""
@@ -210,12 +225,10 @@ class Dropping:
         wait: these peers may come later.
         """
         await self._group.acquaint()
-        outgoing = self._outgoing
+        self._awaited = to
         peers = [await self._find(name, wait=wait) for name in to]
         self._exact = {name: peer.peer_id.origin for name, peer in zip(to, peers, strict=True)}
-        self._drop = drop = await self._group.drop(
-            outgoing, title=outgoing.title, count=outgoing.files, to=peers or None
-        )
+        self._drop = drop = await self._offer(peers)
         words = f"offering {offer_text(drop.offer)}: {_who(to)} it with mcast get --into DIR"
         self._view.begin(drop.offer, words)
         while drop.failure is None and not self._settled(drop.progress()):
@@ -227,6 +240,22 @@ class Dropping:
         if drop.failure is not None:
             self._failure = drop.failure.text or drop.failure.kind
 
+    async def _offer(self, peers: Sequence[PeerView]) -> Drop:
+        """Read the files and offer them. Large ones take a while: show how far they are read."""
+        outgoing = self._outgoing
+        offering = asyncio.ensure_future(
+            self._group.drop(outgoing, title=outgoing.title, count=outgoing.files, to=peers or None)
+        )
+        try:
+            while not (await asyncio.wait({offering}, timeout=LOOK))[0]:
+                self._view.reading(outgoing.title, outgoing.read_to, outgoing.size)
+        finally:
+            self._view.reading("", 0, 0)
+            if not offering.done():
+                offering.cancel()
+                await asyncio.gather(offering, return_exceptions=True)
+        return offering.result()
+
     def _tell_unsent(self, drop: Drop) -> None:
         """Tell which files are not sent any more."""
         for line in drop.unsent[self._told : NAMED]:
@@ -237,8 +266,7 @@ class Dropping:
 
     def verdict(self) -> int:
         """Tell who has the files and who has not; the exit code."""
-        if self._drop is None:
-            return _too_early(self._wanted)
+        assert self._drop is not None, "asked only then"  # noqa: S101 - for mypy
         offer, progress = self._drop.offer, self._drop.progress()
         lacks = self._lacks(progress)
         state = "failed" if self._failure else "incomplete" if lacks else "whole"
@@ -334,6 +362,7 @@ class Dropping:
 
 
 def arrived(progress: Progress) -> int:
-    """How much of it has arrived: the mean of those that take it."""
-    taking = [one.have for one in current(progress.receivers) if one.state != State.FAILED]
-    return sum(taking) // len(taking) if taking else 0
+    """How much of it has arrived: the mean of those that take it; the most that one has if all stopped."""
+    receivers = current(progress.receivers)
+    taking = [one.have for one in receivers if one.state != State.FAILED]
+    return sum(taking) // len(taking) if taking else max((one.have for one in receivers), default=0)

@@ -80,17 +80,19 @@ def get(
     check_directory(Path(into))
 
     async def command(ending: Ending, output: Output) -> int:
+        ending.unread = exits.TIMED_OUT
         joining = network.protocol(me, peers=peers, history=True)
         with terminal_bars(not (json or quiet)) as bars:
             async with joining as session:
                 reporter = Reporter(session, quiet=quiet, verbose=False)
                 reporter.joined("waiting for files in")
                 following = asyncio.create_task(follow(session, reporter))
-                view = TransferView(session.contexts[0], bars, reporter.say, output if json else None)
+                json_output = output if json else None
+                view = TransferView(session.contexts[0], bars, reporter.say, json_output, getting=True)
                 getting = Getting(session, view, Path(into), count, author, match)
                 getting.overwrite, getting.executable = overwrite, executable
                 complete = await ending.during(getting.run())
-                code = await getting.verdict()
+                ending.unread = code = await getting.verdict()
                 following.cancel()
                 if complete and linger and not getting.failed:
                     await ending.during(asyncio.sleep(linger))

@@ -33,6 +33,8 @@ class Ending:
     def __init__(self, *, timeout: float | None = None, idle: float | None = None) -> None:
         self.reason: str | None = None
         self.signal = 0
+        self.unread = exits.DONE
+        """The exit code if nobody reads the output any more: of some commands it is not all they do."""
         self._loop = asyncio.get_running_loop()
         self._ended = asyncio.Event()
         self._idle = idle
@@ -177,7 +179,7 @@ def run(command: Callable[[Ending, Output], Coroutine[Any, Any, int]], **limits:
         with asyncio.Runner(loop_factory=_new_loop) as runner:
             return runner.run(main())
     except OutputClosed:
-        return exits.DONE
+        return ending.unread if ending else exits.DONE
     except (KeyboardInterrupt, asyncio.CancelledError):
         return exits.INTERRUPTED + ((ending.signal if ending else 0) or signal.SIGINT)
 

@@ -7,7 +7,8 @@ import io
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from mcast.core.events import PeerId
@@ -16,7 +17,7 @@ from mcast.runtime.bulk.views import Progress, ReceiverProgress, State
 
 from .items import GroupContext, author_field, offer_fields
 from .offers import gets_on, offer_text, share_text, size_text, standing, stuck_text
-from .output import Output, escape
+from .output import Output, OutputClosed, escape
 from .session import GroupSession, Reporter
 from .streams import ROOM, Writer
 
@@ -29,6 +30,10 @@ ROWS = 8
 """Receivers that have a bar of their own. Of more, only the number is said."""
 REPORT = 1.0
 """Seconds between two lines of JSON about the progress."""
+PACE_STEP, PACE_SPAN = 1.0, 10.0
+"""Seconds between two looks at what a receiver has, and over which its pace is the mean."""
+READING = "reading"
+"""What stands for a transfer while its files are read: no transfer has this id."""
 FINISH = 0.5
 """Seconds that the last bar may take to be written."""
 
@@ -71,6 +76,7 @@ class TransferView:
     """Shows transfers while they run: what happens to their receivers, and how far they are.
 
     bars: where there is a terminal. say: what tells the user something. json: where to print JSON, if wanted.
+    getting: they come to us, and have no receivers here.
     """
 
     def __init__(
@@ -79,8 +85,11 @@ class TransferView:
         bars: TerminalBars | None,
         say: Callable[[str], None],
         json: Output | None,
+        *,
+        getting: bool = False,
     ) -> None:
         self.say = say
+        self._getting = getting
         self._context, self._bars, self._json = context, bars, json
         self._states: dict[tuple[str, PeerId], tuple[State, str]] = {}
         self._told: dict[tuple[str, PeerId], set[str]] = {}
@@ -91,6 +100,11 @@ class TransferView:
     def label(self, receiver: ReceiverProgress) -> str:
         """The label of a receiver, escaped."""
         return self._context.labels.label(receiver.peer_id, receiver.name)
+
+    def reading(self, title: str, done: int, size: int) -> None:
+        """Show how far files are read before they can be offered; without a title, not any more."""
+        if self._bars:
+            self._bars.reading(title, done, size)
 
     def begin(self, offer: TransferOffered, words: str) -> None:
         """A transfer begins: say so."""
@@ -111,7 +125,7 @@ class TransferView:
             self._reported[offer.id] = now
             self._print("progress", {"id": offer.id, **_amounts(progress, have)})
         if self._bars:
-            self._bars.show(offer, have, progress, self.label)
+            self._bars.show(offer, have, progress, None if self._getting else self.label)
 
     def end(
         self, offer: TransferOffered, progress: Progress, have: int, state: str, *, reason: str, **more: Any
@@ -129,7 +143,8 @@ class TransferView:
 
     def _print(self, kind: str, fields: Mapping[str, Any]) -> None:
         if self._json:
-            self._json.events([{**self._context.head(kind, time.time()), **fields}])
+            with contextlib.suppress(OutputClosed):  # the command ends, and tells what is not whole
+                self._json.events([{**self._context.head(kind, time.time()), **fields}])
 
     def _changed(self, offer: TransferOffered, receiver: ReceiverProgress, total: int) -> None:
         text = self._text(receiver, total)
@@ -175,6 +190,35 @@ def _amounts(progress: Progress, have: int) -> dict[str, Any]:
     }
 
 
+class Paces:
+    """How fast each receiver gets on, by what it had in the last seconds."""
+
+    def __init__(self) -> None:
+        self._seen: dict[PeerId, deque[tuple[float, int]]] = {}
+
+    def note(self, receivers: Iterable[ReceiverProgress], now: float) -> None:
+        """Remember what each has now. Those that are not among them are forgotten."""
+        before, self._seen = self._seen, {}
+        for one in receivers:
+            seen = self._seen[one.peer_id] = before.get(one.peer_id, deque())
+            if not seen or now - seen[-1][0] >= PACE_STEP:
+                seen.append((now, one.have))
+            while len(seen) > 1 and now - seen[1][0] >= PACE_SPAN:
+                seen.popleft()
+
+    def seconds_left(self, receivers: Iterable[ReceiverProgress], total: int, now: float) -> float | None:
+        """Until the last of those that get on has everything; None if one of them does not say yet."""
+        longest = 0.0
+        for one in receivers:
+            if not gets_on(one) or one.have >= total:
+                continue
+            since, had = self._seen[one.peer_id][0]
+            if now - since < PACE_STEP or one.have <= had:
+                return None
+            longest = max(longest, (total - one.have) * (now - since) / (one.have - had))
+        return longest or None
+
+
 class TerminalBars:
     """Bars on a terminal: one for each transfer, and one for each receiver of it."""
 
@@ -200,21 +244,31 @@ class TerminalBars:
             redirect_stderr=False,
         )
         self._tasks: dict[tuple[str, PeerId | None], TaskID] = {}
+        self._paces = Paces()
+
+    def reading(self, title: str, done: int, size: int) -> None:
+        """Draw how far files are read; without a title, not any more."""
+        if title:
+            self._show(READING, None, f"reading {escape(title)} …", done, size, share_text(done, size))
+            self._draw()
+        else:
+            self._remove(READING)
 
     def show(
-        self, offer: TransferOffered, have: int, progress: Progress, label: Callable[[ReceiverProgress], str]
+        self,
+        offer: TransferOffered,
+        have: int,
+        progress: Progress,
+        label: Callable[[ReceiverProgress], str] | None,
     ) -> None:
-        """Draw the bars anew, unless the terminal is stopped."""
+        """Draw the bars anew, unless the terminal is stopped. Without `label`, the files come to us."""
+        title, total = offer_text(offer), progress.total
+        if label is None:
+            self._show(offer.id, None, title, have, total, _stands(have, progress, _seconds(have, progress)))
+            self._draw()
+            return
         receivers = current(progress.receivers)
-        whole = sum(receiver.state == State.WHOLE for receiver in receivers)
-        detail = share_text(have, progress.total)
-        if not receivers or any(map(gets_on, receivers)):
-            detail += f", {size_text(progress.rate)}/s"
-            if progress.rate and have < progress.total:
-                detail += f", {_time_text((progress.total - have) / progress.rate)} left"
-        if receivers:
-            detail += f"; {whole} of {len(receivers)} whole"
-        self._show(offer.id, None, offer_text(offer), have, progress.total, detail)
+        self._show(offer.id, None, title, have, total, self._sent(have, progress, receivers))
         for receiver in receivers[:ROWS]:
             detail = f"{share_text(receiver.have, progress.total)}, {standing(receiver)}"
             if receiver.way != "multicast":
@@ -222,13 +276,35 @@ class TerminalBars:
             self._show(
                 offer.id, receiver.peer_id, f"  {label(receiver)}", receiver.have, progress.total, detail
             )
+        self._draw()
+
+    def _sent(self, have: int, progress: Progress, receivers: Sequence[ReceiverProgress]) -> str:
+        """How a transfer to these stands."""
+        now = time.monotonic()
+        self._paces.note(receivers, now)
+        if not receivers:
+            return "nobody has accepted it yet"
+        whole = sum(receiver.state == State.WHOLE for receiver in receivers)
+        detail = share_text(have, progress.total)
+        if any(map(gets_on, receivers)):
+            left = self._paces.seconds_left(receivers, progress.total, now)
+            detail = _stands(have, progress, left)
+        return f"{detail}; {whole} of {len(receivers)} whole"
+
+    def _draw(self) -> None:
         if self._writer.waiting <= ROOM:
             self._bars.refresh()
 
     def forget(self, offer: TransferOffered) -> None:
         """Take the bars of a transfer away."""
-        for key in [key for key in self._tasks if key[0] == offer.id]:
+        self._remove(offer.id)
+
+    def _remove(self, transfer: str) -> None:
+        gone = [key for key in self._tasks if key[0] == transfer]
+        for key in gone:
             self._bars.remove_task(self._tasks.pop(key))
+        if gone:
+            self._draw()
 
     def _show(
         self, transfer: str, peer: PeerId | None, title: str, have: int, total: int, detail: str
@@ -292,6 +368,19 @@ class _Above(io.TextIOBase):
         return True
 
 
+def _seconds(have: int, progress: Progress) -> float | None:
+    """Until all that comes to us is here; None if that is not known, or it is."""
+    return (progress.total - have) / progress.rate if progress.rate and have < progress.total else None
+
+
+def _stands(have: int, progress: Progress, left: float | None) -> str:
+    """How far a transfer is, how fast it is, and how long it will take."""
+    time_left = f", {_time_text(left)} left" if left is not None else ""
+    return f"{share_text(have, progress.total)}, {size_text(progress.rate)}/s{time_left}"
+
+
 def _time_text(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -89,6 +89,11 @@ class Outgoing:
         return shortened(name, "", NAME_MAX - len(end)) + end
 
     @property
+    def read_to(self) -> int:
+        """How far the stream was read from its beginning, without a gap."""
+        return self._read_to
+
+    @property
     def files(self) -> int:
         """How many files are sent."""
         return sum(not entry.directory for entry in self.entries)
@@ -166,7 +171,7 @@ class Outgoing:
             if not name:
                 raise UsageError(f"{given} has no name", "give a directory in it")
             if not os.path.lexists(given):
-                raise UsageError(f"there is no file {given}", "check the name")
+                raise UsageError(f"there is no file {given or repr(given)}", "check the name")
             for one in self._walk(given, (tops.add(wire_name(name)),)):
                 count += 1
                 if count > ENTRIES_MAX:

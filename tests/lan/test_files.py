@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -200,6 +201,39 @@ def test_time_limits_tell_who_has_what(lan: lab.MakeLan, tmp_path: Path) -> None
     alone = h1.mcast("drop", str(tmp_path / "a.txt"), "--wait-acks", "all")
     assert alone.wait() == 4
     assert "nobody is here to get it" in alone.stderr
+
+
+def test_who_reads_one_line_only_is_told_no_success(lan: lab.MakeLan, tmp_path: Path) -> None:
+    h1, h2 = lan(2).hosts
+    (tmp_path / "a.bin").write_bytes(contents(8 * MIB))
+    h1.rate("10mbit")
+
+    def first_line(host: lab.Host, *arguments: str) -> lab.Process:
+        command = shlex.join([sys.executable, "-m", "mcast", *arguments, "--json"])
+        return host.spawn(["bash", "-c", f"{command} | head -1; exit ${{PIPESTATUS[0]}}"])
+
+    alone = first_line(h1, "drop", str(tmp_path / "a.bin"), "--wait-for", "bob")
+    assert alone.wait() == 27, alone.shown()
+    assert "not whole: bob has not accepted it" in alone.stderr
+    dropping = h1.mcast("drop", str(tmp_path / "a.bin"), "-W", "60s")
+    dropping.wait_for("offering", stream="stderr")
+    getting = first_line(h2, "get", "--into", str(h2.home / "inbox"))
+    assert getting.wait() == 27, getting.shown()
+    assert re.search(r"is not whole: \d+ % is here", getting.stderr)
+    dropping.interrupt()
+
+
+def test_what_was_not_offered_is_told_with_the_reason(lan: lab.MakeLan, tmp_path: Path) -> None:
+    h1, _ = lan(2).hosts
+    (tmp_path / "a.txt").write_text("hello")
+    command = ["drop", str(tmp_path / "a.txt"), "--to", "bob", "--to", "cyd"]
+    late = h1.mcast(*command, "-W", "2s")
+    assert late.wait() == 4
+    assert late.stderr.splitlines()[-1] == "mcast: bob, cyd did not come; nothing was offered"
+    stopped = h1.mcast(*command, "-W", "60s")
+    stopped.wait_for("nobody here is called 'bob' yet: waiting", stream="stderr")
+    assert stopped.interrupt() == 130
+    assert stopped.stderr.splitlines()[-1] == "mcast: stopped; nothing was offered"
 
 
 def test_hostile_lists_of_files_write_nothing(lan: lab.MakeLan) -> None:

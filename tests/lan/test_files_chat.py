@@ -111,3 +111,16 @@ def test_bars_are_shown_on_a_terminal_and_go_away(lan: lab.MakeLan, tmp_path: Pa
     shown = [line.rstrip() for line in dropping.screen() if line.strip()]
     assert re.fullmatch(r"mcast: bob·\w+ has it whole", shown[-1])
     assert not any("%" in line for line in shown)
+
+
+def test_the_bar_goes_away_when_all_is_there(lan: lab.MakeLan, tmp_path: Path) -> None:
+    h1, h2 = lan(2).hosts
+    (tmp_path / "big.bin").write_bytes(random.Random(2).randbytes(2 << 20))
+    h1.rate("20mbit")
+    dropping = h1.mcast_terminal("drop", str(tmp_path / "big.bin"), "--name", "ada")
+    dropping.wait_for_screen("nobody has accepted it yet")
+    getting = h2.mcast_terminal("get", "--into", str(h2.home / "in"), "--name", "bob", "--linger", "60s")
+    getting.wait_for_screen(re.compile(r"in/big\.bin \(2\.1 MB in "))
+    lab.until(lambda: not any("%" in line for line in getting.screen()))
+    assert dropping.wait() == 0
+    getting.interrupt()

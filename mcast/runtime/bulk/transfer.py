@@ -23,6 +23,7 @@ from mcast.core.events import Address, PeerId, PeerView
 from mcast.crypto.bulk import ControlSealer, PrivateOffer, TransferKeys
 from mcast.crypto.keys import Identity
 from mcast.crypto.rooms import Room
+from mcast.errors import McastError
 from mcast.multicast import Burst
 from mcast.net.links import Plan
 from mcast.net.slots import Piece, Slots
@@ -600,12 +601,12 @@ class Transfer:
     def _job_done(self, done: asyncio.Future[Any]) -> None:
         self._jobs -= 1
         if not done.cancelled() and (error := done.exception()) is not None:
-            self.fail(Failure("sink", str(error) or type(error).__name__))
+            self._fail("sink", error)
 
     def _source_failed(self, error: BaseException) -> None:
         """Blocks to serve could not be read."""
         if self.receiver is None:
-            self.fail(Failure("source", str(error) or type(error).__name__))
+            self._fail("source", error)
         else:
             self.sender.changed = True  # who asks us finds somebody else
         self._waiting.clear()
@@ -615,14 +616,19 @@ class Transfer:
         if self.receiver is None:
             self.fail(Failure("changed", "the content is not what was offered any more"))
 
-    def fail(self, failure: Failure) -> None:
-        """The transfer ends; others are told."""
+    def _fail(self, kind: str, error: BaseException) -> None:
+        """The transfer ends by an error. What to do about it is told here, not to others."""
+        told = error.message if isinstance(error, McastError) else ""
+        self.fail(Failure(kind, str(error) or type(error).__name__), told)
+
+    def fail(self, failure: Failure, told: str = "") -> None:
+        """The transfer ends; others are told why, if need be in other words."""
         if self.ended or self.failure is not None or (self.whole and self.receiver is not None):
             return
         self.failure = failure
         self._say(
             NoticeKind.FAILED if self.receiver is not None else NoticeKind.WITHDRAW,
-            failure.text or failure.kind,
+            told or failure.text or failure.kind,
         )
         if self.receiver is not None:
             self.ended = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any, cast
 import pytest
 
 from mcast.cli import drop as module
+from mcast.cli import transfers
 from mcast.cli.drop import Dropping, Wanted, arrived
 from mcast.cli.items import PeerLabels
 from mcast.cli.offers import offer_text, share_text, size_text
@@ -252,19 +254,71 @@ def test_a_receiver_that_nothing_reaches_is_told_with_the_reason(monkeypatch: py
     assert notes == [f"not whole: cyd·6363 (0 %, gets nothing: {stays}), dan·6464 (0 %, silent: {silent})"]
 
 
-def test_a_receiver_that_nothing_reaches_has_no_time_left() -> None:
-    bars = TerminalBars(io.StringIO())
-    shown: list[str] = []
-    bars._show = lambda *words: shown.append(words[-1])  # type: ignore[method-assign]  # what it draws
-    for reason in ("", UNREACHED):
-        taking = receiver("cyd", State.RECEIVING, 200, reason)
-        bars.show(OFFER, 200, Progress(TOTAL, TOTAL, 0, 0, 10.0, (taking,)), lambda one: one.name)
-    assert shown == [
+def test_a_receiver_that_nothing_reaches_has_no_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = Shown(monkeypatch)
+    for at, have, reason in ((0, 100, ""), (10, 200, ""), (10, 200, UNREACHED)):
+        shown.look(at, receiver("cyd", State.RECEIVING, have, reason))
+    assert shown.heads == [
+        "10 %, 10 B/s; 0 of 1 whole",
         "20 %, 10 B/s, 1 min 20 s left; 0 of 1 whole",
-        "20 %, receiving",
         "20 %; 0 of 1 whole",
-        "20 %, gets nothing",
     ]
+    assert shown.rows == ["10 %, receiving", "20 %, receiving", "20 %, gets nothing"]
+
+
+class Shown:
+    """What the bars of a drop say, at times one chooses."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now, self.heads, self.rows = 0.0, list[str](), list[str]()
+        self._bars = TerminalBars(io.StringIO())
+        monkeypatch.setattr(transfers, "time", SimpleNamespace(monotonic=lambda: self.now))
+        monkeypatch.setattr(self._bars, "_show", self._show)
+
+    def _show(
+        self, transfer: str, one: PeerId | None, title: str, have: int, total: int, detail: str
+    ) -> None:
+        (self.rows if one else self.heads).append(detail)
+
+    def look(self, now: float, *receivers: ReceiverProgress, rate: float = 10.0) -> str:
+        self.now = now
+        progress = Progress(TOTAL, TOTAL, 0, 0, rate, receivers)
+        self._bars.show(OFFER, arrived(progress), progress, lambda one: one.name)
+        return self.heads[-1]
+
+
+def test_the_time_left_is_that_of_the_slowest(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = Shown(monkeypatch)
+    for second in range(4):
+        head = shown.look(
+            second,
+            receiver("bob", State.RECEIVING, second),
+            receiver("cyd", State.RECEIVING, 200 * second),
+            receiver("dan", State.SILENT, 1),
+            rate=200.0,
+        )
+    assert head == "20 %, 200 B/s, 16 min 37 s left; 0 of 3 whole"
+    head = shown.look(4, receiver("bob", State.RECEIVING, 3), receiver("cyd", State.WHOLE))
+    assert head == "50 %, 10 B/s, 22 min 9 s left; 1 of 2 whole"
+    head = shown.look(15, receiver("bob", State.RECEIVING, 3), receiver("cyd", State.WHOLE))
+    assert head == "50 %, 10 B/s; 1 of 2 whole", "nothing came in the last seconds"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(59.4, "59 s"), (60, "1 min 0 s"), (3599, "59 min 59 s"), (3600, "1 h 0 min"), (20_011, "5 h 33 min")],
+)
+def test_times_are_for_people(seconds: float, text: str) -> None:
+    assert transfers._time_text(seconds) == text
+
+
+def test_a_drop_that_nobody_has_accepted_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Shown(monkeypatch).look(0) == "nobody has accepted it yet"
+
+
+def test_what_has_arrived_stays_when_all_have_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = receiver("dan", State.FAILED, 300, "the disk is full")
+    assert Shown(monkeypatch).look(0, STOPPED, failed) == "42 %; 0 of 2 whole"
 
 
 def test_a_receiver_that_stopped_is_no_failure() -> None:
@@ -352,7 +406,43 @@ sys.exit(cli.main(["drop", *sys.argv[1:], "x"]))
 """
 
 
-@pytest.mark.parametrize(("options", "code"), [([], 130), (["-W", "200ms"], 27)])
-def test_a_disk_that_hangs_does_not_keep_the_program(options: list[str], code: int) -> None:
-    done = subprocess.run([sys.executable, "-c", HANGING, *options], timeout=20, check=False)
+@pytest.mark.parametrize(
+    ("options", "code", "why"), [([], 130, "stopped"), (["-W", "200ms"], 27, "the time was over too soon")]
+)
+def test_a_disk_that_hangs_does_not_keep_the_program(options: list[str], code: int, why: str) -> None:
+    command = [sys.executable, "-c", HANGING, *options]
+    done = subprocess.run(command, timeout=20, check=False, stderr=subprocess.PIPE, text=True)
     assert done.returncode == code
+    assert done.stderr == f"mcast: {why}; nothing was offered\n"
+
+
+def test_how_far_large_files_are_read_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    case, told = Case(ANY, []), list[tuple[str, int, int]]()
+    monkeypatch.setattr(module, "LOOK", 0.001)
+    monkeypatch.setattr(case.dropping._view, "reading", lambda *words: told.append(words))
+    source = SimpleNamespace(title="disk.img", size=10, files=1, read_to=0)
+    case.dropping._outgoing = cast(Outgoing, source)
+
+    async def offer(*_: object, **__: object) -> str:
+        while source.read_to < 4:
+            await asyncio.sleep(0.01)
+            source.read_to += 2
+        return "a drop"
+
+    case.dropping._group.drop = offer  # type: ignore[assignment,method-assign]
+    assert cast(str, asyncio.run(case.dropping._offer([]))) == "a drop"
+    assert set(told) >= {("disk.img", 0, 10), ("disk.img", 2, 10)}
+    assert told[-1] == ("", 0, 0)
+
+
+def test_reading_takes_one_line_that_goes_away() -> None:
+    stream = io.StringIO()
+    bars = TerminalBars(stream)
+    with bars.on():
+        bars.reading("disk.img", 4, 10)
+        assert "reading disk.img …" in stream.getvalue()
+        assert "40 %" in stream.getvalue()
+        bars.reading("disk.img", 5, 10)
+        assert list(bars._tasks) == [(transfers.READING, None)]
+        bars.reading("", 0, 0)
+        assert not bars._tasks

@@ -256,6 +256,14 @@ def test_an_output_that_nobody_reads_is_a_quiet_end() -> None:
     assert run(main) == 0
 
 
+def test_a_command_with_more_to_do_than_to_print_has_its_own_code_for_that() -> None:
+    async def main(ending: Ending, _: Output) -> int:
+        ending.unread = 27
+        raise OutputClosed
+
+    assert run(main) == 27
+
+
 def test_what_nohup_ignores_stays_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
 

@@ -36,6 +36,20 @@ def test_a_file_is_its_manifest_and_its_bytes(tmp_path: Path) -> None:
     outgoing.close()
 
 
+def test_how_far_the_stream_was_read_is_known(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"hello")
+    outgoing = Outgoing([tmp_path / "a"])
+    for offset, size, read_to in ((0, 2, 2), (4, 1, 2), (2, 2, 4), (0, 2, 4)):
+        outgoing.read(offset, size)
+        assert outgoing.read_to == read_to
+    outgoing.close()
+
+
+def test_an_empty_name_is_seen_in_the_error() -> None:
+    with pytest.raises(UsageError, match="there is no file '': check the name"):
+        Outgoing([""])
+
+
 def test_a_directory_is_all_that_is_in_it(tmp_path: Path) -> None:
     root = tmp_path / "photos"
     (root / "b" / "c").mkdir(parents=True)

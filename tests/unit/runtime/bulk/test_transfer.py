@@ -19,6 +19,7 @@ from mcast.core.bulk.tree import HashTree
 from mcast.core.events import PeerId
 from mcast.crypto.keys import Identity
 from mcast.crypto.rooms import Room, keyed_room, open_room
+from mcast.errors import McastError
 from mcast.multicast import Burst
 from mcast.net.address import GroupAddress
 from mcast.net.links import Plan
@@ -234,6 +235,19 @@ async def test_what_is_told_of_a_failure_is_text() -> None:
         transfer.fail(Failure("sink", "cannot write \udcff"))
         assert [notice.text for notice in member.said] == ["cannot write ?"]
         assert transfer.ended
+
+
+@run
+async def test_what_to_do_about_a_failure_is_not_told_to_others() -> None:
+    def write() -> None:
+        raise McastError("the disk is full", "free some disk space")
+
+    async with fetching() as (transfer, _, member, _):
+        with pytest.raises(McastError):
+            await transfer._run(write)
+        await asyncio.sleep(0)
+        assert [notice.text for notice in member.said] == ["the disk is full"]
+        assert transfer.failure == Failure("sink", "the disk is full: free some disk space")
 
 
 @run
