@@ -57,12 +57,14 @@ class Outgoing:
 
     entries: what the manifest lists. skipped: what was found and is not sent. size: bytes of the stream.
     changed: what is not any more what it was when it was read first, by its name, and why. Its bytes are read
-    as zeros; those of the others go on. With nothing left, read() raises FileChanged.
+    as zeros; those of the others go on. With nothing left, read() raises FileChanged. lost: the ranges of the
+    stream that are zeros now.
     """
 
     def __init__(self, paths: Iterable[str | os.PathLike[str]]) -> None:
         self.skipped: list[Skipped] = []
         self.changed: dict[str, str] = {}
+        self.lost: list[tuple[int, int]] = []
         found = [*self._found(paths)]
         if not found:
             why = "; ".join(f"{one.path}: {one.reason}" for one in self.skipped[:3])
@@ -135,6 +137,9 @@ class Outgoing:
                 if len(self.changed) + 1 == len(self._files):
                     raise
                 self.changed[name] = error.message
+                start, whole = self._starts[number], self._files[number].entry.size
+                if whole > 2 * EDGE:
+                    self.lost.append((start + EDGE, start + whole - EDGE))
         return self._edges.read(number, at, size)
 
     def _read(self, number: int, at: int, size: int) -> bytes:

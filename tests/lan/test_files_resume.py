@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,25 @@ def test_a_file_that_changes_takes_no_other_with_it(lan: lab.MakeLan, tmp_path: 
         assert "is not whole: photos/4.bin changed while it was sent; in " in process.stderr
         assert last(process, "transfer")["paths"] == [str(host.home / "inbox" / "photos")]
         assert inbox(host) == expected
+
+
+def test_nobody_waits_for_a_large_file_that_changed(lan: lab.MakeLan, tmp_path: Path) -> None:
+    h1, h2 = lan(2).hosts
+    log, film = tmp_path / "a.log", tmp_path / "film.bin"
+    log.write_bytes(contents(8 * MIB, 1))
+    film.write_bytes(contents(8 * MIB, 2))
+    h1.rate("40mbit")
+    dropping = h1.mcast("drop", str(log), str(film), "--json")
+    getting = get(h2, "--json")
+    wait_share(getting, 0.1)
+    with log.open("r+b") as file:
+        file.seek(7 * MIB)
+        file.write(b"changed")
+    began = time.monotonic()
+    assert getting.wait(60) == 27, getting.shown()
+    assert time.monotonic() - began < 15  # the film alone takes 2 s
+    assert (h2.home / "inbox" / "film.bin").read_bytes() == film.read_bytes()
+    assert dropping.wait() == 27, dropping.shown()
 
 
 def test_a_file_that_changes_while_it_is_sent_is_told(lan: lab.MakeLan, tmp_path: Path) -> None:

@@ -291,3 +291,23 @@ def _servers(host: Host) -> list[Server]:
 
 def _blocks(world: World) -> int:
     return world.tree.layout.blocks
+
+
+@pytest.mark.parametrize("loss", [0.0, 0.1])
+def test_nobody_waits_for_what_changed(loss: float) -> None:
+    data = Random(8).randbytes(12_000_000)
+    world = World(data, receivers=2, loss=loss, bandwidth=4e6, delay=0.005, buffer=0.1)
+    blocks = world.tree.layout.blocks
+    world.run(1.0)
+    assert all(0.1 * blocks < len(host.blocks) < 0.4 * blocks for host in world.receivers)
+    world.hosts[0].sender.lose(10, blocks // 2)
+
+    def told() -> bool:
+        author, receivers = world.hosts[0].peer_id.origin, [host.receiver for host in world.receivers]
+        return all(one is not None and one.is_lost(author, world.now) for one in receivers)
+
+    world.run(30.0, until=told)
+    assert told()
+    rest = set(range(blocks // 2, blocks)) | set(range(10))
+    assert all(rest <= host.blocks.keys() for host in world.receivers)
+    assert world.now < 4.5

@@ -19,6 +19,7 @@ from mcast.wire.bulk import (
     CHANGED,
     ECHO_UNICAST,
     EXHAUSTED,
+    FAN,
     NO_ECHO,
     REFUSED,
     TOKEN_SIZE,
@@ -28,7 +29,8 @@ from mcast.wire.bulk import (
 )
 
 from .channel import SMOOTHED, Batch, Channel, Reporter, make_sample
-from .layout import FULL, Layout
+from .layout import Layout
+from .lost import Lost, Missing
 from .wants import GROUP_BYTES
 
 RECEIVERS = 256
@@ -82,6 +84,9 @@ SAMPLE = 128
 """Datagrams over which the loss of multicast is smoothed at least."""
 UNREACHED = 10.0
 """Seconds of reports that count nothing new, though more was sent: nothing seems to reach a receiver."""
+FORGET = 1024
+"""Blocks that are lost at once for which all that waits to be sent is forgotten: to look through it for them
+takes long, and receivers ask for the others again within a moment."""
 NOTHING_FOR = 1.0
 """Seconds without anything to send after which who still lacks something is told to ask somebody else."""
 
@@ -97,7 +102,8 @@ class Way(StrEnum):
 class Client(msgspec.Struct):
     """A receiver that we serve. `base` is the multicast serial when it came, `sampled` when enough had been
     sent after that to judge what it gets. `got` and `sent` count items, as of its latest report; each has the
-    time of the report that showed more of them."""
+    time of the report that showed more of them. `listed`: blocks that are lost in its latest
+    reports, which go through what it lacks once, up to before the group `listed_to`; it had `listed_with`."""
 
     peer_id: PeerId
     reporter: Reporter
@@ -123,6 +129,9 @@ class Client(msgspec.Struct):
     got_at: float = 0.0
     sent: int = 0
     sent_at: float = -inf
+    listed: int = 0
+    listed_to: int = 0
+    listed_with: int = 0
 
     @property
     def unreached(self) -> bool:
@@ -141,7 +150,7 @@ class Trial(msgspec.Struct, frozen=True):
 class BulkSender:
     """Serves one transfer: all of it, or what `held(group)` says of it.
 
-    `clients` are its receivers. `changed`: it is not what it was. `lost`: so many of its blocks are not.
+    `clients` are its receivers. `changed`: it is not what it was. `lost`: these of its blocks are not.
     """
 
     def __init__(
@@ -155,12 +164,13 @@ class BulkSender:
         complete: Callable[[], bool],
         way: Way = Way.AUTO,
     ) -> None:
-        self.layout, self._settings, self._rng, self._held = layout, settings, rng, held
+        self.layout, self._settings, self._rng = layout, settings, rng
+        self.lost = Lost(layout)
+        self._held: Callable[[int], int] = lambda group: held(group) & ~self.lost.mask(group)
         self._complete, self._way = complete, way
         self.clients: dict[PeerId, Client] = {}
         self.changed = False
-        self.lost = 0
-        self._group = Channel(layout, settings, held, None, now)
+        self._group = Channel(layout, settings, self._held, None, now)
         table = GROUP_BYTES * sum(layout.groups(level) for level in range(len(layout.counts)))
         self._unicast_most = max(1, min(UNICAST_RECEIVERS, UNICAST_TABLES // max(1, table)))
         self._start_at = inf
@@ -176,6 +186,14 @@ class BulkSender:
         """Bytes a second that leave."""
         own = [client.channel for client in self.clients.values() if client.channel is not None]
         return sum(channel.meter.value for channel in [self._group, *own])
+
+    def lose(self, start: int, stop: int) -> None:
+        """The blocks [start, stop) are not any more what they were: nobody gets them from us."""
+        self.lost.add(start, stop)
+        if stop - start >= FORGET:
+            for channel in [self._group, *(one.channel for one in self.clients.values())]:
+                if channel is not None:
+                    channel.clear()
 
     # Reports
 
@@ -202,13 +220,13 @@ class BulkSender:
         channel = client.channel or self._group
         if self.changed:
             return
-        missing = report.missing
+        missing = self.lost.without(report.missing)
+        client.over = client.over or self._is_over(client, report, missing)
         if channel is self._group and self._deaf(client, now):
             missing = tuple(one for one in missing if one[0] == self.layout.top)
         asked = channel.want(reporter, missing, now)
-        if self._complete() and not self.lost:  # what is not here is asked for again and again
+        if self._complete() and not self.lost.count:  # what is not here is asked for again and again
             client.asked += asked
-        client.over = client.over or self._is_over(report)
         client.refused = self._asks_too_much(client)
         if self._start_at == inf:
             self._start_at = now + GATHER
@@ -300,18 +318,23 @@ class BulkSender:
         if sent != client.sent:
             client.sent, client.sent_at = sent, now
 
-    def _is_over(self, report: BulkReport) -> bool:
-        """Whether a receiver has all but what is lost: it lists all that it lacks, and we have none of it."""
-        if report.have + self.lost < self.layout.blocks or not self.lost:
+    def _is_over(self, client: Client, report: BulkReport, ours: Missing) -> bool:
+        """Whether a receiver has all but what is lost: it lists all that it lacks, and we have none of it.
+
+        It goes through what it lacks with several reports if one has no room for all.
+        """
+        entries = dict(report.missing).get(0, ())
+        if not self.lost.count or not entries or 0 in dict(ours):
+            client.listed = 0
             return False
-        listed = 0
-        for entry in dict(report.missing).get(0, ()):
-            for group in range(entry.group, min(entry.group + max(1, entry.run), self.layout.groups(0))):
-                mask = self.layout.full(0, group) & (entry.mask or FULL)
-                if mask & self._held(group):
-                    return False
-                listed += mask.bit_count()
-        return report.have + listed >= self.layout.blocks
+        if entries[0].group < client.listed_to or report.have != client.listed_with:
+            client.listed, client.listed_with = 0, report.have
+        blocks, groups = self.layout.blocks, self.layout.groups(0)
+        for group, mask, run in [(one.group, one.mask, one.run) for one in entries if one.group < groups]:
+            whole = min(FAN * (group + run), blocks) - FAN * group
+            client.listed += whole if run else (mask & self.layout.full(0, group)).bit_count()
+        client.listed_to = entries[-1].group + 1
+        return report.have + client.listed >= blocks
 
     def _believed(
         self, client: Client, channel: Channel, report: BulkReport

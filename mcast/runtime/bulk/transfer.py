@@ -18,7 +18,6 @@ from mcast.core.bulk.layout import Layout
 from mcast.core.bulk.receiver import BulkReceiver, Row
 from mcast.core.bulk.sender import BulkSender, Client, Way
 from mcast.core.bulk.tree import HashTree
-from mcast.core.bulk.wants import Wants
 from mcast.core.events import Address, PeerId, PeerView
 from mcast.crypto.bulk import ControlSealer, PrivateOffer, TransferKeys
 from mcast.crypto.keys import Identity
@@ -125,8 +124,8 @@ class Transfer:
     `ports` are where those can be asked who take part in it. `on_changed` is called when something is worth a
     look, `on_progress` when more has come or is known to have.
 
-    `root` names it, `private` is what else is known of a private one. A source that is `divisible` can change
-    in part; a receiver believes only the `author` that it did.
+    `root` names it, `private` is what else is known of a private one. `lost`: the ranges of the content that
+    the source has no more, if it can change in part. A receiver believes only the `author` that it did.
     """
 
     def __init__(
@@ -143,13 +142,13 @@ class Transfer:
         sink: Sink | None = None,
         author: bytes = b"",
         private: PrivateOffer | None = None,
-        divisible: bool = False,
+        lost: Sequence[tuple[int, int]] | None = None,
     ) -> None:
         self._member, self.layout, self.root = member, layout, root
         self._private = private is not None
         self._tree_root = root if private is None else private.offer.root
         self._nodes, self._worker, self._sink, self._author = nodes, worker, sink, author
-        self._lost = Wants(layout, 0) if divisible else None
+        self._lost, self._lost_noted = lost, 0
         self._loop = asyncio.get_running_loop()
         self.keys = TransferKeys(member.room, root, b"" if private is None else private.secret)
         self._tag = int.from_bytes(self.keys.tag)
@@ -171,7 +170,7 @@ class Transfer:
             way=way,
         )
         self.blocks = BlockCache(
-            layout, tree, self.keys, worker, read, self._flush, self._pump, self._source_failed
+            layout, tree, self.keys, worker, read, self._flush, self._has_read, self._source_failed
         )
         group = bulk_group(member.plan.groups, self.keys.place)
         sealed = TAG_SIZE if self.keys.sealed else 0
@@ -275,8 +274,8 @@ class Transfer:
         return self._ways[peer_id]
 
     def _offers(self, group: int) -> int:
-        """The mask of the blocks of a group that are what we offered."""
-        return (1 << FAN) - 1 if self._lost is None else (1 << FAN) - 1 & ~self._lost.get(group)
+        """The mask of the blocks of a group that we offered."""
+        return (1 << FAN) - 1
 
     def _holds(self, group: int) -> int:
         """The mask of the blocks of a group that we can serve while we fetch."""
@@ -611,6 +610,16 @@ class Transfer:
             self.sender.changed = True  # who asks us finds somebody else
         self._waiting.clear()
 
+    def _has_read(self) -> None:
+        """Blocks to serve were read. If a file has changed, all of it is lost: a part of it is of no use, and
+        to look for the others block by block takes long."""
+        size, before = self.layout.block_size, self.layout.manifest_size
+        noted = self._lost_noted
+        for start, stop in () if self._lost is None else self._lost[noted:]:
+            self._lost_noted += 1
+            self.sender.lose((before + start) // size, -(-(before + stop) // size))
+        self._pump()
+
     def _changed(self) -> None:
         self.sender.changed = True
         if self.receiver is None:
@@ -720,9 +729,7 @@ class Transfer:
                 if level == 0 and self.receiver is not None and self.blocks.again(group):
                     return None  # it was read before the block was written
                 if level == 0 and self._lost is not None:
-                    lost = sum(1 << bit for bit, item in zip(bits, items, strict=True) if item is None)
-                    self.sender.lost += (lost & ~self._lost.get(group)).bit_count()
-                    self._lost.add(group, lost)
+                    self._lose(group, [bit for bit, item in zip(bits, items, strict=True) if item is None])
                 elif level == 0:
                     self._changed()
                     return batch, []
@@ -736,6 +743,11 @@ class Transfer:
                 self.blocks.right(group)
             serial += len(here)
         return Batch(parts, batch.to, batch.serial), bursts
+
+    def _lose(self, group: int, bits: Iterable[int]) -> None:
+        """These blocks of a group are not what they were."""
+        for bit in bits:
+            self.sender.lose(FAN * group + bit, FAN * group + bit + 1)
 
     def _node(self, level: int, index: int) -> bytes | None:
         """A node as it is sent, if it is known."""

@@ -516,7 +516,7 @@ class Bulk:
                 Way(way),
                 tree=tree,
                 private=private,
-                divisible=isinstance(source, Outgoing),
+                lost=source.lost if isinstance(source, Outgoing) else None,
             )
             transfer.start()
         except BaseException:

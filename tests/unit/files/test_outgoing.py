@@ -226,6 +226,8 @@ def test_a_file_that_changes_takes_no_other_with_it(tmp_path: Path, size: int) -
     assert len(again) == size
     name = f"{tmp_path.name}/1"
     assert outgoing.changed == {name: f"{name} changed while it was sent"}
+    edge = module.EDGE
+    assert outgoing.lost == ([(size + edge, 2 * size - edge)] if size > 2 * edge else [])
     outgoing.close()
     assert outgoing.read(size, size) == bytes(size)
     assert outgoing.read(0, size) == contents[0]

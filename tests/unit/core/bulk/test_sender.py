@@ -8,7 +8,8 @@ import pytest
 
 from mcast.core.bulk import sender as module
 from mcast.core.bulk.channel import SMOOTHED
-from mcast.core.bulk.layout import FULL
+from mcast.core.bulk.layout import FULL, make_layout
+from mcast.core.bulk.lost import Lost
 from mcast.core.bulk.sender import BulkSender, Trial, Way
 from mcast.core.events import PeerId
 from mcast.settings import Settings
@@ -28,6 +29,7 @@ from tests.simulation.bulk import World, make_tree
 
 DATA = Random(3).randbytes(1024 * 70)
 LAYOUT = make_tree(DATA, block=1024).layout
+BIG = make_layout(1024 * 32 * 400, 0, 1024)
 ALL = tuple((level, (Entry(0, 0, LAYOUT.groups(level)),)) for level in range(2, -1, -1))
 ADA, BOB = PeerId(b"a" * 16, 1), PeerId(b"b" * 16, 1)
 
@@ -298,8 +300,8 @@ def test_a_partial_holder_says_when_it_has_nothing_more() -> None:
 
 def test_who_has_all_but_what_is_lost_is_told_so() -> None:
     sender = make()
-    sender._held = sender._group._held = lambda group: FULL & ~3 if group == 1 else FULL if group == 0 else 0
-    sender.lost = 2 + 6
+    sender.lose(32, 34)
+    sender.lose(64, 70)
 
     def flags(have: int, *entries: Entry) -> int:
         sender.clients.pop(ADA, None)
@@ -311,8 +313,42 @@ def test_who_has_all_but_what_is_lost_is_told_so() -> None:
     assert flags(62, Entry(1, 5), Entry(2, 0, 1)) == 0  # of which we have something
     assert flags(62, Entry(1, 3), Entry(2, 0, 9)) == CHANGED | EXHAUSTED
     assert not sender.clients[ADA].asked
-    sender.lost = 0
+    assert sender.lost.count == 2 + 6
+    sender.lost = Lost(LAYOUT)
     assert flags(62, Entry(1, 3), Entry(2, 0, 1)) == 0
+
+
+def test_what_a_receiver_lacks_can_be_in_several_reports() -> None:
+    sender = make()
+    sender.lose(0, 34)
+
+    def over(have: int, *entries: Entry) -> bool:
+        sender.on_report(ADA, "a", BulkReport(have=have, missing=((0, entries),)), 0.0)
+        return sender.clients[ADA].over
+
+    assert not over(64, Entry(0, 7))
+    assert not over(64, Entry(0, 7))  # again from the beginning
+    assert not over(65, Entry(1, 3))  # it has more now
+    assert not over(65, Entry(0, 7))
+    assert not over(65, Entry(1, 4))  # we have that
+    assert not over(65, Entry(1, 3))
+    assert not over(65, Entry(0, 7), Entry(99, 3))
+    assert not over(65, Entry(0, 7))
+    assert over(65, Entry(1, 3))
+
+
+def test_what_is_lost_waits_in_no_queue() -> None:
+    sender = BulkSender(BIG, Settings(), Random(1), lambda _: FULL, 0.0, complete=lambda: True)
+    everything = tuple((level, (Entry(0, 0, BIG.groups(level)),)) for level in range(3, -1, -1))
+    sender.on_report(ADA, "a", BulkReport(missing=everything), 0.0)
+    sender.lose(40, 32 * 100 + 5)
+    assert sender._group.idle
+    sender.on_report(ADA, "a", BulkReport(missing=everything), 0.1)
+    wants = sender._group._wants
+    assert [wants[0].get(group) for group in (0, 1, 2, 99, 100, 101)] == [FULL, 0xFF, 0, 0, FULL & ~31, FULL]
+    assert [wants[1].has(index) for index in (1, 2, 99, 100)] == [True, False, False, True]
+    assert [wants[2].has(index) for index in (0, 1, 2, 3)] == [True, False, False, True]
+    assert wants[3].has(0)
 
 
 def test_words_are_not_repeated_without_need() -> None:
