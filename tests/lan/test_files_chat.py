@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import time
 from pathlib import Path
 
 from tests import lab
@@ -40,9 +41,12 @@ def test_files_are_offered_and_accepted_in_a_chat(lan: lab.MakeLan, tmp_path: Pa
         ("/accept", "/accept needs the number of an offer"),
         ("/drop /nowhere", "there is no file /nowhere"),
         ("/drop", "/drop needs a file or a directory"),
+        ("/drop a b", "there is no file a b: /drop takes one path"),
     ):
         bob.type(f"{wrong}\r")
         bob.wait_for_screen(told)
+    ada.type(f"/drop {tmp_path / 'photo.jpg'}\r")
+    ada.wait_for_screen("you offer it already, as [1]")
     bob.type(f"/drop {h2.home / 'in' / 'photo.jpg'}\r")  # the same content, and what he has is the same
     bob.wait_for_screen("[1] you offer photo.jpg (2.1 MB): ")
     for terminal in (ada, bob):
@@ -79,6 +83,36 @@ def test_who_leaves_reads_what_becomes_of_a_transfer(lan: lab.MakeLan, tmp_path:
         re.compile(r"bob·\w+ does not get the rest of big\.bin \(8\.4 MB\) from you: /drop it")
     )
     again.wait_for_screen("nobody who is here has it")
+
+
+def test_who_comes_later_is_told_of_offers_once(lan: lab.MakeLan, tmp_path: Path) -> None:
+    h1, h2 = lan(2).hosts
+    (tmp_path / "film.mkv").write_bytes(bytes(2000))
+    (tmp_path / "gone.mkv").write_bytes(bytes(3000))
+    ada = chat(h1, "ada")
+    ada.type(f"/drop {tmp_path / 'film.mkv'}\r")
+    ada.wait_for_screen("film.mkv (2.0 kB): nobody has accepted it yet")
+    gone = h1.mcast("drop", str(tmp_path / "gone.mkv"), "--name", "eve")
+    gone.wait_for("offering", stream="stderr")
+    ada.wait_for_screen("offers gone.mkv")
+    assert gone.interrupt() == 130
+    bob = chat(h2, "bob")
+    words = re.compile(r"ada·\w+ offers film\.mkv \(2\.0 kB\); take it with /accept \d")
+    bob.wait_for_screen(words)
+    bob.type("/nick bert\r")
+    bob.wait_for_screen("you are bert")
+    bob.type("/join other\r")
+    bob.wait_for_screen("nobody else is here yet")
+    bob.type("/join lobby\r")
+    ada.type("hello\r")
+    bob.wait_for_screen("hello")
+    time.sleep(1.5)  # longer than it takes to look
+    shown = "\n".join(bob.screen())
+    assert len(words.findall(shown)) == 1
+    assert "gone.mkv" not in shown
+    for terminal in (ada, bob):
+        terminal.type("/quit\r")
+        assert terminal.wait() == 0
 
 
 def test_the_line_of_a_transfer_fits_a_narrow_window(lan: lab.MakeLan, tmp_path: Path) -> None:

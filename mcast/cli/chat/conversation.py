@@ -40,6 +40,8 @@ LETTERS = 1000
 """Letters that are remembered, the oldest out, because their sender may send them again."""
 RESTLESS, RESTLESS_SPAN, RESTLESS_PEERS = 6, 600.0, 1000
 """How often one peer may come or go in so many seconds; of how many peers that is known, the oldest go."""
+OFFERS = 3
+"""Offers of before that are told one by one; of more, only the number is told."""
 NAMED = 50
 """Peers that are listed by name."""
 
@@ -98,6 +100,8 @@ class Conversation:
         """Identities whose messages are not shown, and their labels."""
         self.bell: Bell | None = None
         self.files: Files | None = None
+        self._greeted = False
+        self._looking: asyncio.TimerHandle | None = None
         if isinstance(session, GroupSession):
             self.files = Files(session.contexts[0], screen)
         self._origin = session.groups[0].origin if isinstance(session, GroupSession) else b""
@@ -149,6 +153,8 @@ class Conversation:
                 self._reporter.drops()
         finally:
             greeting.cancel()
+            if self._looking is not None:
+                self._looking.cancel()
             for task in tasks:
                 task.cancel()
 
@@ -291,6 +297,8 @@ class Conversation:
                 lines = []
             if isinstance(item, OfferItem):
                 self._offer(item)
+            elif item.type == "withdrawn":
+                self._screen.withdrawn(item.json()["id"])
             else:
                 self._notice(item)
         if lines:
@@ -332,14 +340,38 @@ class Conversation:
 
     def _offer(self, item: OfferItem) -> None:
         """Tell of files that are offered now; /files lists them all."""
-        if self.files is not None:
-            item.number = self.files.number(item.offer)
-            if self._screen.active and not item.offer.history and not self.files.has(item.offer):
-                self._reporter.notice(item)
+        if self.files is None:
+            return
+        item.number = self.files.number(item.offer)
+        if item.offer.history:
+            self._look_for_offers()  # it may have ended since
+        elif self._screen.active and not self.files.has(item.offer) and self._screen.is_new(item.offer.id):
+            self._reporter.notice(item)
+
+    def _look_for_offers(self) -> None:
+        """Tell soon what was offered before one came, once it is known whether that has ended."""
+        if self._greeted and self._looking is None:
+            self._looking = asyncio.get_running_loop().call_later(GREETING, self._tell_offers)
+
+    def _tell_offers(self) -> None:
+        """Tell what was offered before one came, or before one met who offers it, as long as that is here."""
+        self._looking = None
+        if self.files is None or not (self._interactive and self._screen.active) or self._json:
+            return
+        assert isinstance(self.session, GroupSession)  # noqa: S101 - for mypy
+        new = [offer for offer in self.files.untaken() if self._screen.is_new(offer.id)]
+        if len(new) > OFFERS:
+            self._reporter.say(f"{len(new):,} offers of files; /files lists them")
+            return
+        for offer in new:
+            item = OfferItem(offer, self.session.contexts[0], time.time())
+            item.number = self.files.number(offer)
+            self._reporter.notice(item)
 
     def _notice(self, item: Item) -> None:
         if isinstance(item, PeerItem):
             self._happened()
+            self._look_for_offers()
             self._screen.refresh()
             if self._mailbox is not None and item.type != "leave":
                 self._mailbox.came(item.peer.peer_id.origin)
@@ -367,6 +399,8 @@ class Conversation:
         elif self._present is not None and isinstance(self.session, GroupSession):
             self._reporter.say("nobody else is here yet")
         self._present = None
+        self._greeted = True
+        self._tell_offers()
 
     def _warn(self, item: Item) -> None:
         """Warn once that somebody uses plain text and cannot read our messages."""

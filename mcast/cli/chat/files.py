@@ -30,7 +30,7 @@ from mcast.errors import McastError, UsageError
 from mcast.events import TransferOffered
 from mcast.files.incoming import Incoming
 from mcast.files.outgoing import Outgoing
-from mcast.runtime.bulk.transfers import Drop, Fetch
+from mcast.runtime.bulk.transfers import Drop, Fetch, TransferOpen
 from mcast.runtime.bulk.views import Progress, ReceiverProgress, State
 from mcast.runtime.bulk.worker import apart
 
@@ -79,6 +79,10 @@ class Files:
         """Whether one offers, takes or has this already."""
         return offer.id in self._transfers
 
+    def untaken(self) -> list[TransferOffered]:
+        """What somebody who is here offers and one does not take."""
+        return [one for one in self._offers().values() if not self.has(one) and self._group.holders(one)]
+
     def report(self) -> Iterator[str]:
         """A line for each offer that is known, and for each transfer of one's own."""
         offers = self._offers()
@@ -112,8 +116,15 @@ class Files:
     async def _offer(self, path: str) -> None:
         try:
             await self._read_and_offer(path)
+        except TransferOpen as error:
+            note(self._open_already(error.transfer))
         except McastError as error:
             note(str(error))
+
+    def _open_already(self, transfer: Drop | Fetch) -> str:
+        """Why something is not offered or taken once more."""
+        verb = "offer" if isinstance(transfer, Drop) else "get"
+        return f"you {verb} it already, as [{self.number(transfer.offer)}]"
 
     async def _read_and_offer(self, path: str) -> None:
         outgoing = await apart(_outgoing, path)
@@ -130,13 +141,18 @@ class Files:
         if number not in offers:
             raise UsageError(f"there is no offer {number}", "see /files")
         offer = offers[number]
+        if isinstance(self._transfers.get(offer.id), Drop):
+            raise UsageError(self._open_already(self._transfers[offer.id]))
         if offer.id in self._transfers:
             state = self._outcomes.get(offer.id, "it is on its way")
             raise UsageError(f"you have taken {offer_text(offer)} already", state)
         incoming = Incoming(_home(into) or platformdirs.user_downloads_dir())
         await self._leave_other(offer)
         await self._make_room()
-        fetch = await self._group.accept(offer, incoming)
+        try:
+            fetch = await self._group.accept(offer, incoming)
+        except TransferOpen as error:
+            raise UsageError(self._open_already(error.transfer)) from None
         self._outcomes.pop(offer.id, None)
         self._start(fetch, self._watch_fetch(fetch, incoming))
 
@@ -309,7 +325,10 @@ def _home(path: str) -> str:
 
 
 def _outgoing(path: str) -> Outgoing:
-    return Outgoing([_home(path)])
+    local = _home(path)
+    if " " in path and local == path and not os.path.lexists(local):
+        raise UsageError(f"there is no file {local}", "/drop takes one path, which may have spaces")
+    return Outgoing([local])
 
 
 async def drop(talk: Talk, path: str) -> None:

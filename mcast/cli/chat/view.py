@@ -12,6 +12,8 @@ from .screen import Screen
 
 KEPT = 500
 """Lines of a room that is not shown. The attack is a flood there: the oldest go, and are counted."""
+OFFERS = 1000
+"""Offers that were told and are remembered. The attack: offers without end, so the oldest go."""
 
 
 class View:
@@ -22,6 +24,7 @@ class View:
         self.unread = 0
         self._screen = screen
         self._kept: deque[ChatLine | str] = deque(maxlen=KEPT)
+        self._offers: dict[str, None] = {}
 
     @property
     def me(self) -> tuple[str, ...]:
@@ -69,6 +72,19 @@ class View:
     def change(self, key: str, text: str) -> bool:
         """Show a line of ours, or change it where it stands; False if it cannot be reached now."""
         return self.active and self._screen.change(key, text)
+
+    def is_new(self, offer: str) -> bool:
+        """Whether an offer with this id is to be told: only once, also if one has a new name since."""
+        if offer in self._offers:
+            return False
+        self._offers[offer] = None
+        if len(self._offers) > OFFERS:
+            del self._offers[next(iter(self._offers))]
+        return True
+
+    def withdrawn(self, offer: str) -> None:
+        """An offer has ended: if it is made again, it is new."""
+        self._offers.pop(offer, None)
 
     def refresh(self) -> None:
         """The line below the prompt has changed."""

@@ -81,6 +81,14 @@ class Closed(Protocol):
         ...
 
 
+class TransferOpen(UsageError):
+    """We take part in that transfer already, as `transfer`."""
+
+    def __init__(self, transfer: Drop | Fetch) -> None:
+        super().__init__("this is offered or fetched already", "withdraw or close it first")
+        self.transfer = transfer
+
+
 class Shared:
     """What Drop and Fetch have in common. `id` names the transfer, `offer` is what was offered."""
 
@@ -572,7 +580,7 @@ class Bulk:
         if isinstance(before, Fetch) and before._transfer.whole:
             await before._end(close=True)
         if root in self._open:
-            raise UsageError("this is offered or fetched already", "withdraw or close it first")
+            raise TransferOpen(self._open[root])
 
     def _check_room(self) -> None:
         if len(self._open) >= OPEN_MOST:

@@ -16,7 +16,7 @@ from mcast.core.events import PeerId, PeerView
 from mcast.errors import UsageError
 from mcast.events import TransferOffered
 from mcast.files.incoming import Incoming
-from mcast.runtime.bulk.transfers import Drop, Fetch
+from mcast.runtime.bulk.transfers import Drop, Fetch, TransferOpen
 from mcast.runtime.bulk.views import UNHEARD, UNREACHED, Failure, Progress, ReceiverProgress, State
 
 
@@ -268,6 +268,69 @@ def test_why_a_receiver_gets_nothing_is_told_once(monkeypatch: pytest.MonkeyPatc
         "photos/ (900 B): bob·6262 stays at 0 %: nothing of it has arrived there for 10 s",
         f"photos/ (900 B): cyd·6363 is silent at 0 %: {UNHEARD}; run mcast doctor here",
     ]
+
+
+@pytest.mark.parametrize(("kind", "verb"), [(Drop, "offer"), (Fetch, "get")])
+def test_what_is_offered_twice_is_told_with_its_number(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: type[Drop | Fetch], verb: str
+) -> None:
+    notes: list[str] = []
+    monkeypatch.setattr(module, "note", notes.append)
+    (tmp_path / "film.mkv").touch()
+    first = kind.__new__(kind)
+    first.offer = offer("me", 2, "film.mkv")
+
+    async def drop(*_: object, **__: object) -> Drop:
+        raise TransferOpen(first)
+
+    async def case() -> None:
+        files = room([offer("ada", 1, "photos/")], [])
+        assert len(list(files.report())) == 1
+        files._transfers[first.id] = first
+        files._group.drop = files._group.accept = drop  # type: ignore[assignment,method-assign]
+        await files.drop(str(tmp_path / "film.mkv"))
+        await asyncio.gather(*files._reading)
+        with pytest.raises(UsageError, match=rf"you {verb} it already, as \[2\]"):
+            await files.accept(1, str(tmp_path))
+
+    asyncio.run(case())
+    assert notes == [f"you {verb} it already, as [2]"]
+
+
+def test_what_one_offers_oneself_is_not_accepted() -> None:
+    own = Drop.__new__(Drop)
+    own.offer = offer("me", 1, "film.mkv")
+    files = room([offer("ada", 1, "film.mkv")], [])
+    files._transfers[own.id] = own
+    files.number(own.offer)
+    with pytest.raises(UsageError, match=r"you offer it already, as \[1\]"):
+        asyncio.run(files.accept(1, ""))
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("a b", "there is no file a b: /drop takes one path, which may have spaces"),
+        ("'a b'", "there is no file a b: check the name"),
+        ("ab", "there is no file ab: check the name"),
+        ('""', "there is no file '': check the name"),
+    ],
+)
+def test_a_path_that_is_not_there(
+    path: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError) as raised:
+        module._outgoing(path)
+    assert str(raised.value) == told
+
+
+def test_what_nobody_who_is_here_has_is_not_to_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    here, gone, own = offer("ada", 1, "a"), offer("eve", 2, "b"), offer("bob", 3, "c")
+    files = room([here, gone, own], [])
+    monkeypatch.setattr(files._group, "holders", lambda one: [] if one is gone else ["somebody"])
+    files._transfers[own.id] = Whole(own, [])
+    assert files.untaken() == [here]
 
 
 def test_quotes_around_a_path_are_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
