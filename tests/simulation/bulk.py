@@ -23,6 +23,8 @@ from mcast.wire.bulk import BY_UNICAST, FAN, HASH_SIZE, decode_data_heads, encod
 
 BLOCK = 1408
 OVERHEAD = 60
+CABLE_BUFFER = 0.1
+"""Seconds for which something may wait for the cable of a host."""
 
 
 class MemoryNodes:
@@ -106,6 +108,8 @@ class Host:
         self.group_loss: float | None = None
         self.speed: float | None = None
         self.free_at = 0.0
+        self.cable: float | None = None
+        self.cable_free_at = 0.0
         self.garbage = False
         self.computer = f"10.0.0.{number}"
         self.mute = False
@@ -301,8 +305,19 @@ class World:
             if batch.to is None and to.group_loss is not None:
                 loss = to.group_loss
             came = [item for item in items if self.rng.random() >= loss]
+            at = arrival if to.cable is None else self._through(to, came, arrival)
             if came:
-                self.at(arrival + self._way(), lambda to=to, came=came: self._arrive(host, to, came))
+                self.at(at + self._way(), lambda to=to, came=came: self._arrive(host, to, came))
+
+    def _through(self, to: Host, items: list[Item], arrival: float) -> float:
+        """Let items go through the cable of a host; when the last comes out. What has no room is gone."""
+        assert to.cable is not None
+        for item in items.copy():
+            if to.cable_free_at - arrival > CABLE_BUFFER:
+                items.remove(item)
+            else:
+                to.cable_free_at = max(to.cable_free_at, arrival) + (len(item.data) + OVERHEAD) / to.cable
+        return max(arrival, to.cable_free_at)
 
     def _arrive(self, host: Host, to: Host, items: list[Item]) -> None:
         """Items are in the buffer of a host, which may be slow to read it."""

@@ -275,6 +275,18 @@ def test_a_slow_receiver_does_not_hold_the_others() -> None:
     assert [host.in_group for host in world.receivers] == [False, True, True]
 
 
+@pytest.mark.parametrize("cable", [0.5e6, 1.25e6, 4e6])
+@pytest.mark.parametrize("bandwidth", [20e6, 100e6])
+def test_a_narrow_cable_of_one_does_not_hold_the_others(cable: float, bandwidth: float) -> None:
+    world = World(Random(6).randbytes(20_000_000), receivers=2, seed=1, bandwidth=bandwidth, delay=SHORT)
+    slow, other = world.receivers
+    slow.cable = cable
+    world.run(5, until=lambda: other.whole)
+    assert other.whole
+    world.run(120)
+    assert world.right()
+
+
 @pytest.mark.parametrize("way", [Way.MULTICAST, Way.UNICAST])
 def test_the_way_can_be_chosen(way: Way) -> None:
     world = World(DATA[:600_000], receivers=2, loss=0.05, seed=6, way=way)

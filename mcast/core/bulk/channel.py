@@ -47,9 +47,9 @@ UNREAD_TIME, UNREAD_MIN = 0.25, 128 << 10
 """Bytes that may wait at a receiver, for it or its disk, before the rate is cut. It has buffers for 8 MB. Not
 more than so many seconds of the rate, or a slow receiver would tell too late."""
 
-SMOOTHED = 512
+SMOOTHED = 256
 """Datagrams over which the loss is smoothed. Over fewer, chance looks like our own loss again and again."""
-SPAN = 768, 1.0
+SPAN = 256, 0.5
 """Datagrams and seconds that a trial of a lower rate takes at most."""
 
 STEP = float(1 << 20)
@@ -218,6 +218,10 @@ class Channel:
             self._wants[level] = Wants(self._layout, level)
         self._urgent.clear()
         self.idle = True
+
+    def leave_out(self, address: Address) -> None:
+        """Send nothing at once again that this receiver alone lacks: that waits for its turn."""
+        self._urgent = {slot: owner for slot, owner in self._urgent.items() if owner != address}
 
     # What is sent
 

@@ -47,10 +47,13 @@ REPORTS, REPORTS_DEPTH = 100.0, 50.0
 ALL_REPORTS = 600.0
 """The same of all receivers together."""
 CUTS, HOLDING = 3, 5.0
-"""So many cuts of the rate within so many seconds, all for one receiver, show that it holds the others."""
+"""So many cuts of the rate in a row for one receiver, within so many seconds: it may hold the others."""
 PROVEN = 8
 """Reports after which a receiver counts for the rate only if it has shown that it gets our words. The attack:
 one that only reports."""
+MEASURED = 1.0
+"""Seconds for which it counts without a round trip, if the others have some. The attack: one that reports a
+queue, and then echoes nothing any more."""
 TRIAL, FASTER = 1.0, 2.0
 """Seconds for which it is left out, and how many times faster the others must be to leave it out."""
 SPARED = 30.0
@@ -427,10 +430,12 @@ class BulkSender:
         """The multicast rate, `before` until now, was cut for a receiver. One that alone holds it down is
         left out for a moment, to see how fast the others are."""
         self._cuts = [(at, one) for at, one in self._cuts if now - at < HOLDING] + [(now, client.peer_id)]
-        alone = len(self._cuts) >= CUTS and {one for _, one in self._cuts} == {client.peer_id}
+        alone = [one for _, one in self._cuts[-CUTS:]] == CUTS * [client.peer_id]
         others = len(self._by_multicast(now)) > 1
         if alone and others and self._way is Way.AUTO and now >= client.spared:
             self._trial = Trial(client.peer_id, before, now + TRIAL)
+            self._group.leave_out(client.reporter.address)
+            self._group.rate.probe(now)
 
     def _conclude(self, now: float) -> None:
         """The trial is over: who is much slower than the others gets it by unicast, at its own rate.
@@ -451,7 +456,8 @@ class BulkSender:
         severity = self._group.rate.severity
         here = [one for one in self._by_multicast(now) if not self._tried(one)]
         counted = [one for one in here if not one.slow and (one.reporter.validated or one.reports < PROVEN)]
-        paths = [(severity(one.reporter.path), one.peer_id) for one in counted or here]
+        fresh = [one for one in counted if now - one.reporter.path.measured < MEASURED]
+        paths = [(severity(one.reporter.path), one.peer_id) for one in fresh or counted or here]
         return self.clients[max(paths)[1]] if paths else None
 
     # Out

@@ -47,7 +47,8 @@ class Sample(msgspec.Struct, frozen=True):
 class Path:
     """One member. Times on the engine's clock, sizes in records unless named bytes.
 
-    `queue` is seconds, `recent` what the last two samples alone say of it, `growth` seconds a second: 0 is
+    `queue` is seconds, `recent` what the last two samples alone say of it, `spread` how much they differ,
+    `measured` when the last one came, `growth` seconds a second: 0 is
     a queue that stays, 1 is all that is sent staying in it. `loss` and `accepted` are shares: of records that
     did not come at the first sending, and of those that would not come whatever the rate. `samples` is how
     many there are of the queue since the rate changed. `kept` is the most bytes a second that it kept up with
@@ -69,10 +70,12 @@ class Path:
         "kept",
         "last",
         "loss",
+        "measured",
         "queue",
         "recent",
         "samples",
         "sent",
+        "spread",
     )
 
     def __init__(self, contiguous: int, near: float, now: float) -> None:
@@ -82,7 +85,8 @@ class Path:
         self.loss = self.accepted = 0.0
         self.backlog = 0
         self.drain = 0.0
-        self.queue = self.recent = 0.0
+        self.queue = self.recent = self.spread = 0.0
+        self.measured = now
         self.growth = DRAINED  # until there are two samples
         self.samples = 0
         self.sent = float("-inf")
@@ -116,6 +120,7 @@ class Path:
         self.samples = min(SAMPLES, self.samples + 1, len(self._trips))
         trips = [trip for _, trip in self._trips[-self.samples :]]
         self.queue, self.recent = min(trips) - base, min(trips[-SURE:]) - base
+        self.spread, self.measured = max(trips) - min(trips), now
         (start, first), (end, last) = self._trips[0], self._trips[-1]
         if end > start:
             self.growth = (last - first) / (end - start)
@@ -197,6 +202,10 @@ class Rate:
         self._cut_at = self._raised = self._grown = now
         self._trial: Trial | None = None
 
+    def probe(self, now: float) -> None:
+        """See how fast it goes without the member that held it down."""
+        self.doubling, self._trial, self._raised = True, None, now
+
     def severity(self, path: Path) -> float:
         """How badly off a member is: above 1 the sender has to slow down for it."""
         return max(path.queue / self._target, path.backlog / self.unread, path.excess / LOSS)
@@ -227,11 +236,12 @@ class Rate:
     def _loses(self, path: Path) -> bool:
         """Whether so much is lost that sending less is worth a trial."""
         if self.doubling:  # the first loss may be that of the network, but then without a queue
-            return path.samples >= EARLY and self._queued(path) and path.excess > LOSS
+            return self._queued(path) and path.excess > LOSS
         return path.excess > (LOSS_QUEUED if path.queue > self._target / 2 else LOSS)
 
     def _queued(self, path: Path) -> bool:
-        return path.recent > self._target * STANDING
+        """Whether something waits on the way: a queue that stays, not a delay that varies."""
+        return path.samples >= EARLY and path.queue > max(self._target * STANDING, path.spread / 2)
 
     def _congested(self, path: Path, used: float, now: float) -> bool:
         """Whether too much is on the way, or waits there for the application."""
@@ -244,6 +254,8 @@ class Rate:
             if path.drain <= 0:
                 self._cut(path, (used + path.drain) * CUT, used, now)
         elif path.loss > HALF:
+            if now - self._cut_at < EPISODE:  # the loss is smoothed: it may be that of before the cut
+                return True
             self._cut(path, used * (1 - path.loss) * CUT, used, now)
         else:
             return False
@@ -273,9 +285,11 @@ class Rate:
             if path.loss >= trial.loss * SAME:
                 path.accepted = path.loss
                 self._set(path, trial.resume, now)
-            elif trial.queued:  # else the receiver may have had no time for a moment
+            elif trial.queued:
                 self.doubling = False
                 self._goal = trial.resume * (1 + TRIAL) / 2
+            else:  # the receiver may have had no time for a moment
+                self._goal = max(self._goal, trial.resume)
 
     def _double(self, path: Path, used: float, now: float) -> None:
         if path.sent < self._raised or path.samples < EARLY or path.queue > self._target * HESITATE:

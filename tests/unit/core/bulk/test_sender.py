@@ -474,3 +474,30 @@ def test_few_receivers_of_a_large_transfer_get_unicast(monkeypatch: pytest.Monke
         token = status(sender, 0.0, peer_id).token
         sender.on_report(peer_id, number, BulkReport(token, missing=ALL), 0.0)
     assert sum(client.channel is not None for client in sender.clients.values()) == 2
+
+
+def test_who_echoes_nothing_any_more_is_not_followed() -> None:
+    sender = make()
+    for at in (0.0, 2.0):
+        for peer_id, source in ((ADA, "a"), (BOB, "b")):
+            sender.on_report(peer_id, source, BulkReport(missing=ALL), at)
+    liar, honest = sender.clients[ADA], sender.clients[BOB]
+    liar.reporter.path.queue = 9.0
+    assert sender._acker(2.0) is liar  # of the other one nothing was measured for as long
+    honest.reporter.path.measured = 1.5
+    assert sender._acker(2.0) is honest
+    liar.reporter.path.measured = 1.9
+    assert sender._acker(2.0) is liar
+
+
+def test_what_one_alone_lacks_waits_while_it_is_left_out() -> None:
+    sender = make()
+    for peer_id, source in ((ADA, "a"), (BOB, "b")):
+        sender.on_report(peer_id, source, BulkReport(missing=ALL), 0.0)
+    sender._group._urgent = {(0, 0): "a", (0, 1): "b", (0, 2): None}
+    sender.clients[BOB].reporter.multicast = 1
+    for at in range(module.CUTS):
+        sender._blame(sender.clients[ADA], 1.0, at / 10)
+    assert sender._tried(sender.clients[ADA])
+    assert sender._group._urgent == {(0, 1): "b", (0, 2): None}
+    assert sender._group.rate.doubling

@@ -11,7 +11,6 @@ from mcast.core.flow.congestion import (
     SAME,
     SAMPLES,
     STEP,
-    SURE,
     TRIAL,
     Least,
     Path,
@@ -187,13 +186,38 @@ def test_new_loss_that_falls_with_the_rate_keeps_it_down() -> None:
     assert way.path.accepted == 0.0
 
 
-@pytest.mark.parametrize(("trip", "regained"), [(0.004, False), (0.001, True)], ids=["a queue", "no queue"])
-def test_what_a_trial_that_helped_cut_is_regained_if_there_was_no_queue(trip: float, regained: bool) -> None:
+def test_most_of_a_cut_that_helped_stays_if_there_was_a_queue() -> None:
     way = grown(step=0.0)
-    value = way.report(SURE, trip=trip)
-    way.report(1, trip=trip, loss=0.1)
+    value = way.report(SAMPLES, trip=0.004)
+    way.report(1, trip=0.004, loss=0.1)
     way.report(100)
-    assert (way.rate.value > value * 0.9) == regained
+    assert way.rate.value == pytest.approx(value * (1 + TRIAL) / 2, rel=0.01)
+
+
+@pytest.mark.parametrize("trips", [(0.001, 0.001), (0.004, 0.016)], ids=["none", "a delay that varies"])
+def test_it_is_regained_if_there_was_none(trips: tuple[float, float]) -> None:
+    way = grown(step=0.0)
+    for number in range(SAMPLES):
+        value = way.report(trip=trips[number % 2])
+    way.report(1, trip=trips[1], loss=0.1)
+    way.report(100)
+    assert way.rate.value >= value * 0.99
+
+
+def test_old_loss_of_more_than_half_cuts_once() -> None:
+    way = grown()
+    way.report(5)
+    value = way.report(1, loss=0.6)
+    assert way.report(8, loss=0.6) == value
+    assert way.report(3, loss=0.6) < value
+
+
+def test_a_probe_doubles_again() -> None:
+    way = grown()
+    way.report(1, loss=0.1)
+    value = way.rate.value
+    way.rate.probe(way.now)
+    assert way.report(4) >= 2 * value
 
 
 def test_loss_beside_a_queue_ends_the_doubling() -> None:
