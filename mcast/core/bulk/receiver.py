@@ -437,11 +437,12 @@ class BulkReceiver:
 
     def is_lost(self, author: bytes, now: float) -> bool:
         """Whether what is missing cannot be had any more: its author says that it has changed, and nobody
-        else gives it. The word of others is not enough."""
+        else gives it. The word of others is not enough. Who has a part gives what it has at once."""
         if not self.left or all(one.origin != author for one in self._changed):
             return False
-        alone = self.servers.keys() <= self._changed
-        return alone or now - max(self._useful_at, self._changed_at) > USELESS
+        others = [one for peer_id, one in self.servers.items() if peer_id not in self._changed]
+        patience = USELESS if any(one.complete for one in others) else PATIENCE
+        return not others or now - max(self._useful_at, self._changed_at) > patience
 
     def lacking(self) -> Iterator[tuple[int, int]]:
         """The runs [start, stop) of blocks that are missing."""

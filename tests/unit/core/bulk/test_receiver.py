@@ -452,6 +452,10 @@ def test_what_has_changed_at_its_author_alone_is_lost() -> None:
     assert not receiver.is_lost(ADA.origin, 0.0)
     answer(receiver, 0.1, CHANGED | EXHAUSTED)
     assert not receiver.is_lost(ADA.origin, 0.1)  # bob may have it
+    assert not receiver.is_lost(ADA.origin, 2.0)
+    assert receiver.is_lost(ADA.origin, 3.0)
+    receiver.may_serve(BOB, complete=True)
+    assert not receiver.is_lost(ADA.origin, 3.0)
     assert receiver.is_lost(ADA.origin, 11.0)
     assert not receiver.is_lost(BOB.origin, 11.0)
     receiver.serves_no_more(BOB, 0.2)
