@@ -2,6 +2,7 @@
 
 import asyncio
 import fnmatch
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from mcast.aio import Group
 from mcast.errors import UsageError
 from mcast.events import TransferOffered
 from mcast.files.incoming import Incoming, check_directory
@@ -27,6 +29,9 @@ from .transfers import TransferView, follow, terminal_bars
 
 LOOK = 0.2
 """Seconds between two looks, if nothing happens."""
+
+LEAVING = 0.5
+"""Seconds that a peer that offers something no more may take to leave."""
 
 STALLED = 30.0
 """Seconds without a new block after which a transfer is left, if another one is offered that fits."""
@@ -101,6 +106,44 @@ def get(
                 return code
 
     return run(command, timeout=timeout)
+
+
+class Waiting:
+    """Tells why no more comes of what the peer `label` offers."""
+
+    def __init__(self, group: Group, offer: TransferOffered, label: str) -> None:
+        self._group, self._offer, self._label = group, offer, label
+        self._have, self._since = -1, 0.0
+        self._left_at: float | None = None
+        self._told_quiet = self._told_left = False
+
+    def look(self, progress: Progress) -> float:
+        """How many seconds it has waited for more now. Tells why, once."""
+        now = self._group.now
+        if progress.have != self._have or progress.have == progress.total:
+            self._have, self._since = progress.have, now
+        if progress.have == progress.total:
+            return 0.0
+        quiet = now - self._since
+        if not self._tell_left(now) and quiet >= QUIET and not self._told_quiet:
+            self._told_quiet = True
+            note(why_nothing_comes(self._offer, self._label, progress))
+        return quiet
+
+    def _tell_left(self, now: float) -> bool:
+        """Whether nobody is here who has all of it; tells it each time that this begins."""
+        group, offer = self._group, self._offer
+        if group.holders(offer):
+            self._left_at, self._told_left = None, False
+            return False
+        self._left_at = now if self._left_at is None else self._left_at
+        here = any(peer.peer_id == offer.peer_id for peer in group.peers())
+        if not self._told_left and (not here or now - self._left_at >= LEAVING):
+            self._told_left = True
+            offered = any((one.id, one.peer_id) == (offer.id, offer.peer_id) for one in group.offered())
+            what = "offers it no more" if here else "is not heard any more" if offered else "left"
+            note(f"{self._label} {what}; waiting for somebody who has the rest")
+        return True
 
 
 class Getting:
@@ -178,21 +221,15 @@ class Getting:
         fetch = await self._group.accept(offer, incoming)
         self._running[offer.id] = fetch, incoming
         ended = asyncio.create_task(fetch.wait())
-        have, since, told = -1, 0.0, False
+        waiting = Waiting(self._group, offer, label)
         try:
             while not ended.done():
                 progress = fetch.progress()
                 self._look(offer, progress)
-                if progress.have != have:
-                    have, since = progress.have, self._group.now
+                if waiting.look(progress) < STALLED:
                     self._stalled.pop(offer.root, None)
-                elif have < progress.total:
-                    quiet = self._group.now - since
-                    if quiet >= QUIET and not told:
-                        told = True
-                        note(why_nothing_comes(offer, label, progress))
-                    if quiet >= STALLED:
-                        self._stalled[offer.root] = offer
+                else:
+                    self._stalled[offer.root] = offer
                 await fetch.changed(LOOK)
         finally:
             ended.cancel()
@@ -204,7 +241,7 @@ class Getting:
         reason = "" if failure is None else failure.text or failure.kind
         self._view.end(offer, progress, progress.have, state, reason=reason, paths=places)
         if failure is not None:
-            there = f"; in {self._into} is the rest" if places else ""
+            there = f"; the rest is in {os.path.join(self._into, '')}" if places else ""
             # The reason names no directory: others are told it, too.
             where = f" in {self._into}" if failure.kind == "sink" else ""
             note(f"{offer_text(offer)} is not whole{escape(where)}: {escape(reason)}{escape(there)}")

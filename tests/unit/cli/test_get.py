@@ -10,12 +10,12 @@ from typing import Any, cast
 import pytest
 
 from mcast.cli import get as module
-from mcast.cli.get import Getting
+from mcast.cli.get import Getting, Waiting
 from mcast.cli.items import PeerLabels
 from mcast.cli.offers import why_nothing_comes
 from mcast.cli.session import GroupSession
 from mcast.cli.transfers import TransferView
-from mcast.core.events import PeerId
+from mcast.core.events import PeerId, PeerView
 from mcast.errors import McastError
 from mcast.events import TransferOffered
 from mcast.runtime.bulk.views import Progress
@@ -60,12 +60,17 @@ class Group:
         self.offers, self.bogus = offers, bogus
         self.open: set[bytes] = set()
         self.late = asyncio.Event()
+        self.held = True
+        self.here: list[PeerView] = []
+
+    def peers(self) -> list[PeerView]:
+        return self.here
 
     def offered(self) -> list[TransferOffered]:
         return self.offers
 
     def holders(self, what: TransferOffered) -> list[TransferOffered]:
-        return [what]
+        return [what] if self.held else []
 
     async def accept(self, what: TransferOffered, sink: object) -> Fetch:
         if what.root in self.open:
@@ -132,6 +137,43 @@ def test_who_stops_sending_is_named() -> None:
     progress = Progress(TOTAL, 500, 0, 600, 0.0, ())
     text = why_nothing_comes(TRUE, "ada·6161", progress)
     assert text == "nothing of 2.txt (900 B) has come for 10 s: is ada·6161 still there?"
+
+
+def test_who_leaves_is_told_of_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    notes: list[str] = []
+    monkeypatch.setattr(module, "note", notes.append)
+    group = Group([OTHER], set())
+    waiting = Waiting(cast(Any, group), TRUE, "ada")
+
+    def look(seconds: float, have: int = 500) -> float:
+        group.now += seconds
+        return waiting.look(Progress(TOTAL, have, 0, 600, 0.0, ()))
+
+    assert look(0) == 0
+    group.held = False
+    group.here = [PeerView(TRUE.peer_id, "ada")]
+    assert look(0.25) == 0.25
+    assert notes == []  # it may be about to leave
+    group.here = []
+    look(0.25)
+    rest = "waiting for somebody who has the rest"
+    assert notes == [f"ada left; {rest}"]
+    assert look(20) == 20.5
+    group.held = True
+    look(0.1)
+    group.held, group.here = False, [PeerView(TRUE.peer_id, "ada")]
+    look(0.1, 600)
+    look(module.LEAVING, 600)
+    group.held = True
+    look(0.1, 600)
+    group.held, group.here, group.offers = False, [], [TRUE]
+    look(0.1, 700)
+    assert notes[1:] == [
+        "nothing of 2.txt (900 B) has come for 10 s: is ada still there?",
+        f"ada offers it no more; {rest}",
+        f"ada is not heard any more; {rest}",
+    ]
+    assert look(50, TOTAL) == 0
 
 
 @pytest.mark.parametrize(
