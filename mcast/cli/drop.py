@@ -279,7 +279,9 @@ class Dropping:
         if len(whole) > 1:  # each was named when it became whole
             self._view.say(f"{len(whole):,} have {offer_text(offer)} whole")
         if lacks:
-            again = "; the same command goes on" if any(lack.have for lack in lacks) else ""
+            # The same command offers something else once a file has changed.
+            goes_on = any(lack.have for lack in lacks) and not self._drop.unsent
+            again = "; the same command goes on" if goes_on else ""
             note(f"not whole: {listed([lack.text(progress.total) for lack in lacks])}{again}")
         if self._wanted.everybody and not lacks and not whole:
             note("nobody is here to get it")
@@ -296,13 +298,11 @@ class Dropping:
         if self._wanted and not unsent:
             return all(lack.peer_id in failed for lack in lacks)
         given_up = {peer_id for peer_id, since in self._stuck.items() if now - since >= GIVE_UP}
-        over = {State.WHOLE}
+        over = {one.peer_id for one in progress.receivers if one.state == State.WHOLE}
         if unsent:  # nobody becomes whole any more, but whoever is on the way gets the other files
-            over.add(State.FAILED)
+            over |= failed | given_up
             lacks = [lack for lack in lacks if lack.peer_id is not None]
-        if not any(one.state in over for one in progress.receivers) or not all(
-            lack.peer_id in failed | given_up for lack in lacks
-        ):
+        if not over or not all(lack.peer_id in failed | given_up for lack in lacks):
             self._settled_at = None
         elif self._settled_at is None:
             self._settled_at = now

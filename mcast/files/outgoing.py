@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 import weakref
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
@@ -120,6 +120,22 @@ class Outgoing:
             self._read_to = max(self._read_to, end if first else 0)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
+    def spoil(self, start: int, stop: int) -> None:
+        """Some of these bytes are not what they were, though the times of their files do not tell.
+        FileChanged if no file is left that has not changed."""
+        numbers = range(max(0, bisect_right(self._starts, start) - 1), bisect_left(self._starts, stop))
+        if not any(_name(self._files[number]) in self.changed for number in numbers):
+            for number in numbers:
+                self._give_up(number, _changed(self._files[number]))
+        if len(self.changed) == len(self._files):
+            raise _changed(self._files[numbers[0]])
+
+    def _give_up(self, number: int, why: McastError) -> None:
+        self.changed[_name(self._files[number])] = why.message
+        start, whole = self._starts[number], self._files[number].entry.size
+        if whole > 2 * EDGE:
+            self.lost.append((start + EDGE, start + whole - EDGE))
+
     def close(self) -> None:
         """Close the files. What is read later opens them again."""
         with self._lock:
@@ -136,10 +152,7 @@ class Outgoing:
             except McastError as error:
                 if len(self.changed) + 1 == len(self._files):
                     raise
-                self.changed[name] = error.message
-                start, whole = self._starts[number], self._files[number].entry.size
-                if whole > 2 * EDGE:
-                    self.lost.append((start + EDGE, start + whole - EDGE))
+                self._give_up(number, error)
         return self._edges.read(number, at, size)
 
     def _read(self, number: int, at: int, size: int) -> bytes:

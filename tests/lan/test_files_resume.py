@@ -48,6 +48,18 @@ def test_a_sender_that_was_killed_goes_on(lan: lab.MakeLan, tmp_path: Path, to: 
     assert end["bytes_received"] < 1.3 * end["total"]
 
 
+def test_a_sender_that_leaves_is_told_of_at_once(lan: lab.MakeLan, tmp_path: Path) -> None:
+    h1, h2 = lan(2).hosts
+    getting = get(h2, "--json")
+    dropping, _ = slow_drop(h1, tmp_path / "big.bin")
+    wait_share(getting, 0.3)
+    assert dropping.interrupt() == 130
+    began = time.monotonic()
+    getting.wait_for("left; waiting for somebody who has the rest", stream="stderr")
+    assert time.monotonic() - began < 3
+    assert getting.interrupt() == 130
+
+
 def test_holders_complete_others_after_the_sender_has_left(lan: lab.MakeLan, tmp_path: Path) -> None:
     h1, h2, h3 = lan(3).hosts
     (tmp_path / "a.bin").write_bytes(contents(2 * MIB))
@@ -119,7 +131,7 @@ def test_a_file_that_changes_takes_no_other_with_it(lan: lab.MakeLan, tmp_path: 
     del expected["photos/4.bin"]
     for host, process in zip((h2, h3), getting, strict=True):
         assert process.wait() == 27, process.shown()
-        assert "is not whole: photos/4.bin changed while it was sent; in " in process.stderr
+        assert "is not whole: photos/4.bin changed while it was sent; the rest is in " in process.stderr
         assert last(process, "transfer")["paths"] == [str(host.home / "inbox" / "photos")]
         assert inbox(host) == expected
 
@@ -143,12 +155,16 @@ def test_nobody_waits_for_a_large_file_that_changed(lan: lab.MakeLan, tmp_path: 
     assert dropping.wait() == 27, dropping.shown()
 
 
-def test_a_file_that_changes_while_it_is_sent_is_told(lan: lab.MakeLan, tmp_path: Path) -> None:
+@pytest.mark.parametrize("shown", [True, False], ids=["its time shows it", "its time does not"])
+def test_a_file_that_changes_while_it_is_sent_is_told(lan: lab.MakeLan, tmp_path: Path, shown: bool) -> None:
     h1, h2 = lan(2).hosts
     dropping, _ = slow_drop(h1, tmp_path / "big.bin")
     getting = get(h2, "--json")
     wait_share(getting, 0.2)
+    times = os.stat(tmp_path / "big.bin")
     (tmp_path / "big.bin").write_bytes(contents(8 * MIB, 4))
+    if not shown:
+        os.utime(tmp_path / "big.bin", ns=(times.st_atime_ns, times.st_mtime_ns))
     assert dropping.wait() == 1
     assert "big.bin changed while it was sent: send it again" in dropping.stderr
     assert getting.wait() == 27

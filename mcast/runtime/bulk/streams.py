@@ -39,6 +39,18 @@ class Source(Protocol):
         ...
 
 
+class Partial(Protocol):
+    """A source that can change in part."""
+
+    lost: list[tuple[int, int]]
+    """The ranges [start, stop) of the content that it has no more, a new one at the end."""
+
+    def spoil(self, start: int, stop: int) -> None:
+        """Some of these bytes are not what they were: what belongs to them is lost. McastError if nothing is
+        left."""
+        ...
+
+
 class Sink(Protocol):
     """Where one accepted transfer goes. The calls come in this order:
 

@@ -29,7 +29,7 @@ from mcast.net.slots import Piece, Slots
 from mcast.net.socket_options import SEGMENTS_BYTES_MAX, SEGMENTS_MAX
 from mcast.runtime.bulk.endpoint import BUFFER, Endpoint, bulk_group
 from mcast.runtime.bulk.serving import BlockCache
-from mcast.runtime.bulk.streams import Divisible, Sink
+from mcast.runtime.bulk.streams import Divisible, Partial, Sink
 from mcast.runtime.bulk.views import Failure
 from mcast.runtime.bulk.worker import SpooledNodes, Worker
 from mcast.settings import Settings
@@ -124,8 +124,8 @@ class Transfer:
     `ports` are where those can be asked who take part in it. `on_changed` is called when something is worth a
     look, `on_progress` when more has come or is known to have.
 
-    `root` names it, `private` is what else is known of a private one. `lost`: the ranges of the content that
-    the source has no more, if it can change in part. A receiver believes only the `author` that it did.
+    `root` names it, `private` is what else is known of a private one. `partial` is the source if it
+    can change in part. A receiver believes only the `author` that it did.
     """
 
     def __init__(
@@ -142,13 +142,13 @@ class Transfer:
         sink: Sink | None = None,
         author: bytes = b"",
         private: PrivateOffer | None = None,
-        lost: Sequence[tuple[int, int]] | None = None,
+        partial: Partial | None = None,
     ) -> None:
         self._member, self.layout, self.root = member, layout, root
         self._private = private is not None
         self._tree_root = root if private is None else private.offer.root
         self._nodes, self._worker, self._sink, self._author = nodes, worker, sink, author
-        self._lost, self._lost_noted = lost, 0
+        self._partial, self._lost_noted = partial, 0
         self._loop = asyncio.get_running_loop()
         self.keys = TransferKeys(member.room, root, b"" if private is None else private.secret)
         self._tag = int.from_bytes(self.keys.tag)
@@ -613,12 +613,14 @@ class Transfer:
     def _has_read(self) -> None:
         """Blocks to serve were read. If a file has changed, all of it is lost: a part of it is of no use, and
         to look for the others block by block takes long."""
+        self._note_lost()
+        self._pump()
+
+    def _note_lost(self) -> None:
         size, before = self.layout.block_size, self.layout.manifest_size
-        noted = self._lost_noted
-        for start, stop in () if self._lost is None else self._lost[noted:]:
+        for start, stop in () if self._partial is None else self._partial.lost[self._lost_noted :]:
             self._lost_noted += 1
             self.sender.lose((before + start) // size, -(-(before + stop) // size))
-        self._pump()
 
     def _changed(self) -> None:
         self.sender.changed = True
@@ -728,8 +730,12 @@ class Transfer:
             if len(here) < len(items):
                 if level == 0 and self.receiver is not None and self.blocks.again(group):
                     return None  # it was read before the block was written
-                if level == 0 and self._lost is not None:
-                    self._lose(group, [bit for bit, item in zip(bits, items, strict=True) if item is None])
+                if level == 0 and self._partial is not None:
+                    self._lose(
+                        self._partial,
+                        group,
+                        [bit for bit, item in zip(bits, items, strict=True) if item is None],
+                    )
                 elif level == 0:
                     self._changed()
                     return batch, []
@@ -744,10 +750,17 @@ class Transfer:
             serial += len(here)
         return Batch(parts, batch.to, batch.serial), bursts
 
-    def _lose(self, group: int, bits: Iterable[int]) -> None:
+    def _lose(self, source: Partial, group: int, bits: Iterable[int]) -> None:
         """These blocks of a group are not what they were."""
-        for bit in bits:
-            self.sender.lose(FAN * group + bit, FAN * group + bit + 1)
+        size, before = self.layout.block_size, self.layout.manifest_size
+        for index in [FAN * group + bit for bit in bits]:
+            self.sender.lose(index, index + 1)
+            start = index * size - before
+            try:
+                source.spoil(start, min(start + size, self.layout.size - before))
+            except McastError as error:
+                self.fail(Failure("source", str(error)))
+        self._note_lost()
 
     def _node(self, level: int, index: int) -> bytes | None:
         """A node as it is sent, if it is known."""

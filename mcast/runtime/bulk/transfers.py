@@ -524,7 +524,7 @@ class Bulk:
                 Way(way),
                 tree=tree,
                 private=private,
-                lost=source.lost if isinstance(source, Outgoing) else None,
+                partial=source if isinstance(source, Outgoing) else None,
             )
             transfer.start()
         except BaseException:

@@ -391,6 +391,21 @@ def test_with_a_file_that_changed_it_ends_when_nobody_is_on_the_way() -> None:
             assert case.dropping.verdict() == 27
 
 
+def test_with_a_file_that_changed_nobody_is_waited_for_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
+    notes: list[str] = []
+    monkeypatch.setattr(module, "note", notes.append)
+    case = Case(ANY, [receiver("cyd", State.SILENT)])
+    unsent = SimpleNamespace(offer=OFFER, progress=lambda: case.progress, unsent=("a changed",))
+    case.dropping._drop = cast(Any, unsent)
+    assert not case.settled()
+    case.now += module.GIVE_UP
+    assert not case.settled()
+    case.now += module.SETTLED
+    assert case.settled()
+    assert case.dropping.verdict() == 27
+    assert notes == ["not whole: cyd·6363 (42 %, silent)"]  # the same command offers something else
+
+
 HANGING = """
 import os, signal, sys, time
 from mcast import cli

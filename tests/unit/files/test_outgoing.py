@@ -240,6 +240,23 @@ def test_a_file_that_changes_takes_no_other_with_it(tmp_path: Path, size: int) -
         outgoing.read(2 * size, size)
 
 
+def test_what_changed_unseen_is_given_up_with_its_file(tmp_path: Path) -> None:
+    for name in "abc":
+        (tmp_path / name).write_bytes(bytes(10_000))
+    outgoing = Outgoing([tmp_path / name for name in "abc"])
+    outgoing.spoil(-500, 0)
+    assert not outgoing.changed
+    for _ in range(2):
+        outgoing.spoil(-500, 5000)
+        outgoing.spoil(9000, 12_000)  # this can be for the first alone
+    assert outgoing.changed == {"a": "a changed while it was sent"}
+    assert outgoing.lost == [(module.EDGE, 10_000 - module.EDGE)]
+    outgoing.spoil(12_000, 13_000)
+    with pytest.raises(FileChanged, match="c changed while it was sent"):
+        outgoing.spoil(20_000, 21_000)
+    outgoing.close()
+
+
 def test_a_file_that_is_gone_is_an_error_of_one_line(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"hello")
     outgoing = Outgoing([tmp_path / "a"])
