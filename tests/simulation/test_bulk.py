@@ -60,6 +60,16 @@ def test_tcp_on_the_same_line_gets_a_third_of_it_and_more(buffer: float, seed: i
     assert world.wire - before > 8 * world.bandwidth / 20, "nor does it take all"
 
 
+@pytest.mark.parametrize("speed", [0.25e6, 0.5e6, 1.25e6])
+def test_a_slow_line_is_used(speed: float) -> None:
+    data = Random(7).randbytes(int(12 * speed))
+    world = World(data, receivers=1, seed=1, buffer=0.1, bandwidth=speed, delay=SHORT)
+    world.run(60)
+    assert world.right()
+    assert world.now < 17
+    assert world.wire / len(data) < 1.25
+
+
 @pytest.mark.parametrize("jitter", [0.002, 0.01])
 @pytest.mark.parametrize("loss", [0.0, 0.1])
 def test_a_delay_that_varies_is_no_queue(jitter: float, loss: float) -> None:

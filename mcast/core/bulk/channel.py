@@ -25,7 +25,11 @@ SHORT_RUN = 8
 they belong to a receiver that came late."""
 AT_ONCE = 0.002
 """Seconds of the rate that may leave at once."""
-DEPTH_MIN, DEPTH_MAX = 64 << 10, 1 << 20
+DEPTH_MIN, DEPTH_SLOW, DEPTH_MAX = 4 << 10, 64 << 10, 1 << 20
+SLOW_AT_ONCE = 0.005
+"""The same for a slow rate, up to DEPTH_SLOW: more would be a queue on a slow line."""
+ROW_TIME = 0.004
+"""Seconds of the rate that the blocks take which leave in one call."""
 GRACE = 0.25
 """Seconds beyond the round trip after which what was sent and not reported on counts as lost."""
 TOP_GRACE = 0.05
@@ -245,12 +249,19 @@ class Channel:
         while self._urgent:
             slot = next(iter(self._urgent))
             owner = self._urgent.pop(slot)
-            if mask := self._take_group(*slot, self._behind(*slot)):
+            behind = self._behind(*slot)
+            mask = self._take_group(*slot, behind)
+            if self._wants[slot[0]].get(slot[1]) & behind:
+                self._urgent[slot] = owner  # too much for now
+            if mask:
                 return [(*slot, mask)], owner if self._alone(owner, slot, seen()) else SEVERAL
         for _ in range(2):
             while (position := self._next_position()) is not None:
                 self._cursor = position + 1
-                if parts := self._take_position(position):
+                parts = self._take_position(position)
+                if self._wants[0].get(position):
+                    self._cursor = position  # too much for now
+                if parts:
                     return parts, SEVERAL
             self._cursor = 0
         return [], SEVERAL
@@ -261,10 +272,14 @@ class Channel:
         return all(serial >= latest for address, serial in seen.items() if address != owner)
 
     def _take_group(self, level: int, group: int, mask: int = FULL) -> int:
+        """Take what is wanted of it, as much as may leave at once; the mask of what we have of that."""
         wants = self._wants[level]
         wanted = wants.get(group)
-        wants.set(group, wanted & ~mask)
         mask &= wanted
+        most = max(1, int(self.rate.value * ROW_TIME / self._layout.block_size))
+        while mask.bit_count() > most:
+            mask &= ~(1 << mask.bit_length() - 1)
+        wants.set(group, wanted & ~mask)
         return mask & self._held(group) if level == 0 else mask
 
     def _next_position(self) -> int | None:
@@ -337,7 +352,8 @@ class Channel:
 
     def _tune(self, now: float) -> None:
         rate = max(float(self._settings.floor_rate), self.rate.value)
-        self._bucket.retune(rate, min(DEPTH_MAX, max(DEPTH_MIN, rate * AT_ONCE)), now)
+        slow = max(DEPTH_MIN, min(DEPTH_SLOW, rate * SLOW_AT_ONCE))
+        self._bucket.retune(rate, min(DEPTH_MAX, max(slow, rate * AT_ONCE)), now)
 
     # How fast
 
