@@ -1,4 +1,7 @@
-"""What a source has no more: the blocks of files that have changed, and the nodes above them alone."""
+"""What a source has no more: the blocks of files that have changed.
+
+Their nodes are sent all the same: what came of these blocks can only be told from garbage with them.
+"""
 
 from __future__ import annotations
 
@@ -23,33 +26,26 @@ class Lost:
     def __init__(self, layout: Layout) -> None:
         self.count = 0
         self._layout = layout
-        self._levels: list[Wants] = []
+        self._blocks: Wants | None = None
 
     def add(self, start: int, stop: int) -> None:
         """The blocks [start, stop) are lost."""
-        layout = self._layout
-        if not self._levels:  # but for the highest node: it is needed for all that is left
-            self._levels = [Wants(layout, level) for level in range(layout.top)]
-        for level, wants in enumerate(self._levels):
-            added = _add(wants, start, stop, layout.counts[level])
-            self.count += added if level == 0 else 0
-            start = -(-start // FAN)
-            stop = layout.counts[level + 1] if stop == layout.counts[level] else stop // FAN
-            if start >= stop:
-                return
+        if self._blocks is None:
+            self._blocks = Wants(self._layout, 0)
+        self.count += _add(self._blocks, start, stop, self._layout.blocks)
 
     def mask(self, group: int) -> int:
         """The mask of the blocks of a group that are lost."""
-        return self._levels[0].get(group) if self._levels else 0
+        return 0 if self._blocks is None else self._blocks.get(group)
 
     def without(self, missing: Missing) -> Missing:
         """What a receiver lacks, without what is lost."""
-        if not self.count:
+        if self._blocks is None:
             return missing
         left = []
         for level, entries in missing:
-            if level < len(self._levels):
-                rest = (part for entry in entries for part in _rest(self._levels[level], entry))
+            if level == 0:
+                rest = (part for entry in entries for part in _rest(self._blocks, entry))
                 entries = tuple(islice(rest, ENTRIES))
             if entries:
                 left.append((level, entries))

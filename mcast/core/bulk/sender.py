@@ -387,12 +387,16 @@ class BulkSender:
             return False
         if not reporter.hears:
             return True
+        return self._loses_more(client, now)
+
+    def _loses_more(self, client: Client, now: float) -> bool:
+        """Whether a receiver loses much more of what goes to the group than the others."""
         others = sorted(
             one.reporter.group_loss
             for one in self._active(now)
             if one is not client and one.channel is None and one.reporter.counts[0]
         )
-        return bool(others) and reporter.group_loss > others[len(others) // 2] + WORSE
+        return bool(others) and client.reporter.group_loss > others[len(others) // 2] + WORSE
 
     def _deaf(self, client: Client, now: float) -> bool:
         """Whether multicast seems not to reach a receiver at all: then it is not sent again for it, unless it
@@ -450,7 +454,9 @@ class BulkSender:
         if client is not None:
             client.spared = now + SPARED
             rate = self._group.rate
-            client.slow = rate.value >= FASTER * trial.before and rate.severity(client.reporter.path) > 1
+            path = client.reporter.path
+            late = path.queue > self._settings.queue_delay or path.backlog > rate.unread
+            client.slow = rate.value >= FASTER * trial.before and (late or self._loses_more(client, now))
 
     def _acker(self, now: float) -> Client | None:
         severity = self._group.rate.severity

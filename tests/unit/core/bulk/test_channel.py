@@ -113,6 +113,7 @@ def test_only_what_is_here_is_sent() -> None:
 def test_repairs_come_before_what_follows() -> None:
     channel = make()
     one = reporter("a")
+    channel.rate.value = 1e8
     channel.want(one, EVERYTHING, 0.0)
     first = channel.take(None, lambda: {}, 0.0)
     second = channel.take(None, lambda: {}, 0.1)
@@ -233,3 +234,25 @@ def test_the_rest_of_a_batch() -> None:
     assert batch.without(0) == batch
     assert batch.without(2) == Batch([(0, 0, 0b1100), (1, 0, 2)], None, 12)
     assert batch.without(4) == Batch([(1, 0, 2)], None, 14)
+
+
+def test_a_slow_rate_sends_few_blocks_in_one_call() -> None:
+    channel = make()
+    channel.rate.value = 3.5 * LAYOUT.block_size / module.ROW_TIME
+    one = reporter("a")
+    channel.want(one, EVERYTHING, 0.0)
+    now, sizes = 0.0, set()
+    items: list[tuple[int, int]] = []
+    while not channel.idle:
+        now = max(now, channel.when(now))
+        batch = channel.take(None, lambda: {}, now)
+        if batch is not None:
+            sizes.add(batch.blocks)
+            items += items_of(batch)
+    assert sizes == {2, 3}
+    assert len(items) == len(set(items)) == sum(LAYOUT.counts)
+    one.multicast = channel.serials[None]
+    channel._cursor = 5
+    channel.want(one, ((0, (Entry(0, 0xFF),)),), now + 9.0)
+    assert channel._urgent
+    assert sorted(drain(channel, now + 9.0)) == [(0, block) for block in range(8)]

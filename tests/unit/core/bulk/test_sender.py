@@ -346,8 +346,8 @@ def test_what_is_lost_waits_in_no_queue() -> None:
     sender.on_report(ADA, "a", BulkReport(missing=everything), 0.1)
     wants = sender._group._wants
     assert [wants[0].get(group) for group in (0, 1, 2, 99, 100, 101)] == [FULL, 0xFF, 0, 0, FULL & ~31, FULL]
-    assert [wants[1].has(index) for index in (1, 2, 99, 100)] == [True, False, False, True]
-    assert [wants[2].has(index) for index in (0, 1, 2, 3)] == [True, False, False, True]
+    assert [wants[1].has(index) for index in (1, 2, 99, 100)] == [True, True, True, True]
+    assert [wants[2].has(index) for index in (0, 1, 2, 3)] == [True, True, True, True]
     assert wants[3].has(0)
 
 
