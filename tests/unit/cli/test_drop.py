@@ -444,7 +444,7 @@ def test_how_far_large_files_are_read_is_shown(monkeypatch: pytest.MonkeyPatch) 
             source.read_to += 2
         return "a drop"
 
-    case.dropping._group.drop = offer  # type: ignore[assignment,method-assign]
+    case.dropping._group.drop = offer  # type: ignore[assignment,method-assign] # a double
     assert cast(str, asyncio.run(case.dropping._offer([]))) == "a drop"
     assert set(told) >= {("disk.img", 0, 10), ("disk.img", 2, 10)}
     assert told[-1] == ("", 0, 0)

@@ -287,7 +287,7 @@ def test_what_is_offered_twice_is_told_with_its_number(
         files = room([offer("ada", 1, "photos/")], [])
         assert len(list(files.report())) == 1
         files._transfers[first.id] = first
-        files._group.drop = files._group.accept = drop  # type: ignore[assignment,method-assign]
+        files._group.drop = files._group.accept = drop  # type: ignore[assignment,method-assign] # a double
         await files.drop(str(tmp_path / "film.mkv"))
         await asyncio.gather(*files._reading)
         with pytest.raises(UsageError, match=rf"you {verb} it already, as \[2\]"):
