@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import re
 import shutil
 import signal
 import sys
@@ -82,7 +83,7 @@ class Receiver:
         }
         for path, digest in here.items():
             # A program that was killed after its files were moved may get them once more.
-            known = path.replace("sent (2)/", "sent/")
+            known = re.sub(r"^sent \(\d+\)/", "sent/", path)
             assert digest == self._wanted[known], f"{path} is not what was sent"
         return here
 
