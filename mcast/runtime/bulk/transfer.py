@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from hashlib import sha256
 from itertools import count
 from math import inf
 from random import SystemRandom
-from typing import Any, Protocol, TypeVar
+from typing import Protocol
 
 import msgspec
 
 from mcast.core.bulk.channel import Batch, Part
-from mcast.core.bulk.layout import Layout
+from mcast.core.bulk.layout import FULL, Layout
 from mcast.core.bulk.receiver import BulkReceiver, Row
 from mcast.core.bulk.sender import BulkSender, Client, Way
 from mcast.core.bulk.tree import HashTree
@@ -29,15 +28,15 @@ from mcast.net.slots import Piece, Slots
 from mcast.net.socket_options import SEGMENTS_BYTES_MAX, SEGMENTS_MAX
 from mcast.runtime.bulk.endpoint import BUFFER, Endpoint, bulk_group
 from mcast.runtime.bulk.serving import BlockCache
-from mcast.runtime.bulk.streams import Divisible, Partial, Sink
+from mcast.runtime.bulk.streams import Partial, Sink
 from mcast.runtime.bulk.views import Failure
 from mcast.runtime.bulk.worker import SpooledNodes, Worker
+from mcast.runtime.bulk.writing import SinkWriter
 from mcast.settings import Settings
 from mcast.wire.bulk import (
     BY_UNICAST,
     DATA_HEAD_SIZE,
     FAN,
-    HASH_SIZE,
     UNICAST,
     BulkKind,
     BulkNotice,
@@ -55,18 +54,10 @@ from mcast.wire.bulk import (
 )
 from mcast.wire.limits import TAG_SIZE
 
-T = TypeVar("T")
-WRITE_BYTES, WRITE_DELAY = 1 << 20, 0.05
-"""Verified bytes that are written at once, and seconds after which they are anyway."""
-BACKLOG = 16 << 20
-"""Verified bytes that wait for the disk. Beyond that nothing is read from the network."""
 AT_ONCE = 256 << 10
 """Bytes that leave before the event loop has its turn."""
 FULL_PAUSE = 0.001
 """Seconds after which a full socket is tried again."""
-CHECKS, CHECKS_AT_ONCE = 8, 2
-"""Groups of blocks of a run before that the worker reads and checks at a time, and how often that is queued:
-what came from the network is written in between."""
 HOUSEKEEPING = 0.5
 """Seconds between two looks at who is gone."""
 
@@ -119,13 +110,14 @@ class Pair(msgspec.Struct, frozen=True):
 
 
 class Transfer:
-    """Fetches with `receiver` (if it has one) and serves with `sender`, whatever of it is here.
+    """Serves with `sender` what is here of it. `content` is the hash tree of what we offer, or the sink of
+    what we fetch: then it has a `receiver`, and a `writer` for what comes.
 
     `ports` are where those can be asked who take part in it. `on_changed` is called when something is worth a
     look, `on_progress` when more has come or is known to have.
 
-    `root` names it, `private` is what else is known of a private one. `partial` is the source if it
-    can change in part. A receiver believes only the `author` that it did.
+    `root` names it, `private` is what else is known of a private one. `partial` is the source if it can
+    change in part. A receiver believes only the `author` that it did.
     """
 
     def __init__(
@@ -133,21 +125,19 @@ class Transfer:
         member: Member,
         layout: Layout,
         root: bytes,
+        content: HashTree | Sink,
         nodes: SpooledNodes,
         worker: Worker,
         read: Callable[[int, int], bytes],
         way: Way,
         *,
-        tree: HashTree | None = None,
-        sink: Sink | None = None,
         author: bytes = b"",
         private: PrivateOffer | None = None,
         partial: Partial | None = None,
     ) -> None:
         self._member, self.layout, self.root = member, layout, root
         self._private = private is not None
-        self._tree_root = root if private is None else private.offer.root
-        self._nodes, self._worker, self._sink, self._author = nodes, worker, sink, author
+        self._nodes, self._author = nodes, author
         self._partial, self._lost_noted = partial, 0
         self._loop = asyncio.get_running_loop()
         self.keys = TransferKeys(member.room, root, b"" if private is None else private.secret)
@@ -155,9 +145,17 @@ class Transfer:
         self._me = self.keys.name(*member.peer_id)
         now = member.now()
         self.receiver: BulkReceiver | None = None
-        held: Callable[[int], int] = self._offers
-        if tree is None:
-            self.receiver = BulkReceiver(layout, self._tree_root, nodes, now, unicast=way is Way.UNICAST)
+        self.writer: SinkWriter | None = None
+        held: Callable[[int], int]
+        if isinstance(content, HashTree):
+            tree, held = content, _everything
+        else:
+            tree_root = root if private is None else private.offer.root
+            self.receiver = BulkReceiver(layout, tree_root, nodes, now, unicast=way is Way.UNICAST)
+            self.writer = writer = SinkWriter(layout, self.receiver, worker, content, tree_root, member.now)
+            writer.on_full, writer.on_look, writer.on_whole = self._read_less, self._look, self._is_whole
+            writer.on_lost = lambda text: self.fail(Failure("changed", text))
+            writer.on_failed = lambda error: self._fail("sink", error)
             tree, held = self.receiver.tree, self._holds
         self._tree = tree
         self.sender = BulkSender(
@@ -188,24 +186,15 @@ class Transfer:
         self._ways: dict[PeerId, tuple[str, int, int]] = {}
         self._counters: dict[tuple[PeerId, BulkKind], int] = {}
         self._waiting: deque[Batch] = deque()
-        self._begun = False
-        self._manifest = bytearray(layout.manifest_size)
-        self._manifest_left = -(-layout.manifest_size // layout.block_size)
-        self._early: list[tuple[int, bytes]] = []
-        self._writing: list[tuple[int, bytes]] = []
-        self._writing_bytes = self._backlog = 0
-        self._checking = 0
-        self._jobs = 0
-        self._flush_timer: asyncio.TimerHandle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
-        self._full = self._finishing = self._stopped = False
+        self._full = self._stopped = False
         self._look_at = now
 
     @property
     def manifest(self) -> bytes:
         """The manifest, as far as it has come."""
-        return bytes(self._manifest)
+        return b"" if self.writer is None else self.writer.manifest
 
     def close_nodes(self) -> None:
         """Forget the hash tree."""
@@ -214,10 +203,8 @@ class Transfer:
     def start(self) -> None:
         """Open the sockets and begin."""
         self.endpoint.start()
-        if self.receiver is not None:
-            self.receiver.horizon = -(-self._manifest_left // FAN)
-            if not self._manifest_left:
-                self._begin()
+        if self.writer is not None:
+            self.writer.start()
         else:
             self.endpoint.need_no_data()
         self._arm()
@@ -273,13 +260,10 @@ class Transfer:
         self._ways[peer_id] = host, port, interface or 0
         return self._ways[peer_id]
 
-    def _offers(self, group: int) -> int:
-        """The mask of the blocks of a group that we offered."""
-        return (1 << FAN) - 1
-
     def _holds(self, group: int) -> int:
         """The mask of the blocks of a group that we can serve while we fetch."""
-        return self.receiver.holds(group) if self.receiver is not None and self._begun else 0
+        begun = self.writer is not None and self.writer.begun
+        return self.receiver.holds(group) if self.receiver is not None and begun else 0
 
     def _able(self, peer_id: PeerId) -> bool:
         return peer_id in self.ports and self._pair(peer_id) is not None
@@ -316,8 +300,6 @@ class Transfer:
                 runs += self.receiver.take(_port(source), rows, now, age)
         if self.receiver is not None and not self.ended:
             self._got(runs)
-            if self.receiver.checks:
-                self._check()
         self._arm()
 
     def _sort_piece(self, source: Address, piece: Piece, now: float, age: float, rows: list[Row]) -> None:
@@ -413,194 +395,39 @@ class Transfer:
     # What came, on its way to the disk
 
     def _got(self, runs: list[tuple[int, bytes]]) -> None:
-        size, manifest_size = self.layout.block_size, self.layout.manifest_size
-        for first, data in runs:
-            offset = first * size - manifest_size
-            if offset < 0:
-                part = data[:-offset]
-                self._manifest[offset + manifest_size : offset + manifest_size + len(part)] = part
-                self._manifest_left -= -(-len(part) // size)
-                offset, data = offset + len(part), data[len(part) :]
-            if not data:
-                continue
-            no_room = self._manifest_left and self._writing_bytes > BACKLOG and first * size >= manifest_size
-            if no_room and self.receiver is not None:
-                # Nobody knows where it goes: it can wait, memory is not endless.
-                for index in range(first, first + -(-len(data) // size)):
-                    self.receiver.lose(index)
-                continue
-            self._writing.append((offset, data))
-            self._writing_bytes += len(data)
-        if not self._begun and not self._manifest_left and runs:
-            self._begin()
-        self._pause_or_resume()
-        if self._writing_bytes >= WRITE_BYTES or (self.receiver is not None and not self.receiver.left):
-            self._flush()
-        elif self._writing and self._flush_timer is None:
-            self._flush_timer = self._loop.call_later(WRITE_DELAY, self._flush)
+        """Verified blocks have come."""
+        if self.writer is not None:
+            self.writer.take(runs)
+            self.writer.check()
         if runs:
             self.on_progress()
 
-    def _begin(self) -> None:
-        if self._sink is not None and not self._jobs:
-            content = self.layout.size - self.layout.manifest_size
-            begun = self._run(self._sink.begin, bytes(self._manifest), content, self._tree_root)
-            begun.add_done_callback(self._has_begun)
+    def _do_without(self, now: float) -> None:
+        """Whether what is still missing does not come any more."""
+        if self.receiver is not None and self.writer is not None and self.receiver.is_lost(self._author, now):
+            self.writer.do_without()
 
-    def _has_begun(self, done: asyncio.Future[Iterable[tuple[int, int]]]) -> None:
-        if done.cancelled() or done.exception() is not None or self.receiver is None:
-            return
-        self._begun = True
-        size, before = self.layout.block_size, self.layout.manifest_size
-        ranges = list(done.result())
-        # A block at the edge of a range is fetched, and so is one that has a part of the manifest in it.
-        first = -(-before // size)
-        self.receiver.suppose(
-            (max(first, -(-(start + before) // size)), self._block_stop(stop + before))
-            for start, stop in ranges
-        )
-        self.receiver.ask_all(self._member.now())
-        self._check()
-        self._flush()
-        self._arm()
+    def _flush(self) -> None:
+        """What we serve is read: it must be written before."""
+        if self.writer is not None:
+            self.writer.flush()
 
-    def _block_stop(self, stop: int) -> int:
-        return self.layout.blocks if stop >= self.layout.size else stop // self.layout.block_size
+    def _read_less(self, less: bool) -> None:
+        """Too much waits for the disk, or not any more."""
+        if less:
+            self.endpoint.pause()
+        else:
+            self.endpoint.resume()
 
-    def _check(self) -> None:
-        """Let the worker check blocks that may be here from a run before, whose hashes are known now."""
-        receiver = self.receiver
-        while receiver is not None and self._begun and receiver.checks and self._checking < CHECKS_AT_ONCE:
-            groups = [group for _ in range(CHECKS) if (group := receiver.next_check()) is not None]
-            asked = [(group, mask) for group in groups if (mask := receiver.doubted.get(group))]
-            if asked:
-                self._checking += 1
-                self._run(self._check_blocks, asked).add_done_callback(self._has_checked)
-
-    def _check_blocks(self, asked: list[tuple[int, int]]) -> list[tuple[int, int, int]]:
-        """In the worker: of each group the mask that was asked for, and that of the blocks that are right."""
-        assert self._sink is not None  # noqa: S101 - only a fetch checks
-        size, before = self.layout.block_size, self.layout.manifest_size
-        checked = []
-        for group, mask in asked:
-            node, right = self._tree.read(1, group), 0
-            bits = [bit for bit in range(FAN) if mask >> bit & 1]
-            start = (FAN * group + bits[0]) * size
-            stop = min(self.layout.size, (FAN * group + bits[-1] + 1) * size)
-            data = memoryview(self._sink.read(start - before, stop - start))
-            for bit in bits:
-                at = (FAN * group + bit) * size - start
-                hashed = sha256(data[at : at + size]).digest()
-                right |= (hashed == node[HASH_SIZE * bit : HASH_SIZE * (bit + 1)]) << bit
-            checked.append((group, mask, right))
-        return checked
-
-    def _has_checked(self, done: asyncio.Future[list[tuple[int, int, int]]]) -> None:
-        self._checking -= 1
-        if done.cancelled() or done.exception() is not None or self.receiver is None or self.ended:
-            return
-        for group, asked, right in done.result():
-            self.receiver.checked(group, asked, right)
-        self._check()
-        if not self.receiver.left:
-            self.receiver.next_timeout = self._member.now()
-            self._flush()
+    def _look(self) -> None:
         self._arm()
         self.on_changed()
 
-    def _flush(self) -> None:
-        """Let the worker write what came."""
-        if self._flush_timer is not None:
-            self._flush_timer.cancel()
-            self._flush_timer = None
-        if not self._begun or self.ended or self._sink is None:
-            return
-        runs, size = _runs(self._writing), self._writing_bytes
-        self._writing, self._writing_bytes = [], 0
-        if runs:
-            self._backlog += size
-            self._run(self._write, runs).add_done_callback(lambda _: self._written(size))
-        self._finish()
-
-    def _write(self, runs: list[tuple[int, bytes]]) -> None:
-        """In the worker."""
-        assert self._sink is not None  # noqa: S101 - only a fetch writes
-        for offset, data in runs:
-            self._sink.write(offset, data)
-
-    def _written(self, size: int) -> None:
-        self._backlog -= size
-        self._pause_or_resume()
-        self._finish()
-
-    def _pause_or_resume(self) -> None:
-        """Read nothing while too much waits for the disk."""
-        waiting = self._backlog + self._writing_bytes
-        if waiting > BACKLOG and not self._manifest_left:
-            self.endpoint.pause()
-        elif waiting < BACKLOG // 2:
-            self.endpoint.resume()
-
-    def _finish(self) -> None:
-        """All is here and written: finish the sink."""
-        receiver = self.receiver
-        if (
-            receiver is None
-            or receiver.left
-            or self._finishing
-            or self._writing
-            or self._backlog
-            or not self._begun
-            or self._sink is None
-        ):
-            return
-        self._finishing = True
-        self._run(self._sink.finish).add_done_callback(self._has_finished)
-
-    def _do_without(self, now: float) -> None:
-        """What is still missing does not come any more: keep what is complete without it."""
-        receiver, before, size = self.receiver, self.layout.manifest_size, self.layout.block_size
-        if receiver is None or self.ended or self._finishing or not self._begun:
-            return
-        if receiver.is_lost(self._author, now):
-            self._flush()
-            self._finishing = True
-            missing = [
-                (max(0, start * size - before), min(stop * size, self.layout.size) - before)
-                for start, stop in receiver.lacking()
-            ]
-            self._run(self._keep_rest, missing).add_done_callback(self._has_kept_rest)
-
-    def _keep_rest(self, missing: list[tuple[int, int]]) -> str:
-        """In the worker: what is lacking, in words."""
-        if isinstance(self._sink, Divisible):
-            return self._sink.finish_without(missing)
-        return "a part of it changed while it was sent"
-
-    def _has_kept_rest(self, done: asyncio.Future[str]) -> None:
-        if not done.cancelled() and done.exception() is None and not self.ended:
-            self.fail(Failure("changed", done.result()))
-
-    def _has_finished(self, done: asyncio.Future[None]) -> None:
-        if done.cancelled() or done.exception() is not None or self.ended:
-            return
+    def _is_whole(self) -> None:
         self.whole = True
         self.endpoint.need_no_data()
         self._say(NoticeKind.WHOLE)
-        self.on_changed()
-        self._arm()
-
-    def _run(self, function: Callable[..., T], *arguments: object) -> asyncio.Future[T]:
-        """Run a method of the sink in the worker; what it raises ends the transfer."""
-        self._jobs += 1
-        future = self._worker.run(function, *arguments)
-        future.add_done_callback(self._job_done)
-        return future
-
-    def _job_done(self, done: asyncio.Future[Any]) -> None:
-        self._jobs -= 1
-        if not done.cancelled() and (error := done.exception()) is not None:
-            self._fail("sink", error)
+        self._look()
 
     def _source_failed(self, error: BaseException) -> None:
         """Blocks to serve could not be read."""
@@ -641,8 +468,9 @@ class Transfer:
             NoticeKind.FAILED if self.receiver is not None else NoticeKind.WITHDRAW,
             told or failure.text or failure.kind,
         )
-        if self.receiver is not None:
+        if self.writer is not None:
             self.ended = True
+            self.writer.stop()
         self.on_changed()
 
     def _say(self, kind: NoticeKind, text: str = "") -> None:
@@ -659,7 +487,8 @@ class Transfer:
         receiver = self.receiver
         if receiver is not None and not self.ended and now >= receiver.next_timeout:
             filling = self.endpoint.filling
-            receiver.backlog = (self._backlog + round(filling * BUFFER)) >> 10
+            backlog = 0 if self.writer is None else self.writer.backlog
+            receiver.backlog = (backlog + round(filling * BUFFER)) >> 10
             receiver.drained = filling == 0.0
             outreach = receiver.on_timeout(now, self._able, self._host)
             if outreach is not None:
@@ -759,7 +588,7 @@ class Transfer:
             try:
                 source.spoil(start, min(start + size, self.layout.size - before))
             except McastError as error:
-                self.fail(Failure("source", str(error)))
+                self._fail("source", error)
         self._note_lost()
 
     def _node(self, level: int, index: int) -> bytes | None:
@@ -796,10 +625,16 @@ class Transfer:
         """No more timers; the sockets and the thread are closed by who made them."""
         self._stopped = True
         self.ended = True
-        for handle in (self._timer, self._flush_timer):
-            if handle is not None:
-                handle.cancel()
-        self._timer = self._flush_timer = None
+        if self.writer is not None:
+            self.writer.stop()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _everything(_: int) -> int:
+    """The mask of the blocks of a group that we have, of what we offer."""
+    return FULL
 
 
 def _port(source: Address) -> Address:
@@ -826,16 +661,3 @@ def _pack(heads: bytes, items: Sequence[bytes | memoryview], bursts: list[Burst]
         parts[0::2] = [heads[at : at + DATA_HEAD_SIZE] for at in range(begin, end, DATA_HEAD_SIZE)]
         parts[1::2] = some
         bursts.append(Burst(size, parts))
-
-
-def _runs(parts: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
-    """Neighbours joined, so that few calls write them."""
-    runs: list[tuple[int, list[bytes], int]] = []
-    for offset, data in sorted(parts):
-        if runs and runs[-1][2] == offset:
-            start, pieces, stop = runs[-1]
-            pieces.append(data)
-            runs[-1] = start, pieces, stop + len(data)
-        else:
-            runs.append((offset, [data], offset + len(data)))
-    return [(start, b"".join(pieces)) for start, pieces, _ in runs]
