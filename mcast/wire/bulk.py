@@ -162,6 +162,10 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     run: int = 0
 
 
+Missing = tuple[tuple[int, tuple[Entry, ...]], ...]
+"""What is missing: (level, entries)."""
+
+
 class BulkReport(msgspec.Struct, frozen=True):
     """What a receiver says to the peer that serves it.
 
@@ -178,7 +182,7 @@ class BulkReport(msgspec.Struct, frozen=True):
     unicast: tuple[int, int] = (0, 0)
     delay: int = 0
     backlog: int = 0
-    missing: tuple[tuple[int, tuple[Entry, ...]], ...] = ()
+    missing: Missing = ()
 
 
 REPORT_HEAD = _REPORT.size

@@ -98,15 +98,20 @@ def test_files_for_one_peer_are_for_no_other(lan: lab.MakeLan, tmp_path: Path) -
         assert f"--to cannot be used with {option[0]}" in wrong.stderr
 
 
-def test_a_firewall_that_keeps_files_out_is_named(lan: lab.MakeLan, tmp_path: Path) -> None:
-    h1, h2 = lan(2).hosts
-    (tmp_path / "a.txt").write_text("hello")
-    h2.firewall(
+def only_the_group(host: lab.Host) -> None:
+    """A firewall lets in what goes to the group of the room, and no other UDP."""
+    host.firewall(
         "ip daddr 230.0.0.1 accept",
         "ip6 daddr ff12::6d63 accept",
         "ip protocol udp drop",
         "ip6 nexthdr udp drop",
     )
+
+
+def test_a_firewall_that_keeps_files_out_is_named(lan: lab.MakeLan, tmp_path: Path) -> None:
+    h1, h2 = lan(2).hosts
+    (tmp_path / "a.txt").write_text("hello")
+    only_the_group(h2)
     dropping = h1.mcast("drop", str(tmp_path / "a.txt"), "-W", "60s")
     getting = get(h2, "-W", "16s")
     dropping.wait_for(
@@ -127,12 +132,7 @@ def test_a_firewall_that_keeps_files_out_is_named(lan: lab.MakeLan, tmp_path: Pa
 def test_a_firewall_that_keeps_reports_out_is_named(lan: lab.MakeLan, tmp_path: Path) -> None:
     h1, h2 = lan(2).hosts
     (tmp_path / "a.txt").write_text("hello")
-    h1.firewall(
-        "ip daddr 230.0.0.1 accept",
-        "ip6 daddr ff12::6d63 accept",
-        "ip protocol udp drop",
-        "ip6 nexthdr udp drop",
-    )
+    only_the_group(h1)
     dropping = h1.mcast("drop", str(tmp_path / "a.txt"), "-W", "60s")
     get(h2)
     dropping.wait_for(

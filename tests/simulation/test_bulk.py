@@ -177,7 +177,7 @@ def test_who_claims_to_have_it_and_does_not_is_given_up(fault: str) -> None:
     assert victim.receiver is not None
     victim.receiver.servers.clear()
     victim.receiver.may_serve(liar.peer_id, complete=True)
-    liar.sender._held = liar.sender._group._held = lambda group: (1 << 32) - 1
+    liar.sender._has = lambda group: (1 << 32) - 1
     world.run(1, until=lambda: victim.receiver is not None and victim.receiver.server == liar.peer_id)
     victim.receiver.may_serve(world.hosts[0].peer_id, complete=True)
     world.run(60, until=lambda: victim.whole)
@@ -192,7 +192,7 @@ def test_forty_members_that_serve_garbage_cost_no_more_than_one() -> None:
     for liar in liars:
         assert liar.receiver is not None
         liar.garbage, liar.computer, liar.receiver.left = True, "10.6.6.6", 0
-        liar.sender._held = liar.sender._group._held = lambda group: (1 << 32) - 1
+        liar.sender._has = lambda group: (1 << 32) - 1
     assert victim.receiver is not None
     victim.receiver.servers.clear()
     for host in (*liars, world.hosts[0]):

@@ -2,7 +2,8 @@
 
 `talk` reads what is typed, `commands` has the table of commands, `rooms` has the rooms that one is in, and
 `conversation` is one of them, with what is sent and shown there; `delivery` tells who has got a line.
-`terminal` and `pipe` are the screens, `render` makes rows of messages, `view` is what a room has of a screen.
+`screen` shows it, and so does `terminal` on a terminal. `render` makes rows of messages, `view` is what a
+room has of a screen.
 """
 
 import contextlib
@@ -24,9 +25,8 @@ from mcast.errors import McastError, PermissionRefused, UsageError
 from mcast.store.letters import Letters
 
 from .conversation import Conversation
-from .pipe import DumbScreen, PipeScreen
 from .rooms import GIVEN, Rooms
-from .screen import Screen
+from .screen import DumbScreen, PipeScreen, Screen
 from .talk import Talk
 from .view import View
 

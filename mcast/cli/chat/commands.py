@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,14 @@ import msgspec
 
 from mcast.cli.actions import ACTION, TOPIC
 from mcast.cli.output import escape, note
-from mcast.errors import UsageError
+from mcast.cli.people import comparison_words
+from mcast.cli.private import find_here
+from mcast.cli.session import GroupSession
+from mcast.errors import McastError, UsageError
 from mcast.wire.limits import NAME_MAX
 
 from . import files, lookups
 from .rooms import LOBBY
-from .verification import verify
 
 if TYPE_CHECKING:
     from .talk import Talk
@@ -25,6 +28,8 @@ MOST_ROOMS = 30
 """Rooms of others in a list: anybody can make them up."""
 USAGE = 20
 """Columns of the first part of a line of /help."""
+SAME = "ok"
+"""The word behind the name that says that both see the same words."""
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -156,6 +161,34 @@ _MSG = "say something to one person alone"
 _VERIFY = "compare keys: both of you read the same eight words"
 _JOIN = "enter a room and stay in this one; or show it again"
 _IGNORE = "see no more of a person; again: see them again"
+
+
+async def _verify(talk: Talk, line: str) -> None:
+    """Show the words for the peer that is named, or remember that they are the same on both sides."""
+    session = talk.room.session
+    if not isinstance(session, GroupSession):
+        raise UsageError("plain text has no keys", "use mcast chat without --plain")
+    if not line:
+        raise UsageError("/verify needs a name", f"write /verify NAME, then /verify NAME {SAME}")
+    context = session.contexts[0]
+    group, known = context.group, context.acquaintances
+    if known is None:
+        raise UsageError("nobody is remembered here", "chat without --no-history to verify people")
+    name, _, word = line.rpartition(" ")
+    same = bool(name) and word.casefold() == SAME
+    peer = find_here(group.peers(), name if same else line)
+    key, own = group.public_key(peer.peer_id), group.public_key(group.peer_id)
+    label = context.labels.label(peer.peer_id, peer.name)
+    if key is None or own is None:
+        raise McastError(f"the key of {label} is not here yet", "try again in a moment")
+    if same:
+        await asyncio.to_thread(known.verify, key, peer.name, time.time())
+        note(f"{context.labels.label(peer.peer_id, peer.name)} is verified")
+        return
+    note(await asyncio.to_thread(comparison_words, own, key))
+    note(f"{label} types /verify too; if both of you read the same words: /verify {peer.name} {SAME}")
+
+
 COMMANDS = (
     Command("/who", "", "see who is here", _who),
     Command("/status", "", "see who has got what you said last, and who has not", _status),
@@ -171,7 +204,7 @@ COMMANDS = (
     Command("/rooms", "", "see your rooms, what is unread, and other open rooms", _rooms),
     Command("/leave", "[ROOM]", "leave this room or another one", _leave, completes="rooms"),
     Command("/whois", "NAME", "see who somebody is", lookups.whois, completes="peers"),
-    Command("/verify", "NAME", _VERIFY, verify, completes="peers"),
+    Command("/verify", "NAME", _VERIFY, _verify, completes="peers"),
     Command("/ignore", "[NAME]", _IGNORE, lookups.ignore, completes="peers"),
     Command("/search", "TEXT", "find what was said in this room", lookups.search),
     Command("/more", "[N]", "see the rest of a long message", _more),

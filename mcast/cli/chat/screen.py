@@ -1,14 +1,20 @@
-"""What a person sees of a chat: messages in rows, headings between the days, long messages in pages."""
+"""What a person sees of a chat: messages in rows, headings between the days, long messages in pages.
+
+In a pipe, and with --json, programs read lines instead.
+"""
 
 from __future__ import annotations
 
+import shutil
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
+from mcast.cli import stdin
 from mcast.cli.items import ChatLine
-from mcast.cli.output import day
+from mcast.cli.output import Output, day
 from mcast.errors import UsageError
 
 from .render import (
@@ -22,6 +28,7 @@ from .render import (
     cut,
     is_long,
     lines_of,
+    text_of,
 )
 
 if TYPE_CHECKING:
@@ -137,3 +144,39 @@ class Screen:
         if len(self._long) > HELD:
             del self._long[min(self._long)]
         return self._longs
+
+
+class DumbScreen(Screen):
+    """Shows rows one below the other, and reads lines, which the terminal has shown."""
+
+    def __init__(self, output: Output) -> None:
+        super().__init__()
+        self._output = output
+        self._lines = stdin.Lines()
+
+    async def read(self) -> str | None:
+        line = await self._lines.next()
+        return None if line is None else stdin.text_of(line)
+
+    async def room(self) -> None:
+        await self._output.room()
+
+    def look(self) -> Look:
+        columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+        return Look(columns, 0, self._day, self.me)
+
+    def put(self, rows: Sequence[Parts]) -> None:
+        self._output.lines(text_of(row).rstrip() for row in rows)
+
+    def sent(self, line: ChatLine) -> None:
+        """Nothing: a terminal has shown what was typed, and a filter does not repeat its input."""
+
+
+class PipeScreen(DumbScreen):
+    """The same for programs: a line for each message."""
+
+    def show(self, lines: Iterable[ChatLine]) -> None:
+        self._output.lines(line.full() for line in lines)
+
+    def start(self, lines: Iterable[ChatLine | str]) -> None:
+        self._output.lines(f"--- {line}" if isinstance(line, str) else line.full() for line in lines)

@@ -14,7 +14,7 @@ from mcast.core.flow.congestion import Path, Rate, Sample
 from mcast.core.flow.controller import Meter
 from mcast.core.token_bucket import TokenBucket
 from mcast.settings import Settings
-from mcast.wire.bulk import DATA_OVERHEAD, FAN, Entry
+from mcast.wire.bulk import DATA_OVERHEAD, FAN, Entry, Missing
 from mcast.wire.frames import Heard
 
 from .layout import FULL, Layout
@@ -146,7 +146,7 @@ class Channel:
 
     # What is wanted
 
-    def want(self, reporter: Reporter, missing: tuple[tuple[int, tuple[Entry, ...]], ...], now: float) -> int:
+    def want(self, reporter: Reporter, missing: Missing, now: float) -> int:
         """A receiver lacks this. Returns how many items it asks for that were not wanted or under way."""
         added = 0
         for level, entries in missing:

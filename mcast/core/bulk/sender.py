@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from enum import StrEnum
+from itertools import chain, islice
 from math import inf
 
 import msgspec
@@ -26,12 +27,12 @@ from mcast.wire.bulk import (
     WANTS_UNICAST,
     BulkReport,
     BulkStatus,
+    Missing,
 )
 
 from .channel import SMOOTHED, Batch, Channel, Reporter, make_sample
 from .layout import Layout
-from .lost import Lost, Missing
-from .wants import GROUP_BYTES
+from .wants import GROUP_BYTES, Wants
 
 RECEIVERS = 256
 """Receivers of one transfer. Beyond that, the newest of the computer with most of them is refused. The
@@ -87,6 +88,9 @@ SAMPLE = 128
 """Datagrams over which the loss of multicast is smoothed at least."""
 UNREACHED = 10.0
 """Seconds of reports that count nothing new, though more was sent: nothing seems to reach a receiver."""
+ENTRIES = 4096
+"""Entries of a report that are looked at, once what is lost is taken out of them. The attack: to ask for all,
+again and again in one report, when files by the thousand have changed."""
 FORGET = 1024
 """Blocks that are lost at once for which all that waits to be sent is forgotten: to look through it for them
 takes long, and receivers ask for the others again within a moment."""
@@ -153,7 +157,8 @@ class Trial(msgspec.Struct, frozen=True):
 class BulkSender:
     """Serves one transfer: all of it, or what `held(group)` says of it.
 
-    `clients` are its receivers. `changed`: it is not what it was. `lost`: these of its blocks are not.
+    `clients` are its receivers. `changed`: it is not what it was. `lost`: these of its blocks
+    are not, if there are any. Their nodes are sent all the same: what came of them is checked with these.
     """
 
     def __init__(
@@ -167,9 +172,8 @@ class BulkSender:
         complete: Callable[[], bool],
         way: Way = Way.AUTO,
     ) -> None:
-        self.layout, self._settings, self._rng = layout, settings, rng
-        self.lost = Lost(layout)
-        self._held: Callable[[int], int] = lambda group: held(group) & ~self.lost.mask(group)
+        self.layout, self._settings, self._rng, self._has = layout, settings, rng, held
+        self.lost: Wants | None = None
         self._complete, self._way = complete, way
         self.clients: dict[PeerId, Client] = {}
         self.changed = False
@@ -184,6 +188,11 @@ class BulkSender:
         self._ready_at = -inf
         self._blocks = self._met = 0
 
+    def _held(self, group: int) -> int:
+        """The mask of the blocks of a group that we have, and that are what they were."""
+        mask = self._has(group)
+        return mask if self.lost is None else mask & ~self.lost.get(group)
+
     @property
     def rate(self) -> float:
         """Bytes a second that leave."""
@@ -192,7 +201,9 @@ class BulkSender:
 
     def lose(self, start: int, stop: int) -> None:
         """The blocks [start, stop) are not any more what they were: nobody gets them from us."""
-        self.lost.add(start, stop)
+        if self.lost is None:
+            self.lost = Wants(self.layout, 0)
+        self.lost.add_items(start, stop)
         if stop - start >= FORGET:
             for channel in [self._group, *(one.channel for one in self.clients.values())]:
                 if channel is not None:
@@ -223,12 +234,12 @@ class BulkSender:
         channel = client.channel or self._group
         if self.changed:
             return
-        missing = self.lost.without(report.missing)
+        missing = self._ours(report.missing)
         client.over = client.over or self._is_over(client, report, missing)
         if channel is self._group and self._deaf(client, now):
             missing = tuple(one for one in missing if one[0] == self.layout.top)
         asked = channel.want(reporter, missing, now)
-        if self._complete() and not self.lost.count:  # what is not here is asked for again and again
+        if self._complete() and self.lost is None:  # what is not here is asked for again and again
             client.asked += asked
         client.refused = self._asks_too_much(client)
         if self._start_at == inf:
@@ -321,13 +332,25 @@ class BulkSender:
         if sent != client.sent:
             client.sent, client.sent_at = sent, now
 
+    def _ours(self, missing: Missing) -> Missing:
+        """What a receiver lacks, without what is lost."""
+        if self.lost is None:
+            return missing
+        left = []
+        for level, entries in missing:
+            if level == 0:
+                entries = tuple(islice(chain.from_iterable(map(self.lost.outside, entries)), ENTRIES))
+            if entries:
+                left.append((level, entries))
+        return tuple(left)
+
     def _is_over(self, client: Client, report: BulkReport, ours: Missing) -> bool:
         """Whether a receiver has all but what is lost: it lists all that it lacks, and we have none of it.
 
         It goes through what it lacks with several reports if one has no room for all.
         """
         entries = dict(report.missing).get(0, ())
-        if not self.lost.count or not entries or 0 in dict(ours):
+        if self.lost is None or not entries or 0 in dict(ours):
             client.listed = 0
             return False
         if entries[0].group < client.listed_to or report.have != client.listed_with:

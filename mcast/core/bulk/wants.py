@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator
+
+from mcast.wire.bulk import FAN, Entry
 
 from .layout import FULL, Layout
 
@@ -59,6 +62,15 @@ class Wants:
         """Want all of the groups [start, stop)."""
         self._set_run(start, stop, ALL)
 
+    def add_items(self, start: int, stop: int) -> None:
+        """Want the items [start, stop), which are some."""
+        first, last = start // FAN, (stop - 1) // FAN
+        if first < last:
+            self.add_run(first + 1, last)
+        for group in {first, last}:
+            low, high = max(0, start - FAN * group), min(FAN, stop - FAN * group)
+            self.add(group, (1 << high) - (1 << low))
+
     def discard_run(self, start: int, stop: int) -> None:
         """Want nothing of the groups [start, stop)."""
         self._set_run(start, stop, NONE)
@@ -101,3 +113,23 @@ class Wants:
     def idle(self, start: int, stop: int) -> int:
         """Of how many of the groups [start, stop) nothing is wanted."""
         return self._states.count(NONE, start, stop)
+
+    def outside(self, entry: Entry) -> Iterator[Entry]:
+        """What an entry of a report has that is not wanted."""
+        group, stop = entry.group, min(entry.group + max(1, entry.run), self.groups)
+        if not entry.run:
+            mask = entry.mask & self.full(group) & ~self.get(group) if group < stop else 0
+            if mask:
+                yield Entry(group, mask)
+            return
+        while group < stop:
+            following = self.next(group)
+            if not 0 <= following < stop:
+                yield Entry(group, 0, stop - group)
+                return
+            if group < following:
+                yield Entry(group, 0, following - group)
+            group = following + self.run(following, stop)
+            if group == following:
+                yield Entry(group, self.full(group) & ~self.get(group))
+                group += 1

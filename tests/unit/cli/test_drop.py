@@ -74,6 +74,14 @@ class Case:
     def settled(self) -> bool:
         return self.dropping._settled(self.progress)
 
+    def settles_once_given_up(self) -> bool:
+        """Whether it waits until somebody is given up, and ends a moment later."""
+        waited = not self.settled()
+        self.now += module.GIVE_UP
+        waited = waited and not self.settled()
+        self.now += module.SETTLED
+        return waited and self.settled()
+
 
 ANY, ALL, TWO = Wanted([]), Wanted([], everybody=True), Wanted([], 2)
 WHOLE, HALF = receiver("bob", State.WHOLE), receiver("cyd", State.RECEIVING)
@@ -165,11 +173,7 @@ def test_without_anybody_wanted_it_waits_for_all_that_accept(monkeypatch: pytest
 
 def test_a_receiver_that_is_silent_for_long_is_waited_for_no_more() -> None:
     case = Case(ANY, [WHOLE, receiver("cyd", State.SILENT)])
-    assert not case.settled()
-    case.now += module.GIVE_UP
-    assert not case.settled()
-    case.now += module.SETTLED
-    assert case.settled()
+    assert case.settles_once_given_up()
 
 
 def test_who_has_given_up_may_come_back_while_nobody_has_it() -> None:
@@ -238,11 +242,7 @@ def test_a_receiver_that_nothing_reaches_is_told_with_the_reason(monkeypatch: py
     stuck = receiver("cyd", State.RECEIVING, 0, UNREACHED + KEPT_OUT)
     unheard = receiver("dan", State.SILENT, 0, UNHEARD)
     case = Case(ANY, [WHOLE, stuck, unheard])
-    assert not case.settled()
-    case.now += module.GIVE_UP
-    assert not case.settled()
-    case.now += module.SETTLED
-    assert case.settled()
+    assert case.settles_once_given_up()
     assert case.dropping.verdict() == 27
     stays = "nothing of it has arrived there for 10 s: a firewall there may keep it out"
     silent = "no report from it has arrived: a firewall here may keep it out"
@@ -397,11 +397,7 @@ def test_with_a_file_that_changed_nobody_is_waited_for_in_vain(monkeypatch: pyte
     case = Case(ANY, [receiver("cyd", State.SILENT)])
     unsent = SimpleNamespace(offer=OFFER, progress=lambda: case.progress, unsent=("a changed",))
     case.dropping._drop = cast(Any, unsent)
-    assert not case.settled()
-    case.now += module.GIVE_UP
-    assert not case.settled()
-    case.now += module.SETTLED
-    assert case.settled()
+    assert case.settles_once_given_up()
     assert case.dropping.verdict() == 27
     assert notes == ["not whole: cyd·6363 (42 %, silent)"]  # the same command offers something else
 

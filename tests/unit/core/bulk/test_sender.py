@@ -9,7 +9,6 @@ import pytest
 from mcast.core.bulk import sender as module
 from mcast.core.bulk.channel import SMOOTHED
 from mcast.core.bulk.layout import FULL, make_layout
-from mcast.core.bulk.lost import Lost
 from mcast.core.bulk.sender import BulkSender, Trial, Way
 from mcast.core.events import PeerId
 from mcast.settings import Settings
@@ -313,8 +312,9 @@ def test_who_has_all_but_what_is_lost_is_told_so() -> None:
     assert flags(62, Entry(1, 5), Entry(2, 0, 1)) == 0  # of which we have something
     assert flags(62, Entry(1, 3), Entry(2, 0, 9)) == CHANGED | EXHAUSTED
     assert not sender.clients[ADA].asked
-    assert sender.lost.count == 2 + 6
-    sender.lost = Lost(LAYOUT)
+    assert sender.lost is not None
+    assert sum(sender.lost.get(group).bit_count() for group in range(3)) == 2 + 6
+    sender.lost = None
     assert flags(62, Entry(1, 3), Entry(2, 0, 1)) == 0
 
 
@@ -349,6 +349,17 @@ def test_what_is_lost_waits_in_no_queue() -> None:
     assert [wants[1].has(index) for index in (1, 2, 99, 100)] == [True, True, True, True]
     assert [wants[2].has(index) for index in (0, 1, 2, 3)] == [True, True, True, True]
     assert wants[3].has(0)
+
+
+def test_few_entries_of_a_report_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ENTRIES", 3)
+    sender = BulkSender(BIG, Settings(), Random(1), lambda _: FULL, 0.0, complete=lambda: True)
+    for group in range(0, 40, 2):
+        sender.lose(FAN * group, FAN * (group + 1))
+    beyond = ((1, (Entry(9, 7),)), (0, (Entry(0, 0, 40),)), (9, (Entry(0, 1),)))
+    few = (0, (Entry(1, 0, 1), Entry(3, 0, 1), Entry(5, 0, 1)))
+    assert sender._ours(beyond) == (beyond[0], few, beyond[2])
+    assert sender._ours(((0, (Entry(0, 3),)),)) == ()
 
 
 def test_words_are_not_repeated_without_need() -> None:

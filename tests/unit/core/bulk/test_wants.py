@@ -1,7 +1,13 @@
 from __future__ import annotations
 
-from mcast.core.bulk.layout import FULL, make_layout
+from collections.abc import Iterable
+from random import Random
+
+import pytest
+
+from mcast.core.bulk.layout import FULL, Layout, make_layout
 from mcast.core.bulk.wants import CHUNK, Wants
+from mcast.wire.bulk import FAN, Entry
 
 LAYOUT = make_layout(1024 * 70, 0, 1024)
 
@@ -57,3 +63,37 @@ def test_only_what_is_wanted_in_part_takes_memory() -> None:
     for group in range(2 * CHUNK, 3 * CHUNK):
         wants.set(group, 0)
     assert not wants._masks
+
+
+def listed(layout: Layout, entries: Iterable[Entry]) -> set[int]:
+    """The blocks that entries name."""
+    items = set()
+    for entry in entries:
+        for group in range(entry.group, entry.group + max(1, entry.run)):
+            mask = layout.full(0, group) & (entry.mask or -1)
+            items |= {FAN * group + bit for bit in range(FAN) if mask >> bit & 1}
+    return items
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_ranges_of_items_and_what_is_outside_of_them(seed: int) -> None:
+    rng = Random(seed)
+    layout = make_layout(1024 * rng.choice([40, FAN * 5, FAN * 40, FAN * 100 + 7]), 0, 1024)
+    wants, items = Wants(layout, 0), set[int]()
+    for _ in range(rng.randrange(1, 6)):
+        start = rng.choice([0, rng.randrange(layout.blocks)])
+        stop = min(layout.blocks, start + rng.choice([1, 3, FAN, 300, layout.blocks]))
+        wants.add_items(start, stop)
+        items |= set(range(start, stop))
+    assert [wants.has(block) for block in range(layout.blocks)] == [
+        block in items for block in range(layout.blocks)
+    ]
+    everything = Entry(0, 0, layout.groups(0))
+    assert listed(layout, wants.outside(everything)) == set(range(layout.blocks)) - items
+    some = Entry(rng.randrange(layout.groups(0)), rng.getrandbits(FAN) | 1)
+    assert listed(layout, wants.outside(some)) == listed(layout, [some]) - items
+
+
+def test_what_no_transfer_has_is_not_outside() -> None:
+    wants = Wants(LAYOUT, 0)
+    assert [*wants.outside(Entry(9, 7)), *wants.outside(Entry(9, 0, 7))] == []

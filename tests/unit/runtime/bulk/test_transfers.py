@@ -124,15 +124,18 @@ def test_who_is_pushed_out_takes_no_part_any_more(monkeypatch: pytest.MonkeyPatc
     assert left == [ADA]
 
 
+def sharing(member: Nobody) -> tuple[Bulk, Shared, dict[PeerId, Any]]:
+    """A transfer that one takes part in, and what its sender knows of the receivers."""
+    bulk, clients = make(member), dict[PeerId, Any]()
+    layout = SimpleNamespace(size=1000, block_size=100)
+    transfer = SimpleNamespace(layout=layout, sender=SimpleNamespace(clients=clients), receiver=None)
+    return bulk, Shared(bulk, OFFERED, cast(Any, transfer), cast(Any, None), cast(Any, None)), clients
+
+
 def test_what_keeps_a_receiver_from_getting_on_is_told() -> None:
     async def case() -> None:
         member = Nobody()
-        bulk = make(member)
-        clients: dict[PeerId, Any] = {}
-        layout = SimpleNamespace(size=1000, block_size=100)
-        transfer = SimpleNamespace(layout=layout, sender=SimpleNamespace(clients=clients), receiver=None)
-        offer = SimpleNamespace(id="id", root=(1).to_bytes(32, "big"))
-        shared = Shared(bulk, cast(Any, offer), cast(Any, transfer), cast(Any, None), cast(Any, None))
+        bulk, shared, clients = sharing(member)
 
         def receiver() -> tuple[State, str]:
             [one] = shared._receivers(member.time)
@@ -167,11 +170,7 @@ def test_what_keeps_a_receiver_from_getting_on_is_told() -> None:
 def test_who_can_get_it_from_others_need_not_report_to_us() -> None:
     async def case() -> None:
         member = Nobody()
-        bulk = make(member)
-        clients: dict[PeerId, Any] = {}
-        layout = SimpleNamespace(size=1000, block_size=100)
-        transfer = SimpleNamespace(layout=layout, sender=SimpleNamespace(clients=clients), receiver=None)
-        shared = Shared(bulk, OFFERED, cast(Any, transfer), cast(Any, None), cast(Any, None))
+        bulk, shared, clients = sharing(member)
 
         def reason() -> str:
             [one] = [one for one in shared._receivers(member.time) if one.peer_id == ADA]
@@ -200,12 +199,7 @@ def test_who_can_get_it_from_others_need_not_report_to_us() -> None:
 def test_a_receiver_is_silent_from_its_last_word_on_for_ever() -> None:
     async def case() -> None:
         member = Nobody()
-        bulk = make(member)
-        clients: dict[PeerId, Any] = {}
-        layout = SimpleNamespace(size=1000, block_size=100)
-        transfer = SimpleNamespace(layout=layout, sender=SimpleNamespace(clients=clients), receiver=None)
-        offer = SimpleNamespace(id="id", root=(1).to_bytes(32, "big"))
-        shared = Shared(bulk, cast(Any, offer), cast(Any, transfer), cast(Any, None), cast(Any, None))
+        bulk, shared, clients = sharing(member)
 
         def receiver() -> tuple[State, int]:
             [one] = shared._receivers(member.time)
@@ -223,7 +217,7 @@ def test_a_receiver_is_silent_from_its_last_word_on_for_ever() -> None:
         clients.clear()  # its reports are forgotten
         for member.time in (170.0, 3600.0):
             assert receiver() == (State.SILENT, 400)
-        transfer.receiver = "we fetch it, too"
+        shared._transfer.receiver = cast(Any, "we fetch it, too")
         assert receiver() == (State.ACCEPTED, 400)
         bulk.on_notice(notice(ADA, NoticeKind.WHOLE, 1))
         assert receiver() == (State.WHOLE, 1000)
