@@ -192,15 +192,13 @@ class Engine:
             machine,
         )
         tokens = AddressTokens(rng)
-        roster_sync = self._roster_sync = RosterSync(context, verifier, roster, detector, presence, tokens)
+        self._roster_sync = RosterSync(context, verifier, roster, detector, presence, tokens)
         unicast = self._unicast = Unicast(context, roster, presence, tokens)
         self._pings = Pings(context, tokens)
         self.questions: Sequence[object] = self._pings.questions
         self._fallback = Fallback(context, roster, detector, feedback, sender, unicast)
         server = self._server = RecordServer(context, verifier, store, tokens)
-        anti_entropy = self._anti_entropy = AntiEntropy(
-            context, verifier, roster, receiver, store, server, fetches, replay
-        )
+        self._anti_entropy = AntiEntropy(context, verifier, roster, receiver, store, server, fetches, replay)
         self._directory = Directory(context, roster, session)
         routes = Routes(roster)
         self._directed_sender = DirectedSender(context, verifier, keys, routes)
@@ -208,36 +206,8 @@ class Engine:
             context, verifier, keys, roster, detector, routes, self._directed_sender
         )
         self._networks = context.networks
-        self._networks.keep = lambda peer_id: peer_id in roster or bool(store.held.of(peer_id))
-        presence.on_first = roster_sync.collector.asked
-        presence.on_announced = self._on_announced
-        roster_sync.on_challenge = [unicast.challenged, anti_entropy.challenged]
-        roster_sync.on_giver = anti_entropy.offered
-        nacks.on_asked = self._on_asked
-        sender.on_sent = self._on_sent
         path_size = PathSize(context, receiver, nacks, store)
-        path_size.on_changed = presence.changed
-        # In the order in which what is due at one time is done.
-        self._timed: tuple[Component, ...] = (
-            presence,
-            detector,
-            nacks,
-            retransmitter,
-            sender,
-            feedback,
-            keys,
-            roster_sync,
-            unicast,
-            self._fallback,
-            anti_entropy,
-            self._directed_receiver,
-            self._directed_sender,
-            self._directory,
-            path_size,
-        )
-        self._handlers: dict[type, Handler] = {}
-        for component in (*self._timed, receiver, server, self._pings):
-            self._handlers.update(component.handlers)
+        self._connect(path_size)
         self._heard_any = self._version_told = False
         self._lookalikes = dict(room.lookalikes)  # each is told once: anybody can forge a key id
         self._retired: list[bytes] = []  # ids of keys of this room that were replaced
@@ -246,6 +216,38 @@ class Engine:
         self._departed = self._says_goodbye = False
         self._goodbyes: list[float] = []
         self._last_reported: list[PeerId] = []  # whom our last report is about, as many as one datagram holds
+
+    def _connect(self, path_size: PathSize) -> None:
+        """Tell components what others tell them, and put them in order."""
+        self._networks.keep = lambda peer_id: peer_id in self._roster or bool(self._store.held.of(peer_id))
+        self._presence.on_first = self._roster_sync.collector.asked
+        self._presence.on_announced = self._on_announced
+        self._roster_sync.on_challenge = [self._unicast.challenged, self._anti_entropy.challenged]
+        self._roster_sync.on_giver = self._anti_entropy.offered
+        self._nacks.on_asked = self._on_asked
+        self._sender.on_sent = self._on_sent
+        path_size.on_changed = self._presence.changed
+        # In the order in which what is due at one time is done.
+        self._timed: tuple[Component, ...] = (
+            self._presence,
+            self._detector,
+            self._nacks,
+            self._retransmitter,
+            self._sender,
+            self._feedback,
+            self._keys,
+            self._roster_sync,
+            self._unicast,
+            self._fallback,
+            self._anti_entropy,
+            self._directed_receiver,
+            self._directed_sender,
+            self._directory,
+            path_size,
+        )
+        self._handlers: dict[type, Handler] = {}
+        for component in (*self._timed, self._receiver, self._server, self._pings):
+            self._handlers.update(component.handlers)
 
     # What one component tells several others
 
